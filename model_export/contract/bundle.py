@@ -1,0 +1,200 @@
+"""The bundle: what the exporter writes and the service loads, checked before it is trusted.
+
+    manifest.json      this module's `Manifest`
+    encoder.onnx       features -> embedding, content, [id_embedding], modality_weights
+    vocabulary.json    tokens, spaces, uninformative pieces
+    golden.jsonl       profiles whose features' digest is in the manifest
+    established.npz    optional: ids and ID-embeddings of the streamers that the recommender knows
+    README.md          model card
+
+Each file is read once; its bytes are hashed and those same bytes are used.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_export.contract.errors import BundleError
+from model_export.contract.features import Featurizer, fingerprint
+from model_export.contract.onnx_file import has_external_data
+from model_export.contract.streamer import StreamerProfile
+from model_export.contract.vocabulary import Vocabulary
+
+BUNDLE_SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+ENCODER = "encoder.onnx"
+VOCABULARY = "vocabulary.json"
+GOLDEN = "golden.jsonl"
+ESTABLISHED = "established.npz"
+CARD = "README.md"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Part):
+    """What a file of the bundle must be."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class IdSpace(_Part):
+    """The recommender's own space, into which the encoder predicts."""
+
+    name: str
+    dim: Annotated[int, Field(gt=0)]
+
+
+class Parity(_Part):
+    """How far ONNX Runtime is from PyTorch on the golden profiles and random inputs."""
+
+    max_abs_diff: float
+    min_cosine: float
+
+
+class DuplicateThreshold(_Part):
+    """From which content cosine on two streamers count as near-duplicates, and why."""
+
+    value: Annotated[float, Field(gt=0, le=1)]
+    source: str
+
+
+class Manifest(_Part):
+    """Everything that the service must know about a bundle before it loads it."""
+
+    schema_version: int
+    model_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+    recipe: str
+    dim: Annotated[int, Field(gt=0)]
+    content_dim: Annotated[int, Field(gt=0)]
+    id_space: IdSpace | None
+    duplicate_threshold: DuplicateThreshold
+    data_digest: str
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    parity: Parity
+    features_fingerprint: str
+    files: dict[str, FileEntry]
+    created_by: str
+
+
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: the folder.
+        manifest: its checked manifest.
+        featurizer: the featuriser over its vocabulary.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read and verify a bundle folder.
+
+        Raises:
+            BundleError: a file is missing, changed or outside the folder, the schema version is
+                another one, a graph has external data, or this installation makes other features
+                than the exporter did.
+        """
+        self.path = path
+        self.manifest = _read_manifest(path)
+        for name in (ENCODER, VOCABULARY, GOLDEN):
+            if name not in self.manifest.files:
+                raise BundleError(f"{path / MANIFEST}: files: {name} is not listed; export again")
+        for name in self.manifest.files:
+            if name not in (ENCODER, ESTABLISHED):  # those are verified when they are read below
+                self._verified(name)
+        self._encoder = self._verified(ENCODER)
+        if has_external_data(self._encoder):
+            raise BundleError(
+                f"{path / ENCODER} keeps tensors in external files, which are not covered by the "
+                "manifest; export it as one file"
+            )
+        self.featurizer = Featurizer(Vocabulary.load(path / VOCABULARY))
+        self._check_fingerprint()
+
+    def encoder_bytes(self) -> bytes:
+        """The verified ONNX graph."""
+        return self._encoder
+
+    def release_encoder_bytes(self) -> None:
+        """Let go of the graph's bytes once a session was made of them."""
+        self._encoder = b""
+
+    def established(self) -> tuple[list[str], NDArray[np.float32]] | None:
+        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if handed over."""
+        if ESTABLISHED not in self.manifest.files:
+            return None
+        with np.load(io.BytesIO(self._verified(ESTABLISHED)), allow_pickle=False) as blob:
+            return blob["ids"].tolist(), blob["vectors"].astype(np.float32)
+
+    def _verified(self, name: str) -> bytes:
+        entry = self.manifest.files[name]
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.path / name} can't be read: {error.strerror}") from error
+        if len(content) != entry.size_bytes:
+            raise BundleError(
+                f"{self.path / name} has {len(content)} bytes, the manifest says {entry.size_bytes}"
+            )
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise BundleError(
+                f"{self.path / name} was changed: its SHA-256 is not the manifest's; export again"
+            )
+        return content
+
+    def _check_fingerprint(self) -> None:
+        lines = self._verified(GOLDEN).decode().splitlines()
+        golden = [StreamerProfile.model_validate_json(line) for line in lines]
+        found = fingerprint(self.featurizer, golden)
+        if found != self.manifest.features_fingerprint:
+            raise BundleError(
+                f"{self.path}: this installation makes other features of the golden profiles than "
+                f"the exporter did (fingerprint {found[:12]}…, manifest "
+                f"{self.manifest.features_fingerprint[:12]}…); use the release that exported it "
+                f"({self.manifest.created_by}) or export again"
+            )
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{file} can't be read: {error.strerror}; is this a bundle?") from error
+    except ValueError as error:
+        raise BundleError(f"{file} is not JSON: {error}") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != BUNDLE_SCHEMA_VERSION:
+        raise BundleError(
+            f"{file}: schema_version is {version!r}, this release reads "
+            f"{BUNDLE_SCHEMA_VERSION}; export the model again with this release"
+        )
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{file}: {where}: {first['msg']}") from error
+    for name in manifest.files:
+        if not _is_inside(name):
+            raise BundleError(f"{file}: files: {name!r} is outside of the bundle")
+    return manifest
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.split("/")
+    return "\\" not in name and "\0" not in name and all(p not in ("", ".", "..") for p in parts)
+
+
+def file_entry(content: bytes) -> FileEntry:
+    """The manifest's entry for a file with this content."""
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))

@@ -1,0 +1,28 @@
+"""What can go wrong with the exported artefact and with a profile's content.
+
+ContractError
+├── BundleError          a bundle that cannot be trusted: missing, changed or of another version
+└── UnreadableContent    a profile that this encoder cannot read, named by field
+"""
+
+
+class ContractError(Exception):
+    """Base of all errors of the contract."""
+
+
+class BundleError(ContractError):
+    """A bundle that cannot be trusted: missing, changed or of another version."""
+
+
+class UnreadableContent(ContractError):
+    """A profile that this encoder cannot read.
+
+    Attributes:
+        source: the part of the profile, as `videos[0].cover`.
+        reason: what is wrong with it and what would be right.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason

@@ -1,0 +1,204 @@
+"""Pieces to named arrays: the only featuriser, used in training and in serving.
+
+It does exact operations only (look-up, hashing, counting, padding, casts); every float operation
+is inside the exported graph. So the same profile gives the same bytes everywhere.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.errors import UnreadableContent
+from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from model_export.contract.streamer import StreamerContent
+from model_export.contract.text import label_token, text_tokens
+from model_export.contract.vocabulary import Vocabulary
+
+MAX_TOKENS = 2048
+"""Distinct (token, modality) pairs that are encoded per profile; the rarest tokens are kept."""
+MAX_VECTORS = 256
+"""Ready-made vectors that are encoded per profile and space; the newest are kept."""
+
+ModalityStatus = Literal["used", "absent", "uninformative", "unsupported"]
+FeatureBatch = dict[str, NDArray[np.generic]]
+"""Named arrays, the inputs of the graph (B profiles, L tokens, P vectors of a space):
+
+`token_ids` int64 (B, L), 0 = padding; `token_counts` int64 (B, L); `token_modality` int64 (B, L),
+1 + place in `MODALITIES`, 0 = padding; and for the i-th space of the vocabulary
+`vectors_i` float32 (B, P, width) and `vectors_i_modality` int64 (B, P), 0 = padding.
+"""
+
+_PREFIX = {"tag": "t", "category": "c", "language": "l"}
+_MODALITY_ID = {name: i + 1 for i, name in enumerate(MODALITIES)}
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of one profile, before padding.
+
+    Attributes:
+        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id.
+        vectors: per space of the vocabulary, float32 (P, width).
+        vectors_modality: per space, int64 (P,).
+        status: per modality, what became of it.
+    """
+
+    token_ids: NDArray[np.int64]
+    token_counts: NDArray[np.int64]
+    token_modality: NDArray[np.int64]
+    vectors: tuple[NDArray[np.float32], ...]
+    vectors_modality: tuple[NDArray[np.int64], ...]
+    status: dict[str, ModalityStatus]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the profile shows anything to learn from; a language alone is nothing.
+
+        A profile without usable content must never be given a vector: it would become everybody's
+        neighbour.
+        """
+        return any(s == "used" for name, s in self.status.items() if name != "language")
+
+
+def piece_tokens(piece: Piece) -> list[str]:
+    """The tokens of a text, tag, category or language piece; of any other piece none."""
+    if piece.kind == "text":
+        return text_tokens(piece.text)
+    prefix = _PREFIX.get(piece.kind)
+    return label_token(prefix, piece.text) if prefix else []
+
+
+class Featurizer:
+    """Turns profiles into the inputs of the encoder that owns the vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._space_index = {space.name: i for i, space in enumerate(vocabulary.spaces)}
+
+    def __call__(self, profile: StreamerContent) -> Features:
+        """Features of one profile.
+
+        Raises:
+            UnreadableContent: a vector in a space that the encoder does not read, or of the wrong
+                width.
+        """
+        return self.from_pieces(pieces_of(profile))
+
+    def from_pieces(self, pieces: Sequence[Piece]) -> Features:
+        """Features of any selection of pieces; see `__call__`."""
+        vocabulary = self.vocabulary
+        counts: Counter[tuple[int, int]] = Counter()  # (modality, token id) -> count
+        vectors: list[list[tuple[int, Piece]]] = [[] for _ in vocabulary.spaces]
+        status: dict[str, ModalityStatus] = dict.fromkeys(MODALITIES, "absent")
+        for piece in pieces:
+            modality = _MODALITY_ID[piece.modality]
+            found: ModalityStatus = "uninformative"
+            if piece.kind == "vector":
+                space = self._space_of(piece)
+                if piece.content_hash not in vocabulary.uninformative and any(piece.vector):
+                    vectors[space].append((modality, piece))
+                    found = "used"
+            elif piece.kind == "media":
+                found = "unsupported"
+            elif piece.kind != "text" or piece.content_hash not in vocabulary.uninformative:
+                for token in piece_tokens(piece):
+                    token_id = vocabulary.token_id(token)
+                    counts[modality, token_id] += 1
+                    if vocabulary.is_known(token_id):
+                        found = "used"
+            if found == "used" or status[piece.modality] in ("absent", "unsupported"):
+                status[piece.modality] = found
+        return self._pack(counts, vectors, status)
+
+    def _space_of(self, piece: Piece) -> int:
+        index = self._space_index.get(piece.space)
+        if index is None:
+            known = ", ".join(self._space_index) or "none"
+            raise UnreadableContent(
+                f"{piece.source}.space",
+                f"vector space {piece.space!r} is unknown to this model (it reads: {known})",
+            )
+        width = self.vocabulary.spaces[index].width
+        if len(piece.vector) != width:
+            raise UnreadableContent(
+                f"{piece.source}.vector",
+                f"has {len(piece.vector)} numbers, space {piece.space!r} has {width}",
+            )
+        return index
+
+    def _pack(
+        self,
+        counts: Counter[tuple[int, int]],
+        vectors: list[list[tuple[int, Piece]]],
+        status: dict[str, ModalityStatus],
+    ) -> Features:
+        keys = sorted(counts)
+        if len(keys) > MAX_TOKENS:
+            known = len(self.vocabulary.tokens)
+            frequency = self.vocabulary.document_frequency
+
+            def commonness(key: tuple[int, int]) -> tuple[int, int, int]:
+                token_id = key[1]  # unknown tokens go first: they carry no meaning
+                df = frequency[token_id - 1] if token_id <= known else self.vocabulary.documents + 1
+                return df, key[0], token_id
+
+            keys = sorted(sorted(keys, key=commonness)[:MAX_TOKENS])
+        packed, packed_modality = [], []
+        for space, found in zip(self.vocabulary.spaces, vectors, strict=True):
+            kept = found[:MAX_VECTORS]  # pieces come newest first
+            matrix = np.zeros((len(kept), space.width), np.float32)
+            for row, (_, piece) in enumerate(kept):
+                matrix[row] = piece.vector
+            packed.append(matrix)
+            packed_modality.append(np.array([m for m, _ in kept], np.int64))
+        return Features(
+            token_ids=np.array([token_id for _, token_id in keys], np.int64),
+            token_counts=np.array([counts[key] for key in keys], np.int64),
+            token_modality=np.array([modality for modality, _ in keys], np.int64),
+            vectors=tuple(packed),
+            vectors_modality=tuple(packed_modality),
+            status=status,
+        )
+
+
+def collate(features: Sequence[Features]) -> FeatureBatch:
+    """Pad the features of B profiles to one batch; see `FeatureBatch` for shapes.
+
+    L and P are at least 1, so that no axis is empty.
+    """
+    batch: FeatureBatch = {}
+    longest = max([1, *(len(f.token_ids) for f in features)])
+    for name in ("token_ids", "token_counts", "token_modality"):
+        padded = np.zeros((len(features), longest), np.int64)  # (B, L)
+        for row, f in enumerate(features):
+            values = getattr(f, name)
+            padded[row, : len(values)] = values
+        batch[name] = padded
+    for i in range(len(features[0].vectors) if features else 0):
+        most = max([1, *(len(f.vectors[i]) for f in features)])
+        width = features[0].vectors[i].shape[1]
+        matrix = np.zeros((len(features), most, width), np.float32)  # (B, P, width)
+        modality = np.zeros((len(features), most), np.int64)  # (B, P)
+        for row, f in enumerate(features):
+            matrix[row, : len(f.vectors[i])] = f.vectors[i]
+            modality[row, : len(f.vectors[i])] = f.vectors_modality[i]
+        batch[f"vectors_{i}"] = matrix
+        batch[f"vectors_{i}_modality"] = modality
+    return batch
+
+
+def fingerprint(featurizer: Featurizer, profiles: Sequence[StreamerContent]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the profiles' features, and their status."""
+    digest = hashlib.sha256()
+    for profile in profiles:
+        features = featurizer(profile)
+        for name, array in sorted(collate([features]).items()):
+            digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+            digest.update(array.tobytes())
+        digest.update(repr(sorted(features.status.items())).encode())
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""A look into an ONNX file before any runtime parses it, without the onnx package.
+
+ONNX Runtime follows `external_data` locations of a graph that it is given, so a bundle whose graph
+names files elsewhere must be refused first. The walk follows the protobuf wire format and the
+field numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+"""
+
+from collections.abc import Iterator
+
+from model_export.contract.errors import BundleError
+
+# message -> {field number: message inside}; only the ways that lead to a TensorProto.
+_CHILDREN: dict[str, dict[int, str]] = {
+    "Model": {7: "Graph", 20: "Training", 25: "Function"},
+    "Training": {1: "Graph", 2: "Graph"},
+    "Function": {7: "Node", 11: "Attribute"},
+    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
+    "Node": {5: "Attribute"},
+    "Attribute": {
+        5: "Tensor",
+        6: "Graph",
+        10: "Tensor",
+        11: "Graph",
+        22: "SparseTensor",
+        23: "SparseTensor",
+    },
+    "SparseTensor": {1: "Tensor", 2: "Tensor"},
+    "Tensor": {},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+
+
+def has_external_data(model: bytes) -> bool:
+    """Whether any tensor of an ONNX model lives outside of the file.
+
+    Raises:
+        BundleError: when the bytes are not an ONNX model.
+    """
+    pending = [("Model", memoryview(model))]
+    seen_graph = False
+    while pending:
+        message, content = pending.pop()
+        for number, value in _fields(content):
+            if message == "Tensor" and (
+                number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1)
+            ):
+                return True
+            child = _CHILDREN[message].get(number)
+            if child is not None and isinstance(value, memoryview):
+                pending.append((child, value))
+                seen_graph = seen_graph or child == "Graph"
+    if not seen_graph:
+        raise BundleError("encoder.onnx is not an ONNX model: it has no graph")
+    return False
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """(field number, value) of one message; fixed-width values are skipped over as 0."""
+    at = 0
+    while at < len(content):
+        key, at = _varint(content, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(content, at)
+            yield number, value
+        elif wire == 2:
+            length, at = _varint(content, at)
+            if at + length > len(content):
+                raise BundleError("encoder.onnx is cut short")
+            yield number, content[at : at + length]
+            at += length
+        elif wire in (1, 5):
+            at += 8 if wire == 1 else 4
+            yield number, 0
+        else:
+            raise BundleError(f"encoder.onnx is not an ONNX model: wire type {wire}")
+
+
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(content) or shift > 63:
+            raise BundleError("encoder.onnx is cut short or not an ONNX model")
+        byte = content[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, at
+        shift += 7

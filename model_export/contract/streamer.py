@@ -1,0 +1,136 @@
+"""The raw record of a streamer, validated once at the edge and stored as it came.
+
+Everything a streamer shows is in here, also what only later towers read. Unknown fields are
+refused by name, so that a misspelt field never becomes silently missing content. The text is kept
+as written; normalisation is the featuriser's business (`features.normalise`).
+"""
+
+import base64
+import binascii
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+SCHEMA_VERSION = 1
+MAX_ENCODED_ITEMS = 64
+"""The newest videos and the newest lives that are encoded; older ones are stored only."""
+
+ID_PATTERN = r"^[.]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$"
+"""Not dots alone: `.` and `..` would be folded away in an address."""
+
+StreamerId = Annotated[
+    StrictStr,
+    Field(
+        pattern=ID_PATTERN,
+        min_length=1,
+        max_length=128,
+        description="1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone",
+    ),
+]
+SpaceName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:/-]{1,128}$")]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=200)]
+AttributeValue = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Annotated[
+    StrictStr, Field(max_length=500)
+]
+
+
+def _is_base64(value: str) -> str:
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is not valid base64 ({error})") from None
+    return value
+
+
+class Record(BaseModel):
+    """Base of every part of a profile: strict, immutable, unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
+
+
+class Media(Record):
+    """One picture, frame or sound: its bytes, its vector in a named space, or its address.
+
+    Exactly one form: `data` + `content_type`, `vector` + `space`, or `url`.
+    """
+
+    data: Annotated[StrictStr, AfterValidator(_is_base64)] | None = None
+    content_type: Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None = None
+    vector: Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)] | None = None
+    space: SpaceName | None = None
+    url: Annotated[StrictStr, Field(pattern=r"^https://", max_length=2048)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_form(self) -> Self:
+        given = frozenset(name for name in Media.model_fields if getattr(self, name) is not None)
+        allowed = ({"data", "content_type"}, {"vector", "space"}, {"url"})
+        if given not in allowed:
+            raise ValueError("needs exactly one of: data + content_type, vector + space, url")
+        return self
+
+
+class Video(Record):
+    """A short video of the past."""
+
+    video_id: StreamerId
+    title: Annotated[StrictStr, Field(max_length=500)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=64)] = []
+    category: Annotated[StrictStr, Field(max_length=100)] | None = None
+    published_at: AwareDatetime | None = None
+    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cover: Media | None = None
+    audio: Media | None = None
+
+
+class Live(Record):
+    """A live session of the past."""
+
+    live_id: StreamerId
+    title: Annotated[StrictStr, Field(max_length=500)] | None = None
+    category: Annotated[StrictStr, Field(max_length=100)] | None = None
+    started_at: AwareDatetime | None = None
+    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cover: Media | None = None
+    frames: Annotated[list[Media], Field(max_length=64)] = []
+    audio: Media | None = None
+
+
+class StreamerContent(Record):
+    """All that a streamer shows; the body of a write, whose address carries the id."""
+
+    name: Annotated[StrictStr, Field(max_length=200)] | None = None
+    bio: Annotated[StrictStr, Field(max_length=5000)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=512)] = []
+    category: Annotated[StrictStr, Field(max_length=100)] | None = None
+    language: Annotated[StrictStr, Field(max_length=35)] | None = None
+    attributes: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], AttributeValue],
+        Field(max_length=64, description="Filterable facts; never encoded."),
+    ] = {}
+    avatar: Media | None = None
+    videos: Annotated[list[Video], Field(max_length=1000)] = []
+    lives: Annotated[list[Live], Field(max_length=1000)] = []
+
+
+class StreamerProfile(StreamerContent):
+    """StreamerProfile v1: one line of `streamers.jsonl`, one record of the service."""
+
+    streamer_id: StreamerId
+
+    def dump(self) -> dict[str, Any]:
+        """The JSON form without absent fields; `StreamerProfile(**p.dump()) == p`."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | {
+            "streamer_id": self.streamer_id
+        }

@@ -1,0 +1,44 @@
+"""What the exporter needs from whoever trained a model: it never imports the trainer."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ExportSource:
+    """A trained encoder and where it comes from.
+
+    Attributes:
+        module: `forward(token_ids, token_counts, token_modality, vectors_0, vectors_0_modality, ...)`
+            -> `(embedding (B, D), content (B, C), modality_weights (B, M)[, id_embedding (B, E)])`,
+            shapes and types as in `contract.features.FeatureBatch`.
+        vocabulary: what its inputs are made with.
+        recipe: the name of the method that trained it.
+        dim: D.
+        content_dim: C.
+        data_digest: digest of the data set it was trained on.
+        config: the resolved configuration, JSON-serialisable.
+        metrics: measured on held-out streamers, name -> value.
+        duplicate_threshold: from which content cosine on two streamers are near-duplicates.
+        id_space: name and width E of the space of `id_embedding`; None when there is no such output.
+        established: ids and ID-embeddings (N, E) of the streamers that the teacher knows.
+    """
+
+    module: nn.Module
+    vocabulary: Vocabulary
+    recipe: str
+    dim: int
+    content_dim: int
+    data_digest: str
+    duplicate_threshold: DuplicateThreshold
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    id_space: IdSpace | None = None
+    established: tuple[list[str], NDArray[np.float32]] | None = None

@@ -1,0 +1,154 @@
+"""What can go wrong, and what the caller is told.
+
+ServiceError
+├── RequestError                  the caller can mend it
+│   ├── InvalidRequest      422   a field is wrong; `errors` names each by JSON pointer
+│   ├── MalformedBody       400   not JSON, not UTF-8
+│   ├── BodyTooLarge        413
+│   ├── Unauthorized        401
+│   ├── StreamerNotFound    404   names every id that is not there
+│   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+├── Unavailable                   the caller may try again; carries `retry_after_s`
+│   ├── Overloaded          503   the queue is full or the deadline passed in it
+│   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
+│   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── NotReady            503   starting, or rebuilding the index
+│   └── NotYetVisible       503   `after_sequence` was not reached in time
+└── StartupError                  the service refuses to start, and says what to do
+    ├── FolderInUse               another service owns the data folder
+    ├── ModelMismatch             the data folder holds vectors of another model
+    ├── StoreStartFailed          the embedded store did not come up
+    └── UnsafeConfiguration       open to the network without a key, twin packages, ...
+
+`service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
+process with one line on stderr.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field: a JSON pointer (RFC 6901) into the request and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class ServiceError(Exception):
+    """Base of all errors of the service."""
+
+    status = 500
+    code = "internal"
+    title = "Internal error"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class RequestError(ServiceError):
+    """The caller can mend it."""
+
+
+class InvalidRequest(RequestError):
+    """One or more fields are wrong."""
+
+    status, code, title = 422, "invalid_request", "The request is not valid"
+
+    @classmethod
+    def of(cls, pointer: str, detail: str) -> "InvalidRequest":
+        """A single wrong field."""
+        return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON or not UTF-8."""
+
+    status, code, title = 400, "malformed_body", "The body can't be read"
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the limit."""
+
+    status, code, title = 413, "body_too_large", "The body is too large"
+
+
+class Unauthorized(RequestError):
+    """No API key, or a wrong one."""
+
+    status, code, title = 401, "unauthorized", "An API key is needed"
+
+
+class StreamerNotFound(RequestError):
+    """One or more streamers are not stored; all of them are named."""
+
+    status, code, title = 404, "streamer_not_found", "Unknown streamer"
+
+
+class VersionConflict(RequestError):
+    """The streamer was changed by someone else, or exists although it should not (or the reverse)."""
+
+    status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
+
+
+class Unavailable(ServiceError):
+    """The same request may work later."""
+
+    status, code, title = 503, "unavailable", "Not available at the moment"
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    """More work is waiting than can be done in time."""
+
+    code = "overloaded"
+
+
+class StoreUnavailable(Unavailable):
+    """The store does not answer. A write that met this was not acknowledged; it may be repeated."""
+
+    code = "store_unavailable"
+
+
+class StoreFull(Unavailable):
+    """The store can't write any more: disk or memory is full."""
+
+    status, code, title = 507, "store_full", "The store is full"
+
+
+class NotReady(Unavailable):
+    """The service is starting or rebuilding its index."""
+
+    code = "not_ready"
+
+
+class NotYetVisible(Unavailable):
+    """The index did not reach the wanted sequence in time."""
+
+    code = "not_yet_visible"
+
+
+class StartupError(ServiceError):
+    """The service refuses to start; the message says what to do."""
+
+
+class FolderInUse(StartupError):
+    """Another service owns the data folder."""
+
+
+class ModelMismatch(StartupError):
+    """The data folder holds vectors of another model."""
+
+
+class StoreStartFailed(StartupError):
+    """The embedded store did not come up."""
+
+
+class UnsafeConfiguration(StartupError):
+    """A configuration that would be unsafe or would silently do something else."""

@@ -1,0 +1,1 @@
+"""The durable record of every streamer, and the log that indexes follow."""

@@ -1,0 +1,175 @@
+"""What the service needs from a store, whatever stands behind it.
+
+Every write gets the next number of one contiguous sequence; that number is also the streamer's new
+version, so a version never comes back, not even after a delete. The log holds one entry per number.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """The part of a record that an index holds.
+
+    Attributes:
+        streamer_id: whose it is.
+        version: sequence number of the write that made it.
+        embedding: float32 little-endian bytes; empty for a streamer without usable content.
+        content: float32 little-endian bytes of the content sketch; empty likewise.
+        facets: JSON bytes, what filters and answers read (name, language, category, tags, ...).
+    """
+
+    streamer_id: str
+    version: int
+    embedding: bytes
+    content: bytes
+    facets: bytes
+
+
+@dataclass(frozen=True)
+class Record(IndexEntry):
+    """Everything that is stored of a streamer.
+
+    Attributes:
+        profile: JSON bytes of the profile as it was written.
+        digest: SHA-256 hex of `profile`; equal profiles need no second encoding.
+        model_version: the model that made the vectors.
+        status: whether the streamer has vectors.
+        modalities: JSON bytes, per modality what became of it.
+        id_embedding: float32 bytes, predicted for the recommender's space; empty without one.
+        updated_at: seconds since 1970, by the service's clock; for people, never for order.
+    """
+
+    profile: bytes
+    digest: str
+    model_version: str
+    status: Literal["indexed", "insufficient_content"]
+    modalities: bytes
+    id_embedding: bytes
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """Write a record (its `version` is ignored and given by the store).
+
+    `expected_version`: None = whatever is there, 0 = nothing may be there, n = exactly version n.
+    """
+
+    record: Record
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Remove a streamer; `expected_version` as in `Upsert`."""
+
+    streamer_id: str
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """The operation is on disk under this sequence number."""
+
+    sequence: int
+    created: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The expectation did not hold, or there was nothing to delete; nothing was changed.
+
+    `current_version` is 0 when the streamer is not stored.
+    """
+
+    current_version: int
+
+
+Outcome = Written | Refused
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the log ends. Another epoch means another history: throw the index away."""
+
+    epoch: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One number of the sequence: an entry to index, or None for a delete."""
+
+    sequence: int
+    streamer_id: str
+    entry: IndexEntry | None
+
+
+class LogGap(Exception):
+    """The log does not continue at the wanted number (trimmed, or another history): resync fully."""
+
+
+class StreamerStore(Protocol):
+    """A durable store. All methods raise StoreUnavailable when it does not answer."""
+
+    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+        """Apply operations in order, as one atomic script; on disk when this returns.
+
+        An operation that is refused does not stop the others.
+
+        Raises:
+            StoreFull: nothing was written, since disk or memory is full.
+            StoreUnavailable: no answer; the operations may or may not have been applied.
+        """
+        ...
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        """Records by id, None where there is none."""
+        ...
+
+    async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
+        """(version, profile digest) by id, None where there is none."""
+        ...
+
+    async def list_ids(self, after: str, limit: int) -> list[str]:
+        """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
+        ...
+
+    async def count(self) -> int:
+        """Number of streamers stored."""
+        ...
+
+    async def position(self) -> Position:
+        """Where the log ends now."""
+        ...
+
+    def scan(self, chunk: int = 1000) -> AsyncIterator[list[IndexEntry]]:
+        """All entries, in chunks.
+
+        Follow the log from the position taken *before* the scan: every write during it is either
+        seen by the scan or in the log, and versions tell which is newer.
+        """
+        ...
+
+    def follow(self, after: int) -> AsyncIterator[list[LogEntry]]:
+        """Log entries from `after + 1` on, contiguous, as they become durable; never ends.
+
+        Raises:
+            LogGap: number `after + 1` is no longer in the log.
+        """
+        ...
+
+    async def model_version(self) -> str | None:
+        """The model whose vectors are stored; None for an empty store."""
+        ...
+
+    async def set_model_version(self, version: str) -> None:
+        """Record which model the stored vectors belong to."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
