@@ -1,0 +1,27 @@
+"""What can go wrong while training, and what the person at the terminal is told.
+
+TrainingError              ends the command with its message on stderr, exit status 1
+├── DataError              a data set folder that cannot be trusted; lists its first bad lines
+├── OutputError            a place that cannot or must not be written to
+└── UsageError             options that make no sense together, exit status 2
+"""
+
+
+class TrainingError(Exception):
+    """Base of all errors that a person can mend; the message says how."""
+
+    exit_status = 1
+
+
+class DataError(TrainingError):
+    """A data set folder that cannot be trusted."""
+
+
+class OutputError(TrainingError):
+    """A place that cannot or must not be written to."""
+
+
+class UsageError(TrainingError):
+    """Options that make no sense together."""
+
+    exit_status = 2
