@@ -1,0 +1,75 @@
+# The single entry for people, pre-commit and CI. `make help` lists the targets.
+
+PYTHON  ?= python3
+EXTRAS  ?= service,cpu,embedded,training,export
+DATA    ?=
+BUNDLE  ?= build/demo/world/bundle
+STATE   ?= build/serve
+HOST    ?= 127.0.0.1
+PORT    ?= 8000
+ARGS    ?=
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+SERVICE_VENV := .venv-service
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test test-service lint format typecheck arch bench clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: PYTHON=$(PYTHON) PORT=$(PORT) DATA=<data set folder> BUNDLE=$(BUNDLE)"
+	@echo "             STATE=$(STATE) ARGS=<more arguments for pytest, demo or serve>"
+
+install: $(VENV)/.installed ## Create .venv with everything that runs on a CPU (once)
+
+$(VENV)/.installed: pyproject.toml
+	@$(call make_venv,$(VENV))
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]" --group dev
+	@touch $@
+
+$(SERVICE_VENV)/.installed: pyproject.toml
+	@$(call make_venv,$(SERVICE_VENV))
+	$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded]" --group test
+	@touch $@
+
+demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
+	@$(BIN)/python demo.py --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+serve: install ## Serve BUNDLE with its state in STATE
+	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
+
+test: lint arch typecheck ## Check everything that needs no GPU and no Docker
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
+	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
+	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu" tests/contract tests/service $(ARGS)
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## Apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: install ## Check types: strict for what is served, standard elsewhere
+	$(BIN)/pyright
+
+arch: install ## Check who imports whom
+	$(BIN)/lint-imports
+
+bench: install ## Measure the service at 10,000 streamers
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean: ## Remove what was built, the environments included
+	rm -rf build dist $(VENV) $(SERVICE_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.
+define make_venv
+$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '; say which: make PYTHON=/path/to/python3.12')" && \
+{ test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
+$(1)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+endef
