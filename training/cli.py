@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except TrainingError as error:
-        print(f"python -m training {args.command}: {error}", file=sys.stderr)
+        sys.stderr.write(f"python -m training {args.command}: {error}\n")
         return error.exit_status
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        sys.stderr.write("stopped\n")
         return 130
     except BrokenPipeError:  # the reader went away (`| head`): nothing is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

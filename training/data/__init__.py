@@ -1,0 +1,17 @@
+"""The data set folder: what it holds, whether it can be trusted, and how it is split."""
+
+from training.data.dataset import Dataset, load_dataset, validate
+from training.data.problems import Problem
+from training.data.tables import Interactions
+from training.data.vectors import IdEmbeddings
+from training.errors import DataError
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "IdEmbeddings",
+    "Interactions",
+    "Problem",
+    "load_dataset",
+    "validate",
+]

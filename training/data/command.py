@@ -1,0 +1,50 @@
+"""`python -m training data validate DIR`: name every bad line of a data set folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from training.data.dataset import FILES, Reading, read_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `data`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    summary = "name every bad line of a data set folder by file and line number"
+    check = actions.add_parser("validate", help=summary, description=summary)
+    check.add_argument("folder", type=Path, metavar="DIR", help="the data set folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check a folder; the exit status is 1 when anything is wrong."""
+    reading = read_folder(args.folder)
+    sys.stdout.writelines(f"{problem}\n" for problem in reading.problems)
+    sys.stdout.write(_summary(args.folder, reading) + "\n")
+    return 1 if reading.problems else 0
+
+
+def _summary(folder: Path, reading: Reading) -> str:
+    counts = ", ".join(f"{number:,} {name}" for name, number in reading.counts.items())
+    lines = []
+    if reading.problems:
+        places = {(problem.file, problem.line) for problem in reading.problems}
+        lines.append(
+            f"{folder}: NOT OK: {len(reading.problems):,} problems in {len(places):,} places; "
+            f"read so far: {counts or 'nothing'}"
+        )
+    else:
+        lines.append(f"{folder}: all lines OK: {counts}")
+    if reading.dataset is not None:
+        split = reading.dataset.split.tolist()
+        shares = ", ".join(f"{split.count(name):,} {name}" for name in ("train", "val", "test"))
+        source = "splits" if reading.dataset.split_given else "a hash of the ids"
+        lines.append(f"split by {source}: {shares}")
+        lines.append(f"digest {reading.dataset.digest}")
+    ignored = sorted(p.name for p in folder.iterdir() if p.is_file() and not _is_read(p))
+    if ignored:
+        lines.append(f"not part of a data set, not read: {', '.join(ignored)}")
+    return "\n".join(lines)
+
+
+def _is_read(path: Path) -> bool:
+    return path.suffix in (FILES.get(path.stem), ".parquet") and path.stem in FILES

@@ -1,0 +1,146 @@
+"""Rows of JSONL, CSV and Parquet files with their line numbers; unreadable ones become problems."""
+
+import codecs
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.data.problems import Problem
+
+MAX_WEIGHT = 1e30
+"""Far below the largest float32, so that sums of weights stay finite."""
+
+_BATCH_ROWS = 1024
+"""Rows of a Parquet file that are in memory at once."""
+
+ColumnType = Literal["text", "weight"]
+_INVALID = object()
+
+
+def lines_of(path: Path, problems: list[Problem]) -> Iterator[tuple[int, str]]:
+    """Lines of a UTF-8 file without their ends, counted from 1."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+            try:
+                line = raw.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                reason = (
+                    f"is not UTF-8 (byte {raw[error.start]:#04x} at position {error.start + 1})"
+                )
+                problems.append(Problem(path.name, number, "", reason))
+                continue
+            if line.strip():
+                yield number, line
+            else:
+                problems.append(Problem(path.name, number, "", "is empty"))
+
+
+def parquet_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a Parquet file, counted from 1, read in record batches."""
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                names = batch.schema.names
+                for i in range(batch.num_rows):
+                    number += 1
+                    try:
+                        row = {name: batch.column(j)[i].as_py() for j, name in enumerate(names)}
+                    except (pa.ArrowException, ValueError) as error:
+                        problems.append(Problem(path.name, number, "", f"can't be read: {error}"))
+                    else:
+                        yield number, row
+    except (pa.ArrowException, OSError) as error:
+        where = number + 1 if number else None
+        problems.append(Problem(path.name, where, "", f"is not readable as Parquet: {error}"))
+
+
+def table_rows(
+    path: Path, columns: dict[str, ColumnType], problems: list[Problem]
+) -> Iterator[tuple[int, list[Any]]]:
+    """Rows of a CSV or Parquet table, their values in the order of `columns`.
+
+    `text` comes as a non-empty str, `weight` as a float, 0 <= weight <= `MAX_WEIGHT`.
+    """
+    reader = _parquet_table if path.suffix == ".parquet" else _csv_table
+    for number, cells in reader(path, list(columns), problems):
+        values = []
+        for (name, kind), cell in zip(columns.items(), cells, strict=True):
+            value = _text(cell) if kind == "text" else _weight(cell)
+            if value is _INVALID:
+                wanted = "a text" if kind == "text" else f"a number from 0 to {MAX_WEIGHT:g}"
+                problems.append(
+                    Problem(path.name, number, name, f"needs {wanted}, is {cell!r:.80}")
+                )
+            else:
+                values.append(value)
+        if len(values) == len(columns):
+            yield number, values
+
+
+def _csv_table(
+    path: Path, columns: Sequence[str], problems: list[Problem]
+) -> Iterator[tuple[int, list[str]]]:
+    wanted = ",".join(columns)
+    order: list[int] | None = None
+    for number, line in lines_of(path, problems):
+        try:
+            cells = _cells(line)
+        except csv.Error as error:
+            problems.append(Problem(path.name, number, "", f"is not CSV on one line: {error}"))
+            continue
+        if order is None:  # the first line that can be read
+            if sorted(cells) == sorted(columns):
+                order = [cells.index(name) for name in columns]
+                continue
+            order = list(range(len(columns)))  # the usual order, to check the rest of the lines
+            problems.append(Problem(path.name, number, "", f"the header must be: {wanted}"))
+        elif len(cells) != len(columns):
+            reason = f"has {len(cells)} values, needs {len(columns)}: {wanted}"
+            problems.append(Problem(path.name, number, "", reason))
+        else:
+            yield number, [cells[i] for i in order]
+    if order is None:
+        problems.append(Problem(path.name, None, "", f"is empty, the header must be: {wanted}"))
+
+
+def _cells(line: str) -> list[str]:
+    """The values of one line. A value can't span lines: one stray quote would swallow the file."""
+    if '"' not in line:
+        return line.split(",")
+    return next(csv.reader([line], strict=True))
+
+
+def _parquet_table(
+    path: Path, columns: Sequence[str], problems: list[Problem]
+) -> Iterator[tuple[int, list[Any]]]:
+    checked = False
+    for number, row in parquet_rows(path, problems):
+        if not checked and sorted(row) != sorted(columns):
+            reason = f"has the columns {', '.join(row)}; needs {', '.join(columns)}"
+            problems.append(Problem(path.name, None, "", reason))
+            return
+        checked = True
+        yield number, [row[name] for name in columns]
+
+
+def _text(cell: Any) -> Any:
+    if isinstance(cell, int) and not isinstance(cell, bool):  # Parquet: numbers as names of users
+        return str(cell)
+    return cell if isinstance(cell, str) and cell.strip() else _INVALID
+
+
+def _weight(cell: Any) -> Any:
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        return _INVALID
+    try:
+        value = math.nan if isinstance(cell, str) and "_" in cell else float(cell)
+    except (ValueError, OverflowError):
+        return _INVALID
+    return value if 0 <= value <= MAX_WEIGHT else _INVALID

@@ -1,0 +1,121 @@
+"""Reading `streamers.jsonl` or `streamers.parquet`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from model_export.contract.streamer import Media, StreamerProfile
+from training.data.problems import Problem, profile_problems
+from training.data.rows import lines_of, parquet_rows
+
+UNREADABLE = -1
+"""Stands for the row of a streamer whose own line is bad, so that its other lines aren't blamed."""
+
+
+@dataclass
+class Streamers:
+    """All streamers of a folder.
+
+    Attributes:
+        file: name of the file they come from.
+        profiles: the good ones, in file order.
+        lines: where each of them stands.
+        index: id -> place in `profiles`, or `UNREADABLE`.
+        spaces: vector space -> its width.
+    """
+
+    file: str
+    profiles: list[StreamerProfile] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    index: dict[str, int] = field(default_factory=dict)
+    spaces: dict[str, int] = field(default_factory=dict)
+
+    def row(self, streamer_id: str) -> int | None:
+        """Place of a streamer in `profiles`, `UNREADABLE`, or None for an unknown one."""
+        return self.index.get(streamer_id)
+
+
+def read_streamers(path: Path, problems: list[Problem]) -> Streamers:
+    """Read and check all streamers; see `model_export.contract.streamer` for the fields."""
+    found = Streamers(path.name)
+    space_lines: dict[str, int] = {}
+    for line, profile in _profiles(path, found, problems):
+        if found.row(profile.streamer_id) not in (None, UNREADABLE):
+            first = found.lines[found.index[profile.streamer_id]]
+            reason = f"{profile.streamer_id!r} is already on line {first}"
+            problems.append(Problem(path.name, line, "streamer_id", reason))
+            continue
+        problems += _width_problems(path.name, line, profile, found.spaces, space_lines)
+        found.index[profile.streamer_id] = len(found.profiles)
+        found.profiles.append(profile)
+        found.lines.append(line)
+    if not found.profiles and not problems:
+        problems.append(Problem(path.name, None, "", "has no streamers"))
+    return found
+
+
+def _profiles(
+    path: Path, found: Streamers, problems: list[Problem]
+) -> Iterator[tuple[int, StreamerProfile]]:
+    parquet = path.suffix == ".parquet"
+    for line, content in parquet_rows(path, problems) if parquet else lines_of(path, problems):
+        try:
+            if isinstance(content, str):
+                yield line, StreamerProfile.model_validate_json(content)
+            else:
+                yield line, StreamerProfile.model_validate(_present(content))
+        except ValidationError as error:
+            problems += profile_problems(path.name, line, error)
+            streamer_id = _streamer_id(content)
+            if streamer_id is not None:
+                found.index.setdefault(streamer_id, UNREADABLE)
+
+
+def _present(value: Any) -> Any:
+    """A Parquet value without its absent (null) fields, and maps as dicts."""
+    if isinstance(value, dict):
+        kept = {key: _present(part) for key, part in value.items() if part is not None}
+        if isinstance(kept.get("attributes"), list):  # a Parquet map comes as pairs
+            kept["attributes"] = dict(kept["attributes"])
+        return kept
+    if isinstance(value, list):
+        return [_present(part) for part in value]
+    return value
+
+
+def _streamer_id(content: str | dict[str, Any]) -> str | None:
+    """The id of a bad profile, where it can still be read."""
+    try:
+        record = json.loads(content) if isinstance(content, str) else content
+    except (ValueError, RecursionError):
+        return None
+    streamer_id = record.get("streamer_id") if isinstance(record, dict) else None
+    return streamer_id if isinstance(streamer_id, str) else None
+
+
+def _width_problems(
+    file: str, line: int, profile: StreamerProfile, widths: dict[str, int], lines: dict[str, int]
+) -> Iterator[Problem]:
+    for source, media in _media(profile):
+        if media.vector is None or media.space is None:
+            continue
+        width = widths.setdefault(media.space, len(media.vector))
+        first = lines.setdefault(media.space, line)
+        if len(media.vector) != width:
+            reason = f"has {len(media.vector)} numbers, space {media.space!r} has {width} on line {first}"
+            yield Problem(file, line, f"{source}.vector", reason)
+
+
+def _media(profile: StreamerProfile) -> Iterator[tuple[str, Media]]:
+    """All media of a profile with their places."""
+    places = {"avatar": profile.avatar}
+    for i, video in enumerate(profile.videos):
+        places |= {f"videos[{i}].cover": video.cover, f"videos[{i}].audio": video.audio}
+    for i, live in enumerate(profile.lives):
+        places |= {f"lives[{i}].cover": live.cover, f"lives[{i}].audio": live.audio}
+        places |= {f"lives[{i}].frames[{j}]": frame for j, frame in enumerate(live.frames)}
+    return ((source, media) for source, media in places.items() if media is not None)

@@ -1,0 +1,155 @@
+"""Reading what is known about streamers: audiences, relations, splits, duplicates, labels."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from training.data.problems import Problem
+from training.data.rows import ColumnType, table_rows
+from training.data.streamers import UNREADABLE, Streamers
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Who watched whom.
+
+    Attributes:
+        matrix: float32 (N streamers, U users), weights; repeated pairs are added up.
+        user_ids: the U users, in order of appearance.
+    """
+
+    matrix: sp.csr_matrix
+    user_ids: list[str]
+
+
+def read_interactions(path: Path, streamers: Streamers, problems: list[Problem]) -> Interactions:
+    """Read `interactions`: user_id, streamer_id, weight."""
+    users: dict[str, int] = {}
+    rows, columns, weights = array("q"), array("q"), array("d")
+    table = table_rows(
+        path, {"user_id": "text", "streamer_id": "text", "weight": "weight"}, problems
+    )
+    for line, (user_id, streamer_id, weight) in table:
+        row = _known(path, line, "streamer_id", streamer_id, streamers, problems)
+        if row != UNREADABLE:
+            rows.append(row)
+            columns.append(users.setdefault(user_id, len(users)))
+            weights.append(weight)
+    matrix = sp.csr_matrix(
+        (np.asarray(weights), (np.asarray(rows), np.asarray(columns))),
+        shape=(len(streamers.profiles), len(users)),
+    )
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return Interactions(sp.csr_matrix(matrix, dtype=np.float32), list(users))
+
+
+def read_relations(path: Path, streamers: Streamers, problems: list[Problem]) -> sp.csr_matrix:
+    """Read `relations`: streamer_id, related_id, weight.
+
+    Returns:
+        Symmetric float32 (N, N). A pair that is given more than once, in either direction, counts
+        with its largest weight.
+    """
+    pairs: dict[tuple[int, int], float] = {}
+    columns: dict[str, ColumnType] = {
+        "streamer_id": "text",
+        "related_id": "text",
+        "weight": "weight",
+    }
+    for line, (streamer_id, related_id, weight) in table_rows(path, columns, problems):
+        one = _known(path, line, "streamer_id", streamer_id, streamers, problems)
+        other = _known(path, line, "related_id", related_id, streamers, problems)
+        if streamer_id == related_id:
+            reason = f"{related_id!r} is related to itself"
+            problems.append(Problem(path.name, line, "related_id", reason))
+        elif UNREADABLE not in (one, other):
+            pair = (min(one, other), max(one, other))
+            pairs[pair] = max(weight, pairs.get(pair, 0.0))
+    count = len(streamers.profiles)
+    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
+    weights = np.array(list(pairs.values()), np.float32)
+    upper = sp.csr_matrix((weights, (ends[:, 0], ends[:, 1])), shape=(count, count))
+    matrix = sp.csr_matrix(upper + upper.T)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.str_]:
+    """Read `splits`: streamer_id, split. Every streamer must have one."""
+    split = np.full(len(streamers.profiles), "", "<U5")
+    for line, row, value in _one_per_streamer(path, "split", streamers, problems):
+        if value in SPLITS:
+            split[row] = value
+        else:
+            reason = f"needs one of {', '.join(SPLITS)}, is {value!r:.80}"
+            problems.append(Problem(path.name, line, "split", reason))
+            split[row] = "bad"  # named already: it isn't missing
+    for row in np.flatnonzero(split == ""):
+        reason = f"{streamers.profiles[row].streamer_id!r} has no split in {path.name}"
+        problems.append(Problem(streamers.file, streamers.lines[row], "streamer_id", reason))
+    return split
+
+
+def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.int64]:
+    """Read `duplicates`: streamer_id, group. Who is not in the file has no duplicate.
+
+    Returns:
+        Group number of each streamer (N,), 0..G-1; a streamer without duplicates has its own.
+    """
+    groups: dict[str, int] = {}
+    number = np.full(len(streamers.profiles), -1, np.int64)
+    for _, row, group in _one_per_streamer(path, "group", streamers, problems):
+        number[row] = groups.setdefault(group, len(groups))
+    alone = number < 0
+    number[alone] = np.arange(alone.sum()) + len(groups)
+    return number
+
+
+def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> list[str | None]:
+    """Read `labels`: streamer_id, label. One per streamer (N,), None where there is none."""
+    labels: list[str | None] = [None] * len(streamers.profiles)
+    for _, row, label in _one_per_streamer(path, "label", streamers, problems):
+        labels[row] = label
+    return labels
+
+
+def _one_per_streamer(
+    path: Path, column: str, streamers: Streamers, problems: list[Problem]
+) -> Iterator[tuple[int, int, str]]:
+    """(line, row of the streamer, value); a streamer that comes twice is a problem."""
+    seen: dict[str, int] = {}
+    for line, (streamer_id, value) in table_rows(
+        path, {"streamer_id": "text", column: "text"}, problems
+    ):
+        row = _known(path, line, "streamer_id", streamer_id, streamers, problems)
+        first = seen.setdefault(streamer_id, line)
+        if first != line:
+            reason = f"{streamer_id!r} is already on line {first}"
+            problems.append(Problem(path.name, line, "streamer_id", reason))
+        elif row != UNREADABLE:
+            yield line, row, value
+
+
+def _known(
+    path: Path,
+    line: int,
+    field: str,
+    streamer_id: str,
+    streamers: Streamers,
+    problems: list[Problem],
+) -> int:
+    row = streamers.row(streamer_id)
+    if row is None:
+        problems.append(
+            Problem(path.name, line, field, f"{streamer_id!r:.140} is no streamer of this set")
+        )
+        return UNREADABLE
+    return row

@@ -1,0 +1,153 @@
+"""Reading `id_embeddings`: the vectors of a recommender that was trained on behaviour."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.problems import Problem
+from training.data.rows import parquet_rows
+from training.data.streamers import Streamers
+
+_ARRAYS = {"ids": "vectors", "user_ids": "user_vectors"}
+
+
+@dataclass(frozen=True, eq=False)
+class IdEmbeddings:
+    """The recommender's vectors.
+
+    Attributes:
+        ids: M streamers of the set, in file order.
+        vectors: float32 (M, E), finite, none all zero.
+        user_ids: K users; None when the recommender handed over no users.
+        user_vectors: float32 (K, E).
+    """
+
+    ids: list[str]
+    vectors: NDArray[np.float32]
+    user_ids: list[str] | None = None
+    user_vectors: NDArray[np.float32] | None = None
+
+
+def read_id_embeddings(
+    path: Path, streamers: Streamers, problems: list[Problem]
+) -> IdEmbeddings | None:
+    """Read the teacher's vectors from `.npz` or `.parquet`; None when there is a problem.
+
+    NumPy: arrays `ids`, `vectors` [, `user_ids`, `user_vectors`]. Parquet: columns `streamer_id`,
+    `vector` [, `user_id`]; each row names a streamer or a user.
+    """
+    before = len(problems)
+    arrays = (_from_parquet if path.suffix == ".parquet" else _from_npz)(path, problems)
+    if len(problems) == before:
+        _check_names(path.name, arrays, problems)
+    if len(problems) == before:
+        for ids, vectors in _ARRAYS.items():
+            if ids in arrays:
+                _check_rows(path.name, ids, arrays[ids], vectors, arrays[vectors], problems)
+    if len(problems) == before:
+        for line, streamer_id in enumerate(arrays["ids"].tolist(), 1):
+            if streamers.row(streamer_id) is None:
+                reason = f"{streamer_id!r:.140} is no streamer of this set"
+                problems.append(Problem(path.name, line, "ids", reason))
+        if "user_vectors" in arrays:
+            width, users = arrays["vectors"].shape[1], arrays["user_vectors"].shape[1]
+            if width != users:
+                reason = f"is {users} wide, vectors is {width} wide"
+                problems.append(Problem(path.name, None, "user_vectors", reason))
+    if len(problems) > before:
+        return None
+    users = arrays.get("user_ids")
+    return IdEmbeddings(
+        ids=arrays["ids"].tolist(),
+        vectors=arrays["vectors"].astype(np.float32),
+        user_ids=None if users is None else users.tolist(),
+        user_vectors=None if users is None else arrays["user_vectors"].astype(np.float32),
+    )
+
+
+def _from_npz(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    name = ""
+    try:
+        with np.load(path, allow_pickle=False) as blob:
+            for name in blob.files:
+                arrays[name] = blob[name]
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        # Object arrays come here too: reading them would run code of the file.
+        problems.append(Problem(path.name, None, name, f"can't be read: {error}"))
+    except AttributeError:  # a single array is no context manager
+        problems.append(Problem(path.name, None, "", "is a single array, not an .npz file"))
+    return arrays
+
+
+def _from_parquet(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
+    names: dict[str, list[str]] = {"streamer_id": [], "user_id": []}
+    vectors: dict[str, list[list[float]]] = {"streamer_id": [], "user_id": []}
+    for line, row in parquet_rows(path, problems):
+        owners = [name for name in names if row.get(name) is not None]
+        vector = row.get("vector")
+        if len(owners) != 1 or not set(row) <= {*names, "vector"} or not isinstance(vector, list):
+            reason = "needs streamer_id or user_id, and vector, and nothing else"
+            problems.append(Problem(path.name, line, "", reason))
+            continue
+        names[owners[0]].append(str(row[owners[0]]))
+        vectors[owners[0]].append(vector)
+    arrays: dict[str, NDArray[Any]] = {}
+    for owner, prefix in (("streamer_id", ""), ("user_id", "user_")):
+        if owner == "user_id" and not names[owner]:
+            continue
+        arrays[f"{prefix}ids"] = np.array(names[owner], np.str_)
+        try:
+            arrays[f"{prefix}vectors"] = np.array(vectors[owner], np.float64)
+        except (ValueError, TypeError) as error:
+            problems.append(Problem(path.name, None, "vector", f"are not of one width: {error}"))
+    return arrays
+
+
+def _check_names(file: str, arrays: Mapping[str, NDArray[Any]], problems: list[Problem]) -> None:
+    known = {*_ARRAYS, *_ARRAYS.values()}
+    for name in sorted(set(arrays) - known):
+        problems.append(
+            Problem(file, None, name, f"is not known; known are {', '.join(sorted(known))}")
+        )
+    users = {"user_ids", "user_vectors"}
+    wanted = {"ids", "vectors"} | (users if users & set(arrays) else set())
+    for name in sorted(wanted - set(arrays)):
+        problems.append(Problem(file, None, name, "is missing"))
+
+
+def _check_rows(
+    file: str,
+    ids_name: str,
+    ids: NDArray[Any],
+    vectors_name: str,
+    vectors: NDArray[Any],
+    problems: list[Problem],
+) -> None:
+    if ids.ndim != 1 or ids.dtype.kind != "U":
+        reason = f"needs shape (M,) of text, is {ids.shape} of {ids.dtype}"
+        problems.append(Problem(file, None, ids_name, reason))
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or vectors.shape[1] == 0:
+        reason = f"needs shape (M, width) of floats, is {vectors.shape} of {vectors.dtype}"
+        problems.append(Problem(file, None, vectors_name, reason))
+    elif len(ids) != len(vectors):
+        reason = f"has {len(vectors)} rows, {ids_name} has {len(ids)}"
+        problems.append(Problem(file, None, vectors_name, reason))
+    else:
+        finite = np.isfinite(vectors.astype(np.float32)).all(1)
+        for row in np.flatnonzero(~finite):
+            problems.append(Problem(file, int(row) + 1, vectors_name, "has NaN or infinity"))
+        for row in np.flatnonzero(finite & ~vectors.any(1)):
+            reason = "is all zeros; leave out who has no vector"
+            problems.append(Problem(file, int(row) + 1, vectors_name, reason))
+        seen: dict[str, int] = {}
+        for line, name in enumerate(ids.tolist(), 1):
+            if seen.setdefault(name, line) != line:
+                reason = f"{name!r:.140} is already in row {seen[name]}"
+                problems.append(Problem(file, line, ids_name, reason))
