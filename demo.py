@@ -1,0 +1,389 @@
+"""The whole path in one command: data, training, export, serving, loading, three answers.
+
+It drives the command lines only, each in a process of its own, and keeps what they make under
+`build/demo/<name>`, so that a second run starts the service and asks at once.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOST = "127.0.0.1"
+SEED = 7
+RECIPE = "transfer-plus"
+LOADER = "training.encoder:load_checkpoint"
+READY_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+
+Profile = dict[str, Any]
+
+
+class DemoError(Exception):
+    """Something that the person at the terminal can mend; one line."""
+
+
+# --- running the command lines ------------------------------------------------------------------
+
+
+def run(*arguments: str | Path) -> None:
+    """Run `python -m ARGUMENTS` to its end, its output on ours.
+
+    Raises:
+        DemoError: it failed; it has said why.
+    """
+    command = [sys.executable, "-m", *map(str, arguments)]
+    print(f"$ python -m {' '.join(map(str, arguments))}", flush=True)
+    status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    if status != 0:
+        raise DemoError(f"{arguments[0]} ended with status {status}")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Which steps are done, each with a stamp of what it was made from."""
+
+    folder: Path
+
+    def is_done(self, name: str, inputs: str) -> bool:
+        """Whether the step was finished with the same inputs."""
+        file = self.folder / f"{name}.done"
+        return file.is_file() and file.read_text(encoding="utf-8") == inputs
+
+    def done(self, name: str, inputs: str) -> None:
+        """Remember that the step is finished."""
+        (self.folder / f"{name}.done").write_text(inputs, encoding="utf-8")
+
+
+def stamp(folder: Path) -> str:
+    """Changes whenever a data set folder does: names, sizes and times of its files."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+
+
+def build(steps: Steps, data: Path, checkpoint: Path, bundle: Path) -> bool:
+    """Train and export, unless it is done; whether the bundle is a new one."""
+    inputs = f"{RECIPE} {SEED} {stamp(data)}"
+    if steps.is_done("bundle", inputs) and (bundle / "manifest.json").is_file():
+        print(f"reusing {bundle}")
+        return False
+    if not steps.is_done("fit", inputs) or not (checkpoint / "model.safetensors").is_file():
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        run("training", "fit", "--data", data, "--recipe", RECIPE, "--out", checkpoint,
+            "--seed", str(SEED))  # fmt: skip
+        steps.done("fit", inputs)
+    shutil.rmtree(bundle, ignore_errors=True)
+    run("model_export", LOADER, "--checkpoint", checkpoint, "--out", bundle)
+    steps.done("bundle", inputs)
+    return True
+
+
+# --- the service --------------------------------------------------------------------------------
+
+
+def require_free_port(port: int) -> None:
+    """Find out before the long steps.
+
+    Raises:
+        DemoError: something listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise DemoError(
+                f"port {port} can't be used ({error.strerror}); say another one: "
+                f"make demo PORT={port + 1}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that answers at `url`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, body: object | None = None) -> Any:
+        """The JSON answer to a request.
+
+        Raises:
+            DemoError: the service refused; with what it said.
+        """
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            raise DemoError(f"{method} {path}: {error.code} {said}") from error
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says yes."""
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=2):
+                return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def serving(bundle: Path, state: Path, port: int, log: Path) -> Iterator[Service]:
+    """A running service, ready; ended by SIGTERM and waited for, so that its store ends as well.
+
+    Raises:
+        DemoError: it did not come up; with the end of its log.
+    """
+    command = [sys.executable, "-m", "service", "serve", "--bundle", str(bundle)]
+    command += ["--data-dir", str(state), "--host", HOST, "--port", str(port)]
+    with log.open("wb") as output:
+        # In a session of its own, Ctrl-C reaches this process alone, which then ends the service.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    service = Service(f"http://{HOST}:{port}", process)
+    try:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not service.is_ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+                raise DemoError(f"the service did not become ready; {log} ends with:\n{tail}")
+            time.sleep(0.1)
+        yield service
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL if that is not obeyed; a second Ctrl-C doesn't cut it short."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# --- the data, for people -----------------------------------------------------------------------
+
+
+def read_profiles(data: Path) -> dict[str, Profile]:
+    """The profiles by id, in the order of the file.
+
+    Raises:
+        DemoError: there are none.
+    """
+    file = data / "streamers.jsonl"
+    if not file.is_file():
+        raise DemoError(f"{file} is missing; DATA must be a data set folder with that file")
+    with file.open(encoding="utf-8") as lines:
+        profiles = [json.loads(line) for line in lines if line.strip()]
+    return {profile["streamer_id"]: profile for profile in profiles}
+
+
+def read_column(file: Path, key: str, value: str) -> dict[str, str]:
+    """Two columns of a CSV file as a mapping; empty when there is no such file."""
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as rows:
+        return {row[key]: row[value] for row in csv.DictReader(rows)}
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` characters on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def describe(profile: Profile) -> str:
+    """Name, bio and tags on one line; of real data without bios, the name and more tags."""
+    name, bio, tags = profile.get("name"), profile.get("bio"), profile.get("tags", [])
+    parts = [str(name or profile.get("streamer_id", "")), shorten(bio, 60) if bio else ""]
+    parts.append(" ".join(f"#{tag}" for tag in tags[: 4 if bio else 8]))
+    return "  ".join(part for part in parts if part)
+
+
+def telling(profiles: dict[str, Profile], splits: dict[str, str], split: str) -> Profile:
+    """A streamer of the split to ask about: one whose bio nobody shares, or who has many tags."""
+    bios = Counter(profile.get("bio") for profile in profiles.values())
+
+    def worth(profile: Profile) -> tuple[bool, int]:
+        bio = profile.get("bio") or ""
+        return bios[bio] == 1 and len(bio) >= 12, min(len(profile.get("tags", [])), 5)
+
+    fitting = [p for p in profiles.values() if splits.get(p["streamer_id"], split) == split]
+    return max(fitting or profiles.values(), key=worth)
+
+
+# --- three questions ----------------------------------------------------------------------------
+
+
+def show_similar(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:
+    """Ask who is like a streamer that is stored."""
+    print(f"\n1. Who is like {describe(profile)}\n")
+    body = {"positive": [{"streamer_id": profile["streamer_id"]}], "k": 5, "explain": True}
+    for hit in service.ask("POST", "/v1/similar", body)["hits"]:
+        print(f"   {hit['score']:.3f}  {describe(profiles[hit['streamer_id']])}")
+        print(f"          {reasons(hit)}")
+
+
+def reasons(hit: dict[str, Any]) -> str:
+    """Why a hit was found, in words."""
+    why = hit.get("reasons") or {}
+    shares = sorted(why.get("by_modality", {}).items(), key=lambda item: -item[1])
+    parts = [f"{name} {share:.0%}" for name, share in shares if share >= 0.05]
+    shared = why.get("shared", [])
+    if shared:
+        parts.append("both: " + ", ".join(shared[:5]))
+    return "; ".join(parts)
+
+
+def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:
+    """Ask whom a newcomer, seen for the first time, should be shown beside."""
+    content = {k: v for k, v in profile.items() if k not in ("streamer_id", "attributes")}
+    print(f"\n2. A newcomer: {describe(profile)}\n")
+    answer = service.ask("POST", "/v1/cold-start", {"profile": content, "neighbours": 5})
+    for neighbour in answer["neighbours"]:
+        known = profiles[neighbour["streamer_id"]]
+        print(f"   weight {neighbour['weight']:.2f}  {describe(known)}")
+    predicted = answer.get("id_embedding")
+    if predicted:
+        print(f"   ID-embedding of {len(predicted['vector'])} numbers in {predicted['space']!r}, "
+              f"by {predicted['method']}, confidence {predicted['confidence']:.2f}")  # fmt: skip
+    if answer["fallback"]["used"]:
+        print(f"   fallback: {answer['fallback']['reason']}")
+
+
+def show_dedup(service: Service, profiles: dict[str, Profile], groups: dict[str, str]) -> None:
+    """Give a list with copies in it and ask which accounts are the same."""
+    sizes = Counter(groups.values())
+    wanted = [group for group, size in sizes.items() if 2 <= size <= 4][:3]
+    ids = [i for i, group in groups.items() if group in wanted]
+    ids += [i for i in profiles if i not in groups][: 12 - len(ids)]
+    ids.sort()
+    print(f"\n3. Which of these {len(ids)} are copies?\n")
+    answer = service.ask("POST", "/v1/dedup", {"ids": ids, "mode": "clusters"})
+    found = 0
+    for cluster in answer["clusters"]:
+        members = cluster["members"]
+        if len(members) < 2:
+            continue
+        found += 1
+        for member in members:
+            i = member["streamer_id"]
+            truth = f"  (truth: group {groups[i]})" if i in groups else ""
+            mark = "keep" if i == cluster["representative"] else f"{member['score']:.3f}"
+            print(f"   {mark:>6}  {describe(profiles[i])}{truth}")
+        print()
+    print(f"   {found} groups of copies; the others stand alone")
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def demo(args: argparse.Namespace) -> None:
+    """Everything, in order."""
+    started = time.monotonic()
+    require_free_port(args.port)
+    name = args.data.resolve().name if args.data else "world"
+    folder: Path = args.build / name
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = Steps(folder)
+    data: Path = args.data or folder / "data"
+    if not args.data and not steps.is_done("world", str(args.streamers)):
+        shutil.rmtree(data, ignore_errors=True)
+        run("training", "world", "--out", data, "--streamers", str(args.streamers), "--seed",
+            str(SEED))  # fmt: skip
+        steps.done("world", str(args.streamers))
+    profiles = read_profiles(data)
+    state = folder / "state"
+    if build(steps, data, folder / "checkpoint", folder / "bundle"):
+        shutil.rmtree(state, ignore_errors=True)  # it holds vectors of the model before
+    with serving(folder / "bundle", state, args.port, folder / "service.log") as service:
+        if not steps.is_done("load", stamp(data)) or not (state).is_dir():
+            run("service", "load", data, "--url", service.url)
+            steps.done("load", stamp(data))
+        splits = read_column(data / "splits.csv", "streamer_id", "split")
+        groups = read_column(data / "duplicates.csv", "streamer_id", "group")
+        show_similar(service, profiles, telling(profiles, splits, "train"))
+        show_cold_start(service, profiles, telling(profiles, splits, "test"))
+        show_dedup(service, profiles, groups)
+        print(f"\nAnswered {time.monotonic() - started:.0f} s after the start.")
+        if not args.once:
+            print(f"\nThe API, to try out: {service.url}/docs     (Ctrl-C ends the service)")
+            stay(service, folder / "service.log")
+
+
+def stay(service: Service, log: Path) -> None:
+    """Wait for Ctrl-C.
+
+    Raises:
+        DemoError: the service ended by itself.
+    """
+    try:
+        status = service.process.wait()
+    except KeyboardInterrupt:
+        print("\nstopping")
+        return
+    raise DemoError(f"the service ended with status {status}; see {log}")
+
+
+def interrupt(signum: int, frame: object) -> None:
+    """Let SIGTERM take the way of Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo.
+
+    Returns:
+        The exit status: 0, also after Ctrl-C at the end; 1 for a failure, 130 for Ctrl-C before.
+    """
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__)
+    parser.add_argument("--data", type=Path, help="a data set folder, instead of the simulated one")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--streamers", type=int, default=5000, help="size of the simulated world")
+    parser.add_argument("--build", type=Path, default=Path("build/demo"), help="where to keep it")
+    parser.add_argument("--once", action="store_true", help="end after the answers")
+    args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        demo(args)
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the next run goes on from the last finished step", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The make targets are the single entry: they exist, and everybody calls them."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TARGETS = (
+    "install",
+    "demo",
+    "test",
+    "test-service",
+    "lint",
+    "typecheck",
+    "arch",
+    "serve",
+    "bench",
+    "help",
+)
+
+
+def make(*arguments: str) -> str:
+    """What `make` prints."""
+    command = ["make", "--no-print-directory", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_explains_every_target() -> None:
+    shown = dict(re.findall(r"(?m)^  make (\S+)\s+(\S.*)$", make("help")))
+    assert set(TARGETS) <= set(shown)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_can_be_planned(target: str) -> None:
+    assert make("--dry-run", target)
+
+
+def test_the_demo_is_told_its_data_and_port() -> None:
+    planned = make("--dry-run", "demo", "DATA=some/folder", "PORT=8123")
+    assert "--port 8123 --data some/folder" in planned
+
+
+def test_commit_hooks_call_make_targets() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]  # nothing is downloaded
+    for hook in config["repos"][0]["hooks"]:
+        command, target = hook["entry"].split()
+        assert command == "make"
+        assert target in TARGETS
+
+
+def test_ci_runs_make_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    text = script.read_text(encoding="utf-8")
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in text
+    assert re.search(r"(?m)^make test\b", text)
