@@ -26,12 +26,14 @@ install: $(VENV)/.installed ## Create .venv with everything that runs on a CPU (
 
 $(VENV)/.installed: pyproject.toml
 	@$(call make_venv,$(VENV))
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]" --group dev
+	@echo "Installing into $(VENV), which takes minutes the first time"
+	@$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]" --group dev
 	@touch $@
 
 $(SERVICE_VENV)/.installed: pyproject.toml
 	@$(call make_venv,$(SERVICE_VENV))
-	$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded]" --group test
+	@echo "Installing the service alone into $(SERVICE_VENV)"
+	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded]" --group test
 	@touch $@
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
