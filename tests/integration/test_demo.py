@@ -1,0 +1,119 @@
+"""The demo as a person runs it: twice, interrupted, and on a port that is taken."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(build: Path, port: int, *more: str) -> list[str]:
+    options = ["--build", str(build), "--streamers", "400", "--port", str(port), *more]
+    return [sys.executable, str(ROOT / "demo.py"), *options]
+
+
+def run_once(build: Path, port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(build, port, "--once"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@contextmanager
+def staying(build: Path, port: int, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A demo that answered and waits for Ctrl-C."""
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command(build, port), cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "/docs" not in output.read_text(encoding="utf-8"):
+            assert process.poll() is None, output.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, output.read_text(encoding="utf-8")
+            time.sleep(0.2)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(40)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """What a first run left, and what it said."""
+    build = tmp_path_factory.mktemp("demo")
+    done = run_once(build, free_port())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return build, done.stdout
+
+
+def test_three_answers_can_be_judged(built: tuple[Path, str]) -> None:
+    said = built[1]
+    for heading in ("1. Who is like", "2. A newcomer", "3. Which of these"):
+        assert heading in said
+    similar, newcomer, copies = re.split(r"(?m)^[123]\. ", said)[1:]
+    assert len(re.findall(r"(?m)^ +[01]\.\d{3}  \S", similar)) == 5
+    assert len(re.findall(r"(?m)^ +weight ", newcomer)) == 5
+    assert "truth: group" in copies
+    assert "keep" in copies
+
+
+def test_a_second_run_reuses_everything(built: tuple[Path, str]) -> None:
+    started = time.monotonic()
+    done = run_once(built[0], free_port())
+    assert done.returncode == 0, done.stderr
+    assert "$ python -m" not in done.stdout  # no step had to be run again
+    assert time.monotonic() - started < 20
+    answers = [
+        re.sub(r"Answered .*", "", text[text.index("1. Who") :]) for text in (built[1], done.stdout)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_a_taken_port_is_named_before_the_long_steps(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_once(tmp_path, port)
+    assert done.returncode == 1
+    assert f"port {port} can't be used" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_leaves_nothing_behind(
+    built: tuple[Path, str], tmp_path: Path, ending: signal.Signals
+) -> None:
+    port = free_port()
+    with staying(built[0], port, tmp_path / "output") as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2, "the service and its store"
+        os.kill(process.pid, ending)
+        assert process.wait(40) == 0
+    _gone, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
