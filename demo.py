@@ -255,54 +255,64 @@ def show_similar(service: Service, profiles: dict[str, Profile], profile: Profil
 
 
 def reasons(hit: dict[str, Any]) -> str:
-    """Why a hit was found, in words."""
-    why = hit.get("reasons") or {}
-    shares = sorted(why.get("by_modality", {}).items(), key=lambda item: -item[1])
-    parts = [f"{name} {share:.0%}" for name, share in shares if share >= 0.05]
-    shared = why.get("shared", [])
-    if shared:
-        parts.append("both: " + ", ".join(shared[:5]))
-    return "; ".join(parts)
+    """Why a streamer was found, in words."""
+    why = hit["reasons"] or {}
+    parts = [f"{field}: {', '.join(values[:5])}" for field, values in why.get("shared", {}).items()]
+    if why.get("content_similarity") is not None:
+        parts.append(f"content {why['content_similarity']:.2f}")
+    return "both " + "; ".join(parts) if parts else ""
 
 
 def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:
-    """Ask whom a newcomer, seen for the first time, should be shown beside."""
-    content = {k: v for k, v in profile.items() if k not in ("streamer_id", "attributes")}
-    print(f"\n2. A newcomer: {describe(profile)}\n")
+    """Ask what a recommender should take a newcomer for."""
+    content = {key: value for key, value in profile.items() if key != "streamer_id"}
+    print(f"\n2. A newcomer, whom no one has watched yet: {describe(profile)}\n")
     answer = service.ask("POST", "/v1/cold-start", {"profile": content, "neighbours": 5})
     for neighbour in answer["neighbours"]:
         known = profiles[neighbour["streamer_id"]]
         print(f"   weight {neighbour['weight']:.2f}  {describe(known)}")
-    predicted = answer.get("id_embedding")
+    predicted = answer["id_embedding"]
     if predicted:
-        print(f"   ID-embedding of {len(predicted['vector'])} numbers in {predicted['space']!r}, "
-              f"by {predicted['method']}, confidence {predicted['confidence']:.2f}")  # fmt: skip
+        print(
+            f"   ID-embedding of {len(predicted['vector'])} numbers in {predicted['space']!r}, "
+            f"{predicted['method']}, confidence {predicted['confidence']:.2f}"
+        )
     if answer["fallback"]["used"]:
         print(f"   fallback: {answer['fallback']['reason']}")
 
 
 def show_dedup(service: Service, profiles: dict[str, Profile], groups: dict[str, str]) -> None:
-    """Give a list with copies in it and ask which accounts are the same."""
+    """Ask which accounts of a list are copies; without known ones in the data, make two."""
     sizes = Counter(groups.values())
     wanted = [group for group, size in sizes.items() if 2 <= size <= 4][:3]
-    ids = [i for i, group in groups.items() if group in wanted]
-    ids += [i for i in profiles if i not in groups][: 12 - len(ids)]
-    ids.sort()
-    print(f"\n3. Which of these {len(ids)} are copies?\n")
-    answer = service.ask("POST", "/v1/dedup", {"ids": ids, "mode": "clusters"})
-    found = 0
+    copies = [profiles[i] for i, group in groups.items() if group in wanted]
+    others = [p for p in profiles.values() if sizes[groups.get(p["streamer_id"], "")] < 2]
+    if not copies:
+        originals = sorted(others, key=lambda p: -len(p.get("tags", [])))[:2]
+        copies = originals + [reuploaded(profile) for profile in originals]
+    items = copies + [p for p in others if p not in copies][: 12 - len(copies)]
+    items.sort(key=lambda p: p["streamer_id"])
+    print(f"\n3. Which of these {len(items)} accounts are copies?\n")
+    by_id = {item["streamer_id"]: item for item in items}
+    body = {"ids": list(by_id)} if wanted else {"profiles": items}
+    answer = service.ask("POST", "/v1/dedup", {**body, "mode": "clusters"})
     for cluster in answer["clusters"]:
-        members = cluster["members"]
-        if len(members) < 2:
-            continue
-        found += 1
-        for member in members:
+        for member in cluster["members"]:
             i = member["streamer_id"]
-            truth = f"  (truth: group {groups[i]})" if i in groups else ""
-            mark = "keep" if i == cluster["representative"] else f"{member['score']:.3f}"
-            print(f"   {mark:>6}  {describe(profiles[i])}{truth}")
+            truth = f"  ({groups[i]} in truth)" if i in groups else ""
+            print(f"   {member['score']:.3f}  {i}  {describe(by_id[i])}{truth}")
         print()
-    print(f"   {found} groups of copies; the others stand alone")
+    print(
+        f"   {len(answer['clusters'])} groups above {answer['threshold']:.2f}; "
+        f"{len(answer['unique'])} accounts stand alone"
+    )
+
+
+def reuploaded(profile: Profile) -> Profile:
+    """A copy as cheats make it: another id and name, the tags in another order, one left out."""
+    tags = profile.get("tags", [])
+    changed = {"name": f"{profile.get('name', 'the same')} (official)", "tags": tags[:0:-1]}
+    return {**profile, **changed, "streamer_id": f"{profile['streamer_id']}-copy"}
 
 
 # --- the command --------------------------------------------------------------------------------
