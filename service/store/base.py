@@ -4,7 +4,7 @@ Every write gets the next number of one contiguous sequence; that number is also
 version, so a version never comes back, not even after a delete. The log holds one entry per number.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -109,7 +109,7 @@ class LogEntry:
 
 
 class LogGap(Exception):
-    """The log does not continue at the wanted number (trimmed, or another history): resync fully."""
+    """The log does not go on at the wanted number (trimmed, or another history): resync fully."""
 
 
 class StreamerStore(Protocol):
@@ -146,7 +146,7 @@ class StreamerStore(Protocol):
         """Where the log ends now."""
         ...
 
-    def scan(self, chunk: int = 1000) -> AsyncIterator[list[IndexEntry]]:
+    def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         """All entries, in chunks.
 
         Follow the log from the position taken *before* the scan: every write during it is either
@@ -154,11 +154,16 @@ class StreamerStore(Protocol):
         """
         ...
 
-    def follow(self, after: int) -> AsyncIterator[list[LogEntry]]:
+    def follow(self, after: int, epoch: str | None = None) -> AsyncGenerator[list[LogEntry], None]:
         """Log entries from `after + 1` on, contiguous, as they become durable; never ends.
 
+        Close it (`contextlib.aclosing`) when done: it holds a connection. With the `epoch` of the
+        position that is being continued, a store that was replaced meanwhile is noticed even when
+        its sequence has already passed `after`.
+
         Raises:
-            LogGap: number `after + 1` is no longer in the log.
+            LogGap: number `after + 1` is no longer in the log, or this is another history.
+            StoreUnavailable: the connection was lost; follow again from the last entry applied.
         """
         ...
 

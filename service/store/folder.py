@@ -1,0 +1,121 @@
+"""The store's folder on disk: who owns it, and where its socket lies."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from service.errors import FolderInUse, StoreStartFailed
+
+MAX_SOCKET_PATH_BYTES = 107
+"""`sun_path` of <sys/un.h> has 108 bytes, one of them the final NUL."""
+
+_SOCKET = "store.sock"
+_POLL_S = 0.05
+
+
+class FolderLock:
+    """An exclusive lock on a folder, shared by a service and the store process that it starts.
+
+    `flock` belongs to the open file, so handing the descriptor to the store process keeps the
+    folder locked until both are gone: a store that outlives its service for a moment still owns
+    its files. The kernel lets go of it however the processes end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._fd: int | None = None
+
+    @property
+    def fd(self) -> int:
+        """The descriptor to pass on; only while locked."""
+        if self._fd is None:
+            raise RuntimeError(f"{self._path} is not locked")
+        return self._fd
+
+    async def acquire(self, wait_s: float) -> None:
+        """Lock, waiting up to `wait_s` seconds for a predecessor that is about to end.
+
+        Raises:
+            FolderInUse: another service, or a store that it left behind, still owns the folder.
+        """
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_s
+        try:
+            while not _try_lock(fd):
+                if time.monotonic() >= deadline:
+                    raise FolderInUse(_in_use(self._path.parent, os.pread(fd, 200, 0).decode()))
+                await asyncio.sleep(_POLL_S)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.sign(None)
+
+    def sign(self, store_pid: int | None) -> None:
+        """Write down who owns the folder, for whoever finds it locked."""
+        owners = f"service {os.getpid()}\n" + (f"store {store_pid}\n" if store_pid else "")
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, owners.encode(), 0)
+
+    def release(self) -> None:
+        """Let go; the folder stays locked while a store process still holds the descriptor."""
+        if self._fd is not None:
+            os.close(self._fd)  # LOCK_UN would take the lock from the store process too
+            self._fd = None
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _in_use(folder: Path, owners: str) -> str:
+    lines = [line.split() for line in owners.splitlines()]
+    alive = [(who, pid) for who, pid in lines if Path("/proc", pid).exists()]
+    if not alive:
+        return f"{folder} is in use by a process that left no name: choose another data folder"
+    names = " and ".join(f"{who} process {pid}" for who, pid in alive)
+    return (
+        f"{folder} is in use by {names}: stop it (kill {alive[0][1]}) or choose another data folder"
+    )
+
+
+def prepare_socket(folder: Path) -> Path:
+    """A path for the store's socket inside a folder that only this user can enter.
+
+    It lies in `folder`, or in the system's temporary folder when that path would be too long for
+    a socket. Call it with the folder locked: what is left there is then stale, and is removed.
+
+    Raises:
+        StoreStartFailed: someone else owns the place in the temporary folder.
+    """
+    socket = folder / "run" / _SOCKET
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+        socket = Path(tempfile.gettempdir(), f"streamer-{os.getuid()}-{name}", _SOCKET)
+    socket.parent.mkdir(mode=0o700, exist_ok=True)
+    status = socket.parent.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise StoreStartFailed(
+            f"{socket.parent} belongs to someone else: set TMPDIR to a folder of your own, "
+            f"or choose a data folder with a shorter path than {folder}"
+        )
+    socket.parent.chmod(0o700)
+    socket.unlink(missing_ok=True)
+    return socket
+
+
+def remove_socket(socket: Path) -> None:
+    """Undo `prepare_socket`; what someone else put beside the socket stays."""
+    socket.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        socket.parent.rmdir()

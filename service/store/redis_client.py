@@ -1,0 +1,142 @@
+"""Commands to a Valkey or Redis server, and its failures in the service's own terms.
+
+Nothing is retried here (redis-py would, ten times): a script whose reply was lost may have been
+applied, and a conditional write that is sent again is refused for the version its first try made.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import StoreFull, StoreUnavailable
+
+Argument = bytes | str | int
+
+_FULL = ("OOM command not allowed", "MISCONF ")
+"""Refusals of a server that can't hold, or can't save, any more. Old servers put them inside the
+message of a script that failed, hence `in`."""
+_READ_ONLY = "NOREPLICAS "
+"""How the embedded store refuses writes while its disk is full."""
+_NOT_NOW = ("BUSY ", "UNKILLABLE ", _READ_ONLY)
+_NOT_NOW_CLASSES = (
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes and times of the traffic with the store.
+
+    Attributes:
+        connections: how many commands are under way at most; others wait.
+        connect_timeout_s: for a new connection, or for a free one.
+        answer_timeout_s: for an answer; a disk that stalls longer counts as gone.
+        log_entries: how many entries the log keeps, about; who falls further behind resyncs.
+        follow_entries: how many entries a follower gets at once, at most.
+        follow_block_s: how long a follower waits for news before it checks that the log it waits
+            on is still there.
+    """
+
+    connections: int = 64
+    connect_timeout_s: float = 2.0
+    answer_timeout_s: float = 5.0
+    log_entries: int = 20_000
+    follow_entries: int = 500
+    follow_block_s: float = 2.0
+
+
+class RedisClient:
+    """Sends commands and translates failures.
+
+    Raises from every method that talks to the server:
+        StoreFull: it refused, since memory or disk is full; nothing was changed.
+        StoreUnavailable: no answer, or it takes no commands at the moment.
+    """
+
+    def __init__(
+        self, url: str, limits: Limits, trouble: Callable[[], str | None], *, single: bool = False
+    ) -> None:
+        """Connects at the first command.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            limits: sizes and times.
+            trouble: what the supervisor of an embedded store knows to be wrong, if anything.
+            single: one connection which, once lost, is not made again silently.
+        """
+        self._trouble = trouble
+        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url,
+            max_connections=1 if single else limits.connections,
+            timeout=limits.connect_timeout_s,
+            socket_connect_timeout=limits.connect_timeout_s,
+            socket_timeout=limits.answer_timeout_s + (limits.follow_block_s if single else 0),
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        # Any: the answer's type is the command's business, and redis-py declares only some.
+        self._redis: Any = Redis(connection_pool=pool, single_connection_client=single)
+
+    async def ask(self, *command: Argument) -> Any:
+        """The answer to one command."""
+        with self._translated():
+            return await self._redis.execute_command(*command)
+
+    async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """The answers to many, sent together; others' commands may run in between."""
+        if not commands:
+            return []
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        with self._translated():
+            return await pipeline.execute()
+
+    def script(self, text: str) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
+        """A function of keys and arguments that runs a script, taught to the server if need be."""
+        script = self._redis.register_script(text)
+
+        async def run(keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+            with self._translated():
+                return await script(keys, arguments)
+
+        return run
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise StoreUnavailable(self._trouble() or f"the store is gone: {error}") from error
+        except ResponseError as error:
+            text = str(error)
+            if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):
+                raise StoreFull(f"the store takes no more: {text}", retry_after_s=10) from error
+            if _READ_ONLY in text and (trouble := self._trouble()):
+                raise StoreFull(trouble, retry_after_s=10) from error
+            if isinstance(error, _NOT_NOW_CLASSES) or text.startswith(_NOT_NOW):
+                raise StoreUnavailable(f"the store takes no commands: {text}") from error
+            raise

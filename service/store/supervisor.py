@@ -1,0 +1,369 @@
+"""Runs the embedded store: one Valkey process on one folder, for as long as the service lives.
+
+How the pieces keep each acknowledged write:
+
+- A lock on the folder, held by the service *and* by the store process: two stores on one folder
+  would corrupt the log, and nothing in Valkey prevents it.
+- `appendfsync always`: a reply leaves the store after the fsync that covers it. What a crash can
+  tear is therefore only the end of the log, and only what nobody was told is stored.
+- `aof-load-truncated no`: the store doesn't cut its own log on a hunch. When it finds the end
+  torn, the supervisor keeps a copy of what is about to be cut and only then allows the cut, so a
+  log that was damaged in another way (a flipped length looks like a torn end) loses no bytes.
+- SIGTERM from the kernel when the service dies (`launch.py`), and a session of its own, so that
+  Ctrl-C reaches the service alone, which then stops the store in order.
+- When the disk is full, Valkey exits rather than acknowledge. It is started again read-only, and
+  made writable when there is room again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote
+
+from service.errors import StoreStartFailed
+from service.store.binary import find_binary
+from service.store.folder import FolderLock, prepare_socket, remove_socket
+from service.store.process_log import ProcessLog
+from service.store.torn_log import TornLog
+
+_log = logging.getLogger(__name__)
+_LAUNCHER = Path(__file__).with_name("launch.py")
+
+State = Literal["stopped", "starting", "ready", "read_only", "restarting"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the supervisor waits, in seconds.
+
+    Attributes:
+        lock_s: for a predecessor to let go of the folder.
+        start_s: for the store to read its log and answer.
+        stop_s: for the store to end in order, before it is killed.
+        first_restart_s: before the first restart; doubled for each store that dies soon after.
+        longest_restart_s: at most so long.
+        steady_s: a store that ran so long did not die "soon".
+        watch_s: between two looks at the free space.
+        first_full_s: read-only after the store met a full disk; doubled each time that it becomes
+            writable and meets it again.
+        longest_full_s: at most so long.
+    """
+
+    lock_s: float = 5.0
+    start_s: float = 120.0
+    stop_s: float = 30.0
+    first_restart_s: float = 0.05
+    longest_restart_s: float = 1.0
+    steady_s: float = 10.0
+    watch_s: float = 2.0
+    first_full_s: float = 2.0
+    longest_full_s: float = 60.0
+
+
+class EmbeddedStore:
+    """A Valkey process with its data in `folder`, restarted when it dies.
+
+    Start and stop it on the same event loop. The kernel ends the store when the *thread* that
+    started it ends, so that loop must live as long as the service.
+
+    Attributes:
+        state: what the store is doing.
+        last_error: why it last failed, for people; None when it never did.
+        restarts: how often it was started again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_memory_bytes: int = 0,
+        reserve_bytes: int = 32 << 20,
+        patience: Patience | None = None,
+    ) -> None:
+        """Nothing happens before `start`.
+
+        Args:
+            folder: where the data lies; made when it is not there.
+            max_memory_bytes: writes are refused (StoreFull) beyond it; 0 = no limit.
+            reserve_bytes: the store is read-only while the disk has less than this left.
+            patience: how long to wait for what.
+        """
+        self._folder = folder.absolute()
+        self._max_memory_bytes = max_memory_bytes
+        self._reserve_bytes = reserve_bytes
+        self._patience = patience or Patience()
+        self._lock = FolderLock(self._folder)
+        self._output = ProcessLog(self._folder / "store.log")
+        self._socket: Path | None = None
+        self._binary = Path()
+        self._process: Process | None = None
+        self._supervision: asyncio.Task[None] | None = None
+        self._disk_is_full = False
+        self._full_until = 0.0
+        self._fills = 0
+        self._writable_since = 0.0
+        self.state: State = "stopped"
+        self.last_error: str | None = None
+        self.restarts = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, from `start` on; the same after a restart."""
+        if self._socket is None:
+            raise RuntimeError("the store was not started")
+        return f"unix://{quote(str(self._socket))}"
+
+    @property
+    def pid(self) -> int | None:
+        """The store process; None while there is none."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and running else None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the store runs and takes writes."""
+        return self.state == "ready"
+
+    def trouble(self) -> str | None:
+        """What is wrong at the moment, for people; None when the store is ready."""
+        if self._disk_is_full:
+            return f"the disk of {self._folder} is full: reads work, writes do when there is room"
+        if self.state == "ready":
+            return None
+        return f"the store is {self.state}" + (f" ({self.last_error})" if self.last_error else "")
+
+    async def start(self) -> None:
+        """Lock the folder, start the store and wait until it answers.
+
+        Raises:
+            FolderInUse: another service owns the folder.
+            StoreStartFailed: there is no binary, or the store ended or did not answer in time; the
+                message has its last words.
+        """
+        self._binary = find_binary()
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._lock.acquire(self._patience.lock_s)
+        except OSError as error:
+            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+        try:
+            self.state = "starting"
+            self._socket = prepare_socket(self._folder)
+            self._output.rotate()
+            self._disk_is_full = self._free_bytes() < self._reserve_bytes
+            process = await self._launch()
+        except BaseException:
+            await self._clean_up()
+            raise
+        self._supervision = asyncio.create_task(self._supervise(process), name="embedded-store")
+
+    async def stop(self) -> None:
+        """Stop the store in order and let go of the folder; safe to call twice."""
+        if self._supervision is not None:
+            self._supervision.cancel()
+            await asyncio.gather(self._supervision, return_exceptions=True)
+            self._supervision = None
+        await self._clean_up()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _clean_up(self) -> None:
+        try:
+            await self._end_process()
+        finally:
+            if self._socket is not None:
+                remove_socket(self._socket)
+                self._socket = None
+            self._lock.release()
+            self.state = "stopped"
+
+    async def _end_process(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._patience.stop_s):
+                await process.wait()
+        except TimeoutError:
+            _log.error("the store did not stop within %g s: killing it", self._patience.stop_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    # Starting
+
+    async def _launch(self) -> Process:
+        """Start the store, mending a torn log, and wait until it answers."""
+        try:
+            process = await self._spawn(cut_torn_log=False)
+        except StoreStartFailed:
+            torn = TornLog.named_in(self._output.latest(), self._folder)
+            if torn is None:
+                raise
+            await asyncio.to_thread(torn.keep_copy)
+            process = await self._spawn(cut_torn_log=True)
+            await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
+            _log.warning("the end of %s was torn; what was cut is in %s", torn.path, torn.copy)
+        self.state = "read_only" if self._disk_is_full else "ready"
+        self._writable_since = time.monotonic()
+        return process
+
+    async def _spawn(self, *, cut_torn_log: bool) -> Process:
+        """Start a process and wait until it answers.
+
+        Raises:
+            StoreStartFailed: it did not come up; it is gone then.
+        """
+        with self._output.open() as output:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()),
+                    str(self._binary), *self._options(cut_torn_log),
+                    stdin=DEVNULL, stdout=output, stderr=output,
+                    pass_fds=[self._lock.fd], start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise StoreStartFailed(f"the store can't be started: {error}") from error
+        self._process = process
+        self._lock.sign(process.pid)
+        try:
+            async with asyncio.timeout(self._patience.start_s):
+                await self._until_it_answers(process)
+        except TimeoutError:
+            await self._end_process()
+            raise StoreStartFailed(
+                f"the store did not answer within {self._patience.start_s:g} s; "
+                f"{self._output.last_words()}"
+            ) from None
+        return process
+
+    def _options(self, cut_torn_log: bool) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._folder),
+            "databases": "1",
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "no-appendfsync-on-rewrite": "no",
+            "aof-load-truncated": "yes" if cut_torn_log else "no",
+            "maxmemory": str(self._max_memory_bytes),
+            "maxmemory-policy": "noeviction",
+            # Valkey's own way to refuse writes and nothing else: it waits for a replica.
+            "min-replicas-to-write": "1" if self._disk_is_full else "0",
+        }
+        return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+    async def _until_it_answers(self, process: Process) -> None:
+        while process.returncode is None:
+            with contextlib.suppress(OSError):
+                if await self._command("PING") == b"+PONG":
+                    return
+            await asyncio.sleep(0.02)
+        raise StoreStartFailed(
+            f"the store ended with status {process.returncode}; {self._output.last_words()}"
+        )
+
+    async def _command(self, command: str) -> bytes:
+        """The first line of the answer to an inline command."""
+        reader, writer = await asyncio.open_unix_connection(self._socket)
+        try:
+            writer.write(f"{command}\r\n".encode())
+            return (await reader.readline()).rstrip()
+        finally:
+            writer.close()
+
+    # Watching
+
+    async def _supervise(self, process: Process) -> None:
+        """Start the store again whenever it ends, and look after the disk meanwhile."""
+        early_ends = 0
+        while True:
+            begun = time.monotonic()
+            await self._watch(process)
+            early_ends = early_ends + 1 if time.monotonic() - begun < self._patience.steady_s else 0
+            process = await self._restart(early_ends)
+            self.restarts += 1
+
+    async def _restart(self, early_ends: int) -> Process:
+        """Start the store, however often that takes."""
+        delay_s = self._patience.first_restart_s * 2 ** min(early_ends, 30)
+        while True:
+            await asyncio.sleep(min(delay_s, self._patience.longest_restart_s))
+            delay_s *= 2
+            try:
+                return await self._launch()
+            except StoreStartFailed as error:
+                self.last_error = error.detail
+                _log.error("the store can't be restarted: %s", error.detail)
+
+    async def _watch(self, process: Process) -> None:
+        """Return when the store has ended, with the reason in `last_error`."""
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not (await asyncio.wait([ended], timeout=self._patience.watch_s))[0]:
+                await self._look_at_the_disk()
+        finally:
+            ended.cancel()
+        self.state = "restarting"
+        if self._output.tells_of_a_full_disk():
+            self._note_full_disk()
+        self.last_error = (
+            f"the store ended with status {process.returncode}; {self._output.last_words()}"
+        )
+        _log.error("%s; starting it again", self.last_error)
+
+    # A full disk
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._folder).free
+
+    def _note_full_disk(self) -> None:
+        """The store met a full disk: be read-only for a while, longer each time it comes back."""
+        now = time.monotonic()
+        if now - self._writable_since > self._patience.longest_full_s:
+            self._fills = 0
+        delay_s = self._patience.first_full_s * 2 ** min(self._fills, 30)
+        self._full_until = now + min(delay_s, self._patience.longest_full_s)
+        self._fills += 1
+        self._disk_is_full = True
+
+    async def _look_at_the_disk(self) -> None:
+        """Make the store read-only before the disk is full, and writable when there is room.
+
+        What the disk reports may be wrong for this process (a quota), hence the delay after the
+        store itself met a full one.
+        """
+        try:
+            full = self._free_bytes() < self._reserve_bytes or time.monotonic() < self._full_until
+            if full == self._disk_is_full:
+                return
+            if await self._command(f"CONFIG SET min-replicas-to-write {int(full)}") != b"+OK":
+                return
+        except OSError as error:
+            self.last_error = f"can't look after the disk of the store: {error}"
+            return
+        self._disk_is_full = full
+        self._writable_since = time.monotonic()
+        self.state = "read_only" if full else "ready"
+        if full:
+            self.last_error = self.trouble()
+        _log.warning("the store is %s: %d bytes are free", self.state, self._free_bytes())

@@ -1,0 +1,59 @@
+-- Applies operations in order and atomically; each that is accepted gets the next sequence number.
+--
+-- KEYS  meta, ids, log, then the record of each operation
+-- ARGV  log length, then of each operation: "upsert", id, expected version, 10 fields (see HSET)
+--                                       or: "delete", id, expected version
+-- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
+-- Returns for each operation {1, sequence, created} or {0, current version}.
+
+local FIELDS = 10
+local META, IDS, LOG = KEYS[1], KEYS[2], KEYS[3]
+local length = ARGV[1]
+local outcomes = {}
+local at = 2
+
+local function next_sequence()
+  -- %.0f: plain tostring turns to exponents at 10^15.
+  return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
+end
+
+for i = 4, #KEYS do
+  local record = KEYS[i]
+  local operation, id, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local current = redis.call('HGET', record, 'version') or '0'
+  local holds = expected == '' or expected == current
+  if operation == 'delete' then
+    if holds and current ~= '0' then
+      -- DEL goes first: it is allowed when memory is full, and what follows it in a script then too.
+      redis.call('DEL', record)
+      redis.call('ZREM', IDS, id)
+      local sequence = next_sequence()
+      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'op', operation, 'id', id)
+      outcomes[#outcomes + 1] = {1, tonumber(sequence), 0}
+    else
+      outcomes[#outcomes + 1] = {0, tonumber(current)}
+    end
+    at = at + 3
+  else
+    if holds then
+      local f = at + 3
+      local sequence = next_sequence()
+      redis.call('HSET', record, 'version', sequence,
+        'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2],
+        'profile', ARGV[f + 3], 'digest', ARGV[f + 4], 'model_version', ARGV[f + 5],
+        'status', ARGV[f + 6], 'modalities', ARGV[f + 7], 'id_embedding', ARGV[f + 8],
+        'updated_at', ARGV[f + 9])
+      if current == '0' then
+        redis.call('ZADD', IDS, 0, id)
+      end
+      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'op', operation, 'id', id,
+        'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2])
+      outcomes[#outcomes + 1] = {1, tonumber(sequence), current == '0' and 1 or 0}
+    else
+      outcomes[#outcomes + 1] = {0, tonumber(current)}
+    end
+    at = at + 3 + FIELDS
+  end
+end
+
+return outcomes
