@@ -16,6 +16,7 @@ from training.errors import TrainingError
 
 COMMANDS = {
     "data": ("training.data.command", "check a data set folder"),
+    "fit": ("training.fit_command", "train an encoder on a data set folder"),
     "world": ("training.world.command", "write a simulated data set folder with known truth"),
 }
 """Command -> its module and one line of help."""

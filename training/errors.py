@@ -3,6 +3,7 @@
 TrainingError              ends the command with its message on stderr, exit status 1
 ├── DataError              a data set folder that cannot be trusted; lists its first bad lines
 ├── OutputError            a place that cannot or must not be written to
+├── CheckpointError        a checkpoint that is none, is unfinished, damaged or of another run
 └── UsageError             options that make no sense together, exit status 2
 """
 
@@ -19,6 +20,10 @@ class DataError(TrainingError):
 
 class OutputError(TrainingError):
     """A place that cannot or must not be written to."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint that is none, is unfinished, damaged or of another run."""
 
 
 class UsageError(TrainingError):

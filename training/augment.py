@@ -1,0 +1,28 @@
+"""Hiding a part of what a streamer shows, so that the encoder never leans on one thing."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from training.bags import Bags
+from training.config import RecipeConfig
+
+
+def drop_tokens(bags: Bags, config: RecipeConfig, rng: np.random.Generator) -> Bags:
+    """Hide single tokens, and at times all tokens or all vectors of a row, never both.
+
+    Args:
+        bags: rows to hide parts of.
+        config: `token_dropout` and `modality_dropout`.
+        rng: of this step.
+    """
+    entries = rng.random(len(bags.ids)) >= config.token_dropout
+    if not bags.pooled:
+        return bags.keep(entries)
+    draw = rng.random(len(bags))
+    shows_vectors = np.any([p.any(1) for p in bags.pooled], axis=0)
+    hides_tokens = shows_vectors & (draw < config.modality_dropout)
+    hides_vectors = (bags.lengths > 0) & (draw >= 1 - config.modality_dropout)
+    entries &= ~np.repeat(hides_tokens, bags.lengths)
+    pooled = tuple(np.where(hides_vectors[:, None], np.float32(0), p) for p in bags.pooled)
+    return replace(bags.keep(entries), pooled=pooled)

@@ -1,0 +1,170 @@
+"""The checkpoint folder: tensors as safetensors, all else as JSON; nothing that runs code when read.
+
+    model.safetensors     the encoder
+    vocabulary.json       what its inputs are made with
+    config.json           recipe, seed, resolved config, code version, data digest, ID space
+    established.npz       optional: ids and ID-embeddings of the streamers that the teacher knows
+    metrics.json          written last: its presence says that the checkpoint is finished
+    training_state.safetensors   only while unfinished: where to go on
+
+Each file is written to a temporary name, fsynced and renamed.
+"""
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_export.contract.errors import BundleError
+from model_export.contract.vocabulary import Vocabulary
+from training.errors import CheckpointError
+
+MODEL = "model.safetensors"
+VOCABULARY = "vocabulary.json"
+CONFIG = "config.json"
+ESTABLISHED = "established.npz"
+METRICS = "metrics.json"
+STATE = "training_state.safetensors"
+
+Established = tuple[list[str], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A finished checkpoint, in memory.
+
+    Attributes:
+        tensors: the encoder's state.
+        vocabulary: what its inputs are made with.
+        config: content of `config.json`.
+        metrics: name -> value.
+        established: ids and ID-embeddings (N, E) of the teacher's streamers; None without a teacher.
+    """
+
+    tensors: dict[str, Tensor]
+    vocabulary: Vocabulary
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    established: Established | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; an older finished checkpoint there is replaced, its state removed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / METRICS).unlink(missing_ok=True)
+        write_atomically(folder / MODEL, safetensors.torch.save(self.tensors))
+        write_atomically(folder / VOCABULARY, self.vocabulary.save)
+        write_atomically(folder / CONFIG, _json(self.config))
+        if self.established is None:
+            (folder / ESTABLISHED).unlink(missing_ok=True)
+        else:
+            ids, vectors = self.established
+            content = io.BytesIO()
+            np.savez(content, ids=np.array(ids, np.str_), vectors=vectors)
+            write_atomically(folder / ESTABLISHED, content.getvalue())
+        write_atomically(folder / METRICS, _json(self.metrics))
+        (folder / STATE).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Checkpoint":
+        """Read a finished checkpoint.
+
+        Raises:
+            CheckpointError: not a checkpoint, not finished, or damaged.
+        """
+        if not is_finished(folder):
+            unfinished = (folder / STATE).exists()
+            why = "its training was not finished" if unfinished else "it is not a checkpoint"
+            raise CheckpointError(f"{folder} can't be loaded: {why}; run `python -m training fit`")
+        try:
+            established = None
+            if (folder / ESTABLISHED).exists():
+                with np.load(folder / ESTABLISHED, allow_pickle=False) as blob:
+                    established = (blob["ids"].tolist(), blob["vectors"].astype(np.float32))
+            return cls(
+                tensors=safetensors.torch.load((folder / MODEL).read_bytes()),
+                vocabulary=Vocabulary.load(folder / VOCABULARY),
+                config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
+                metrics=json.loads((folder / METRICS).read_text(encoding="utf-8")),
+                established=established,
+            )
+        except (OSError, ValueError, KeyError, BundleError, safetensors.SafetensorError) as error:
+            raise CheckpointError(f"{folder} is damaged ({error}); train it again") from error
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a finished checkpoint."""
+    return (folder / METRICS).exists()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a finished checkpoint.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG} can't be read: {error}") from error
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+    """Write where training stands, as one file, so that tensors and progress can't disagree."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = safetensors.torch.save(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        metadata={"progress": json.dumps(progress)},
+    )
+    write_atomically(folder / STATE, content)
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `save_state` wrote last; None when there is nothing.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    file = folder / STATE
+    if not file.exists():
+        return None
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            progress = json.loads((opened.metadata() or {})["progress"])
+            return {name: opened.get_tensor(name) for name in opened.keys()}, progress  # noqa: SIM118
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            f"{file} is damaged ({error}); start over with --overwrite"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes | Any) -> None:
+    """Bytes, or a function that writes to a path, under a temporary name; then fsync and rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if callable(content):
+            content(temporary)
+        else:
+            temporary.write_bytes(content)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()

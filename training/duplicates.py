@@ -1,0 +1,107 @@
+"""From which content cosine on two streamers are near-duplicates."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluate import pairs_of_groups, pairwise_f1
+from training.positives import nearest
+from training.stage import Stage, all_rows
+
+DEFAULT_THRESHOLD = 0.85
+_CANDIDATES = 20
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and where it comes from.
+
+    Attributes:
+        value: content cosine.
+        source: one sentence.
+        metrics: what was measured with it.
+    """
+
+    value: float
+    source: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def calibrate_duplicates(stage: Stage) -> Threshold:
+    """The threshold with the best pairwise F1 on the known duplicates of train + val.
+
+    Candidates are each streamer's nearest by content and by embedding. Without known duplicates a
+    default is returned that says so.
+    """
+    groups = stage.dataset.duplicates
+    rows = stage.dataset.rows("train", "val")
+    rows = rows[stage.usable[rows]]
+    true = set() if groups is None else pairs_of_groups(groups, rows)
+    if groups is None or not true:
+        source = "default, not calibrated: the training data has no known duplicates"
+        return Threshold(DEFAULT_THRESHOLD, source)
+    content = all_rows(stage.encoder, stage.encoder.sketch, stage.bags, stage.usable)
+    embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
+    pairs, cosines = _candidates(rows, content, embedding)
+    is_true = np.array([(a, b) in true for a, b in pairs.tolist()], bool)
+    value = best_threshold(cosines, is_true, len(true))
+    everyone = np.flatnonzero(stage.usable)
+    metrics = {
+        "duplicate_f1_train_val": f1_at(value, rows, groups, content),
+        "duplicate_f1_all": f1_at(value, everyone, groups, content),
+        "duplicate_f1_test": f1_at(
+            value, np.intersect1d(stage.dataset.rows("test"), everyone), groups, content
+        ),
+    }
+    source = (
+        f"best pairwise F1 ({metrics['duplicate_f1_train_val']:.3f}) on the {len(true)} known "
+        "duplicate pairs of train + val"
+    )
+    return Threshold(value, source, metrics)
+
+
+def _candidates(
+    rows: NDArray[np.int64], content: NDArray[np.float32], embedding: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pairs (P, 2), lower row first, and their content cosines (P,)."""
+    count = min(_CANDIDATES, len(rows) - 1)
+    found = [nearest(vectors[rows], count)[0] for vectors in (content, embedding)]
+    one = np.tile(np.repeat(np.arange(len(rows)), count), 2)
+    other = np.concatenate([near.ravel() for near in found])
+    pairs = np.unique(np.sort(np.stack([rows[one], rows[other]], 1), axis=1), axis=0)
+    return pairs, (content[pairs[:, 0]] * content[pairs[:, 1]]).sum(1)
+
+
+def best_threshold(
+    cosines: NDArray[np.float32], is_true: NDArray[np.bool_], true_pairs: int
+) -> float:
+    """The cut with the best F1, half-way to the next lower cosine.
+
+    Args:
+        cosines: of the candidate pairs (P,).
+        is_true: which of them are duplicates (P,).
+        true_pairs: all duplicates, also those that are no candidates.
+    """
+    order = np.argsort(-cosines, kind="stable")
+    cosines, hits = cosines[order], np.cumsum(is_true[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true_pairs)
+    best = int(np.argmax(f1))
+    below = cosines[best + 1] if best + 1 < len(cosines) else cosines[best]
+    return float(np.clip((cosines[best] + below) / 2, 1e-3, 1))
+
+
+def f1_at(
+    threshold: float,
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    content: NDArray[np.float32],
+) -> float:
+    """Pairwise F1 of all pairs of the rows whose content cosine reaches the threshold."""
+    found: set[tuple[int, int]] = set()
+    for start in range(0, len(rows), 2048):
+        block = content[rows[start : start + 2048]] @ content[rows].T
+        one, other = np.nonzero(block >= threshold)
+        one = one + start
+        found.update((int(rows[a]), int(rows[b])) for a, b in zip(one, other, strict=True) if a < b)
+    return pairwise_f1(found, pairs_of_groups(groups, rows))

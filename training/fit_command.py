@@ -1,0 +1,63 @@
+"""`python -m training fit`: train an encoder on a data set folder."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from training.config import override
+from training.data import load_dataset
+from training.fit import Request, already_trained, fit
+from training.tasks.recipes import RECIPES, find_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
+    parser.add_argument(
+        "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="folder")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit, save and print a summary."""
+    recipe = find_recipe(args.recipe)
+    config = override(recipe.config(), args.set)
+    request = Request(args.recipe, config, args.seed, args.threads, args.out, args.overwrite)
+    dataset = load_dataset(args.data)
+    if already_trained(request, dataset):
+        sys.stdout.write(f"{args.out} is already trained with these settings and data\n")
+        return
+    checkpoint = fit(request, dataset)
+    m = checkpoint.metrics
+    lines = [
+        f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned from, "
+        f"{m['streamers_without_content']:.0f} without content, {m['tokens']:.0f} tokens",
+    ]
+    if checkpoint.config["id_space"]:
+        space = checkpoint.config["id_space"]
+        lines.append(
+            f"teacher     {space['name']}, {m['teacher_streamers']:.0f} streamers x {space['dim']}"
+        )
+    for name, value in m.items():
+        if name.startswith("validation_") and name != "validation_step":
+            lines.append(
+                f"validation  {recipe.metric} {value:.4f} at step {m['validation_step']:.0f}"
+            )
+    if "test_ndcg_at_20" in m:
+        lines.append(
+            f"test        NDCG@20 {m['test_ndcg_at_20']:.4f} "
+            f"(TF-IDF {m['test_tf_idf_ndcg_at_20']:.4f}), {m['test_queries']:.0f} queries"
+        )
+    threshold = checkpoint.config["duplicate_threshold"]
+    lines.append(f"duplicates  content cosine >= {threshold['value']:.3f}: {threshold['source']}")
+    lines.append(f"took        {m['fit_seconds']:.0f} s, {m['peak_rss_mb']:.0f} MB at most")
+    lines.append(f"saved       {args.out}")
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,34 @@
+"""What the training loop needs from a recipe."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from torch import Tensor
+
+from training.encoder import StreamerEncoder
+
+
+class Task(ABC):
+    """Owns a model and its losses.
+
+    Attributes:
+        encoder: what is trained; a frozen teacher is never a module, so it can't be trained.
+    """
+
+    encoder: StreamerEncoder
+
+    @abstractmethod
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """The losses of a step; keys that end in `_loss` are summed, others are only reported.
+
+        All randomness comes from (seed, step), so that a resumed run repeats an uninterrupted one.
+        """
+
+    @abstractmethod
+    def validate(self) -> float:
+        """Quality on streamers that are held out of this stage; more is better."""
+
+
+def step_generator(seed: int, step: int) -> np.random.Generator:
+    """The random numbers of one step."""
+    return np.random.default_rng([seed, step])

@@ -1,0 +1,95 @@
+"""`transfer-plus`: behaviour's neighbourhoods, weighted by content, moved into the content encoder."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.augment import drop_tokens
+from training.config import TransferPlusConfig
+from training.evaluate import ColdStartTask
+from training.losses.regression import regression
+from training.losses.weighted_info_nce import weighted_info_nce
+from training.positives import find_positives
+from training.stage import Stage, all_rows
+from training.tasks.base import Task, step_generator
+
+_PARTNER_WEIGHT = 0.3
+"""An anchor's own drawn positive counts at least so much."""
+
+
+class TransferPlus(Task):
+    """Weighted multi-positive InfoNCE plus regression to the ID-embedding."""
+
+    def __init__(
+        self, stage: Stage, config: TransferPlusConfig, validation: ColdStartTask | None
+    ) -> None:
+        """Find the positives of the stage's warm streamers.
+
+        Args:
+            stage: with a teacher.
+            config: of the recipe.
+            validation: cold streamers to watch; None when nothing is held out.
+        """
+        if stage.teacher is None:
+            raise ValueError("transfer-plus needs a teacher")
+        self.encoder = stage.encoder
+        self._stage, self._config, self._validation = stage, config, validation
+        warm = stage.usable[stage.teacher.rows]
+        self._rows = stage.teacher.rows[warm]
+        vectors = stage.teacher.vectors[warm]
+        scale = float(vectors.std()) or 1.0
+        self.encoder.id_scale.fill_(scale)
+        self._target = vectors / scale
+        self._directions = stage.teacher.directions[warm]
+        bags = stage.bags.take(self._rows)
+        self._content = all_rows(self.encoder, self.encoder.fused, bags, warm[warm])
+        self._positives = find_positives(
+            self._directions,
+            self._content,
+            config.neighbours,
+            config.positive_temperature,
+            np.random.default_rng(stage.seed),
+        )
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """`contrast_loss` and `regression_loss`."""
+        config, rng = self._config, step_generator(self._stage.seed, step)
+        count = len(self._rows)
+        anchors = rng.choice(count, min(config.batch_size // 2, count), replace=False)
+        drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
+        wanted, excluded = self._pairs(drawn)
+        bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), config, rng)
+        z = self.encoder.embed(bags)  # (B, D)
+        losses = {
+            "contrast_loss": weighted_info_nce(
+                z, torch.from_numpy(wanted), torch.from_numpy(excluded), config.temperature
+            )
+        }
+        if self.encoder.id_head is not None and config.regression_weight > 0:
+            target = torch.from_numpy(self._target[drawn])
+            reliability = torch.ones(len(drawn))
+            losses["regression_loss"] = config.regression_weight * regression(
+                self.encoder.id_head(z), target, reliability
+            )
+        return losses
+
+    def validate(self) -> float:
+        """NDCG@20 of the held-out streamers."""
+        if self._validation is None:
+            raise ValueError("nothing is held out of this stage")
+        vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
+        return float(self._validation.ndcg(vectors).mean())
+
+    def _pairs(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""
+        same = drawn[:, None] == drawn[None]
+        half = np.arange(len(drawn) // 2)
+        wanted = self._positives.weights[drawn][:, drawn].toarray().astype(np.float32)
+        for a, b in ((half, half + len(half)), (half + len(half), half)):
+            wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
+        wanted[same] = 0
+        directions, content = self._directions[drawn], self._content[drawn]
+        doubtful = (directions @ directions.T > self._config.negative_id_cosine) | (
+            content @ content.T > self._config.negative_content_cosine
+        )
+        return wanted, same | (doubtful & (wanted <= 0))

@@ -1,0 +1,116 @@
+"""The teacher: what users' behaviour says about the streamers, as one ID-embedding each.
+
+Only streamers that may be learned from are in it: a held-out streamer has no audience here and is
+nobody's audience.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from training.config import TransferPlusConfig
+from training.data import Dataset
+from training.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """ID-embeddings of the streamers that behaviour knows.
+
+    Attributes:
+        space: the name of their space.
+        rows: int64 (N,), places in the data set, ascending.
+        vectors: float32 (N, E), as they came.
+    """
+
+    space: str
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+    @property
+    def directions(self) -> NDArray[np.float32]:
+        """Unit rows (N, E)."""
+        norm = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return (self.vectors / np.maximum(norm, 1e-9)).astype(np.float32)
+
+
+def audience_of(dataset: Dataset, known: NDArray[np.int64]) -> sp.csr_matrix | None:
+    """Who watches each streamer, binary (N, U); None when nothing is known.
+
+    A relation counts as an audience both ways. The users are then the related streamers, of which
+    only the `known` ones count.
+    """
+    if dataset.relations is not None:
+        audience = dataset.relations.tocsc()[:, known].tocsr()
+    elif dataset.interactions is not None:
+        audience = dataset.interactions.matrix.tocsr()
+    else:
+        return None
+    audience = sp.csr_matrix(audience, dtype=np.float32, copy=True)
+    audience.data[:] = 1
+    return audience
+
+
+def id_matrix(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The given ID-embeddings by row (N, E), zero where none is given, and where one is (N,)."""
+    given = dataset.id_embeddings
+    if given is None:
+        raise UsageError(f"{dataset.folder} has no id_embeddings")
+    row = {name: i for i, name in enumerate(dataset.ids)}
+    rows = [row[name] for name in given.ids]
+    vectors = np.zeros((len(dataset.ids), given.vectors.shape[1]), np.float32)
+    vectors[rows] = given.vectors
+    present = np.zeros(len(dataset.ids), bool)
+    present[rows] = True
+    return vectors, present
+
+
+def find_teacher(
+    dataset: Dataset, known: NDArray[np.int64], config: TransferPlusConfig, seed: int, threads: int
+) -> Teacher:
+    """The given ID-embeddings of the known streamers, or else ALS on their audiences.
+
+    Raises:
+        UsageError: the data set has neither.
+    """
+    if dataset.id_embeddings is not None:
+        vectors, present = id_matrix(dataset)
+        rows = known[present[known]]
+        if len(rows) < 2:
+            raise UsageError("id_embeddings has fewer than two training streamers")
+        return Teacher("id_embeddings", rows, vectors[rows])
+    audience = audience_of(dataset, known)
+    if audience is None:
+        raise UsageError(
+            f"{dataset.folder} has neither id_embeddings nor interactions nor relations to learn a "
+            "teacher from; use --recipe masked-views"
+        )
+    return learn_teacher(audience, known, config, seed, threads)
+
+
+def learn_teacher(
+    audience: sp.csr_matrix,
+    known: NDArray[np.int64],
+    config: TransferPlusConfig,
+    seed: int,
+    threads: int,
+) -> Teacher:
+    """Implicit ALS (Hu, Koren & Volinsky 2008) on the audiences (N, U) of the known streamers."""
+    rows = known[np.diff(audience.indptr)[known] > 0]
+    observed = audience[rows].T.tocsr()  # (users, streamers)
+    observed = observed[np.diff(observed.indptr) > 0]
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=config.teacher_dim,
+            regularization=config.teacher_regularization,
+            alpha=config.teacher_confidence,
+            iterations=config.teacher_iterations,
+            random_state=seed,
+            num_threads=threads,
+        )
+        model.fit(observed, show_progress=False)
+    return Teacher("als", rows, np.asarray(model.item_factors, np.float32))

@@ -1,0 +1,191 @@
+"""The training loop: resumable at any step, since all randomness comes from (seed, step)."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import load_state, save_state
+from training.config import RecipeConfig
+from training.errors import CheckpointError
+from training.progress import Progress
+from training.tasks.base import Task
+
+SAVE_EVERY_S = 20.0
+
+
+@dataclass
+class Journal:
+    """Where the training state of a fit is kept, between kill and resume.
+
+    Attributes:
+        folder: the checkpoint folder.
+        run: what identifies the fit; a state of another one is refused.
+        save_every_s: least time between two saves.
+    """
+
+    folder: Path
+    run: str
+    save_every_s: float = SAVE_EVERY_S
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last saved state of this very fit, if any.
+
+        Raises:
+            CheckpointError: the folder holds the state of another fit.
+        """
+        state = load_state(self.folder)
+        if state is not None and state[1]["run"] != self.run:
+            raise CheckpointError(
+                f"{self.folder} holds an unfinished fit with other settings or data; "
+                "go on with those, choose another --out, or start over with --overwrite"
+            )
+        return state
+
+    def save(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Keep the state, unless the last one is recent."""
+        if time.monotonic() - self._saved_at >= self.save_every_s:
+            save_state(self.folder, tensors, {"run": self.run, **progress})
+            self._saved_at = time.monotonic()
+
+
+@dataclass
+class Trained:
+    """The outcome of a stage: its task carries the chosen weights.
+
+    Attributes:
+        step: after how many steps they stood.
+        value: of validation there; NaN without validation.
+        history: (step, value) of every validation.
+    """
+
+    step: int = 0
+    value: float = math.nan
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+
+def train(
+    task: Task,
+    config: RecipeConfig,
+    seed: int,
+    stage: str,
+    journal: Journal,
+    progress: Progress,
+    stop_at: int | None = None,
+    carried: Mapping[str, Any] | None = None,
+) -> Trained:
+    """Train until validation gets no better, or exactly `stop_at` steps without validation.
+
+    Args:
+        task: at its start; ends with the chosen weights.
+        config: of the recipe.
+        seed: of the fit.
+        stage: its name; a saved state of another stage is not restored.
+        journal: to resume from and to save to.
+        progress: to report to.
+        stop_at: number of steps; None = choose by validation.
+        carried: outcome of earlier stages, saved along.
+    """
+    module = task.encoder
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = _cosine(config.steps)
+    last = config.steps if stop_at is None else stop_at
+    result, step, best = Trained(), 0, _weights(task)
+    saved = journal.restore()
+    if saved is not None and saved[1]["stage"] == stage:
+        tensors, state = saved
+        step, result = state["step"], Trained(**state["result"])
+        best = _restore(task, optimiser, tensors)
+    elif stop_at is None:
+        result = Trained(0, task.validate(), [(0, task.validate())])
+    while step < last and not _gave_up(result, step, config, stop_at):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * schedule(step)
+        losses = _update(task, optimiser, config, seed, step)
+        step += 1
+        progress.step(step, losses)
+        if step % config.evaluate_every and step != last:
+            continue
+        if stop_at is None:
+            value = task.validate()
+            result.history.append((step, value))
+            progress.validated(step, value)
+            if not value <= result.value:
+                result.step, result.value, best = step, value, _weights(task)
+        state = {
+            "stage": stage,
+            "step": step,
+            "result": vars(result),
+            "carried": dict(carried or {}),
+        }
+        journal.save(_state(task, optimiser, best), state)
+    if stop_at is None:
+        module.load_state_dict(best)
+    else:
+        result.step = step
+    return result
+
+
+def _update(
+    task: Task, optimiser: torch.optim.Optimizer, config: RecipeConfig, seed: int, step: int
+) -> dict[str, float]:
+    """One step; the values of the task's losses."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed * 1_000_003 + step)
+        task.encoder.train()
+        losses = task.losses(step)
+        total = torch.stack([v for name, v in losses.items() if name.endswith("_loss")]).sum()
+        optimiser.zero_grad()
+        total.backward()
+    torch.nn.utils.clip_grad_norm_(task.encoder.parameters(), config.clip_norm)
+    optimiser.step()
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def _gave_up(result: Trained, step: int, config: RecipeConfig, stop_at: int | None) -> bool:
+    return stop_at is None and step - result.step >= config.patience * config.evaluate_every
+
+
+def _cosine(steps: int) -> Callable[[int], float]:
+    return lambda step: (1 + math.cos(math.pi * min(step / max(steps, 1), 1))) / 2
+
+
+def _weights(task: Task) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in task.encoder.state_dict().items()}
+
+
+def _state(
+    task: Task, optimiser: torch.optim.Optimizer, best: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    tensors = {f"now.{name}": value for name, value in task.encoder.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    names = [name for name, _ in task.encoder.named_parameters()]
+    for index, values in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{key}.{names[index]}": value for key, value in values.items()}
+    return tensors
+
+
+def _restore(
+    task: Task, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Put a saved state back; returns the best weights so far."""
+    groups: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimiser": {}}
+    for name, value in tensors.items():
+        group, _, rest = name.partition(".")
+        groups[group][rest] = value
+    task.encoder.load_state_dict(groups["now"])
+    names = [name for name, _ in task.encoder.named_parameters()]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in groups["optimiser"].items():
+        key, _, parameter = name.partition(".")
+        moments.setdefault(names.index(parameter), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    return groups["best"]

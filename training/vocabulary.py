@@ -1,0 +1,81 @@
+"""The vocabulary that an encoder learns: counted on the profiles it may see, never on held-out ones."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from model_export.contract.features import piece_tokens
+from model_export.contract.pieces import Piece
+from model_export.contract.vocabulary import Space, Vocabulary
+from training.errors import DataError
+
+UNINFORMATIVE_COUNT = 5
+UNINFORMATIVE_SHARE = 0.005
+
+
+def build_vocabulary(
+    profiles: Sequence[Sequence[Piece]], max_tokens: int = 65536, min_document_frequency: int = 2
+) -> Vocabulary:
+    """Count the pieces of the profiles that may be learned from.
+
+    A text or vector that more than max(5, 0.5 %) of the streamers show word for word says nothing
+    about any of them: it is marked as uninformative and its tokens are not counted. Names are
+    exempt, since common first names are shared by chance.
+
+    Args:
+        profiles: the pieces of each profile.
+        max_tokens: the most frequent tokens are kept, ties in alphabetical order.
+        min_document_frequency: rarer tokens are left out.
+
+    Raises:
+        DataError: when one vector space comes in two widths.
+    """
+    uninformative = _uninformative(profiles)
+    frequency: Counter[str] = Counter()
+    for pieces in profiles:
+        frequency.update(_distinct_tokens(pieces, uninformative))
+    kept = [item for item in frequency.items() if item[1] >= min_document_frequency]
+    kept = sorted(kept, key=lambda item: (-item[1], item[0]))[:max_tokens]
+    kept.sort()
+    return Vocabulary(
+        tokens=[token for token, _ in kept],
+        document_frequency=[count for _, count in kept],
+        documents=len(profiles),
+        spaces=_spaces(profiles),
+        uninformative=uninformative,
+    )
+
+
+def _uninformative(profiles: Sequence[Sequence[Piece]]) -> frozenset[str]:
+    shown_by: Counter[str] = Counter()
+    for pieces in profiles:
+        shown_by.update(
+            {
+                p.content_hash
+                for p in pieces
+                if p.kind in ("text", "vector") and p.modality != "name"
+            }
+        )
+    limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * len(profiles))
+    return frozenset(content for content, count in shown_by.items() if count > limit)
+
+
+def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> set[str]:
+    tokens: set[str] = set()
+    for piece in pieces:
+        if piece.kind != "text" or piece.content_hash not in uninformative:
+            tokens.update(piece_tokens(piece))
+    return tokens
+
+
+def _spaces(profiles: Sequence[Sequence[Piece]]) -> tuple[Space, ...]:
+    widths: dict[str, tuple[int, str]] = {}
+    for pieces in profiles:
+        for piece in pieces:
+            if piece.kind == "vector":
+                width, source = widths.setdefault(piece.space, (len(piece.vector), piece.source))
+                if len(piece.vector) != width:
+                    raise DataError(
+                        f"vector space {piece.space!r} has {width} numbers in one profile "
+                        f"({source}) and {len(piece.vector)} in another ({piece.source})"
+                    )
+    return tuple(Space(name, widths[name][0]) for name in sorted(widths))
