@@ -17,6 +17,7 @@ MAX_SOCKET_PATH_BYTES = 107
 
 _SOCKET = "store.sock"
 _POLL_S = 0.05
+_OWNERS_BYTES = 64
 
 
 class FolderLock:
@@ -49,7 +50,9 @@ class FolderLock:
         try:
             while not _try_lock(fd):
                 if time.monotonic() >= deadline:
-                    raise FolderInUse(_in_use(self._path.parent, os.pread(fd, 200, 0).decode()))
+                    raise FolderInUse(
+                        _in_use(self._path.parent, os.pread(fd, _OWNERS_BYTES, 0).decode())
+                    )
                 await asyncio.sleep(_POLL_S)
         except BaseException:
             os.close(fd)
@@ -60,8 +63,9 @@ class FolderLock:
     def sign(self, store_pid: int | None) -> None:
         """Write down who owns the folder, for whoever finds it locked."""
         owners = f"service {os.getpid()}\n" + (f"store {store_pid}\n" if store_pid else "")
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, owners.encode(), 0)
+        # Of one length, so that signing again takes no space; a full disk may leave it unsigned.
+        with contextlib.suppress(OSError):
+            os.pwrite(self.fd, owners.ljust(_OWNERS_BYTES).encode(), 0)
 
     def release(self) -> None:
         """Let go; the folder stays locked while a store process still holds the descriptor."""
@@ -79,7 +83,7 @@ def _try_lock(fd: int) -> bool:
 
 
 def _in_use(folder: Path, owners: str) -> str:
-    lines = [line.split() for line in owners.splitlines()]
+    lines = [line.split() for line in owners.splitlines() if line.strip()]
     alive = [(who, pid) for who, pid in lines if Path("/proc", pid).exists()]
     if not alive:
         return f"{folder} is in use by a process that left no name: choose another data folder"

@@ -36,6 +36,8 @@ class ProcessLog:
 
     def latest(self) -> str:
         """What the latest process printed (its last 64 KiB)."""
+        if not self._path.exists():
+            return ""
         with self._path.open("rb") as output:
             end = output.seek(0, io.SEEK_END)
             output.seek(max(self._start, end - _READ_BYTES))

@@ -23,7 +23,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import StoreFull, StoreUnavailable
+from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
 
 Argument = bytes | str | int
 
@@ -81,17 +81,23 @@ class RedisClient:
             limits: sizes and times.
             trouble: what the supervisor of an embedded store knows to be wrong, if anything.
             single: one connection which, once lost, is not made again silently.
+
+        Raises:
+            UnsafeConfiguration: the address can't be understood.
         """
         self._trouble = trouble
-        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url,
-            max_connections=1 if single else limits.connections,
-            timeout=limits.connect_timeout_s,
-            socket_connect_timeout=limits.connect_timeout_s,
-            socket_timeout=limits.answer_timeout_s + (limits.follow_block_s if single else 0),
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        try:
+            pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
+                url,
+                max_connections=1 if single else limits.connections,
+                timeout=limits.connect_timeout_s,
+                socket_connect_timeout=limits.connect_timeout_s,
+                socket_timeout=limits.answer_timeout_s + (limits.follow_block_s if single else 0),
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        except ValueError as error:
+            raise UnsafeConfiguration(f"the store's address can't be used: {error}") from error
         # Any: the answer's type is the command's business, and redis-py declares only some.
         self._redis: Any = Redis(connection_pool=pool, single_connection_client=single)
 

@@ -63,6 +63,9 @@ class RedisStore:
             prefix: how every key begins; services with the same prefix share their streamers.
             limits: sizes and times.
             trouble: what the supervisor of an embedded store knows to be wrong, if anything.
+
+        Raises:
+            UnsafeConfiguration: the address can't be understood.
         """
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
@@ -78,8 +81,12 @@ class RedisStore:
         Raises:
             StoreUnavailable: it does not answer.
         """
-        self.durability = await find_durability(self._client)
-        await self.position()
+        try:
+            self.durability = await find_durability(self._client)
+            await self.position()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def close(self) -> None:

@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -31,6 +30,7 @@ from urllib.parse import quote
 
 from service.errors import StoreStartFailed
 from service.store.binary import find_binary
+from service.store.disk_guard import DiskGuard
 from service.store.folder import FolderLock, prepare_socket, remove_socket
 from service.store.process_log import ProcessLog
 from service.store.torn_log import TornLog
@@ -38,7 +38,9 @@ from service.store.torn_log import TornLog
 _log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
-State = Literal["stopped", "starting", "ready", "read_only", "restarting"]
+_ANSWER_S = 5.0
+
+State = Literal["stopped", "starting", "ready", "read_only", "silent", "restarting"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Patience:
         first_restart_s: before the first restart; doubled for each store that dies soon after.
         longest_restart_s: at most so long.
         steady_s: a store that ran so long did not die "soon".
-        watch_s: between two looks at the free space.
+        watch_s: between two looks at the store and its disk.
         first_full_s: read-only after the store met a full disk; doubled each time that it becomes
             writable and meets it again.
         longest_full_s: at most so long.
@@ -76,7 +78,8 @@ class EmbeddedStore:
     started it ends, so that loop must live as long as the service.
 
     Attributes:
-        state: what the store is doing.
+        state: what the store is doing; "read_only" while its disk is full, "silent" while it runs
+            but does not answer.
         last_error: why it last failed, for people; None when it never did.
         restarts: how often it was started again.
     """
@@ -107,10 +110,10 @@ class EmbeddedStore:
         self._binary = Path()
         self._process: Process | None = None
         self._supervision: asyncio.Task[None] | None = None
-        self._disk_is_full = False
-        self._full_until = 0.0
-        self._fills = 0
-        self._writable_since = 0.0
+        self._disk = DiskGuard(
+            self._folder, reserve_bytes, self._patience.first_full_s, self._patience.longest_full_s
+        )
+        self._writes = True
         self.state: State = "stopped"
         self.last_error: str | None = None
         self.restarts = 0
@@ -135,7 +138,7 @@ class EmbeddedStore:
 
     def trouble(self) -> str | None:
         """What is wrong at the moment, for people; None when the store is ready."""
-        if self._disk_is_full:
+        if not self._writes:
             return f"the disk of {self._folder} is full: reads work, writes do when there is room"
         if self.state == "ready":
             return None
@@ -159,7 +162,7 @@ class EmbeddedStore:
             self.state = "starting"
             self._socket = prepare_socket(self._folder)
             self._output.rotate()
-            self._disk_is_full = self._free_bytes() < self._reserve_bytes
+            self._writes = self._disk.allows_writes(trial=True)
             process = await self._launch()
         except BaseException:
             await self._clean_up()
@@ -195,7 +198,8 @@ class EmbeddedStore:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended, and was not yet waited for
+            process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self._patience.stop_s):
                 await process.wait()
@@ -218,10 +222,12 @@ class EmbeddedStore:
                 raise
             await asyncio.to_thread(torn.keep_copy)
             process = await self._spawn(cut_torn_log=True)
-            await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
             _log.warning("the end of %s was torn; what was cut is in %s", torn.path, torn.copy)
-        self.state = "read_only" if self._disk_is_full else "ready"
-        self._writable_since = time.monotonic()
+            try:
+                await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
+            except OSError as error:
+                _log.warning("%s is a copy of the whole log: %s", torn.copy, error)
+        self.state = "ready" if self._writes else "read_only"
         return process
 
     async def _spawn(self, *, cut_torn_log: bool) -> Process:
@@ -230,16 +236,16 @@ class EmbeddedStore:
         Raises:
             StoreStartFailed: it did not come up; it is gone then.
         """
-        with self._output.open() as output:
-            try:
+        try:
+            with self._output.open() as output:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()),
                     str(self._binary), *self._options(cut_torn_log),
                     stdin=DEVNULL, stdout=output, stderr=output,
                     pass_fds=[self._lock.fd], start_new_session=True,
                 )  # fmt: skip
-            except OSError as error:
-                raise StoreStartFailed(f"the store can't be started: {error}") from error
+        except OSError as error:
+            raise StoreStartFailed(f"the store can't be started: {error}") from error
         self._process = process
         self._lock.sign(process.pid)
         try:
@@ -268,7 +274,7 @@ class EmbeddedStore:
             "maxmemory": str(self._max_memory_bytes),
             "maxmemory-policy": "noeviction",
             # Valkey's own way to refuse writes and nothing else: it waits for a replica.
-            "min-replicas-to-write": "1" if self._disk_is_full else "0",
+            "min-replicas-to-write": "0" if self._writes else "1",
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]
 
@@ -283,13 +289,18 @@ class EmbeddedStore:
         )
 
     async def _command(self, command: str) -> bytes:
-        """The first line of the answer to an inline command."""
-        reader, writer = await asyncio.open_unix_connection(self._socket)
-        try:
-            writer.write(f"{command}\r\n".encode())
-            return (await reader.readline()).rstrip()
-        finally:
-            writer.close()
+        """The first line of the answer to an inline command.
+
+        Raises:
+            OSError: there is none (a TimeoutError is one too).
+        """
+        async with asyncio.timeout(_ANSWER_S):
+            reader, writer = await asyncio.open_unix_connection(self._socket)
+            try:
+                writer.write(f"{command}\r\n".encode())
+                return (await reader.readline()).rstrip()
+            finally:
+                writer.close()
 
     # Watching
 
@@ -320,50 +331,31 @@ class EmbeddedStore:
         ended = asyncio.ensure_future(process.wait())
         try:
             while not (await asyncio.wait([ended], timeout=self._patience.watch_s))[0]:
-                await self._look_at_the_disk()
+                await self._look_after_it()
         finally:
             ended.cancel()
         self.state = "restarting"
         if self._output.tells_of_a_full_disk():
-            self._note_full_disk()
+            self._disk.store_met_full_disk()
+        self._writes = self._disk.allows_writes(trial=True)
         self.last_error = (
             f"the store ended with status {process.returncode}; {self._output.last_words()}"
         )
         _log.error("%s; starting it again", self.last_error)
 
-    # A full disk
-
-    def _free_bytes(self) -> int:
-        return shutil.disk_usage(self._folder).free
-
-    def _note_full_disk(self) -> None:
-        """The store met a full disk: be read-only for a while, longer each time it comes back."""
-        now = time.monotonic()
-        if now - self._writable_since > self._patience.longest_full_s:
-            self._fills = 0
-        delay_s = self._patience.first_full_s * 2 ** min(self._fills, 30)
-        self._full_until = now + min(delay_s, self._patience.longest_full_s)
-        self._fills += 1
-        self._disk_is_full = True
-
-    async def _look_at_the_disk(self) -> None:
-        """Make the store read-only before the disk is full, and writable when there is room.
-
-        What the disk reports may be wrong for this process (a quota), hence the delay after the
-        store itself met a full one.
-        """
+    async def _look_after_it(self) -> None:
+        """Make the store read-only before its disk is full, and writable when there is room."""
+        writes = self._disk.allows_writes(trial=not self._writes)
         try:
-            full = self._free_bytes() < self._reserve_bytes or time.monotonic() < self._full_until
-            if full == self._disk_is_full:
-                return
-            if await self._command(f"CONFIG SET min-replicas-to-write {int(full)}") != b"+OK":
-                return
+            answer = await self._command(f"CONFIG SET min-replicas-to-write {int(not writes)}")
         except OSError as error:
-            self.last_error = f"can't look after the disk of the store: {error}"
-            return
-        self._disk_is_full = full
-        self._writable_since = time.monotonic()
-        self.state = "read_only" if full else "ready"
-        if full:
-            self.last_error = self.trouble()
-        _log.warning("the store is %s: %d bytes are free", self.state, self._free_bytes())
+            answer = repr(error).encode()
+        before = self.state
+        if answer == b"+OK":
+            self._writes = writes
+            self.state = "ready" if writes else "read_only"
+        else:
+            self.state = "silent"
+            self.last_error = f"the store does not answer as it should: {answer.decode()}"
+        if self.state != before:
+            _log.warning("the store was %s and is %s", before, self.state)

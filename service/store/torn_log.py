@@ -49,9 +49,10 @@ class TornLog:
 
     def keep_only_what_was_cut(self, output: str) -> None:
         """Shrink the copy to the bytes that the store cut, as it says in its output."""
-        found = _CUT.search(output)
-        if found is not None:
-            with self.copy.open("rb") as copy:
+        if found := _CUT.search(output):
+            with self.copy.open("rb+") as copy:
                 copy.seek(int(found[1]))
                 cut = copy.read()
-            self.copy.write_bytes(cut)
+                copy.seek(0)
+                copy.write(cut)
+                copy.truncate()
