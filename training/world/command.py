@@ -1,0 +1,47 @@
+"""`python -m training world --out DIR --streamers N --seed S`: write a simulated data set folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from training.world.files import is_written, write_world
+from training.world.generate import MIN_STREAMERS, generate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `world`."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--streamers",
+        type=int,
+        default=5000,
+        metavar="N",
+        help=f"how many, at least {MIN_STREAMERS} (default: 5000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="another seed, another world (default: 0)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "parquet"),
+        default="jsonl",
+        help="JSON Lines with CSV tables, or Parquet (default: jsonl)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the data set that is in the folder"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the world, unless the folder holds this very one."""
+    if not args.overwrite and is_written(args.out, args.streamers, args.seed, args.format):
+        sys.stdout.write(f"{args.out} holds this world already\n")
+        return
+    world = generate(args.streamers, args.seed)
+    write_world(world, args.out, args.seed, args.format)
+    groups = len(set(world.groups) - {None})
+    sys.stdout.write(
+        f"{args.out}: {len(world.profiles):,} streamers on {len(set(world.topics))} topics, "
+        f"{groups:,} groups of duplicates, {world.audience.users:,} users with "
+        f"{len(world.audience.user):,} interactions\n"
+    )

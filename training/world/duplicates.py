@@ -1,0 +1,96 @@
+"""Second accounts of one person, and accounts that upload another person's videos again."""
+
+import copy
+import random
+from dataclasses import replace
+from typing import Any
+
+from training.world.streamers import People, Person
+
+SHARE = 0.06
+"""Share of accounts that have a duplicate."""
+_SIZES = (2, 2, 2, 2, 2, 2, 2, 3, 3, 4)
+_COVER_NOISE = 0.04
+"""What saving a picture again changes, against a spread of 0.35 between covers of one person."""
+
+
+def group_sizes(rng: random.Random, accounts: int) -> list[int]:
+    """Sizes of the duplicate groups, 2 to 4, for a world of so many accounts."""
+    left, sizes = round(SHARE * accounts), []
+    while left >= 2:
+        size = min(rng.choice(_SIZES), left)
+        sizes.append(size)
+        left -= size
+    return sizes
+
+
+def is_recognisable(person: Person) -> bool:
+    """Whether a copy of this person's account still shows whose it is."""
+    return "videos" in person.real or len(person.real & {"bio", "lives", "tags"}) >= 2
+
+
+def duplicate(rng: random.Random, people: People, original: Person) -> Person:
+    """An account that a person would call the same as `original`."""
+    if "videos" in original.real and rng.random() < 0.4:
+        copied = _reuploaded(rng, people, original)
+    else:
+        copied = _second_account(rng, people, original)
+    copied.profile["attributes"] = people.attributes(copied)
+    return copied
+
+
+def _second_account(rng: random.Random, people: People, original: Person) -> Person:
+    """Same person: other name, all else shown again with small changes."""
+    writer = original.writer
+    profile = copy.deepcopy(original.profile)
+    profile["name"] = writer.second_name(profile["name"])
+    if "bio" in original.real:
+        profile["bio"] = writer.disguise(profile["bio"])
+    tags = profile.get("tags", [])
+    if len(tags) > 2:
+        rng.shuffle(tags)
+        tags.pop()
+    profile["videos"] = _uploaded_again(rng, people, original, profile.get("videos", []))
+    for live in profile.get("lives", []):
+        live["title"] = writer.disguise(live["title"]) if rng.random() < 0.5 else live["title"]
+        live["started_at"] = people.moment(60)
+        _save_cover_again(people, original, live)
+    return replace(original, popularity=original.popularity * 0.4, profile=profile)
+
+
+def _reuploaded(rng: random.Random, people: People, original: Person) -> Person:
+    """Another person: own name, the other's videos and covers, bio absent or lightly changed."""
+    writer = people.stranger_writer(original)
+    shown = original.profile
+    profile: dict[str, Any] = {"name": writer.name()}
+    if "bio" in original.real and rng.random() < 0.4:
+        profile["bio"] = writer.disguise(shown["bio"])
+    if "tags" in shown and rng.random() < 0.5:
+        profile["tags"] = list(shown["tags"])
+    profile |= {name: shown[name] for name in ("category", "language") if name in shown}
+    profile["videos"] = _uploaded_again(rng, people, original, copy.deepcopy(shown["videos"]))
+    return replace(
+        original,
+        popularity=original.popularity * 0.3,
+        writer=writer,
+        real=original.real - {"lives"},
+        profile=profile,
+    )
+
+
+def _uploaded_again(
+    rng: random.Random, people: People, original: Person, videos: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Most of the videos, at least three where there are three, with new times and other titles."""
+    count = max(min(3, len(videos)), round(rng.uniform(0.75, 1.0) * len(videos)))
+    kept = rng.sample(videos, count)
+    for video in kept:
+        video["title"] = original.writer.remark(video["title"])
+        video["published_at"] = people.moment(60)
+        _save_cover_again(people, original, video)
+    return kept
+
+
+def _save_cover_again(people: People, original: Person, item: dict[str, Any]) -> None:
+    if "cover" in item and "covers" in original.real:
+        item["cover"] = people.cover(item["cover"]["vector"], _COVER_NOISE)

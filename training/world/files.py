@@ -1,0 +1,158 @@
+"""Write a world as a data set folder, all of it or nothing."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.data.dataset import FILES
+from training.errors import OutputError
+from training.world.generate import World
+
+MARKER = "world.json"
+"""Says which world a folder holds, with the SHA-256 of its files."""
+GENERATOR = 1
+"""Raise it when the same arguments give another world."""
+
+Format = Literal["jsonl", "parquet"]
+
+_FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (ending, ".parquet")]
+
+
+def is_written(folder: Path, streamers: int, seed: int, file_format: Format) -> bool:
+    """Whether the folder holds exactly this world, unchanged; False when there is nothing yet.
+
+    Raises:
+        OutputError: it holds anything else.
+    """
+    try:
+        present = sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise OutputError(f"{folder} can't be used: {error.strerror}") from error
+    if not present:
+        return False
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        marker = None
+    if not isinstance(marker, dict):
+        raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, {}):
+        raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
+    if marker.get("files") != _digests(folder):
+        raise OutputError(f"{folder}: its files were changed meanwhile; --overwrite restores them")
+    return True
+
+
+def write_world(world: World, folder: Path, seed: int, file_format: Format) -> None:
+    """Write all files. An earlier data set in the folder goes away, any other file stays.
+
+    Raises:
+        OutputError: the place can't be written to, or the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".world-", dir=folder) as temporary:
+            made = Path(temporary)
+            _write_streamers(world.profiles, made, file_format)
+            for name, columns in _tables(world).items():
+                _write_table(made, name, columns, file_format)
+            marker = _marker(len(world.profiles), seed, file_format, _digests(made))
+            for name in (MARKER, *_FILE_NAMES):
+                (folder / name).unlink(missing_ok=True)
+            for path in sorted(made.iterdir()):
+                path.replace(folder / path.name)
+            # Last, since it vouches for the others.
+            (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        where = error.filename or folder
+        raise OutputError(f"{where} can't be written: {error.strerror}") from error
+
+
+def _marker(
+    streamers: int, seed: int, file_format: Format, digests: dict[str, str]
+) -> dict[str, Any]:
+    return {
+        "generator": GENERATOR,
+        "streamers": streamers,
+        "seed": seed,
+        "format": file_format,
+        "files": digests,
+    }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    digests = {}
+    for name in sorted(_FILE_NAMES):
+        if (folder / name).exists():
+            with (folder / name).open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
+    """Name of a table -> its columns."""
+    ids, audience = world.ids, world.audience
+    digits = len(str(audience.users - 1))
+    duplicates = [(i, group) for i, group in zip(ids, world.groups, strict=True) if group]
+    return {
+        "splits": {"streamer_id": ids, "split": world.splits},
+        "interactions": {
+            "user_id": [f"u{user:0{digits}}" for user in audience.user.tolist()],
+            "streamer_id": [ids[row] for row in audience.streamer.tolist()],
+            "weight": audience.views.tolist(),
+        },
+        "duplicates": {
+            "streamer_id": [streamer_id for streamer_id, _ in duplicates],
+            "group": [group for _, group in duplicates],
+        },
+        "labels": {"streamer_id": ids, "label": world.topics},
+    }
+
+
+def _write_table(
+    folder: Path, name: str, columns: dict[str, Sequence[Any]], file_format: Format
+) -> None:
+    if file_format == "parquet":
+        types = {key: pa.float64() if key == "weight" else pa.string() for key in columns}
+        pq.write_table(pa.table(dict(columns), pa.schema(types)), folder / f"{name}.parquet")
+        return
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(columns) + "\n")
+        file.writelines(
+            ",".join(map(str, row)) + "\n" for row in zip(*columns.values(), strict=True)
+        )
+
+
+def _write_streamers(profiles: list[dict[str, Any]], folder: Path, file_format: Format) -> None:
+    if file_format == "parquet":
+        table = pa.Table.from_pylist(profiles, _parquet_schema())
+        pq.write_table(table, folder / "streamers.parquet")
+        return
+    with (folder / "streamers.jsonl").open("w", encoding="utf-8", newline="") as file:
+        file.writelines(json.dumps(profile, ensure_ascii=False) + "\n" for profile in profiles)
+
+
+def _parquet_schema() -> pa.Schema:
+    text, texts = pa.string(), pa.list_(pa.string())
+    cover = pa.struct({"vector": pa.list_(pa.float64()), "space": text})
+    item = {"title": text, "duration_s": pa.float64(), "cover": cover}
+    video = pa.struct({"video_id": text, "tags": texts, "published_at": text, **item})
+    live = pa.struct({"live_id": text, "started_at": text, **item})
+    attributes = {"followers": pa.int64(), "partner": pa.bool_(), "joined_days": pa.int64()}
+    return pa.schema(
+        {
+            **dict.fromkeys(("streamer_id", "name", "bio", "category", "language"), text),
+            "tags": texts,
+            "attributes": pa.struct(attributes),
+            "videos": pa.list_(video),
+            "lives": pa.list_(live),
+        }
+    )

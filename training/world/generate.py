@@ -1,0 +1,134 @@
+"""Put the world together: people, their second accounts, their audience, the truth."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.errors import UsageError
+from training.world.audience import Audience, Crowd, draw_audience
+from training.world.duplicates import duplicate, group_sizes, is_recognisable
+from training.world.streamers import People, Person
+from training.world.topics import Interest, load_interests, load_phrases
+
+MIN_STREAMERS = 10
+EMPTY_SHARE = 0.01
+"""Share of streamers who show nothing at all."""
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """N streamers and the truth about them; lists are in the same order.
+
+    Attributes:
+        profiles: JSON form of a StreamerProfile each.
+        topics: topic of each, as `games/moba`.
+        groups: duplicate group of each, None without duplicates.
+        splits: train, val or test of each; groups are whole.
+        audience: who watches whom.
+    """
+
+    profiles: list[dict[str, Any]]
+    topics: list[str]
+    groups: list[str | None]
+    splits: list[str]
+    audience: Audience
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the streamers."""
+        return [profile["streamer_id"] for profile in self.profiles]
+
+
+def generate(streamers: int, seed: int) -> World:
+    """Make a world; the same one for the same arguments, on any day and in any process.
+
+    Raises:
+        UsageError: fewer than `MIN_STREAMERS` streamers.
+    """
+    if streamers < MIN_STREAMERS:
+        raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
+    rng = random.Random(f"world/{seed}")
+    noise, views, parts = (np.random.default_rng([abs(seed), seed < 0, i]) for i in range(3))
+    interests = load_interests()
+    people = People(rng, noise, interests, load_phrases())
+    accounts = _accounts(rng, people, streamers)
+    rng.shuffle(accounts)
+    groups = [group for _, group in accounts]
+    persons = [person for person, _ in accounts]
+    digits = len(str(streamers - 1))
+    return World(
+        profiles=[_with_ids(f"w{i:0{digits}}", p.profile) for i, p in enumerate(persons)],
+        topics=[interests[person.interest].topic for person in persons],
+        groups=groups,
+        splits=_splits(parts, groups),
+        audience=draw_audience(views, _crowd(persons, people, interests)),
+    )
+
+
+def _accounts(
+    rng: random.Random, people: People, streamers: int
+) -> list[tuple[Person, str | None]]:
+    """People's accounts with their duplicate groups."""
+    sizes = group_sizes(rng, streamers)
+    count = streamers - sum(size - 1 for size in sizes)
+    empty = round(EMPTY_SHARE * streamers)
+    persons = [people.person(shows_anything=i >= empty) for i in range(count)]
+    originals = rng.sample([i for i in range(count) if is_recognisable(persons[i])], len(sizes))
+    group_of = {original: f"g{number}" for number, original in enumerate(originals)}
+    accounts = [(person, group_of.get(i)) for i, person in enumerate(persons)]
+    for original, size in zip(originals, sizes, strict=True):
+        for _ in range(size - 1):
+            copied = duplicate(rng, people, persons[original])
+            accounts.append((copied, group_of[original]))
+    return accounts
+
+
+def _with_ids(streamer_id: str, profile: dict[str, Any]) -> dict[str, Any]:
+    numbered: dict[str, Any] = {"streamer_id": streamer_id, **profile}
+    for kind, name, letter in (("videos", "video_id", "v"), ("lives", "live_id", "l")):
+        if profile.get(kind):
+            numbered[kind] = [
+                {name: f"{streamer_id}-{letter}{i}", **item} for i, item in enumerate(profile[kind])
+            ]
+        else:
+            numbered.pop(kind, None)
+    return numbered
+
+
+def _splits(rng: np.random.Generator, groups: list[str | None]) -> list[str]:
+    """70 % train, 10 % val, 20 % test, duplicate groups whole."""
+    units: dict[str | int, list[int]] = {}
+    for row, group in enumerate(groups):
+        units.setdefault(row if group is None else group, []).append(row)
+    splits = ["train"] * len(groups)
+    placed = 0
+    members = list(units.values())
+    for unit in rng.permutation(len(members)):
+        share = placed / len(groups)
+        for row in members[unit]:
+            splits[row] = "test" if share < 0.2 else "val" if share < 0.3 else "train"
+        placed += len(members[unit])
+    return splits
+
+
+def _crowd(persons: list[Person], people: People, interests: list[Interest]) -> Crowd:
+    topics = [interest.topic for interest in interests]
+    domains = [topic.split("/")[0] for topic in topics]
+    second = [-1 if p.second_interest is None else p.second_interest for p in persons]
+    return Crowd(
+        interest=np.array([person.interest for person in persons]),
+        second_interest=np.array(second),
+        language=np.array([person.language for person in persons]),
+        popularity=np.array([person.popularity for person in persons]),
+        topic=_numbered(topics),
+        domain=_numbered(domains),
+        size=np.array(people.interest_sizes),
+    )
+
+
+def _numbered(names: list[str]) -> np.ndarray:
+    """Numbers 0.. in order of first appearance."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names])

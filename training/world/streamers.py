@@ -1,0 +1,216 @@
+"""People and what they show: profiles with missing and meaningless parts."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.world.topics import LANGUAGES, Interest
+from training.world.writer import Writer
+
+COVER_SPACE = "world-cover-v1"
+COVER_WIDTH = 32
+EPOCH = datetime(2025, 6, 1, tzinfo=UTC)
+"""The world's present; a fixed one, so that the same seed gives the same files on any day."""
+
+MODALITIES = ("bio", "tags", "category", "videos", "lives", "covers")
+"""What may be missing or meaningless, each independently."""
+MISSING, MEANINGLESS = 0.3, 0.2
+"""Shares of streamers, per modality."""
+TELLING = ("bio", "videos", "lives")
+"""Everybody who shows anything shows at least one of these in earnest: two people whose whole
+profiles are a category and 欢迎关注 could not be told from one person's two accounts."""
+
+_CHINESE_SHARE = 0.55
+_TOPIC_SPREAD, _INTEREST_SPREAD, _STYLE_SPREAD, _COVER_SPREAD = 1.0, 0.6, 0.8, 0.35
+
+
+@dataclass
+class Person:
+    """Whoever is behind an account.
+
+    Attributes:
+        interest: place in the list of interests.
+        second_interest: another one, or None.
+        language: place in `LANGUAGES`.
+        popularity: relative size of the audience.
+        writer: how this person writes.
+        style: (COVER_WIDTH,) mean of this person's covers.
+        real: modalities that are shown in earnest; empty for who shows nothing at all.
+        profile: what is shown, without ids.
+    """
+
+    interest: int
+    second_interest: int | None
+    language: int
+    popularity: float
+    writer: Writer
+    style: NDArray[np.float64]
+    real: frozenset[str] = frozenset()
+    profile: dict[str, Any] = field(default_factory=dict)
+
+
+class People:
+    """Makes people and their profiles; the same ones for the same generators."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        noise: np.random.Generator,
+        interests: list[Interest],
+        phrases: dict[str, dict[str, list[Any]]],
+    ) -> None:
+        self._rng = rng
+        self._noise = noise
+        self._interests = interests
+        self._phrases = phrases
+        topics = {interest.topic: None for interest in interests}
+        size = {topic: rng.lognormvariate(0, 0.5) for topic in topics}
+        self.interest_sizes = [size[i.topic] * rng.lognormvariate(0, 0.3) for i in interests]
+        mean = {topic: self._normal(_TOPIC_SPREAD) for topic in topics}
+        self._cover_means = [mean[i.topic] + self._normal(_INTEREST_SPREAD) for i in interests]
+        self._placeholder = np.round(self._normal(1.0), 3).tolist()
+
+    def person(self, shows_anything: bool = True) -> Person:
+        """A new person with a profile."""
+        rng = self._rng
+        interest = rng.choices(range(len(self._interests)), self.interest_sizes)[0]
+        second = self._second_interest(interest) if rng.random() < 0.4 else None
+        language = int(rng.random() < _CHINESE_SHARE)
+        person = Person(
+            interest=interest,
+            second_interest=second,
+            language=language,
+            popularity=rng.lognormvariate(0, 1),
+            writer=self._writer(interest, second, language),
+            style=self._cover_means[interest] + self._normal(_STYLE_SPREAD),
+        )
+        if shows_anything:
+            self._write(person)
+        else:
+            person.profile = {"language": LANGUAGES[language]} if rng.random() < 0.5 else {}
+        person.profile["attributes"] = self.attributes(person)
+        return person
+
+    def attributes(self, person: Person) -> dict[str, Any]:
+        """Facts that are filtered by and never learned from."""
+        followers = int(200 * person.popularity * self._rng.lognormvariate(0, 0.4))
+        return {
+            "followers": followers,
+            "partner": followers > 400 and self._rng.random() < 0.5,
+            "joined_days": self._rng.randint(10, 3000),
+        }
+
+    def cover(self, mean: NDArray[np.float64], spread: float = _COVER_SPREAD) -> dict[str, Any]:
+        """A picture as a vector around a mean."""
+        vector = np.round(mean + self._normal(spread), 3).tolist()
+        return {"vector": vector, "space": COVER_SPACE}
+
+    def moment(self, days: int) -> str:
+        """A time in the last so many days."""
+        past = timedelta(minutes=self._rng.randrange(days * 24 * 60))
+        return (EPOCH - past).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def stranger_writer(self, person: Person) -> Writer:
+        """Somebody else who writes about the same things."""
+        return self._writer(person.interest, person.second_interest, person.language)
+
+    def _normal(self, spread: float) -> NDArray[np.float64]:
+        return self._noise.standard_normal(COVER_WIDTH) * spread
+
+    def _second_interest(self, first: int) -> int:
+        """Mostly another interest of the same topic, else any."""
+        if self._rng.random() < 0.6:
+            topic = self._interests[first].topic
+            near = [i for i, other in enumerate(self._interests) if other.topic == topic]
+            return self._rng.choice([i for i in near if i != first])
+        return self._rng.randrange(len(self._interests))
+
+    def _writer(self, first: int, second: int | None, language: int) -> Writer:
+        rng, interest = self._rng, self._interests[first]
+        words = 2 * rng.sample(interest.words[language], 4)
+        words += rng.sample(interest.topic_words[language], 3)
+        if second is not None:
+            words += rng.sample(self._interests[second].words[language], 3)
+        if LANGUAGES[language] == "zh" and rng.random() < 0.15:  # some mix English words in
+            words += rng.sample(interest.words[LANGUAGES.index("en")], 2)
+        return Writer(rng, self._phrases[LANGUAGES[language]], words)
+
+    def _states(self) -> dict[str, str]:
+        """Modality -> real, missing or meaningless."""
+        states = {}
+        for name in MODALITIES:
+            roll = self._rng.random() - MISSING
+            states[name] = "missing" if roll < 0 else "meaningless" if roll < MEANINGLESS else "real"
+        if not any(states[name] == "real" for name in TELLING):
+            states[self._rng.choice(TELLING)] = "real"
+        return states
+
+    def _write(self, person: Person) -> None:
+        rng, writer = self._rng, person.writer
+        phrases = self._phrases[LANGUAGES[person.language]]
+        interest = self._interests[person.interest]
+        states = self._states()
+        person.real = frozenset(name for name, state in states.items() if state == "real")
+        profile = person.profile = {"name": writer.name()}
+        if states["bio"] != "missing":
+            real = states["bio"] == "real"
+            profile["bio"] = writer.bio() if real else writer.boilerplate("bios")
+        if states["tags"] == "real":
+            spam = rng.sample(phrases["spam_tags"], rng.choice((0, 0, 0, 1, 2)))
+            profile["tags"] = [*writer.tags(8), *spam]
+        elif states["tags"] == "meaningless":
+            profile["tags"] = rng.sample(phrases["spam_tags"], rng.randint(2, 6))
+        if states["category"] == "real":
+            names = interest.topic_name if rng.random() < 0.5 else interest.domain_name
+            profile["category"] = names[person.language]
+        elif states["category"] == "meaningless":
+            profile["category"] = rng.choice(phrases["other_categories"])
+        if rng.random() < 0.92:
+            profile["language"] = LANGUAGES[person.language]
+        if states["videos"] != "missing":
+            profile["videos"] = self._videos(person, states)
+        if states["lives"] != "missing":
+            profile["lives"] = self._lives(person, states)
+
+    def _videos(self, person: Person, states: dict[str, str]) -> list[dict[str, Any]]:
+        rng, writer = self._rng, person.writer
+        count, real = rng.randint(3, 12), states["videos"] == "real"
+        titles = writer.titles(count) if real else self._boilerplate(writer, "titles", count)
+        videos = []
+        for title in titles:
+            video: dict[str, Any] = {"title": title}
+            if real and rng.random() < 0.4:
+                video["tags"] = writer.tags(3)
+            video["published_at"] = self.moment(500)
+            video["duration_s"] = rng.randint(8, 900)
+            self._add_cover(video, person, states)
+            videos.append(video)
+        return videos
+
+    def _lives(self, person: Person, states: dict[str, str]) -> list[dict[str, Any]]:
+        rng, writer = self._rng, person.writer
+        count, real = rng.randint(3, 7), states["lives"] == "real"
+        titles = writer.live_titles(count) if real else self._boilerplate(writer, "lives", count)
+        lives = []
+        for title in titles:
+            live: dict[str, Any] = {
+                "title": title,
+                "started_at": self.moment(200),
+                "duration_s": rng.randint(600, 20000),
+            }
+            self._add_cover(live, person, states)
+            lives.append(live)
+        return lives
+
+    def _boilerplate(self, writer: Writer, kind: str, count: int) -> list[str]:
+        return [writer.boilerplate(kind) for _ in range(count)]
+
+    def _add_cover(self, item: dict[str, Any], person: Person, states: dict[str, str]) -> None:
+        if states["covers"] == "meaningless":
+            item["cover"] = {"vector": self._placeholder, "space": COVER_SPACE}
+        elif states["covers"] == "real" and self._rng.random() < 0.9:
+            item["cover"] = self.cover(person.style)

@@ -1,0 +1,145 @@
+"""How one person writes: own words, own habits, own series; and how a copied text is disguised."""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_SLOT = re.compile(r"\{(\w+)\}")
+_OWN = {"adj": 8, "place": 3, "time": 3, "form": 6, "feel": 5, "thing": 10}
+"""Of each list, how many entries a person uses."""
+_OWN_TITLES, _OWN_LIVES = 12, 6
+_ZERO_WIDTH = ("\u200b", "\u200d", "\u2060")
+
+
+class Writer:
+    """A person's way of writing, for names, bios, titles and tags.
+
+    Real people who share a topic still write differently, so each writer has a small selection of
+    everything: that keeps two writers apart, and an account of the same writer recognisable.
+    """
+
+    def __init__(
+        self, rng: random.Random, phrases: dict[str, list[Any]], words: Sequence[str]
+    ) -> None:
+        """Choose the habits.
+
+        Args:
+            rng: the only source of chance.
+            phrases: the phrases of the writer's language.
+            words: what the writer talks about; a word that comes twice is used twice as often.
+        """
+        self._rng = rng
+        self._phrases = phrases
+        self._words = words
+        self._episode = rng.randint(1, 60)
+        syllables = "".join(rng.choices(phrases["syllables"], k=rng.choice((2, 2, 3))))
+        self.nick: str = syllables + rng.choice(phrases["endings"])
+        self._own = {slot: rng.sample(phrases[slot], count) for slot, count in _OWN.items()}
+        self._titles = rng.sample(phrases["titles"], _OWN_TITLES)
+        self._lives = rng.sample(phrases["lives"], _OWN_LIVES)
+        self._series = [self.fill(line) for line in rng.sample(phrases["series"], 2)]
+
+    def name(self) -> str:
+        """A handle."""
+        return self.fill(self._rng.choice(self._phrases["handles"]))
+
+    def bio(self) -> str:
+        """Two to four sentences."""
+        rng, phrases = self._rng, self._phrases
+        lines = [rng.choice(phrases["bio_start"])]
+        lines += rng.sample(phrases["bio_middle"], rng.randint(1, 2))
+        if rng.random() < 0.6:
+            lines.append(rng.choice(phrases["bio_end"]))
+        sentences = [self.fill(line) for line in lines]
+        return " ".join(s[:1].upper() + s[1:] for s in sentences)
+
+    def titles(self, count: int) -> list[str]:
+        """Titles of videos."""
+        return [self.fill(line) for line in self._rng.choices(self._titles, k=count)]
+
+    def live_titles(self, count: int) -> list[str]:
+        """Titles of live sessions."""
+        return [self.fill(line) for line in self._rng.choices(self._lives, k=count)]
+
+    def tags(self, most: int) -> list[str]:
+        """One to `most` different words."""
+        words = sorted(set(self._words))
+        return self._rng.sample(words, self._rng.randint(1, min(most, len(words))))
+
+    def boilerplate(self, kind: str) -> str:
+        """A text that says nothing."""
+        return self.fill(self._rng.choice(self._phrases[f"boilerplate_{kind}"]))
+
+    def fill(self, template: str) -> str:
+        """Replace the slots of a template; no word comes twice in a text."""
+        used: set[str] = set()
+
+        def value(match: re.Match[str]) -> str:
+            slot, rng = match[1], self._rng
+            if slot == "w":
+                left = [word for word in self._words if word not in used] or self._words
+                word = rng.choice(left)
+                used.add(word)
+                return word
+            if slot == "ep":
+                self._episode += 1
+                return str(self._episode)
+            if slot == "n":
+                return str(rng.randint(2, 30))
+            if slot == "year":
+                return str(rng.randint(2015, 2025))
+            if slot == "nick":
+                return self.nick
+            return rng.choice(self._series if slot == "series" else self._own[slot])
+
+        return _SLOT.sub(value, template)
+
+    def disguise(self, text: str) -> str:
+        """Change a text as people do who use it on a second account: lightly, in one or two ways."""
+        changes = (self._swap_word, self._add_emoji, _widen, self._hide, self._repunctuate)
+        for change in self._rng.sample(changes, self._rng.choice((1, 1, 2))):
+            text = change(text)
+        return text
+
+    def remark(self, title: str) -> str:
+        """Change a title as people do who upload a video again."""
+        roll = self._rng.random()
+        if roll < 0.35:
+            return title
+        if roll < 0.65:
+            return self._rng.choice(self._phrases["reupload_marks"]).format(title=title)
+        return self.disguise(title)
+
+    def second_name(self, name: str) -> str:
+        """The name of this person's second account."""
+        if self._rng.random() < 0.5:
+            return self.name()
+        pattern = self._rng.choice(self._phrases["second_names"])
+        return pattern.format(name=name, nick=self.nick)
+
+    def _swap_word(self, text: str) -> str:
+        there = [word for word in sorted(set(self._words)) if word in text]
+        if not there:
+            return self._add_emoji(text)
+        return text.replace(self._rng.choice(there), self._rng.choice(self._words), 1)
+
+    def _add_emoji(self, text: str) -> str:
+        emoji = self._rng.choice(self._phrases["emoji"])
+        return emoji + text if self._rng.random() < 0.3 else text + emoji
+
+    def _hide(self, text: str) -> str:
+        """Put zero-width characters into the text, which no reader sees."""
+        for _ in range(self._rng.randint(1, 4)):
+            at = self._rng.randint(0, len(text))
+            text = text[:at] + self._rng.choice(_ZERO_WIDTH) + text[at:]
+        return text
+
+    def _repunctuate(self, text: str) -> str:
+        old, new = self._rng.choice(self._phrases["punctuation"])
+        return text.replace(old, new) if old in text else text + "~"
+
+
+def _widen(text: str) -> str:
+    """ASCII letters and digits in their full-width forms."""
+    return "".join(chr(ord(c) + 0xFEE0) if c.isascii() and c.isalnum() else c for c in text)
