@@ -61,7 +61,7 @@ typecheck: install ## Check types: strict for what is served, standard elsewhere
 	$(BIN)/pyright
 
 arch: install ## Check who imports whom
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 bench: install ## Measure the service at 10,000 streamers
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -80,11 +80,11 @@ def build(steps: Steps, data: Path, checkpoint: Path, bundle: Path) -> bool:
     if steps.is_done("bundle", inputs) and (bundle / "manifest.json").is_file():
         print(f"reusing {bundle}")
         return False
-    if not steps.is_done("fit", inputs) or not (checkpoint / "model.safetensors").is_file():
+    if not steps.is_done("begun", inputs):  # otherwise an interrupted fit goes on where it was
         shutil.rmtree(checkpoint, ignore_errors=True)
-        run("training", "fit", "--data", data, "--recipe", RECIPE, "--out", checkpoint,
-            "--seed", str(SEED))  # fmt: skip
-        steps.done("fit", inputs)
+        steps.done("begun", inputs)
+    fit = ["--data", data, "--recipe", RECIPE, "--out", checkpoint, "--seed", str(SEED)]
+    run("training", "fit", *fit)
     shutil.rmtree(bundle, ignore_errors=True)
     run("model_export", LOADER, "--checkpoint", checkpoint, "--out", bundle)
     steps.done("bundle", inputs)
@@ -329,8 +329,16 @@ def demo(args: argparse.Namespace) -> None:
     data: Path = args.data or folder / "data"
     if not args.data and not steps.is_done("world", str(args.streamers)):
         shutil.rmtree(data, ignore_errors=True)
-        run("training", "world", "--out", data, "--streamers", str(args.streamers), "--seed",
-            str(SEED))  # fmt: skip
+        run(
+            "training",
+            "world",
+            "--out",
+            data,
+            "--streamers",
+            str(args.streamers),
+            "--seed",
+            str(SEED),
+        )
         steps.done("world", str(args.streamers))
     profiles = read_profiles(data)
     state = folder / "state"
