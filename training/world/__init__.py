@@ -1,5 +1,5 @@
 """A simulated world of streamers with known truth: who is alike, who is a duplicate, who watches."""
 
-from training.world.generate import World, generate
+from training.world.world import World, generate
 
 __all__ = ["World", "generate"]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from training.world.files import is_written, write_world
-from training.world.generate import MIN_STREAMERS, generate
+from training.world.world import MIN_STREAMERS, generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,8 @@ from training.world.streamers import People, Person
 SHARE = 0.06
 """Share of accounts that have a duplicate."""
 _SIZES = (2, 2, 2, 2, 2, 2, 2, 3, 3, 4)
+_MIN_VIDEOS = 6
+"""That many videos alone show whose they are."""
 _COVER_NOISE = 0.04
 """What saving a picture again changes, against a spread of 0.35 between covers of one person."""
 
@@ -26,12 +28,16 @@ def group_sizes(rng: random.Random, accounts: int) -> list[int]:
 
 def is_recognisable(person: Person) -> bool:
     """Whether a copy of this person's account still shows whose it is."""
-    return "videos" in person.real or len(person.real & {"bio", "lives", "tags"}) >= 2
+    return _has_enough_videos(person) or len(person.real & {"bio", "lives", "tags"}) >= 2
+
+
+def _has_enough_videos(person: Person) -> bool:
+    return "videos" in person.real and len(person.profile["videos"]) >= _MIN_VIDEOS
 
 
 def duplicate(rng: random.Random, people: People, original: Person) -> Person:
     """An account that a person would call the same as `original`."""
-    if "videos" in original.real and rng.random() < 0.4:
+    if _has_enough_videos(original) and rng.random() < 0.4:
         copied = _reuploaded(rng, people, original)
     else:
         copied = _second_account(rng, people, original)
@@ -52,7 +58,8 @@ def _second_account(rng: random.Random, people: People, original: Person) -> Per
         tags.pop()
     profile["videos"] = _uploaded_again(rng, people, original, profile.get("videos", []))
     for live in profile.get("lives", []):
-        live["title"] = writer.disguise(live["title"]) if rng.random() < 0.5 else live["title"]
+        if "lives" in original.real and rng.random() < 0.5:
+            live["title"] = writer.disguise(live["title"])
         live["started_at"] = people.moment(60)
         _save_cover_again(people, original, live)
     return replace(original, popularity=original.popularity * 0.4, profile=profile)
@@ -81,11 +88,11 @@ def _reuploaded(rng: random.Random, people: People, original: Person) -> Person:
 def _uploaded_again(
     rng: random.Random, people: People, original: Person, videos: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Most of the videos, at least three where there are three, with new times and other titles."""
-    count = max(min(3, len(videos)), round(rng.uniform(0.75, 1.0) * len(videos)))
-    kept = rng.sample(videos, count)
+    """Most of the videos, with new times and other titles."""
+    kept = rng.sample(videos, round(rng.uniform(0.8, 1.0) * len(videos)))
     for video in kept:
-        video["title"] = original.writer.remark(video["title"])
+        if "videos" in original.real:
+            video["title"] = original.writer.remark(video["title"])
         video["published_at"] = people.moment(60)
         _save_cover_again(people, original, video)
     return kept

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from training.data.dataset import FILES
 from training.errors import OutputError
-from training.world.generate import World
+from training.world.world import World
 
 MARKER = "world.json"
 """Says which world a folder holds, with the SHA-256 of its files."""

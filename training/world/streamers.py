@@ -131,10 +131,10 @@ class People:
 
     def _writer(self, first: int, second: int | None, language: int) -> Writer:
         rng, interest = self._rng, self._interests[first]
-        words = 2 * rng.sample(interest.words[language], 4)
+        words = rng.sample(interest.words[language], 3)
         words += rng.sample(interest.topic_words[language], 3)
         if second is not None:
-            words += rng.sample(self._interests[second].words[language], 3)
+            words += rng.sample(self._interests[second].words[language], 2)
         if LANGUAGES[language] == "zh" and rng.random() < 0.15:  # some mix English words in
             words += rng.sample(interest.words[LANGUAGES.index("en")], 2)
         return Writer(rng, self._phrases[LANGUAGES[language]], words)
@@ -144,7 +144,9 @@ class People:
         states = {}
         for name in MODALITIES:
             roll = self._rng.random() - MISSING
-            states[name] = "missing" if roll < 0 else "meaningless" if roll < MEANINGLESS else "real"
+            states[name] = (
+                "missing" if roll < 0 else "meaningless" if roll < MEANINGLESS else "real"
+            )
         if not any(states[name] == "real" for name in TELLING):
             states[self._rng.choice(TELLING)] = "real"
         return states

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_OWN = {"adj": 8, "place": 3, "time": 3, "form": 6, "feel": 5, "thing": 10}
+_OWN = {"adj": 20, "place": 10, "time": 8, "form": 12, "feel": 10, "thing": 40}
 """Of each list, how many entries a person uses."""
-_OWN_TITLES, _OWN_LIVES = 12, 6
+_COINED, _OWN_TITLES, _OWN_LIVES = 6, 24, 10
 _ZERO_WIDTH = ("\u200b", "\u200d", "\u2060")
 
 
@@ -16,7 +16,8 @@ class Writer:
     """A person's way of writing, for names, bios, titles and tags.
 
     Real people who share a topic still write differently, so each writer has a small selection of
-    everything: that keeps two writers apart, and an account of the same writer recognisable.
+    everything, and some coined names (as of places, works and products, of which there is no end):
+    that keeps two writers apart, and an account of the same writer recognisable.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Writer:
         syllables = "".join(rng.choices(phrases["syllables"], k=rng.choice((2, 2, 3))))
         self.nick: str = syllables + rng.choice(phrases["endings"])
         self._own = {slot: rng.sample(phrases[slot], count) for slot, count in _OWN.items()}
+        self._own["own"] = ["".join(rng.choices(phrases["coined"], k=3)) for _ in range(_COINED)]
         self._titles = rng.sample(phrases["titles"], _OWN_TITLES)
         self._lives = rng.sample(phrases["lives"], _OWN_LIVES)
         self._series = [self.fill(line) for line in rng.sample(phrases["series"], 2)]
@@ -64,7 +66,7 @@ class Writer:
 
     def tags(self, most: int) -> list[str]:
         """One to `most` different words."""
-        words = sorted(set(self._words))
+        words = [*sorted(set(self._words)), *self._own["own"][:2]]
         return self._rng.sample(words, self._rng.randint(1, min(most, len(words))))
 
     def boilerplate(self, kind: str) -> str:
