@@ -16,8 +16,8 @@ class ExportSource:
     """A trained encoder and where it comes from.
 
     Attributes:
-        module: `forward(token_ids, token_counts, token_modality, vectors_0, vectors_0_modality, ...)`
-            -> `(embedding (B, D), content (B, C), modality_weights (B, M)[, id_embedding (B, E)])`,
+        module: `forward(token_ids, token_counts, token_modality, vectors_0, ...)` ->
+            `(embedding (B, D), content (B, C), modality_weights (B, M)[, id_embedding (B, E)])`,
             shapes and types as in `contract.features.FeatureBatch`.
         vocabulary: what its inputs are made with.
         recipe: the name of the method that trained it.
@@ -27,7 +27,7 @@ class ExportSource:
         config: the resolved configuration, JSON-serialisable.
         metrics: measured on held-out streamers, name -> value.
         duplicate_threshold: from which content cosine on two streamers are near-duplicates.
-        id_space: name and width E of the space of `id_embedding`; None when there is no such output.
+        id_space: name and width E of the space of `id_embedding`; None without that output.
         established: ids and ID-embeddings (N, E) of the streamers that the teacher knows.
     """
 

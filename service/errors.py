@@ -30,10 +30,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong field: a JSON pointer (RFC 6901) into the request and what is wrong there."""
+    """One wrong field: a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
 
     pointer: str
     detail: str
+    parameter: str | None = None
 
 
 class ServiceError(Exception):
@@ -89,7 +90,7 @@ class StreamerNotFound(RequestError):
 
 
 class VersionConflict(RequestError):
-    """The streamer was changed by someone else, or exists although it should not (or the reverse)."""
+    """The stored version is not the one that the caller expects."""
 
     status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
 

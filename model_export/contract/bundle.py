@@ -129,7 +129,7 @@ class Bundle:
         self._encoder = b""
 
     def established(self) -> tuple[list[str], NDArray[np.float32]] | None:
-        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if handed over."""
+        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if any."""
         if ESTABLISHED not in self.manifest.files:
             return None
         with np.load(io.BytesIO(self._verified(ESTABLISHED)), allow_pickle=False) as blob:

@@ -1,4 +1,4 @@
-"""A profile as a list of pieces: the smallest parts that are encoded, hidden, hashed and explained."""
+"""A profile as pieces: the smallest parts that are encoded, hidden, hashed and explained."""
 
 import base64
 import hashlib
@@ -80,7 +80,9 @@ def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _media(modality: str, source: str, media: Media | None, time_s: float | None) -> Iterator[Piece]:
+def _media(
+    modality: str, source: str, media: Media | None, time_s: float | None
+) -> Iterator[Piece]:
     if media is None:
         return
     if media.vector is not None and media.space is not None:

@@ -19,6 +19,9 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -41,8 +44,23 @@ StreamerId = Annotated[
 SpaceName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:/-]{1,128}$")]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 Tag = Annotated[StrictStr, Field(min_length=1, max_length=200)]
-AttributeValue = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Annotated[
-    StrictStr, Field(max_length=500)
+
+
+def _is_attribute_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError:  # one error in place of one for each type of the union
+        raise ValueError(
+            "must be a string of at most 500 characters, a finite number, true or false"
+        ) from None
+
+
+AttributeValue = Annotated[
+    StrictBool
+    | StrictInt
+    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+    | Annotated[StrictStr, Field(max_length=500)],
+    WrapValidator(_is_attribute_value),
 ]
 
 
@@ -67,7 +85,9 @@ class Media(Record):
     """
 
     data: Annotated[StrictStr, AfterValidator(_is_base64)] | None = None
-    content_type: Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None = None
+    content_type: (
+        Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None
+    ) = None
     vector: Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)] | None = None
     space: SpaceName | None = None
     url: Annotated[StrictStr, Field(pattern=r"^https://", max_length=2048)] | None = None

@@ -12,7 +12,10 @@ import unicodedata
 
 # Delimiters are spelt out rather than taken from `\w`, which breaks words at combining marks
 # (Thai, Hindi) and differs between Unicode versions. `_` stays a letter.
-_DELIMITERS = r"\s!-/:-@\[-\^`{-~\u00a1-\u00bf\u2000-\u206f\u3000-\u3004\u3008-\u303f\ufe10-\ufe1f\ufe30-\ufe6f"
+_DELIMITERS = (
+    r"\s!-/:-@\[-\^`{-~\u00a1-\u00bf\u2000-\u206f"
+    r"\u3000-\u3004\u3008-\u303f\ufe10-\ufe1f\ufe30-\ufe6f"
+)
 _SYMBOLS = r"\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, shapes, dingbats, emoji: one token each
 _WORD = re.compile(rf"[{_SYMBOLS}]|[^{_DELIMITERS}{_SYMBOLS}]+")
 _INVISIBLE = re.compile(

@@ -1,0 +1,56 @@
+"""Profiles whose features every installation must make alike; they travel in each bundle."""
+
+from collections.abc import Sequence
+
+from model_export.contract.streamer import Media, StreamerProfile, Video
+from model_export.contract.vocabulary import Vocabulary
+
+_EDGE_CASES: Sequence[dict[str, object]] = (
+    {"name": "night owl", "bio": "Chill lo-fi beats, every Friday. Don't miss it!"},
+    {
+        "name": "小鹿电台",
+        "bio": "每天晚上八点直播,聊电影和音乐~",
+        "tags": ["电影", "音乐"],
+        "language": "zh",
+    },
+    {"name": "ＦＵＬＬ－ｗｉｄｔｈ　ﾊﾝｶｸ", "bio": "ﬁne ｶﾞｲﾄﾞ ① ㎏ Ǆ ẛ̣"},  # compatibility forms
+    {"name": "cafe\u0301 caf\u00e9", "bio": "ZERO\u200bWIDTH so\u00adft \ufeffmark"},
+    {"name": "🎮🕹️ game on 👩‍👩‍👧", "bio": "☕️ + 🎧 = ❤️", "tags": ["🎮", "🏳️‍🌈"]},
+    {"name": "بث مباشر", "bio": "\u202bألعاب وموسيقى\u202c كل يوم", "language": "ar"},
+    {"name": "שידור חי", "bio": "משחקים 24/7", "language": "he"},
+    {"name": "สตรีมเมอร์", "bio": "เล่นเกมทุกวัน हिन्दी में भी", "language": "th"},
+    {"name": "İstanbul STRASSE straße ΟΔΟΣ οδός", "bio": "I ı İ i"},
+    {"name": "a_b-c.d@e #tag", "bio": "\tmany\n\n  blanks \u3000 here  "},
+    {"bio": "!!!???。。。", "tags": ["   ", "#", "C++", "c++", "C＋＋"]},
+    {"language": "en"},
+    {},
+)
+
+
+def golden_profiles(vocabulary: Vocabulary) -> list[StreamerProfile]:
+    """Edge cases of text, tokens that the vocabulary knows, and a vector of each space."""
+    profiles = [
+        StreamerProfile.model_validate({"streamer_id": f"golden-{i}", **case})
+        for i, case in enumerate(_EDGE_CASES)
+    ]
+    known = [t.removeprefix("t=") for t in vocabulary.tokens if t.startswith("t=")]
+    words = [t.removeprefix("w=") for t in vocabulary.tokens if t.startswith("w=")]
+    profiles.append(
+        StreamerProfile(
+            streamer_id="golden-known",
+            tags=[tag for tag in known if len(tag) <= 200][:: max(1, len(known) // 64)][:64],
+            bio=" ".join(words[:: max(1, len(words) // 256)][:256])[:5000] or None,
+        )
+    )
+    for i, space in enumerate(vocabulary.spaces):
+        vector = [((7 * j) % 11 - 5) / 8 for j in range(space.width)]
+        profiles.append(
+            StreamerProfile(
+                streamer_id=f"golden-space-{i}",
+                tags=known[:3],
+                videos=[
+                    Video(video_id="v1", title="one", cover=Media(vector=vector, space=space.name))
+                ],
+            )
+        )
+    return profiles

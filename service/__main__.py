@@ -1,0 +1,33 @@
+"""`python -m service serve | load | embed | doctor`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "serve": "answer over REST",
+    "load": "write a data set folder's streamers to a running service",
+    "embed": "encode a data set folder offline, through the served path",
+    "doctor": "check this installation, a bundle and a data folder",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 = fine, 1 = failed with a line that says why, 2 = wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service", description="Similar streamers, encoded on write."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        # Each command is a module, so that `load` on a laptop needs neither ONNX Runtime nor FAISS.
+        sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        module = import_module(f"service.commands.{name}")
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

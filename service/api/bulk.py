@@ -1,0 +1,147 @@
+"""NDJSON in, NDJSON out: lines are cut, checked, written in chunks, and answered by number."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from model_export.contract.features import Features
+from model_export.contract.streamer import StreamerProfile
+from service.api.problems import field_errors, problem, problem_of, summary
+from service.api.state import State
+from service.errors import BodyTooLarge, ServiceError
+from service.retrieval.profiles import Acknowledged, Unchanged
+
+
+class NdjsonResponse(StreamingResponse):
+    """Result lines, sent while the request is still being read.
+
+    Starlette's own streaming response reads from the client to notice that it left, and would
+    swallow parts of the body; here the reader of the body notices.
+    """
+
+    media_type = "application/x-ndjson"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all lines."""
+        await self.stream_response(send)
+
+
+CHUNK_LINES = 64
+"""Lines that are encoded and written together, in one script of the store."""
+
+
+async def write_lines(
+    state: State, body: AsyncIterator[bytes], *, skip_unchanged: bool
+) -> AsyncIterator[bytes]:
+    """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
+    chunk: list[tuple[int, bytes]] = []
+    number = 0
+    async for line in _lines(body, state.limits.body_limit_bytes):
+        number += 1
+        if number > state.limits.bulk_lines:
+            async for result in _write_chunk(state, chunk, skip_unchanged):
+                yield result
+            error = BodyTooLarge(
+                f"a request may have {state.limits.bulk_lines} lines; send this line and the "
+                "rest in another one"
+            )
+            yield _failed(number, problem_of(error))
+            return
+        chunk.append((number, line))
+        if len(chunk) == CHUNK_LINES:
+            async for result in _write_chunk(state, chunk, skip_unchanged):
+                yield result
+            chunk = []
+    async for result in _write_chunk(state, chunk, skip_unchanged):
+        yield result
+
+
+async def _lines(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Lines without their ends; of one that is too long only the start, one byte over `limit`."""
+    rest = bytearray()
+    try:
+        async for part in body:
+            rest += part
+            *lines, tail = rest.split(b"\n")
+            for line in lines:
+                yield bytes(line[: limit + 1])
+            rest = tail[: limit + 1]
+    except ClientDisconnect:
+        return  # nobody is left to answer to, and half a line is no line
+    if rest:
+        yield bytes(rest)
+
+
+async def _write_chunk(
+    state: State, chunk: list[tuple[int, bytes]], skip_unchanged: bool
+) -> AsyncIterator[bytes]:
+    """Result lines of a chunk, by number; blank lines have none."""
+    answers: dict[int, bytes] = {}
+    numbers: list[int] = []
+    items: list[tuple[StreamerProfile, Features]] = []
+    for number, line in chunk:
+        if not line.strip():
+            continue
+        try:
+            items.append(_read(state, line))
+            numbers.append(number)
+        except ValidationError as error:
+            answers[number] = _failed(number, _invalid(error))
+        except ServiceError as error:
+            answers[number] = _failed(number, problem_of(error))
+    try:
+        results = await state.profiles.write_many(items, skip_unchanged=skip_unchanged)
+        answers |= {n: _line(_result(n, r)) for n, r in zip(numbers, results, strict=True)}
+    except ServiceError as error:  # none of them was acknowledged
+        for number, (profile, _) in zip(numbers, items, strict=True):
+            answers[number] = _failed(number, problem_of(error), profile.streamer_id)
+    for number in sorted(answers):
+        yield answers[number]
+
+
+def _read(state: State, line: bytes) -> tuple[StreamerProfile, Features]:
+    if len(line) > state.limits.body_limit_bytes:
+        raise BodyTooLarge(f"a line may have {state.limits.body_limit_bytes} bytes")
+    profile = StreamerProfile.model_validate_json(line)
+    return profile, state.profiles.features(profile)
+
+
+def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
+    if isinstance(result, Unchanged):
+        return {
+            "line": number,
+            "streamer_id": result.streamer_id,
+            "outcome": "unchanged",
+            "version": result.version,
+        }
+    return {
+        "line": number,
+        "streamer_id": result.record.streamer_id,
+        "outcome": "created" if result.created else "updated",
+        "version": result.sequence,
+        "sequence": result.sequence,
+        "status": result.record.status,
+    }
+
+
+def _invalid(error: ValidationError) -> dict[str, Any]:
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        reason = str(found[0]["msg"]).removeprefix("Invalid JSON: ")
+        return problem(400, "malformed_body", "The line can't be read", f"not JSON: {reason}")
+    errors = field_errors(found)
+    return problem(422, "invalid_request", "The line is not valid", summary(errors), errors=errors)
+
+
+def _failed(number: int, error: dict[str, Any], streamer_id: str | None = None) -> bytes:
+    known = {} if streamer_id is None else {"streamer_id": streamer_id}
+    return _line({"line": number, **known, "outcome": "error", "error": error})
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,44 @@
+"""Probes: alive, started, ready. They need no key."""
+
+from fastapi import APIRouter, Response
+
+from service.api.schemas import HealthOut
+from service.api.state import CurrentState, State
+
+router = APIRouter(tags=["health"])
+
+
+def _health(state: State, reason: str | None) -> HealthOut:
+    ready = state.follower.is_ready
+    return HealthOut(
+        status="ok" if reason is None else "unavailable",
+        model_version=state.model_version,
+        device=state.device,
+        index_rows=len(state.follower.index) if ready else 0,
+        index_sequence=state.follower.sequence,
+        store=state.store_name,
+        reason=reason,
+    )
+
+
+@router.get("/livez", summary="The process answers")
+async def livez() -> dict[str, str]:
+    """Always ok: a restart would help with nothing else."""
+    return {"status": "ok"}
+
+
+@router.get("/startupz", summary="The index was built once")
+async def startupz(state: CurrentState, response: Response) -> HealthOut:
+    """503 until the first scan of the store is complete."""
+    reason = None if state.follower.is_ready else "the index is being built from the store"
+    response.status_code = 200 if reason is None else 503
+    return _health(state, reason)
+
+
+@router.get("/readyz", summary="Reads and writes work")
+async def readyz(state: CurrentState, response: Response) -> HealthOut:
+    """503 while the index is built or the store does not answer; queries may work still."""
+    reason = None if state.follower.is_ready else "the index is being built from the store"
+    reason = reason or state.store_problem() or state.follower.failure
+    response.status_code = 200 if reason is None else 503
+    return _health(state, reason)

@@ -1,0 +1,152 @@
+"""Errors as problem+json (RFC 9457): one place, one shape."""
+
+import json
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from service.errors import FieldError, ServiceError, Unavailable
+
+_log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+_CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """The members of a problem document."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = [
+            {"detail": e.detail}
+            | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
+            for e in errors
+        ]
+    if request_id:
+        body["request_id"] = request_id
+    return body
+
+
+def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
+    """The problem document of an error of the service."""
+    return problem(
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        errors=error.errors,
+        request_id=request_id,
+    )
+
+
+def field_errors(errors: Sequence[Any], prefix: str = "") -> list[FieldError]:
+    """Pydantic's errors, by JSON pointer or parameter name, in words that say what to do."""
+    return [_field_error(error, prefix) for error in errors]
+
+
+def _field_error(error: dict[str, Any], prefix: str) -> FieldError:
+    place = [str(part) for part in error["loc"]]
+    detail = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        detail = "is not a known field; remove it or check its spelling"
+    elif error["type"] == "string_pattern_mismatch" and place[-1] == "streamer_id":
+        detail = "may have letters, digits and . _ : - only, and not dots alone"
+    if place and place[0] in ("query", "path", "header"):
+        return FieldError("", detail, parameter=".".join(place[1:]))
+    if place and place[0] == "body":
+        place = place[1:]
+    pointer = "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in place)
+    return FieldError(prefix + pointer, detail)
+
+
+def summary(errors: Sequence[FieldError]) -> str:
+    """All wrong fields in one line, the first few spelt out."""
+    shown = [f"{e.parameter or e.pointer or 'body'}: {e.detail}" for e in errors[:3]]
+    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return "; ".join(shown) + more
+
+
+def _respond(request: Request, body: dict[str, Any], retry_after_s: int | None = None) -> Response:
+    request_id = request.scope.get("request_id")
+    if request_id:
+        body["request_id"] = request_id
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if body["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(
+        json.dumps(body, ensure_ascii=False),
+        status_code=body["status"],
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    retry = error.retry_after_s if isinstance(error, Unavailable) else None
+    return _respond(request, problem_of(error), retry)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError | ValidationError)
+    found = error.errors()
+    if found and found[0]["type"] == "json_invalid":
+        reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
+        return _respond(
+            request,
+            problem(400, "malformed_body", "The body can't be read", f"not JSON: {reason}"),
+        )
+    errors = field_errors(found)
+    return _respond(
+        request,
+        problem(422, "invalid_request", "The request is not valid", summary(errors), errors=errors),
+    )
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # FastAPI's word for bytes that are not UTF-8, or not JSON at all
+        body = problem(
+            400, "malformed_body", "The body can't be read", "the body is not UTF-8 encoded JSON"
+        )
+    else:
+        code = _CODES.get(error.status_code, "http_error")
+        title = HTTPStatus(error.status_code).phrase
+        body = problem(error.status_code, code, title, str(error.detail))
+    return _respond(request, body)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    _log.error("unexpected error", exc_info=error)
+    return _respond(
+        request, problem(500, "internal", "Internal error", "an unexpected error; see the log")
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(ValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected)

@@ -1,0 +1,168 @@
+"""`similar`, `cold-start`, `dedup`: the questions."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.api.schemas import (
+    ColdStartIn,
+    ColdStartOut,
+    DedupClustersOut,
+    DedupFeedOut,
+    DedupIn,
+    FallbackOut,
+    HitOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    SimilarIn,
+    SimilarOut,
+)
+from service.api.state import CurrentState, State, StreamerIdPath
+from service.errors import FieldError, InvalidRequest
+from service.retrieval.similar import Seed, SimilarAnswer, SimilarQuery
+
+router = APIRouter(prefix="/v1")
+
+
+def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOut:
+    return SimilarOut.model_construct(
+        hits=[HitOut.model_validate(hit) for hit in answer.hits],
+        complete=answer.incomplete_because is None,
+        incomplete_because=answer.incomplete_because,
+        exact=True,
+        model_version=state.model_version,
+        index_sequence=answer.index_sequence,
+        took_ms=round((time.perf_counter() - begin) * 1000, 3),
+    )
+
+
+def _check_at_most(value: int, limit: int, name: str, *, parameter: bool = False) -> None:
+    if value > limit:
+        detail = f"may be at most {limit}; it is {value}"
+        error = FieldError("", detail, name) if parameter else FieldError(f"/{name}", detail)
+        raise InvalidRequest(f"{name} {detail}", [error])
+
+
+@router.get(
+    "/streamers/{streamer_id}/similar", tags=["similar"], summary="Streamers similar to one"
+)
+async def similar_to_one(
+    state: CurrentState,
+    streamer_id: StreamerIdPath,
+    k: Annotated[int, Query(ge=1)] = 10,
+    min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    explain: bool = False,
+    after_sequence: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> SimilarOut:
+    """The nearest streamers, the streamer itself left out."""
+    begin = time.perf_counter()
+    _check_at_most(k, state.limits.max_k, "k", parameter=True)
+    answer = await state.similar.search(
+        SimilarQuery(
+            positive=[Seed(streamer_id=streamer_id)],
+            k=k,
+            min_score=min_score,
+            explain=explain,
+            after_sequence=after_sequence,
+        )
+    )
+    return _similar_out(state, answer, begin)
+
+
+@router.post("/similar", tags=["similar"], summary="Streamers similar to seeds")
+async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
+    """Stored streamers, profiles or vectors as seeds, wanted and unwanted, with a filter."""
+    begin = time.perf_counter()
+    _check_at_most(body.k, state.limits.max_k, "k")
+    for name, seeds in (("positive", body.positive), ("negative", body.negative)):
+        if len(seeds) > state.limits.max_seeds:
+            raise InvalidRequest.of(
+                f"/{name}", f"may have {state.limits.max_seeds} seeds, it has {len(seeds)}"
+            )
+    answer = await state.similar.search(
+        SimilarQuery(
+            positive=[seed.domain() for seed in body.positive],
+            negative=[seed.domain() for seed in body.negative],
+            strategy=body.strategy,
+            k=body.k,
+            min_score=body.min_score,
+            filter=body.filter.domain(),
+            explain=body.explain,
+            after_sequence=body.after_sequence,
+        )
+    )
+    return _similar_out(state, answer, begin)
+
+
+@router.post("/cold-start", tags=["cold start"], summary="Place a new streamer")
+async def cold_start(state: CurrentState, body: ColdStartIn) -> ColdStartOut:
+    """The nearest established streamers and a vector in the recommender's own ID space."""
+    _check_at_most(body.neighbours, state.limits.max_k, "neighbours")
+    profile = None
+    if body.profile is not None:
+        # No stored id has a blank: it can't exclude anyone from its own neighbours.
+        fields = {name: getattr(body.profile, name) for name in StreamerContent.model_fields}
+        profile = StreamerProfile.model_construct(streamer_id=" ", **fields)
+    answer = await state.cold_start.answer(
+        streamer_id=body.streamer_id,
+        profile=profile,
+        space=body.space,
+        neighbours=body.neighbours,
+        after_sequence=body.after_sequence,
+    )
+    predicted = answer.id_embedding
+    return ColdStartOut(
+        neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
+        id_embedding=None
+        if predicted is None
+        else IdEmbeddingOut.model_validate(
+            {
+                "space": predicted.space,
+                "vector": predicted.vector.tolist(),
+                "method": predicted.method,
+                "confidence": predicted.confidence,
+            }
+        ),
+        fallback=FallbackOut.model_validate(
+            {"used": answer.fallback_reason is not None, "reason": answer.fallback_reason}
+        ),
+        modalities=answer.modalities,
+        model_version=state.model_version,
+        index_sequence=answer.index_sequence,
+    )
+
+
+@router.post("/dedup", tags=["dedup"], summary="Near-duplicates of a list, or the list spread out")
+async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupFeedOut:
+    """`clusters`: who shows the same. `feed`: the same list with those kept apart (打散)."""
+    name = "profiles" if body.ids is None else "ids"
+    items = body.ids or body.profiles or []
+    if len(items) > state.limits.max_dedup_items:
+        raise InvalidRequest.of(
+            f"/{name}", f"may have {state.limits.max_dedup_items} items, it has {len(items)}"
+        )
+    if body.mode == "clusters":
+        answer = await state.dedup.clusters(
+            ids=body.ids or (),
+            profiles=body.profiles or (),
+            threshold=body.threshold,
+            after_sequence=body.after_sequence,
+        )
+        return DedupClustersOut.model_validate(
+            {**_fields(answer), "model_version": state.model_version}
+        )
+    feed = await state.dedup.feed(
+        ids=body.ids or (),
+        profiles=body.profiles or (),
+        threshold=body.threshold,
+        window=body.window,
+        max_per_cluster=body.max_per_cluster,
+        after_sequence=body.after_sequence,
+    )
+    return DedupFeedOut.model_validate({**_fields(feed), "model_version": state.model_version})
+
+
+def _fields(answer: object) -> dict[str, object]:
+    return dict(vars(answer))

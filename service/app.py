@@ -1,0 +1,208 @@
+"""Builds the concrete parts, wires them, and makes the ASGI application of them.
+
+app -> api -> retrieval -> {batcher, encoder, index, store} -> errors
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.features import Features
+from service.api import health, problems, search, streamers
+from service.api.gate import Gate
+from service.api.state import State, documented_key
+from service.batcher import Batcher
+from service.encoder import Encoded, OnnxEncoder
+from service.errors import ModelMismatch, UnsafeConfiguration
+from service.index.flat import FlatIndex
+from service.retrieval.cold_start import ColdStart, Established
+from service.retrieval.dedup import Dedup
+from service.retrieval.follower import Follower
+from service.retrieval.profiles import Profiles
+from service.retrieval.reencode import reencode_all
+from service.retrieval.similar import Similar
+from service.settings import Settings
+from service.store.base import StreamerStore
+from service.store.redis_store import RedisStore
+from service.store.supervisor import EmbeddedStore
+
+_log = logging.getLogger(__name__)
+_TWINS = (
+    ("onnxruntime", "onnxruntime-gpu"),
+    ("faiss-cpu", "faiss-gpu"),
+    ("faiss-cpu", "faiss-gpu-cuvs"),
+)
+
+
+def create_app(settings: Settings, state: State | None = None) -> FastAPI:
+    """The application; its lifespan opens the state unless an opened one is given."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        if state is not None:
+            yield {"service": state}
+            return
+        async with open_state(settings) as opened:
+            yield {"service": opened}
+
+    app = FastAPIOffline(
+        title="similar-streamer",
+        summary="Similar streamers, cold start and dedup, from what streamers show.",
+        version=version("similar-streamer"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.include_router(search.router, dependencies=[documented_key])
+    app.include_router(streamers.router, dependencies=[documented_key])
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(
+        Gate,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        body_limit=settings.limits.body_limit_bytes,
+        bulk_body_limit=settings.limits.bulk_body_limit_bytes,
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
+    """Everything that the endpoints work with; closed in reverse order.
+
+    The index is built in the background: `/readyz` tells when it is complete.
+
+    Raises:
+        StartupError: with what to do about it.
+        BundleError: the bundle can't be trusted.
+    """
+    check_configuration(settings)
+    bundle = Bundle(settings.bundle)
+    manifest = bundle.manifest
+    encoder = OnnxEncoder(bundle, threads=1)
+    established = bundle.established()
+    async with contextlib.AsyncExitStack() as stack:
+        store, store_name, trouble = await _open_store(settings, stack)
+        executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
+        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+
+        async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(executor, encoder.encode, features)
+
+        batcher: Batcher[Features, Encoded] = Batcher(
+            encoder.encode,
+            executor,
+            max_batch=settings.encoding.max_batch,
+            max_wait_ms=settings.encoding.max_wait_ms,
+            max_queue=settings.encoding.max_queue,
+            deadline_ms=settings.encoding.deadline_ms,
+        )
+        batcher.start()
+        stack.push_async_callback(batcher.stop)
+        profiles = Profiles(
+            store, bundle.featurizer, batcher.submit, encode_many, manifest.model_version
+        )
+        await _settle_model(store, profiles, settings)
+        follower = Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim))
+        follower.start()
+        stack.push_async_callback(follower.stop)
+        timeout_ms = settings.limits.visible_timeout_ms
+        yield State(
+            profiles=profiles,
+            similar=Similar(follower, profiles, manifest.dim, timeout_ms),
+            cold_start=ColdStart(
+                follower,
+                profiles,
+                manifest.id_space,
+                Established(*established) if established else None,
+                timeout_ms,
+            ),
+            dedup=Dedup(follower, profiles, manifest.duplicate_threshold.value, timeout_ms),
+            follower=follower,
+            limits=settings.limits,
+            model_version=manifest.model_version,
+            device=encoder.device,
+            store_name=store_name,
+            store_problem=trouble,
+        )
+
+
+def check_configuration(settings: Settings) -> None:
+    """Refuse what would be unsafe, or would silently do something else.
+
+    Raises:
+        UnsafeConfiguration: open to the network without a key, or twin packages installed.
+    """
+    if settings.is_open_to_the_network and settings.api_key is None:
+        raise UnsafeConfiguration(
+            f"host {settings.host} is reachable from other machines, and there is no API key: set "
+            "STREAMER_API_KEY, or listen on 127.0.0.1"
+        )
+    twins = twin_packages()
+    if twins:
+        raise UnsafeConfiguration(twins)
+
+
+def twin_packages() -> str | None:
+    """Which installed packages overwrite each other's files, and what to do; None = none."""
+    for first, second in _TWINS:
+        if _is_installed(first) and _is_installed(second):
+            return (
+                f"{first} and {second} are both installed and overwrite each other's files: "
+                "uninstall both, then install one of the extras cpu and gpu"
+            )
+    return None
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+async def _open_store(
+    settings: Settings, stack: contextlib.AsyncExitStack
+) -> tuple[StreamerStore, str, Any]:
+    """The store, its name, and a function that tells what is wrong with it."""
+    if settings.redis_url is not None:
+        external = await RedisStore(settings.redis_url.get_secret_value()).open()
+        stack.push_async_callback(external.close)
+        if external.durability != "always":
+            _log.warning("writes may be lost: %s", external.durability)
+        return external, "external", lambda: None
+    embedded = EmbeddedStore(settings.data_dir / "store")
+    await embedded.start()
+    stack.push_async_callback(embedded.stop)
+    store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+    stack.push_async_callback(store.close)
+    return store, "embedded", embedded.trouble
+
+
+async def _settle_model(store: StreamerStore, profiles: Profiles, settings: Settings) -> None:
+    """Make sure that stored vectors and the bundle belong together.
+
+    Raises:
+        ModelMismatch: they do not, and re-encoding was not asked for.
+    """
+    stored = await store.model_version()
+    if stored == profiles.model_version:
+        return
+    if stored is not None and await store.count() > 0:
+        if not settings.reencode:
+            raise ModelMismatch(
+                f"the store holds vectors of model {stored}, the bundle is "
+                f"{profiles.model_version}: start with that model's bundle, or with --reencode to "
+                "encode all stored profiles again"
+            )
+        await reencode_all(store, profiles)
+    await store.set_model_version(profiles.model_version)

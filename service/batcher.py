@@ -1,0 +1,119 @@
+"""Dynamic batching: single items in, batches through a callable, one result each out.
+
+Knows nothing of what is computed. Every waiting caller gets a result, an exception or a deadline.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from service.errors import Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    future: "asyncio.Future[Result]" = field(compare=False)
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items for a short while and hands them to `run` in an executor.
+
+    A lone item does not wait when nothing is running; while a batch runs, the next one fills up.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        executor: Executor,
+        *,
+        max_batch: int,
+        max_wait_ms: float,
+        max_queue: int,
+        deadline_ms: int,
+    ) -> None:
+        """Batches of `max_batch` at most; `max_queue` items may wait, each `deadline_ms`."""
+        self._run = run
+        self._executor = executor
+        self._max_batch = max_batch
+        self._max_wait_s = max_wait_ms / 1000
+        self._max_queue = max_queue
+        self._deadline_s = deadline_ms / 1000
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work, on the running event loop."""
+        self._task = asyncio.create_task(self._work(), name="batcher")
+
+    async def stop(self) -> None:
+        """Stop; whoever still waits gets Overloaded."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._waiting:
+            self._fail(self._waiting.popleft(), Overloaded("the service is stopping"))
+
+    async def submit(self, item: Item) -> Result:
+        """The result for one item.
+
+        Raises:
+            Overloaded: too many items wait already, or the deadline passed.
+            Exception: whatever `run` raised for the batch.
+        """
+        if len(self._waiting) >= self._max_queue:
+            raise Overloaded(f"{self._max_queue} profiles are waiting to be encoded")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, future))
+        self._arrived.set()
+        try:
+            return await asyncio.wait_for(future, self._deadline_s)
+        except TimeoutError:
+            raise Overloaded(f"not encoded within {self._deadline_s:.1f} s") from None
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._collect()
+            if not batch:
+                continue
+            call = loop.run_in_executor(self._executor, self._run, [w.item for w in batch])
+            try:
+                results = await call
+            except asyncio.CancelledError:
+                for waiting in batch:
+                    self._fail(waiting, Overloaded("the service is stopping"))
+                raise
+            except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this loop
+                for waiting in batch:
+                    self._fail(waiting, error)
+                continue
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.future.done():
+                    waiting.future.set_result(result)
+
+    async def _collect(self) -> list[_Waiting[Item, Result]]:
+        """The next batch, without those whose callers have gone."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if 1 < len(self._waiting) < self._max_batch:
+            await asyncio.sleep(self._max_wait_s)  # more are on their way
+        batch: list[_Waiting[Item, Result]] = []
+        while self._waiting and len(batch) < self._max_batch:
+            waiting = self._waiting.popleft()
+            if not waiting.future.done():
+                batch.append(waiting)
+        return batch
+
+    @staticmethod
+    def _fail(waiting: _Waiting[Item, Result], error: Exception) -> None:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)

@@ -1,0 +1,157 @@
+"""`python -m service doctor`: what would keep the service from running, and what to do about it."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+_PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy")
+_LOW_DISK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look: `fail` keeps the service from running, `warn` does not."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to look at; the defaults are those of `serve`."""
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--bundle", type=Path, default=_from_environment("STREAMER_BUNDLE"))
+    parser.add_argument(
+        "--data-dir", type=Path, default=_from_environment("STREAMER_DATA_DIR") or Path("data")
+    )
+    parser.add_argument("--host", default=os.environ.get("STREAMER_HOST", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("STREAMER_PORT", "8000")))
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print all checks; 1 when one fails."""
+    checks = [
+        _python(),
+        *_packages(),
+        _runtime("onnxruntime", "faiss", "cpu or gpu"),
+        _twins(),
+        _store(),
+        _bundle(args.bundle),
+        _data_dir(args.data_dir),
+        _port(args.host, args.port),
+    ]
+    failed = any(check.status == "fail" for check in checks)
+    if args.json:
+        print(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=2))
+    else:
+        for check in checks:
+            print(f"{check.status:4}  {check.name}: {check.detail}")
+        print("something must be mended first" if failed else "ready to serve")
+    return 1 if failed else 0
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    """A check that fails with the message of whatever `look` raises."""
+    try:
+        return Check(name, "ok", look())
+    except Exception as error:  # noqa: BLE001 - any failure is what is to be reported here
+        return Check(name, "fail", f"{error} ({type(error).__name__})")
+
+
+def _python() -> Check:
+    good = sys.version_info >= (3, 11)
+    return Check("python", "ok" if good else "fail", f"{platform.python_version()}, needs >= 3.11")
+
+
+def _packages() -> list[Check]:
+    checks: list[Check] = []
+    for name in _PACKAGES:
+        try:
+            checks.append(Check(name, "ok", version(name)))
+        except PackageNotFoundError:
+            checks.append(Check(name, "fail", "not installed: install the extra `service`"))
+    return checks
+
+
+def _runtime(*modules_and_extra: str) -> Check:
+    *modules, extra = modules_and_extra
+
+    def look() -> str:
+        found: list[str] = []
+        for module in modules:
+            try:
+                found.append(f"{module} {__import__(module).__version__}")
+            except ImportError as error:
+                raise RuntimeError(f"{error}: install the extra {extra}") from None
+        return ", ".join(found)
+
+    return _checked("runtime", look)
+
+
+def _twins() -> Check:
+    from service.app import twin_packages
+
+    found = twin_packages()
+    return Check("twins", "fail" if found else "ok", found or "no packages overwrite each other")
+
+
+def _store() -> Check:
+    if os.environ.get("REDIS_URL"):
+        return Check("store", "ok", "REDIS_URL is set: an external server is used")
+
+    def look() -> str:
+        from service.store.binary import find_binary
+
+        return f"embedded: {find_binary()}"
+
+    return _checked("store", look)
+
+
+def _bundle(path: Path | None) -> Check:
+    if path is None:
+        return Check("bundle", "warn", "none given; use --bundle or STREAMER_BUNDLE")
+
+    def look() -> str:
+        from model_export.contract.bundle import Bundle
+        from service.encoder import OnnxEncoder
+
+        bundle = Bundle(path)
+        encoder = OnnxEncoder(bundle)
+        return (
+            f"{bundle.manifest.model_version}, {bundle.manifest.dim} dimensions, {encoder.device}"
+        )
+
+    return _checked("bundle", look)
+
+
+def _data_dir(path: Path) -> Check:
+    nearest = path.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        return Check("data folder", "fail", f"{nearest} is not a folder that can be written")
+    free = shutil.disk_usage(nearest).free
+    status = "warn" if free < _LOW_DISK_BYTES else "ok"
+    return Check("data folder", status, f"{path}, {free / 1e9:.1f} GB free")
+
+
+def _port(host: str, port: int) -> Check:
+    try:
+        with socket.create_server((host, port)):
+            return Check("port", "ok", f"{host}:{port} is free")
+    except OSError as error:
+        return Check("port", "warn", f"{host}:{port}: {error.strerror}")

@@ -1,0 +1,85 @@
+"""`python -m service embed`: vectors of a data set folder, by the path that the service uses."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.errors import ContractError
+from model_export.contract.features import Features
+from model_export.contract.streamer import StreamerProfile
+from service.encoder import OnnxEncoder
+
+_CHUNK = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to encode, with which model."""
+    parser.add_argument("--bundle", type=Path, required=True, help="the exported model")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a data set folder, or a .jsonl file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the .npz file to write: ids, vectors; streamers without a vector are left out",
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode; 1 with the file and line of what can't be read."""
+    path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
+    try:
+        bundle = Bundle(args.bundle)
+        encoder = OnnxEncoder(bundle, threads=args.threads)
+        ids: list[str] = []
+        parts: list[np.ndarray] = []
+        skipped = 0
+        for chunk in _chunks(path, bundle):
+            usable = [(i, f) for i, f in chunk if f.usable]
+            skipped += len(chunk) - len(usable)
+            ids += [i for i, _ in usable]
+            parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
+    except (ContractError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    vectors = np.stack(parts) if parts else np.zeros((0, bundle.manifest.dim), np.float32)
+    _write(args.out, ids, vectors)
+    print(f"{args.out}: {len(ids)} vectors of {vectors.shape[1]}, {skipped} without usable content")
+    return 0
+
+
+def _chunks(path: Path, bundle: Bundle) -> Iterator[list[tuple[str, Features]]]:
+    chunk: list[tuple[str, Features]] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(tqdm(file, unit="streamer", disable=None), start=1):
+            if not line.strip():
+                continue
+            try:
+                profile = StreamerProfile.model_validate_json(line)
+                chunk.append((profile.streamer_id, bundle.featurizer(profile)))
+            except (ValidationError, ContractError) as error:
+                raise ValueError(f"{path}:{number}: {error}") from error
+            if len(chunk) == _CHUNK:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
+
+
+def _write(out: Path, ids: list[str], vectors: np.ndarray) -> None:
+    """The file appears whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".npz", delete=False) as file:
+        np.savez(file, ids=np.array(ids, dtype=np.str_), vectors=vectors)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(out)

@@ -1,0 +1,195 @@
+"""`python -m service load`: a data set folder's streamers into a running service.
+
+Resumable without a state file: the service skips a profile that it has stored like this already,
+so the same command again continues where it was cut off.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tqdm import tqdm
+
+CHUNK_LINES = 256
+CHUNK_BYTES = 4 << 20
+_RETRIES_S = (0.2, 0.5, 1, 2, 4, 8)
+_MAX_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to load, and where to."""
+    parser.add_argument("data", type=Path, help="a data set folder, or a .jsonl file")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service")
+    parser.add_argument("--api-key", default=os.environ.get("STREAMER_API_KEY"))
+    parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load; 1 when a line was refused or the service could not be reached."""
+    path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
+    if not path.is_file():
+        print(f"error: {path} is not there; load reads streamers.jsonl", file=sys.stderr)
+        return 1
+    if args.concurrency < 1:
+        print("error: --concurrency must be at least 1", file=sys.stderr)
+        return 2
+    begin = time.monotonic()
+    try:
+        report = asyncio.run(_load(path, args.url, args.api_key, args.concurrency))
+    except _Unreachable as error:
+        print(f"error: {error}; run the same command again to continue", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to continue", file=sys.stderr)
+        return 130
+    seconds = time.monotonic() - begin
+    _print_report(path, report, seconds)
+    return 1 if report.errors else 0
+
+
+@dataclass
+class _Report:
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    without_content: int = 0
+    last_sequence: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+
+    def add(self, first_line: int, result: dict[str, Any]) -> None:
+        outcome = result["outcome"]
+        if outcome == "error":
+            where = first_line + result["line"] - 1
+            self.errors.append((where, result["error"]["detail"]))
+            return
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        self.without_content += result.get("status") == "insufficient_content"
+        self.last_sequence = max(self.last_sequence, result.get("sequence", 0))
+
+    @property
+    def stored(self) -> int:
+        return self.created + self.updated + self.unchanged
+
+
+class _Unreachable(Exception):
+    """The service did not take a chunk, however often it was tried."""
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """(number of the first line, lines), each chunk small enough for one request."""
+    lines: list[bytes] = []
+    size, first = 0, 1
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if lines and (len(lines) == CHUNK_LINES or size + len(line) > CHUNK_BYTES):
+                yield first, lines
+                lines, size, first = [], 0, number
+            lines.append(line if line.endswith(b"\n") else line + b"\n")
+            size += len(line)
+    if lines:
+        yield first, lines
+
+
+async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> _Report:
+    report = _Report()
+    with path.open("rb") as file:
+        total = sum(1 for _ in file)
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    progress = tqdm(
+        total=total, unit="streamer", desc="load", disable=None, file=sys.stderr, leave=False
+    )
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+        running: set[asyncio.Task[None]] = set()
+
+        async def send(first: int, lines: list[bytes]) -> None:
+            for result in await _send(client, lines):
+                report.add(first, result)
+            progress.update(len(lines))
+
+        try:
+            for first, lines in _chunks(path):
+                running.add(asyncio.create_task(send(first, lines)))
+                if len(running) >= concurrency:
+                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+            for task in running:
+                await task
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            progress.close()
+    return report
+
+
+async def _send(client: httpx.AsyncClient, lines: list[bytes]) -> list[dict[str, Any]]:
+    """Results of one chunk; lines that met a passing trouble are sent again."""
+    results: dict[int, dict[str, Any]] = {}
+    waiting = list(range(len(lines)))
+    reason = ""
+    for pause_s in (*_RETRIES_S, None):
+        answers, reason = await _post(client, [lines[i] for i in waiting])
+        again: list[int] = []
+        for answer in answers:
+            place = waiting[answer["line"] - 1]
+            if answer["outcome"] == "error" and answer["error"]["status"] >= 500:
+                reason = answer["error"]["detail"]
+                again.append(place)
+            else:
+                results[place] = {**answer, "line": place + 1}
+        answered = {waiting[answer["line"] - 1] for answer in answers}
+        blank = {i for i in waiting if not lines[i].strip()}
+        again += [i for i in waiting if i not in answered and i not in blank]
+        if not again:
+            return list(results.values())
+        waiting = sorted(again)
+        if pause_s is None:
+            break
+        await asyncio.sleep(pause_s)
+    raise _Unreachable(f"{client.base_url} does not take the data: {reason}")
+
+
+async def _post(client: httpx.AsyncClient, lines: list[bytes]) -> tuple[list[dict[str, Any]], str]:
+    """Result lines, fewer than were sent when the answer was cut off, and why.
+
+    Raises:
+        _Unreachable: the service refused the request as a whole; again would not help.
+    """
+    try:
+        response = await client.post(
+            "/v1/streamers:bulk",
+            params={"skip_unchanged": "true"},
+            content=b"".join(lines),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise _Unreachable(f"{client.base_url} is not a URL of a service: {error}") from error
+    except httpx.TransportError as error:
+        return [], str(error) or type(error).__name__
+    if response.status_code >= 500:
+        return [], response.text
+    if response.status_code != 200:
+        raise _Unreachable(f"{client.base_url} answers {response.status_code}: {response.text}")
+    return [json.loads(line) for line in response.text.splitlines()], "the answer was cut off"
+
+
+def _print_report(path: Path, report: _Report, seconds: float) -> None:
+    for number, detail in sorted(report.errors)[:_MAX_SHOWN]:
+        print(f"{path}:{number}: {detail}", file=sys.stderr)
+    if len(report.errors) > _MAX_SHOWN:
+        print(f"... and {len(report.errors) - _MAX_SHOWN} more bad lines", file=sys.stderr)
+    print(
+        f"{report.stored} streamers stored in {seconds:.1f} s "
+        f"({report.stored / max(seconds, 1e-9):.0f}/s): {report.created} new, {report.updated} "
+        f"changed, {report.unchanged} were there already; {report.without_content} of the written "
+        f"ones show nothing usable; {len(report.errors)} bad lines"
+    )

@@ -1,0 +1,129 @@
+"""`python -m service serve`: check, listen, answer, and stop in order."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from model_export.contract.errors import ContractError
+from service.errors import ServiceError, StartupError
+from service.settings import Settings
+
+_GRACE_S = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments win over the environment (STREAMER_...)."""
+    parser.add_argument("--bundle", type=Path, help="the exported model (STREAMER_BUNDLE)")
+    parser.add_argument(
+        "--data-dir", type=Path, help="where the embedded store lies (STREAMER_DATA_DIR, ./data)"
+    )
+    parser.add_argument("--host", help="address to listen on (STREAMER_HOST, 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="0 = any free one (STREAMER_PORT, 8000)")
+    parser.add_argument(
+        "--reencode",
+        action="store_true",
+        default=None,
+        help="encode stored profiles again when they hold another model's vectors",
+    )
+    parser.add_argument(
+        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
+    )
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Settings from arguments and environment.
+
+    Raises:
+        StartupError: one is missing or wrong; names it.
+    """
+    names = ("bundle", "data_dir", "host", "port", "reencode")
+    given: dict[str, Any] = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for e in error.errors():
+            name = ".".join(str(part) for part in e["loc"])
+            option = f"--{name.replace('_', '-')} or STREAMER_{name.upper().replace('.', '__')}"
+            lines.append(f"{option}: {e['msg'].lower()}")
+        raise StartupError("; ".join(lines)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    logging.basicConfig(
+        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
+    try:
+        settings = settings_of(args)
+        listener = _listen(settings.host, settings.port)
+        with listener:
+            asyncio.run(_serve(settings, listener, args.log_level))
+    except asyncio.CancelledError:
+        return 130  # stopped before it was up
+    except (ServiceError, ContractError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        raise StartupError(
+            f"can't listen on {host}:{port} ({error.strerror}); choose another --port or end the "
+            "process that has it"
+        ) from error
+    return listener
+
+
+async def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
+    # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime.
+    import uvicorn
+
+    from service.app import create_app, open_state
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)  # while the state is being opened
+    async with open_state(settings) as state:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn stops on both, then raises them again; by then the state is being closed,
+            # and that must not be cut short.
+            loop.remove_signal_handler(number)
+            signal.signal(number, _on_stop)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(settings, state),
+                lifespan="on",
+                log_level=log_level,
+                access_log=log_level == "debug",
+                timeout_graceful_shutdown=_GRACE_S,
+                server_header=False,
+            )
+        )
+        await server.serve(sockets=[listener])
+
+
+def _on_stop(number: int, _: object) -> None:
+    logging.getLogger(__name__).info("stopping after %s", signal.Signals(number).name)

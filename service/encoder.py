@@ -1,0 +1,115 @@
+"""Features to vectors, by ONNX Runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.errors import BundleError
+from model_export.contract.features import Features, collate
+
+_MAX_PADDED_TOKENS = 1 << 14
+"""Rows times longest row of one run: bounds the arena, which keeps the peak of any run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the encoder says about one profile.
+
+    Attributes:
+        embedding: float32 (D,), unit length.
+        content: float16 (C,), unit length: the content sketch.
+        modality_weights: float32 (M,), the share of each modality in the evidence.
+        id_embedding: float32 (E,) in the recommender's space, or None.
+    """
+
+    embedding: NDArray[np.float32]
+    content: NDArray[np.float16]
+    modality_weights: NDArray[np.float32]
+    id_embedding: NDArray[np.float32] | None
+
+
+class Encoder(Protocol):
+    """Anything that turns usable features into vectors."""
+
+    @property
+    def device(self) -> str:
+        """Where it really runs: `cpu` or `gpu`."""
+        ...
+
+    def encode(self, features: Sequence[Features]) -> list[Encoded]:
+        """One result per item, in order; safe to call from several threads."""
+        ...
+
+
+class OnnxEncoder:
+    """The graph of a verified bundle."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1, use_gpu: bool = False) -> None:
+        """Load the graph; `threads` is per run.
+
+        Raises:
+            BundleError: the graph can't be loaded, has not the outputs that the manifest promises,
+                or a GPU was asked for and ONNX Runtime would silently use the CPU.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = ["CUDAExecutionProvider"] if use_gpu else ["CPUExecutionProvider"]
+        try:
+            # Untyped in ONNX Runtime's stubs.
+            session: Any = onnxruntime.InferenceSession(
+                bundle.encoder_bytes(), options, providers=providers
+            )
+        except Exception as error:  # its exceptions share no base but Exception
+            raise BundleError(f"{bundle.path}/encoder.onnx can't be loaded: {error}") from error
+        bundle.release_encoder_bytes()
+        if session.get_providers()[0] != providers[0]:
+            raise BundleError(
+                f"{providers[0]} was asked for, but ONNX Runtime would use "
+                f"{session.get_providers()[0]}; install the gpu extra and check the driver"
+            )
+        self.device = "gpu" if use_gpu else "cpu"
+        self._session = session
+        self._inputs = [cast(str, i.name) for i in session.get_inputs()]
+        self._outputs = ["embedding", "content", "modality_weights"]
+        if bundle.manifest.id_space is not None:
+            self._outputs.append("id_embedding")
+        missing = set(self._outputs) - {o.name for o in session.get_outputs()}
+        if missing:
+            raise BundleError(f"{bundle.path}/encoder.onnx has no output {sorted(missing)}")
+
+    def encode(self, features: Sequence[Features]) -> list[Encoded]:
+        """Encode in batches of similar length."""
+        order = sorted(range(len(features)), key=lambda i: len(features[i].token_ids))
+        results: list[Encoded | None] = [None] * len(features)
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order):
+                longest = len(features[order[stop]].token_ids)
+                if (stop + 1 - start) * longest > _MAX_PADDED_TOKENS:
+                    break
+                stop += 1
+            rows = order[start:stop]
+            for i, encoded in zip(rows, self._run([features[i] for i in rows]), strict=True):
+                results[i] = encoded
+            start = stop
+        return cast(list[Encoded], results)
+
+    def _run(self, features: Sequence[Features]) -> list[Encoded]:
+        batch = collate(features)
+        outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        embedding = cast(NDArray[np.float32], outputs[0])  # (B, D)
+        content = cast(NDArray[np.float32], outputs[1]).astype(np.float16)  # (B, C)
+        weights = cast(NDArray[np.float32], outputs[2])  # (B, M)
+        ids = cast(NDArray[np.float32], outputs[3]) if len(outputs) > 3 else None  # (B, E)
+        return [
+            Encoded(embedding[i], content[i], weights[i], None if ids is None else ids[i])
+            for i in range(len(features))
+        ]

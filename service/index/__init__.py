@@ -1,0 +1,1 @@
+"""The searchable side of the service: embeddings in memory, exact answers."""

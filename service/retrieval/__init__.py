@@ -1,0 +1,1 @@
+"""The use-cases: upsert, delete, similar, cold start, dedup. They know nothing of HTTP."""

@@ -1,0 +1,187 @@
+"""Cold start: a new streamer in the recommender's own terms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.bundle import IdSpace
+from model_export.contract.streamer import StreamerProfile
+from service.errors import InvalidRequest, StreamerNotFound
+from service.index.base import Hit, Predicate
+from service.retrieval.follower import Follower
+from service.retrieval.profiles import Profiles
+
+_TEMPERATURE = 0.1
+"""Of the softmax that turns neighbours' cosines into weights, as in the training's pair weights."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An established streamer, its cosine, and its share of all neighbours' weight."""
+
+    streamer_id: str
+    score: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedId:
+    """A vector in the recommender's ID space.
+
+    Attributes:
+        space: the name of that space.
+        vector: float32 (E,).
+        method: `predicted` by the encoder's head, or the `centroid` of all established streamers.
+        confidence: 0..1, the cosine of the prediction with the neighbours' weighted mean vector:
+            two independent estimates that agree can be trusted. 0 when there is only one.
+    """
+
+    space: str
+    vector: NDArray[np.float32]
+    method: str
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class ColdStartAnswer:
+    """Neighbours, the predicted ID-embedding, and why less than that was possible."""
+
+    neighbours: Sequence[Neighbour]
+    id_embedding: PredictedId | None
+    fallback_reason: str | None
+    modalities: dict[str, str]
+    index_sequence: int
+
+
+class Established:
+    """The streamers that the recommender knows, with their ID-embeddings."""
+
+    def __init__(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """`vectors` is (N, E), row by row for `ids`."""
+        self._row_of = {streamer_id: row for row, streamer_id in enumerate(ids)}
+        self._vectors = vectors
+        self.centroid: NDArray[np.float32] = vectors.mean(axis=0)  # (E,)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def __contains__(self, streamer_id: str) -> bool:
+        return streamer_id in self._row_of
+
+    def mean(self, neighbours: Sequence[Neighbour]) -> NDArray[np.float32]:
+        """The neighbours' ID-embeddings, weighted: (E,)."""
+        rows = [self._row_of[n.streamer_id] for n in neighbours]
+        weights = np.array([n.weight for n in neighbours], np.float32)
+        return weights @ self._vectors[rows]
+
+
+class ColdStart:
+    """The use-case behind `POST /v1/cold-start`."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        profiles: Profiles,
+        id_space: IdSpace | None,
+        established: Established | None,
+        visible_timeout_ms: int,
+    ) -> None:
+        """Without `established` streamers, all that are stored count as such."""
+        self._follower = follower
+        self._profiles = profiles
+        self._id_space = id_space
+        self._established = established
+        self._visible_timeout_ms = visible_timeout_ms
+
+    async def answer(
+        self,
+        *,
+        streamer_id: str | None = None,
+        profile: StreamerProfile | None = None,
+        space: str | None = None,
+        neighbours: int = 10,
+        after_sequence: int = 0,
+    ) -> ColdStartAnswer:
+        """Place a stored streamer or a profile among the established ones.
+
+        Raises:
+            StreamerNotFound: `streamer_id` is not stored.
+            InvalidRequest: `space` is not the model's, or the profile can't be read.
+            NotYetVisible: `after_sequence` was not reached in time.
+        """
+        self._check_space(space)
+        await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
+        if streamer_id is not None:
+            record = await self._profiles.get(streamer_id)
+            profile = StreamerProfile.model_validate_json(record.profile)
+            if record.model_version != self._profiles.model_version:
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
+        if profile is None:
+            raise InvalidRequest.of("", "needs streamer_id or profile")
+        item = await self._profiles.encode(profile, "/profile")
+        modalities: dict[str, str] = dict(item.features.status)
+        sequence = self._follower.sequence
+        if item.encoded is None:
+            return ColdStartAnswer(
+                [], self._centroid(), "insufficient_content", modalities, sequence
+            )
+        found = self._follower.index.search(
+            item.encoded.embedding[None, :],
+            None,
+            neighbours,
+            exclude={profile.streamer_id},
+            predicate=self._is_established(),
+        )
+        near = _weighted(found.hits)
+        vector = item.encoded.id_embedding
+        if self._id_space is None or vector is None:
+            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, sequence)
+        confidence = 0.0
+        if near and self._established is not None:
+            confidence = _agreement(vector, self._established.mean(near))
+        return ColdStartAnswer(
+            near,
+            PredictedId(self._id_space.name, vector, "predicted", confidence),
+            None if near else "no_established_neighbours",
+            modalities,
+            sequence,
+        )
+
+    def _check_space(self, space: str | None) -> None:
+        known = None if self._id_space is None else self._id_space.name
+        if space is not None and space != known:
+            raise InvalidRequest.of(
+                "/space",
+                f"the model predicts no ID-embeddings of space {space!r}"
+                + (f", only of {known!r}" if known else "; it was trained without a teacher"),
+            )
+
+    def _is_established(self) -> Predicate | None:
+        established = self._established
+        return None if established is None else lambda streamer_id, _: streamer_id in established
+
+    def _centroid(self) -> PredictedId | None:
+        if self._id_space is None or self._established is None:
+            return None
+        return PredictedId(self._id_space.name, self._established.centroid, "centroid", 0.0)
+
+
+def _weighted(hits: Sequence[Hit]) -> list[Neighbour]:
+    """Softmax of the cosines over `_TEMPERATURE`."""
+    if not hits:
+        return []
+    scores = np.array([hit.score for hit in hits])
+    weights = np.exp((scores - scores.max()) / _TEMPERATURE)
+    weights /= weights.sum()
+    return [
+        Neighbour(hit.streamer_id, hit.score, float(w))
+        for hit, w in zip(hits, weights, strict=True)
+    ]
+
+
+def _agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Cosine, cut to 0..1; 0 when one of them vanishes."""
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return 0.0 if norm < 1e-9 else float(np.clip(a @ b / norm, 0.0, 1.0))

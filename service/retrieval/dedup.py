@@ -1,0 +1,214 @@
+"""Which streamers of a list are the same content, and a list with those kept apart."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.streamer import StreamerProfile
+from service.encoder import Encoded
+from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.retrieval.clusters import Pair, clusters_of, near_pairs, spread
+from service.retrieval.follower import Follower
+from service.retrieval.profiles import Profiles
+
+_CANDIDATES = 50
+"""Nearest by embedding whose content is compared when a single streamer is checked."""
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """A stored streamer whose content is alike; the score is the cosine of the content sketches."""
+
+    streamer_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Member:
+    """A streamer of a cluster, with its highest content cosine to another one of it."""
+
+    streamer_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Near-duplicates of each other; the representative is the first of the list."""
+
+    representative: str
+    members: Sequence[Member]
+
+
+@dataclass(frozen=True)
+class DedupAnswer:
+    """Clusters of two or more, those that are alone, and those that have no vector to compare."""
+
+    threshold: float
+    clusters: Sequence[Cluster]
+    unique: Sequence[str]
+    not_comparable: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FeedAnswer:
+    """The list re-ordered; see `clusters.spread`."""
+
+    threshold: float
+    order: Sequence[str]
+    held_back: Sequence[str]
+    too_close: int
+    clusters: Sequence[Cluster]
+
+
+class Dedup:
+    """The use-cases behind `POST /v1/dedup` and the near-duplicates of a write."""
+
+    def __init__(
+        self, follower: Follower, profiles: Profiles, threshold: float, visible_timeout_ms: int
+    ) -> None:
+        """`threshold` is the bundle's: the content cosine from which on two are near-duplicates."""
+        self._follower = follower
+        self._profiles = profiles
+        self.threshold = threshold
+        self._visible_timeout_ms = visible_timeout_ms
+
+    def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
+        """Stored streamers with nearly the same content as this one, nearest first.
+
+        Candidates are the nearest by embedding: what has nearly the same content is among them.
+        Empty while the index is not ready; a write never waits for it.
+        """
+        if not self._follower.is_ready:
+            return []
+        index = self._follower.index
+        found = index.search(encoded.embedding[None, :], None, _CANDIDATES, exclude={streamer_id})
+        content = encoded.content.astype(np.float32)
+        near: list[NearDuplicate] = []
+        for row in index.get([hit.streamer_id for hit in found.hits]):
+            if row is not None and row.content is not None:
+                score = float(content @ row.content.astype(np.float32))
+                if score >= self.threshold:
+                    near.append(NearDuplicate(row.streamer_id, score))
+        return sorted(near, key=lambda n: (-n.score, n.streamer_id))
+
+    async def clusters(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        profiles: Sequence[StreamerProfile] = (),
+        threshold: float | None = None,
+        after_sequence: int = 0,
+    ) -> DedupAnswer:
+        """Near-duplicate clusters of a list of stored streamers, or of profiles.
+
+        Raises:
+            StreamerNotFound: names every id that is not stored.
+            InvalidRequest: an id is given twice, or a profile can't be read.
+            NotYetVisible: `after_sequence` was not reached in time.
+        """
+        limit = self.threshold if threshold is None else threshold
+        names, places, pairs = await self._compare(ids, profiles, limit, after_sequence)
+        groups = clusters_of(len(names), pairs)
+        comparable = set(places)
+        alone = [group[0] for group in groups if len(group) == 1]
+        return DedupAnswer(
+            limit,
+            _clusters(names, groups, pairs),
+            [names[place] for place in alone if place in comparable],
+            [names[place] for place in alone if place not in comparable],
+        )
+
+    async def feed(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        profiles: Sequence[StreamerProfile] = (),
+        threshold: float | None = None,
+        window: int = 3,
+        max_per_cluster: int | None = None,
+        after_sequence: int = 0,
+    ) -> FeedAnswer:
+        """The same list with near-duplicates `window` places apart; raises as `clusters`."""
+        limit = self.threshold if threshold is None else threshold
+        names, _, pairs = await self._compare(ids, profiles, limit, after_sequence)
+        groups = clusters_of(len(names), pairs)
+        result = spread(groups, window, max_per_cluster)
+        return FeedAnswer(
+            limit,
+            [names[place] for place in result.order],
+            [names[place] for place in result.held_back],
+            result.too_close,
+            _clusters(names, groups, pairs),
+        )
+
+    async def _compare(
+        self,
+        ids: Sequence[str],
+        profiles: Sequence[StreamerProfile],
+        threshold: float,
+        after_sequence: int,
+    ) -> tuple[list[str], list[int], list[Pair]]:
+        """Names, the places that have content, and the pairs of places that are alike."""
+        await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
+        names = [*ids, *(profile.streamer_id for profile in profiles)]
+        _refuse_repeated(names, "/ids" if ids else "/profiles")
+        contents = await self._contents_of(profiles) if profiles else self._stored_contents(ids)
+        places = [place for place, content in enumerate(contents) if content is not None]
+        if not places:
+            return names, [], []
+        matrix = np.stack([c for c in contents if c is not None]).astype(np.float32)  # (N, C)
+        found = await asyncio.to_thread(near_pairs, matrix, threshold)
+        return names, places, [Pair(places[p.first], places[p.second], p.score) for p in found]
+
+    def _stored_contents(self, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
+        rows = self._follower.index.get(ids)
+        missing = [
+            (i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row
+        ]
+        if missing:
+            raise StreamerNotFound(
+                "not stored: " + ", ".join(repr(name) for _, name in missing),
+                [
+                    FieldError(f"/ids/{i}", f"streamer {name!r} is not stored")
+                    for i, name in missing
+                ],
+            )
+        return [None if row is None else row.content for row in rows]
+
+    async def _contents_of(
+        self, profiles: Sequence[StreamerProfile]
+    ) -> list[NDArray[np.float16] | None]:
+        items = [
+            (profile, self._profiles.features(profile, f"/profiles/{i}"))
+            for i, profile in enumerate(profiles)
+        ]
+        encoded = await self._profiles.encode_many(items)
+        return [None if item.encoded is None else item.encoded.content for item in encoded]
+
+
+def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
+    seen: dict[str, int] = {}
+    errors: list[FieldError] = []
+    for place, name in enumerate(names):
+        if name in seen:
+            errors.append(FieldError(f"{pointer}/{place}", f"{name!r} is at {seen[name]} already"))
+        seen.setdefault(name, place)
+    if errors:
+        raise InvalidRequest(f"{len(errors)} streamers are given twice", errors)
+
+
+def _clusters(
+    names: Sequence[str], groups: Sequence[Sequence[int]], pairs: Sequence[Pair]
+) -> list[Cluster]:
+    best: dict[int, float] = {}
+    for pair in pairs:
+        for place in (pair.first, pair.second):
+            best[place] = max(best.get(place, -1.0), pair.score)
+    return [
+        Cluster(names[group[0]], [Member(names[place], min(1.0, best[place])) for place in group])
+        for group in groups
+        if len(group) > 1
+    ]

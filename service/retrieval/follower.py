@@ -1,0 +1,140 @@
+"""Keeps the index equal to the store: one full scan, then the log, for ever.
+
+The log is the only way into the index, also for this process's own writes; so every replica sees
+the same history, and an index that lost its place notices.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from service.errors import NotReady, NotYetVisible, Unavailable
+from service.index.base import VectorIndex
+from service.store.base import LogEntry, LogGap, Position, StreamerStore
+
+_log = logging.getLogger(__name__)
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_ROWS_PER_TURN = 200
+"""How many entries are applied before other tasks get their turn."""
+
+
+class Follower:
+    """Owns the live index and the position up to which it is complete."""
+
+    def __init__(self, store: StreamerStore, new_index: Callable[[], VectorIndex]) -> None:
+        """Follow `store` with an index that `new_index` makes empty."""
+        self._store = store
+        self._new_index = new_index
+        self._index: VectorIndex | None = None
+        self._position = Position("", 0)
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.failure: str | None = None
+        """Why the log can't be followed at the moment; None when all is well."""
+
+    def start(self) -> None:
+        """Begin to follow, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="follower")
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def index(self) -> VectorIndex:
+        """The live index.
+
+        Raises:
+            NotReady: the first scan is still running.
+        """
+        if self._index is None:
+            raise NotReady("the index is being built from the store")
+        return self._index
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first scan is complete."""
+        return self._index is not None
+
+    @property
+    def sequence(self) -> int:
+        """The last sequence number that the index has applied."""
+        return self._position.sequence
+
+    async def wait_for(self, sequence: int, timeout_ms: int) -> None:
+        """Return once the index has applied `sequence`.
+
+        Raises:
+            NotYetVisible: it did not within the time.
+        """
+        if self._position.sequence >= sequence:
+            return
+        try:
+            async with asyncio.timeout(timeout_ms / 1000), self._moved:
+                await self._moved.wait_for(lambda: self._position.sequence >= sequence)
+        except TimeoutError:
+            raise NotYetVisible(
+                f"the index has applied sequence {self._position.sequence}, not yet {sequence}"
+            ) from None
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._synchronise()
+                self.failure = None
+                attempt = 0
+                await self._follow()
+            except LogGap as gap:
+                _log.warning("the log does not continue (%s): rebuilding the index", gap)
+                self._position = Position("", 0)
+            except Unavailable as error:
+                if self.failure is None:
+                    _log.warning("the store can't be followed: %s", error)
+                self.failure = error.detail
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+
+    async def _synchronise(self) -> None:
+        """Build the index anew unless it continues the store's present history."""
+        head = await self._store.position()
+        mine = self._position
+        if self._index is not None and head.epoch == mine.epoch and head.sequence >= mine.sequence:
+            return
+        if mine.epoch:
+            _log.warning("the store's history is not the index's: rebuilding the index")
+        index = self._new_index()
+        async for entries in self._store.scan():
+            for i, e in enumerate(entries):
+                index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+                if i % _ROWS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+        self._index = index
+        await self._move_to(head)
+
+    async def _follow(self) -> None:
+        index = self.index
+        feed = self._store.follow(self._position.sequence)
+        async with contextlib.aclosing(feed):  # type: ignore[type-var]
+            async for entries in feed:
+                for start in range(0, len(entries), _ROWS_PER_TURN):
+                    part = entries[start : start + _ROWS_PER_TURN]
+                    for entry in part:
+                        _apply(index, entry)
+                    await self._move_to(Position(self._position.epoch, part[-1].sequence))
+
+    async def _move_to(self, position: Position) -> None:
+        async with self._moved:
+            self._position = position
+            self._moved.notify_all()
+
+
+def _apply(index: VectorIndex, entry: LogEntry) -> None:
+    e = entry.entry
+    if e is None:
+        index.remove(entry.streamer_id, entry.sequence)
+    else:
+        index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

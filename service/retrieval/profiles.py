@@ -1,0 +1,264 @@
+"""Profiles in: validate against the encoder, encode, write, read back."""
+
+import hashlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from model_export.contract.errors import UnreadableContent
+from model_export.contract.features import Features, Featurizer
+from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.encoder import Encoded
+from service.errors import InvalidRequest, StreamerNotFound, VersionConflict
+from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
+
+Encode = Callable[[Features], Awaitable[Encoded]]
+EncodeMany = Callable[[Sequence[Features]], Awaitable[list[Encoded]]]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedProfile:
+    """A profile with its features, and its vectors where it has usable content."""
+
+    profile: StreamerProfile
+    features: Features
+    encoded: Encoded | None
+
+
+@dataclass(frozen=True, eq=False)
+class Acknowledged:
+    """A write that is on disk: its record as stored, its sequence number, and what was encoded."""
+
+    record: Record
+    sequence: int
+    created: bool
+    encoded: Encoded | None
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """A write that was skipped, since the same profile is stored already."""
+
+    streamer_id: str
+    version: int
+
+
+class Profiles:
+    """The use-cases around a single streamer, and around many at once."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        featurizer: Featurizer,
+        encode: Encode,
+        encode_many: EncodeMany,
+        model_version: str,
+    ) -> None:
+        """Write to `store` what `encode` makes of a profile's features."""
+        self._store = store
+        self._featurizer = featurizer
+        self._encode = encode
+        self._encode_many = encode_many
+        self.model_version = model_version
+
+    async def encode(self, profile: StreamerProfile, pointer: str = "") -> EncodedProfile:
+        """Encode without storing; `pointer` is where the profile stands in the request.
+
+        Raises:
+            InvalidRequest: the model can't read a part of it.
+        """
+        features = self.features(profile, pointer)
+        encoded = await self._encode(features) if features.usable else None
+        return EncodedProfile(profile, features, encoded)
+
+    async def encode_many(
+        self, items: Sequence[tuple[StreamerProfile, Features]]
+    ) -> list[EncodedProfile]:
+        """Encode profiles whose features are made already."""
+        usable = [features for _, features in items if features.usable]
+        vectors = iter(await self._encode_many(usable) if usable else [])
+        return [EncodedProfile(p, f, next(vectors) if f.usable else None) for p, f in items]
+
+    def features(self, profile: StreamerContent, pointer: str = "") -> Features:
+        """Features of a profile.
+
+        Raises:
+            InvalidRequest: a vector in a space that the model does not read, or of wrong width.
+        """
+        try:
+            return self._featurizer(profile)
+        except UnreadableContent as error:
+            where = error.source.replace("[", "/").replace("]", "").replace(".", "/")
+            raise InvalidRequest.of(f"{pointer}/{where}", error.reason) from error
+
+    async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
+        """Store a profile; encoded and on disk when this returns.
+
+        Raises:
+            InvalidRequest: as `encode`.
+            VersionConflict: `expected_version` is not the stored one (0 = not stored).
+        """
+        encoded = await self.encode(profile)
+        record = self.record(encoded)
+        (outcome,) = await self._store.write([Upsert(record, expected_version)])
+        if isinstance(outcome, Refused):
+            raise conflict(profile.streamer_id, expected_version, outcome)
+        return Acknowledged(record, outcome.sequence, outcome.created, encoded.encoded)
+
+    async def patch(
+        self, streamer_id: str, changes: dict[str, Any], expected_version: int | None
+    ) -> Acknowledged:
+        """Apply a JSON merge patch (RFC 7396) to a stored profile.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+            pydantic.ValidationError: the result is not a valid profile.
+            VersionConflict: it is not at `expected_version`, or changes all the time.
+        """
+        for _ in range(5):
+            (stored,) = await self._store.get([streamer_id])
+            if stored is None:
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+            if expected_version not in (None, stored.version):
+                raise conflict(streamer_id, expected_version, Refused(stored.version))
+            merged = merge_patch(json.loads(stored.profile), changes)
+            profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
+            try:
+                return await self.put(profile, stored.version)
+            except VersionConflict:
+                if expected_version is not None:
+                    raise
+        raise VersionConflict(f"streamer {streamer_id!r} is being changed by others; try again")
+
+    async def delete(self, streamer_id: str, expected_version: int | None) -> int:
+        """Remove a streamer; its sequence number.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+            VersionConflict: it is not at `expected_version`.
+        """
+        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)])
+        if isinstance(outcome, Refused):
+            if outcome.current_version == 0:
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+            raise conflict(streamer_id, expected_version, outcome)
+        return outcome.sequence
+
+    async def get(self, streamer_id: str) -> Record:
+        """The stored record.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+        """
+        (record,) = await self._store.get([streamer_id])
+        if record is None:
+            raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+        return record
+
+    async def page(self, after: str, limit: int) -> list[Record]:
+        """Up to `limit` records in byte order of their ids, after `after`."""
+        records = await self._store.get(await self._store.list_ids(after, limit))
+        return [record for record in records if record is not None]
+
+    async def write_many(
+        self,
+        items: Sequence[tuple[StreamerProfile, Features]],
+        *,
+        skip_unchanged: bool,
+    ) -> list[Acknowledged | Unchanged]:
+        """Encode and store many profiles in one script; in order, the last of an id wins."""
+        known: dict[str, tuple[int, str]] = {}
+        if skip_unchanged:
+            ids = [profile.streamer_id for profile, _ in items]
+            found = await self._store.digests(ids)
+            known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
+        results: list[Acknowledged | Unchanged | None] = [None] * len(items)
+        changed: list[int] = []
+        for i, (profile, _) in enumerate(items):
+            digest = _digest(_profile_bytes(profile))
+            version, stored = known.get(profile.streamer_id, (0, ""))
+            if skip_unchanged and digest == stored and version:
+                results[i] = Unchanged(profile.streamer_id, version)
+            else:
+                known[profile.streamer_id] = (0, digest)  # a later line sees this one
+                changed.append(i)
+        encoded = await self.encode_many([items[i] for i in changed])
+        records = [self.record(e) for e in encoded]
+        outcomes = (
+            await self._store.write([Upsert(record) for record in records]) if records else []
+        )
+        for i, e, record, outcome in zip(changed, encoded, records, outcomes, strict=True):
+            written = cast(Written, outcome)  # nothing was expected, so nothing is refused
+            results[i] = Acknowledged(record, written.sequence, written.created, e.encoded)
+        return cast(list[Acknowledged | Unchanged], results)
+
+    def record(self, item: EncodedProfile) -> Record:
+        """What is stored of an encoded profile; the store gives the version."""
+        profile, encoded = item.profile, item.encoded
+        body = _profile_bytes(profile)
+        facets = {
+            "name": profile.name,
+            "language": profile.language,
+            "category": profile.category,
+            "tags": profile.tags,
+            "attributes": profile.attributes,
+        }
+        ids = None if encoded is None else encoded.id_embedding
+        return Record(
+            streamer_id=profile.streamer_id,
+            version=0,
+            embedding=b"" if encoded is None else encoded.embedding.astype("<f4").tobytes(),
+            content=b"" if encoded is None else encoded.content.astype("<f2").tobytes(),
+            facets=_json_bytes({k: v for k, v in facets.items() if v not in (None, [], {})}),
+            profile=body,
+            digest=_digest(body),
+            model_version=self.model_version,
+            status="insufficient_content" if encoded is None else "indexed",
+            modalities=_json_bytes(item.features.status),
+            id_embedding=b"" if ids is None else np.asarray(ids, "<f4").tobytes(),
+            updated_at=time.time(),
+        )
+
+
+def conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:
+    """The error for a write whose expectation did not hold."""
+    if outcome.current_version == 0:
+        return VersionConflict(f"streamer {streamer_id!r} is not stored, so no version matches")
+    if expected == 0:
+        return VersionConflict(
+            f"streamer {streamer_id!r} exists already, at version {outcome.current_version}"
+        )
+    return VersionConflict(
+        f"streamer {streamer_id!r} is at version {outcome.current_version}, not {expected}; "
+        "read it again and repeat the change"
+    )
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7396): null removes, objects merge, anything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    changes = cast(dict[str, Any], patch)
+    merged: dict[str, Any] = dict(cast(dict[str, Any], target)) if isinstance(target, dict) else {}
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def _json_bytes(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _profile_bytes(profile: StreamerProfile) -> bytes:
+    return _json_bytes(profile.dump())
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

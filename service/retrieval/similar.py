@@ -1,0 +1,271 @@
+"""Similar streamers of one or many seeds, wanted and unwanted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.streamer import StreamerProfile
+from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.index.base import Hit, Row, Scorer, VectorIndex
+from service.retrieval.filters import Filter
+from service.retrieval.follower import Follower
+from service.retrieval.profiles import Profiles
+
+Strategy = Literal["average", "best_score", "sum"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seed:
+    """One example: exactly one of `streamer_id`, `profile`, `vector` (D,); `weight` > 0."""
+
+    streamer_id: str | None = None
+    profile: StreamerProfile | None = None
+    vector: Sequence[float] | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarQuery:
+    """What is asked for; see the API for the meaning of each field."""
+
+    positive: Sequence[Seed]
+    negative: Sequence[Seed] = ()
+    strategy: Strategy = "average"
+    k: int = 10
+    min_score: float | None = None
+    filter: Filter = field(default_factory=Filter)
+    explain: bool = False
+    after_sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a streamer is in the answer.
+
+    Attributes:
+        nearest_seed: the wanted seed that is nearest to it: its id, or its pointer in the request.
+        content_similarity: cosine of the content sketches with that seed, None where it has none.
+        shared: what both show: tags, category, language.
+    """
+
+    nearest_seed: str
+    content_similarity: float | None
+    shared: dict[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class SimilarHit:
+    """One streamer of the answer."""
+
+    streamer_id: str
+    score: float
+    rank: int
+    reasons: Reasons | None
+
+
+@dataclass(frozen=True)
+class SimilarAnswer:
+    """The answer; `incomplete_because` says what is missing, None when nothing is."""
+
+    hits: Sequence[SimilarHit]
+    incomplete_because: str | None
+    index_sequence: int
+
+
+@dataclass(frozen=True, eq=False)
+class _ResolvedSeed:
+    label: str
+    weight: float
+    embedding: NDArray[np.float32]  # (D,), unit length
+    content: NDArray[np.float16] | None  # (C,)
+    facets: dict[str, object]
+
+
+class Similar:
+    """The use-case behind `GET /v1/streamers/{id}/similar` and `POST /v1/similar`."""
+
+    def __init__(
+        self, follower: Follower, profiles: Profiles, dim: int, visible_timeout_ms: int
+    ) -> None:
+        """Search the follower's index; embeddings have `dim` numbers."""
+        self._follower = follower
+        self._profiles = profiles
+        self._dim = dim
+        self._visible_timeout_ms = visible_timeout_ms
+
+    async def search(self, query: SimilarQuery) -> SimilarAnswer:
+        """Find the nearest streamers; seeds are never in the answer.
+
+        Raises:
+            StreamerNotFound: names every seed that is not stored.
+            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero.
+            NotYetVisible: `after_sequence` was not reached in time.
+        """
+        await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
+        index = self._follower.index
+        positive, negative = await self._resolve(index, query)
+        exclude = {s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id}
+        seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
+        if query.strategy == "average":
+            seeds, scorer = _average(seeds, positive, negative)
+        elif query.strategy == "best_score":
+            scorer = _best_score(len(positive))
+        else:
+            scorer = _sum(positive, negative)
+        found = index.search(
+            seeds,
+            scorer,
+            query.k,
+            exclude=exclude,
+            min_score=query.min_score,
+            predicate=query.filter.predicate(),
+        )
+        reasons: Sequence[Reasons | None] = [None] * len(found.hits)
+        if query.explain:
+            reasons = _explain(index, found.hits, positive)
+        hits = [
+            SimilarHit(hit.streamer_id, hit.score, rank, why)
+            for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
+        ]
+        cut = query.min_score is not None and found.reached > len(hits)
+        return SimilarAnswer(
+            hits,
+            f"{found.reached} streamers reach min_score, k is {query.k}" if cut else None,
+            self._follower.sequence,
+        )
+
+    async def _resolve(
+        self, index: VectorIndex, query: SimilarQuery
+    ) -> tuple[list[_ResolvedSeed], list[_ResolvedSeed]]:
+        """Wanted and unwanted seeds as vectors; all that are unknown are named together."""
+        seeds = [(f"/positive/{i}", seed) for i, seed in enumerate(query.positive)]
+        seeds += [(f"/negative/{i}", seed) for i, seed in enumerate(query.negative)]
+        rows = index.get([seed.streamer_id or "" for _, seed in seeds])
+        missing = [
+            FieldError(f"{where}/streamer_id", f"streamer {seed.streamer_id!r} is not stored")
+            for (where, seed), row in zip(seeds, rows, strict=True)
+            if seed.streamer_id is not None and row is None
+        ]
+        if missing:
+            raise StreamerNotFound("; ".join(e.detail for e in missing), missing)
+        resolved = [
+            await self._resolve_one(seed, row, where)
+            for (where, seed), row in zip(seeds, rows, strict=True)
+        ]
+        return resolved[: len(query.positive)], resolved[len(query.positive) :]
+
+    async def _resolve_one(self, seed: Seed, row: Row | None, pointer: str) -> _ResolvedSeed:
+        if seed.vector is not None:
+            return _ResolvedSeed(pointer, seed.weight, self._unit(seed.vector, pointer), None, {})
+        if seed.profile is not None:
+            item = await self._profiles.encode(seed.profile, f"{pointer}/profile")
+            if item.encoded is None:
+                raise InvalidRequest.of(
+                    f"{pointer}/profile", "shows nothing that the model can use (no vector)"
+                )
+            facets = {
+                "tags": item.profile.tags,
+                "category": item.profile.category,
+                "language": item.profile.language,
+            }
+            return _ResolvedSeed(
+                pointer, seed.weight, item.encoded.embedding, item.encoded.content, facets
+            )
+        if row is None or row.embedding is None:
+            raise InvalidRequest.of(
+                f"{pointer}/streamer_id",
+                f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
+                "is similar to it (status insufficient_content)",
+            )
+        return _ResolvedSeed(
+            row.streamer_id, seed.weight, row.embedding, row.content, dict(row.facets)
+        )
+
+    def _unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
+        if len(vector) != self._dim:
+            raise InvalidRequest.of(
+                f"{pointer}/vector", f"has {len(vector)} numbers, the model has {self._dim}"
+            )
+        values = np.asarray(vector, np.float64)
+        norm = float(np.linalg.norm(values))
+        if not 1e-6 < norm < 1e30:
+            raise InvalidRequest.of(f"{pointer}/vector", "has no usable length (zero or too large)")
+        return (values / norm).astype(np.float32)
+
+
+def _average(
+    seeds: NDArray[np.float32],
+    positive: Sequence[_ResolvedSeed],
+    negative: Sequence[_ResolvedSeed],
+) -> tuple[NDArray[np.float32], Scorer | None]:
+    """Cosine with the mean of the wanted seeds, minus that with the mean of the unwanted ones.
+
+    The two means are scored apart and never added up to one vector, which could vanish.
+    """
+    wanted = _mean(seeds[: len(positive)], positive)
+    if not negative:
+        return wanted[None, :], None
+    unwanted = _mean(seeds[len(positive) :], negative)
+    return np.stack([wanted, unwanted]), lambda cosines: (cosines[0] - cosines[1]) / 2
+
+
+def _mean(vectors: NDArray[np.float32], seeds: Sequence[_ResolvedSeed]) -> NDArray[np.float32]:
+    """Weighted mean (D,) of unit vectors, of unit length again; of opposite ones, the heaviest."""
+    weights = np.array([s.weight for s in seeds], np.float32)
+    mean = weights @ vectors / weights.sum()
+    norm = float(np.linalg.norm(mean))
+    return vectors[int(weights.argmax())] if norm < 1e-3 else (mean / norm).astype(np.float32)
+
+
+def _best_score(positives: int) -> Scorer:
+    """The best cosine with a wanted seed; if an unwanted one is nearer, minus that cosine."""
+
+    def combine(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        best = cosines[:positives].max(axis=0)  # (N,)
+        if positives == len(cosines):
+            return best
+        worst = cosines[positives:].max(axis=0)
+        return np.where(worst > best, -worst, best)
+
+    return combine
+
+
+def _sum(positive: Sequence[_ResolvedSeed], negative: Sequence[_ResolvedSeed]) -> Scorer:
+    """Weighted sum of the cosines, unwanted ones subtracted, over the sum of all weights."""
+    weights = np.array([s.weight for s in positive] + [-s.weight for s in negative], np.float32)
+    weights /= np.abs(weights).sum()
+    return lambda cosines: weights @ cosines
+
+
+def _explain(
+    index: VectorIndex, hits: Sequence[Hit], positive: Sequence[_ResolvedSeed]
+) -> list[Reasons | None]:
+    seeds = np.stack([s.embedding for s in positive])  # (Q, D)
+    found: list[Reasons | None] = []
+    for row in index.get([hit.streamer_id for hit in hits]):
+        if row is None or row.embedding is None:  # deleted since it was found
+            found.append(None)
+            continue
+        seed = positive[int((seeds @ row.embedding).argmax())]
+        content = None
+        if seed.content is not None and row.content is not None:
+            content = float(seed.content.astype(np.float32) @ row.content.astype(np.float32))
+        found.append(Reasons(seed.label, content, shared_facets(seed.facets, row.facets)))
+    return found
+
+
+def shared_facets(a: dict[str, object], b: dict[str, object]) -> dict[str, Sequence[str]]:
+    """What two streamers both show, by field; fields with nothing in common are left out."""
+    shared: dict[str, Sequence[str]] = {}
+    for name in ("tags", "category", "language"):
+        ours, theirs = a.get(name), b.get(name)
+        if isinstance(ours, list) and isinstance(theirs, list):
+            common = sorted({str(v) for v in ours} & {str(v) for v in theirs})
+            if common:
+                shared[name] = common
+        elif ours is not None and ours == theirs:
+            shared[name] = [str(ours)]
+    return shared

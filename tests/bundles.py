@@ -1,0 +1,180 @@
+"""A small real bundle for tests of the service: same graph contract, no training, no torch.
+
+The table has one random row per token, so two profiles are as near as the tokens they share; the
+words and tags that it knows are in `KNOWN`.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from model_export.contract.bundle import (
+    BUNDLE_SCHEMA_VERSION,
+    CARD,
+    ENCODER,
+    ESTABLISHED,
+    GOLDEN,
+    MANIFEST,
+    VOCABULARY,
+    DuplicateThreshold,
+    IdSpace,
+    Manifest,
+    Parity,
+    file_entry,
+)
+from model_export.contract.features import Featurizer, fingerprint
+from model_export.contract.pieces import MODALITIES, Piece
+from model_export.contract.text import label_token, text_tokens
+from model_export.contract.vocabulary import Space, Vocabulary
+from model_export.golden import golden_profiles
+
+DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 32, 128, 8, 4
+SPACE = "test-cover"
+TOPICS: Mapping[str, str] = {
+    "cooking": "kitchen recipe noodles soup 美食 家常菜 红烧肉 做饭",
+    "gaming": "ranked match raid boss 游戏 开黑 上分 电竞",
+    "music": "guitar vocal cover concert 音乐 唱歌 吉他 弹唱",
+    "travel": "mountain beach hostel train 旅行 户外 徒步 露营",
+}
+BOILERPLATE = "欢迎关注"
+ESTABLISHED_IDS = tuple(f"established-{i}" for i in range(8))
+
+
+def vocabulary() -> Vocabulary:
+    """Every topic's words, and tags named like topics and words."""
+    known: dict[str, None] = {}
+    for topic, words in TOPICS.items():
+        for text in (topic, words):
+            known.update(dict.fromkeys(text_tokens(text)))
+        for tag in (topic, *words.split()):
+            known.update(dict.fromkeys(label_token("t", tag)))
+        known.update(dict.fromkeys(label_token("c", topic)))
+    for language in ("zh", "en"):
+        known.update(dict.fromkeys(label_token("l", language)))
+    tokens = sorted(known)
+    boring = Piece("bio", "text", "bio", text=BOILERPLATE).content_hash
+    return Vocabulary(
+        tokens,
+        [10] * len(tokens),
+        documents=100,
+        buckets=256,
+        spaces=(Space(SPACE, SPACE_WIDTH),),
+        uninformative=frozenset({boring}),
+    )
+
+
+def _graph(words: Vocabulary, seed: int) -> bytes:
+    """The encoder as ONNX, by hand: bags of table rows, pooled vectors, linear maps."""
+    rng = np.random.default_rng(seed)
+    known = 1 + len(words.tokens)
+    table = rng.standard_normal((words.size, DIM)).astype(np.float32)
+    table[known:] = 0  # unknown tokens carry no meaning
+    table[0] = 0
+    signs = rng.choice(np.array([-1, 1], np.float32), (words.size, CONTENT_DIM))
+    signs[0] = 0
+    constants = {
+        "table": table,
+        "signs": signs,
+        "to_embedding": rng.standard_normal((SPACE_WIDTH, DIM)).astype(np.float32),
+        "to_content": rng.standard_normal((SPACE_WIDTH, CONTENT_DIM)).astype(np.float32),
+        "to_id": rng.standard_normal((DIM, ID_DIM)).astype(np.float32),
+        "epsilon": np.array(1e-9, np.float32),
+        "axis_1": np.array([1], np.int64),
+        "axis_2": np.array([2], np.int64),
+        "modalities": np.arange(1, 1 + len(MODALITIES), dtype=np.int64),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["token_counts"], ["counts"], to=TensorProto.FLOAT),
+        node("Unsqueeze", ["counts", "axis_2"], ["weights"]),
+        node("Gather", ["table", "token_ids"], ["rows"]),
+        node("Mul", ["rows", "weights"], ["weighted"]),
+        node("ReduceSum", ["weighted", "axis_1"], ["bag"], keepdims=0),
+        node("ReduceSum", ["vectors_0", "axis_1"], ["pooled"], keepdims=0),
+        node("MatMul", ["pooled", "to_embedding"], ["seen"]),
+        node("Add", ["bag", "seen"], ["raw"]),
+        *_normalised("raw", "embedding"),
+        node("Gather", ["signs", "token_ids"], ["sign_rows"]),
+        node("Mul", ["sign_rows", "weights"], ["sign_weighted"]),
+        node("ReduceSum", ["sign_weighted", "axis_1"], ["sketch"], keepdims=0),
+        node("MatMul", ["pooled", "to_content"], ["seen_sketch"]),
+        node("Add", ["sketch", "seen_sketch"], ["raw_content"]),
+        *_normalised("raw_content", "content"),
+        node("MatMul", ["embedding", "to_id"], ["id_embedding"]),
+        node("Concat", ["token_modality", "vectors_0_modality"], ["places"], axis=1),
+        node("Unsqueeze", ["places", "axis_2"], ["place_column"]),
+        node("Equal", ["place_column", "modalities"], ["is_modality"]),
+        node("Cast", ["is_modality"], ["one_hot"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["one_hot", "axis_1"], ["per_modality"], keepdims=0),
+        node("ReduceSum", ["per_modality", "axis_1"], ["in_all"], keepdims=1),
+        node("Add", ["in_all", "epsilon"], ["in_all_safe"]),
+        node("Div", ["per_modality", "in_all_safe"], ["modality_weights"]),
+    ]
+    value = helper.make_tensor_value_info
+    inputs = [
+        value(name, TensorProto.INT64, ["rows", "tokens"])
+        for name in ("token_ids", "token_counts", "token_modality")
+    ]
+    inputs.append(value("vectors_0", TensorProto.FLOAT, ["rows", "vectors", SPACE_WIDTH]))
+    inputs.append(value("vectors_0_modality", TensorProto.INT64, ["rows", "vectors"]))
+    outputs = [
+        value("embedding", TensorProto.FLOAT, ["rows", DIM]),
+        value("content", TensorProto.FLOAT, ["rows", CONTENT_DIM]),
+        value("modality_weights", TensorProto.FLOAT, ["rows", len(MODALITIES)]),
+        value("id_embedding", TensorProto.FLOAT, ["rows", ID_DIM]),
+    ]
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "encoder", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _normalised(source: str, target: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("ReduceL2", [source, "axis_1"], [f"{target}_norm"], keepdims=1),
+        helper.make_node("Add", [f"{target}_norm", "epsilon"], [f"{target}_safe"]),
+        helper.make_node("Div", [source, f"{target}_safe"], [target]),
+    ]
+
+
+def write_bundle(folder: Path, *, seed: int = 0) -> Manifest:
+    """Write a bundle; another seed is another model version."""
+    folder.mkdir(parents=True)
+    words = vocabulary()
+    words.save(folder / VOCABULARY)
+    (folder / ENCODER).write_bytes(_graph(words, seed))
+    golden = golden_profiles(words)
+    lines = [json.dumps(p.dump(), ensure_ascii=False) for p in golden]
+    (folder / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((len(ESTABLISHED_IDS), ID_DIM)).astype(np.float32)
+    np.savez(folder / ESTABLISHED, ids=np.array(ESTABLISHED_IDS), vectors=vectors)
+    (folder / CARD).write_text("# a bundle for tests\n", encoding="utf-8")
+    manifest = Manifest(
+        schema_version=BUNDLE_SCHEMA_VERSION,
+        model_version=f"test-{seed}",
+        recipe="test",
+        dim=DIM,
+        content_dim=CONTENT_DIM,
+        id_space=IdSpace(name="test-ids", dim=ID_DIM),
+        duplicate_threshold=DuplicateThreshold(value=0.8, source="set by hand"),
+        data_digest="none",
+        config={},
+        metrics={},
+        parity=Parity(max_abs_diff=0, min_cosine=1),
+        features_fingerprint=fingerprint(Featurizer(words), golden),
+        files={p.name: file_entry(p.read_bytes()) for p in sorted(folder.iterdir())},
+        created_by="the tests",
+    )
+    write_manifest(folder, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, object]) -> None:
+    """Replace the manifest, right or wrong."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
