@@ -67,6 +67,10 @@ class Steps:
         """Remember that the step is finished."""
         (self.folder / f"{name}.done").write_text(inputs, encoding="utf-8")
 
+    def undo(self, name: str) -> None:
+        """Forget that the step was finished."""
+        (self.folder / f"{name}.done").unlink(missing_ok=True)
+
 
 def stamp(folder: Path) -> str:
     """Changes whenever a data set folder does: names, sizes and times of its files."""
@@ -74,21 +78,23 @@ def stamp(folder: Path) -> str:
     return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
-def build(steps: Steps, data: Path, checkpoint: Path, bundle: Path) -> bool:
-    """Train and export, unless it is done; whether the bundle is a new one."""
-    inputs = f"{RECIPE} {SEED} {stamp(data)}"
+def build(steps: Steps, data: Path, settings: Sequence[str] = ()) -> str:
+    """Train and export into the folder of the steps, unless it is done; what it was made from."""
+    checkpoint, bundle = steps.folder / "checkpoint", steps.folder / "bundle"
+    inputs = " ".join([RECIPE, str(SEED), *settings, stamp(data)])
     if steps.is_done("bundle", inputs) and (bundle / "manifest.json").is_file():
         print(f"reusing {bundle}")
-        return False
+        return inputs
     if not steps.is_done("begun", inputs):  # otherwise an interrupted fit goes on where it was
         shutil.rmtree(checkpoint, ignore_errors=True)
         steps.done("begun", inputs)
     fit = ["--data", data, "--recipe", RECIPE, "--out", checkpoint, "--seed", str(SEED)]
-    run("training", "fit", *fit)
+    run("training", "fit", *fit, *(f"--set={setting}" for setting in settings))
     shutil.rmtree(bundle, ignore_errors=True)
     run("model_export", LOADER, "--checkpoint", checkpoint, "--out", bundle)
     steps.done("bundle", inputs)
-    return True
+    steps.undo("loaded")
+    return inputs
 
 
 # --- the service --------------------------------------------------------------------------------
@@ -105,10 +111,8 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise DemoError(
-                f"port {port} can't be used ({error.strerror}); say another one: "
-                f"make demo PORT={port + 1}"
-            ) from error
+            reason = f"port {port} can't be used ({error.strerror})"
+            raise DemoError(f"{reason}; say another one: make demo PORT={port + 1}") from error
 
 
 @dataclass(frozen=True)
@@ -157,13 +161,7 @@ def serving(bundle: Path, state: Path, port: int, log: Path) -> Iterator[Service
     command += ["--data-dir", str(state), "--host", HOST, "--port", str(port)]
     with log.open("wb") as output:
         # In a session of its own, Ctrl-C reaches this process alone, which then ends the service.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     service = Service(f"http://{HOST}:{port}", process)
     try:
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -195,11 +193,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def read_profiles(data: Path) -> dict[str, Profile]:
-    """The profiles by id, in the order of the file.
-
-    Raises:
-        DemoError: there are none.
-    """
+    """The profiles by id, in the order of the file; a DemoError when it isn't there."""
     file = data / "streamers.jsonl"
     if not file.is_file():
         raise DemoError(f"{file} is missing; DATA must be a data set folder with that file")
@@ -259,8 +253,8 @@ def reasons(hit: dict[str, Any]) -> str:
     why = hit["reasons"] or {}
     parts = [f"{field}: {', '.join(values[:5])}" for field, values in why.get("shared", {}).items()]
     if why.get("content_similarity") is not None:
-        parts.append(f"content {why['content_similarity']:.2f}")
-    return "both " + "; ".join(parts) if parts else ""
+        parts.append(f"content cosine {why['content_similarity']:.2f}")
+    return "shared " + "; ".join(parts) if parts else ""
 
 
 def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:
@@ -273,10 +267,8 @@ def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Pro
         print(f"   weight {neighbour['weight']:.2f}  {describe(known)}")
     predicted = answer["id_embedding"]
     if predicted:
-        print(
-            f"   ID-embedding of {len(predicted['vector'])} numbers in {predicted['space']!r}, "
-            f"{predicted['method']}, confidence {predicted['confidence']:.2f}"
-        )
+        what = f"{len(predicted['vector'])} numbers in the space {predicted['space']!r}"
+        print(f"   ID-embedding: {what}, confidence {predicted['confidence']:.2f}")
     if answer["fallback"]["used"]:
         print(f"   fallback: {answer['fallback']['reason']}")
 
@@ -302,10 +294,8 @@ def show_dedup(service: Service, profiles: dict[str, Profile], groups: dict[str,
             truth = f"  ({groups[i]} in truth)" if i in groups else ""
             print(f"   {member['score']:.3f}  {i}  {describe(by_id[i])}{truth}")
         print()
-    print(
-        f"   {len(answer['clusters'])} groups above {answer['threshold']:.2f}; "
-        f"{len(answer['unique'])} accounts stand alone"
-    )
+    found = f"{len(answer['clusters'])} groups above {answer['threshold']:.2f}"
+    print(f"   {found}; {len(answer['unique'])} accounts stand alone")
 
 
 def reuploaded(profile: Profile) -> Profile:
@@ -341,13 +331,15 @@ def demo(args: argparse.Namespace) -> None:
         )
         steps.done("world", str(args.streamers))
     profiles = read_profiles(data)
+    inputs = build(steps, data, args.set)
     state = folder / "state"
-    if build(steps, data, folder / "checkpoint", folder / "bundle"):
-        shutil.rmtree(state, ignore_errors=True)  # it holds vectors of the model before
+    loaded = steps.is_done("loaded", inputs) and state.is_dir()
+    if not loaded:
+        shutil.rmtree(state, ignore_errors=True)  # it may hold another model's vectors
     with serving(folder / "bundle", state, args.port, folder / "service.log") as service:
-        if not steps.is_done("load", stamp(data)) or not (state).is_dir():
+        if not loaded:
             run("service", "load", data, "--url", service.url)
-            steps.done("load", stamp(data))
+            steps.done("loaded", inputs)
         splits = read_column(data / "splits.csv", "streamer_id", "split")
         groups = read_column(data / "duplicates.csv", "streamer_id", "group")
         show_similar(service, profiles, telling(profiles, splits, "train"))
@@ -360,11 +352,7 @@ def demo(args: argparse.Namespace) -> None:
 
 
 def stay(service: Service, log: Path) -> None:
-    """Wait for Ctrl-C.
-
-    Raises:
-        DemoError: the service ended by itself.
-    """
+    """Wait for Ctrl-C; a DemoError when the service ends by itself."""
     try:
         status = service.process.wait()
     except KeyboardInterrupt:
@@ -389,6 +377,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--streamers", type=int, default=5000, help="size of the simulated world")
     parser.add_argument("--build", type=Path, default=Path("build/demo"), help="where to keep it")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the fit"
+    )
     parser.add_argument("--once", action="store_true", help="end after the answers")
     args = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, interrupt)

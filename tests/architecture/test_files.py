@@ -11,8 +11,8 @@ PACKAGES = ("model_export", "service", "training", "tests")
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_files_stay_short(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files
+    files = [*sorted((ROOT / package).rglob("*.py")), ROOT / "demo.py"]
+    assert len(files) > 1
     lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in files}
     long = {str(f.relative_to(ROOT)): n for f, n in lengths.items() if n > MAX_LINES}
     assert not long, f"longer than {MAX_LINES} lines: {long}"

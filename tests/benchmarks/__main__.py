@@ -7,6 +7,7 @@ run; repeat it before comparing two versions. The exit status is 1 when a target
 import argparse
 import http.client
 import json
+import shutil
 import statistics
 import sys
 import time
@@ -129,9 +130,10 @@ def benchmark(folder: Path, streamers: int, port: int, requests: int) -> list[Fi
     folder.mkdir(parents=True, exist_ok=True)
     steps, data, bundle = Steps(folder), folder / "data", folder / "bundle"
     if not steps.is_done("world", str(streamers)):
+        shutil.rmtree(data, ignore_errors=True)
         run("training", "world", "--out", data, "--streamers", str(streamers), "--seed", str(SEED))
         steps.done("world", str(streamers))
-    build(steps, data, folder / "checkpoint", bundle)
+    build(steps, data)
     state = folder / f"state-{time.time_ns()}"
     log = folder / "service.log"
     figures: list[Figure] = []

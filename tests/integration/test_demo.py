@@ -26,6 +26,7 @@ def free_port() -> int:
 
 def command(build: Path, port: int, *more: str) -> list[str]:
     options = ["--build", str(build), "--streamers", "400", "--port", str(port), *more]
+    options += ["--set", "steps=20", "--set", "evaluate_every=10", "--set", "refit=false"]
     return [sys.executable, str(ROOT / "demo.py"), *options]
 
 
