@@ -23,6 +23,7 @@ from model_export.contract.bundle import (
     MANIFEST,
     VOCABULARY,
     Bundle,
+    FileEntry,
     Manifest,
     file_entry,
 )
@@ -162,7 +163,7 @@ def _npz(ids: Sequence[str], vectors: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _entries(folder: Path) -> dict[str, object]:
+def _entries(folder: Path) -> dict[str, FileEntry]:
     files = sorted(p for p in folder.iterdir() if p.name != MANIFEST)
     return {p.name: file_entry(p.read_bytes()) for p in files}
 

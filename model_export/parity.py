@@ -1,6 +1,7 @@
 """Whether the exported graph computes what the trained module computes."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -56,7 +57,10 @@ def check_parity(
         with torch.inference_mode():
             tensors = [torch.from_numpy(array) for array in batch.values()]
             expected = [t.numpy() for t in module(*tensors)]
-        found = session.run(list(output_names), {name: batch[name] for name in input_names})
+        found = cast(
+            list[NDArray[np.float32]],
+            session.run(list(output_names), {name: batch[name] for name in input_names}),
+        )
         for name, a, b in zip(output_names, expected, found, strict=True):
             difference = float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
             cosine = _min_cosine(a, b) if np.isfinite(difference) else -1.0

@@ -6,7 +6,7 @@ app -> api -> retrieval -> {batcher, encoder, index, store} -> errors
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -46,7 +46,7 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
     """The application; its lifespan opens the state unless an opened one is given."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
         if state is not None:
             yield {"service": state}
             return

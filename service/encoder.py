@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
@@ -56,16 +56,14 @@ class OnnxEncoder:
             BundleError: the graph can't be loaded, has not the outputs that the manifest promises,
                 or a GPU was asked for and ONNX Runtime would silently use the CPU.
         """
-        options = onnxruntime.SessionOptions()
+        runtime = cast(Any, onnxruntime)  # it ships no types
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CUDAExecutionProvider"] if use_gpu else ["CPUExecutionProvider"]
         try:
-            # Untyped in ONNX Runtime's stubs.
-            session: Any = onnxruntime.InferenceSession(
-                bundle.encoder_bytes(), options, providers=providers
-            )
+            session = runtime.InferenceSession(bundle.encoder_bytes(), options, providers=providers)
         except Exception as error:  # its exceptions share no base but Exception
             raise BundleError(f"{bundle.path}/encoder.onnx can't be loaded: {error}") from error
         bundle.release_encoder_bytes()

@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,19 +167,20 @@ class Bundle:
 def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw: Any = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{file} can't be read: {error.strerror}; is this a bundle?") from error
     except ValueError as error:
         raise BundleError(f"{file} is not JSON: {error}") from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    fields = cast(dict[str, object], raw) if isinstance(raw, dict) else {}
+    version = fields.get("schema_version")
     if version != BUNDLE_SCHEMA_VERSION:
         raise BundleError(
             f"{file}: schema_version is {version!r}, this release reads "
             f"{BUNDLE_SCHEMA_VERSION}; export the model again with this release"
         )
     try:
-        manifest = Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

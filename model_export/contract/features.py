@@ -148,7 +148,8 @@ class Featurizer:
                 return df, key[0], token_id
 
             keys = sorted(sorted(keys, key=commonness)[:MAX_TOKENS])
-        packed, packed_modality = [], []
+        packed: list[NDArray[np.float32]] = []
+        packed_modality: list[NDArray[np.int64]] = []
         for space, found in zip(self.vocabulary.spaces, vectors, strict=True):
             kept = found[:MAX_VECTORS]  # pieces come newest first
             matrix = np.zeros((len(kept), space.width), np.float32)

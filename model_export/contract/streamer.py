@@ -78,6 +78,13 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
 
 
+_MEDIA_FORMS = (
+    frozenset({"data", "content_type"}),
+    frozenset({"vector", "space"}),
+    frozenset({"url"}),
+)
+
+
 class Media(Record):
     """One picture, frame or sound: its bytes, its vector in a named space, or its address.
 
@@ -95,8 +102,7 @@ class Media(Record):
     @model_validator(mode="after")
     def _exactly_one_form(self) -> Self:
         given = frozenset(name for name in Media.model_fields if getattr(self, name) is not None)
-        allowed = ({"data", "content_type"}, {"vector", "space"}, {"url"})
-        if given not in allowed:
+        if given not in _MEDIA_FORMS:
             raise ValueError("needs exactly one of: data + content_type, vector + space, url")
         return self
 

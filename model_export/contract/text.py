@@ -48,7 +48,7 @@ def text_tokens(text: str) -> list[str]:
     The n-grams serve scripts without blanks between words, and inflected ones; they never cross a
     word's border.
     """
-    tokens = []
+    tokens: list[str] = []
     for word in words(normalise(text)):
         tokens.append("w=" + word)
         if not word.isascii():

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Vocabulary:
     documents: int
     buckets: int = 1 << 14
     spaces: Sequence[Space] = ()
-    uninformative: frozenset[str] = field(default_factory=frozenset)
+    uninformative: frozenset[str] = frozenset()
 
     @cached_property
     def _ids(self) -> dict[str, int]:

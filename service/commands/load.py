@@ -134,19 +134,19 @@ async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> 
 async def _send(client: httpx.AsyncClient, lines: list[bytes]) -> list[dict[str, Any]]:
     """Results of one chunk; lines that met a passing trouble are sent again."""
     results: dict[int, dict[str, Any]] = {}
-    waiting = list(range(len(lines)))
+    waiting: list[int] = list(range(len(lines)))
     reason = ""
     for pause_s in (*_RETRIES_S, None):
         answers, reason = await _post(client, [lines[i] for i in waiting])
         again: list[int] = []
         for answer in answers:
-            place = waiting[answer["line"] - 1]
+            place = waiting[int(answer["line"]) - 1]
             if answer["outcome"] == "error" and answer["error"]["status"] >= 500:
                 reason = answer["error"]["detail"]
                 again.append(place)
             else:
                 results[place] = {**answer, "line": place + 1}
-        answered = {waiting[answer["line"] - 1] for answer in answers}
+        answered = {waiting[int(answer["line"]) - 1] for answer in answers}
         blank = {i for i in waiting if not lines[i].strip()}
         again += [i for i in waiting if i not in answered and i not in blank]
         if not again:

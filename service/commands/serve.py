@@ -48,7 +48,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = []
+        lines: list[str] = []
         for e in error.errors():
             name = ".".join(str(part) for part in e["loc"])
             option = f"--{name.replace('_', '-')} or STREAMER_{name.upper().replace('.', '__')}"

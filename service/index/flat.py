@@ -7,9 +7,9 @@ an answer. A lock keeps readers and the writer apart.
 
 import threading
 from collections.abc import Collection, Sequence
-from typing import cast
+from typing import Any, TypeVar, cast
 
-import faiss
+import faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from service.index.base import Facets, Hit, Predicate, Row, Scorer, SearchResult
 
 _INITIAL_ROWS = 1024
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 class FlatIndex:
@@ -111,9 +112,9 @@ class FlatIndex:
                 return SearchResult((), 0)
             if scorer is None and min_score is None:
                 depth = min(len(rows), k + len(excluded))
-                found, places = faiss.knn(seeds, matrix, depth, faiss.METRIC_INNER_PRODUCT)
+                found, places = _knn(seeds, matrix, depth)  # both (1, depth)
                 reached = len(rows) - int(np.isin(rows, excluded).sum())
-                scores, rows = found[0], rows[places[0]]  # (depth,)
+                scores, rows = found[0], rows[places[0]]
                 live = ~np.isin(rows, excluded)
             else:
                 cosines = seeds @ matrix.T  # (Q, N)
@@ -126,7 +127,8 @@ class FlatIndex:
             if len(rows) > k:  # sort only what can be in the answer, ties included
                 best = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
                 scores, rows = scores[best], rows[best]
-            hits = [Hit(self._ids[r], float(s)) for r, s in zip(rows, scores, strict=True)]
+            found_rows = cast(list[int], rows.tolist())
+            hits = [Hit(self._ids[r], float(s)) for r, s in zip(found_rows, scores, strict=True)]
         hits.sort(key=lambda hit: (-hit.score, hit.streamer_id))
         return SearchResult(hits[:k], reached)
 
@@ -144,7 +146,14 @@ class FlatIndex:
         self._ids.pop()
 
 
-def _doubled(matrix: NDArray[np.generic]) -> NDArray[np.generic]:
-    grown = np.zeros((2 * len(matrix), matrix.shape[1]), matrix.dtype)
-    grown[: len(matrix)] = matrix
-    return cast(NDArray[np.generic], grown)
+def _doubled(matrix: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    return np.concatenate([matrix, np.zeros_like(matrix)])
+
+
+def _knn(
+    queries: NDArray[np.float32], matrix: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scores and places (Q, k) of the k rows with the largest inner product, best first."""
+    # FAISS's own stubs have no types for its Python-side functions.
+    found = cast(Any, faiss).knn(queries, matrix, k, cast(Any, faiss).METRIC_INNER_PRODUCT)
+    return cast(tuple[NDArray[np.float32], NDArray[np.int64]], found)

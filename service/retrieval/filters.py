@@ -73,7 +73,7 @@ def _holds(condition: Condition) -> Callable[[Facets], bool]:
             return False
         if every is not None and not every <= values:
             return False
-        return _in_bounds(condition, value)
+        return _in_bounds(condition, cast(object, value))
 
     return holds
 

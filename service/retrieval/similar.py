@@ -1,8 +1,8 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class _ResolvedSeed:
     weight: float
     embedding: NDArray[np.float32]  # (D,), unit length
     content: NDArray[np.float16] | None  # (C,)
-    facets: dict[str, object]
+    facets: Mapping[str, object]
 
 
 class Similar:
@@ -180,9 +180,7 @@ class Similar:
                 f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
                 "is similar to it (status insufficient_content)",
             )
-        return _ResolvedSeed(
-            row.streamer_id, seed.weight, row.embedding, row.content, dict(row.facets)
-        )
+        return _ResolvedSeed(row.streamer_id, seed.weight, row.embedding, row.content, row.facets)
 
     def _unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
         if len(vector) != self._dim:
@@ -228,7 +226,7 @@ def _best_score(positives: int) -> Scorer:
         if positives == len(cosines):
             return best
         worst = cosines[positives:].max(axis=0)
-        return np.where(worst > best, -worst, best)
+        return cast(NDArray[np.float32], np.where(worst > best, -worst, best))
 
     return combine
 
@@ -257,15 +255,15 @@ def _explain(
     return found
 
 
-def shared_facets(a: dict[str, object], b: dict[str, object]) -> dict[str, Sequence[str]]:
+def shared_facets(a: Mapping[str, object], b: Mapping[str, object]) -> dict[str, Sequence[str]]:
     """What two streamers both show, by field; fields with nothing in common are left out."""
     shared: dict[str, Sequence[str]] = {}
     for name in ("tags", "category", "language"):
         ours, theirs = a.get(name), b.get(name)
         if isinstance(ours, list) and isinstance(theirs, list):
-            common = sorted({str(v) for v in ours} & {str(v) for v in theirs})
+            common = sorted(set(cast(list[str], ours)) & set(cast(list[str], theirs)))
             if common:
                 shared[name] = common
         elif ours is not None and ours == theirs:
-            shared[name] = [str(ours)]
+            shared[name] = [str(cast(object, ours))]
     return shared
