@@ -99,7 +99,7 @@ def load_dataset(folder: Path) -> Dataset:
     """Read a data set folder.
 
     Raises:
-        DataError: the folder is not there or anything in it is wrong; the first problems are listed.
+        DataError: there is no such folder, or anything in it is wrong; lists the first problems.
     """
     reading = read_folder(folder)
     if reading.dataset is None:

@@ -106,7 +106,8 @@ def _width_problems(
         width = widths.setdefault(media.space, len(media.vector))
         first = lines.setdefault(media.space, line)
         if len(media.vector) != width:
-            reason = f"has {len(media.vector)} numbers, space {media.space!r} has {width} on line {first}"
+            known = f"space {media.space!r} has {width} on line {first}"
+            reason = f"has {len(media.vector)} numbers, {known}"
             yield Problem(file, line, f"{source}.vector", reason)
 
 

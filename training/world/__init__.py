@@ -1,4 +1,4 @@
-"""A simulated world of streamers with known truth: who is alike, who is a duplicate, who watches."""
+"""A simulated world of streamers with known truth: who is alike, who is a copy, who watches."""
 
 from training.world.world import World, generate
 

@@ -1,4 +1,4 @@
-"""`python -m training world --out DIR --streamers N --seed S`: write a simulated data set folder."""
+"""`python -m training world --out DIR --streamers N --seed S`: write a simulated data set."""
 
 import argparse
 import sys

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ GENERATOR = 1
 
 Format = Literal["jsonl", "parquet"]
 
+_TEMPORARY = ".world-"
 _FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (ending, ".parquet")]
 
 
@@ -31,11 +33,12 @@ def is_written(folder: Path, streamers: int, seed: int, file_format: Format) -> 
         OutputError: it holds anything else.
     """
     try:
-        present = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return False
     except OSError as error:
         raise OutputError(f"{folder} can't be used: {error.strerror}") from error
+    present = [name for name in names if not name.startswith(_TEMPORARY)]
     if not present:
         return False
     try:
@@ -59,7 +62,9 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".world-", dir=folder) as temporary:
+        for left_over in folder.glob(_TEMPORARY + "*"):  # of a run that was killed
+            shutil.rmtree(left_over)
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
             made = Path(temporary)
             _write_streamers(world.profiles, made, file_format)
             for name, columns in _tables(world).items():

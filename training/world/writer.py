@@ -98,7 +98,7 @@ class Writer:
         return _SLOT.sub(value, template)
 
     def disguise(self, text: str) -> str:
-        """Change a text as people do who use it on a second account: lightly, in one or two ways."""
+        """Change a text as people do who use it on a second account: lightly."""
         changes = (self._swap_word, self._add_emoji, _widen, self._hide, self._repunctuate)
         for change in self._rng.sample(changes, self._rng.choice((1, 1, 2))):
             text = change(text)
