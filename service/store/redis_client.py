@@ -4,8 +4,9 @@ Nothing is retried here (redis-py would, ten times): a script whose reply was lo
 applied, and a conditional write that is sent again is refused for the version its first try made.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,9 @@ class Limits:
 
     Attributes:
         connections: how many commands are under way at most; others wait.
-        connect_timeout_s: for a new connection, or for a free one.
-        answer_timeout_s: for an answer; a disk that stalls longer counts as gone.
+        connect_timeout_s: for a new connection.
+        answer_timeout_s: for an answer, and the connection before it; a disk that stalls longer
+            counts as gone.
         log_entries: how many entries the log keeps, about; who falls further behind resyncs.
         follow_entries: how many entries a follower gets at once, at most.
         follow_block_s: how long a follower waits for news before it checks that the log it waits
@@ -86,13 +88,16 @@ class RedisClient:
             UnsafeConfiguration: the address can't be understood.
         """
         self._trouble = trouble
+        self._timeout_s = limits.answer_timeout_s + (limits.follow_block_s if single else 0.0)
         try:
             pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
                 url,
                 max_connections=1 if single else limits.connections,
-                timeout=limits.connect_timeout_s,
+                timeout=None,
                 socket_connect_timeout=limits.connect_timeout_s,
-                socket_timeout=limits.answer_timeout_s + (limits.follow_block_s if single else 0),
+                # See `_command`: redis-py's own would send with `asyncio.wait_for`, which on
+                # Python 3.11 swallows a cancellation that comes while it returns.
+                socket_timeout=None,
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
             )
@@ -103,7 +108,7 @@ class RedisClient:
 
     async def ask(self, *command: Argument) -> Any:
         """The answer to one command."""
-        with self._translated():
+        async with self._command():
             return await self._redis.execute_command(*command)
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
@@ -113,7 +118,7 @@ class RedisClient:
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        with self._translated():
+        async with self._command():
             return await pipeline.execute()
 
     def script(self, text: str) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
@@ -121,7 +126,7 @@ class RedisClient:
         script = self._redis.register_script(text)
 
         async def run(keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-            with self._translated():
+            async with self._command():
                 return await script(keys, arguments)
 
         return run
@@ -131,10 +136,15 @@ class RedisClient:
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
-    @contextmanager
-    def _translated(self) -> Generator[None]:
+    @asynccontextmanager
+    async def _command(self) -> AsyncGenerator[None]:
+        """Limits the time, and translates failures. What is cut off loses its connection."""
         try:
-            yield
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError as error:
+            reason = f"the store did not answer within {self._timeout_s:g} s"
+            raise StoreUnavailable(self._trouble() or reason) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             raise StoreUnavailable(self._trouble() or f"the store is gone: {error}") from error
         except ResponseError as error:

@@ -38,8 +38,6 @@ from service.store.torn_log import TornLog
 _log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
-_ANSWER_S = 5.0
-
 State = Literal["stopped", "starting", "ready", "read_only", "silent", "restarting"]
 
 
@@ -55,6 +53,7 @@ class Patience:
         longest_restart_s: at most so long.
         steady_s: a store that ran so long did not die "soon".
         watch_s: between two looks at the store and its disk.
+        answer_s: for an answer at such a look; a store that takes longer is silent.
         first_full_s: read-only after the store met a full disk; doubled each time that it becomes
             writable and meets it again.
         longest_full_s: at most so long.
@@ -67,6 +66,7 @@ class Patience:
     longest_restart_s: float = 1.0
     steady_s: float = 10.0
     watch_s: float = 2.0
+    answer_s: float = 5.0
     first_full_s: float = 2.0
     longest_full_s: float = 60.0
 
@@ -139,10 +139,8 @@ class EmbeddedStore:
     def trouble(self) -> str | None:
         """What is wrong at the moment, for people; None when the store is ready."""
         if not self._writes:
-            return f"the disk of {self._folder} is full: reads work, writes do when there is room"
-        if self.state == "ready":
-            return None
-        return f"the store is {self.state}" + (f" ({self.last_error})" if self.last_error else "")
+            return "the store's disk is full: reads work, and writes will when there is room"
+        return None if self.state == "ready" else f"the store is {self.state}"
 
     async def start(self) -> None:
         """Lock the folder, start the store and wait until it answers.
@@ -284,9 +282,7 @@ class EmbeddedStore:
                 if await self._command("PING") == b"+PONG":
                     return
             await asyncio.sleep(0.02)
-        raise StoreStartFailed(
-            f"the store ended with status {process.returncode}; {self._output.last_words()}"
-        )
+        raise StoreStartFailed(f"the store {_ending(process)}; {self._output.last_words()}")
 
     async def _command(self, command: str) -> bytes:
         """The first line of the answer to an inline command.
@@ -294,7 +290,7 @@ class EmbeddedStore:
         Raises:
             OSError: there is none (a TimeoutError is one too).
         """
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(self._patience.answer_s):
             reader, writer = await asyncio.open_unix_connection(self._socket)
             try:
                 writer.write(f"{command}\r\n".encode())
@@ -338,9 +334,7 @@ class EmbeddedStore:
         if self._output.tells_of_a_full_disk():
             self._disk.store_met_full_disk()
         self._writes = self._disk.allows_writes(trial=True)
-        self.last_error = (
-            f"the store ended with status {process.returncode}; {self._output.last_words()}"
-        )
+        self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
         _log.error("%s; starting it again", self.last_error)
 
     async def _look_after_it(self) -> None:
@@ -359,3 +353,8 @@ class EmbeddedStore:
             self.last_error = f"the store does not answer as it should: {answer.decode()}"
         if self.state != before:
             _log.warning("the store was %s and is %s", before, self.state)
+
+
+def _ending(process: Process) -> str:
+    status = process.returncode or 0
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"

@@ -1,0 +1,51 @@
+"""The whole service in this process: real store, real graph, real index."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.bundles import write_bundle
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    write_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(running: TestClient) -> Iterator[TestClient]:
+    """A service without streamers."""
+    yield running
+    while streamers := running.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]:
+        last = 0
+        for streamer in streamers:
+            answer = running.delete(f"/v1/streamers/{streamer['streamer_id']}")
+            last = answer.json()["sequence"]
+        wait_until_visible(running, last)
+
+
+def wait_until_visible(client: TestClient, sequence: int) -> None:
+    """Return when the index has applied this write."""
+    client.post(
+        "/v1/similar", json={"positive": [{"vector": [1.0] * 32}], "after_sequence": sequence}
+    ).raise_for_status()
+
+
+def put(client: TestClient, streamer_id: str, **profile: object) -> int:
+    """Write a streamer; its sequence number."""
+    answer = client.put(f"/v1/streamers/{streamer_id}", json=profile)
+    answer.raise_for_status()
+    return answer.json()["sequence"]

