@@ -21,13 +21,18 @@ from service.api.gate import Gate
 from service.api.state import State, documented_key
 from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
-from service.errors import ModelMismatch, UnsafeConfiguration
+from service.errors import (
+    ModelMismatch,
+    StoreStartFailed,
+    StoreUnavailable,
+    UnsafeConfiguration,
+)
 from service.index.flat import FlatIndex
 from service.retrieval.cold_start import ColdStart, Established
 from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
-from service.retrieval.reencode import reencode_all
+from service.retrieval.reencode import is_incomplete, reencode_all
 from service.retrieval.similar import Similar
 from service.settings import Settings
 from service.store.base import StreamerStore
@@ -173,9 +178,19 @@ def _is_installed(package: str) -> bool:
 async def _open_store(
     settings: Settings, stack: contextlib.AsyncExitStack
 ) -> tuple[StreamerStore, str, Any]:
-    """The store, its name, and a function that tells what is wrong with it."""
+    """The store, its name, and a function that tells what is wrong with it.
+
+    Raises:
+        StartupError: it can't be used.
+    """
     if settings.redis_url is not None:
-        external = await RedisStore(settings.redis_url.get_secret_value()).open()
+        try:
+            external = await RedisStore(settings.redis_url.get_secret_value()).open()
+        except StoreUnavailable as error:
+            reason = error.detail.rstrip(".")
+            raise StoreStartFailed(
+                f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
+            ) from error
         stack.push_async_callback(external.close)
         if external.durability != "always":
             _log.warning("writes may be lost: %s", external.durability)
@@ -199,6 +214,11 @@ async def _settle_model(store: StreamerStore, profiles: Profiles, settings: Sett
         return
     if stored is not None and await store.count() > 0:
         if not settings.reencode:
+            if is_incomplete(stored):
+                raise ModelMismatch(
+                    f"the store was not re-encoded to the end ({stored}): start with --reencode to "
+                    f"encode the rest for {profiles.model_version}"
+                )
             raise ModelMismatch(
                 f"the store holds vectors of model {stored}, the bundle is "
                 f"{profiles.model_version}: start with that model's bundle, or with --reencode to "

@@ -39,18 +39,22 @@ class Encoding(BaseModel):
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
-    Nested values are set as `STREAMER_LIMITS__MAX_K=500`.
+    Nested values are set as `STREAMER_LIMITS__MAX_K=500`; an empty variable counts as not set.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAMER_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="STREAMER_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
     )
 
     bundle: Path
     data_dir: Path = Path("data")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
     redis_url: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),

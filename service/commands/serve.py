@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError
 from service.settings import Settings
 
+_log = logging.getLogger(__name__)
+_OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")
 _GRACE_S = 10
 
 
@@ -43,17 +46,18 @@ def settings_of(args: argparse.Namespace) -> Settings:
     Raises:
         StartupError: one is missing or wrong; names it.
     """
-    names = ("bundle", "data_dir", "host", "port", "reencode")
-    given: dict[str, Any] = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    given: dict[str, Any] = {n: getattr(args, n) for n in _OPTIONS if getattr(args, n) is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
         lines: list[str] = []
         for e in error.errors():
-            name = ".".join(str(part) for part in e["loc"])
-            option = f"--{name.replace('_', '-')} or STREAMER_{name.upper().replace('.', '__')}"
-            lines.append(f"{option}: {e['msg'].lower()}")
+            name = "__".join(str(part) for part in e["loc"])
+            option = f"--{name.replace('_', '-')} or " if name in _OPTIONS else ""
+            lines.append(f"{option}STREAMER_{name.upper()}: {e['msg'].lower()}")
         raise StartupError("; ".join(lines)) from None
+    except SettingsError as error:  # a group of settings that is not JSON
+        raise StartupError(f"{error}: {error.__cause__}") from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,13 +74,17 @@ def run(args: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         return 130  # stopped before it was up
     except (ServiceError, ContractError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
     return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is started."""
+    """Take the port before anything else is started; who connects early is answered later.
+
+    Raises:
+        StartupError: the address can't be used.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -85,6 +93,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            # Two sockets may be bound to one port while neither listens.
+            listener.listen()
         except BaseException:
             listener.close()
             raise
@@ -97,15 +107,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)  # while the state is being opened
     # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime.
     import uvicorn
 
     from service.app import create_app, open_state
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)  # while the state is being opened
     async with open_state(settings) as state:
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn stops on both, then raises them again; by then the state is being closed,
@@ -122,8 +132,14 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
                 server_header=False,
             )
         )
+        _log.info("listening on %s", _url(listener))
         await server.serve(sockets=[listener])
 
 
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _on_stop(number: int, _: object) -> None:
-    logging.getLogger(__name__).info("stopping after %s", signal.Signals(number).name)
+    _log.info("stopping after %s", signal.Signals(number).name)

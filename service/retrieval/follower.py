@@ -97,6 +97,12 @@ class Follower:
                 self.failure = error.detail
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
+            except Exception as error:  # noqa: BLE001 - or the index would silently stand still
+                if self.failure is None:
+                    _log.exception("the index can't take in the log")
+                self.failure = f"the index can't take in the log: {error!r}"
+                self._position = Position("", 0)
+                await asyncio.sleep(_RETRY_S[-1])
 
     async def _synchronise(self) -> None:
         """Build the index anew unless it continues the store's present history."""
@@ -117,7 +123,7 @@ class Follower:
 
     async def _follow(self) -> None:
         index = self.index
-        feed = self._store.follow(self._position.sequence)
+        feed = self._store.follow(self._position.sequence, self._position.epoch)
         async with contextlib.aclosing(feed):  # type: ignore[type-var]
             async for entries in feed:
                 for start in range(0, len(entries), _ROWS_PER_TURN):

@@ -1,14 +1,23 @@
 """All stored profiles into the vectors of another model."""
 
-import json
 import logging
 
+from pydantic import ValidationError
+
+from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
+from service.errors import InvalidRequest, ModelMismatch
 from service.retrieval.profiles import Profiles
-from service.store.base import Refused, StreamerStore, Upsert
+from service.store.base import Record, Refused, StreamerStore, Upsert
 
 _log = logging.getLogger(__name__)
 _CHUNK = 200
+_INCOMPLETE = "incomplete:"
+
+
+def is_incomplete(model_version: str) -> bool:
+    """Whether a store's model version says that re-encoding was begun and not finished."""
+    return model_version.startswith(_INCOMPLETE)
 
 
 async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
@@ -17,8 +26,11 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
     Vectors of two models must never be searched together, so the store's model version says that
     it is under way until the last one is written: whoever starts in between is refused or begins
     again, and a profile that has the new model's vectors already is skipped.
+
+    Raises:
+        ModelMismatch: the model can't read a stored profile.
     """
-    await store.set_model_version(f"incomplete:{profiles.model_version}")
+    await store.set_model_version(_INCOMPLETE + profiles.model_version)
     after, done = "", 0
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
@@ -27,8 +39,7 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
             for record in await store.get(ids)
             if record is not None and record.model_version != profiles.model_version
         ]
-        items = [StreamerProfile.model_validate(json.loads(r.profile)) for r in records]
-        encoded = await profiles.encode_many([(p, profiles.features(p)) for p in items])
+        encoded = await profiles.encode_many([_read(profiles, record) for record in records])
         operations = [
             Upsert(profiles.record(e), r.version) for e, r in zip(encoded, records, strict=True)
         ]
@@ -36,3 +47,15 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
         done += sum(not isinstance(outcome, Refused) for outcome in outcomes)
         _log.info("encoded %d streamers again", done)
     return done
+
+
+def _read(profiles: Profiles, record: Record) -> tuple[StreamerProfile, Features]:
+    try:
+        profile = StreamerProfile.model_validate_json(record.profile)
+        return profile, profiles.features(profile)
+    except (InvalidRequest, ValidationError) as error:
+        raise ModelMismatch(
+            f"stored streamer {record.streamer_id!r} can't be read by model "
+            f"{profiles.model_version}: {error}; start with --reencode and the bundle of the model "
+            "before to go back, then change or delete that streamer"
+        ) from error
