@@ -32,7 +32,7 @@ from model_export.contract.text import label_token, text_tokens
 from model_export.contract.vocabulary import Space, Vocabulary
 from model_export.golden import golden_profiles
 
-DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 32, 128, 8, 4
+DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 128, 128, 8, 4
 SPACE = "test-cover"
 TOPICS: Mapping[str, str] = {
     "cooking": "kitchen recipe noodles soup 美食 家常菜 红烧肉 做饭",

@@ -188,10 +188,11 @@ class Similar:
                 f"{pointer}/vector", f"has {len(vector)} numbers, the model has {self._dim}"
             )
         values = np.asarray(vector, np.float64)
-        norm = float(np.linalg.norm(values))
-        if not 1e-6 < norm < 1e30:
-            raise InvalidRequest.of(f"{pointer}/vector", "has no usable length (zero or too large)")
-        return (values / norm).astype(np.float32)
+        largest = float(np.abs(values).max())
+        if largest < 1e-30:
+            raise InvalidRequest.of(f"{pointer}/vector", "has length zero, so it has no direction")
+        values /= largest  # so that no square overflows
+        return (values / np.linalg.norm(values)).astype(np.float32)
 
 
 def _average(

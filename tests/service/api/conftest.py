@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.bundles import write_bundle
+from tests.bundles import DIM, write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def client(running: TestClient) -> Iterator[TestClient]:
 def wait_until_visible(client: TestClient, sequence: int) -> None:
     """Return when the index has applied this write."""
     client.post(
-        "/v1/similar", json={"positive": [{"vector": [1.0] * 32}], "after_sequence": sequence}
+        "/v1/similar", json={"positive": [{"vector": [1.0] * DIM}], "after_sequence": sequence}
     ).raise_for_status()
 
 

@@ -58,9 +58,7 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
     assert client.get("/v1/streamers/s").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"bio":"\xff\xfe"}', b'{"bio":', b"rubbish", b'{"bio":"\xed\xa0\x80"}']
-)
+@pytest.mark.parametrize("body", [b'{"bio":"\xff\xfe"}', b'{"bio":', b"rubbish"])
 def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: bytes) -> None:
     answer = client.put(
         "/v1/streamers/s", content=body, headers={"Content-Type": "application/json"}
@@ -68,13 +66,14 @@ def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: byt
     problem(answer, 400, "malformed_body")
 
 
-def test_a_lone_surrogate_is_no_text(client: TestClient) -> None:
+@pytest.mark.parametrize("body", [b'{"bio":"\\ud800"}', b'{"bio":"\xed\xa0\x80"}'])
+def test_a_lone_surrogate_is_no_text(client: TestClient, body: bytes) -> None:
     answer = client.put(
         "/v1/streamers/s",
-        content=b'{"bio":"\\ud800"}',
+        content=body,
         headers={"Content-Type": "application/json"},
     )
-    assert answer.status_code in (400, 422)
+    assert pointers(problem(answer, 422, "invalid_request")) == ["/bio"]
     assert client.get("/v1/streamers/s").status_code == 404
 
 
@@ -91,8 +90,8 @@ def test_ten_megabytes_are_too_large(client: TestClient, declared: bool) -> None
 @pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "a%20b", "%2e%2e", "x" * 129, "a%0Ab", "名"])
 def test_an_id_that_is_none_is_refused(client: TestClient, bad: str) -> None:
     answer = client.put(f"/v1/streamers/{bad}", json={"tags": ["cooking"]})
-    if answer.status_code == 404:  # dots that were folded away on the way name no streamer at all
-        assert bad == "%2e%2e"
+    if bad == "a%0Ab":  # no path at all
+        problem(answer, 404, "no_such_path")
         return
     body = problem(answer, 422, "invalid_request")
     assert pointers(body) == ["streamer_id"]
@@ -160,7 +159,6 @@ def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
         ({"positive": [{"streamer_id": "a", "vector": [1]}]}, "/positive/0"),
         ({"positive": [{"vector": [1.0] * (DIM + 1)}]}, "/positive/0/vector"),
         ({"positive": [{"vector": [0.0] * DIM}]}, "/positive/0/vector"),
-        ({"positive": [{"vector": [1e308] * DIM}]}, "/positive/0/vector"),
         ({"positive": [{"profile": {}}]}, "/positive/0/profile"),
         ({"positive": [{"profile": {"language": "zh"}}]}, "/positive/0/profile"),
         ({"positive": [{"profile": {"bio": "欢迎关注!"}}]}, "/positive/0/profile"),

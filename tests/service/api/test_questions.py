@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -19,7 +20,7 @@ def fill(client: TestClient, per_topic: int = 5) -> int:
                 client,
                 f"{topic}-{i}",
                 tags=[topic, parts[i % len(parts)]],
-                bio=" ".join(parts[j % len(parts)] for j in range(i, i + 4)),
+                bio=" ".join(p for j, p in enumerate(parts) if j != i),
                 language="zh" if i % 2 else "en",
                 category=topic,
                 attributes={"views": i * 100, "partner": i == 0},
@@ -65,20 +66,57 @@ def test_profiles_and_vectors_are_seeds_too(client: TestClient) -> None:
     assert ids(by_vector)[0] == "travel-1"  # a vector is not a stored seed: nothing is left out
 
 
+def embedding(client: TestClient, streamer_id: str) -> np.ndarray:
+    return np.array(client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"])
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
-def test_unwanted_seeds_push_away(client: TestClient, strategy: str) -> None:
+def test_strategies_score_as_their_definitions_say(client: TestClient, strategy: str) -> None:
     sequence = fill(client)
+    positive = {"music-0": 2.0, "travel-0": 1.0}
+    negative = {"music-1": 1.0, "music-2": 3.0}
     answer = client.post(
         "/v1/similar",
         json={
-            "positive": [{"streamer_id": "music-0"}, {"streamer_id": "travel-0"}],
-            "negative": [{"streamer_id": "music-1"}, {"streamer_id": "music-2"}],
+            "positive": [{"streamer_id": s, "weight": w} for s, w in positive.items()],
+            "negative": [{"streamer_id": s, "weight": w} for s, w in negative.items()],
             "strategy": strategy,
-            "k": 3,
+            "k": 1000,
             "after_sequence": sequence,
         },
     )
-    assert {i.split("-")[0] for i in ids(answer)} == {"travel"}
+    wanted = [(w, embedding(client, s)) for s, w in positive.items()]
+    unwanted = [(w, embedding(client, s)) for s, w in negative.items()]
+    for hit in answer.json()["hits"]:
+        e = embedding(client, hit["streamer_id"])
+        if strategy == "average":
+            expected = e @ unit(sum(w * v for w, v in wanted))
+            expected = (expected - e @ unit(sum(w * v for w, v in unwanted))) / 2
+        elif strategy == "sum":
+            expected = sum(w * (e @ v) for w, v in wanted) - sum(w * (e @ v) for w, v in unwanted)
+            expected /= 7
+        else:
+            best, worst = max(e @ v for _, v in wanted), max(e @ v for _, v in unwanted)
+            expected = best if best >= worst else -worst
+        assert hit["score"] == pytest.approx(expected, abs=1e-5)
+    assert len(ids(answer)) == 16
+    assert not {*positive, *negative} & set(ids(answer))
+
+
+def test_unwanted_seeds_push_away(client: TestClient) -> None:
+    sequence = fill(client)
+    query = {
+        "positive": [{"streamer_id": "music-0"}, {"streamer_id": "travel-0"}],
+        "k": 4,
+        "after_sequence": sequence,
+    }
+    assert any(i.startswith("music") for i in ids(client.post("/v1/similar", json=query)))
+    query["negative"] = [{"streamer_id": "music-1"}, {"streamer_id": "music-2"}]
+    assert {i.split("-")[0] for i in ids(client.post("/v1/similar", json=query))} == {"travel"}
 
 
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
