@@ -32,16 +32,10 @@ class Problem:
 
 def profile_problems(file: str, line: int, error: ValidationError) -> list[Problem]:
     """The wrong fields of one profile."""
-    reasons: dict[tuple[str, str], None] = {}
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
-        place, reason = found["loc"], found["msg"].removeprefix("Value error, ")
-        if (
-            place[:1] == ("attributes",) and len(place) > 2
-        ):  # one error per allowed type: say it once
-            place = place[:2]
-            reason = "needs text of at most 500 characters, a finite number, true or false"
-        reasons[_field(place), reason] = None
-    problems = [Problem(file, line, field, reason) for field, reason in reasons]
+    problems = [
+        Problem(file, line, _field(found["loc"]), found["msg"].removeprefix("Value error, "))
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
     if len(problems) > MAX_FIELDS_PER_LINE:
         more = len(problems) - MAX_FIELDS_PER_LINE
         problems[MAX_FIELDS_PER_LINE:] = [Problem(file, line, "", f"{more} more wrong fields")]

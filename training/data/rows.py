@@ -69,19 +69,17 @@ def table_rows(
     `text` comes as a non-empty str, `weight` as a float, 0 <= weight <= `MAX_WEIGHT`.
     """
     reader = _parquet_table if path.suffix == ".parquet" else _csv_table
+    converters = [_text if kind == "text" else _weight for kind in columns.values()]
     for number, cells in reader(path, list(columns), problems):
-        values = []
-        for (name, kind), cell in zip(columns.items(), cells, strict=True):
-            value = _text(cell) if kind == "text" else _weight(cell)
+        values = [convert(cell) for convert, cell in zip(converters, cells, strict=True)]
+        if _INVALID not in values:
+            yield number, values
+            continue
+        for (name, kind), cell, value in zip(columns.items(), cells, values, strict=True):
             if value is _INVALID:
                 wanted = "a text" if kind == "text" else f"a number from 0 to {MAX_WEIGHT:g}"
-                problems.append(
-                    Problem(path.name, number, name, f"needs {wanted}, is {cell!r:.80}")
-                )
-            else:
-                values.append(value)
-        if len(values) == len(columns):
-            yield number, values
+                reason = f"needs {wanted}, is {cell!r:.80}"
+                problems.append(Problem(path.name, number, name, reason))
 
 
 def _csv_table(
@@ -131,9 +129,10 @@ def _parquet_table(
 
 
 def _text(cell: Any) -> Any:
-    if isinstance(cell, int) and not isinstance(cell, bool):  # Parquet: numbers as names of users
-        return str(cell)
-    return cell if isinstance(cell, str) and cell.strip() else _INVALID
+    if isinstance(cell, str):
+        return cell if cell and not cell.isspace() else _INVALID
+    # Parquet: numbers as names of users.
+    return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else _INVALID
 
 
 def _weight(cell: Any) -> Any:

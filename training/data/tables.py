@@ -86,12 +86,12 @@ def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> ND
     """Read `splits`: streamer_id, split. Every streamer must have one."""
     split = np.full(len(streamers.profiles), "", "<U5")
     for line, row, value in _one_per_streamer(path, "split", streamers, problems):
-        if value in SPLITS:
-            split[row] = value
-        else:
+        if value not in SPLITS:
             reason = f"needs one of {', '.join(SPLITS)}, is {value!r:.80}"
             problems.append(Problem(path.name, line, "split", reason))
-            split[row] = "bad"  # named already: it isn't missing
+            value = "bad"  # named already: it isn't missing
+        if row != UNREADABLE:
+            split[row] = value
     for row in np.flatnonzero(split == ""):
         reason = f"{streamers.profiles[row].streamer_id!r} has no split in {path.name}"
         problems.append(Problem(streamers.file, streamers.lines[row], "streamer_id", reason))
@@ -107,7 +107,8 @@ def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -
     groups: dict[str, int] = {}
     number = np.full(len(streamers.profiles), -1, np.int64)
     for _, row, group in _one_per_streamer(path, "group", streamers, problems):
-        number[row] = groups.setdefault(group, len(groups))
+        if row != UNREADABLE:
+            number[row] = groups.setdefault(group, len(groups))
     alone = number < 0
     number[alone] = np.arange(alone.sum()) + len(groups)
     return number
@@ -117,14 +118,15 @@ def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> li
     """Read `labels`: streamer_id, label. One per streamer (N,), None where there is none."""
     labels: list[str | None] = [None] * len(streamers.profiles)
     for _, row, label in _one_per_streamer(path, "label", streamers, problems):
-        labels[row] = label
+        if row != UNREADABLE:
+            labels[row] = label
     return labels
 
 
 def _one_per_streamer(
     path: Path, column: str, streamers: Streamers, problems: list[Problem]
 ) -> Iterator[tuple[int, int, str]]:
-    """(line, row of the streamer, value); a streamer that comes twice is a problem."""
+    """(line, row or `UNREADABLE`, value); a streamer that comes twice is a problem."""
     seen: dict[str, int] = {}
     for line, (streamer_id, value) in table_rows(
         path, {"streamer_id": "text", column: "text"}, problems
@@ -134,7 +136,7 @@ def _one_per_streamer(
         if first != line:
             reason = f"{streamer_id!r} is already on line {first}"
             problems.append(Problem(path.name, line, "streamer_id", reason))
-        elif row != UNREADABLE:
+        else:
             yield line, row, value
 
 

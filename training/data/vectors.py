@@ -1,5 +1,6 @@
 """Reading `id_embeddings`: the vectors of a recommender that was trained on behaviour."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +15,11 @@ from training.data.problems import Problem
 from training.data.rows import parquet_rows
 from training.data.streamers import Streamers
 
+_DAMAGED = (
+    *(ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, MemoryError),
+    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise, depending on which byte of a file is damaged."""
 _ARRAYS = {"ids": "vectors", "user_ids": "user_vectors"}
 
 
@@ -74,15 +80,18 @@ def read_id_embeddings(
 def _from_npz(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     name = ""
-    try:
-        with np.load(path, allow_pickle=False) as blob:
-            for name in blob.files:
-                arrays[name] = blob[name]
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        # Object arrays come here too: reading them would run code of the file.
-        problems.append(Problem(path.name, None, name, f"can't be read: {error}"))
-    except AttributeError:  # a single array is no context manager
-        problems.append(Problem(path.name, None, "", "is a single array, not an .npz file"))
+    with path.open("rb") as file:
+        try:
+            # Object arrays are refused: reading them would run code of the file.
+            blob = np.load(file, allow_pickle=False)
+            if not isinstance(blob, np.lib.npyio.NpzFile):
+                problems.append(Problem(path.name, None, "", "is a single array, not an .npz file"))
+                return {}
+            with blob:
+                for name in blob.files:
+                    arrays[name] = blob[name]
+        except _DAMAGED as error:
+            problems.append(Problem(path.name, None, name, f"can't be read: {error}"))
     return arrays
 
 
@@ -140,7 +149,8 @@ def _check_rows(
         reason = f"has {len(vectors)} rows, {ids_name} has {len(ids)}"
         problems.append(Problem(file, None, vectors_name, reason))
     else:
-        finite = np.isfinite(vectors.astype(np.float32)).all(1)
+        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinity: named below
+            finite = np.isfinite(vectors.astype(np.float32)).all(1)
         for row in np.flatnonzero(~finite):
             problems.append(Problem(file, int(row) + 1, vectors_name, "has NaN or infinity"))
         for row in np.flatnonzero(finite & ~vectors.any(1)):
