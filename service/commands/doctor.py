@@ -1,6 +1,7 @@
 """`python -m service doctor`: what would keep the service from running, and what to do about it."""
 
 import argparse
+import asyncio
 import json
 import os
 import platform
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, default=_from_environment("STREAMER_DATA_DIR") or Path("data")
     )
     parser.add_argument("--host", default=os.environ.get("STREAMER_HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("STREAMER_PORT", "8000")))
+    parser.add_argument("--port", type=int, default=os.environ.get("STREAMER_PORT", "8000"))
 
 
 def _from_environment(name: str) -> Path | None:
@@ -110,8 +111,9 @@ def _twins() -> Check:
 
 
 def _store() -> Check:
-    if os.environ.get("REDIS_URL"):
-        return Check("store", "ok", "REDIS_URL is set: an external server is used")
+    url = os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL")
+    if url:
+        return _external_store(url)
 
     def look() -> str:
         from service.store.binary import find_binary
@@ -119,6 +121,20 @@ def _store() -> Check:
         return f"embedded: {find_binary()}"
 
     return _checked("store", look)
+
+
+def _external_store(url: str) -> Check:
+    async def durability() -> str:
+        from service.store.redis_store import RedisStore
+
+        store = await RedisStore(url).open()
+        await store.close()
+        return store.durability
+
+    found = _checked("store", lambda: asyncio.run(durability()))
+    if found.status == "ok" and found.detail != "always":
+        return Check("store", "warn", f"REDIS_URL: writes may be lost: {found.detail}")
+    return Check("store", found.status, f"REDIS_URL: {found.detail}")
 
 
 def _bundle(path: Path | None) -> Check:
@@ -155,3 +171,5 @@ def _port(host: str, port: int) -> Check:
             return Check("port", "ok", f"{host}:{port} is free")
     except OSError as error:
         return Check("port", "warn", f"{host}:{port}: {error.strerror}")
+    except OverflowError:
+        return Check("port", "fail", f"{port} is none: it must be 0 to 65535")

@@ -38,22 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Encode; 1 with the file and line of what can't be read."""
     path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
+    ids: list[str] = []
+    parts: list[np.ndarray] = []
+    skipped = 0
     try:
         bundle = Bundle(args.bundle)
         encoder = OnnxEncoder(bundle, threads=args.threads)
-        ids: list[str] = []
-        parts: list[np.ndarray] = []
-        skipped = 0
         for chunk in _chunks(path, bundle):
             usable = [(i, f) for i, f in chunk if f.usable]
             skipped += len(chunk) - len(usable)
             ids += [i for i, _ in usable]
             parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
+        vectors = np.stack(parts) if parts else np.zeros((0, bundle.manifest.dim), np.float32)
+        _write(args.out, ids, vectors)
     except (ContractError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
-    vectors = np.stack(parts) if parts else np.zeros((0, bundle.manifest.dim), np.float32)
-    _write(args.out, ids, vectors)
     print(f"{args.out}: {len(ids)} vectors of {vectors.shape[1]}, {skipped} without usable content")
     return 0
 
@@ -67,7 +67,11 @@ def _chunks(path: Path, bundle: Bundle) -> Iterator[list[tuple[str, Features]]]:
             try:
                 profile = StreamerProfile.model_validate_json(line)
                 chunk.append((profile.streamer_id, bundle.featurizer(profile)))
-            except (ValidationError, ContractError) as error:
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = "/".join(["", *map(str, first["loc"])])
+                raise ValueError(f"{path}:{number}: {where}: {first['msg']}") from error
+            except ContractError as error:
                 raise ValueError(f"{path}:{number}: {error}") from error
             if len(chunk) == _CHUNK:
                 yield chunk
@@ -79,7 +83,7 @@ def _chunks(path: Path, bundle: Bundle) -> Iterator[list[tuple[str, Features]]]:
 def _write(out: Path, ids: list[str], vectors: np.ndarray) -> None:
     """The file appears whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".npz", delete=False) as file:
-        np.savez(file, ids=np.array(ids, dtype=np.str_), vectors=vectors)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        whole = Path(folder, "vectors.npz")
+        np.savez(whole, ids=np.array(ids, dtype=np.str_), vectors=vectors)
+        whole.replace(out)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
+_NDJSON = "application/x-ndjson"
 _RETRIES_S = (0.2, 0.5, 1, 2, 4, 8)
 _MAX_SHOWN = 20
 
@@ -44,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     try:
         report = asyncio.run(_load(path, args.url, args.api_key, args.concurrency))
-    except _Unreachable as error:
-        print(f"error: {error}; run the same command again to continue", file=sys.stderr)
+    except (_Unreachable, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)
@@ -61,7 +62,6 @@ class _Report:
     updated: int = 0
     unchanged: int = 0
     without_content: int = 0
-    last_sequence: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
     def add(self, first_line: int, result: dict[str, Any]) -> None:
@@ -72,7 +72,6 @@ class _Report:
             return
         setattr(self, outcome, getattr(self, outcome) + 1)
         self.without_content += result.get("status") == "insufficient_content"
-        self.last_sequence = max(self.last_sequence, result.get("sequence", 0))
 
     @property
     def stored(self) -> int:
@@ -80,7 +79,26 @@ class _Report:
 
 
 class _Unreachable(Exception):
-    """The service did not take a chunk, however often it was tried."""
+    """The service is not there, or does not take the data; says what to do."""
+
+
+class _Progress:
+    """A bar on a terminal, at most ten lines elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._bar = tqdm(total=total, unit="streamer", desc="load", leave=False, disable=None)
+
+    def add(self, lines: int) -> None:
+        tenths = 10 * self._done // self._total
+        self._done += lines
+        self._bar.update(lines)
+        if self._bar.disable and 10 * self._done // self._total > tenths:
+            print(f"load: {self._done} of {self._total} lines", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -103,16 +121,19 @@ async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> 
     with path.open("rb") as file:
         total = sum(1 for _ in file)
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    progress = tqdm(
-        total=total, unit="streamer", desc="load", disable=None, file=sys.stderr, leave=False
-    )
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+    try:
+        client = httpx.AsyncClient(base_url=url, headers=headers, timeout=60)
+    except httpx.InvalidURL as error:
+        raise _Unreachable(f"--url {url} is not an address: {error}") from error
+    async with client:
+        await _check_reachable(client)
+        progress = _Progress(total)
         running: set[asyncio.Task[None]] = set()
 
         async def send(first: int, lines: list[bytes]) -> None:
             for result in await _send(client, lines):
                 report.add(first, result)
-            progress.update(len(lines))
+            progress.add(len(lines))
 
         try:
             for first, lines in _chunks(path):
@@ -129,6 +150,21 @@ async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> 
             await asyncio.gather(*running, return_exceptions=True)
             progress.close()
     return report
+
+
+async def _check_reachable(client: httpx.AsyncClient) -> None:
+    """Tell a wrong address at once; a service that goes away later is waited for.
+
+    Raises:
+        _Unreachable: nobody answers there.
+    """
+    try:
+        await client.get("/livez")
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise _Unreachable(
+            f"{client.base_url} can't be reached ({str(error) or type(error).__name__}): start the "
+            "service, or give its address by --url"
+        ) from error
 
 
 async def _send(client: httpx.AsyncClient, lines: list[bytes]) -> list[dict[str, Any]]:
@@ -155,7 +191,10 @@ async def _send(client: httpx.AsyncClient, lines: list[bytes]) -> list[dict[str,
         if pause_s is None:
             break
         await asyncio.sleep(pause_s)
-    raise _Unreachable(f"{client.base_url} does not take the data: {reason}")
+    raise _Unreachable(
+        f"{client.base_url} does not take the data: {reason}; run the same command again to "
+        "continue"
+    )
 
 
 async def _post(client: httpx.AsyncClient, lines: list[bytes]) -> tuple[list[dict[str, Any]], str]:
@@ -169,17 +208,31 @@ async def _post(client: httpx.AsyncClient, lines: list[bytes]) -> tuple[list[dic
             "/v1/streamers:bulk",
             params={"skip_unchanged": "true"},
             content=b"".join(lines),
-            headers={"Content-Type": "application/x-ndjson"},
+            headers={"Content-Type": _NDJSON},
         )
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise _Unreachable(f"{client.base_url} is not a URL of a service: {error}") from error
     except httpx.TransportError as error:
         return [], str(error) or type(error).__name__
     if response.status_code >= 500:
-        return [], response.text
-    if response.status_code != 200:
-        raise _Unreachable(f"{client.base_url} answers {response.status_code}: {response.text}")
-    return [json.loads(line) for line in response.text.splitlines()], "the answer was cut off"
+        return [], _detail(response)
+    if response.status_code == 401:
+        raise _Unreachable(
+            f"{client.base_url} needs an API key: give its key by --api-key or STREAMER_API_KEY"
+        )
+    if response.headers.get("content-type") != _NDJSON:
+        raise _Unreachable(
+            f"{client.base_url} answers {response.status_code}: {_detail(response)}; is this the "
+            "address of the service?"
+        )
+    lines = response.content.split(b"\n")  # not splitlines: JSON may hold other line separators
+    return [json.loads(line) for line in lines if line], "the answer was cut off"
+
+
+def _detail(response: httpx.Response) -> str:
+    """What a problem document says, or the start of whatever else was answered."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]
 
 
 def _print_report(path: Path, report: _Report, seconds: float) -> None:
