@@ -4,6 +4,7 @@ Knows nothing of what is computed. Every waiting caller gets a result, an except
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -71,11 +72,16 @@ class Batcher(Generic[Item, Result]):
         if len(self._waiting) >= self._max_queue:
             raise Overloaded(f"{self._max_queue} profiles are waiting to be encoded")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(item, future))
+        waiting = _Waiting(item, future)
+        self._waiting.append(waiting)
         self._arrived.set()
         try:
             return await asyncio.wait_for(future, self._deadline_s)
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            with contextlib.suppress(ValueError):  # it runs already
+                self._waiting.remove(waiting)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise Overloaded(f"not encoded within {self._deadline_s:.1f} s") from None
 
     async def _work(self) -> None:

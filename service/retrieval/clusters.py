@@ -1,8 +1,8 @@
 """Near-duplicates: clusters of a list, or the list spread out (打散)."""
 
 import heapq
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,37 +76,51 @@ def spread(clusters: Sequence[Sequence[int]], window: int, max_per_cluster: int 
     unless a large cluster has to be begun now to fit in at all (as in task scheduling with a
     cool-down). Nobody is lost: what can't be kept apart is appended as near as it must be.
     """
-    cluster_of = {place: c for c, places in enumerate(clusters) for place in places}
-    taken: Counter[int] = Counter()
-    held_back: list[int] = []
-    remaining: list[int] = []
-    for place in sorted(cluster_of):
-        taken[cluster_of[place]] += 1
-        fits = max_per_cluster is None or taken[cluster_of[place]] <= max_per_cluster
-        (remaining if fits else held_back).append(place)
-    left = Counter(cluster_of[place] for place in remaining)
-    largest = [(-count, cluster) for cluster, count in left.items()]
-    heapq.heapify(largest)
-    recent: deque[int] = deque(maxlen=max(0, window - 1))
+    left = [deque(sorted(places)[:max_per_cluster]) for places in clusters]
+    kept = {place for places in left for place in places}
+    held_back = sorted(place for places in clusters for place in places if place not in kept)
+    by_count: dict[int, set[int]] = {}  # how many items are left -> clusters
+    for cluster, places in enumerate(left):
+        by_count.setdefault(len(places), set()).add(cluster)
+    heads = [(places[0], cluster) for cluster, places in enumerate(left) if places]
+    heapq.heapify(heads)
+    most = max(by_count, default=0)
+    recent: deque[int] = deque(maxlen=window - 1)
     order: list[int] = []
     too_close = 0
-    while remaining:
-        count, cluster = -largest[0][0], largest[0][1]
-        # A cluster of n needs (n - 1) * window + 1 places; when no more are left, it must go now.
-        must_go = count > 1 and (count - 1) * window + 1 >= len(remaining)
-        if must_go and cluster not in recent:
-            at = next(i for i, place in enumerate(remaining) if cluster_of[place] == cluster)
-        else:
-            free = (i for i, place in enumerate(remaining) if cluster_of[place] not in recent)
-            at = next(free, -1)
-        if at < 0:
-            at = 0
+    while len(order) < len(kept):
+        while not by_count.get(most):
+            most -= 1
+        # t clusters of n items need (n - 1) * window + t places; when no more are left, one of
+        # them must go now. (So few places are left only when t <= window.)
+        urgent = (most - 1) * window + len(by_count[most]) >= len(kept) - len(order)
+        free = by_count[most] - set(recent) if urgent and most > 1 else set[int]()
+        cluster = min(free, key=lambda c: left[c][0]) if free else _earliest(heads, left, recent)
+        if cluster in recent:
             too_close += 1
-        place = remaining.pop(at)
-        order.append(place)
-        recent.append(cluster_of[place])
-        left[cluster_of[place]] -= 1
-        heapq.heappush(largest, (-left[cluster_of[place]], cluster_of[place]))
-        while largest and -largest[0][0] != left[largest[0][1]]:
-            heapq.heappop(largest)  # an outdated count
+        order.append(left[cluster].popleft())
+        recent.append(cluster)
+        count = len(left[cluster])
+        by_count[count + 1].remove(cluster)
+        by_count.setdefault(count, set()).add(cluster)
+        if count:
+            heapq.heappush(heads, (left[cluster][0], cluster))
     return Spread(order, held_back, too_close)
+
+
+def _earliest(
+    heads: list[tuple[int, int]], left: Sequence[Sequence[int]], recent: Collection[int]
+) -> int:
+    """The cluster of the earliest item that is not recent; if all are, of the earliest item."""
+    aside: list[tuple[int, int]] = []
+    found = -1
+    while heads and found < 0:
+        place, cluster = heapq.heappop(heads)
+        if not left[cluster] or left[cluster][0] != place:
+            continue  # taken meanwhile, in its cluster's turn
+        aside.append((place, cluster))
+        if cluster not in recent:
+            found = cluster
+    for head in aside:
+        heapq.heappush(heads, head)
+    return found if found >= 0 else aside[0][1]
