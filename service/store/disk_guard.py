@@ -10,10 +10,10 @@ _PROBE_BYTES = 1 << 20
 
 
 class DiskGuard:
-    """No writes while the disk is nearly full, nor for a while after the store met a full one.
+    """No writes while the disk is nearly full, nor for a while after the store could not write.
 
-    The delay doubles each time that the store meets a full disk again soon after it was let
-    write: it may have limits that neither the free space nor a trial tells.
+    The delay doubles each time that the store fails again soon after it was let write: it may
+    have limits that neither the free space nor a trial tells.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class DiskGuard:
         self._closed_until = 0.0
         self._delay_s = first_delay_s
 
-    def store_met_full_disk(self) -> None:
+    def store_could_not_write(self) -> None:
         """Allow no writes for a while."""
         now = time.monotonic()
         if now - self._closed_until > self._longest_delay_s:

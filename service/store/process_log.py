@@ -7,14 +7,6 @@ _ROTATE_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
 _WORDS = 5
 
-# How Valkey and Redis word ENOSPC, EDQUOT and EFBIG. A short write is how a full disk begins.
-_FULL_DISK = (
-    "No space left on device",
-    "Disk quota exceeded",
-    "File too large",
-    "Short write while writing to the AOF file",
-)
-
 
 class ProcessLog:
     """A log file that knows where the output of the latest process begins."""
@@ -47,8 +39,3 @@ class ProcessLog:
         """The last lines in one, and where to find all."""
         lines = [line.strip() for line in self.latest().splitlines() if line.strip()]
         return f"the last lines of {self._path}: " + (" | ".join(lines[-_WORDS:]) or "(none)")
-
-    def tells_of_a_full_disk(self) -> bool:
-        """Whether the latest process ran out of space for its files."""
-        text = self.latest()
-        return any(words in text for words in _FULL_DISK)

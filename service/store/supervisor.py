@@ -11,7 +11,7 @@ How the pieces keep each acknowledged write:
   log that was damaged in another way (a flipped length looks like a torn end) loses no bytes.
 - SIGTERM from the kernel when the service dies (`launch.py`), and a session of its own, so that
   Ctrl-C reaches the service alone, which then stops the store in order.
-- When the disk is full, Valkey exits rather than acknowledge. It is started again read-only, and
+- When the disk is full, Valkey ends rather than acknowledge. It is started again read-only, and
   made writable when there is room again.
 """
 
@@ -37,6 +37,9 @@ from service.store.torn_log import TornLog
 
 _log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
+_COULD_NOT_WRITE = 1
+"""With this status a Valkey that served ends itself, under `appendfsync always`, when its log
+can't be written. Its last words say so too, but they may not have found room either."""
 
 State = Literal["stopped", "starting", "ready", "read_only", "silent", "restarting"]
 
@@ -54,8 +57,8 @@ class Patience:
         steady_s: a store that ran so long did not die "soon".
         watch_s: between two looks at the store and its disk.
         answer_s: for an answer at such a look; a store that takes longer is silent.
-        first_full_s: read-only after the store met a full disk; doubled each time that it becomes
-            writable and meets it again.
+        first_full_s: read-only after the store could not write; doubled each time that it tries
+            again in vain.
         longest_full_s: at most so long.
     """
 
@@ -139,7 +142,7 @@ class EmbeddedStore:
     def trouble(self) -> str | None:
         """What is wrong at the moment, for people; None when the store is ready."""
         if not self._writes:
-            return "the store's disk is full: reads work, and writes will when there is room"
+            return "the store's disk is full: reads work, and writes will when it has room"
         return None if self.state == "ready" else f"the store is {self.state}"
 
     async def start(self) -> None:
@@ -331,8 +334,8 @@ class EmbeddedStore:
         finally:
             ended.cancel()
         self.state = "restarting"
-        if self._output.tells_of_a_full_disk():
-            self._disk.store_met_full_disk()
+        if process.returncode == _COULD_NOT_WRITE:
+            self._disk.store_could_not_write()
         self._writes = self._disk.allows_writes(trial=True)
         self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
         _log.error("%s; starting it again", self.last_error)
