@@ -1,17 +1,21 @@
 """nn.Module -> a self-checking bundle folder."""
 
+import inspect
 import io
 import json
+import logging
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from google.protobuf.message import Message
 
 from model_export.card import model_card
 from model_export.contract.bundle import (
@@ -74,27 +78,59 @@ def to_onnx(source: ExportSource) -> bytes:
         if name.startswith("vectors_"):
             inner = torch.export.Dim(f"vectors_{name.split('_')[1]}", min=1, max=4096)
         shapes.append({0: rows, 1: inner})
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The exporter's own libraries warn of their internals; parity is what counts.
-        warnings.simplefilter("ignore")
-        path = Path(folder) / ENCODER
-        torch.onnx.export(
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
             source.module.eval(),
             tuple(torch.from_numpy(array) for array in batch.values()),
-            path,
             input_names=list(batch),
             output_names=output_names(source),
-            dynamic_shapes=(tuple(shapes),) if _takes_varargs(source.module) else tuple(shapes),
+            dynamic_shapes=_by_parameter(source.module, shapes),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
-        return path.read_bytes()
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    model = program.model_proto
+    _drop_notes(model)
+    return model.SerializeToString(deterministic=True)
 
 
-def _takes_varargs(module: torch.nn.Module) -> bool:
-    return bool(module.forward.__code__.co_flags & 0x04)
+def _by_parameter(module: torch.nn.Module, shapes: Sequence[object]) -> tuple[object, ...]:
+    """The shapes of the inputs, those that `forward(..., *rest)` takes as `rest` in one tuple."""
+    kinds = [p.kind for p in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(shapes)
+    named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:named], tuple(shapes[named:]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter's libraries warn of about themselves: parity is the test."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _drop_notes(message: Message) -> None:
+    """Remove what the exporter notes for debugging, in subgraphs too.
+
+    It tells paths of this machine, and would make the same model another version on the next one.
+    """
+    for field, value in message.ListFields():
+        if field.name in ("doc_string", "metadata_props"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in (value,) if isinstance(value, Message) else value:
+                _drop_notes(part)
 
 
 def export_bundle(source: ExportSource, out: Path) -> Manifest:
