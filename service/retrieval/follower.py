@@ -124,7 +124,7 @@ class Follower:
     async def _follow(self) -> None:
         index = self.index
         feed = self._store.follow(self._position.sequence, self._position.epoch)
-        async with contextlib.aclosing(feed):  # type: ignore[type-var]
+        async with contextlib.aclosing(feed):
             async for entries in feed:
                 for start in range(0, len(entries), _ROWS_PER_TURN):
                     part = entries[start : start + _ROWS_PER_TURN]
