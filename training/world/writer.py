@@ -115,8 +115,8 @@ class Writer:
 
     def second_name(self, name: str) -> str:
         """The name of this person's second account."""
-        if self._rng.random() < 0.5:
-            return self.name()
+        if self._rng.random() < 0.5 and (other := self.name()) != name:
+            return other
         pattern = self._rng.choice(self._phrases["second_names"])
         return pattern.format(name=name, nick=self.nick)
 

@@ -107,7 +107,7 @@ def test_splits_by_hash_keep_their_shares_and_groups_and_ignore_the_order() -> N
 
 
 def test_parquet_twins_are_read_like_the_others(tmp_path: Path) -> None:
-    """With all that Parquet has and JSON has not: nulls, time stamps, maps, whole numbers as ids."""
+    """With all that JSON has not: nulls, time stamps, maps, whole numbers as ids."""
     folder = tmp_path
     moment = pa.scalar(1_700_000_000_000_000, pa.timestamp("us", "UTC"))
     video = pa.struct({"video_id": pa.string(), "published_at": moment.type})
