@@ -91,7 +91,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     check_configuration(settings)
     bundle = Bundle(settings.bundle)
     manifest = bundle.manifest
-    encoder = OnnxEncoder(bundle, threads=1)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device)
     established = bundle.established()
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, stack)

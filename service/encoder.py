@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
@@ -12,6 +12,8 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features, collate
 
+Device = Literal["cpu", "gpu"]
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _MAX_PADDED_TOKENS = 1 << 14
 """Rows times longest row of one run: bounds the arena, which keeps the peak of any run."""
 
@@ -37,7 +39,7 @@ class Encoder(Protocol):
     """Anything that turns usable features into vectors."""
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """Where it really runs: `cpu` or `gpu`."""
         ...
 
@@ -49,7 +51,7 @@ class Encoder(Protocol):
 class OnnxEncoder:
     """The graph of a verified bundle."""
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1, use_gpu: bool = False) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int = 1, device: Device = "cpu") -> None:
         """Load the graph; `threads` is per run.
 
         Raises:
@@ -57,22 +59,25 @@ class OnnxEncoder:
                 or a GPU was asked for and ONNX Runtime would silently use the CPU.
         """
         runtime = cast(Any, onnxruntime)  # it ships no types
+        provider = _PROVIDERS[device]
+        # ONNX Runtime lists CUDA where there is no GPU, and then falls back without a word.
+        fallback = f"device {device} was asked for, but ONNX Runtime has no {provider} here"
+        if provider not in runtime.get_available_providers():
+            raise BundleError(f"{fallback}; install the extra gpu in place of cpu")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CUDAExecutionProvider"] if use_gpu else ["CPUExecutionProvider"]
         try:
-            session = runtime.InferenceSession(bundle.encoder_bytes(), options, providers=providers)
+            session = runtime.InferenceSession(
+                bundle.encoder_bytes(), options, providers=[provider]
+            )
         except Exception as error:  # its exceptions share no base but Exception
             raise BundleError(f"{bundle.path}/encoder.onnx can't be loaded: {error}") from error
         bundle.release_encoder_bytes()
-        if session.get_providers()[0] != providers[0]:
-            raise BundleError(
-                f"{providers[0]} was asked for, but ONNX Runtime would use "
-                f"{session.get_providers()[0]}; install the gpu extra and check the driver"
-            )
-        self.device = "gpu" if use_gpu else "cpu"
+        if session.get_providers()[0] != provider:
+            raise BundleError(f"{fallback}; check the driver and that a GPU is visible")
+        self.device = device
         self._session = session
         self._inputs = [cast(str, i.name) for i in session.get_inputs()]
         self._outputs = ["embedding", "content", "modality_weights"]

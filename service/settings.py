@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
+    device: Literal["cpu", "gpu"] = "cpu"
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
