@@ -5,6 +5,8 @@ ContractError
 └── UnreadableContent    a profile that this encoder cannot read, named by field
 """
 
+from pydantic import ValidationError
+
 
 class ContractError(Exception):
     """Base of all errors of the contract."""
@@ -26,3 +28,10 @@ class UnreadableContent(ContractError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a file that a model of pydantic refused, as `where: what`."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -22,7 +22,9 @@ from model_export.contract.vocabulary import Vocabulary
 MAX_TOKENS = 2048
 """Distinct (token, modality) pairs that are encoded per profile; the rarest tokens are kept."""
 MAX_VECTORS = 256
-"""Ready-made vectors that are encoded per profile and space; the newest are kept."""
+"""Ready-made vectors that are encoded per profile and space: the first, as pieces are ordered."""
+SMALLEST_COMPONENT = 1e-6
+"""A vector whose numbers are all smaller shows no direction; it is as good as zero."""
 
 ModalityStatus = Literal["used", "absent", "uninformative", "unsupported"]
 FeatureBatch = dict[str, NDArray[np.generic]]
@@ -93,15 +95,17 @@ class Featurizer:
         """Features of any selection of pieces; see `__call__`."""
         vocabulary = self.vocabulary
         counts: Counter[tuple[int, int]] = Counter()  # (modality, token id) -> count
-        vectors: list[list[tuple[int, Piece]]] = [[] for _ in vocabulary.spaces]
+        vectors: list[list[tuple[int, NDArray[np.float32]]]] = [[] for _ in vocabulary.spaces]
         status: dict[str, ModalityStatus] = dict.fromkeys(MODALITIES, "absent")
         for piece in pieces:
             modality = _MODALITY_ID[piece.modality]
             found: ModalityStatus = "uninformative"
             if piece.kind == "vector":
                 space = self._space_of(piece)
-                if piece.content_hash not in vocabulary.uninformative and any(piece.vector):
-                    vectors[space].append((modality, piece))
+                vector = np.asarray(piece.vector, np.float32)  # (width,)
+                shows_something = bool((np.abs(vector) >= SMALLEST_COMPONENT).any())
+                if shows_something and piece.content_hash not in vocabulary.uninformative:
+                    vectors[space].append((modality, vector))
                     found = "used"
             elif piece.kind == "media":
                 found = "unsupported"
@@ -134,7 +138,7 @@ class Featurizer:
     def _pack(
         self,
         counts: Counter[tuple[int, int]],
-        vectors: list[list[tuple[int, Piece]]],
+        vectors: list[list[tuple[int, NDArray[np.float32]]]],
         status: dict[str, ModalityStatus],
     ) -> Features:
         keys = sorted(counts)
@@ -151,11 +155,9 @@ class Featurizer:
         packed: list[NDArray[np.float32]] = []
         packed_modality: list[NDArray[np.int64]] = []
         for space, found in zip(self.vocabulary.spaces, vectors, strict=True):
-            kept = found[:MAX_VECTORS]  # pieces come newest first
-            matrix = np.zeros((len(kept), space.width), np.float32)
-            for row, (_, piece) in enumerate(kept):
-                matrix[row] = piece.vector
-            packed.append(matrix)
+            kept = found[:MAX_VECTORS]
+            rows = [vector for _, vector in kept]
+            packed.append(np.array(rows, np.float32).reshape(len(rows), space.width))  # (P, width)
             packed_modality.append(np.array([m for m, _ in kept], np.int64))
         return Features(
             token_ids=np.array([token_id for _, token_id in keys], np.int64),

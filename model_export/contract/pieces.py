@@ -17,7 +17,7 @@ from model_export.contract.streamer import (
     StreamerContent,
     Video,
 )
-from model_export.contract.text import canonical
+from model_export.contract.text import canonical, normalise
 
 MODALITIES = (
     "name",
@@ -65,14 +65,20 @@ class Piece:
 
     @cached_property
     def content_hash(self) -> str:
-        """32 hex digits that are equal for equal content, wherever and whenever it was shown."""
+        """32 hex digits that are equal for equal content, wherever and whenever it was shown.
+
+        Content is what can be read of it: the words of a text, the whole label of a tag (C++ is not
+        C#), the numbers of a vector, the bytes or the address of a picture or sound.
+        """
         digest = hashlib.sha256(self.kind.encode() + b"\0")
         if self.kind == "vector":
             digest.update(self.space.encode() + b"\0" + np.asarray(self.vector, "<f4").tobytes())
         elif self.kind == "media":
             digest.update(self.payload_digest.encode())
-        else:
+        elif self.kind == "text":
             digest.update(canonical(self.text).encode())
+        else:
+            digest.update(normalise(self.text).encode())
         return digest.hexdigest()[:32]
 
 
@@ -90,10 +96,11 @@ def _media(
             modality, "vector", source, vector=tuple(media.vector), space=media.space, time_s=time_s
         )
         return
-    payload = base64.b64decode(media.data) if media.data is not None else str(media.url).encode()
-    yield Piece(
-        modality, "media", source, payload_digest=hashlib.sha256(payload).hexdigest(), time_s=time_s
-    )
+    if media.data is not None:
+        digest = "data:" + hashlib.sha256(base64.b64decode(media.data)).hexdigest()
+    else:
+        digest = "url:" + hashlib.sha256(str(media.url).encode()).hexdigest()
+    yield Piece(modality, "media", source, payload_digest=digest, time_s=time_s)
 
 
 def _text(

@@ -6,7 +6,6 @@ as written; normalisation is the featuriser's business (`features.normalise`).
 """
 
 import base64
-import binascii
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -42,24 +41,30 @@ StreamerId = Annotated[
     ),
 ]
 SpaceName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:/-]{1,128}$")]
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST_COMPONENT = 1e15
+"""Of a vector: float32 holds the sum of squares of 4,096 of them with room to spare."""
+FiniteFloat = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+VectorComponent = Annotated[FiniteFloat, Field(ge=-LARGEST_COMPONENT, le=LARGEST_COMPONENT)]
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
 Tag = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 
 
+_ATTRIBUTE_RULE = (
+    "must be a string of at most 500 characters, a finite number (64 bits), true or false"
+)
+
+
 def _is_attribute_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(_ATTRIBUTE_RULE)
     try:
         return check(value)
     except ValidationError:  # one error in place of one for each type of the union
-        raise ValueError(
-            "must be a string of at most 500 characters, a finite number, true or false"
-        ) from None
+        raise ValueError(_ATTRIBUTE_RULE) from None
 
 
 AttributeValue = Annotated[
-    StrictBool
-    | StrictInt
-    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-    | Annotated[StrictStr, Field(max_length=500)],
+    StrictBool | StrictInt | FiniteFloat | Annotated[StrictStr, Field(max_length=500)],
     WrapValidator(_is_attribute_value),
 ]
 
@@ -67,7 +72,7 @@ AttributeValue = Annotated[
 def _is_base64(value: str) -> str:
     try:
         base64.b64decode(value, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or letters that are not ASCII
         raise ValueError(f"is not valid base64 ({error})") from None
     return value
 
@@ -91,13 +96,13 @@ class Media(Record):
     Exactly one form: `data` + `content_type`, `vector` + `space`, or `url`.
     """
 
-    data: Annotated[StrictStr, AfterValidator(_is_base64)] | None = None
+    data: Annotated[StrictStr, Field(min_length=1), AfterValidator(_is_base64)] | None = None
     content_type: (
         Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None
     ) = None
-    vector: Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)] | None = None
+    vector: Annotated[list[VectorComponent], Field(min_length=1, max_length=4096)] | None = None
     space: SpaceName | None = None
-    url: Annotated[StrictStr, Field(pattern=r"^https://", max_length=2048)] | None = None
+    url: Annotated[StrictStr, Field(pattern=r"^https://[^\s/]\S*$", max_length=2048)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one_form(self) -> Self:
@@ -115,7 +120,7 @@ class Video(Record):
     tags: Annotated[list[Tag], Field(max_length=64)] = []
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     published_at: AwareDatetime | None = None
-    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    duration_s: Seconds | None = None
     cover: Media | None = None
     audio: Media | None = None
 
@@ -127,7 +132,7 @@ class Live(Record):
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     started_at: AwareDatetime | None = None
-    duration_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    duration_s: Seconds | None = None
     cover: Media | None = None
     frames: Annotated[list[Media], Field(max_length=64)] = []
     audio: Media | None = None
@@ -142,7 +147,7 @@ class StreamerContent(Record):
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     language: Annotated[StrictStr, Field(max_length=35)] | None = None
     attributes: Annotated[
-        dict[Annotated[str, Field(min_length=1, max_length=64)], AttributeValue],
+        dict[Annotated[StrictStr, Field(min_length=1, max_length=64)], AttributeValue],
         Field(max_length=64, description="Filterable facts; never encoded."),
     ] = {}
     avatar: Media | None = None

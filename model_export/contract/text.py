@@ -1,10 +1,12 @@
 """Text to tokens: the same bytes in every process, for any script.
 
-Normalisation is NFKC, case-folded, with invisible format characters and variation selectors
-removed: full-width and half-width forms, ligatures and letters pulled apart by zero-width
-characters (a common trick of copied accounts) meet in one token. Unicode guarantees that NFKC of
-assigned characters never changes, so only newly assigned characters can differ between Python
-releases; the bundle's features fingerprint would show it.
+Normalisation is NFKC, case-folded by Unicode's default rules (no language's own, so that Turkish
+dotted and dotless i stay two letters), without control characters, invisible format characters and
+variation selectors: full-width and half-width forms, ligatures and letters pulled apart by
+zero-width characters (a common trick of copied accounts) meet in one token. Normalising twice
+changes nothing. Unicode guarantees that NFKC of assigned characters never changes, so only newly
+assigned characters can differ between Python releases; the bundle's features fingerprint would
+show it.
 """
 
 import re
@@ -12,24 +14,31 @@ import unicodedata
 
 # Delimiters are spelt out rather than taken from `\w`, which breaks words at combining marks
 # (Thai, Hindi) and differs between Unicode versions. `_` stays a letter.
-_DELIMITERS = (
-    r"\s!-/:-@\[-\^`{-~\u00a1-\u00bf\u2000-\u206f"
-    r"\u3000-\u3004\u3008-\u303f\ufe10-\ufe1f\ufe30-\ufe6f"
+_PUNCTUATION = (
+    r"!-/:-@\[-\^`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2e00-\u2e7f"  # common
+    r"\u3000-\u3004\u3008-\u303f\u30a0\u30fb\ufe10-\ufe1f\ufe30-\ufe6f"  # Chinese, Japanese
+    r"\u055a-\u055f\u0589\u058a\u05be\u05c0\u05c3\u05c6\u05f3\u05f4"  # Armenian, Hebrew
+    r"\u0609\u060a\u060c\u060d\u061b\u061d-\u061f\u066a-\u066d\u06d4\ufd3e\ufd3f"  # Arabic
+    r"\u0964\u0965\u0970\u0df4\u0e4f\u0e5a\u0e5b"  # of India, Sinhala, Thai
+    r"\u0f08\u0f0b-\u0f12\u104a-\u104f\u1360-\u1368\u17d4-\u17d6\u17d8-\u17da\u1800-\u180a"
 )
 _SYMBOLS = r"\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, shapes, dingbats, emoji: one token each
-_WORD = re.compile(rf"[{_SYMBOLS}]|[^{_DELIMITERS}{_SYMBOLS}]+")
+_WORD = re.compile(rf"[{_SYMBOLS}]|[^\s{_PUNCTUATION}{_SYMBOLS}]+")
 _INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
+    r"\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
 def normalise(text: str) -> str:
     """NFKC, case-folded, without invisible characters, runs of white space as one blank."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(_INVISIBLE.sub("", folded).split())
+    # Before NFKC: a character that can't be seen must not keep two others from being composed.
+    visible = _INVISIBLE.sub("", text)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
+    return " ".join(folded.split())
 
 
 def words(normalised: str) -> list[str]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from model_export.contract.errors import BundleError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model_export.contract.errors import BundleError, first_problem
 
 PADDING = 0
 
@@ -84,14 +86,59 @@ class Vocabulary:
             BundleError: when the file is not a vocabulary.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                tokens=content["tokens"],
-                document_frequency=content["document_frequency"],
-                documents=content["documents"],
-                buckets=content["buckets"],
-                spaces=tuple(Space(s["name"], s["width"]) for s in content["spaces"]),
-                uninformative=frozenset(content["uninformative"]),
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path} can't be read: {error.strerror}") from error
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, source: str) -> "Vocabulary":
+        """The vocabulary that `save` wrote as these bytes; `source` names them in errors.
+
+        Raises:
+            BundleError: when they are no vocabulary.
+        """
+        try:
+            stored = _Stored.model_validate_json(content)
+        except ValidationError as error:
+            raise BundleError(f"{source} is not a vocabulary: {first_problem(error)}") from error
+        return cls(
+            tokens=stored.tokens,
+            document_frequency=stored.document_frequency,
+            documents=stored.documents,
+            buckets=stored.buckets,
+            spaces=tuple(Space(s.name, s.width) for s in stored.spaces),
+            uninformative=stored.uninformative,
+        )
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _StoredSpace(_Part):
+    name: str
+    width: Annotated[int, Field(gt=0)]
+
+
+class _Stored(_Part):
+    """The file."""
+
+    documents: Annotated[int, Field(ge=0)]
+    buckets: Annotated[int, Field(gt=0)]
+    spaces: list[_StoredSpace]
+    uninformative: frozenset[str]
+    tokens: list[str]
+    document_frequency: list[Annotated[int, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.document_frequency) != len(self.tokens):
+            raise ValueError(
+                f"{len(self.tokens)} tokens have {len(self.document_frequency)} frequencies"
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{path} is not a readable vocabulary: {error!r}") from error
+        if len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("a token is listed twice")
+        if len({space.name for space in self.spaces}) != len(self.spaces):
+            raise ValueError("a space is listed twice")
+        return self
