@@ -18,6 +18,7 @@ async def find_durability(client: RedisClient) -> str:
         log = await _setting(client, "appendonly")
         policy = await _setting(client, "maxmemory-policy")
         memory = await _setting(client, "maxmemory")
+        rewrite = await _setting(client, "no-appendfsync-on-rewrite")
     except ResponseError as error:
         return f"unknown: the server does not show its configuration ({error})"
     if log != "yes":
@@ -26,6 +27,10 @@ async def find_durability(client: RedisClient) -> str:
         return f"evicting: maxmemory-policy is {policy}, so streamers vanish when memory is full"
     if fsync != ALWAYS:
         return f"{fsync}: appendfsync is not always, so a crash may lose the last writes"
+    if rewrite == "yes":
+        return (
+            "mostly: no-appendfsync-on-rewrite is yes, so a crash during a rewrite may lose writes"
+        )
     return ALWAYS
 
 

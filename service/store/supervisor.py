@@ -161,14 +161,27 @@ class EmbeddedStore:
             raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
         try:
             self.state = "starting"
-            self._socket = prepare_socket(self._folder)
-            self._output.rotate()
-            self._writes = self._disk.allows_writes(trial=True)
+            self._prepare()
             process = await self._launch()
         except BaseException:
             await self._clean_up()
             raise
         self._supervision = asyncio.create_task(self._supervise(process), name="embedded-store")
+
+    def _prepare(self) -> None:
+        """Make the locked folder ready for a store.
+
+        Raises:
+            StoreStartFailed: it can't be made so.
+        """
+        try:
+            self._socket = prepare_socket(self._folder)
+            for left_behind in self._folder.glob("temp-rewriteaof-*"):  # by a store killed in one
+                left_behind.unlink()
+            self._output.rotate()
+        except OSError as error:
+            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+        self._writes = self._disk.allows_writes(trial=True)
 
     async def stop(self) -> None:
         """Stop the store in order and let go of the folder; safe to call twice."""

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import psutil
 import pytest
+from redis.asyncio import Redis
 
 from service.errors import FolderInUse, StoreUnavailable
 from service.store.base import Delete, Written
@@ -54,15 +55,25 @@ async def write_until(stop: asyncio.Event, store: RedisStore, writer: int, told:
             told.refused(streamer_id)
 
 
+def processes_of(folder: Path) -> list[int]:
+    """Stores on `folder`, and the children with which they rewrite their log."""
+    named = psutil.process_iter(["cmdline"])
+    return [p.pid for p in named if str(folder) in " ".join(p.info["cmdline"] or [])]
+
+
 async def kill_store_repeatedly(folder: Path) -> None:
     told, stop, choices = History(), asyncio.Event(), random.Random(7)
     pids: set[int] = set()
     async with EmbeddedStore(folder, patience=Patience(longest_restart_s=0.1)) as embedded:
         store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+        admin: Any = Redis.from_url(embedded.url)
         epoch = (await store.position()).epoch
         writers = [asyncio.create_task(write_until(stop, store, w, told)) for w in range(WRITERS)]
         for kills in range(1, ROUNDS + 1):
             await asyncio.sleep(choices.uniform(0.02, 0.25))
+            if kills % 2 == 0:  # in the middle of a rewrite of the log
+                await admin.bgrewriteaof()
+                await asyncio.sleep(choices.uniform(0.0, 0.01))
             assert embedded.pid is not None
             pids.add(embedded.pid)
             os.kill(embedded.pid, signal.SIGKILL)
@@ -73,8 +84,9 @@ async def kill_store_repeatedly(folder: Path) -> None:
         assert (await store.position()).epoch == epoch
         await told.check(store)
         await store.close()
+        await admin.aclose()
     assert len(pids) == ROUNDS
-    assert not any(map(psutil.pid_exists, pids))
+    await until(lambda: not processes_of(folder))
 
 
 def test_a_store_that_is_killed_again_and_again(tmp_path: Path) -> None:

@@ -177,6 +177,8 @@ async def test_a_weak_server_is_reported(
     assert (await weak.position()).epoch == f"{epoch}.{run_id}"
     async with setting(admin, maxmemory="1gb", maxmemory_policy="allkeys-lru"):
         assert (await open_store()).durability.startswith("evicting: ")
+    async with setting(admin, no_appendfsync_on_rewrite="yes"):
+        assert (await open_store()).durability.startswith("mostly: ")
 
 
 async def test_a_server_that_hides_its_settings(

