@@ -1,0 +1,225 @@
+"""The service as a process of its own, as a person starts it."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[2]
+START_S = 60
+STOP_S = 30
+_LISTENS = re.compile(r"listening on (http://\S+)")
+_FOREIGN = re.compile(r"^STREAMER_|REDIS_URL$|_PROXY$", re.IGNORECASE)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without what would configure the service, and `variables`."""
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.search(name)}
+    return {**kept, "OMP_NUM_THREADS": "1", **variables}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "service", *map(str, arguments)]
+
+
+def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of the service to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+
+
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which a command failed."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert not any(line.startswith("error: ") for line in before)
+    return last
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+    """Wait for something that tells nobody when it happens."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.01)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process ended; nobody may be there to wait for an orphan, hence the zombies."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def is_free(data_dir: Path) -> bool:
+    """Whether no service and no store owns the folder."""
+    with (data_dir / "store" / "lock").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+class Service:
+    """`python -m service serve`; ended, and with it its store, on leaving.
+
+    Attributes:
+        data_dir: its data folder; its output goes to a file beside it.
+        process: the process.
+    """
+
+    def __init__(
+        self, bundle: Path, data_dir: Path, *options: object, port: int = 0, **variables: str
+    ) -> None:
+        """Start; `variables` are of the environment."""
+        self.data_dir = data_dir
+        fd, name = tempfile.mkstemp(dir=data_dir.parent, prefix="serve-", suffix=".log")
+        self._log = Path(name)
+        self._client: httpx.Client | None = None
+        self._store: psutil.Process | None = None
+        arguments = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", port, *options)
+        with open(fd, "wb") as output:
+            # In a session of its own, so that a Ctrl-C at the tests does not reach it.
+            self.process = subprocess.Popen(
+                command(*arguments),
+                cwd=ROOT,
+                env=environment(**variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+        self.stop()
+
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Where it listens; waits until it does."""
+
+        def listens() -> bool:
+            assert self.process.poll() is None, self.output
+            return _LISTENS.search(self.output) is not None
+
+        wait_until(listens, "the service listens", START_S)
+        found = _LISTENS.search(self.output)
+        assert found is not None
+        return found[1].replace("//0.0.0.0:", "//127.0.0.1:")
+
+    @property
+    def client(self) -> httpx.Client:
+        """A client of the service."""
+        if self._client is None:
+            self._client = httpx.Client(base_url=self.url, timeout=STOP_S, trust_env=False)
+        return self._client
+
+    @property
+    def store(self) -> psutil.Process:
+        """The process of the embedded store that runs now, or that ran last."""
+        children = psutil.Process(self.process.pid).children() if self.is_running else []
+        if children:
+            (self._store,) = children
+        assert self._store is not None
+        return self._store
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def is_ready(self) -> bool:
+        return self.client.get("/readyz").status_code == 200
+
+    def wait_until_ready(self) -> Self:
+        wait_until(self.is_ready, "the service is ready", START_S)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the service alone."""
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it in order; its exit status. A service that does not obey is killed."""
+        if self.is_running:
+            self.send(number)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    # Requests that tests make again and again
+
+    def put(self, streamer_id: str, **profile: Any) -> int:
+        """Write a streamer; its sequence number."""
+        answer = self.client.put(f"/v1/streamers/{streamer_id}", json=profile)
+        answer.raise_for_status()
+        return answer.json()["sequence"]
+
+    def bulk(self, profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Write many; the result lines."""
+        content = "".join(json_line(profile) for profile in profiles)
+        answer = self.client.post("/v1/streamers:bulk", content=content)
+        answer.raise_for_status()
+        return [json.loads(line) for line in answer.content.split(b"\n") if line]
+
+    def streamers(self) -> dict[str, dict[str, Any]]:
+        """All that is stored, by id."""
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = self.client.get("/v1/streamers", params={"limit": "1000", **cursor})
+            answer.raise_for_status()
+            found += answer.json()["streamers"]
+            if answer.json()["next_cursor"] is None:
+                break
+            cursor = {"cursor": answer.json()["next_cursor"]}
+        assert len({s["streamer_id"] for s in found}) == len(found)
+        return {s["streamer_id"]: s for s in found}
+
+    def similar(self, after_sequence: int = 0, **profile: Any) -> set[str]:
+        """Everybody whom the index knows (up to 1,000), found by a profile."""
+        query = {"positive": [{"profile": profile}], "k": 1000, "after_sequence": after_sequence}
+        answer = self.client.post("/v1/similar", json=query)
+        answer.raise_for_status()
+        return {hit["streamer_id"] for hit in answer.json()["hits"]}
+
+
+def json_line(profile: dict[str, Any]) -> str:
+    return json.dumps(profile, ensure_ascii=False) + "\n"
