@@ -1,9 +1,11 @@
 """Decides when the embedded store may write."""
 
+import math
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _PROBE_BYTES = 1 << 20
@@ -17,18 +19,24 @@ class DiskGuard:
     """
 
     def __init__(
-        self, folder: Path, reserve_bytes: int, first_delay_s: float, longest_delay_s: float
+        self,
+        folder: Path,
+        reserve_bytes: int,
+        first_delay_s: float,
+        longest_delay_s: float,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
         self._first_delay_s = first_delay_s
         self._longest_delay_s = longest_delay_s
-        self._closed_until = 0.0
+        self._now_s = now_s
+        self._closed_until = -math.inf
         self._delay_s = first_delay_s
 
     def store_could_not_write(self) -> None:
         """Allow no writes for a while."""
-        now = time.monotonic()
+        now = self._now_s()
         if now - self._closed_until > self._longest_delay_s:
             self._delay_s = self._first_delay_s
         self._closed_until = now + self._delay_s
@@ -40,7 +48,7 @@ class DiskGuard:
         Args:
             trial: don't only ask for the free space but take some, since a quota hides from that.
         """
-        if time.monotonic() < self._closed_until:
+        if self._now_s() < self._closed_until:
             return False
         try:
             if shutil.disk_usage(self._folder).free < self._reserve_bytes:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from service.store.base import Delete, Written
+from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
 from tests.service.store.records import upsert
 
 WRITERS = 6
 IDS_PER_WRITER = 5
+WHOLE_LOG = Limits(log_entries=1_000_000)
 
 
 def say(**fields: Any) -> None:
@@ -43,7 +45,7 @@ async def write_for_ever(store: RedisStore, writer: int) -> None:
 
 async def main(folder: Path) -> None:
     async with EmbeddedStore(folder) as embedded:
-        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+        store = await RedisStore(embedded.url, limits=WHOLE_LOG, trouble=embedded.trouble).open()
         say(store_pid=embedded.pid, last=(await store.position()).sequence)
         async with asyncio.TaskGroup() as tasks:
             for writer in range(WRITERS):

@@ -24,6 +24,7 @@ from service.store.base import Delete, Written
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore, Patience
 from tests.reliability.history import History
+from tests.reliability.store_owner import WHOLE_LOG
 from tests.service.store.records import until, upsert
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ async def kill_store_repeatedly(folder: Path) -> None:
     told, stop, choices = History(), asyncio.Event(), random.Random(7)
     pids: set[int] = set()
     async with EmbeddedStore(folder, patience=Patience(longest_restart_s=0.1)) as embedded:
-        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+        store = await RedisStore(embedded.url, limits=WHOLE_LOG, trouble=embedded.trouble).open()
         admin: Any = Redis.from_url(embedded.url)
         epoch = (await store.position()).epoch
         writers = [asyncio.create_task(write_until(stop, store, w, told)) for w in range(WRITERS)]
@@ -150,7 +151,7 @@ def wait_until_gone(pid: int, timeout_s: float = 5.0) -> None:
 async def check_folder(folder: Path, told: History) -> None:
     """The folder is free, and has what was acknowledged."""
     async with EmbeddedStore(folder) as embedded:
-        store = await RedisStore(embedded.url).open()
+        store = await RedisStore(embedded.url, limits=WHOLE_LOG).open()
         await told.check(store)
         await store.close()
 

@@ -110,7 +110,7 @@ async def test_a_server_that_hangs_is_unavailable(
             await put(hasty, "a")
         with pytest.raises(StoreUnavailable):
             await hasty.get(["a"])
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 3.0
     finally:
         os.kill(embedded.pid, signal.SIGCONT)
     await put(hasty, "b")
