@@ -342,8 +342,9 @@ def demo(args: argparse.Namespace) -> None:
             steps.done("loaded", inputs)
         splits = read_column(data / "splits.csv", "streamer_id", "split")
         groups = read_column(data / "duplicates.csv", "streamer_id", "group")
-        show_similar(service, profiles, telling(profiles, splits, "train"))
-        show_cold_start(service, profiles, telling(profiles, splits, "test"))
+        alone = {i: profile for i, profile in profiles.items() if i not in groups}
+        show_similar(service, profiles, telling(alone or profiles, splits, "train"))
+        show_cold_start(service, profiles, telling(alone or profiles, splits, "test"))
         show_dedup(service, profiles, groups)
         print(f"\nAnswered {time.monotonic() - started:.0f} s after the start.")
         if not args.once:
