@@ -1,9 +1,9 @@
-"""The features of a whole corpus as flat arrays: what training computes on instead of padded batches.
+"""The features of a corpus as flat arrays: what training computes on, instead of padded batches.
 
 A row is a streamer (or a view of one). Its token entries are `ids[indptr[r]:indptr[r + 1]]`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +65,30 @@ class Bags:
             modality=self.modality[entries],
         )
 
-    def row_of_entry(self) -> NDArray[np.int64]:
-        """The row of each token entry (T,)."""
-        return np.repeat(np.arange(len(self)), self.lengths)
+    def merge(self, group: NDArray[np.int64], groups: int) -> "Bags":
+        """Rows of one group put together: equal tokens are counted, vectors averaged.
+
+        Args:
+            group: the group of each row (R,).
+            groups: how many there are.
+        """
+        of_entry = np.repeat(group, self.lengths)
+        keys = np.stack([of_entry, self.modality, self.ids])  # (3, T)
+        unique, inverse = np.unique(keys, axis=1, return_inverse=True)
+        counts = np.bincount(inverse.ravel(), self.counts, unique.shape[1]).astype(np.int64)
+        pooled = []
+        for p in self.pooled:
+            present = np.bincount(group, p.any(1), groups).clip(1)  # (G,)
+            total = np.zeros((groups, p.shape[1]), np.float32)
+            np.add.at(total, group, p)
+            pooled.append((total / present[:, None]).astype(np.float32))
+        return Bags(
+            indptr=np.searchsorted(unique[0], np.arange(groups + 1)),
+            ids=unique[2],
+            counts=counts,
+            modality=unique[1],
+            pooled=tuple(pooled),
+        )
 
 
 def corpus_bags(
@@ -79,14 +98,16 @@ def corpus_bags(
 
     Vectors in spaces that the vocabulary does not know are left out.
     """
-    featurizer = Featurizer(vocabulary)
-    known = {space.name for space in vocabulary.spaces}
-    features = [
-        featurizer.from_pieces([p for p in pieces if p.kind != "vector" or p.space in known])
-        for pieces in profiles
-    ]
+    featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
+    features = [featurizer.from_pieces(known(pieces)) for pieces in profiles]
     usable = np.array([f.usable for f in features], bool)
     return bags_of(features, vocabulary), usable
+
+
+def known_pieces(vocabulary: Vocabulary) -> Callable[[Sequence[Piece]], list[Piece]]:
+    """A filter for the pieces that an encoder can read: no vectors of spaces it never saw."""
+    spaces = {space.name for space in vocabulary.spaces}
+    return lambda pieces: [p for p in pieces if p.kind != "vector" or p.space in spaces]
 
 
 def bags_of(features: Sequence[Features], vocabulary: Vocabulary) -> Bags:

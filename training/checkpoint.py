@@ -1,4 +1,4 @@
-"""The checkpoint folder: tensors as safetensors, all else as JSON; nothing that runs code when read.
+"""The checkpoint folder: tensors as safetensors, all else as JSON; reading it runs no code.
 
     model.safetensors     the encoder
     vocabulary.json       what its inputs are made with
@@ -13,7 +13,7 @@ Each file is written to a temporary name, fsynced and renamed.
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Checkpoint:
         vocabulary: what its inputs are made with.
         config: content of `config.json`.
         metrics: name -> value.
-        established: ids and ID-embeddings (N, E) of the teacher's streamers; None without a teacher.
+        established: ids and ID-embeddings (N, E) of the teacher's streamers; None for no teacher.
     """
 
     tensors: dict[str, Tensor]
@@ -146,7 +146,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         ) from error
 
 
-def write_atomically(path: Path, content: bytes | Any) -> None:
+def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
     """Bytes, or a function that writes to a path, under a temporary name; then fsync and rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

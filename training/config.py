@@ -71,7 +71,22 @@ class MaskedViewsConfig(RecipeConfig):
 
 
 @dataclass(frozen=True)
-class TransferPlusConfig(RecipeConfig):
+class TeacherConfig(RecipeConfig):
+    """What every recipe has that learns from behaviour.
+
+    Attributes:
+        teacher_dim, teacher_regularization, teacher_confidence, teacher_iterations: implicit ALS,
+            used when no ID-embeddings are given.
+    """
+
+    teacher_dim: int = 64
+    teacher_regularization: float = 20.0
+    teacher_confidence: float = 20.0
+    teacher_iterations: int = 12
+
+
+@dataclass(frozen=True)
+class TransferPlusConfig(TeacherConfig):
     """Weighted positives from the ID space, filtered by content, plus regression to it.
 
     Attributes:
@@ -80,8 +95,6 @@ class TransferPlusConfig(RecipeConfig):
         negative_id_cosine, negative_content_cosine: pairs that are no positives but nearer than
             this are left out of the contrast: likely false negatives.
         regression_weight: of the mean squared error to the ID-embedding.
-        teacher_dim, teacher_regularization, teacher_confidence, teacher_iterations: implicit ALS,
-            used when no ID-embeddings are given.
     """
 
     neighbours: int = 20
@@ -89,10 +102,6 @@ class TransferPlusConfig(RecipeConfig):
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5
-    teacher_dim: int = 64
-    teacher_regularization: float = 20.0
-    teacher_confidence: float = 20.0
-    teacher_iterations: int = 12
 
 
 def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:

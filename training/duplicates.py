@@ -3,14 +3,18 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from model_export.contract.features import Featurizer, collate
+from training.bags import known_pieces
 from training.evaluate import pairs_of_groups, pairwise_f1
 from training.positives import nearest
 from training.stage import Stage, all_rows
 
 DEFAULT_THRESHOLD = 0.85
 _CANDIDATES = 20
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
     if groups is None or not true:
         source = "default, not calibrated: the training data has no known duplicates"
         return Threshold(DEFAULT_THRESHOLD, source)
-    content = all_rows(stage.encoder, stage.encoder.sketch, stage.bags, stage.usable)
+    content = content_sketches(stage)
     embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
     pairs, cosines = _candidates(rows, content, embedding)
     is_true = np.array([(a, b) in true for a, b in pairs.tolist()], bool)
@@ -59,6 +63,22 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
         "duplicate pairs of train + val"
     )
     return Threshold(value, source, metrics)
+
+
+@torch.no_grad()
+def content_sketches(stage: Stage) -> NDArray[np.float32]:
+    """The graph's content output for all N streamers (N, C); zero for those without content."""
+    featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
+    sketches = np.zeros((len(stage.pieces), stage.config.content_dim), np.float32)
+    order = np.argsort(stage.bags.lengths, kind="stable")  # batches of alike lengths pad little
+    order = order[stage.usable[order]]
+    stage.encoder.eval()
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        batch = collate([featurizer.from_pieces(known(stage.pieces[row])) for row in rows])
+        inputs = [torch.from_numpy(array) for array in batch.values()]
+        sketches[rows] = stage.encoder(*inputs)[1].numpy()
+    return sketches
 
 
 def _candidates(

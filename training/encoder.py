@@ -29,6 +29,10 @@ from training.config import RecipeConfig, shared_config
 LANGUAGE = 1 + MODALITIES.index("language")
 FIXED_SEED = 1
 """Of the parts that are never trained; the same for every model."""
+SAME_PIECE_DISTANCE = 0.2
+"""Between unit vectors: pieces much nearer are the same to the sketch, much farther are unlike."""
+VECTOR_SHARE = 0.5
+"""Length of the vectors' part of the sketch beside the unit part of the tokens."""
 
 
 def safe_normalise(x: Tensor) -> Tensor:
@@ -37,51 +41,43 @@ def safe_normalise(x: Tensor) -> Tensor:
 
 
 def pool(vectors: Tensor, modality: Tensor) -> Tensor:
-    """Mean of the unit vectors of a space, (B, P, W) and (B, P) -> (B, W); zero when there are none."""
+    """Mean of the unit vectors of a space, (B, P, W) and (B, P) -> (B, W); zero for none."""
     present = (modality > 0).to(vectors.dtype).unsqueeze(-1)  # (B, P, 1)
     total = (safe_normalise(vectors) * present).sum(1)  # (B, W)
     return total / present.sum(1).clamp(min=1)
 
 
 class ContentSketch(nn.Module):
-    """A fixed, untrained sketch (B, C) whose cosine approximates the cosine of the content.
+    """A fixed, untrained sketch (B, C): near-duplicates have a high cosine, whatever was learned.
 
-    Each token id has a random sign vector, so that the dot product of two sketches is the dot
-    product of their weighted token vectors plus noise of about 1 / sqrt(C) (Charikar 2002,
-    Achlioptas 2003). Ready-made vectors come in through a random projection per space. A shared
-    language is no shared content and is left out.
+    Tokens: each id, the buckets of unknown ones too, has a random sign vector, so the dot product
+    of two sketches is that of their weighted token vectors plus noise of about 1 / sqrt(C)
+    (Achlioptas 2003). Ready-made vectors: random Fourier features (Rahimi & Recht 2007) of a
+    narrow Gaussian kernel, summed over the pieces, so the dot product counts the pieces that both
+    show, not how alike their styles are. A shared language is no shared content and is left out.
     """
 
     def __init__(self, vocabulary: Vocabulary, dim: int) -> None:
         super().__init__()
         rng = np.random.default_rng(FIXED_SEED)
         signs = rng.integers(0, 2, (vocabulary.size, dim), np.int8) * 2 - 1
-        self.register_buffer("signs", torch.from_numpy(signs.astype(np.int8)))
         self.signs: Tensor
+        self.register_buffer("signs", torch.from_numpy(signs.astype(np.int8)))
         for i, space in enumerate(vocabulary.spaces):
-            projection = rng.standard_normal((space.width, dim)) / math.sqrt(dim)
-            self.register_buffer(f"projection_{i}", torch.from_numpy(projection.astype(np.float32)))
-        self.scale = 1 / math.sqrt(dim)
+            frequency = rng.standard_normal((space.width, dim)) / SAME_PIECE_DISTANCE
+            phase = rng.uniform(0, 2 * math.pi, dim)
+            self.register_buffer(f"frequency_{i}", torch.from_numpy(frequency.astype(np.float32)))
+            self.register_buffer(f"phase_{i}", torch.from_numpy(phase.astype(np.float32)))
 
-    def padded(self, ids: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sum of the sign vectors, (B, L) -> (B, C)."""
+    def forward(self, ids: Tensor, weights: Tensor, vectors: Sequence[Tensor]) -> Tensor:
+        """The sketch of tokens (B, L), their weights (B, L), and (B, P, W), (B, P) per space."""
         signs = self.signs[ids].to(weights.dtype)  # (B, L, C)
-        return torch.matmul(weights.unsqueeze(1), signs).squeeze(1) * self.scale
-
-    def bags(self, ids: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
-        """The same over flat bags, (T,) -> (B, C)."""
-        used, local = torch.unique(ids, return_inverse=True)
-        table = self.signs[used].to(weights.dtype)
-        total = functional.embedding_bag(
-            local, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
-        )
-        return total * self.scale
-
-    def forward(self, token_sum: Tensor, pooled: Sequence[Tensor]) -> Tensor:
-        """The sketch of a token sum (B, C) and the pooled vectors of each space (B, W)."""
-        total = safe_normalise(token_sum)
-        for i, v in enumerate(pooled):
-            total = total + safe_normalise(v) @ self.get_buffer(f"projection_{i}")
+        total = safe_normalise(torch.matmul(weights.unsqueeze(1), signs).squeeze(1))  # (B, C)
+        for i, (v, modality) in enumerate(zip(vectors[::2], vectors[1::2], strict=True)):
+            angle = safe_normalise(v) @ self.get_buffer(f"frequency_{i}")  # (B, P, C)
+            waves = torch.cos(angle + self.get_buffer(f"phase_{i}"))
+            present = (modality > 0).to(v.dtype).unsqueeze(-1)  # (B, P, 1)
+            total = total + VECTOR_SHARE * safe_normalise((waves * present).sum(1))
         return safe_normalise(total)
 
 
@@ -107,21 +103,21 @@ class StreamerEncoder(nn.Module):
         fixed *= math.sqrt(config.table_dim / config.dim)
         self.register_buffer("fixed_projection", torch.from_numpy(fixed))
         self.fixed_projection: Tensor
+        last = nn.Linear(config.hidden_dim, config.dim)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.zero_()
         self.mlp = nn.Sequential(
             nn.Linear(config.table_dim, config.hidden_dim),
             nn.GELU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.hidden_dim, config.dim),
+            last,
         )
-        with torch.no_grad():
-            self.mlp[-1].weight.mul_(0.1)
-            self.mlp[-1].bias.zero_()
-        self.spaces = nn.ModuleList(
-            nn.Linear(s.width, config.table_dim, bias=False) for s in vocabulary.spaces
-        )
+        self.spaces = nn.ParameterList()
         for i, space in enumerate(vocabulary.spaces):
             start = _orthonormal(rng, space.width, config.table_dim)
-            self.spaces[i].weight.data.copy_(torch.from_numpy(start.T))
+            start *= math.sqrt(max(1, space.width / config.table_dim))
+            self.spaces.append(nn.Parameter(torch.from_numpy(start)))
             self.register_buffer(f"centre_{i}", torch.zeros(space.width))
         self.content = ContentSketch(vocabulary, config.content_dim)
         self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
@@ -144,8 +140,8 @@ class StreamerEncoder(nn.Module):
         """The outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
 
         Returns:
-            embedding (B, D), content (B, C), modality weights (B, M), and ID-embedding (B, E) in the
-            units of its space when there is a teacher.
+            embedding (B, D), content (B, C), modality weights (B, M), and with a teacher the
+            ID-embedding (B, E) in the units of its space.
         """
         weights = self._weights(token_ids, token_counts)  # (B, L)
         is_known = (token_ids <= self.known).to(weights.dtype)
@@ -156,7 +152,7 @@ class StreamerEncoder(nn.Module):
         h, parts = self._fuse(token_sum, pooled)
         z = self._embed(h)
         sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
-        content = self.content(self.content.padded(token_ids, sketch_weights), pooled)
+        content = self.content(token_ids, sketch_weights, vectors)
         token_norm = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)
         evidence = _share(
             torch.matmul(rows, h.unsqueeze(-1)).squeeze(-1) * token_norm, token_modality
@@ -169,7 +165,7 @@ class StreamerEncoder(nn.Module):
         return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
 
     def fused(self, bags: Bags) -> Tensor:
-        """H (R, H) of flat bags; equal to what `forward` computes of their padded form."""
+        """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
         known = bags.keep(bags.ids <= self.known)
         ids, counts = torch.from_numpy(known.ids), torch.from_numpy(known.counts)
         token_sum = functional.embedding_bag(
@@ -186,26 +182,17 @@ class StreamerEncoder(nn.Module):
         """Embeddings (R, D) of flat bags."""
         return self._embed(self.fused(bags))
 
-    def sketch(self, bags: Bags) -> Tensor:
-        """Content sketches (R, C) of flat bags."""
-        bags = bags.keep(bags.modality != LANGUAGE)
-        ids, counts = torch.from_numpy(bags.ids), torch.from_numpy(bags.counts)
-        token_sum = self.content.bags(
-            ids, self._weights(ids, counts), torch.from_numpy(bags.indptr)
-        )
-        return self.content(token_sum, [torch.from_numpy(p) for p in bags.pooled])
-
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
 
     def _fuse(self, token_sum: Tensor, pooled: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """H (B, H) and what each space adds to it (B, H)."""
+        """The sum h (B, H), and what each space adds to it (B, H)."""
         h = safe_normalise(token_sum)
         parts: list[Tensor] = []
         for i, (project, v) in enumerate(zip(self.spaces, pooled, strict=True)):
             present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)
             centred = safe_normalise(v - self.get_buffer(f"centre_{i}")) * present
-            parts.append(self.vector_weight * project(centred))
+            parts.append(self.vector_weight * (centred @ project))
             h = h + parts[-1]
         return safe_normalise(h), parts
 

@@ -1,4 +1,4 @@
-"""Metrics. The primary task: a cold streamer finds, among the warm ones, those that share its audience."""
+"""Metrics. The primary task: a cold streamer finds the warm ones that share its audience."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,10 +49,10 @@ def cold_start_task(
     kept, relevant = [], []
     for place, query in enumerate(queries):
         entries = slice(common.indptr[place], common.indptr[place + 1])
-        columns, shared = common.indices[entries], common.data[entries]
+        columns, shared = common.indices[entries], np.asarray(common.data[entries])
         columns, shared = columns[shared >= MIN_SHARED], shared[shared >= MIN_SHARED]
         if len(columns):
-            order = np.lexsort((columns, -shared / size[columns]))[:DEPTH]
+            order = np.lexsort((columns, np.negative(shared / size[columns])))[:DEPTH]
             kept.append(query)
             relevant.append(columns[order].astype(np.int64))
     return ColdStartTask(np.array(kept, np.int64), gallery, relevant)
@@ -73,12 +73,12 @@ def top(
 ) -> NDArray[np.int64]:
     """The best places in the gallery per query (Q, depth); ties go to the lower place."""
     scores = queries @ gallery.T
-    dense = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
+    dense = np.asarray(scores.toarray() if isinstance(scores, sp.csr_matrix) else scores)
     return np.argsort(-dense, axis=1, kind="stable")[:, :depth]
 
 
 def ndcg(ranking: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Normalised discounted cumulative gain per query (Q,), binary gains (Järvelin & Kekäläinen 2002)."""
+    """Normalised discounted cumulative gain per query (Q,), binary; Järvelin & Kekäläinen 2002."""
     discount = 1 / np.log2(np.arange(2, DEPTH + 2))
     values = np.zeros(len(relevant))
     for query, wanted in enumerate(relevant):

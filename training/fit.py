@@ -3,7 +3,6 @@
 import json
 import resource
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
-from training.checkpoint import STATE, Checkpoint, Established, is_finished, read_config
-from training.config import RecipeConfig, TransferPlusConfig, as_dict
+from training.checkpoint import Checkpoint, Established, is_finished, read_config
+from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
 from training.evaluate import cold_start_task, hubness, ndcg, recall
 from training.progress import Progress
 from training.stage import Stage, all_rows, prepare
+from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe
 from training.teacher import audience_of, find_teacher
 from training.train import Journal, Trained, train
@@ -86,101 +86,85 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
     """
     begin = time.monotonic()
     torch.set_num_threads(request.threads)
-    recipe = find_recipe(request.recipe)
     description = request.description(dataset)
-    if request.overwrite:
-        _discard_other_state(request, description)
     journal = Journal(request.out, json.dumps(description, sort_keys=True))
-    pieces = [pieces_of(profile) for profile in dataset.profiles]
-    train_rows, val_rows = dataset.rows("train"), dataset.rows("val")
-    known = train_rows
-    chosen = _finished_selection(journal)
-    if chosen is None or not request.config.refit:
-        stage = _stage(request, recipe, dataset, pieces, train_rows)
-        chosen = _run(request, recipe, stage, "select", journal, held_out=val_rows)
+    if request.overwrite:
+        journal.discard_other()
+    run = _Run(request, find_recipe(request.recipe), dataset, journal)
+    chosen, stage = run.select()
     if request.config.refit:
-        known = np.sort(np.concatenate([train_rows, val_rows]))
-        stage = _stage(request, recipe, dataset, pieces, known)
-        _run(request, recipe, stage, "refit", journal, chosen=chosen)
+        stage = run.refit(chosen)
     threshold = calibrate_duplicates(stage)
-    metrics = {
-        "validation_step": float(chosen.step),
-        f"validation_{recipe.metric.lower().replace('@', '_at_')}": chosen.value,
-        **counts(stage),
-        **held_out_metrics(stage),
-        **threshold.metrics,
-        "fit_seconds": round(time.monotonic() - begin, 1),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
-    space = None
-    if stage.teacher is not None:
-        space = {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
     checkpoint = Checkpoint(
-        tensors={n: t.contiguous() for n, t in stage.encoder.state_dict().items()},
+        tensors={name: value.contiguous() for name, value in stage.encoder.state_dict().items()},
         vocabulary=stage.vocabulary,
         config={
             **description,
             "refit_on_validation": request.config.refit,
-            "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
-            "id_space": space,
             "validation_history": chosen.history,
+            "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
+            "id_space": _id_space(stage),
         },
-        metrics=metrics,
+        metrics={
+            "validation_step": float(chosen.step),
+            f"validation_{run.recipe.metric}": chosen.value,
+            **counts(stage),
+            **held_out_metrics(stage),
+            **threshold.metrics,
+            "fit_seconds": round(time.monotonic() - begin, 1),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        },
         established=_established(stage),
     )
     checkpoint.save(request.out)
     return checkpoint
 
 
-def _stage(
-    request: Request,
-    recipe: Recipe,
-    dataset: Dataset,
-    pieces: list[list[Piece]],
-    known: NDArray[np.int64],
-) -> Stage:
-    config, teacher = request.config, None
-    if recipe.has_teacher:
-        assert isinstance(config, TransferPlusConfig)
-        teacher = find_teacher(dataset, known, config, request.seed, request.threads)
-    return prepare(dataset, pieces, known, teacher, config, request.seed, request.threads)
+class _Run:
+    """The two stages of one fit."""
+
+    def __init__(
+        self, request: Request, recipe: Recipe, dataset: Dataset, journal: Journal
+    ) -> None:
+        self.recipe = recipe
+        self._request, self._dataset, self._journal = request, dataset, journal
+        self._pieces = [pieces_of(profile) for profile in dataset.profiles]
+
+    def select(self) -> tuple[Trained, Stage]:
+        """Learn from train, choose the number of steps on val.
+
+        A resumed fit that had come further only reads the choice; its stage is then at the start.
+        """
+        stage = self._stage(self._dataset.rows("train"))
+        saved = self._journal.restore()
+        if saved is not None and saved[1]["stage"] == "refit":
+            return Trained(**saved[1]["chosen"]), stage
+        task = self.recipe.build(stage, self._request.config, self._dataset.rows("val"))
+        return self._train(task, "select", None), stage
+
+    def refit(self, chosen: Trained) -> Stage:
+        """Learn from train + val for the chosen number of steps."""
+        stage = self._stage(self._dataset.rows("train", "val"))
+        self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
+        return stage
+
+    def _stage(self, known: NDArray[np.int64]) -> Stage:
+        config, seed, threads = self._request.config, self._request.seed, self._request.threads
+        teacher = None
+        if isinstance(config, TeacherConfig):
+            teacher = find_teacher(self._dataset, known, config, seed, threads)
+        return prepare(self._dataset, self._pieces, known, teacher, config, seed, threads)
+
+    def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
+        config = self._request.config
+        with Progress(name, chosen.step if chosen else config.steps, self.recipe.metric) as bar:
+            return train(task, config, self._request.seed, name, self._journal, bar, chosen)
 
 
-def _run(
-    request: Request,
-    recipe: Recipe,
-    stage: Stage,
-    name: str,
-    journal: Journal,
-    held_out: NDArray[np.int64] | None = None,
-    chosen: Trained | None = None,
-) -> Trained:
-    steps = request.config.steps if chosen is None else chosen.step
-    task = recipe.build(stage, request.config, held_out)
-    with Progress(name, steps, recipe.metric) as progress:
-        return train(
-            task,
-            request.config,
-            request.seed,
-            name,
-            journal,
-            progress,
-            stop_at=None if chosen is None else chosen.step,
-            carried=None if chosen is None else vars(chosen),
-        )
-
-
-def _finished_selection(journal: Journal) -> Trained | None:
-    """The outcome of the first stage, when a killed run had already reached the second."""
-    state = journal.restore()
-    return Trained(**state[1]["carried"]) if state and state[1]["stage"] == "refit" else None
-
-
-def _discard_other_state(request: Request, description: Mapping[str, Any]) -> None:
-    try:
-        Journal(request.out, json.dumps(description, sort_keys=True)).restore()
-    except CheckpointError:
-        (request.out / STATE).unlink()
+def _id_space(stage: Stage) -> dict[str, Any] | None:
+    if stage.teacher is None:
+        return None
+    return {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
 
 
 def _established(stage: Stage) -> Established | None:
@@ -213,8 +197,8 @@ def held_out_metrics(stage: Stage) -> dict[str, float]:
     found, lexical = task.ranking(vectors), task.ranking(tf_idf(stage.bags, stage.vocabulary))
     return {
         "test_queries": float(len(task.queries)),
-        "test_ndcg_at_20": float(ndcg(found, task.relevant).mean()),
-        "test_recall_at_20": float(recall(found, task.relevant).mean()),
+        "test_NDCG@20": float(ndcg(found, task.relevant).mean()),
+        "test_recall@20": float(recall(found, task.relevant).mean()),
         "test_hubness": hubness(found, len(gallery)),
-        "test_tf_idf_ndcg_at_20": float(ndcg(lexical, task.relevant).mean()),
+        "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),
     }

@@ -38,23 +38,22 @@ def run(args: argparse.Namespace) -> None:
     checkpoint = fit(request, dataset)
     m = checkpoint.metrics
     lines = [
-        f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned from, "
-        f"{m['streamers_without_content']:.0f} without content, {m['tokens']:.0f} tokens",
+        f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned "
+        f"from, {m['streamers_without_content']:.0f} without content, {m['tokens']:.0f} tokens",
     ]
     if checkpoint.config["id_space"]:
         space = checkpoint.config["id_space"]
         lines.append(
             f"teacher     {space['name']}, {m['teacher_streamers']:.0f} streamers x {space['dim']}"
         )
-    for name, value in m.items():
-        if name.startswith("validation_") and name != "validation_step":
-            lines.append(
-                f"validation  {recipe.metric} {value:.4f} at step {m['validation_step']:.0f}"
-            )
-    if "test_ndcg_at_20" in m:
+    lines.append(
+        f"validation  {recipe.metric} {m[f'validation_{recipe.metric}']:.4f} "
+        f"at step {m['validation_step']:.0f}"
+    )
+    if "test_NDCG@20" in m:
         lines.append(
-            f"test        NDCG@20 {m['test_ndcg_at_20']:.4f} "
-            f"(TF-IDF {m['test_tf_idf_ndcg_at_20']:.4f}), {m['test_queries']:.0f} queries"
+            f"test        NDCG@20 {m['test_NDCG@20']:.4f} "
+            f"(TF-IDF {m['test_TF-IDF_NDCG@20']:.4f}), {m['test_queries']:.0f} queries"
         )
     threshold = checkpoint.config["duplicate_threshold"]
     lines.append(f"duplicates  content cosine >= {threshold['value']:.3f}: {threshold['source']}")

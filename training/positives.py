@@ -38,10 +38,12 @@ def find_positives(
     temperature: float,
     rng: np.random.Generator,
 ) -> Positives:
-    """w_ij = exp((t_ij - max_j t_ij) / temperature) * (.1 + .9 * sigmoid((c_ij - theta) / (.25 std c))).
+    """Each streamer's nearest in ID space, weighted.
 
-    t is the cosine in ID space, c the one of content, theta the 90th percentile of c over random
-    pairs: a soft form of dropping positives that are not alike in content.
+        w_ij = exp((t_ij - max_j t_ij) / temperature) * (.1 + .9 s((c_ij - theta) / (.25 std c)))
+
+    s is the logistic function, t the cosine in ID space, c the one of content, theta the 90th
+    percentile of c over random pairs: a soft form of dropping positives of other content.
 
     Args:
         directions: unit ID-embeddings (N, E), N >= 2.
@@ -64,7 +66,7 @@ def find_positives(
 def nearest(
     directions: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `count` nearest other rows by exact cosine, and the cosines, both (N, count), best first."""
+    """The nearest other rows by exact cosine, best first, and the cosines; both (N, count)."""
     near = np.zeros((len(directions), count), np.int64)
     cosines = np.zeros((len(directions), count), np.float32)
     for start in range(0, len(directions), _BLOCK):

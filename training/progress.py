@@ -1,5 +1,6 @@
 """How a fit is going: a bar on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -32,16 +33,18 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def step(self, step: int, losses: Mapping[str, float]) -> None:
+    def stepped(self, step: int, losses: Mapping[str, float]) -> None:
         """A step was made."""
-        self._losses = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self._losses = "".join(f", {name} {value:.3f}" for name, value in losses.items())
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
-    def validated(self, step: int, value: float) -> None:
-        """A validation was made."""
+    def checked(self, step: int, value: float) -> None:
+        """It was time for a validation; NaN = nothing is held out."""
+        measured = "" if math.isnan(value) else f"{self._metric} {value:.4f}"
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._metric} {value:.4f}")
+            self._bar.set_postfix_str(measured)
         else:
-            text = f"{self._stage} step {step}: {self._metric} {value:.4f}, {self._losses}"
-            print(text, file=self._stream, flush=True)
+            text = ": ".join(part for part in (f"{self._stage} step {step}", measured) if part)
+            self._stream.write(f"{text}{self._losses}\n")
+            self._stream.flush()

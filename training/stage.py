@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import TruncatedSVD
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from model_export.contract.pieces import Piece
@@ -76,13 +76,12 @@ def prepare(
     if usable[known].sum() < 2:
         raise DataError(f"{dataset.folder} has fewer than two training streamers with content")
     torch.manual_seed(seed)
-    encoder = StreamerEncoder(vocabulary, config, teacher and teacher.vectors.shape[1])
+    encoder = StreamerEncoder(
+        vocabulary, config, None if teacher is None else teacher.vectors.shape[1]
+    )
     encoder.start_from(
         start_of_table(bags.take(known), vocabulary, config.table_dim, seed),
-        [
-            p[known][p[known].any(1)].mean(0) if p[known].any() else p[:0].sum(0)
-            for p in bags.pooled
-        ],
+        [_mean_of_present(pooled[known]) for pooled in bags.pooled],
     )
     return Stage(
         dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
@@ -92,10 +91,18 @@ def prepare(
 def start_of_table(bags: Bags, vocabulary: Vocabulary, dim: int, seed: int) -> NDArray[np.float32]:
     """Right singular vectors of the TF-IDF rows, (1 + V, <= dim)."""
     x = tf_idf(bags, vocabulary)
-    rank = min(dim, min(x.shape) - 1)
+    width = 1 + len(vocabulary.tokens)
+    rank = min(dim, len(bags) - 1, width - 1)
     if rank < 1:
-        return np.zeros((x.shape[1], 1), np.float32)
-    return TruncatedSVD(rank, random_state=seed).fit(x).components_.T.astype(np.float32)
+        return np.zeros((width, 1), np.float32)
+    _, _, components = randomized_svd(x, rank, random_state=seed)
+    return np.ascontiguousarray(np.transpose(components), np.float32)
+
+
+def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean (W,) of the rows (R, W) that are not zero; zero when there are none."""
+    present = pooled.any(1)
+    return (pooled.sum(0) / max(present.sum(), 1)).astype(np.float32)
 
 
 @torch.no_grad()

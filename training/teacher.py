@@ -12,7 +12,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from training.config import TransferPlusConfig
+from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
 
@@ -70,7 +70,7 @@ def id_matrix(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def find_teacher(
-    dataset: Dataset, known: NDArray[np.int64], config: TransferPlusConfig, seed: int, threads: int
+    dataset: Dataset, known: NDArray[np.int64], config: TeacherConfig, seed: int, threads: int
 ) -> Teacher:
     """The given ID-embeddings of the known streamers, or else ALS on their audiences.
 
@@ -95,7 +95,7 @@ def find_teacher(
 def learn_teacher(
     audience: sp.csr_matrix,
     known: NDArray[np.int64],
-    config: TransferPlusConfig,
+    config: TeacherConfig,
     seed: int,
     threads: int,
 ) -> Teacher:

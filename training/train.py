@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from training.checkpoint import load_state, save_state
+from training.checkpoint import STATE, load_state, save_state
 from training.config import RecipeConfig
 from training.errors import CheckpointError
 from training.progress import Progress
@@ -48,10 +49,19 @@ class Journal:
             )
         return state
 
-    def save(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+    def discard_other(self) -> None:
+        """Remove the state of any other fit, and one that can't be read."""
+        try:
+            self.restore()
+        except CheckpointError:
+            (self.folder / STATE).unlink()
+
+    def save(
+        self, tensors: Callable[[], Mapping[str, Tensor]], progress: Mapping[str, Any]
+    ) -> None:
         """Keep the state, unless the last one is recent."""
         if time.monotonic() - self._saved_at >= self.save_every_s:
-            save_state(self.folder, tensors, {"run": self.run, **progress})
+            save_state(self.folder, tensors(), {"run": self.run, **progress})
             self._saved_at = time.monotonic()
 
 
@@ -77,10 +87,9 @@ def train(
     stage: str,
     journal: Journal,
     progress: Progress,
-    stop_at: int | None = None,
-    carried: Mapping[str, Any] | None = None,
+    chosen: Trained | None = None,
 ) -> Trained:
-    """Train until validation gets no better, or exactly `stop_at` steps without validation.
+    """Train until validation gets no better, or exactly as long as it was chosen to.
 
     Args:
         task: at its start; ends with the chosen weights.
@@ -89,45 +98,47 @@ def train(
         stage: its name; a saved state of another stage is not restored.
         journal: to resume from and to save to.
         progress: to report to.
-        stop_at: number of steps; None = choose by validation.
-        carried: outcome of earlier stages, saved along.
+        chosen: outcome of the stage that chose the number of steps; None = choose it here.
     """
     module = task.encoder
     optimiser = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     schedule = _cosine(config.steps)
-    last = config.steps if stop_at is None else stop_at
+    last = config.steps if chosen is None else chosen.step
     result, step, best = Trained(), 0, _weights(task)
     saved = journal.restore()
     if saved is not None and saved[1]["stage"] == stage:
         tensors, state = saved
         step, result = state["step"], Trained(**state["result"])
         best = _restore(task, optimiser, tensors)
-    elif stop_at is None:
-        result = Trained(0, task.validate(), [(0, task.validate())])
-    while step < last and not _gave_up(result, step, config, stop_at):
+    elif chosen is None:
+        result = Trained(0, task.validate())
+        result.history.append((0, result.value))
+    while step < last and (chosen is not None or not _gave_up(result, step, config)):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * schedule(step)
         losses = _update(task, optimiser, config, seed, step)
         step += 1
-        progress.step(step, losses)
+        progress.stepped(step, losses)
         if step % config.evaluate_every and step != last:
             continue
-        if stop_at is None:
-            value = task.validate()
+        value = task.validate() if chosen is None else math.nan
+        progress.checked(step, value)
+        if chosen is None:
             result.history.append((step, value))
-            progress.validated(step, value)
             if not value <= result.value:
                 result.step, result.value, best = step, value, _weights(task)
-        state = {
-            "stage": stage,
-            "step": step,
-            "result": vars(result),
-            "carried": dict(carried or {}),
-        }
-        journal.save(_state(task, optimiser, best), state)
-    if stop_at is None:
+        journal.save(
+            partial(_state, task, optimiser, best),
+            {
+                "stage": stage,
+                "step": step,
+                "result": vars(result),
+                "chosen": chosen and vars(chosen),
+            },
+        )
+    if chosen is None:
         module.load_state_dict(best)
     else:
         result.step = step
@@ -150,8 +161,8 @@ def _update(
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _gave_up(result: Trained, step: int, config: RecipeConfig, stop_at: int | None) -> bool:
-    return stop_at is None and step - result.step >= config.patience * config.evaluate_every
+def _gave_up(result: Trained, step: int, config: RecipeConfig) -> bool:
+    return step - result.step >= config.patience * config.evaluate_every
 
 
 def _cosine(steps: int) -> Callable[[int], float]:

@@ -5,9 +5,9 @@
 1. Near-duplicate pieces are merged into atoms of positive weight. 2. An atom that outweighs all
 others together is split, as far as it can be. 3. Atoms are visited in random order, at times whole
 modalities together, each goes to the lighter side: two disjoint sides. 4. If the lighter side has
-less than 20 % of the weight, the draw is repeated, then the streamer is skipped. 5. Random atoms are
-copied across while their weight stays within rho * min(w(A0), w(B0)). The intersection is exactly
-what was copied, and copying only makes the sides heavier, so the bound holds.
+less than 20 % of the weight, the draw is repeated, then the streamer is skipped. 5. Random atoms
+are copied across while their weight stays within rho * min(w(A0), w(B0)). The intersection is
+exactly what was copied, and copying only makes the sides heavier, so the bound holds.
 """
 
 import re
@@ -146,9 +146,8 @@ class ViewMaker:
 
     def _split(self, atom: Atom) -> list[Atom]:
         """Two atoms out of the first piece of one; none when it can't be split."""
-        parts = []
-        for text in split_text(atom.pieces[0].text) if atom.pieces[0].kind == "text" else ():
-            first = atom.pieces[0]
+        parts, first = [], atom.pieces[0]
+        for text in split_text(first.text) if first.kind == "text" else ():
             piece = Piece(first.modality, "text", first.source, text=text, time_s=first.time_s)
             weight = sum(self._weigh(piece).values())
             if weight > 0:
@@ -156,8 +155,8 @@ class ViewMaker:
         return parts if len(parts) == 2 else []
 
 
-def split_text(text: str) -> tuple[str, str] | None:
-    """Two halves of a text: by sentences, else by words, else by characters; None for one letter."""
+def split_text(text: str) -> tuple[str, ...]:
+    """Two halves of a text: by sentences, else by words, else by characters; none of one letter."""
     for parts, glue in (
         ([s for s in _SENTENCE.split(text) if words(normalise(s))], " "),
         (words(normalise(text)), " "),
@@ -166,7 +165,7 @@ def split_text(text: str) -> tuple[str, str] | None:
         if len(parts) > 1:
             middle = len(parts) // 2
             return glue.join(parts[:middle]), glue.join(parts[middle:])
-    return None
+    return ()
 
 
 def _near_duplicates(contents: Sequence[dict[int | str, float]]) -> list[int]:

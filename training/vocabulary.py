@@ -1,4 +1,4 @@
-"""The vocabulary that an encoder learns: counted on the profiles it may see, never on held-out ones."""
+"""The vocabulary of an encoder, counted on the profiles that it may learn from and no others."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -9,7 +9,8 @@ def symmetric_info_nce(first: Tensor, second: Tensor, temperature: float) -> Ten
     """Mean cross-entropy of finding row i of one view among all rows of the other.
 
     Args:
-        first, second: unit embeddings (B, D) of two views of the same B streamers.
+        first: unit embeddings (B, D) of one view of B streamers.
+        second: those of another view (B, D) of the same streamers, in the same order.
         temperature: tau.
 
     Returns:

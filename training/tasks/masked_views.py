@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model_export.contract.features import Featurizer
-from training.bags import Bags, bags_of
+from training.bags import Bags, corpus_bags
 from training.config import MaskedViewsConfig
+from training.errors import DataError
 from training.evaluate import reciprocal_rank
 from training.losses.info_nce import symmetric_info_nce
 from training.stage import Stage, all_rows
@@ -21,34 +22,36 @@ class MaskedViews(Task):
     """Symmetric InfoNCE over bounded-overlap views, without names and ids."""
 
     def __init__(
-        self, stage: Stage, config: MaskedViewsConfig, held_out: Sequence[int] | None
+        self, stage: Stage, config: MaskedViewsConfig, held_out: NDArray[np.int64] | None
     ) -> None:
-        """Cut every training streamer into atoms.
+        """Cut the streamers into atoms.
 
         Args:
             stage: of the fit.
             config: of the recipe.
             held_out: rows of streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: fewer than two streamers can be cut into two views.
         """
         self.encoder = stage.encoder
         self._stage, self._config = stage, config
         self._maker = ViewMaker(stage.vocabulary, config.overlap, config.group_modality)
-        self._featurizer = Featurizer(stage.vocabulary)
-        self._atoms = [self._maker.atoms(stage.pieces[row]) for row in stage.known]
-        self._atoms = [atoms for atoms in self._atoms if len(atoms) > 1]
+        self._training = _Cut(stage, self._maker, stage.known)
+        if len(self._training.atoms) < 2:
+            raise DataError(f"{stage.dataset.folder} has fewer than two streamers with two pieces")
         self._held_out = None
         if held_out is not None:
-            rng = np.random.default_rng(_HELD_OUT_SEED)
-            self._held_out = self._views(
-                [self._maker.atoms(stage.pieces[r]) for r in held_out], rng
-            )
+            cut = _Cut(stage, self._maker, held_out)
+            everyone = np.arange(len(cut.atoms))
+            self._held_out = cut.views(everyone, np.random.default_rng(_HELD_OUT_SEED))
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`views_loss`."""
         rng = step_generator(self._stage.seed, step)
-        count = min(self._config.batch_size // 2, len(self._atoms))
-        drawn = rng.choice(len(self._atoms), count, replace=False)
-        first, second = self._views([self._atoms[i] for i in drawn], rng)
+        count = min(self._config.batch_size // 2, len(self._training.atoms))
+        drawn = rng.choice(len(self._training.atoms), count, replace=False)
+        first, second = self._training.views(drawn, rng)
         a, b = self.encoder.embed(first), self.encoder.embed(second)  # (B, D) each
         return {"views_loss": symmetric_info_nce(a, b, self._config.temperature)}
 
@@ -60,17 +63,30 @@ class MaskedViews(Task):
             all_rows(self.encoder, self.encoder.embed, view, np.ones(len(view), bool))
             for view in self._held_out
         )
-        return float(reciprocal_rank(first, second).mean())
+        return float(reciprocal_rank(first, second).mean()) if len(first) else 0.0
 
-    def _views(
-        self, streamers: Sequence[Sequence[Atom]], rng: np.random.Generator
-    ) -> tuple[Bags, Bags]:
-        """Both views of every streamer that can be drawn."""
-        sides = ([], [])
-        for atoms in streamers:
-            drawn = self._maker.draw(atoms, rng)
-            for side, places in zip(sides, drawn or (), strict=False):
-                pieces = [piece for i in places for piece in atoms[i].pieces]
-                side.append(self._featurizer.from_pieces(pieces))
-        first, second = (bags_of(side, self._stage.vocabulary) for side in sides)
-        return first, second
+
+class _Cut:
+    """Streamers cut into atoms; those with less than two are left out."""
+
+    def __init__(self, stage: Stage, maker: ViewMaker, rows: NDArray[np.int64]) -> None:
+        self._maker = maker
+        atoms = (maker.atoms(stage.pieces[row]) for row in rows)
+        self.atoms: list[list[Atom]] = [each for each in atoms if len(each) > 1]
+        self._first = np.cumsum([0, *map(len, self.atoms)])  # row of each streamer's first atom
+        pieces = [atom.pieces for each in self.atoms for atom in each]
+        self._bags, _ = corpus_bags(pieces, stage.vocabulary)
+
+    def views(self, drawn: NDArray[np.int64], rng: np.random.Generator) -> tuple[Bags, Bags]:
+        """Both views of every drawn streamer that has two sides of fair weight."""
+        sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+        for streamer in drawn:
+            views = self._maker.draw(self.atoms[streamer], rng)
+            for side, places in zip(sides, views or (), strict=False):
+                side.append([int(self._first[streamer]) + place for place in places])
+        return self._view(sides[0]), self._view(sides[1])
+
+    def _view(self, rows: Sequence[Sequence[int]]) -> Bags:
+        group = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        flat = np.array([row for each in rows for row in each], np.int64)
+        return self._bags.take(flat).merge(group.astype(np.int64), len(rows))

@@ -25,13 +25,11 @@ class Recipe:
 
     Attributes:
         config: its configuration class.
-        has_teacher: whether it learns from behaviour.
         build: stage, configuration and rows to watch (None = nothing is held out) -> task.
         metric: what its task's `validate` measures.
     """
 
     config: type[RecipeConfig]
-    has_teacher: bool
     build: Callable[[Stage, Any, HeldOut], Task]
     metric: str
 
@@ -48,8 +46,8 @@ def _transfer_plus(stage: Stage, config: TransferPlusConfig, held_out: HeldOut) 
 
 
 RECIPES = {
-    "masked-views": Recipe(MaskedViewsConfig, False, MaskedViews, "MRR"),
-    "transfer-plus": Recipe(TransferPlusConfig, True, _transfer_plus, "NDCG@20"),
+    "masked-views": Recipe(MaskedViewsConfig, MaskedViews, "MRR"),
+    "transfer-plus": Recipe(TransferPlusConfig, _transfer_plus, "NDCG@20"),
 }
 
 

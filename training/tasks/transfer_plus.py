@@ -1,4 +1,4 @@
-"""`transfer-plus`: behaviour's neighbourhoods, weighted by content, moved into the content encoder."""
+"""`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
 
 import numpy as np
 import torch
