@@ -22,6 +22,29 @@ _EDGE_CASES: Sequence[dict[str, object]] = (
     {"name": "İstanbul STRASSE straße ΟΔΟΣ οδός", "bio": "I ı İ i"},
     {"name": "a_b-c.d@e #tag", "bio": "\tmany\n\n  blanks \u3000 here  "},
     {"bio": "!!!???。。。", "tags": ["   ", "#", "C++", "c++", "C＋＋"]},
+    {"bio": "欢迎关注", "tags": ["C", "C#"]},
+    {"name": "\u3164", "bio": "a\x01b\u200bc كيف؟ दिन। か・き"},
+    {"bio": "".join(chr(0x4E00 + i) for i in range(1200))},  # more tokens than are encoded
+    {
+        "videos": [  # more than are encoded, in no order, some undated
+            {
+                "video_id": f"v{i}",
+                "title": f"video {i % 66}",
+                **(
+                    {"published_at": f"2024-01-{1 + i * 7 % 30:02}T20:00:00+08:00"} if i % 3 else {}
+                ),
+            }
+            for i in range(70)
+        ],
+        "lives": [
+            {
+                "live_id": "l1",
+                "title": "live",
+                "cover": {"data": "iVBORw0KGgo=", "content_type": "image/png"},
+                "audio": {"url": "https://example.org/sound"},
+            }
+        ],
+    },
     {"language": "en"},
     {},
 )

@@ -1,36 +1,29 @@
 """Whether the exported graph computes what the trained module computes."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import Parity
 from model_export.contract.features import FeatureBatch
+from model_export.errors import GraphError, ParityError
 
 MAX_ABS_DIFF = 1e-4
 """Largest difference allowed in any component of any output (float32 graphs, unit vectors)."""
 
 
-class ParityError(Exception):
-    """The exported graph differs from the module.
+@dataclass
+class _Gap:
+    """The worst of one output so far; infinite where one is not finite or the shapes differ."""
 
-    Attributes:
-        output: the output that differs most.
-        max_abs_diff: by how much, in any component.
-        min_cosine: the smallest cosine between a row of it and the module's row.
-    """
-
-    def __init__(self, output: str, max_abs_diff: float, min_cosine: float) -> None:
-        super().__init__(
-            f"ONNX Runtime and PyTorch differ in {output!r} by {max_abs_diff:.2e} "
-            f"(allowed {MAX_ABS_DIFF:.0e}), smallest cosine {min_cosine:.6f}"
-        )
-        self.output = output
-        self.max_abs_diff = max_abs_diff
-        self.min_cosine = min_cosine
+    max_abs_diff: float = 0.0
+    min_cosine: float = 1.0
 
 
 def check_parity(
@@ -43,33 +36,59 @@ def check_parity(
 
     Raises:
         ParityError: they differ by more than `MAX_ABS_DIFF`, or one is not finite.
+        GraphError: ONNX Runtime can't load or run the graph.
     """
-    # Imported here, since a service image has ONNX Runtime without this module's torch.
-    import onnxruntime
+    session = _session(onnx_model)
+    gaps = {name: _Gap() for name in output_names}
+    for batch in batches:
+        expected = run_module(module, batch)
+        found = _run(session, output_names, batch)
+        for gap, a, b in zip(gaps.values(), expected, found, strict=True):
+            difference, cosine = _compare(a, b)
+            gap.max_abs_diff = max(gap.max_abs_diff, difference)
+            gap.min_cosine = min(gap.min_cosine, cosine)
+    worst = max(gaps, key=lambda name: gaps[name].max_abs_diff)
+    if gaps[worst].max_abs_diff > MAX_ABS_DIFF:
+        raise ParityError(worst, gaps[worst].max_abs_diff, gaps[worst].min_cosine, MAX_ABS_DIFF)
+    return Parity(
+        max_abs_diff=gaps[worst].max_abs_diff,
+        min_cosine=min(gap.min_cosine for gap in gaps.values()),
+    )
 
+
+def run_module(module: torch.nn.Module, batch: FeatureBatch) -> list[NDArray[np.float32]]:
+    """The module's outputs, in eval mode."""
+    with torch.inference_mode():
+        outputs = module.eval()(*(torch.from_numpy(array) for array in batch.values()))
+    return [output.numpy() for output in outputs]
+
+
+def _session(onnx_model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
-    input_names = [i.name for i in session.get_inputs()]
-    worst, worst_output, min_cosine = 0.0, output_names[0], 1.0
-    module.eval()
-    for batch in batches:
-        with torch.inference_mode():
-            tensors = [torch.from_numpy(array) for array in batch.values()]
-            expected = [t.numpy() for t in module(*tensors)]
-        found = cast(
-            list[NDArray[np.float32]],
-            session.run(list(output_names), {name: batch[name] for name in input_names}),
-        )
-        for name, a, b in zip(output_names, expected, found, strict=True):
-            difference = float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
-            cosine = _min_cosine(a, b) if np.isfinite(difference) else -1.0
-            min_cosine = min(min_cosine, cosine)
-            if not difference <= worst:  # also true for NaN
-                worst, worst_output = difference, name
-    if not worst <= MAX_ABS_DIFF:
-        raise ParityError(worst_output, worst, min_cosine)
-    return Parity(max_abs_diff=worst, min_cosine=min_cosine)
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base but Exception
+        raise GraphError(f"ONNX Runtime can't load the graph: {error}") from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession, output_names: Sequence[str], batch: FeatureBatch
+) -> list[NDArray[np.float32]]:
+    feed = {given.name: batch[given.name] for given in session.get_inputs()}
+    try:
+        return cast(list[NDArray[np.float32]], session.run(list(output_names), feed))
+    except Exception as error:  # its exceptions share no base but Exception
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in batch.items())
+        raise GraphError(f"ONNX Runtime can't run the graph on {shapes}: {error}") from error
+
+
+def _compare(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, float]:
+    """Largest difference of two outputs (B, D), and smallest cosine between their rows."""
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.inf, -1.0
+    return float(np.abs(a - b).max()), _min_cosine(a, b)
 
 
 def _min_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

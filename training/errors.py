@@ -7,6 +7,8 @@ TrainingError              ends the command with its message on stderr, exit sta
 └── UsageError             options that make no sense together, exit status 2
 """
 
+from model_export.errors import SourceError
+
 
 class TrainingError(Exception):
     """Base of all errors that a person can mend; the message says how."""
@@ -22,8 +24,11 @@ class OutputError(TrainingError):
     """A place that cannot or must not be written to."""
 
 
-class CheckpointError(TrainingError):
-    """A checkpoint that is none, is unfinished, damaged or of another run."""
+class CheckpointError(TrainingError, SourceError):
+    """A checkpoint that is none, is unfinished, damaged or of another run.
+
+    A SourceError too, so that the exporter, which knows no trainer, can tell it to the person.
+    """
 
 
 class UsageError(TrainingError):

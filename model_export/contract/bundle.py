@@ -12,15 +12,15 @@ Each file is read once; its bytes are hashed and those same bytes are used.
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
-from model_export.contract.errors import BundleError
+from model_export.contract.errors import BundleError, UnreadableContent, first_problem
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.onnx_file import has_external_data
 from model_export.contract.streamer import StreamerProfile
@@ -36,7 +36,7 @@ CARD = "README.md"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FileEntry(_Part):
@@ -79,7 +79,7 @@ class Manifest(_Part):
     duplicate_threshold: DuplicateThreshold
     data_digest: str
     config: dict[str, Any]
-    metrics: dict[str, float]
+    metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     parity: Parity
     features_fingerprint: str
     files: dict[str, FileEntry]
@@ -105,20 +105,24 @@ class Bundle:
         """
         self.path = path
         self.manifest = _read_manifest(path)
-        for name in (ENCODER, VOCABULARY, GOLDEN):
+        needed = {ENCODER: b"", VOCABULARY: b"", GOLDEN: b""}
+        for name in needed:
             if name not in self.manifest.files:
                 raise BundleError(f"{path / MANIFEST}: files: {name} is not listed; export again")
         for name in self.manifest.files:
-            if name not in (ENCODER, ESTABLISHED):  # those are verified when they are read below
+            if name in needed:
+                needed[name] = self._verified(name)
+            elif name != ESTABLISHED:  # it can be large: `established` verifies it
                 self._verified(name)
-        self._encoder = self._verified(ENCODER)
+        self._encoder = needed[ENCODER]
         if has_external_data(self._encoder):
             raise BundleError(
                 f"{path / ENCODER} keeps tensors in external files, which are not covered by the "
                 "manifest; export it as one file"
             )
-        self.featurizer = Featurizer(Vocabulary.load(path / VOCABULARY))
-        self._check_fingerprint()
+        vocabulary = Vocabulary.parse(needed[VOCABULARY], str(path / VOCABULARY))
+        self.featurizer = Featurizer(vocabulary)
+        self._check_fingerprint(needed[GOLDEN])
 
     def encoder_bytes(self) -> bytes:
         """The verified ONNX graph."""
@@ -129,21 +133,44 @@ class Bundle:
         self._encoder = b""
 
     def established(self) -> tuple[list[str], NDArray[np.float32]] | None:
-        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if any."""
+        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if any.
+
+        Raises:
+            BundleError: the file is missing or changed, or its arrays are not what they should be.
+        """
         if ESTABLISHED not in self.manifest.files:
             return None
-        with np.load(io.BytesIO(self._verified(ESTABLISHED)), allow_pickle=False) as blob:
-            return blob["ids"].tolist(), blob["vectors"].astype(np.float32)
+        file, space = self.path / ESTABLISHED, self.manifest.id_space
+        content = self._verified(ESTABLISHED)
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as blob:
+                ids, vectors = blob["ids"], blob["vectors"]
+        except Exception as error:  # NumPy's readers raise many kinds
+            raise BundleError(f"{file} can't be read: {error}; export again") from error
+        if ids.dtype.kind != "U" or vectors.dtype.kind != "f":
+            raise BundleError(f"{file}: ids are {ids.dtype} and vectors {vectors.dtype}")
+        if space is None or ids.ndim != 1 or vectors.shape != (len(ids), space.dim):
+            known = "none" if space is None else f"{space.dim} numbers"
+            raise BundleError(
+                f"{file}: ids have the shape {ids.shape}, vectors {vectors.shape}; the manifest's "
+                f"id_space has {known}; export again"
+            )
+        if not np.isfinite(vectors).all():
+            raise BundleError(f"{file}: not all numbers are finite; export again")
+        return ids.tolist(), vectors.astype(np.float32)
 
     def _verified(self, name: str) -> bytes:
         entry = self.manifest.files[name]
         try:
             content = (self.path / name).read_bytes()
         except OSError as error:
-            raise BundleError(f"{self.path / name} can't be read: {error.strerror}") from error
+            raise BundleError(
+                f"{self.path / name} can't be read: {error.strerror}; export again"
+            ) from error
         if len(content) != entry.size_bytes:
             raise BundleError(
-                f"{self.path / name} has {len(content)} bytes, the manifest says {entry.size_bytes}"
+                f"{self.path / name} has {len(content)} bytes, the manifest says "
+                f"{entry.size_bytes}; export again"
             )
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             raise BundleError(
@@ -151,10 +178,18 @@ class Bundle:
             )
         return content
 
-    def _check_fingerprint(self) -> None:
-        lines = self._verified(GOLDEN).decode().splitlines()
-        golden = [StreamerProfile.model_validate_json(line) for line in lines]
-        found = fingerprint(self.featurizer, golden)
+    def _check_fingerprint(self, golden: bytes) -> None:
+        try:
+            profiles = [
+                StreamerProfile.model_validate_json(line) for line in golden.splitlines() if line
+            ]
+            found = fingerprint(self.featurizer, profiles)
+        except (ValidationError, UnreadableContent) as error:
+            why = first_problem(error) if isinstance(error, ValidationError) else str(error)
+            raise BundleError(
+                f"{self.path / GOLDEN} can't be read by this release: {why}; use the release that "
+                f"exported it ({self.manifest.created_by}) or export again"
+            ) from error
         if found != self.manifest.features_fingerprint:
             raise BundleError(
                 f"{self.path}: this installation makes other features of the golden profiles than "
@@ -167,11 +202,11 @@ class Bundle:
 def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     try:
-        raw: Any = json.loads(file.read_text(encoding="utf-8"))
+        raw: Any = from_json(file.read_bytes())
     except OSError as error:
         raise BundleError(f"{file} can't be read: {error.strerror}; is this a bundle?") from error
     except ValueError as error:
-        raise BundleError(f"{file} is not JSON: {error}") from error
+        raise BundleError(f"{file} is not JSON: {error}; export again") from error
     fields = cast(dict[str, object], raw) if isinstance(raw, dict) else {}
     version = fields.get("schema_version")
     if version != BUNDLE_SCHEMA_VERSION:
@@ -182,9 +217,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{file}: {where}: {first['msg']}") from error
+        raise BundleError(f"{file}: {first_problem(error)}; export again") from error
     for name in manifest.files:
         if not _is_inside(name):
             raise BundleError(f"{file}: files: {name!r} is outside of the bundle")

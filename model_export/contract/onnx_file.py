@@ -42,7 +42,7 @@ def has_external_data(model: bytes) -> bool:
         message, content = pending.pop()
         for number, value in _fields(content):
             if message == "Tensor" and (
-                number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1)
+                number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0)
             ):
                 return True
             child = _CHILDREN[message].get(number)
@@ -60,6 +60,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(content):
         key, at = _varint(content, at)
         number, wire = key >> 3, key & 7
+        if not 0 < number < 1 << 29:  # a parser that keeps 32 bits of it would see another field
+            raise BundleError(f"encoder.onnx is not an ONNX model: field number {number}")
         if wire == 0:
             value, at = _varint(content, at)
             yield number, value
@@ -71,6 +73,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             at += length
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
+            if at > len(content):
+                raise BundleError("encoder.onnx is cut short")
             yield number, 0
         else:
             raise BundleError(f"encoder.onnx is not an ONNX model: wire type {wire}")

@@ -1,0 +1,165 @@
+"""nn.Module -> one ONNX graph, and the contract that its outputs keep."""
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+
+from model_export.contract.features import FeatureBatch, Features, collate
+from model_export.contract.pieces import MODALITIES
+from model_export.contract.vocabulary import Vocabulary
+from model_export.errors import GraphError, SourceError
+from model_export.parity import run_module
+from model_export.source import ExportSource
+
+OPSET = 18
+_MAX_AXIS = 4096
+_UNIT_TOLERANCE = 1e-2
+"""Of the length of a vector: norms with an epsilon fall a little short of 1."""
+
+
+def output_names(source: ExportSource) -> list[str]:
+    """The graph's outputs, in order."""
+    names = ["embedding", "content", "modality_weights"]
+    return [*names, "id_embedding"] if source.id_space else names
+
+
+def check_outputs(source: ExportSource, features: Sequence[Features]) -> None:
+    """Whether the module keeps the contract of `ExportSource` on these usable profiles.
+
+    Raises:
+        SourceError: an output is missing, has another width, or is not normalised.
+    """
+    outputs = run_module(source.module, collate(features))
+    names = output_names(source)
+    if len(outputs) != len(names):
+        raise SourceError(
+            f"{type(source.module).__name__} has {len(outputs)} outputs in place of "
+            f"{len(names)}: {', '.join(names)}"
+        )
+    widths = [source.dim, source.content_dim, len(MODALITIES)]
+    widths += [source.id_space.dim] if source.id_space else []
+    for name, output, width in zip(names, outputs, widths, strict=True):
+        if output.shape != (len(features), width) or output.dtype != np.float32:
+            raise SourceError(
+                f"{name} is {output.dtype} {output.shape} for {len(features)} profiles, "
+                f"not float32 {(len(features), width)}"
+            )
+    for name, lengths in (
+        ("embedding", np.linalg.norm(outputs[0], axis=1)),
+        ("content", np.linalg.norm(outputs[1], axis=1)),
+        ("the sum of modality_weights", outputs[2].sum(axis=1)),
+    ):
+        _check_unit(name, lengths)
+
+
+def _check_unit(name: str, lengths: NDArray[np.float32]) -> None:
+    worst = float(lengths[np.argmax(np.abs(lengths - 1))])  # NaN is the largest
+    if not abs(worst - 1) <= _UNIT_TOLERANCE:
+        raise SourceError(f"{name} must be of length 1 for every profile, one has {worst:.4f}")
+
+
+def example_batch(vocabulary: Vocabulary, rows: int, tokens: int, vectors: int) -> FeatureBatch:
+    """A random batch (B = rows, L = tokens, P = vectors) that uses every part of the graph.
+
+    Each row has padding, so that a graph that reads it shows up in the parity check.
+    """
+    rng = np.random.default_rng(rows * 1000 + tokens)
+    ids = rng.integers(1, vocabulary.size, (rows, tokens))
+    live = np.arange(tokens)[None, :] < rng.integers(1, tokens + 1, (rows, 1))  # (B, L)
+    batch: FeatureBatch = {
+        "token_ids": ids * live,
+        "token_counts": rng.integers(1, 9, (rows, tokens)) * live,
+        "token_modality": rng.integers(1, 8, (rows, tokens)) * live,
+    }
+    for i, space in enumerate(vocabulary.spaces):
+        live = np.arange(vectors)[None, :] < rng.integers(0, vectors + 1, (rows, 1))  # (B, P)
+        values = rng.standard_normal((rows, vectors, space.width)).astype(np.float32)
+        batch[f"vectors_{i}"] = values * live[:, :, None].astype(np.float32)
+        batch[f"vectors_{i}_modality"] = rng.integers(8, 12, (rows, vectors)) * live
+    return batch
+
+
+def to_onnx(source: ExportSource) -> bytes:
+    """The module as one ONNX graph with dynamic batch, token and vector axes.
+
+    Raises:
+        GraphError: PyTorch can't export it, or only for batches of one shape.
+    """
+    batch = example_batch(source.vocabulary, rows=3, tokens=7, vectors=5)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                source.module.eval(),
+                tuple(torch.from_numpy(array) for array in batch.values()),
+                input_names=list(batch),
+                output_names=output_names(source),
+                dynamic_shapes=_by_parameter(source.module, _dynamic_axes(batch)),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # its exceptions share no base but Exception
+        cause = error.__cause__ or error
+        raise GraphError(f"PyTorch can't export {type(source.module).__name__}: {cause}") from error
+    if program is None:
+        raise GraphError(f"PyTorch made no graph of {type(source.module).__name__}")
+    model = program.model_proto
+    _drop_notes(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _dynamic_axes(batch: FeatureBatch) -> list[dict[int, torch.export.Dim]]:
+    """Per input: axis -> its size, which inputs of one kind share."""
+    rows = torch.export.Dim("rows", min=1, max=_MAX_AXIS)
+    tokens = torch.export.Dim("tokens", min=1, max=_MAX_AXIS)
+    shapes: list[dict[int, torch.export.Dim]] = []
+    for name in batch:
+        inner = tokens
+        if name.startswith("vectors_"):
+            inner = torch.export.Dim(f"vectors_{name.split('_')[1]}", min=1, max=_MAX_AXIS)
+        shapes.append({0: rows, 1: inner})
+    return shapes
+
+
+def _by_parameter(module: torch.nn.Module, shapes: Sequence[object]) -> tuple[object, ...]:
+    """The shapes of the inputs, those that `forward(..., *rest)` takes as `rest` in one tuple."""
+    kinds = [p.kind for p in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(shapes)
+    named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:named], tuple(shapes[named:]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter's libraries warn of about themselves: parity is the test."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _drop_notes(message: Message) -> None:
+    """Remove what the exporter notes for debugging, in subgraphs too.
+
+    It tells paths of this machine, and would make the same model another version on the next one.
+    """
+    for field, value in message.ListFields():
+        if field.name in ("doc_string", "metadata_props"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in (value,) if isinstance(value, Message) else value:
+                _drop_notes(part)
