@@ -37,7 +37,8 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
 CMD ["python", "-m", "service", "serve"]
 
 FROM runtime AS gpu
-ENV NVIDIA_VISIBLE_DEVICES=all \
+ENV STREAMER_DEVICE=gpu \
+    NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-gpu /opt/venv /opt/venv
 

@@ -7,6 +7,7 @@ It drives the command lines only, each in a process of its own, and keeps what t
 import argparse
 import csv
 import json
+import os
 import shutil
 import signal
 import socket
@@ -78,6 +79,17 @@ def stamp(folder: Path) -> str:
     return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
+def make_world(steps: Steps, streamers: int) -> Path:
+    """The simulated data set, written unless it is there."""
+    data = steps.folder / "data"
+    if not steps.is_done("world", str(streamers)) or not data.is_dir():
+        shutil.rmtree(data, ignore_errors=True)
+        size = ["--streamers", str(streamers), "--seed", str(SEED)]
+        run("training", "world", "--out", data, *size)
+        steps.done("world", str(streamers))
+    return data
+
+
 def build(steps: Steps, data: Path, settings: Sequence[str] = ()) -> str:
     """Train and export into the folder of the steps, unless it is done; what it was made from."""
     checkpoint, bundle = steps.folder / "checkpoint", steps.folder / "bundle"
@@ -144,10 +156,15 @@ class Service:
     def is_ready(self) -> bool:
         """Whether /readyz says yes."""
         try:
-            with urllib.request.urlopen(self.url + "/readyz", timeout=2):
-                return True
+            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+                return answer.status == 200
         except OSError:
             return False
+
+
+def own_environment() -> dict[str, str]:
+    """The environment without settings of another service, whose store must not be written."""
+    return {k: v for k, v in os.environ.items() if k != "REDIS_URL" and k[:9] != "STREAMER_"}
 
 
 @contextmanager
@@ -161,7 +178,9 @@ def serving(bundle: Path, state: Path, port: int, log: Path) -> Iterator[Service
     command += ["--data-dir", str(state), "--host", HOST, "--port", str(port)]
     with log.open("wb") as output:
         # In a session of its own, Ctrl-C reaches this process alone, which then ends the service.
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, env=own_environment()
+        )
     service = Service(f"http://{HOST}:{port}", process)
     try:
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -218,8 +237,8 @@ def shorten(text: str, width: int) -> str:
 
 def describe(profile: Profile) -> str:
     """Name, bio and tags on one line; of real data without bios, the name and more tags."""
-    name, bio, tags = profile.get("name"), profile.get("bio"), profile.get("tags", [])
-    parts = [str(name or profile.get("streamer_id", "")), shorten(bio, 60) if bio else ""]
+    bio, tags = profile.get("bio"), profile.get("tags", [])
+    parts = [profile.get("name") or profile["streamer_id"], shorten(bio, 60) if bio else ""]
     parts.append(" ".join(f"#{tag}" for tag in tags[: 4 if bio else 8]))
     return "  ".join(part for part in parts if part)
 
@@ -316,20 +335,7 @@ def demo(args: argparse.Namespace) -> None:
     folder: Path = args.build / name
     folder.mkdir(parents=True, exist_ok=True)
     steps = Steps(folder)
-    data: Path = args.data or folder / "data"
-    if not args.data and not steps.is_done("world", str(args.streamers)):
-        shutil.rmtree(data, ignore_errors=True)
-        run(
-            "training",
-            "world",
-            "--out",
-            data,
-            "--streamers",
-            str(args.streamers),
-            "--seed",
-            str(SEED),
-        )
-        steps.done("world", str(args.streamers))
+    data: Path = args.data or make_world(steps, args.streamers)
     profiles = read_profiles(data)
     inputs = build(steps, data, args.set)
     state = folder / "state"
@@ -362,11 +368,6 @@ def stay(service: Service, log: Path) -> None:
     raise DemoError(f"the service ended with status {status}; see {log}")
 
 
-def interrupt(signum: int, frame: object) -> None:
-    """Let SIGTERM take the way of Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo.
 
@@ -378,12 +379,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--streamers", type=int, default=5000, help="size of the simulated world")
     parser.add_argument("--build", type=Path, default=Path("build/demo"), help="where to keep it")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the fit"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for fit")
     parser.add_argument("--once", action="store_true", help="end after the answers")
     args = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         demo(args)
     except DemoError as error:

@@ -7,7 +7,6 @@ run; repeat it before comparing two versions. The exit status is 1 when a target
 import argparse
 import http.client
 import json
-import shutil
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from demo import HOST, SEED, Profile, Steps, build, read_profiles, run, serving
+from demo import HOST, Profile, Steps, build, make_world, read_profiles, run, serving
 
 MIB = 1 << 20
 
@@ -128,11 +127,8 @@ def measure_requests(port: int, profiles: list[Profile], requests: int) -> list[
 def benchmark(folder: Path, streamers: int, port: int, requests: int) -> list[Figure]:
     """Everything, on a world and an encoder that are kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    steps, data, bundle = Steps(folder), folder / "data", folder / "bundle"
-    if not steps.is_done("world", str(streamers)):
-        shutil.rmtree(data, ignore_errors=True)
-        run("training", "world", "--out", data, "--streamers", str(streamers), "--seed", str(SEED))
-        steps.done("world", str(streamers))
+    steps, bundle = Steps(folder), folder / "bundle"
+    data = make_world(steps, streamers)
     build(steps, data)
     state = folder / f"state-{time.time_ns()}"
     log = folder / "service.log"
