@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.features import Features
-from service.api import health, problems, search, streamers
+from service.api import health, problems, questions, streamers
 from service.api.gate import Gate
 from service.api.state import State, documented_key
 from service.batcher import Batcher
@@ -65,7 +65,7 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.include_router(search.router, dependencies=[documented_key])
+    app.include_router(questions.router, dependencies=[documented_key])
     app.include_router(streamers.router, dependencies=[documented_key])
     app.include_router(health.router)
     problems.install(app)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.schemas import HealthOut
+from service.api.schemas.health import HealthOut
 from service.api.state import CurrentState, State
 
 router = APIRouter(tags=["health"])

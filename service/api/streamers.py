@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import ValidationError
 
 from service.api import bulk, problems
-from service.api.schemas import (
+from service.api.schemas.streamers import (
     DeletedOut,
     EmbeddingOut,
     NearDuplicateOut,

@@ -6,19 +6,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
-from service.api.schemas import (
+from service.api.schemas.cold_start import (
     ColdStartIn,
     ColdStartOut,
-    DedupClustersOut,
-    DedupFeedOut,
-    DedupIn,
     FallbackOut,
-    HitOut,
     IdEmbeddingOut,
     NeighbourOut,
-    SimilarIn,
-    SimilarOut,
 )
+from service.api.schemas.dedup import DedupClustersOut, DedupFeedOut, DedupIn
+from service.api.schemas.similar import HitOut, SimilarIn, SimilarOut
 from service.api.state import CurrentState, State, StreamerIdPath
 from service.errors import FieldError, InvalidRequest
 from service.retrieval.similar import Seed, SimilarAnswer, SimilarQuery

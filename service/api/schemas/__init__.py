@@ -1,0 +1,1 @@
+"""The JSON of requests and responses; see the OpenAPI document for examples."""

@@ -1,0 +1,145 @@
+"""Similar streamers: seeds, filters, hits."""
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, StrictBool, StrictStr, model_validator
+
+from model_export.contract.streamer import (
+    FiniteFloat,
+    StreamerContent,
+    StreamerId,
+    StreamerProfile,
+)
+from service.api.schemas.base import AfterSequence, Request, Response
+from service.retrieval import filters, similar
+
+Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
+
+
+class ConditionIn(Request):
+    """What one field must be. Fields: language, category, tags, or the name of an attribute."""
+
+    field: Annotated[str, Field(min_length=1, max_length=80)]
+    any: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
+    all: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
+    gt: FiniteFloat | None = None
+    gte: FiniteFloat | None = None
+    lt: FiniteFloat | None = None
+    lte: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if len(self.model_fields_set) < 2:
+            raise ValueError("needs at least one of: any, all, gt, gte, lt, lte")
+        return self
+
+
+class FilterIn(Request):
+    """All of `must` hold and none of `must_not`."""
+
+    must: Annotated[tuple[ConditionIn, ...], Field(max_length=50)] = ()
+    must_not: Annotated[tuple[ConditionIn, ...], Field(max_length=50)] = ()
+
+    def domain(self) -> filters.Filter:
+        """The filter that the use-cases know."""
+        return filters.Filter(
+            [filters.Condition(**c.model_dump()) for c in self.must],
+            [filters.Condition(**c.model_dump()) for c in self.must_not],
+        )
+
+
+class SeedIn(Request):
+    """One example: exactly one of streamer_id, profile, vector."""
+
+    streamer_id: StreamerId | None = None
+    profile: StreamerContent | None = None
+    vector: Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(v is not None for v in (self.streamer_id, self.profile, self.vector)) != 1:
+            raise ValueError("needs exactly one of: streamer_id, profile, vector")
+        return self
+
+    def domain(self) -> similar.Seed:
+        """The seed that the use-cases know."""
+        profile = None
+        if self.profile is not None:
+            fields = {n: getattr(self.profile, n) for n in StreamerContent.model_fields}
+            profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
+        return similar.Seed(self.streamer_id, profile, self.vector, self.weight)
+
+
+class SimilarIn(Request):
+    """Seeds, wanted and unwanted, and what the answer must look like."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "positive": [{"streamer_id": "s-1"}, {"profile": {"tags": ["cooking"]}}],
+                    "negative": [{"streamer_id": "s-2"}],
+                    "k": 10,
+                    "filter": {
+                        "must": [
+                            {"field": "language", "any": ["zh"]},
+                            {"field": "followers", "gte": 100},
+                        ]
+                    },
+                    "explain": True,
+                }
+            ]
+        }
+    )
+
+    positive: Annotated[list[SeedIn], Field(min_length=1)]
+    negative: tuple[SeedIn, ...] = ()
+    strategy: Annotated[
+        similar.Strategy,
+        Field(
+            description="average: cosine with the mean of the positive seeds, minus that with the "
+            "negative mean, halved. best_score: the best cosine with any positive seed, negative "
+            "when a negative seed is nearer. sum: weighted sum of all cosines."
+        ),
+    ] = "average"
+    k: Annotated[int, Field(ge=1)] = 10
+    min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    filter: FilterIn = FilterIn()
+    explain: bool = False
+    exact: Annotated[
+        bool,
+        Field(description="Scan everything. This index always does, so every answer is exact."),
+    ] = False
+    after_sequence: AfterSequence = 0
+
+
+class ReasonsOut(Response):
+    """Why a streamer is in the answer."""
+
+    nearest_seed: str
+    content_similarity: Annotated[
+        float | None, Field(description="Cosine of the content sketches with the nearest seed.")
+    ]
+    shared: Annotated[dict[str, list[str]], Field(description="Tags, category, language of both.")]
+
+
+class HitOut(Response):
+    """One streamer of the answer."""
+
+    streamer_id: str
+    score: float
+    rank: int
+    reasons: ReasonsOut | None = None
+
+
+class SimilarOut(Response):
+    """The answer; never cut without saying so."""
+
+    hits: list[HitOut]
+    complete: bool
+    incomplete_because: str | None = None
+    exact: bool = True
+    model_version: str
+    index_sequence: int
+    took_ms: float
