@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 USERS_PER_STREAMER = 2.0
 _VIEWS_MEDIAN, _VIEWS_SPREAD, _VIEWS_MIN, _VIEWS_MAX = 25, 0.6, 5, 300
-_OWN, _SIBLING, _FRIEND, _DOMAIN = 0.27, 0.40, 0.18, 0.07  # the rest: somebody popular
+_OWN, _SIBLING, _FRIEND, _DOMAIN = 0.20, 0.47, 0.18, 0.07  # the rest: somebody popular
 _BILINGUAL_SHARE, _BILINGUAL_OWN, _MONOLINGUAL_OWN = 0.4, 0.55, 0.88
 _SECOND_INTEREST_WEIGHT = 0.4
 

@@ -131,10 +131,10 @@ class People:
 
     def _writer(self, first: int, second: int | None, language: int) -> Writer:
         rng, interest = self._rng, self._interests[first]
-        words = rng.sample(interest.words[language], 3)
-        words += rng.sample(interest.topic_words[language], 3)
+        words = rng.sample(interest.words[language], 2)
+        words += rng.sample(interest.topic_words[language], 4)
         if second is not None:
-            words += rng.sample(self._interests[second].words[language], 2)
+            words += rng.sample(self._interests[second].words[language], 1)
         if LANGUAGES[language] == "zh" and rng.random() < 0.15:  # some mix English words in
             words += rng.sample(interest.words[LANGUAGES.index("en")], 2)
         return Writer(rng, self._phrases[LANGUAGES[language]], words)

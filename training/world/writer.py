@@ -1,4 +1,4 @@
-"""How one person writes: own words, own habits, own series; and how a copied text is disguised."""
+"""How one person writes: own words, own names, own series; and how a copied text is disguised."""
 
 import random
 import re
@@ -6,29 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_OWN = {"adj": 20, "place": 10, "time": 8, "form": 12, "feel": 10, "thing": 40}
-"""Of each list, how many entries a person uses."""
-_COINED, _OWN_TITLES, _OWN_LIVES = 6, 24, 10
+_COINED = 6
+"""Coined names that a person uses."""
 _ZERO_WIDTH = ("\u200b", "\u200d", "\u2060")
 
 
 class Writer:
     """A person's way of writing, for names, bios, titles and tags.
 
-    Real people who share a topic still write differently, so each writer has a small selection of
-    everything, and some coined names (as of places, works and products, of which there is no end):
-    that keeps two writers apart, and an account of the same writer recognisable.
+    Real people who share a topic still write of different things, so each writer has some of the
+    topic's words, and coined names of their own (as of places, works and products, of which there
+    is no end): that keeps two writers apart, and a second account of the same writer recognisable.
     """
 
     def __init__(
         self, rng: random.Random, phrases: dict[str, list[Any]], words: Sequence[str]
     ) -> None:
-        """Choose the habits.
+        """Choose a handle, names and series.
 
         Args:
             rng: the only source of chance.
             phrases: the phrases of the writer's language.
-            words: what the writer talks about; a word that comes twice is used twice as often.
+            words: what the writer talks about.
         """
         self._rng = rng
         self._phrases = phrases
@@ -36,11 +35,9 @@ class Writer:
         self._episode = rng.randint(1, 60)
         syllables = "".join(rng.choices(phrases["syllables"], k=rng.choice((2, 2, 3))))
         self.nick: str = syllables + rng.choice(phrases["endings"])
-        self._own = {slot: rng.sample(phrases[slot], count) for slot, count in _OWN.items()}
-        self._own["own"] = ["".join(rng.choices(phrases["coined"], k=3)) for _ in range(_COINED)]
-        self._titles = rng.sample(phrases["titles"], _OWN_TITLES)
-        self._lives = rng.sample(phrases["lives"], _OWN_LIVES)
-        self._series = [self.fill(line) for line in rng.sample(phrases["series"], 2)]
+        self._coined = ["".join(rng.choices(phrases["coined"], k=3)) for _ in range(_COINED)]
+        self._slots = phrases | {"own": self._coined, "nick": [self.nick]}
+        self._slots["series"] = [self.fill(line) for line in rng.sample(phrases["series"], 2)]
 
     def name(self) -> str:
         """A handle."""
@@ -58,15 +55,15 @@ class Writer:
 
     def titles(self, count: int) -> list[str]:
         """Titles of videos."""
-        return [self.fill(line) for line in self._rng.choices(self._titles, k=count)]
+        return [self.fill(line) for line in self._rng.choices(self._phrases["titles"], k=count)]
 
     def live_titles(self, count: int) -> list[str]:
         """Titles of live sessions."""
-        return [self.fill(line) for line in self._rng.choices(self._lives, k=count)]
+        return [self.fill(line) for line in self._rng.choices(self._phrases["lives"], k=count)]
 
     def tags(self, most: int) -> list[str]:
         """One to `most` different words."""
-        words = [*sorted(set(self._words)), *self._own["own"][:2]]
+        words = [*dict.fromkeys(self._words), *self._coined[:2]]
         return self._rng.sample(words, self._rng.randint(1, min(most, len(words))))
 
     def boilerplate(self, kind: str) -> str:
@@ -91,9 +88,7 @@ class Writer:
                 return str(rng.randint(2, 30))
             if slot == "year":
                 return str(rng.randint(2015, 2025))
-            if slot == "nick":
-                return self.nick
-            return rng.choice(self._series if slot == "series" else self._own[slot])
+            return rng.choice(self._slots[slot])
 
         return _SLOT.sub(value, template)
 
@@ -121,7 +116,7 @@ class Writer:
         return pattern.format(name=name, nick=self.nick)
 
     def _swap_word(self, text: str) -> str:
-        there = [word for word in sorted(set(self._words)) if word in text]
+        there = [word for word in self._words if word in text]
         if not there:
             return self._add_emoji(text)
         return text.replace(self._rng.choice(there), self._rng.choice(self._words), 1)
