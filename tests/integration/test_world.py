@@ -1,0 +1,154 @@
+"""The whole path on a simulated world, whose truth is known: train, export, serve, ask."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+
+STREAMERS = 2000
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def run(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set, a checkpoint and a bundle, made by the command lines."""
+    at = tmp_path_factory.mktemp("world")
+    data, checkpoint = at / "data", at / "checkpoint"
+    run("training", "world", "--out", data, "--streamers", str(STREAMERS), "--seed", "11")
+    fit = ["training", "fit", "--data", data, "--recipe", "transfer-plus", "--out", checkpoint]
+    run(*fit, "--set", "steps=60", "--set", "evaluate_every=30", "--set", "refit=false")
+    loader = "training.encoder:load_checkpoint"
+    run("model_export", loader, "--checkpoint", checkpoint, "--out", at / "bundle")
+    return at
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[TestClient]:
+    """The service with the whole world in it."""
+    settings = Settings(bundle=folder / "bundle", data_dir=folder / "state")
+    with TestClient(create_app(settings)) as running:
+        body = (folder / "data" / "streamers.jsonl").read_bytes()
+        results = running.post("/v1/streamers:bulk", content=body).text.splitlines()
+        assert {json.loads(line)["outcome"] for line in results} == {"created"}
+        last = json.loads(results[-1])["sequence"]
+        ids = [json.loads(line)["streamer_id"] for line in results]
+        answer = running.post("/v1/dedup", json={"ids": ids[:2], "after_sequence": last})
+        assert answer.status_code == 200
+        yield running
+
+
+@pytest.fixture(scope="module")
+def profiles(folder: Path) -> dict[str, dict]:
+    lines = (folder / "data" / "streamers.jsonl").read_text(encoding="utf-8").splitlines()
+    return {p["streamer_id"]: p for p in map(json.loads, lines)}
+
+
+def true_pairs(folder: Path) -> set[frozenset[str]]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    with (folder / "data" / "duplicates.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            groups[row["group"]].append(row["streamer_id"])
+    return {frozenset(pair) for members in groups.values() for pair in combinations(members, 2)}
+
+
+def test_injected_duplicates_are_found(
+    client: TestClient, folder: Path, profiles: dict[str, dict]
+) -> None:
+    """Pairwise F1 over the whole corpus at the bundle's own threshold."""
+    answer = client.post("/v1/dedup", json={"ids": list(profiles)}).json()
+    found = {
+        frozenset(pair)
+        for cluster in answer["clusters"]
+        for pair in combinations([m["streamer_id"] for m in cluster["members"]], 2)
+    }
+    truth = true_pairs(folder)
+    assert len(truth) > 40
+    right = len(found & truth)
+    f1 = 2 * right / (len(found) + len(truth))
+    assert f1 >= 0.95, f"F1 {f1:.3f}: {right} right of {len(found)} found and {len(truth)} true"
+
+
+def test_those_without_content_are_nobodys_neighbours(
+    client: TestClient, profiles: dict[str, dict]
+) -> None:
+    statuses: dict[str, str] = {}
+    cursor = None
+    while True:
+        params = {"limit": 1000} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/streamers", params=params).json()
+        statuses |= {s["streamer_id"]: s["status"] for s in page["streamers"]}
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert statuses.keys() == profiles.keys()
+    empty = {s for s, status in statuses.items() if status == "insufficient_content"}
+    assert empty
+    assert len(empty) < STREAMERS / 5
+    shown = {"name", "bio", "tags", "category", "videos", "lives", "avatar"}
+    nothing = {s for s, profile in profiles.items() if not shown & profile.keys()}
+    assert nothing <= empty
+    seen: set[str] = set()
+    for seed in list(profiles)[:50]:
+        if seed not in empty:
+            hits = client.get(f"/v1/streamers/{seed}/similar", params={"k": 1000}).json()["hits"]
+            seen |= {hit["streamer_id"] for hit in hits}
+    assert not seen & empty
+    assert len(seen) > STREAMERS / 2
+
+
+def test_neighbours_share_the_topic_far_more_than_chance(
+    client: TestClient, folder: Path, profiles: dict[str, dict]
+) -> None:
+    with (folder / "data" / "labels.csv").open(encoding="utf-8") as file:
+        label = {row["streamer_id"]: row["label"] for row in csv.DictReader(file)}
+    same, asked = 0, 0
+    for seed in list(profiles)[:200]:
+        answer = client.get(f"/v1/streamers/{seed}/similar", params={"k": 10})
+        if answer.status_code == 200:
+            same += sum(label[h["streamer_id"]] == label[seed] for h in answer.json()["hits"])
+            asked += len(answer.json()["hits"])
+    counts = np.unique(list(label.values()), return_counts=True)[1] / len(label)
+    assert same / asked > 10 * float((counts**2).sum())
+
+
+def test_a_newcomer_is_placed_among_established_streamers(
+    client: TestClient, folder: Path, profiles: dict[str, dict]
+) -> None:
+    with (folder / "data" / "splits.csv").open(encoding="utf-8") as file:
+        split = {row["streamer_id"]: row["split"] for row in csv.DictReader(file)}
+    newcomer = next(
+        s for s, p in profiles.items() if split[s] == "test" and {"bio", "tags"} <= p.keys()
+    )
+    answer = client.post("/v1/cold-start", json={"streamer_id": newcomer}).json()
+    assert len(answer["neighbours"]) == 10
+    assert {split[n["streamer_id"]] for n in answer["neighbours"]} <= {"train", "val"}
+    assert answer["id_embedding"]["method"] == "predicted"
+    assert np.isfinite(answer["id_embedding"]["vector"]).all()
+
+
+def test_offline_vectors_are_the_served_ones(client: TestClient, folder: Path) -> None:
+    out = folder / "vectors.npz"
+    run("service", "embed", "--bundle", folder / "bundle", "--data", folder / "data", "--out", out)
+    with np.load(out) as blob:
+        ids, vectors = blob["ids"].tolist(), blob["vectors"]
+    for place in range(0, len(ids), len(ids) // 20):
+        served = client.get(f"/v1/streamers/{ids[place]}/embedding").json()["embedding"]
+        np.testing.assert_allclose(served, vectors[place], atol=1e-5)
+    assert len(ids) < STREAMERS
