@@ -36,7 +36,7 @@ class Writer:
         syllables = "".join(rng.choices(phrases["syllables"], k=rng.choice((2, 2, 3))))
         self.nick: str = syllables + rng.choice(phrases["endings"])
         self._coined = ["".join(rng.choices(phrases["coined"], k=3)) for _ in range(_COINED)]
-        self._slots = phrases | {"own": self._coined, "nick": [self.nick]}
+        self._slots = phrases | {"w": words, "own": self._coined, "nick": [self.nick]}
         self._slots["series"] = [self.fill(line) for line in rng.sample(phrases["series"], 2)]
 
     def name(self) -> str:
@@ -71,16 +71,11 @@ class Writer:
         return self.fill(self._rng.choice(self._phrases[f"boilerplate_{kind}"]))
 
     def fill(self, template: str) -> str:
-        """Replace the slots of a template; no word comes twice in a text."""
+        """Replace the slots of a template; no entry of a list comes twice in a text."""
         used: set[str] = set()
 
         def value(match: re.Match[str]) -> str:
             slot, rng = match[1], self._rng
-            if slot == "w":
-                left = [word for word in self._words if word not in used] or self._words
-                word = rng.choice(left)
-                used.add(word)
-                return word
             if slot == "ep":
                 self._episode += 1
                 return str(self._episode)
@@ -88,7 +83,10 @@ class Writer:
                 return str(rng.randint(2, 30))
             if slot == "year":
                 return str(rng.randint(2015, 2025))
-            return rng.choice(self._slots[slot])
+            options = self._slots[slot]
+            chosen = rng.choice([text for text in options if text not in used] or options)
+            used.add(chosen)
+            return chosen
 
         return _SLOT.sub(value, template)
 
