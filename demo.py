@@ -263,8 +263,13 @@ def show_similar(service: Service, profiles: dict[str, Profile], profile: Profil
     print(f"\n1. Who is like {describe(profile)}\n")
     body = {"positive": [{"streamer_id": profile["streamer_id"]}], "k": 5, "explain": True}
     for hit in service.ask("POST", "/v1/similar", body)["hits"]:
-        print(f"   {hit['score']:.3f}  {describe(profiles[hit['streamer_id']])}")
+        print(f"   {hit['score']:.3f}  {describe(of(profiles, hit))}")
         print(f"          {reasons(hit)}")
+
+
+def of(profiles: dict[str, Profile], found: dict[str, Any]) -> Profile:
+    """The profile of a found streamer; its id alone when it was written since the demo loaded."""
+    return profiles.get(found["streamer_id"], {"streamer_id": found["streamer_id"]})
 
 
 def reasons(hit: dict[str, Any]) -> str:
@@ -282,8 +287,7 @@ def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Pro
     print(f"\n2. A newcomer, whom no one has watched yet: {describe(profile)}\n")
     answer = service.ask("POST", "/v1/cold-start", {"profile": content, "neighbours": 5})
     for neighbour in answer["neighbours"]:
-        known = profiles[neighbour["streamer_id"]]
-        print(f"   weight {neighbour['weight']:.2f}  {describe(known)}")
+        print(f"   weight {neighbour['weight']:.2f}  {describe(of(profiles, neighbour))}")
     predicted = answer["id_embedding"]
     if predicted:
         what = f"{len(predicted['vector'])} numbers in the space {predicted['space']!r}"
@@ -369,11 +373,7 @@ def stay(service: Service, log: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo.
-
-    Returns:
-        The exit status: 0, also after Ctrl-C at the end; 1 for a failure, 130 for Ctrl-C before.
-    """
+    """Run the demo; 0 = all went well (Ctrl-C at the end included), 1 = failed, 130 = stopped."""
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__)
     parser.add_argument("--data", type=Path, help="a data set folder, instead of the simulated one")
     parser.add_argument("--port", type=int, default=8000)
