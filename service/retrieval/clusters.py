@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 _BLOCK_ROWS = 1024
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two places of a list whose content is alike."""
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Who is connected with whom by content that is alike.
 
-    first: int
-    second: int
-    score: float
+    Attributes:
+        label: int64 (N,), the first place of each place's component.
+        best: float32 (N,), the highest cosine with another place that reaches the threshold; -1
+            where none does.
+    """
+
+    label: NDArray[np.int64]
+    best: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,37 +41,35 @@ class Spread:
     too_close: int
 
 
-def near_pairs(contents: NDArray[np.float32], threshold: float) -> list[Pair]:
-    """All pairs of rows (N, C) of unit length whose cosine is at least `threshold`.
+def components(contents: NDArray[np.float32], threshold: float) -> Components:
+    """Connected components of rows (N, C) of unit length, joined by cosines >= `threshold`.
 
-    Exact, in blocks: N = 10,000 needs 40 MB at a time.
+    Exact, in blocks: N = 10,000 needs 40 MB at a time, however many pairs there are.
     """
-    pairs: list[Pair] = []
-    for start in range(0, len(contents), _BLOCK_ROWS):
+    size = len(contents)
+    label = np.arange(size)
+    best = np.full(size, -1, np.float32)
+    for start in range(0, size, _BLOCK_ROWS):
         block = contents[start : start + _BLOCK_ROWS] @ contents[start:].T  # (<= block, N - start)
-        for i, j in np.argwhere(block >= threshold).tolist():
-            if j > i:
-                pairs.append(Pair(start + i, start + j, float(block[i, j])))
-    return pairs
+        for place, cosines in enumerate(block, start):
+            near = place + 1 + np.flatnonzero(cosines[place - start + 1 :] >= threshold)
+            if not len(near):
+                continue
+            scores = cosines[near - start]
+            best[place] = max(best[place], scores.max())
+            best[near] = np.maximum(best[near], scores)
+            joined = np.unique(label[np.append(near, place)])
+            if len(joined) > 1:
+                label[np.isin(label, joined)] = joined[0]
+    return Components(label, best)
 
 
-def clusters_of(size: int, pairs: Sequence[Pair]) -> list[list[int]]:
-    """Connected components of `size` places, each in order, ordered by their first place."""
-    parent = list(range(size))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    for pair in pairs:
-        a, b = sorted((root(pair.first), root(pair.second)))
-        parent[b] = a  # the earliest place leads
-    members: dict[int, list[int]] = {}
-    for place in range(size):
-        members.setdefault(root(place), []).append(place)
-    return list(members.values())
+def groups_of(label: NDArray[np.int64]) -> list[list[int]]:
+    """The places of each component, in order, ordered by their first place."""
+    groups: dict[int, list[int]] = {}
+    for place, first in enumerate(label.tolist()):
+        groups.setdefault(first, []).append(place)
+    return list(groups.values())
 
 
 def spread(clusters: Sequence[Sequence[int]], window: int, max_per_cluster: int | None) -> Spread:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.retrieval.clusters import Pair, clusters_of, near_pairs, spread
+from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 
@@ -67,11 +67,17 @@ class Dedup:
     """The use-cases behind `POST /v1/dedup` and the near-duplicates of a write."""
 
     def __init__(
-        self, follower: Follower, profiles: Profiles, threshold: float, visible_timeout_ms: int
+        self,
+        follower: Follower,
+        profiles: Profiles,
+        content_dim: int,
+        threshold: float,
+        visible_timeout_ms: int,
     ) -> None:
-        """`threshold` is the bundle's: the content cosine from which on two are near-duplicates."""
+        """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
         self._profiles = profiles
+        self._content_dim = content_dim
         self.threshold = threshold
         self._visible_timeout_ms = visible_timeout_ms
 
@@ -110,15 +116,14 @@ class Dedup:
             NotYetVisible: `after_sequence` was not reached in time.
         """
         limit = self.threshold if threshold is None else threshold
-        names, places, pairs = await self._compare(ids, profiles, limit, after_sequence)
-        groups = clusters_of(len(names), pairs)
-        comparable = set(places)
+        names, comparable, found = await self._compare(ids, profiles, limit, after_sequence)
+        groups = groups_of(found.label)
         alone = [group[0] for group in groups if len(group) == 1]
         return DedupAnswer(
             limit,
-            _clusters(names, groups, pairs),
-            [names[place] for place in alone if place in comparable],
-            [names[place] for place in alone if place not in comparable],
+            _clusters(names, groups, found),
+            [names[place] for place in alone if comparable[place]],
+            [names[place] for place in alone if not comparable[place]],
         )
 
     async def feed(
@@ -133,15 +138,15 @@ class Dedup:
     ) -> FeedAnswer:
         """The same list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self.threshold if threshold is None else threshold
-        names, _, pairs = await self._compare(ids, profiles, limit, after_sequence)
-        groups = clusters_of(len(names), pairs)
+        names, _, found = await self._compare(ids, profiles, limit, after_sequence)
+        groups = groups_of(found.label)
         result = spread(groups, window, max_per_cluster)
         return FeedAnswer(
             limit,
             [names[place] for place in result.order],
             [names[place] for place in result.held_back],
             result.too_close,
-            _clusters(names, groups, pairs),
+            _clusters(names, groups, found),
         )
 
     async def _compare(
@@ -150,18 +155,18 @@ class Dedup:
         profiles: Sequence[StreamerProfile],
         threshold: float,
         after_sequence: int,
-    ) -> tuple[list[str], list[int], list[Pair]]:
-        """Names, the places that have content, and the pairs of places that are alike."""
+    ) -> tuple[list[str], list[bool], Components]:
+        """Names, which of them have content to compare, and who is alike."""
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
         contents = await self._contents_of(profiles) if profiles else self._stored_contents(ids)
-        places = [place for place, content in enumerate(contents) if content is not None]
-        if not places:
-            return names, [], []
-        matrix = np.stack([c for c in contents if c is not None]).astype(np.float32)  # (N, C)
-        found = await asyncio.to_thread(near_pairs, matrix, threshold)
-        return names, places, [Pair(places[p.first], places[p.second], p.score) for p in found]
+        matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
+        for place, content in enumerate(contents):
+            if content is not None:
+                matrix[place] = content  # a row of zeros reaches no threshold
+        found = await asyncio.to_thread(components, matrix, threshold)
+        return names, [content is not None for content in contents], found
 
     def _stored_contents(self, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
         rows = self._follower.index.get(ids)
@@ -201,14 +206,13 @@ def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
 
 
 def _clusters(
-    names: Sequence[str], groups: Sequence[Sequence[int]], pairs: Sequence[Pair]
+    names: Sequence[str], groups: Sequence[Sequence[int]], found: Components
 ) -> list[Cluster]:
-    best: dict[int, float] = {}
-    for pair in pairs:
-        for place in (pair.first, pair.second):
-            best[place] = max(best.get(place, -1.0), pair.score)
     return [
-        Cluster(names[group[0]], [Member(names[place], min(1.0, best[place])) for place in group])
+        Cluster(
+            names[group[0]],
+            [Member(names[place], min(1.0, float(found.best[place]))) for place in group],
+        )
         for group in groups
         if len(group) > 1
     ]

@@ -6,22 +6,32 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.retrieval.clusters import Pair, clusters_of, near_pairs, spread
+from service.retrieval.clusters import components, groups_of, spread
 
 
-def test_near_pairs_are_all_pairs_over_the_threshold_across_blocks() -> None:
+def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((2500, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[7] = 0  # shows nothing
     cosines = vectors @ vectors.T
-    expected = {(i, j) for i, j in np.argwhere(cosines >= 0.97).tolist() if i < j}
-    assert {(p.first, p.second) for p in near_pairs(vectors, 0.97)} == expected
-    assert expected
+    np.fill_diagonal(cosines, -1)
+    found = components(vectors, 0.98)
+    expected = np.arange(2500)
+    for _ in range(2500):  # the smallest place spreads along the pairs until nothing changes
+        near = np.where(cosines >= 0.98, expected[None, :], 2500).min(axis=1)
+        if (near >= expected).all():
+            break
+        expected = np.minimum(near, expected)
+    np.testing.assert_array_equal(found.label, expected)
+    assert len(np.unique(expected)) not in (1, 2500)
+    highest = np.where(cosines >= 0.98, cosines, -1).max(axis=1)
+    np.testing.assert_allclose(found.best, highest, atol=1e-6)
+    assert found.best[7] == -1
 
 
-def test_clusters_are_connected_components() -> None:
-    pairs = [Pair(4, 1, 0.9), Pair(2, 4, 0.9), Pair(0, 5, 0.9)]
-    assert clusters_of(6, pairs) == [[0, 5], [1, 2, 4], [3]]
+def test_groups_are_ordered_by_their_first_place() -> None:
+    assert groups_of(np.array([0, 1, 1, 3, 1, 0])) == [[0, 5], [1, 2, 4], [3]]
 
 
 def test_spread_keeps_the_order_where_it_can() -> None:
