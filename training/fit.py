@@ -39,6 +39,7 @@ class Request:
         threads: of torch and the teacher.
         out: the checkpoint folder.
         overwrite: replace a finished checkpoint or a state of other settings.
+        save_every_s: least time between two saves of the training state.
     """
 
     recipe: str
@@ -47,6 +48,7 @@ class Request:
     threads: int
     out: Path
     overwrite: bool = False
+    save_every_s: float = 20.0
 
     def description(self, dataset: Dataset) -> dict[str, Any]:
         """What identifies the fit; equal descriptions give equal weights."""
@@ -87,7 +89,8 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
     begin = time.monotonic()
     torch.set_num_threads(request.threads)
     description = request.description(dataset)
-    journal = Journal(request.out, json.dumps(description, sort_keys=True))
+    run_key = json.dumps(description, sort_keys=True)
+    journal = Journal(request.out, run_key, request.save_every_s)
     if request.overwrite:
         journal.discard_other()
     run = _Run(request, find_recipe(request.recipe), dataset, journal)

@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="how often a fit that may be killed keeps its state",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
 
 
@@ -30,7 +37,9 @@ def run(args: argparse.Namespace) -> None:
     """Fit, save and print a summary."""
     recipe = find_recipe(args.recipe)
     config = override(recipe.config(), args.set)
-    request = Request(args.recipe, config, args.seed, args.threads, args.out, args.overwrite)
+    request = Request(
+        args.recipe, config, args.seed, args.threads, args.out, args.overwrite, args.save_every
+    )
     dataset = load_dataset(args.data)
     if already_trained(request, dataset):
         sys.stdout.write(f"{args.out} is already trained with these settings and data\n")

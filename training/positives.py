@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import expit
 
 _BLOCK = 2048
 
@@ -56,7 +57,7 @@ def find_positives(
     c = np.einsum("nd,nkd->nk", content, content[near])
     random_pairs = (content * content[rng.permutation(len(content))]).sum(1)
     theta = np.quantile(random_pairs, 0.9)
-    alike = 1 / (1 + np.exp(-(c - theta) / max(0.25 * c.std(), 1e-3)))
+    alike = expit((c - theta) / max(0.25 * c.std(), 1e-3))
     weights = (np.exp((t - t[:, :1]) / temperature) * (0.1 + 0.9 * alike)).astype(np.float32)
     rows = np.repeat(np.arange(len(near)), near.shape[1])
     pairs = sp.csr_matrix((weights.ravel(), (rows, near.ravel())), shape=(len(near), len(near)))

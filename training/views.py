@@ -155,6 +155,12 @@ class ViewMaker:
         return parts if len(parts) == 2 else []
 
 
+def overlap(atoms: Sequence[Atom], first: Sequence[int], second: Sequence[int]) -> float:
+    """Weight of what both views show, by the weight of the lighter view."""
+    weight = [sum(atoms[i].weight for i in view) for view in (first, second)]
+    return sum(atoms[i].weight for i in set(first) & set(second)) / max(min(weight), 1e-9)
+
+
 def split_text(text: str) -> tuple[str, ...]:
     """Two halves of a text: by sentences, else by words, else by characters; none of one letter."""
     for parts, glue in (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from training.evaluate import reciprocal_rank
 from training.losses.info_nce import symmetric_info_nce
 from training.stage import Stage, all_rows
 from training.tasks.base import Task, step_generator
-from training.views import Atom, ViewMaker
+from training.views import Atom, ViewMaker, overlap
 
 _HELD_OUT_SEED = 7
 
@@ -44,16 +45,19 @@ class MaskedViews(Task):
         if held_out is not None:
             cut = _Cut(stage, self._maker, held_out)
             everyone = np.arange(len(cut.atoms))
-            self._held_out = cut.views(everyone, np.random.default_rng(_HELD_OUT_SEED))
+            self._held_out = cut.views(everyone, np.random.default_rng(_HELD_OUT_SEED))[:2]
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """`views_loss`."""
+        """`views_loss`, and the mean `overlap` that the views really had."""
         rng = step_generator(self._stage.seed, step)
         count = min(self._config.batch_size // 2, len(self._training.atoms))
         drawn = rng.choice(len(self._training.atoms), count, replace=False)
-        first, second = self._training.views(drawn, rng)
+        first, second, overlaps = self._training.views(drawn, rng)
         a, b = self.encoder.embed(first), self.encoder.embed(second)  # (B, D) each
-        return {"views_loss": symmetric_info_nce(a, b, self._config.temperature)}
+        return {
+            "views_loss": symmetric_info_nce(a, b, self._config.temperature),
+            "overlap": torch.tensor(np.mean(overlaps or [0.0])),
+        }
 
     def validate(self) -> float:
         """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
@@ -77,14 +81,20 @@ class _Cut:
         pieces = [atom.pieces for each in self.atoms for atom in each]
         self._bags, _ = corpus_bags(pieces, stage.vocabulary)
 
-    def views(self, drawn: NDArray[np.int64], rng: np.random.Generator) -> tuple[Bags, Bags]:
-        """Both views of every drawn streamer that has two sides of fair weight."""
+    def views(
+        self, drawn: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Bags, Bags, list[float]]:
+        """Both views of every drawn streamer with two sides of fair weight, and their overlaps."""
         sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+        overlaps: list[float] = []
         for streamer in drawn:
             views = self._maker.draw(self.atoms[streamer], rng)
-            for side, places in zip(sides, views or (), strict=False):
+            if views is None:
+                continue
+            overlaps.append(overlap(self.atoms[streamer], *views))
+            for side, places in zip(sides, views, strict=True):
                 side.append([int(self._first[streamer]) + place for place in places])
-        return self._view(sides[0]), self._view(sides[1])
+        return self._view(sides[0]), self._view(sides[1]), overlaps
 
     def _view(self, rows: Sequence[Sequence[int]]) -> Bags:
         group = np.repeat(np.arange(len(rows)), [len(each) for each in rows])

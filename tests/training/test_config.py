@@ -1,0 +1,53 @@
+import pytest
+
+from training.config import (
+    MaskedViewsConfig,
+    RecipeConfig,
+    TransferPlusConfig,
+    as_dict,
+    override,
+    shared_config,
+)
+from training.errors import UsageError
+
+
+def test_values_are_read_as_the_type_of_the_field():
+    config = override(TransferPlusConfig(), ["steps=7", "dropout=0.5", "refit=false", "dim=64"])
+    assert (config.steps, config.dropout, config.refit, config.dim) == (7, 0.5, False, 64)
+
+
+def test_a_later_value_wins_and_the_default_stays_as_it_is():
+    assert override(RecipeConfig(), ["steps=1", "steps=2"]).steps == 2
+    assert RecipeConfig().steps != 2
+
+
+def test_an_unknown_name_lists_the_valid_ones():
+    with pytest.raises(
+        UsageError, match=r"--set stepz: unknown; the valid names are .*steps.*overlap"
+    ):
+        override(MaskedViewsConfig(), ["stepz=1"])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        ("steps", "write it as name=value"),
+        ("steps=many", "needs int"),
+        ("steps=1.5", "needs int"),
+        ("dropout=much", "needs float"),
+        ("refit=1", "needs true or false"),
+    ],
+)
+def test_a_wrong_value_is_named(assignment: str, problem: str):
+    with pytest.raises(UsageError, match=problem):
+        override(RecipeConfig(), [assignment])
+
+
+def test_a_name_of_another_recipe_is_refused():
+    with pytest.raises(UsageError, match="neighbours: unknown"):
+        override(MaskedViewsConfig(), ["neighbours=5"])
+
+
+def test_the_encoder_needs_only_what_all_recipes_share():
+    saved = as_dict(override(TransferPlusConfig(), ["dim=32"]))
+    assert shared_config(saved) == RecipeConfig(dim=32)
