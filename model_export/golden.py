@@ -56,12 +56,16 @@ def golden_profiles(vocabulary: Vocabulary) -> list[StreamerProfile]:
         StreamerProfile.model_validate({"streamer_id": f"golden-{i}", **case})
         for i, case in enumerate(_EDGE_CASES)
     ]
-    known = [t.removeprefix("t=") for t in vocabulary.tokens if t.startswith("t=")]
-    words = [t.removeprefix("w=") for t in vocabulary.tokens if t.startswith("w=")]
+    known, words, categories, languages = (
+        [token.removeprefix(kind) for token in vocabulary.tokens if token.startswith(kind)]
+        for kind in ("t=", "w=", "c=", "l=")
+    )
     profiles.append(
         StreamerProfile(
             streamer_id="golden-known",
             tags=[tag for tag in known if len(tag) <= 200][:: max(1, len(known) // 64)][:64],
+            category=next((name for name in categories if len(name) <= 100), None),
+            language=next((name for name in languages if len(name) <= 35), None),
             bio=" ".join(words[:: max(1, len(words) // 256)][:256])[:5000] or None,
         )
     )

@@ -115,7 +115,11 @@ class Bundle:
             elif name != ESTABLISHED:  # it can be large: `established` verifies it
                 self._verified(name)
         self._encoder = needed[ENCODER]
-        if has_external_data(self._encoder):
+        try:
+            has_more = has_external_data(self._encoder)
+        except BundleError as error:
+            raise BundleError(f"{path / ENCODER} is damaged: {error}; export again") from error
+        if has_more:
             raise BundleError(
                 f"{path / ENCODER} keeps tensors in external files, which are not covered by the "
                 "manifest; export it as one file"

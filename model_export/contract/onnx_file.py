@@ -50,7 +50,7 @@ def has_external_data(model: bytes) -> bool:
                 pending.append((child, value))
                 seen_graph = seen_graph or child == "Graph"
     if not seen_graph:
-        raise BundleError("encoder.onnx is not an ONNX model: it has no graph")
+        raise BundleError("not an ONNX model: it has no graph")
     return False
 
 
@@ -61,30 +61,30 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         key, at = _varint(content, at)
         number, wire = key >> 3, key & 7
         if not 0 < number < 1 << 29:  # a parser that keeps 32 bits of it would see another field
-            raise BundleError(f"encoder.onnx is not an ONNX model: field number {number}")
+            raise BundleError(f"not an ONNX model: field number {number}")
         if wire == 0:
             value, at = _varint(content, at)
             yield number, value
         elif wire == 2:
             length, at = _varint(content, at)
             if at + length > len(content):
-                raise BundleError("encoder.onnx is cut short")
+                raise BundleError("cut short")
             yield number, content[at : at + length]
             at += length
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
             if at > len(content):
-                raise BundleError("encoder.onnx is cut short")
+                raise BundleError("cut short")
             yield number, 0
         else:
-            raise BundleError(f"encoder.onnx is not an ONNX model: wire type {wire}")
+            raise BundleError(f"not an ONNX model: wire type {wire}")
 
 
 def _varint(content: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(content) or shift > 63:
-            raise BundleError("encoder.onnx is cut short or not an ONNX model")
+            raise BundleError("cut short or not an ONNX model")
         byte = content[at]
         at += 1
         value |= (byte & 0x7F) << shift
