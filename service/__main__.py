@@ -1,6 +1,7 @@
 """`python -m service serve | load | embed | doctor`."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,20 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m service", description="Similar streamers, encoded on write."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    try:
-        for name, summary in COMMANDS.items():
-            sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
-            # Only the command that runs is imported: `load` on a laptop needs neither ONNX Runtime
-            # nor FAISS, and `doctor` must run where anything is missing.
-            if given[:1] == [name]:
-                module = import_module(f"service.commands.{name}")
-                module.add_arguments(sub)
-                sub.set_defaults(run=module.run)
-        args = parser.parse_args(given)
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        return 130
+    for name, summary in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        # Only the command that runs is imported: `load` on a laptop needs neither ONNX Runtime nor
+        # FAISS, and `doctor` must run where anything is missing.
+        if given[:1] == [name]:
+            module = import_module(f"service.commands.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(given)
+    return int(args.run(args))
 
 
 if __name__ == "__main__":
+    # Ctrl-C ends it at once, unless a command has something to put in order and says so. As an
+    # exception it could come in the middle of an import, and be lost there.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     except (_Unreachable, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         print("stopped; run the same command again to continue", file=sys.stderr)
         return 130
     seconds = time.monotonic() - begin
@@ -117,7 +118,9 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 
 async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> _Report:
-    report = _Report()
+    report, task = _Report(), asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     with path.open("rb") as file:
         total = sum(1 for _ in file)
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}

@@ -2,13 +2,16 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -18,7 +21,7 @@ from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")
-_GRACE_S = 10
+_GRACE_S = 5  # for requests under way; a container is killed 10 s after it was told to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,20 +112,22 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)  # while the state is being opened
-    # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime.
-    import uvicorn
+    server: _Server | None = None
 
+    def stop(number: signal.Signals) -> None:
+        _log.info("stopping after %s", number.name)
+        if server is None:
+            task.cancel()  # the state is being opened
+        else:
+            server.should_exit = True  # later, while the state is being closed, it changes nothing
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime.
     from service.app import create_app, open_state
 
     async with open_state(settings) as state:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # uvicorn stops on both, then raises them again; by then the state is being closed,
-            # and that must not be cut short.
-            loop.remove_signal_handler(number)
-            signal.signal(number, _on_stop)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 create_app(settings, state),
                 lifespan="on",
@@ -136,10 +141,15 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
         await server.serve(sockets=[listener])
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals alone: uvicorn's own handlers give up all work at the second one."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Nothing; `_serve` has its handlers."""
+        yield
+
+
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _on_stop(number: int, _: object) -> None:
-    _log.info("stopping after %s", signal.Signals(number).name)

@@ -1,0 +1,130 @@
+"""A server of one's own in place of the embedded store."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.store.binary import find_binary
+from tests.service.conftest import Serve
+from tests.service.process import error_line, run, wait_until
+
+
+class Server:
+    """A Valkey server on a loopback port; as durable as the service asks for, or not at all."""
+
+    def __init__(self, folder: Path, *, appendonly: str = "yes") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._folder = folder
+        self._appendonly = appendonly
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self._port),
+            "dir": str(self._folder),
+            "save": "",
+            "appendonly": self._appendonly,
+            "appendfsync": "always",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._process = subprocess.Popen(
+            [str(find_binary()), *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._answers, "the server answers")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None
+        try:
+            with Redis.from_url(self.url) as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_nobody_listens(bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"redis://user:pass-word@127.0.0.1:{free.getsockname()[1]}"
+    arguments = ("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0)
+    said = error_line(run(*arguments, REDIS_URL=url))
+    assert said.startswith("error: REDIS_URL: the store is gone: ")
+    assert "start that server, or unset it to use the embedded store" in said
+    assert "pass-word" not in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_it_works_from_end_to_end(serve: Serve, server: Server) -> None:
+    service = serve(REDIS_URL=server.url)
+    assert service.client.get("/readyz").json()["store"] == "external"
+    assert "writes may be lost" not in service.output
+    assert not service.data_dir.exists()
+    service.put("a", tags=["cooking"])
+    sequence = service.put("b", tags=["cooking"])
+    service.put("gone", tags=["cooking"])
+    service.client.delete("/v1/streamers/gone").raise_for_status()
+    assert service.similar(sequence + 2, tags=["cooking"]) == {"a", "b"}
+    # The server outlives the service.
+    service.kill()
+    service = serve(REDIS_URL=server.url)
+    assert service.similar(sequence + 2, tags=["cooking"]) == {"a", "b"}
+    # The service outlives the server, and takes it up again.
+    server.kill()
+    wait_until(lambda: not service.is_ready(), "it notices")
+    answer = service.client.put("/v1/streamers/c", json={"tags": ["cooking"]})
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "store_unavailable"
+    assert service.similar(tags=["cooking"]) == {"a", "b"}
+    server.start()
+    wait_until(service.is_ready, "it recovers")
+    sequence = service.put("c", tags=["cooking"])
+    assert service.similar(sequence, tags=["cooking"]) == {"a", "b", "c"}
+    assert service.stop(signal.SIGTERM) == 0
+
+
+def test_two_services_share_a_server(serve: Serve, server: Server) -> None:
+    one, two = serve(REDIS_URL=server.url), serve(REDIS_URL=server.url)
+    assert one.similar(one.put("a", tags=["cooking"]), tags=["cooking"]) == {"a"}
+    sequence = two.put("b", tags=["cooking"])
+    assert one.similar(sequence, tags=["cooking"]) == {"a", "b"}
+    with Redis.from_url(server.url) as client:  # another history, as after a restored backup
+        client.flushall()
+    wait_until(lambda: one.similar(tags=["cooking"]) == set(), "the index starts anew")
+    sequence = one.put("c", tags=["cooking"])
+    assert two.similar(sequence, tags=["cooking"]) == {"c"}
+
+
+def test_a_server_that_may_lose_writes_is_reported(serve: Serve, tmp_path: Path) -> None:
+    server = Server(tmp_path, appendonly="no")
+    server.start()
+    try:
+        service = serve(REDIS_URL=server.url)
+        assert "writes may be lost: none: appendonly is no" in service.output
+    finally:
+        server.kill()
