@@ -22,9 +22,7 @@ def next_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored_by_the_first_model(
-    bundle: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def stored_by_the_first_model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Many streamers, more than are encoded again in one go."""
     data_dir = tmp_path_factory.mktemp("many") / "data"
     with Service(bundle, data_dir) as service:
