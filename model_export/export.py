@@ -45,10 +45,14 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         SourceError: the source does not keep its contract.
         GraphError: the module can't be made into a graph that ONNX Runtime runs.
         ParityError: the graph computes something else than the module.
-        FileExistsError: `out` exists and is not an empty folder.
+        BundleError: what was written can't be read as a bundle.
+        OSError: `out` exists and is not an empty folder, or can't be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists already; choose another folder or remove it")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{out} can't be made: {above} is no folder")
     golden = golden_profiles(source.vocabulary)
     encoder, parity = _checked_graph(source, golden)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +69,13 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         manifest = manifest.model_copy(update={"files": _entries(partial)})
         text = manifest.model_dump_json(indent=2)
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        Bundle(partial).established()  # reads it as the service will
+        bundle = Bundle(partial)  # reads it as the service will
+        bundle.established()
         _publish(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return manifest
+    return bundle.manifest
 
 
 def _checked_graph(source: ExportSource, golden: Sequence[StreamerProfile]) -> tuple[bytes, Parity]:

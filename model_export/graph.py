@@ -52,8 +52,8 @@ def check_outputs(source: ExportSource, features: Sequence[Features]) -> None:
                 f"not float32 {(len(features), width)}"
             )
     for name, lengths in (
-        ("embedding", np.linalg.norm(outputs[0], axis=1)),
-        ("content", np.linalg.norm(outputs[1], axis=1)),
+        ("the length of embedding", np.linalg.norm(outputs[0], axis=1)),
+        ("the length of content", np.linalg.norm(outputs[1], axis=1)),
         ("the sum of modality_weights", outputs[2].sum(axis=1)),
     ):
         _check_unit(name, lengths)
@@ -62,7 +62,7 @@ def check_outputs(source: ExportSource, features: Sequence[Features]) -> None:
 def _check_unit(name: str, lengths: NDArray[np.float32]) -> None:
     worst = float(lengths[np.argmax(np.abs(lengths - 1))])  # NaN is the largest
     if not abs(worst - 1) <= _UNIT_TOLERANCE:
-        raise SourceError(f"{name} must be of length 1 for every profile, one has {worst:.4f}")
+        raise SourceError(f"{name} must be 1 for every profile, one has {worst:.4f}")
 
 
 def example_batch(vocabulary: Vocabulary, rows: int, tokens: int, vectors: int) -> FeatureBatch:
@@ -107,8 +107,10 @@ def to_onnx(source: ExportSource) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # its exceptions share no base but Exception
-        cause = error.__cause__ or error
-        raise GraphError(f"PyTorch can't export {type(source.module).__name__}: {cause}") from error
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise GraphError(
+            f"PyTorch can't export {type(source.module).__name__}: {reason}"
+        ) from error
     if program is None:
         raise GraphError(f"PyTorch made no graph of {type(source.module).__name__}")
     model = program.model_proto
@@ -135,7 +137,8 @@ def _by_parameter(module: torch.nn.Module, shapes: Sequence[object]) -> tuple[ob
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return tuple(shapes)
     named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-    return (*shapes[:named], tuple(shapes[named:]))
+    rest = tuple(shapes[named:])
+    return (*shapes[:named], rest) if rest else tuple(shapes)
 
 
 @contextmanager
