@@ -90,15 +90,20 @@ class TransferPlusConfig(TeacherConfig):
     """Weighted positives from the ID space, filtered by content, plus regression to it.
 
     Attributes:
-        neighbours: positives per streamer, its nearest in ID space.
-        positive_temperature: how fast a neighbour's weight falls with its ID cosine.
+        neighbours: positives per streamer, its nearest by behaviour.
+        audience_power: how fast a neighbour's weight falls with its share of the best audience
+            cosine.
+        id_temperature: how fast it falls with the ID cosine, where no audiences are known.
+        content_floor: what is left of the weight of a positive of quite other content.
         negative_id_cosine, negative_content_cosine: pairs that are no positives but nearer than
             this are left out of the contrast: likely false negatives.
         regression_weight: of the mean squared error to the ID-embedding.
     """
 
-    neighbours: int = 20
-    positive_temperature: float = 0.1
+    neighbours: int = 50
+    audience_power: float = 2.0
+    id_temperature: float = 0.1
+    content_floor: float = 0.1
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5

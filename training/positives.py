@@ -1,5 +1,9 @@
-"""Positives: a streamer's nearest in ID space, weighted by how near and by how alike in content."""
+"""Positives: a streamer's nearest by behaviour, weighted by how near and how alike in content.
 
+Behaviour is who watches whom, where that is known, or else the cosine of ID-embeddings.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +11,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
 
-_BLOCK = 2048
+MIN_SHARED = 2
+"""Two streamers with fewer users in common share them by chance."""
+_BLOCK = 1024
+
+Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""The nearest other rows, best first, and how near they are; both (N, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +24,7 @@ class Positives:
     """The weighted positives of N streamers.
 
     Attributes:
-        near: int64 (N, K), the nearest in ID space, best first.
+        near: int64 (N, K), the nearest by behaviour, best first.
         cumulative: float32 (N, K), running sum of their weights, to draw from.
         weights: (N, N) sparse, the weights made symmetric with the larger of both.
     """
@@ -24,59 +33,89 @@ class Positives:
     cumulative: NDArray[np.float32]
     weights: sp.csr_matrix
 
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """The rows that have a positive."""
+        return np.flatnonzero(self.cumulative[:, -1] > 0)
+
     def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """One positive per anchor (A,), by weight."""
         cumulative = self.cumulative[anchors]  # (A, K)
-        at = rng.random(len(anchors), np.float32) * cumulative[:, -1]
+        at = (1 - rng.random(len(anchors), np.float32)) * cumulative[:, -1]  # in (0, total]
         pick = (cumulative < at[:, None]).sum(1).clip(0, self.near.shape[1] - 1)
         return self.near[anchors, pick]
 
 
-def find_positives(
-    directions: NDArray[np.float32],
+def by_audience(audience: sp.csr_matrix, count: int) -> Neighbours:
+    """The nearest by cosine of binary audiences (N, U); 0 for those that share too few users."""
+    size = np.sqrt(np.diff(audience.indptr).clip(1)).astype(np.float32)
+
+    def block(start: int, stop: int) -> NDArray[np.float32]:
+        shared = (audience[start:stop] @ audience.T).toarray().astype(np.float32)
+        shared[shared < MIN_SHARED] = 0
+        return shared / size[start:stop, None] / size
+
+    return _nearest(block, len(size), count)
+
+
+def by_direction(directions: NDArray[np.float32], count: int) -> Neighbours:
+    """The nearest by cosine of unit rows (N, E)."""
+    return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count)
+
+
+def _nearest(block: Callable[[int, int], NDArray[np.float32]], rows: int, count: int) -> Neighbours:
+    """The `count` best other columns of each row, from blocks of the (N, N) similarities."""
+    count = min(count, rows - 1)
+    near = np.zeros((rows, count), np.int64)
+    nearness = np.zeros((rows, count), np.float32)
+    for start in range(0, rows, _BLOCK):
+        part = slice(start, min(start + _BLOCK, rows))
+        similar = block(part.start, part.stop)  # (b, N)
+        similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
+        found = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(similar, found, 1)
+        order = np.lexsort((found, -values))
+        near[part] = np.take_along_axis(found, order, 1)
+        nearness[part] = np.take_along_axis(values, order, 1)
+    return near, nearness
+
+
+def fall_from_best(nearness: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """exp((t_ij - max_j t_ij) / temperature) of ID cosines t (N, K)."""
+    return np.exp((nearness - nearness[:, :1]) / temperature)
+
+
+def share_of_best(nearness: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+    """(t_ij / max_j t_ij) ** power of audience cosines t (N, K); 0 where nothing is shared."""
+    share = nearness / np.maximum(nearness[:, :1], 1e-9)
+    return np.power(share, power, dtype=np.float32)
+
+
+def weigh(
+    near: NDArray[np.int64],
+    behaviour: NDArray[np.float32],
     content: NDArray[np.float32],
-    neighbours: int,
-    temperature: float,
+    floor: float,
     rng: np.random.Generator,
 ) -> Positives:
-    """Each streamer's nearest in ID space, weighted.
+    """w_ij = behaviour_ij * (floor + (1 - floor) * s((c_ij - theta) / (.25 std c))).
 
-        w_ij = exp((t_ij - max_j t_ij) / temperature) * (.1 + .9 s((c_ij - theta) / (.25 std c)))
-
-    s is the logistic function, t the cosine in ID space, c the one of content, theta the 90th
-    percentile of c over random pairs: a soft form of dropping positives of other content.
+    s is the logistic function, c the cosine of content, theta the 90th percentile of c over random
+    pairs: a soft form of dropping positives of other content.
 
     Args:
-        directions: unit ID-embeddings (N, E), N >= 2.
+        near: the candidates (N, K).
+        behaviour: their weights so far (N, K).
         content: unit content vectors (N, H).
-        neighbours: K, at most N - 1 are found.
-        temperature: how fast the weight falls with the ID cosine.
+        floor: what is left of a pair of quite other content.
         rng: of the random pairs.
     """
-    near, t = nearest(directions, min(neighbours, len(directions) - 1))
+    rows, count = near.shape
     c = np.einsum("nd,nkd->nk", content, content[near])
-    random_pairs = (content * content[rng.permutation(len(content))]).sum(1)
-    theta = np.quantile(random_pairs, 0.9)
+    theta = np.quantile((content * content[rng.permutation(rows)]).sum(1), 0.9)
     alike = expit((c - theta) / max(0.25 * c.std(), 1e-3))
-    weights = (np.exp((t - t[:, :1]) / temperature) * (0.1 + 0.9 * alike)).astype(np.float32)
-    rows = np.repeat(np.arange(len(near)), near.shape[1])
-    pairs = sp.csr_matrix((weights.ravel(), (rows, near.ravel())), shape=(len(near), len(near)))
+    weights = (behaviour * (floor + (1 - floor) * alike)).astype(np.float32)
+    index = (np.repeat(np.arange(rows), count), near.ravel())
+    pairs = sp.csr_matrix((weights.ravel(), index), shape=(rows, rows))
+    pairs.eliminate_zeros()
     return Positives(near, np.cumsum(weights, 1), sp.csr_matrix(pairs.maximum(pairs.T)))
-
-
-def nearest(
-    directions: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The nearest other rows by exact cosine, best first, and the cosines; both (N, count)."""
-    near = np.zeros((len(directions), count), np.int64)
-    cosines = np.zeros((len(directions), count), np.float32)
-    for start in range(0, len(directions), _BLOCK):
-        block = directions[start : start + _BLOCK] @ directions.T  # (b, N)
-        rows = np.arange(len(block))
-        block[rows, start + rows] = -np.inf
-        found = np.argpartition(-block, count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(block, found, 1)
-        order = np.lexsort((found, -values))
-        near[start : start + len(block)] = np.take_along_axis(found, order, 1)
-        cosines[start : start + len(block)] = np.take_along_axis(values, order, 1)
-    return near, cosines

@@ -25,11 +25,13 @@ class Teacher:
         space: the name of their space.
         rows: int64 (N,), places in the data set, ascending.
         vectors: float32 (N, E), as they came.
+        audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
     """
 
     space: str
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
+    audience: sp.csr_matrix | None
 
     @property
     def directions(self) -> NDArray[np.float32]:
@@ -77,13 +79,14 @@ def find_teacher(
     Raises:
         UsageError: the data set has neither.
     """
+    audience = audience_of(dataset, known)
     if dataset.id_embeddings is not None:
         vectors, present = id_matrix(dataset)
         rows = known[present[known]]
         if len(rows) < 2:
             raise UsageError("id_embeddings has fewer than two training streamers")
-        return Teacher("id_embeddings", rows, vectors[rows])
-    audience = audience_of(dataset, known)
+        watched = None if audience is None else audience[rows]
+        return Teacher("id_embeddings", rows, vectors[rows], watched)
     if audience is None:
         raise UsageError(
             f"{dataset.folder} has neither id_embeddings nor interactions nor relations to learn a "
@@ -113,4 +116,4 @@ def learn_teacher(
             num_threads=threads,
         )
         model.fit(observed, show_progress=False)
-    return Teacher("als", rows, np.asarray(model.item_factors, np.float32))
+    return Teacher("als", rows, np.asarray(model.item_factors, np.float32), audience[rows])

@@ -25,7 +25,8 @@ from training.fit import Request, fit
 from training.stage import prepare
 from training.teacher import find_teacher
 
-SMALL: dict[str, Any] = {"table_dim": 32, "dim": 16, "hidden_dim": 32, "content_dim": 256, "batch_size": 64}
+WIDTHS = {"table_dim": 32, "dim": 16, "hidden_dim": 32, "content_dim": 256}
+SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
 QUICK = TransferPlusConfig(**SMALL, steps=20, evaluate_every=10, teacher_dim=16)
 
 

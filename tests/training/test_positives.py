@@ -1,9 +1,18 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from training.positives import find_positives, nearest
+from training.positives import (
+    Positives,
+    by_audience,
+    by_direction,
+    fall_from_best,
+    share_of_best,
+    weigh,
+)
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -11,49 +20,87 @@ def unit(rows: int, width: int, seed: int) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
+def find(rows: int, count: int, floor: float = 0.1) -> Positives:
+    near, nearness = by_direction(unit(rows, 4, 3), count)
+    behaviour = fall_from_best(nearness, 0.3)
+    return weigh(near, behaviour, unit(rows, 6, 4), floor, np.random.default_rng(0))
+
+
+def single(found: Positives) -> np.ndarray:
+    return np.diff(found.cumulative, axis=1, prepend=0)
+
+
 def test_nearest_are_the_ones_of_a_full_sort_without_oneself():
     x = unit(3000, 8, 0)  # more than one block
-    near, cosines = nearest(x, 5)
+    near, cosines = by_direction(x, 5)
     full = x @ x.T
     np.fill_diagonal(full, -np.inf)
-    expected = np.sort(-full, 1)[:, :5] * -1
-    np.testing.assert_allclose(cosines, expected, atol=1e-6)
+    np.testing.assert_allclose(cosines, -np.sort(-full, 1)[:, :5], atol=1e-6)
     assert not (near == np.arange(3000)[:, None]).any()
 
 
-def test_weights_follow_the_formula():
-    directions, content = unit(12, 4, 1), unit(12, 6, 2)
-    found = find_positives(directions, content, 3, 0.1, np.random.default_rng(5))
+def test_audiences_are_compared_by_cosine_from_two_users_on():
+    dense = (np.random.default_rng(0).random((40, 15)) < 0.2).astype(np.float32)
+    dense[7] = 0
+    near, nearness = by_audience(sp.csr_matrix(dense), 6)
+    for i in range(40):
+        expected = []
+        for j in range(40):
+            shared = float(dense[i] @ dense[j])
+            size = math.sqrt(dense[i].sum() * dense[j].sum())
+            if i != j:
+                expected.append(shared / size if shared >= 2 else 0.0)
+        np.testing.assert_allclose(nearness[i], sorted(expected, reverse=True)[:6], atol=1e-6)
+        assert i not in near[i]
+
+
+def test_who_shares_no_audience_has_no_positive():
+    audience = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1]], np.float32))
+    near, nearness = by_audience(audience, 2)
+    behaviour = share_of_best(nearness, 2)
+    found = weigh(near, behaviour, unit(3, 4, 0), 0.1, np.random.default_rng(0))
+    assert found.anchors.tolist() == [0, 1]
+    assert found.draw(np.array([0, 1]), np.random.default_rng(0)).tolist() == [1, 0]
+    assert found.weights.nnz == 2
+
+
+@pytest.mark.parametrize("nearness", [[0.9, 0.7, -0.1], [0.2, 0.1, 0.0]])
+def test_weights_of_behaviour_fall_as_their_formulas_say(nearness: Sequence[float]):
+    t = np.array([nearness], np.float32)
+    for k in range(3):
+        expected = math.exp((nearness[k] - nearness[0]) / 0.1)
+        assert fall_from_best(t, 0.1)[0, k] == pytest.approx(expected, rel=1e-4)
+        expected = (nearness[k] / nearness[0]) ** 2
+        assert share_of_best(t, 2)[0, k] == pytest.approx(expected, rel=1e-4)
+
+
+def test_other_content_makes_a_weight_smaller_down_to_the_floor():
+    near, _ = by_direction(unit(12, 4, 1), 3)
+    content, ones = unit(12, 6, 2), np.ones((12, 3), np.float32)
+    weights = single(weigh(near, ones, content, 0.2, np.random.default_rng(5)))
     permutation = np.random.default_rng(5).permutation(12)
     theta = np.quantile([content[i] @ content[permutation[i]] for i in range(12)], 0.9)
-    spread = np.array([[content[i] @ content[j] for j in found.near[i]] for i in range(12)]).std()
-    weights = np.diff(found.cumulative, axis=1, prepend=0)
+    spread = np.array([[content[i] @ content[j] for j in near[i]] for i in range(12)]).std()
     for i in range(12):
-        best = max(float(directions[i] @ directions[j]) for j in range(12) if j != i)
-        for k, j in enumerate(found.near[i]):
-            t, c = float(directions[i] @ directions[j]), float(content[i] @ content[j])
-            alike = 1 / (1 + math.exp(-(c - theta) / (0.25 * spread)))
-            expected = math.exp((t - best) / 0.1) * (0.1 + 0.9 * alike)
-            assert weights[i, k] == pytest.approx(expected, rel=1e-3)
+        for k, j in enumerate(near[i]):
+            alike = 1 / (1 + math.exp(-(float(content[i] @ content[j]) - theta) / (0.25 * spread)))
+            assert weights[i, k] == pytest.approx(0.2 + 0.8 * alike, rel=1e-3)
 
 
 def test_pairs_are_symmetric_with_the_larger_weight():
-    found = find_positives(unit(20, 4, 3), unit(20, 6, 4), 5, 0.1, np.random.default_rng(0))
-    pairs, single = found.weights.toarray(), np.zeros((20, 20))
-    weights = np.diff(found.cumulative, axis=1, prepend=0)
-    np.put_along_axis(single, found.near, weights, 1)
-    np.testing.assert_allclose(pairs, np.maximum(single, single.T), atol=1e-6)
+    found = find(20, 5)
+    expected = np.zeros((20, 20))
+    np.put_along_axis(expected, found.near, single(found), 1)
+    np.testing.assert_allclose(found.weights.toarray(), np.maximum(expected, expected.T), atol=1e-6)
 
 
 def test_draws_follow_the_weights():
-    found = find_positives(unit(6, 3, 0), unit(6, 3, 1), 3, 0.3, np.random.default_rng(0))
-    anchors = np.zeros(20000, np.int64)
-    drawn = found.draw(anchors, np.random.default_rng(1))
-    weights = np.diff(found.cumulative[0], prepend=0)
+    found = find(6, 3)
+    drawn = found.draw(np.zeros(20000, np.int64), np.random.default_rng(1))
+    weights = single(found)[0]
     for place, weight in zip(found.near[0], weights / weights.sum(), strict=True):
         assert (drawn == place).mean() == pytest.approx(weight, abs=0.015)
 
 
 def test_fewer_streamers_than_neighbours():
-    found = find_positives(unit(2, 3, 0), unit(2, 3, 1), 20, 0.1, np.random.default_rng(0))
-    assert found.near.tolist() == [[1], [0]]
+    assert find(2, 20).near.tolist() == [[1], [0]]

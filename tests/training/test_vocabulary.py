@@ -77,5 +77,5 @@ def test_spaces_are_those_of_the_profiles():
 
 def test_one_space_has_one_width():
     contents = [{"avatar": {"vector": [1.0] * n, "space": "faces"}} for n in (2, 3)]
-    with pytest.raises(DataError, match=r"'faces' has 2 numbers in one profile .* and 3 in another"):
+    with pytest.raises(DataError, match=r"'faces' has 2 numbers in one .* and 3 in another"):
         build_vocabulary(profiles(*contents))

@@ -1,7 +1,9 @@
 """`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
 
 import numpy as np
+import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.augment import drop_tokens
@@ -9,7 +11,14 @@ from training.config import TransferPlusConfig
 from training.evaluate import ColdStartTask
 from training.losses.regression import regression
 from training.losses.weighted_info_nce import weighted_info_nce
-from training.positives import find_positives
+from training.positives import (
+    Positives,
+    by_audience,
+    by_direction,
+    fall_from_best,
+    share_of_best,
+    weigh,
+)
 from training.stage import Stage, all_rows
 from training.tasks.base import Task, step_generator
 
@@ -34,7 +43,7 @@ class TransferPlus(Task):
             raise ValueError("transfer-plus needs a teacher")
         self.encoder = stage.encoder
         self._stage, self._config, self._validation = stage, config, validation
-        warm = stage.usable[stage.teacher.rows]
+        warm = self._warm = stage.usable[stage.teacher.rows]
         self._rows = stage.teacher.rows[warm]
         vectors = stage.teacher.vectors[warm]
         scale = float(vectors.std()) or 1.0
@@ -43,19 +52,14 @@ class TransferPlus(Task):
         self._directions = stage.teacher.directions[warm]
         bags = stage.bags.take(self._rows)
         self._content = all_rows(self.encoder, self.encoder.fused, bags, warm[warm])
-        self._positives = find_positives(
-            self._directions,
-            self._content,
-            config.neighbours,
-            config.positive_temperature,
-            np.random.default_rng(stage.seed),
-        )
+        self._positives = self._find_positives(stage.teacher.audience)
+        self._anchors = self._positives.anchors
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss` and `regression_loss`."""
         config, rng = self._config, step_generator(self._stage.seed, step)
-        count = len(self._rows)
-        anchors = rng.choice(count, min(config.batch_size // 2, count), replace=False)
+        count = min(config.batch_size // 2, len(self._anchors))
+        anchors = rng.choice(self._anchors, count, replace=False)
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
         wanted, excluded = self._pairs(drawn)
         bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), config, rng)
@@ -80,7 +84,18 @@ class TransferPlus(Task):
         vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
         return float(self._validation.ndcg(vectors).mean())
 
-    def _pairs(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _find_positives(self, audience: sp.csr_matrix | None) -> Positives:
+        config, rng = self._config, np.random.default_rng(self._stage.seed)
+        if audience is not None:
+            near, nearness = by_audience(audience[self._warm], config.neighbours)
+            behaviour = share_of_best(nearness, config.audience_power)
+            if behaviour.any():
+                return weigh(near, behaviour, self._content, config.content_floor, rng)
+        near, nearness = by_direction(self._directions, config.neighbours)
+        behaviour = fall_from_best(nearness, config.id_temperature)
+        return weigh(near, behaviour, self._content, config.content_floor, rng)
+
+    def _pairs(self, drawn: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""
         same = drawn[:, None] == drawn[None]
         half = np.arange(len(drawn) // 2)
