@@ -249,6 +249,7 @@ GOOD = in_if(inside()).SerializeToString()
         b"not a model at all",
         b"<html></html>",
         b"\x80" * 40,  # a number without an end
+        b"\xba" + b"\x80" * 10 + b"\x00\x00",  # a number of more than 64 bits
         b"\x3a\x05abc",  # a graph that is longer than the file
         b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
         b"\x08\x07",  # only a version

@@ -84,6 +84,8 @@ def test_a_full_profile_is_taken_as_it_is() -> None:
 def test_an_id_is_all_that_is_needed() -> None:
     profile = StreamerProfile(streamer_id="s")
     assert profile.dump() == {"streamer_id": "s"}
+    said_to_be_empty = StreamerProfile(streamer_id="s", tags=[], attributes={}, name=None, lives=[])
+    assert said_to_be_empty.dump() == {"streamer_id": "s"}
     assert StreamerContent() == StreamerContent.model_validate({"videos": [], "name": None})
 
 
