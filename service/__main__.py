@@ -37,4 +37,7 @@ if __name__ == "__main__":
     # Ctrl-C ends it at once, unless a command has something to put in order and says so. As an
     # exception it could come in the middle of an import, and be lost there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error}; `python -m service doctor` tells which extra to install")

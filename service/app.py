@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +28,7 @@ from service.errors import (
     UnsafeConfiguration,
 )
 from service.index.flat import FlatIndex
+from service.packages import twin_packages
 from service.retrieval.cold_start import ColdStart, Established
 from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
@@ -40,11 +41,6 @@ from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
 
 _log = logging.getLogger(__name__)
-_TWINS = (
-    ("onnxruntime", "onnxruntime-gpu"),
-    ("faiss-cpu", "faiss-gpu"),
-    ("faiss-cpu", "faiss-gpu-cuvs"),
-)
 
 
 def create_app(settings: Settings, state: State | None = None) -> FastAPI:
@@ -160,25 +156,6 @@ def check_configuration(settings: Settings) -> None:
     twins = twin_packages()
     if twins:
         raise UnsafeConfiguration(twins)
-
-
-def twin_packages() -> str | None:
-    """Which installed packages overwrite each other's files, and what to do; None = none."""
-    for first, second in _TWINS:
-        if _is_installed(first) and _is_installed(second):
-            return (
-                f"{first} and {second} are both installed and overwrite each other's files: "
-                "uninstall both, then install one of the extras cpu and gpu"
-            )
-    return None
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 async def _open_store(

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from service.packages import twin_packages
+
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy")
 _LOW_DISK_BYTES = 1 << 30
 
@@ -104,8 +106,6 @@ def _runtime(*modules_and_extra: str) -> Check:
 
 
 def _twins() -> Check:
-    from service.app import twin_packages
-
     found = twin_packages()
     return Check("twins", "fail" if found else "ok", found or "no packages overwrite each other")
 

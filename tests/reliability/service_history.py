@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from tests.reliability.history import History, State
-from tests.service.process import STOP_S, Service, json_line
+from tests.service.data_sets import json_line
+from tests.service.process import STOP_S, Service
 
 WRITERS = 6
 IDS_PER_WRITER = 30

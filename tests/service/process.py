@@ -16,6 +16,8 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from tests.service.data_sets import json_line
+
 ROOT = Path(__file__).parents[2]
 START_S = 60
 STOP_S = 30
@@ -44,6 +46,20 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str
         timeout=START_S,
         check=False,
     )
+
+
+def load(
+    data: Path, url: str, *options: object, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return run("load", data, "--url", url, *options, **variables)
+
+
+def hide(folder: Path, *modules: str) -> dict[str, str]:
+    """Environment in which modules are not there."""
+    for name in modules:
+        text = f"raise ModuleNotFoundError('No module named {name}', name='{name}')\n"
+        (folder / f"{name}.py").write_text(text)
+    return {"PYTHONPATH": str(folder)}
 
 
 def error_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -219,7 +235,3 @@ class Service:
         answer = self.client.post("/v1/similar", json=query)
         answer.raise_for_status()
         return {hit["streamer_id"] for hit in answer.json()["hits"]}
-
-
-def json_line(profile: dict[str, Any]) -> str:
-    return json.dumps(profile, ensure_ascii=False) + "\n"

