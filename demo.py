@@ -26,6 +26,7 @@ from typing import Any
 HOST = "127.0.0.1"
 SEED = 7
 RECIPE = "transfer-plus"
+WORLD_SETTINGS = ("steps=200",)  # little is gained after that, and a demo should not take long
 LOADER = "training.encoder:load_checkpoint"
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
@@ -341,7 +342,7 @@ def demo(args: argparse.Namespace) -> None:
     steps = Steps(folder)
     data: Path = args.data or make_world(steps, args.streamers)
     profiles = read_profiles(data)
-    inputs = build(steps, data, args.set)
+    inputs = build(steps, data, args.set or (() if args.data else WORLD_SETTINGS))
     state = folder / "state"
     loaded = steps.is_done("loaded", inputs) and state.is_dir()
     if not loaded:
