@@ -23,6 +23,7 @@ from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
 from service.errors import (
     ModelMismatch,
+    StoreFull,
     StoreStartFailed,
     StoreUnavailable,
     UnsafeConfiguration,
@@ -181,7 +182,13 @@ async def _open_store(
     embedded = EmbeddedStore(settings.data_dir / "store")
     await embedded.start()
     stack.push_async_callback(embedded.stop)
-    store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+    try:
+        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+    except StoreFull as error:
+        raise StoreStartFailed(
+            f"there is no room for a new store in {settings.data_dir}: free some, or choose "
+            "another --data-dir"
+        ) from error
     stack.push_async_callback(store.close)
     return store, "embedded", embedded.trouble
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.errors import ContractError
+from model_export.contract.errors import ContractError, first_problem
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import OnnxEncoder
@@ -68,9 +68,7 @@ def _chunks(path: Path, bundle: Bundle) -> Iterator[list[tuple[str, Features]]]:
                 profile = StreamerProfile.model_validate_json(line)
                 chunk.append((profile.streamer_id, bundle.featurizer(profile)))
             except ValidationError as error:
-                first = error.errors()[0]
-                where = "/".join(["", *map(str, first["loc"])])
-                raise ValueError(f"{path}:{number}: {where}: {first['msg']}") from error
+                raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
             except ContractError as error:
                 raise ValueError(f"{path}:{number}: {error}") from error
             if len(chunk) == _CHUNK:

@@ -4,6 +4,7 @@ import logging
 
 from pydantic import ValidationError
 
+from model_export.contract.errors import first_problem
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.errors import InvalidRequest, ModelMismatch
@@ -54,8 +55,9 @@ def _read(profiles: Profiles, record: Record) -> tuple[StreamerProfile, Features
         profile = StreamerProfile.model_validate_json(record.profile)
         return profile, profiles.features(profile)
     except (InvalidRequest, ValidationError) as error:
+        why = first_problem(error) if isinstance(error, ValidationError) else error.detail
         raise ModelMismatch(
             f"stored streamer {record.streamer_id!r} can't be read by model "
-            f"{profiles.model_version}: {error}; start with --reencode and the bundle of the model "
+            f"{profiles.model_version}: {why}; start with --reencode and the bundle of the model "
             "before to go back, then change or delete that streamer"
         ) from error

@@ -64,7 +64,7 @@ def test_embed_of_nothing_usable(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"streamer_id": "a", "bioo": "x"}', "/bioo: Extra inputs are not permitted"),
+        ('{"streamer_id": "a", "bioo": "x"}', "bioo: Extra inputs are not permitted"),
         ("{", "Invalid JSON"),
         ('{"streamer_id": "a", "avatar": {"vector": [1], "space": "x"}}', "avatar.space"),
     ],

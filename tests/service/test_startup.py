@@ -13,6 +13,7 @@ import pytest
 from model_export.contract.bundle import (
     BUNDLE_SCHEMA_VERSION,
     ENCODER,
+    GOLDEN,
     MANIFEST,
     VOCABULARY,
     file_entry,
@@ -71,31 +72,35 @@ def raise_the_schema_version(folder: Path) -> None:
     write_manifest(folder, {**manifest, "schema_version": BUNDLE_SCHEMA_VERSION + 1})
 
 
-def replace_encoder(folder: Path, content: bytes) -> None:
-    """With a manifest that vouches for it."""
-    (folder / ENCODER).write_bytes(content)
+def replace(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file, with a manifest that vouches for it."""
+    (folder / name).write_bytes(content)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    manifest["files"][ENCODER] = file_entry(content).model_dump()
+    manifest["files"][name] = file_entry(content).model_dump()
     write_manifest(folder, manifest)
+
+
+def write_newer_golden_profiles(folder: Path) -> None:
+    replace(folder, GOLDEN, b'{"streamer_id": "a", "invented_later": 1}\n')
 
 
 def move_a_tensor_out(folder: Path) -> None:
     model = onnx.load_model(folder / ENCODER)
     path = folder / ENCODER
     onnx.save_model(model, path, save_as_external_data=True, location="weights", size_threshold=0)
-    replace_encoder(folder, path.read_bytes())
+    replace(folder, ENCODER, path.read_bytes())
 
 
 def drop_an_output(folder: Path) -> None:
     model = onnx.load_model(folder / ENCODER)
     del model.graph.output[0]
-    replace_encoder(folder, model.SerializeToString())
+    replace(folder, ENCODER, model.SerializeToString())
 
 
 def break_the_graph(folder: Path) -> None:
     model = onnx.load_model(folder / ENCODER)
     model.graph.node[0].op_type = "NoSuchOperator"
-    replace_encoder(folder, model.SerializeToString())
+    replace(folder, ENCODER, model.SerializeToString())
 
 
 def list_a_file_outside(folder: Path) -> None:
@@ -108,8 +113,9 @@ def list_a_file_outside(folder: Path) -> None:
     ("damage", "said"),
     [
         (flip_a_byte, f"{ENCODER} was changed: its SHA-256 is not the manifest's; export again"),
-        (cut, f"{VOCABULARY} has"),
-        (remove_a_file, f"{VOCABULARY} can't be read: No such file or directory"),
+        (cut, f"{VOCABULARY} has "),
+        (remove_a_file, f"{VOCABULARY} can't be read: No such file or directory; export again"),
+        (write_newer_golden_profiles, GOLDEN),
         (remove_the_manifest, f"{MANIFEST} can't be read: No such file or directory; is this a"),
         (raise_the_schema_version, "schema_version is 2, this release reads 1; export the model"),
         (move_a_tensor_out, "keeps tensors in external files"),

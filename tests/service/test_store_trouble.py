@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, wait_until
@@ -124,6 +125,19 @@ def test_the_store_is_silent_for_a_while(serve: Serve) -> None:
     check_consistent(service, {"a"})
 
 
+def test_a_log_entry_that_the_index_can_not_take_in(serve: Serve) -> None:
+    service = serve()
+    service.put("a", tags=["cooking"])
+    odd = {"op": "upsert", "id": "odd", "embedding": "odd", "content": "odd", "facets": "{}"}
+    with Redis(unix_socket_path=str(service.data_dir / "store" / "run" / "store.sock")) as store:
+        assert store.hincrby("ss:meta", "sequence", 1) == 2
+        store.xadd("ss:log", {**odd}, id="2-0")
+    wait_until(lambda: not service.is_ready(), "it says so")
+    assert "can't take in the log" in service.client.get("/readyz").json()["reason"]
+    wait_until(service.is_ready, "it builds the index anew, from the records")
+    check_consistent(service, {"a"})
+
+
 # No room
 
 
@@ -212,8 +226,9 @@ def test_a_full_disk_and_nothing_stored(bundle: Path, small_disk: Path) -> None:
     (small_disk / "more-ballast").write_bytes(bytes(5 << 20))
     with Service(bundle, small_disk / "data") as service:
         assert service.process.wait(START_S) == 1
-        assert "disk is full" in service.output.splitlines()[-1]
-        assert service.output.splitlines()[-1].startswith("error: ")
+        said = service.output.splitlines()[-1]
+        assert said.startswith(f"error: there is no room for a new store in {small_disk}/data: ")
+        assert "choose another --data-dir" in said
         assert "Traceback" not in service.output
 
 
