@@ -43,7 +43,7 @@ def baselines(
     lexical = tf_idf(bags, vocabulary)
     yield "TF-IDF", lexical
     _, _, components = randomized_svd(
-        lexical[known],
+        sp.csr_matrix(lexical[known]),
         min(_CONTENT_RANK, len(known) - 1, len(vocabulary.tokens)),
         random_state=seed,
     )
@@ -53,10 +53,10 @@ def baselines(
     watched = known[np.diff(audience.indptr)[known] > 0]
     left, scale, _ = randomized_svd(
         sp.csr_matrix(normalize(audience[watched])),
-        min(_ID_RANK, len(watched) - 1, audience.shape[1] - 1),
+        min(_ID_RANK, len(watched) - 1),
         random_state=seed,
     )
-    ridge = Ridge(alpha=_RIDGE).fit(features[watched], _unit(np.multiply(left, scale)))
+    ridge = Ridge(alpha=_RIDGE).fit(features[watched], _unit(np.asarray(left) * np.asarray(scale)))
     yield "ridge", _unit(ridge.predict(features))
 
 

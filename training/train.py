@@ -119,7 +119,7 @@ def train(
     while step < last and (chosen is not None or not _gave_up(result, step, config)):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * schedule(step)
-        losses = _update(task, optimiser, config, seed, step)
+        losses = update(task, optimiser, config, seed, step)
         step += 1
         progress.stepped(step, losses)
         if step % config.evaluate_every and step != last:
@@ -146,7 +146,7 @@ def train(
     return result
 
 
-def _update(
+def update(
     task: Task, optimiser: torch.optim.Optimizer, config: RecipeConfig, seed: int, step: int
 ) -> dict[str, float]:
     """One step; the values of the task's losses."""

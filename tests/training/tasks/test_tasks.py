@@ -1,0 +1,91 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model_export.contract.pieces import pieces_of
+from training.config import MaskedViewsConfig, TransferPlusConfig
+from training.data import Dataset, IdEmbeddings
+from training.errors import UsageError
+from training.stage import Stage, prepare
+from training.tasks.base import Task
+from training.tasks.recipes import RECIPES, find_recipe
+from training.teacher import find_teacher
+from training.train import update
+
+WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
+CONFIGS = {
+    "masked-views": MaskedViewsConfig(**WIDTHS, batch_size=64),
+    "transfer-plus": TransferPlusConfig(**WIDTHS, batch_size=64, teacher_dim=8),
+}
+
+
+def build(world: Dataset, recipe: str) -> tuple[Stage, Task]:
+    config, known = CONFIGS[recipe], world.rows("train")
+    teacher = None
+    if isinstance(config, TransferPlusConfig):
+        teacher = find_teacher(world, known, config, seed=0, threads=1)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    stage = prepare(world, pieces, known, teacher, config, seed=0, threads=1)
+    return stage, RECIPES[recipe].build(stage, config, world.rows("val"))
+
+
+def train(task: Task, recipe: str, steps: int) -> list[float]:
+    optimiser = torch.optim.AdamW(task.encoder.parameters(), 3e-3)
+    losses = []
+    for step in range(steps):
+        parts = update(task, optimiser, CONFIGS[recipe], 0, step)
+        losses.append(sum(value for name, value in parts.items() if name.endswith("_loss")))
+    return losses
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_task_learns(world: Dataset, recipe: str):
+    _, task = build(world, recipe)
+    before = task.validate()
+    losses = train(task, recipe, 60)
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.1
+    assert task.validate() > before - 0.02
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe: str):
+    _, task = build(world, recipe)
+    task.encoder.eval()
+    with torch.no_grad():
+        first, other, again = task.losses(3), task.losses(4), task.losses(3)
+    assert first == again
+    assert first != other
+
+
+def test_views_overlap_no_more_than_allowed(world: Dataset):
+    _, task = build(world, "masked-views")
+    assert 0 <= float(task.losses(0)["overlap"]) <= 0.1
+
+
+def test_what_is_fixed_stays_as_it_is(world: Dataset):
+    stage, task = build(world, "transfer-plus")
+    assert stage.teacher is not None
+    teacher = stage.teacher.vectors.copy()
+    fixed = {name: value.clone() for name, value in task.encoder.named_buffers()}
+    train(task, "transfer-plus", 3)
+    np.testing.assert_array_equal(stage.teacher.vectors, teacher)
+    for name, value in task.encoder.named_buffers():
+        assert torch.equal(value, fixed[name]), name
+
+
+def test_positives_come_from_the_id_space_where_no_audience_is_known(world: Dataset):
+    known = world.rows("train", "val")
+    teacher = find_teacher(world, known, CONFIGS["transfer-plus"], seed=0, threads=1)
+    handed = IdEmbeddings([world.ids[row] for row in teacher.rows], teacher.vectors)
+    _, task = build(replace(world, interactions=None, id_embeddings=handed), "transfer-plus")
+    before = task.validate()
+    train(task, "transfer-plus", 60)
+    assert task.validate() > before
+
+
+def test_an_unknown_recipe_lists_the_known():
+    with pytest.raises(UsageError, match="the recipes are masked-views, transfer-plus"):
+        find_recipe("magic")
