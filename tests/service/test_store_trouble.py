@@ -188,15 +188,15 @@ def test_a_store_that_meets_a_quota(serve: Serve) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system that has 4 MiB more than the store keeps in reserve."""
+    """A file system with 4 MiB more than the store keeps in reserve, and 28 MiB of ballast."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs root")
-    (folder / "ballast").write_bytes(bytes(4 << 20))
+    (folder / "ballast").write_bytes(bytes(28 << 20))
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_disk_that_is_full(bundle: Path, small_disk: Path) -> None:
