@@ -96,12 +96,13 @@ class TransferPlusConfig(TeacherConfig):
         id_temperature: how fast it falls with the ID cosine, where no audiences are known.
         content_floor: what is left of the weight of a positive of quite other content.
         negative_id_cosine, negative_content_cosine: pairs that are no positives but nearer than
-            this are left out of the contrast: likely false negatives.
+            this are left out of the contrast, as likely false negatives; so are pairs that share
+            an audience, where audiences are known.
         regression_weight: of the mean squared error to the ID-embedding.
     """
 
     neighbours: int = 50
-    audience_power: float = 2.0
+    audience_power: float = 1.0
     id_temperature: float = 0.1
     content_floor: float = 0.1
     negative_id_cosine: float = 0.7

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from model_export.contract.features import Featurizer, collate
 from training.bags import known_pieces
 from training.evaluate import pairs_of_groups, pairwise_f1
-from training.positives import by_direction
+from training.positives import nearest
 from training.stage import Stage, all_rows
 
 DEFAULT_THRESHOLD = 0.85
@@ -86,7 +86,7 @@ def _candidates(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Pairs (P, 2), lower row first, and their content cosines (P,)."""
     count = min(_CANDIDATES, len(rows) - 1)
-    found = [by_direction(vectors[rows], count)[0] for vectors in (content, embedding)]
+    found = [nearest(vectors[rows], count)[0] for vectors in (content, embedding)]
     one = np.tile(np.repeat(np.arange(len(rows)), count), 2)
     other = np.concatenate([near.ravel() for near in found])
     pairs = np.unique(np.sort(np.stack([rows[one], rows[other]], 1), axis=1), axis=0)

@@ -5,6 +5,7 @@ Behaviour is who watches whom, where that is known, or else the cosine of ID-emb
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,9 +15,6 @@ from scipy.special import expit
 MIN_SHARED = 2
 """Two streamers with fewer users in common share them by chance."""
 _BLOCK = 1024
-
-Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""The nearest other rows, best first, and how near they are; both (N, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,24 +44,87 @@ class Positives:
         return self.near[anchors, pick]
 
 
-def by_audience(audience: sp.csr_matrix, count: int) -> Neighbours:
-    """The nearest by cosine of binary audiences (N, U); 0 for those that share too few users."""
-    size = np.sqrt(np.diff(audience.indptr).clip(1)).astype(np.float32)
+class Behaviour(Protocol):
+    """What users' behaviour says about pairs of N streamers."""
 
-    def block(start: int, stop: int) -> NDArray[np.float32]:
-        shared = (audience[start:stop] @ audience.T).toarray().astype(np.float32)
-        shared[shared < MIN_SHARED] = 0
-        return shared / size[start:stop, None] / size
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The nearest others (N, K), best first, and a weight of each (N, K) in [0, 1]."""
+        ...
 
-    return _nearest(block, len(size), count)
+    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pairs (B, B) of these rows must not be called unlike."""
+        ...
 
 
-def by_direction(directions: NDArray[np.float32], count: int) -> Neighbours:
-    """The nearest by cosine of unit rows (N, E)."""
+@dataclass(frozen=True, eq=False)
+class SharedAudience:
+    """Streamers are near when the same users watch them.
+
+    weight = (t_ij / max_j t_ij) ** power,    t = cosine of audiences, 0 below `MIN_SHARED`
+
+    Attributes:
+        audience: binary (N, U).
+        power: how fast the weight falls with the share of the best cosine.
+    """
+
+    audience: sp.csr_matrix
+    power: float
+
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Behaviour`; a weight is 0 where too few users are shared."""
+        size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
+
+        def block(start: int, stop: int) -> NDArray[np.float32]:
+            shared = (self.audience[start:stop] @ self.audience.T).toarray().astype(np.float32)
+            shared[shared < MIN_SHARED] = 0
+            return shared / size[start:stop, None] / size
+
+        near, cosines = _nearest(block, len(size), count)
+        share = cosines / np.maximum(cosines[:, :1], 1e-9)
+        return near, (share**self.power * (share > 0)).astype(np.float32)
+
+    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`: those who share enough users."""
+        drawn = self.audience[rows]
+        return (drawn @ drawn.T).toarray() >= MIN_SHARED
+
+
+@dataclass(frozen=True, eq=False)
+class IdSpace:
+    """Streamers are near when their ID-embeddings are.
+
+    weight = exp((t_ij - max_j t_ij) / temperature),    t = cosine of ID-embeddings
+
+    Attributes:
+        directions: unit rows (N, E).
+        temperature: how fast the weight falls.
+        related_from: the cosine from which on two are related.
+    """
+
+    directions: NDArray[np.float32]
+    temperature: float
+    related_from: float
+
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Behaviour`."""
+        near, cosines = nearest(self.directions, count)
+        return near, np.exp((cosines - cosines[:, :1]) / self.temperature)
+
+    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        return self.directions[rows] @ self.directions[rows].T > self.related_from
+
+
+def nearest(
+    directions: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The nearest other rows by cosine of unit rows (N, E), best first, and the cosines (N, K)."""
     return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count)
 
 
-def _nearest(block: Callable[[int, int], NDArray[np.float32]], rows: int, count: int) -> Neighbours:
+def _nearest(
+    block: Callable[[int, int], NDArray[np.float32]], rows: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `count` best other columns of each row, from blocks of the (N, N) similarities."""
     count = min(count, rows - 1)
     near = np.zeros((rows, count), np.int64)
@@ -78,17 +139,6 @@ def _nearest(block: Callable[[int, int], NDArray[np.float32]], rows: int, count:
         near[part] = np.take_along_axis(found, order, 1)
         nearness[part] = np.take_along_axis(values, order, 1)
     return near, nearness
-
-
-def fall_from_best(nearness: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """exp((t_ij - max_j t_ij) / temperature) of ID cosines t (N, K)."""
-    return np.exp((nearness - nearness[:, :1]) / temperature)
-
-
-def share_of_best(nearness: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """(t_ij / max_j t_ij) ** power of audience cosines t (N, K); 0 where nothing is shared."""
-    share = nearness / np.maximum(nearness[:, :1], 1e-9)
-    return np.power(share, power, dtype=np.float32)
 
 
 def weigh(

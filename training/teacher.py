@@ -34,6 +34,11 @@ class Teacher:
     audience: sp.csr_matrix | None
 
     @property
+    def scale(self) -> float:
+        """Standard deviation of all numbers, the unit of the regression to them."""
+        return float(self.vectors.std()) or 1.0
+
+    @property
     def directions(self) -> NDArray[np.float32]:
         """Unit rows (N, E)."""
         norm = np.linalg.norm(self.vectors, axis=1, keepdims=True)

@@ -1,18 +1,10 @@
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from training.positives import (
-    Positives,
-    by_audience,
-    by_direction,
-    fall_from_best,
-    share_of_best,
-    weigh,
-)
+from training.positives import IdSpace, Positives, SharedAudience, nearest, weigh
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -21,9 +13,8 @@ def unit(rows: int, width: int, seed: int) -> np.ndarray:
 
 
 def find(rows: int, count: int, floor: float = 0.1) -> Positives:
-    near, nearness = by_direction(unit(rows, 4, 3), count)
-    behaviour = fall_from_best(nearness, 0.3)
-    return weigh(near, behaviour, unit(rows, 6, 4), floor, np.random.default_rng(0))
+    near, weights = IdSpace(unit(rows, 4, 3), 0.3, 0.7).candidates(count)
+    return weigh(near, weights, unit(rows, 6, 4), floor, np.random.default_rng(0))
 
 
 def single(found: Positives) -> np.ndarray:
@@ -32,50 +23,58 @@ def single(found: Positives) -> np.ndarray:
 
 def test_nearest_are_the_ones_of_a_full_sort_without_oneself():
     x = unit(3000, 8, 0)  # more than one block
-    near, cosines = by_direction(x, 5)
+    near, cosines = nearest(x, 5)
     full = x @ x.T
     np.fill_diagonal(full, -np.inf)
     np.testing.assert_allclose(cosines, -np.sort(-full, 1)[:, :5], atol=1e-6)
     assert not (near == np.arange(3000)[:, None]).any()
 
 
-def test_audiences_are_compared_by_cosine_from_two_users_on():
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_audiences_are_compared_by_cosine_from_two_users_on(power: float):
     dense = (np.random.default_rng(0).random((40, 15)) < 0.2).astype(np.float32)
     dense[7] = 0
-    near, nearness = by_audience(sp.csr_matrix(dense), 6)
+    behaviour = SharedAudience(sp.csr_matrix(dense), power)
+    near, weights = behaviour.candidates(6)
+    related = behaviour.related(np.arange(40))
     for i in range(40):
-        expected = []
+        cosines = []
         for j in range(40):
             shared = float(dense[i] @ dense[j])
             size = math.sqrt(dense[i].sum() * dense[j].sum())
+            assert related[i, j] == (shared >= 2)
             if i != j:
-                expected.append(shared / size if shared >= 2 else 0.0)
-        np.testing.assert_allclose(nearness[i], sorted(expected, reverse=True)[:6], atol=1e-6)
+                cosines.append(shared / size if shared >= 2 else 0.0)
+        best = sorted(cosines, reverse=True)[:6]
+        expected = [(c / best[0]) ** power if c > 0 else 0 for c in best]
+        np.testing.assert_allclose(weights[i], expected, atol=1e-6)
         assert i not in near[i]
 
 
 def test_who_shares_no_audience_has_no_positive():
     audience = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1]], np.float32))
-    near, nearness = by_audience(audience, 2)
-    behaviour = share_of_best(nearness, 2)
-    found = weigh(near, behaviour, unit(3, 4, 0), 0.1, np.random.default_rng(0))
+    near, weights = SharedAudience(audience, 1).candidates(2)
+    found = weigh(near, weights, unit(3, 4, 0), 0.1, np.random.default_rng(0))
     assert found.anchors.tolist() == [0, 1]
     assert found.draw(np.array([0, 1]), np.random.default_rng(0)).tolist() == [1, 0]
     assert found.weights.nnz == 2
 
 
-@pytest.mark.parametrize("nearness", [[0.9, 0.7, -0.1], [0.2, 0.1, 0.0]])
-def test_weights_of_behaviour_fall_as_their_formulas_say(nearness: Sequence[float]):
-    t = np.array([nearness], np.float32)
-    for k in range(3):
-        expected = math.exp((nearness[k] - nearness[0]) / 0.1)
-        assert fall_from_best(t, 0.1)[0, k] == pytest.approx(expected, rel=1e-4)
-        expected = (nearness[k] / nearness[0]) ** 2
-        assert share_of_best(t, 2)[0, k] == pytest.approx(expected, rel=1e-4)
+def test_weights_in_the_id_space_fall_with_the_cosine():
+    directions = unit(30, 4, 7)
+    behaviour = IdSpace(directions, 0.1, 0.7)
+    near, weights = behaviour.candidates(4)
+    for i in range(30):
+        cosines = [float(directions[i] @ directions[j]) for j in near[i]]
+        expected = [math.exp((c - max(cosines)) / 0.1) for c in cosines]
+        np.testing.assert_allclose(weights[i], expected, rtol=1e-3)
+    rows = np.array([4, 9, 1])
+    expected = directions[rows] @ directions[rows].T > 0.7
+    np.testing.assert_array_equal(behaviour.related(rows), expected)
 
 
 def test_other_content_makes_a_weight_smaller_down_to_the_floor():
-    near, _ = by_direction(unit(12, 4, 1), 3)
+    near, _ = nearest(unit(12, 4, 1), 3)
     content, ones = unit(12, 6, 2), np.ones((12, 3), np.float32)
     weights = single(weigh(near, ones, content, 0.2, np.random.default_rng(5)))
     permutation = np.random.default_rng(5).permutation(12)

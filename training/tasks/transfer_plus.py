@@ -1,7 +1,6 @@
 """`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -11,16 +10,10 @@ from training.config import TransferPlusConfig
 from training.evaluate import ColdStartTask
 from training.losses.regression import regression
 from training.losses.weighted_info_nce import weighted_info_nce
-from training.positives import (
-    Positives,
-    by_audience,
-    by_direction,
-    fall_from_best,
-    share_of_best,
-    weigh,
-)
+from training.positives import Behaviour, IdSpace, Positives, SharedAudience, weigh
 from training.stage import Stage, all_rows
 from training.tasks.base import Task, step_generator
+from training.teacher import Teacher
 
 _PARTNER_WEIGHT = 0.3
 """An anchor's own drawn positive counts at least so much."""
@@ -43,16 +36,13 @@ class TransferPlus(Task):
             raise ValueError("transfer-plus needs a teacher")
         self.encoder = stage.encoder
         self._stage, self._config, self._validation = stage, config, validation
-        warm = self._warm = stage.usable[stage.teacher.rows]
+        warm = stage.usable[stage.teacher.rows]
         self._rows = stage.teacher.rows[warm]
-        vectors = stage.teacher.vectors[warm]
-        scale = float(vectors.std()) or 1.0
-        self.encoder.id_scale.fill_(scale)
-        self._target = vectors / scale
-        self._directions = stage.teacher.directions[warm]
+        self._target = stage.teacher.vectors[warm] / stage.teacher.scale
+        self.encoder.id_scale.fill_(stage.teacher.scale)
         bags = stage.bags.take(self._rows)
         self._content = all_rows(self.encoder, self.encoder.fused, bags, warm[warm])
-        self._positives = self._find_positives(stage.teacher.audience)
+        self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -84,16 +74,19 @@ class TransferPlus(Task):
         vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
         return float(self._validation.ndcg(vectors).mean())
 
-    def _find_positives(self, audience: sp.csr_matrix | None) -> Positives:
+    def _find_positives(
+        self, teacher: Teacher, warm: NDArray[np.bool_]
+    ) -> tuple[Behaviour, Positives]:
+        """By audience where it is known and anyone shares one; in the ID space otherwise."""
         config, rng = self._config, np.random.default_rng(self._stage.seed)
-        if audience is not None:
-            near, nearness = by_audience(audience[self._warm], config.neighbours)
-            behaviour = share_of_best(nearness, config.audience_power)
-            if behaviour.any():
-                return weigh(near, behaviour, self._content, config.content_floor, rng)
-        near, nearness = by_direction(self._directions, config.neighbours)
-        behaviour = fall_from_best(nearness, config.id_temperature)
-        return weigh(near, behaviour, self._content, config.content_floor, rng)
+        if teacher.audience is not None:
+            shared = SharedAudience(teacher.audience[warm], config.audience_power)
+            near, weights = shared.candidates(config.neighbours)
+            if weights.any():
+                return shared, weigh(near, weights, self._content, config.content_floor, rng)
+        space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
+        near, weights = space.candidates(config.neighbours)
+        return space, weigh(near, weights, self._content, config.content_floor, rng)
 
     def _pairs(self, drawn: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""
@@ -103,8 +96,8 @@ class TransferPlus(Task):
         for a, b in ((half, half + len(half)), (half + len(half), half)):
             wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
         wanted[same] = 0
-        directions, content = self._directions[drawn], self._content[drawn]
-        doubtful = (directions @ directions.T > self._config.negative_id_cosine) | (
+        content = self._content[drawn]
+        doubtful = self._behaviour.related(drawn) | (
             content @ content.T > self._config.negative_content_cosine
         )
         return wanted, same | (doubtful & (wanted <= 0))
