@@ -8,14 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.bundles import DIM, write_bundle
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "b"
-    write_bundle(folder)
-    return folder
+from tests.bundles import DIM
 
 
 @pytest.fixture(scope="session")

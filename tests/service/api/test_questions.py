@@ -94,8 +94,8 @@ def test_strategies_score_as_their_definitions_say(client: TestClient, strategy:
     for hit in answer.json()["hits"]:
         e = embedding(client, hit["streamer_id"])
         if strategy == "average":
-            expected = e @ unit(sum(w * v for w, v in wanted))
-            expected = (expected - e @ unit(sum(w * v for w, v in unwanted))) / 2
+            expected = e @ unit(np.sum([w * v for w, v in wanted], axis=0))
+            expected = (expected - e @ unit(np.sum([w * v for w, v in unwanted], axis=0))) / 2
         elif strategy == "sum":
             expected = sum(w * (e @ v) for w, v in wanted) - sum(w * (e @ v) for w, v in unwanted)
             expected /= 7
