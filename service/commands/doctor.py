@@ -147,6 +147,7 @@ def _bundle(path: Path | None) -> Check:
 
         bundle = Bundle(path)
         encoder = OnnxEncoder(bundle)
+        bundle.established()
         return (
             f"{bundle.manifest.model_version}, {bundle.manifest.dim} dimensions, {encoder.device}"
         )
