@@ -13,6 +13,7 @@ Each file is written to a temporary name, fsynced and renamed.
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from model_export.contract.errors import BundleError
 from model_export.contract.vocabulary import Vocabulary
-from training.errors import CheckpointError
+from training.errors import CheckpointError, OutputError
 
 MODEL = "model.safetensors"
 VOCABULARY = "vocabulary.json"
@@ -34,6 +35,15 @@ CONFIG = "config.json"
 ESTABLISHED = "established.npz"
 METRICS = "metrics.json"
 STATE = "training_state.safetensors"
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+    BundleError,
+)
 
 Established = tuple[list[str], NDArray[np.float32]]
 
@@ -58,7 +68,7 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Write the folder; an older finished checkpoint there is replaced, its state removed."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / METRICS).unlink(missing_ok=True)
         write_atomically(folder / MODEL, safetensors.torch.save(self.tensors))
         write_atomically(folder / VOCABULARY, self.vocabulary.save)
@@ -71,7 +81,8 @@ class Checkpoint:
             np.savez(content, ids=np.array(ids, np.str_), vectors=vectors)
             write_atomically(folder / ESTABLISHED, content.getvalue())
         write_atomically(folder / METRICS, _json(self.metrics))
-        (folder / STATE).unlink(missing_ok=True)
+        for leftover in (folder / STATE, _temporary(folder / STATE)):
+            leftover.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":
@@ -87,7 +98,8 @@ class Checkpoint:
         try:
             established = None
             if (folder / ESTABLISHED).exists():
-                with np.load(folder / ESTABLISHED, allow_pickle=False) as blob:
+                content = io.BytesIO((folder / ESTABLISHED).read_bytes())
+                with np.load(content, allow_pickle=False) as blob:
                     established = (blob["ids"].tolist(), blob["vectors"].astype(np.float32))
             return cls(
                 tensors=safetensors.torch.load((folder / MODEL).read_bytes()),
@@ -96,7 +108,7 @@ class Checkpoint:
                 metrics=json.loads((folder / METRICS).read_text(encoding="utf-8")),
                 established=established,
             )
-        except (OSError, ValueError, KeyError, BundleError, safetensors.SafetensorError) as error:
+        except _DAMAGE as error:
             raise CheckpointError(f"{folder} is damaged ({error}); train it again") from error
 
 
@@ -119,7 +131,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
     """Write where training stands, as one file, so that tensors and progress can't disagree."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     content = safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
         metadata={"progress": json.dumps(progress)},
@@ -140,15 +152,42 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         with safetensors.safe_open(file, framework="pt") as opened:
             progress = json.loads((opened.metadata() or {})["progress"])
             return {name: opened.get_tensor(name) for name in opened.keys()}, progress  # noqa: SIM118
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"{file} is damaged ({error}); start over with --overwrite"
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make the checkpoint folder, or see that it is one.
+
+    Raises:
+        OutputError: it can't be made, or holds anything that is no checkpoint.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    except OSError as error:
+        raise OutputError(f"{folder} can't be used: {error.strerror}") from error
+    foreign = sorted(names - {MODEL, VOCABULARY, CONFIG, ESTABLISHED, METRICS, STATE})
+    if foreign:
+        raise OutputError(f"{folder} holds other files ({foreign[0]}, ...); take another folder")
+
+
 def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    """Bytes, or a function that writes to a path, under a temporary name; then fsync and rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Bytes, or a function that writes to a path, under a temporary name; then fsync and rename.
+
+    Raises:
+        OutputError: there is no room, or the folder can't be written to.
+    """
+    try:
+        _write_atomically(path, content)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
+    temporary = _temporary(path)
     try:
         if callable(content):
             content(temporary)
@@ -164,6 +203,10 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> Non
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

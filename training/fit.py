@@ -1,6 +1,7 @@
 """A whole fit: choose on validation, train once more on train + val, measure on the test split."""
 
 import json
+import math
 import resource
 import time
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
-from training.checkpoint import Checkpoint, Established, is_finished, read_config
+from training.checkpoint import (
+    Checkpoint,
+    Established,
+    is_finished,
+    make_folder,
+    read_config,
+)
 from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.duplicates import calibrate_duplicates
@@ -84,19 +91,19 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
 
     Raises:
         CheckpointError: the folder holds an unfinished fit of another description.
+        OutputError: the folder can't be written to or holds anything else.
         UsageError: the recipe needs what the data set lacks.
     """
     begin = time.monotonic()
     torch.set_num_threads(request.threads)
+    make_folder(request.out)
     description = request.description(dataset)
     run_key = json.dumps(description, sort_keys=True)
     journal = Journal(request.out, run_key, request.save_every_s)
     if request.overwrite:
         journal.discard_other()
     run = _Run(request, find_recipe(request.recipe), dataset, journal)
-    chosen, stage = run.select()
-    if request.config.refit:
-        stage = run.refit(chosen)
+    chosen, stage = run()
     threshold = calibrate_duplicates(stage)
     checkpoint = Checkpoint(
         tensors={name: value.contiguous() for name, value in stage.encoder.state_dict().items()},
@@ -110,7 +117,7 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         },
         metrics={
             "validation_step": float(chosen.step),
-            f"validation_{run.recipe.metric}": chosen.value,
+            **({} if math.isnan(chosen.value) else {run.recipe.metric_name: chosen.value}),
             **counts(stage),
             **held_out_metrics(stage),
             **threshold.metrics,
@@ -133,23 +140,21 @@ class _Run:
         self._request, self._dataset, self._journal = request, dataset, journal
         self._pieces = [pieces_of(profile) for profile in dataset.profiles]
 
-    def select(self) -> tuple[Trained, Stage]:
-        """Learn from train, choose the number of steps on val.
-
-        A resumed fit that had come further only reads the choice; its stage is then at the start.
-        """
-        stage = self._stage(self._dataset.rows("train"))
+    def __call__(self) -> tuple[Trained, Stage]:
+        """The number of steps that val chose, and the last stage with its trained encoder."""
+        config, dataset = self._request.config, self._dataset
         saved = self._journal.restore()
         if saved is not None and saved[1]["stage"] == "refit":
-            return Trained(**saved[1]["chosen"]), stage
-        task = self.recipe.build(stage, self._request.config, self._dataset.rows("val"))
-        return self._train(task, "select", None), stage
-
-    def refit(self, chosen: Trained) -> Stage:
-        """Learn from train + val for the chosen number of steps."""
-        stage = self._stage(self._dataset.rows("train", "val"))
-        self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
-        return stage
+            chosen = Trained(**saved[1]["chosen"])  # killed after the choice was made
+        else:
+            stage = self._stage(dataset.rows("train"))
+            task = self.recipe.build(stage, config, dataset.rows("val"))
+            chosen = self._train(task, "select", None)
+            if not config.refit:
+                return chosen, stage
+        stage = self._stage(dataset.rows("train", "val"))
+        self._train(self.recipe.build(stage, config, None), "refit", chosen)
+        return chosen, stage
 
     def _stage(self, known: NDArray[np.int64]) -> Stage:
         config, seed, threads = self._request.config, self._request.seed, self._request.threads
@@ -189,7 +194,7 @@ def counts(stage: Stage) -> dict[str, float]:
 
 def held_out_metrics(stage: Stage) -> dict[str, float]:
     """The primary task on the test split, beside TF-IDF; nothing where there are no audiences."""
-    gallery = np.sort(np.concatenate([stage.dataset.rows("train"), stage.dataset.rows("val")]))
+    gallery = stage.dataset.rows("train", "val")
     audience = audience_of(stage.dataset, gallery)
     if audience is None:
         return {}

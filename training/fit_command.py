@@ -55,10 +55,9 @@ def run(args: argparse.Namespace) -> None:
         lines.append(
             f"teacher     {space['name']}, {m['teacher_streamers']:.0f} streamers x {space['dim']}"
         )
-    lines.append(
-        f"validation  {recipe.metric} {m[f'validation_{recipe.metric}']:.4f} "
-        f"at step {m['validation_step']:.0f}"
-    )
+    measured = m.get(recipe.metric_name)
+    shown = "not measured" if measured is None else f"{recipe.metric} {measured:.4f}"
+    lines.append(f"validation  {shown}, {m['validation_step']:.0f} steps")
     if "test_NDCG@20" in m:
         lines.append(
             f"test        NDCG@20 {m['test_NDCG@20']:.4f} "

@@ -124,7 +124,7 @@ def train(
         progress.stepped(step, losses)
         if step % config.evaluate_every and step != last:
             continue
-        value = task.validate() if chosen is None else math.nan
+        value = math.nan if chosen is not None else task.validate()
         progress.checked(step, value)
         if chosen is None:
             result.history.append((step, value))

@@ -15,7 +15,7 @@ import torch
 
 from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import pieces_of
-from training.checkpoint import STATE, Checkpoint, is_finished, load_state
+from training.checkpoint import STATE, Checkpoint, is_finished, load_state, save_state
 from training.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset
@@ -114,6 +114,13 @@ def test_transfer_plus_without_behaviour_says_what_to_do(world: Dataset, tmp_pat
         fit(request(tmp_path / "c"), alone)
 
 
+def test_without_a_validation_split_all_steps_are_made(world: Dataset, tmp_path: Path):
+    split = np.where(world.split == "val", "train", world.split)
+    checkpoint = fit(request(tmp_path / "c"), replace(world, split=split))
+    assert checkpoint.metrics["validation_step"] == QUICK.steps
+    assert "validation_NDCG@20" not in checkpoint.metrics
+
+
 def plant(world: Dataset) -> Dataset:
     """The same world with another first cold streamer: other content, everybody's favourite."""
     cold = int(world.rows("test")[0])
@@ -203,6 +210,7 @@ def test_a_finished_checkpoint_is_not_trained_again(
         (["--set", "step=3"], 2, "unknown; the valid names are dim"),
         (["--recipe", "magic"], 2, "the recipes are masked-views, transfer-plus"),
         (["--data", "/nowhere"], 1, "/nowhere"),
+        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
     ],
 )
 def test_wrong_calls_are_one_line(
@@ -230,30 +238,22 @@ def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None
     pytest.fail("no state was saved")
 
 
-@pytest.mark.parametrize("stage", ["select", "refit"])
-def test_killed_in_the_middle_it_goes_on_to_the_same_result(
-    world_folder: Path, tmp_path: Path, stage: str
-):
-    steps = 150
-    arguments = ["--data", str(world_folder), *settings(steps), "--save-every", "0"]
+def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
+    arguments = ["--data", str(world_folder), *settings(120), "--save-every", "0"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*COMMAND, *arguments, "--out", str(killed)], stderr=subprocess.DEVNULL, env=environment
-    )
-    try:
-        until_state(killed, process, stage)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not is_finished(killed)
-    for out in (killed, whole):
-        subprocess.run(
-            [*COMMAND, *arguments, "--out", str(out)],
-            check=True,
-            env=environment,
-            capture_output=True,
+    for stage in ("select", "refit"):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments, "--out", str(killed)], stderr=subprocess.DEVNULL, env=environment
         )
+        try:
+            until_state(killed, process, stage)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert not is_finished(killed)
+    for out in (killed, whole):
+        assert main([*COMMAND[3:], *arguments, "--out", str(out)]) == 0
     one, other = Checkpoint.load(killed), Checkpoint.load(whole)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
@@ -268,8 +268,6 @@ def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(
 ):
     out = tmp_path / "c"
     out.mkdir()
-    from training.checkpoint import save_state
-
     save_state(out, {"x": torch.zeros(1)}, {"run": "another", "stage": "select"})
     assert call(world_folder, out) == 1
     assert "unfinished fit with other settings" in capsys.readouterr().err

@@ -26,7 +26,7 @@ class Task(ABC):
 
     @abstractmethod
     def validate(self) -> float:
-        """Quality on streamers that are held out of this stage; more is better."""
+        """Quality on streamers that are held out of this stage, more is better; NaN for none."""
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:

@@ -1,5 +1,6 @@
 """`masked-views`: two masked views of a streamer find each other; no behaviour is needed."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,13 +62,13 @@ class MaskedViews(Task):
 
     def validate(self) -> float:
         """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
-        if self._held_out is None:
-            raise ValueError("nothing is held out of this stage")
+        if self._held_out is None or not len(self._held_out[0]):
+            return math.nan
         first, second = (
             all_rows(self.encoder, self.encoder.embed, view, np.ones(len(view), bool))
             for view in self._held_out
         )
-        return float(reciprocal_rank(first, second).mean()) if len(first) else 0.0
+        return float(reciprocal_rank(first, second).mean())
 
 
 class _Cut:

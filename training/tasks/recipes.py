@@ -33,6 +33,11 @@ class Recipe:
     build: Callable[[Stage, Any, HeldOut], Task]
     metric: str
 
+    @property
+    def metric_name(self) -> str:
+        """The name that the checkpoint's metrics have for it."""
+        return f"validation_{self.metric}"
+
 
 def _transfer_plus(stage: Stage, config: TransferPlusConfig, held_out: HeldOut) -> Task:
     if held_out is None:

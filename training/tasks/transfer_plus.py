@@ -1,5 +1,7 @@
 """`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,8 +71,8 @@ class TransferPlus(Task):
 
     def validate(self) -> float:
         """NDCG@20 of the held-out streamers."""
-        if self._validation is None:
-            raise ValueError("nothing is held out of this stage")
+        if self._validation is None or not len(self._validation.queries):
+            return math.nan
         vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
         return float(self._validation.ndcg(vectors).mean())
 
