@@ -27,4 +27,4 @@ def test_is_zero_for_an_empty_batch():
     empty = torch.zeros(0, 3, requires_grad=True)
     loss = regression(empty, torch.zeros(0, 3), torch.zeros(0))
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0

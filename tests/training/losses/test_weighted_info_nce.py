@@ -67,7 +67,7 @@ def test_a_batch_that_wants_nothing_is_zero_with_a_finite_gradient(everything_ex
         wanted = torch.zeros_like(wanted)
     loss = weighted_info_nce(z, wanted, excluded, 0.1)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert z.grad is not None
     assert torch.isfinite(z.grad).all()
 
