@@ -1,6 +1,11 @@
 """Random tests are the same on every run and every machine, and never fail for being slow."""
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+# As `python -m training` does: OpenMP threads that spin stand still when the cores are busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 settings.register_profile(
     "reproducible",
