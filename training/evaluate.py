@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 DEPTH = 20
 MIN_SHARED = 2
+_BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +72,17 @@ def top(
     gallery: NDArray[np.float32] | sp.csr_matrix,
     depth: int,
 ) -> NDArray[np.int64]:
-    """The best places in the gallery per query (Q, depth); ties go to the lower place."""
-    scores = queries @ gallery.T
-    dense = np.asarray(scores.toarray() if isinstance(scores, sp.csr_matrix) else scores)
-    return np.argsort(-dense, axis=1, kind="stable")[:, :depth]
+    """The best places in the gallery per query (Q, depth), best first, equals in their order."""
+    rows = len(queries) if isinstance(queries, np.ndarray) else len(queries.indptr) - 1
+    best: list[NDArray[np.int64]] = []
+    for start in range(0, rows, _BLOCK):
+        scores = queries[start : start + _BLOCK] @ gallery.T  # (b, G)
+        dense = -np.asarray(scores.toarray() if isinstance(scores, sp.csr_matrix) else scores)
+        last = min(depth, dense.shape[1]) - 1
+        found = np.sort(np.argpartition(dense, last, axis=1)[:, : last + 1], axis=1)
+        order = np.argsort(np.take_along_axis(dense, found, 1), axis=1, kind="stable")
+        best.append(np.take_along_axis(found, order, 1))
+    return np.concatenate(best)
 
 
 def ndcg(ranking: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -60,7 +60,27 @@ def test_recall_counts_what_was_found():
 
 
 def test_ties_go_to_the_lower_place():
-    assert top(np.ones((1, 1), np.float32), np.ones((4, 1), np.float32), 3).tolist() == [[0, 1, 2]]
+    gallery = np.array([[1], [2], [1], [0], [2], [0]], np.float32)
+    assert top(np.ones((1, 1), np.float32), gallery, 4).tolist() == [[1, 4, 0, 2]]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_best_are_those_of_a_full_sort(sparse: bool):
+    rng = np.random.default_rng(0)
+    queries, gallery = (rng.random((n, 5)).astype(np.float32) for n in (700, 90))
+    expected = np.argsort(-queries @ gallery.T, axis=1)[:, :20]
+    found = (
+        top(sp.csr_matrix(queries), sp.csr_matrix(gallery), 20)
+        if sparse
+        else top(queries, gallery, 20)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_small_gallery_is_ranked_whole():
+    assert top(np.ones((1, 1), np.float32), np.array([[1], [2]], np.float32), 20).tolist() == [
+        [1, 0]
+    ]
 
 
 def test_known_id_vectors_can_say_what_is_relevant():
