@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
@@ -94,9 +95,16 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         OutputError: the folder can't be written to or holds anything else.
         UsageError: the recipe needs what the data set lacks.
     """
-    begin = time.monotonic()
     torch.set_num_threads(request.threads)
     make_folder(request.out)
+    with threadpool_limits(request.threads, "blas"):
+        checkpoint = _fit(request, dataset)
+    checkpoint.save(request.out)
+    return checkpoint
+
+
+def _fit(request: Request, dataset: Dataset) -> Checkpoint:
+    begin = time.monotonic()
     description = request.description(dataset)
     run_key = json.dumps(description, sort_keys=True)
     journal = Journal(request.out, run_key, request.save_every_s)
@@ -105,7 +113,7 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
     run = _Run(request, find_recipe(request.recipe), dataset, journal)
     chosen, stage = run()
     threshold = calibrate_duplicates(stage)
-    checkpoint = Checkpoint(
+    return Checkpoint(
         tensors={name: value.contiguous() for name, value in stage.encoder.state_dict().items()},
         vocabulary=stage.vocabulary,
         config={
@@ -126,8 +134,6 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         },
         established=_established(stage),
     )
-    checkpoint.save(request.out)
-    return checkpoint
 
 
 class _Run:

@@ -239,7 +239,8 @@ def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None
 
 
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
-    arguments = ["--data", str(world_folder), *settings(120), "--save-every", "0"]
+    more = ["--set", "evaluate_every=15", "--save-every", "0"]
+    arguments = ["--data", str(world_folder), *settings(150), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for stage in ("select", "refit"):
