@@ -101,10 +101,12 @@ class TransferPlusConfig(TeacherConfig):
         regression_weight: of the mean squared error to the ID-embedding.
     """
 
+    token_dropout: float = 0.3
+    temperature: float = 0.03
     neighbours: int = 50
     audience_power: float = 1.0
     id_temperature: float = 0.1
-    content_floor: float = 0.1
+    content_floor: float = 0.5
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5
