@@ -49,5 +49,7 @@ def test_a_name_of_another_recipe_is_refused():
 
 
 def test_the_encoder_needs_only_what_all_recipes_share():
-    saved = as_dict(override(TransferPlusConfig(), ["dim=32"]))
-    assert shared_config(saved) == RecipeConfig(dim=32)
+    config = override(TransferPlusConfig(), ["dim=32", "neighbours=3"])
+    shared = shared_config(as_dict(config))
+    assert type(shared) is RecipeConfig
+    assert all(getattr(config, name) == value for name, value in as_dict(shared).items())
