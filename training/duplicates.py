@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Featurizer, collate
 from training.bags import known_pieces
-from training.evaluate import pairs_of_groups, pairwise_f1
+from training.evaluation.metrics import pairs_of_groups, pairwise_f1
 from training.positives import nearest
 from training.stage import Stage, all_rows
 

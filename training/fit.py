@@ -27,7 +27,8 @@ from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
-from training.evaluate import cold_start_task, hubness, ndcg, recall
+from training.evaluation.metrics import hubness, ndcg, recall
+from training.evaluation.tasks import cold_start_task
 from training.progress import Progress
 from training.stage import Stage, all_rows, prepare
 from training.tasks.base import Task

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.quality --data DIR [DIR ...] --seeds 3
 
 Each fit runs in a process of its own, as a person would start it, so that its time and memory are
-its own. The task is the primary one of `training.evaluate`; intervals are 95 % bootstrap intervals
+its own. The task is the primary one of `training.evaluation`; intervals are 95 % bootstrap ones
 over queries of the mean over seeds, the last column is paired with TF-IDF. `--vectors DIR` keeps
 the embeddings (`ids`, `vectors`) for other scorers.
 """
@@ -26,7 +26,9 @@ from training.baselines import baselines
 from training.checkpoint import Checkpoint
 from training.data import Dataset, load_dataset
 from training.encoder import StreamerEncoder, load_checkpoint
-from training.evaluate import ColdStartTask, cold_start_task, hubness, interval, ndcg
+from training.evaluation.metrics import hubness, ndcg
+from training.evaluation.statistics import interval
+from training.evaluation.tasks import ColdStartTask, cold_start_task
 from training.stage import all_rows
 from training.teacher import audience_of
 

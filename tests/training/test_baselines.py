@@ -5,7 +5,8 @@ from model_export.contract.pieces import pieces_of
 from training.bags import corpus_bags
 from training.baselines import baselines
 from training.data import Dataset
-from training.evaluate import cold_start_task, ndcg
+from training.evaluation.metrics import ndcg
+from training.evaluation.tasks import cold_start_task
 from training.teacher import audience_of
 from training.vocabulary import build_vocabulary
 

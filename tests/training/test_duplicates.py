@@ -13,7 +13,7 @@ from training.duplicates import (
     content_sketches,
     f1_at,
 )
-from training.evaluate import pairs_of_groups, pairwise_f1
+from training.evaluation.metrics import pairs_of_groups, pairwise_f1
 from training.stage import Stage, prepare
 
 

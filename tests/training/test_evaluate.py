@@ -5,18 +5,16 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import ndcg_score
 
-from training.evaluate import (
-    cold_start_task,
+from training.evaluation.metrics import (
     hubness,
-    interval,
     ndcg,
     pairs_of_groups,
     pairwise_f1,
     recall,
     reciprocal_rank,
-    top,
-    vector_task,
 )
+from training.evaluation.statistics import interval
+from training.evaluation.tasks import cold_start_task, top, vector_task
 
 
 def random_audience(streamers: int, users: int, seed: int) -> sp.csr_matrix:

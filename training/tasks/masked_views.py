@@ -11,7 +11,7 @@ from torch import Tensor
 from training.bags import Bags, corpus_bags
 from training.config import MaskedViewsConfig
 from training.errors import DataError
-from training.evaluate import reciprocal_rank
+from training.evaluation.metrics import reciprocal_rank
 from training.losses.info_nce import symmetric_info_nce
 from training.stage import Stage, all_rows
 from training.tasks.base import Task, step_generator

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from training.config import MaskedViewsConfig, RecipeConfig, TransferPlusConfig
 from training.errors import UsageError
-from training.evaluate import cold_start_task, vector_task
+from training.evaluation.tasks import cold_start_task, vector_task
 from training.stage import Stage
 from training.tasks.base import Task
 from training.tasks.masked_views import MaskedViews

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from training.augment import drop_tokens
 from training.config import TransferPlusConfig
-from training.evaluate import ColdStartTask
+from training.evaluation.tasks import ColdStartTask
 from training.losses.regression import regression
 from training.losses.weighted_info_nce import weighted_info_nce
 from training.positives import Behaviour, IdSpace, Positives, SharedAudience, weigh

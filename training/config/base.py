@@ -1,0 +1,64 @@
+"""What all recipes, and all that learn from behaviour, can be told."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """What every recipe has.
+
+    Attributes:
+        dim: width D of the embedding.
+        table_dim: width of the token table; its start is an SVD of this rank.
+        hidden_dim: hidden width of the MLP beside the fixed projection.
+        content_dim: width C of the fixed content sketch.
+        max_tokens: the vocabulary keeps so many of the most frequent tokens.
+        min_document_frequency: tokens in fewer profiles are unknown.
+        vector_weight: length of a projected ready-made vector beside the unit token part.
+        dropout: of the MLP's hidden units.
+        token_dropout: probability that a token is hidden from a training view.
+        modality_dropout: probability that all ready-made vectors, or all tokens of a modality,
+            are hidden from a training view (never everything).
+        learning_rate, weight_decay, clip_norm: AdamW on a cosine schedule, gradient norm clipped.
+        steps: at most so many; the best one on validation is kept.
+        evaluate_every: steps between validations.
+        patience: validations without a better value before training stops.
+        batch_size: rows per step (two per anchor).
+        temperature: of the contrast.
+        refit: train once more on train + val for the number of steps that validation chose.
+    """
+
+    dim: int = 128
+    table_dim: int = 256
+    hidden_dim: int = 512
+    content_dim: int = 256
+    max_tokens: int = 65536
+    min_document_frequency: int = 2
+    vector_weight: float = 0.7
+    dropout: float = 0.2
+    token_dropout: float = 0.2
+    modality_dropout: float = 0.1
+    learning_rate: float = 7e-4
+    weight_decay: float = 1e-3
+    clip_norm: float = 1.0
+    steps: int = 500
+    evaluate_every: int = 50
+    patience: int = 4
+    batch_size: int = 512
+    temperature: float = 0.07
+    refit: bool = True
+
+
+@dataclass(frozen=True)
+class TeacherConfig(RecipeConfig):
+    """What every recipe has that learns from behaviour.
+
+    Attributes:
+        teacher_dim, teacher_regularization, teacher_confidence, teacher_iterations: implicit ALS,
+            used when no ID-embeddings are given.
+    """
+
+    teacher_dim: int = 64
+    teacher_regularization: float = 20.0
+    teacher_confidence: float = 20.0
+    teacher_iterations: int = 12

@@ -1,0 +1,18 @@
+"""Recipes that need no behaviour."""
+
+from dataclasses import dataclass
+
+from training.config.base import RecipeConfig
+
+
+@dataclass(frozen=True)
+class MaskedViewsConfig(RecipeConfig):
+    """Two masked views of a streamer find each other; needs no behaviour.
+
+    Attributes:
+        overlap: rho, the bound of the views' overlap (see `training.views`).
+        group_modality: probability that a draw moves whole modalities together.
+    """
+
+    overlap: float = 0.1
+    group_modality: float = 0.3

@@ -1,0 +1,48 @@
+"""Changing a configuration from the command line, and saving it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
+
+from training.config.base import RecipeConfig
+from training.errors import UsageError
+
+
+def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:
+    """The configuration with `name=value` assignments applied, each value read as the field's type.
+
+    Raises:
+        UsageError: no `=`, an unknown name (the valid ones are listed), or a value of another type.
+    """
+    types = get_type_hints(type(config))
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment}: write it as name=value")
+        if name not in types:
+            raise UsageError(f"--set {name}: unknown; the valid names are {', '.join(types)}")
+        changes[name] = _parse(name, types[name], text)
+    return dataclasses.replace(config, **changes)
+
+
+def _parse(name: str, wanted: type, text: str) -> bool | int | float | str:
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise UsageError(f"--set {name}={text}: needs true or false")
+        return text.lower() == "true"
+    try:
+        return wanted(text)
+    except ValueError:
+        raise UsageError(f"--set {name}={text}: needs {wanted.__name__}") from None
+
+
+def as_dict(config: RecipeConfig) -> Mapping[str, Any]:
+    """The resolved values, JSON-serialisable."""
+    return dataclasses.asdict(config)
+
+
+def shared_config(values: Mapping[str, Any]) -> RecipeConfig:
+    """The part of a saved configuration that every recipe has."""
+    names = {field.name for field in dataclasses.fields(RecipeConfig)}
+    return RecipeConfig(**{name: value for name, value in values.items() if name in names})
