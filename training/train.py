@@ -98,7 +98,7 @@ def train(
         progress: to report to.
         chosen: outcome of the stage that chose the number of steps; None = choose it here.
     """
-    module = task.encoder
+    module = task.module
     optimiser = torch.optim.AdamW(
         module.parameters(),
         lr=config.learning_rate,
@@ -152,12 +152,12 @@ def update(
     """One step; the values of the task's losses."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed * 1_000_003 + step)
-        task.encoder.train()
+        task.module.train()
         losses = task.losses(step)
         total = torch.stack([v for name, v in losses.items() if name.endswith("_loss")]).sum()
         optimiser.zero_grad()
         total.backward()
-    torch.nn.utils.clip_grad_norm_(task.encoder.parameters(), config.clip_norm)
+    torch.nn.utils.clip_grad_norm_(task.module.parameters(), config.clip_norm)
     optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
 
@@ -171,15 +171,15 @@ def _cosine(steps: int) -> Callable[[int], float]:
 
 
 def _weights(task: Task) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in task.encoder.state_dict().items()}
+    return {name: value.detach().clone() for name, value in task.module.state_dict().items()}
 
 
 def _state(
     task: Task, optimiser: torch.optim.Optimizer, best: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    tensors = {f"now.{name}": value for name, value in task.encoder.state_dict().items()}
+    tensors = {f"now.{name}": value for name, value in task.module.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
-    names = [name for name, _ in task.encoder.named_parameters()]
+    names = [name for name, _ in task.module.named_parameters()]
     for index, values in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{key}.{names[index]}": value for key, value in values.items()}
     return tensors
@@ -193,8 +193,8 @@ def _restore(
     for name, value in tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = value
-    task.encoder.load_state_dict(groups["now"])
-    names = [name for name, _ in task.encoder.named_parameters()]
+    task.module.load_state_dict(groups["now"])
+    names = [name for name, _ in task.module.named_parameters()]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in groups["optimiser"].items():
         key, _, parameter = name.partition(".")

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.encoder import StreamerEncoder
 
@@ -12,10 +12,20 @@ class Task(ABC):
     """Owns a model and its losses.
 
     Attributes:
-        encoder: what is trained; a frozen teacher is never a module, so it can't be trained.
+        encoder: what the checkpoint keeps; a frozen teacher is never a module, so it can't be
+            trained.
     """
 
     encoder: StreamerEncoder
+
+    @property
+    def module(self) -> nn.Module:
+        """Everything that the loop trains, saves and resumes: the encoder alone by default.
+
+        A task with heads or a memory beside it returns a module that holds them, and the encoder
+        under the name `encoder`, the same one at every call. The checkpoint keeps the encoder only.
+        """
+        return self.encoder
 
     @abstractmethod
     def losses(self, step: int) -> dict[str, Tensor]:
