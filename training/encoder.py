@@ -182,6 +182,10 @@ class StreamerEncoder(nn.Module):
         """Embeddings (R, D) of flat bags."""
         return self._embed(self.fused(bags))
 
+    def raw(self, bags: Bags) -> Tensor:
+        """Embeddings (R, D) of flat bags before they are normalised."""
+        return self._raw(self.fused(bags))
+
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
 
@@ -197,7 +201,10 @@ class StreamerEncoder(nn.Module):
         return safe_normalise(h), parts
 
     def _embed(self, h: Tensor) -> Tensor:
-        return safe_normalise(h @ self.fixed_projection + self.mlp(h))  # (B, D)
+        return safe_normalise(self._raw(h))
+
+    def _raw(self, h: Tensor) -> Tensor:
+        return h @ self.fixed_projection + self.mlp(h)  # (B, D)
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

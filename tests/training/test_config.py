@@ -1,3 +1,6 @@
+from dataclasses import dataclass
+from typing import Literal
+
 import pytest
 
 from training.config import (
@@ -41,6 +44,17 @@ def test_an_unknown_name_lists_the_valid_ones():
 def test_a_wrong_value_is_named(assignment: str, problem: str):
     with pytest.raises(UsageError, match=problem):
         override(RecipeConfig(), [assignment])
+
+
+@dataclass(frozen=True)
+class _Choice(RecipeConfig):
+    form: Literal["hard", "soft"] = "hard"
+
+
+def test_a_choice_is_one_of_those_listed():
+    assert override(_Choice(), ["form=soft"]) == _Choice(form="soft")
+    with pytest.raises(UsageError, match="--set form=firm: needs one of hard, soft"):
+        override(_Choice(), ["form=firm"])
 
 
 def test_a_name_of_another_recipe_is_refused():

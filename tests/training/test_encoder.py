@@ -10,7 +10,7 @@ from model_export.contract.streamer import StreamerProfile
 from tests.training.profiles import cover, pieces, vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
 from training.config import RecipeConfig
-from training.encoder import StreamerEncoder
+from training.encoder import StreamerEncoder, safe_normalise
 from training.stage import start_of_table
 
 CONFIG = RecipeConfig(dim=16, table_dim=24, hidden_dim=32, content_dim=4096)
@@ -45,6 +45,13 @@ def test_flat_bags_and_padded_batches_give_the_same_numbers(encoder: StreamerEnc
     with torch.no_grad():
         flat = encoder.embed(bags).numpy()
     np.testing.assert_allclose(run(encoder, batch_of(everyone))[0], flat, atol=1e-6)
+
+
+def test_raw_outputs_are_the_embeddings_before_they_are_normalised(encoder: StreamerEncoder):
+    bags, _ = corpus_bags(pieces(), WORDS)
+    with torch.no_grad():
+        raw, z = encoder.raw(bags), encoder.embed(bags)
+    torch.testing.assert_close(safe_normalise(raw), z)
 
 
 def test_outputs_have_the_shapes_and_norms_of_the_contract(encoder: StreamerEncoder):

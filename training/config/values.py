@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from training.config.base import RecipeConfig
 from training.errors import UsageError
@@ -12,7 +12,8 @@ def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:
     """The configuration with `name=value` assignments applied, each value read as the field's type.
 
     Raises:
-        UsageError: no `=`, an unknown name (the valid ones are listed), or a value of another type.
+        UsageError: no `=`, an unknown name, a value of another type or none of the choices; what is
+            valid is listed.
     """
     types = get_type_hints(type(config))
     changes: dict[str, Any] = {}
@@ -26,7 +27,11 @@ def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:
     return dataclasses.replace(config, **changes)
 
 
-def _parse(name: str, wanted: type, text: str) -> bool | int | float | str:
+def _parse(name: str, wanted: Any, text: str) -> bool | int | float | str:
+    if get_origin(wanted) is Literal:
+        if text not in get_args(wanted):
+            raise UsageError(f"--set {name}={text}: needs one of {', '.join(get_args(wanted))}")
+        return text
     if wanted is bool:
         if text.lower() not in ("true", "false"):
             raise UsageError(f"--set {name}={text}: needs true or false")
