@@ -1,0 +1,106 @@
+"""How sure a figure is: against naive loops, and on cases whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from training.evaluation.statistics import (
+    bootstrap_means,
+    difference,
+    holm,
+    interval,
+    percentiles,
+    standard_error,
+)
+
+
+def compare(values: np.ndarray, draws: int = 2000, seed: int = 0):
+    """The first column against the second."""
+    drawn = bootstrap_means(values, draws, seed)
+    return difference(float(np.diff(values[:, ::-1]).mean()), drawn[:, 0] - drawn[:, 1])
+
+
+def test_draws_are_means_of_the_queries_drawn_for_all_methods_alike():
+    values = np.random.default_rng(0).random((23, 3))
+    drawn = bootstrap_means(values, draws=100, seed=5)
+    rng = np.random.default_rng(5)
+    for start, size in ((0, 64), (64, 36)):
+        for row, chosen in enumerate(rng.integers(23, size=(size, 23))):
+            naive = [sum(values[query, m] for query in chosen) / 23 for m in range(3)]
+            np.testing.assert_allclose(drawn[start + row], naive)
+
+
+def test_the_spread_of_the_draws_is_the_standard_error_of_a_mean():
+    values = np.random.default_rng(1).normal(size=(400, 1))
+    drawn = bootstrap_means(values, draws=4000)
+    assert drawn.std() == pytest.approx(values.std() / 20, rel=0.05)
+    low, high = percentiles(drawn[:, 0])
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
+    assert interval(values[:, 0]) == pytest.approx((low, high), abs=0.01)
+
+
+def test_a_p_value_is_counted_as_a_naive_loop_counts():
+    values = np.random.default_rng(2).random((30, 2))
+    found = compare(values, draws=500)
+    drawn = bootstrap_means(values, 500)
+    seen = values[:, 0].mean() - values[:, 1].mean()
+    extreme = sum(abs((a - b) - seen) >= abs(seen) for a, b in drawn)
+    assert found.mean == pytest.approx(seen)
+    assert found.p == pytest.approx((1 + extreme) / 501)
+    assert (found.low, found.high) == percentiles(drawn[:, 0] - drawn[:, 1])
+
+
+def test_a_true_difference_is_found_through_a_spread_of_the_queries_that_hides_it_unpaired():
+    rng = np.random.default_rng(3)
+    hard = rng.random(300)  # how hard a query is, for both
+    values = np.stack([hard + 0.02 + rng.normal(0, 0.05, 300), hard], 1)
+    found = compare(values)
+    assert found.p < 0.01
+    assert 0 < found.low < 0.02 < found.high
+    assert interval(values[:, 0])[0] < values[:, 1].mean()
+
+
+def test_without_a_difference_every_p_value_is_as_likely():
+    rng = np.random.default_rng(4)
+    p = np.array([compare(rng.normal(size=(60, 2)), 300, seed).p for seed in range(300)])
+    for share in (0.05, 0.25, 0.5, 0.75):
+        assert (p <= share).mean() == pytest.approx(share, abs=3 * math.sqrt(0.25 / 300))
+
+
+def test_equal_methods_do_not_differ():
+    values = np.repeat(np.random.default_rng(5).random((50, 1)), 2, axis=1)
+    found = compare(values, 200)
+    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_one_query_is_enough_to_be_told_nothing_false():
+    found = compare(np.array([[0.4, 0.4]]), 50)
+    assert found.p == 1
+
+
+def test_holm_agrees_with_an_example_worked_by_hand():
+    # Sorted .005 .01 .03 .04, times 4 3 2 1: .02 .03 .06 .04, never falling: .02 .03 .06 .06.
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
+    np.testing.assert_allclose(holm([0.02]), [0.02])
+    assert len(holm([])) == 0
+
+
+def test_holm_keeps_the_order_of_evidence_and_never_flatters():
+    p = np.random.default_rng(6).random(40) ** 3
+    corrected = holm(p)
+    assert (corrected >= p).all()
+    assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
+    assert ((corrected <= 0.05) <= (p * 1 <= 0.05)).all()
+
+
+def test_standard_error_over_seeds():
+    assert standard_error([1.0, 2.0, 3.0]) == pytest.approx(1 / math.sqrt(3))
+    assert math.isnan(standard_error([1.0]))
+
+
+def test_intervals_leave_out_what_is_no_number():
+    low, high = percentiles(np.array([1.0, np.nan, np.inf, 1.0]))
+    assert (low, high) == (1, 1)
+    assert math.isnan(percentiles(np.array([np.nan]))[0])
