@@ -4,7 +4,7 @@ Only streamers that may be learned from are in it: a held-out streamer has no au
 nobody's audience.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,9 @@ from threadpoolctl import threadpool_limits
 from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
+
+_NOISE = 1
+"""Sets the draw of the swapped streamers apart from others of the same seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +85,17 @@ def find_teacher(
     """The given ID-embeddings of the known streamers, or else ALS on their audiences.
 
     Raises:
-        UsageError: the data set has neither.
+        UsageError: the data set has neither, or the share of noise is none.
     """
+    if not 0 <= config.teacher_noise <= 1:
+        raise UsageError(f"teacher_noise is {config.teacher_noise:g}; it must be from 0 to 1")
+    teacher = _clean_teacher(dataset, known, config, seed, threads)
+    return swapped(teacher, config.teacher_noise, np.random.default_rng([seed, _NOISE]))
+
+
+def _clean_teacher(
+    dataset: Dataset, known: NDArray[np.int64], config: TeacherConfig, seed: int, threads: int
+) -> Teacher:
     audience = audience_of(dataset, known)
     if dataset.id_embeddings is not None:
         vectors, present = id_matrix(dataset)
@@ -122,3 +134,16 @@ def learn_teacher(
         )
         model.fit(observed, show_progress=False)
     return Teacher("als", rows, np.asarray(model.item_factors, np.float32), audience[rows])
+
+
+def swapped(teacher: Teacher, share: float, rng: np.random.Generator) -> Teacher:
+    """The teacher with what it says of some of its N streamers given to others of them.
+
+    round(share * N) streamers are drawn and pass their ID-embedding and audience on in a circle, so
+    that none of them keeps its own. One alone has nobody to swap with: nothing is changed then.
+    """
+    chosen = rng.permutation(len(teacher.rows))[: round(share * len(teacher.rows))]
+    source = np.arange(len(teacher.rows))
+    source[chosen] = np.roll(chosen, 1)
+    audience = None if teacher.audience is None else teacher.audience[source]
+    return replace(teacher, vectors=teacher.vectors[source], audience=audience)

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from training.config import TransferPlusConfig
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
-from training.teacher import audience_of, find_teacher
+from training.teacher import Teacher, audience_of, find_teacher, swapped
 
 CONFIG = TransferPlusConfig(teacher_dim=8)
 
@@ -95,3 +95,53 @@ def test_no_behaviour_at_all_says_what_to_do(world: Dataset):
     alone = replace(world, interactions=None, relations=None)
     with pytest.raises(UsageError, match="masked-views"):
         find_teacher(alone, world.rows("train"), CONFIG, seed=0, threads=1)
+
+
+def numbered(n: int, audience: bool = True) -> Teacher:
+    """Streamer i has the vector (i, i) and user i alone."""
+    vectors = np.repeat(np.arange(n, dtype=np.float32)[:, None], 2, axis=1)
+    watched = sp.csr_matrix(np.eye(n, dtype=np.float32)) if audience else None
+    return Teacher("numbers", np.arange(n), vectors, watched)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_noise_swaps_exactly_the_share_and_nobody_drawn_keeps_its_own(share: float):
+    clean = numbered(40)
+    noisy = swapped(clean, share, np.random.default_rng(3))
+    owner = noisy.vectors[:, 0].astype(int)
+    assert (owner != np.arange(40)).sum() == round(share * 40)
+    assert sorted(owner) == list(range(40))
+    assert noisy.audience is not None
+    assert noisy.audience.indices.tolist() == owner.tolist()  # its audience goes with it
+    assert noisy.rows is clean.rows
+
+
+def test_noise_leaves_the_clean_teacher_as_it_is():
+    clean = numbered(10, audience=False)
+    noisy = swapped(clean, 1.0, np.random.default_rng(0))
+    assert noisy.audience is None
+    assert clean.vectors[:, 0].tolist() == list(range(10))
+    assert noisy.vectors.dtype == np.float32
+
+
+def test_one_streamer_alone_has_nobody_to_swap_with():
+    noisy = swapped(numbered(10), 0.1, np.random.default_rng(0))
+    assert noisy.vectors[:, 0].tolist() == list(range(10))
+
+
+def test_noise_comes_from_the_seed_and_leaves_the_rows(world: Dataset):
+    known = world.rows("train")
+    clean = find_teacher(world, known, CONFIG, seed=0, threads=1)
+    half = replace(CONFIG, teacher_noise=0.5)
+    noisy, same = (find_teacher(world, known, half, seed=0, threads=1) for _ in range(2))
+    np.testing.assert_array_equal(noisy.vectors, same.vectors)
+    np.testing.assert_array_equal(noisy.rows, clean.rows)
+    moved = (noisy.vectors != clean.vectors).any(1)
+    assert moved.sum() == round(0.5 * len(clean.rows))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_of_noise_that_is_none_is_refused(world: Dataset, share: float):
+    config = replace(CONFIG, teacher_noise=share)
+    with pytest.raises(UsageError, match=r"teacher_noise is .* must be from 0 to 1"):
+        find_teacher(world, world.rows("train"), config, seed=0, threads=1)

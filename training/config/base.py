@@ -56,9 +56,12 @@ class TeacherConfig(RecipeConfig):
     Attributes:
         teacher_dim, teacher_regularization, teacher_confidence, teacher_iterations: implicit ALS,
             used when no ID-embeddings are given.
+        teacher_noise: share of its streamers whose ID-embedding and audience are swapped with
+            another's before anything is learned from them: how much error a recipe withstands.
     """
 
     teacher_dim: int = 64
     teacher_regularization: float = 20.0
     teacher_confidence: float = 20.0
     teacher_iterations: int = 12
+    teacher_noise: float = 0.0
