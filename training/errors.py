@@ -2,6 +2,8 @@
 
 TrainingError              ends the command with its message on stderr, exit status 1
 ├── DataError              a data set folder that cannot be trusted; lists its first bad lines
+│   └── LeakError          something was learned from streamers that are held out
+├── EvaluationError        saved measurements that are missing or damaged
 ├── OutputError            a place that cannot or must not be written to
 ├── CheckpointError        a checkpoint that is none, is unfinished, damaged or of another run
 └── UsageError             options that make no sense together, exit status 2
@@ -18,6 +20,14 @@ class TrainingError(Exception):
 
 class DataError(TrainingError):
     """A data set folder that cannot be trusted."""
+
+
+class LeakError(DataError):
+    """Something was learned from streamers that are held out, so no figure could be trusted."""
+
+
+class EvaluationError(TrainingError):
+    """Saved measurements that are missing or damaged."""
 
 
 class OutputError(TrainingError):

@@ -13,8 +13,9 @@ from training.evaluation.metrics import (
     recall,
     reciprocal_rank,
 )
+from training.evaluation.ranking import top
 from training.evaluation.statistics import interval
-from training.evaluation.tasks import cold_start_task, top, vector_task
+from training.evaluation.tasks import cold_start_task, vector_task
 
 
 def random_audience(streamers: int, users: int, seed: int) -> sp.csr_matrix:

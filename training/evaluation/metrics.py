@@ -3,26 +3,52 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 DEPTH = 20
 
+Relevant = Sequence[NDArray[np.int64]]
+"""Per query, the places in the gallery of all that is relevant."""
 
-def ndcg(ranking: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+
+def hits_of(ranking: NDArray[np.int64], relevant: Relevant) -> NDArray[np.bool_]:
+    """Which of the ranked (Q, K) are relevant (Q, K)."""
+    found = [np.isin(places, wanted) for places, wanted in zip(ranking, relevant, strict=True)]
+    return np.array(found, bool).reshape(ranking.shape)
+
+
+def ndcg(ranking: NDArray[np.int64], relevant: Relevant, depth: int = DEPTH) -> NDArray[np.float64]:
     """Normalised discounted cumulative gain per query (Q,), binary; Järvelin & Kekäläinen 2002."""
-    discount = 1 / np.log2(np.arange(2, DEPTH + 2))
-    values = np.zeros(len(relevant))
-    for query, wanted in enumerate(relevant):
-        hits = np.isin(ranking[query, :DEPTH], wanted)
-        values[query] = discount[: len(hits)][hits].sum() / discount[: len(wanted)].sum()
-    return values
+    return ndcg_of_hits(hits_of(ranking, relevant), _sizes(relevant), depth)
+
+
+def ndcg_of_hits(
+    hits: NDArray[np.bool_], relevant: NDArray[np.int64], depth: int = DEPTH
+) -> NDArray[np.float64]:
+    """The same of hits (Q, K) and how many are relevant, at least 1 (Q,)."""
+    discount = 1 / np.log2(np.arange(2, depth + 2))
+    hits = hits[:, :depth]
+    ideal = np.cumsum(discount)[np.minimum(relevant, depth) - 1]
+    return hits @ discount[: hits.shape[1]] / ideal
 
 
 def recall(
-    ranking: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]
+    ranking: NDArray[np.int64], relevant: Relevant, depth: int = DEPTH
 ) -> NDArray[np.float64]:
-    """Share of the relevant that was found, per query (Q,)."""
-    return np.array([np.isin(w, ranking[q]).mean() for q, w in enumerate(relevant)])
+    """Share of the relevant that is among the best `depth`, per query (Q,)."""
+    return hits_of(ranking[:, :depth], relevant).sum(1) / _sizes(relevant)
+
+
+def reciprocal_rank_of_hit(ranking: NDArray[np.int64], relevant: Relevant) -> NDArray[np.float64]:
+    """1 / rank of the first relevant per query (Q,); 0 when none was ranked."""
+    hits = hits_of(ranking, relevant)
+    return np.where(hits.any(1), 1 / (1 + hits.argmax(1)), 0.0)
+
+
+def _sizes(relevant: Relevant) -> NDArray[np.int64]:
+    return np.array([len(wanted) for wanted in relevant], np.int64)
 
 
 def hubness(ranking: NDArray[np.int64], gallery_size: int, depth: int = 10) -> float:
@@ -53,3 +79,36 @@ def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> floa
     if not found and not true:
         return 1.0
     return 2 * len(found & true) / (len(found) + len(true))
+
+
+def groups_of_pairs(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.int64]:
+    """Group number of each row (size,): pairs that share a row are one group."""
+    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
+    graph = sp.csr_matrix((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), (size, size))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def b_cubed(
+    found: NDArray[np.int64], true: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """B³ precision and recall of each row (N,), (N,); Bagga & Baldwin 1998.
+
+    Of the rows in the same found group, the share that is in the same true group; and the reverse.
+
+    Args:
+        found: group number of each row (N,).
+        true: the same, as it should be (N,).
+    """
+    both = found * (int(true.max(initial=0)) + 1) + true
+    together, in_found, in_true = (_size_of_own(groups) for groups in (both, found, true))
+    return together / in_found, together / in_true
+
+
+def _size_of_own(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return counts[inverse]
+
+
+def f1(precision: float, recall: float) -> float:
+    """Harmonic mean; 0 when both are."""
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0

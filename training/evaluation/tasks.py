@@ -7,9 +7,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.evaluation.metrics import DEPTH, ndcg
+from training.evaluation.ranking import top
+from training.evaluation.subject import Matrix
 
 MIN_SHARED = 2
-_BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,18 @@ class ColdStartTask:
         """NDCG@20 per query (Q,) of unit vectors (N, D), with binary gains."""
         return ndcg(self.ranking(vectors), self.relevant)
 
-    def ranking(self, vectors: NDArray[np.float32] | sp.csr_matrix) -> NDArray[np.int64]:
-        """The best 20 places in the gallery per query (Q, 20)."""
-        return top(vectors[self.queries], vectors[self.gallery], DEPTH)
+    def ranking(
+        self, query: Matrix, gallery: Matrix | None = None, depth: int = DEPTH
+    ) -> NDArray[np.int64]:
+        """The best places in the gallery per query (Q, depth).
+
+        Args:
+            query: (N, K), all streamers as they ask.
+            gallery: (N, K), all streamers as they are found; None = the same.
+            depth: how many.
+        """
+        found = query if gallery is None else gallery
+        return top(query[self.queries], found[self.gallery], depth)
 
 
 def cold_start_task(
@@ -63,23 +73,6 @@ def vector_task(
     vectors: NDArray[np.float32], queries: NDArray[np.int64], gallery: NDArray[np.int64]
 ) -> ColdStartTask:
     """The same by cosine of known ID-embeddings (N, E), for sets that have no audiences."""
-    found = top(vectors[queries], vectors[gallery], min(DEPTH, len(gallery)))
+    norm = np.linalg.norm(vectors[gallery], axis=1, keepdims=True)
+    found = top(vectors[queries], vectors[gallery] / np.maximum(norm, 1e-9), DEPTH)
     return ColdStartTask(queries, gallery, list(found))
-
-
-def top(
-    queries: NDArray[np.float32] | sp.csr_matrix,
-    gallery: NDArray[np.float32] | sp.csr_matrix,
-    depth: int,
-) -> NDArray[np.int64]:
-    """The best places in the gallery per query (Q, depth), best first, equals in their order."""
-    rows = len(queries) if isinstance(queries, np.ndarray) else len(queries.indptr) - 1
-    best: list[NDArray[np.int64]] = []
-    for start in range(0, rows, _BLOCK):
-        scores = queries[start : start + _BLOCK] @ gallery.T  # (b, G)
-        dense = -np.asarray(scores.toarray() if isinstance(scores, sp.csr_matrix) else scores)
-        last = min(depth, dense.shape[1]) - 1
-        found = np.sort(np.argpartition(dense, last, axis=1)[:, : last + 1], axis=1)
-        order = np.argsort(np.take_along_axis(dense, found, 1), axis=1, kind="stable")
-        best.append(np.take_along_axis(found, order, 1))
-    return np.concatenate(best)

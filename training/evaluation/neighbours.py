@@ -1,0 +1,77 @@
+"""The primary task in full, and the geometry of the vectors behind it."""
+
+import numpy as np
+
+from training.evaluation.metrics import hubness, ndcg, recall, reciprocal_rank_of_hit
+from training.evaluation.ranking import top
+from training.evaluation.setting import Measured, Setting
+from training.evaluation.subject import Matrix, Representation, count, scores, shown, unit
+
+DEPTHS = (10, 20, 100)
+_BLOCK = 1024
+
+
+def measure_neighbours(setting: Setting, representation: Representation) -> Measured | None:
+    """NDCG and recall @10, 20, 100, MRR and hubness; None without truth.
+
+    The rank of the first relevant counts as infinite beyond 100. Hubness is that of all cold
+    streamers that show anything, whether or not they have something to find.
+    """
+    task = setting.neighbours
+    if task is None:
+        return None
+    query, gallery = representation.query, representation.gallery
+    ranking = task.ranking(query, gallery, DEPTHS[-1])
+    per_query = {
+        **{f"NDCG@{k}": ndcg(ranking, task.relevant, k) for k in DEPTHS},
+        **{f"recall@{k}": recall(ranking, task.relevant, k) for k in DEPTHS},
+        "MRR": reciprocal_rank_of_hit(ranking, task.relevant),
+    }
+    asking = setting.queries[shown(query[setting.queries])]
+    found = top(query[asking], gallery[setting.gallery], 10)
+    summary = {name: float(values.mean()) for name, values in per_query.items()}
+    return Measured(
+        summary | {"hubness": hubness(found, len(setting.gallery))}, task.queries, per_query
+    )
+
+
+def measure_vectors(setting: Setting, representation: Representation) -> Measured | None:
+    """Alignment and uniformity (Wang & Isola 2020); None unless each streamer has one vector.
+
+    Alignment is the mean ‖x - y‖² of a query and what it should find, uniformity is that of the
+    cold streamers. Rows that show nothing are left out.
+    """
+    if not representation.is_symmetric:
+        return None
+    vectors = representation.query
+    cold = unit(vectors[setting.queries])
+    cold = cold[shown(cold)]
+    summary = {"uniformity": uniformity(cold)} if count(cold) > 1 else {}
+    task = setting.neighbours
+    if task is None:
+        return Measured(summary, np.zeros(0, np.int64), {}) if summary else None
+    values = np.full(len(task.queries), np.nan)
+    queries, gallery = unit(vectors[task.queries]), unit(vectors[task.gallery])
+    asks, is_there = shown(queries), shown(gallery)
+    for place, wanted in enumerate(task.relevant):
+        near = wanted[is_there[wanted]]
+        if asks[place] and len(near):
+            cosines = scores(queries[place : place + 1], gallery[near])
+            values[place] = 2 - 2 * cosines.mean()
+    told = ~np.isnan(values)
+    if told.any():
+        summary["alignment"] = float(values[told].mean())
+    return Measured(summary, task.queries[told], {"alignment": values[told]}) if summary else None
+
+
+def uniformity(unit_rows: Matrix) -> float:
+    """Log of the mean of exp(-2 ‖x - y‖²) over all pairs of unit rows (R, K), R > 1.
+
+    Wang & Isola 2020; lower is more even.
+    """
+    rows, total = count(unit_rows), 0.0
+    for start in range(0, rows, _BLOCK):
+        cosines = scores(unit_rows[start : start + _BLOCK], unit_rows)  # ‖x - y‖² = 2 - 2 cos
+        total += float(np.exp(4 * cosines.astype(np.float64) - 4).sum())
+    without_itself = max(total - rows, np.finfo(np.float64).tiny)
+    return float(np.log(without_itself / (rows * (rows - 1))))

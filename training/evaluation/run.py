@@ -1,0 +1,49 @@
+"""All tasks that a data set has the truth for."""
+
+from collections.abc import Callable
+
+from training.data import Dataset
+from training.evaluation.neighbours import measure_neighbours, measure_vectors
+from training.evaluation.result import Evaluation
+from training.evaluation.setting import Measured, Setting, Split, setting_of
+from training.evaluation.subject import Representation
+
+TASKS: dict[str, Callable[[Setting, Representation], Measured | None]] = {
+    "neighbours": measure_neighbours,
+    "vectors": measure_vectors,
+}
+"""Task -> how it is measured; None where the data set has no truth for it."""
+
+
+def evaluate(
+    dataset: Dataset,
+    representation: Representation,
+    *,
+    split: Split = "test",
+    subject: str = "",
+    seed: int = 0,
+) -> Evaluation:
+    """Measure one method: the cold streamers of a split search everybody known.
+
+    Args:
+        dataset: N streamers.
+        representation: of all N.
+        split: "test" against train + val, or "val" against train.
+        subject: name of the method.
+        seed: of its fit.
+
+    Raises:
+        UsageError: nobody is in the split.
+    """
+    setting = setting_of(dataset, split)
+    measured = {name: measure(setting, representation) for name, measure in TASKS.items()}
+    found = {name: each for name, each in measured.items() if each is not None}
+    return Evaluation(
+        data=dataset.folder.resolve().name,
+        digest=dataset.digest,
+        subject=subject,
+        seed=seed,
+        split=split,
+        summary={name: each.summary for name, each in found.items()},
+        per_query={name: {"query": each.queries, **each.per_query} for name, each in found.items()},
+    )

@@ -1,0 +1,82 @@
+"""Who asks and who is found: the held-out streamers of a split against all that a fit may know."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from training.data import Dataset
+from training.errors import UsageError
+from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
+from training.teacher import audience_of, id_matrix
+
+Split = Literal["test", "val"]
+SPLITS: tuple[Split, ...] = ("test", "val")
+KNOWN: dict[Split, tuple[str, ...]] = {"test": ("train", "val"), "val": ("train",)}
+"""Held-out split -> the splits that may be learned from, and that are searched."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """The streamers of an evaluation.
+
+    Attributes:
+        dataset: N streamers.
+        queries: int64 rows of the cold streamers.
+        gallery: int64 rows of the warm ones.
+    """
+
+    dataset: Dataset
+    queries: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+
+    @cached_property
+    def audience(self) -> sp.csr_matrix | None:
+        """Who watches each streamer, binary (N, U); no cold streamer is anybody's audience."""
+        return audience_of(self.dataset, self.gallery)
+
+    @cached_property
+    def neighbours(self) -> ColdStartTask | None:
+        """What each cold streamer should find; None when behaviour doesn't say for any."""
+        if self.audience is not None:
+            task = cold_start_task(self.audience, self.queries, self.gallery)
+        elif self.dataset.id_embeddings is not None:
+            vectors, present = id_matrix(self.dataset)
+            queries, gallery = (rows[present[rows]] for rows in (self.queries, self.gallery))
+            if not len(gallery):
+                return None
+            task = vector_task(vectors, queries, gallery)
+        else:
+            return None
+        return task if len(task.queries) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Values of one task.
+
+    Attributes:
+        summary: metric -> value.
+        queries: int64 (Q,), rows that asked.
+        per_query: metric -> float64 (Q,).
+    """
+
+    summary: dict[str, float]
+    queries: NDArray[np.int64]
+    per_query: dict[str, NDArray[np.float64]]
+
+
+def setting_of(dataset: Dataset, split: Split = "test") -> Setting:
+    """The held-out streamers of a split against everybody known.
+
+    Raises:
+        UsageError: nobody is held out, or nobody is known.
+    """
+    queries, gallery = dataset.rows(split), dataset.rows(*KNOWN[split])
+    for rows, names in ((queries, (split,)), (gallery, KNOWN[split])):
+        if not len(rows):
+            raise UsageError(f"{dataset.folder} has no streamers in split {' or '.join(names)}")
+    return Setting(dataset, queries, gallery)
