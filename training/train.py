@@ -116,7 +116,7 @@ def train(
     elif chosen is None:
         result = Trained(0, task.validate())
         result.history.append((0, result.value))
-    while step < last and (chosen is not None or not _gave_up(result, step, config)):
+    while step < last and (chosen is not None or not _gave_up(task, result, step, config)):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * schedule(step)
         losses = update(task, optimiser, config, seed, step)
@@ -143,6 +143,7 @@ def train(
         module.load_state_dict(best)
     else:
         result.step = step
+    task.finish()
     return result
 
 
@@ -162,8 +163,9 @@ def update(
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _gave_up(result: Trained, step: int, config: RecipeConfig) -> bool:
-    return step - result.step >= config.patience * config.evaluate_every
+def _gave_up(task: Task, result: Trained, step: int, config: RecipeConfig) -> bool:
+    since = max(result.step, task.settled_from)
+    return step - since >= config.patience * config.evaluate_every
 
 
 def _cosine(steps: int) -> Callable[[int], float]:

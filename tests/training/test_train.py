@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.training.profiles import pieces, vocabulary
 from training.bags import corpus_bags
-from training.config import MaskedViewsConfig
+from training.config import MaskedViewsConfig, RecipeConfig
 from training.encoder import StreamerEncoder
 from training.progress import Progress
 from training.tasks.base import Task
@@ -49,10 +50,15 @@ class WithHead(Task):
             return -float(self.losses(-1)["fit_loss"])
 
 
-def run(task: Task, folder: Path, chosen: Trained | None = None) -> Trained:
+def run(
+    task: Task,
+    folder: Path,
+    chosen: Trained | None = None,
+    config: RecipeConfig = CONFIG,
+) -> Trained:
     journal = Journal(folder, "run", save_every_s=0)
     with Progress("select", CONFIG.steps, "fit") as progress:
-        return train(task, CONFIG, 1, "select", journal, progress, chosen)
+        return train(task, config, 1, "select", journal, progress, chosen)
 
 
 def test_a_head_is_trained_with_the_encoder(tmp_path: Path):
@@ -77,3 +83,38 @@ def test_killed_with_a_head_it_goes_on_to_the_same_weights(
         run(task, tmp_path / folder, chosen)
     states = resumed.module.state_dict(), whole.module.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+class Worsening(WithHead):
+    """Every validation is worse than the one before."""
+
+    def __init__(self, settled_from: int) -> None:
+        super().__init__()
+        self.settled_from = settled_from
+        self.finished: list[dict[str, Tensor]] = []
+        self._checks = 0
+
+    def validate(self) -> float:
+        self._checks += 1
+        return -self._checks
+
+    def finish(self) -> None:
+        self.finished.append({k: v.clone() for k, v in self.module.state_dict().items()})
+
+
+@pytest.mark.parametrize(("settled_from", "last"), [(0, 3), (5, 6), (6, 9), (100, 12)])
+def test_training_does_not_give_up_before_what_counts_begins(
+    tmp_path: Path, settled_from: int, last: int
+):
+    impatient = replace(CONFIG, patience=1)
+    result = run(Worsening(settled_from), tmp_path, config=impatient)
+    assert result.history[-1][0] == last
+    assert result.step == 0
+
+
+def test_a_task_finishes_once_with_the_chosen_weights(tmp_path: Path):
+    task, start = Worsening(0), WithHead()
+    run(task, tmp_path)
+    assert len(task.finished) == 1
+    chosen = start.module.state_dict()  # of step 0
+    assert all(torch.equal(task.finished[0][name], chosen[name]) for name in chosen)

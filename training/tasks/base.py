@@ -14,9 +14,11 @@ class Task(ABC):
     Attributes:
         encoder: what the checkpoint keeps; a frozen teacher is never a module, so it can't be
             trained.
+        settled_from: the step at which what counts begins; training never stops early before it.
     """
 
     encoder: StreamerEncoder
+    settled_from: int = 0
 
     @property
     def module(self) -> nn.Module:
@@ -37,6 +39,9 @@ class Task(ABC):
     @abstractmethod
     def validate(self) -> float:
         """Quality on streamers that are held out of this stage, more is better; NaN for none."""
+
+    def finish(self) -> None:  # noqa: B027 - most have nothing to do
+        """Called once, when the chosen weights stand: for what is solved rather than trained."""
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
