@@ -4,11 +4,23 @@ Every value can be given on the command line as `--set name=value`.
 """
 
 from training.config.base import RecipeConfig, TeacherConfig
+from training.config.contrast import ContrastConfig
+from training.config.distillation import (
+    KdFeatureConfig,
+    KdPseudoLabelConfig,
+    KdRkdConfig,
+    KdSoftConfig,
+)
 from training.config.self_supervised import MaskedViewsConfig
 from training.config.transfer import TransferPlusConfig
 from training.config.values import as_dict, override, shared_config
 
 __all__ = [
+    "ContrastConfig",
+    "KdFeatureConfig",
+    "KdPseudoLabelConfig",
+    "KdRkdConfig",
+    "KdSoftConfig",
     "MaskedViewsConfig",
     "RecipeConfig",
     "TeacherConfig",

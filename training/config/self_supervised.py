@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from training.config.base import RecipeConfig
+from training.config.contrast import ContrastConfig
 
 
 @dataclass(frozen=True)
-class MaskedViewsConfig(RecipeConfig):
+class MaskedViewsConfig(ContrastConfig):
     """Two masked views of a streamer find each other; needs no behaviour.
 
     Attributes:

@@ -1,25 +1,34 @@
-"""InfoNCE between two views, both ways (van den Oord 2018; Chen 2020)."""
+"""InfoNCE with weighted positives (van den Oord 2018; Khosla 2020, softened).
+
+`info_nce`, `decoupled`, `debiased` and `siglip` take the same batch of pairs, so that one can stand
+for another.
+"""
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
-def symmetric_info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Mean cross-entropy of finding row i of one view among all rows of the other.
+def info_nce(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+    """-mean_i sum_j w_ij / sum_k w_ik * log softmax_j(s_ij / tau) over the pairs not excluded.
 
     Args:
-        first: unit embeddings (B, D) of one view of B streamers.
-        second: those of another view (B, D) of the same streamers, in the same order.
+        cosines: s of unit embeddings, (B, K).
+        wanted: weights w (B, K), not negative; those of excluded pairs are not read.
+        excluded: bool (B, K), pairs that are neither positives nor negatives (self, duplicates,
+            likely false negatives).
         temperature: tau.
 
     Returns:
-        A scalar; 0 for an empty batch.
+        A scalar, the mean over the rows that want anything; 0 when none does.
     """
-    if not len(first):
-        return (first.sum() + second.sum()) * 0
-    logits = first @ second.T / temperature  # (B, B)
-    target = torch.arange(len(first), device=first.device)
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-    ) / 2
+    weights = wanted.masked_fill(excluded, 0)
+    logits = (cosines / temperature).masked_fill(excluded, -1e9)
+    log_likelihood = torch.log_softmax(logits, 1).masked_fill(excluded, 0)
+    return mean_of_wanting(-(weights * log_likelihood).sum(1), weights)
+
+
+def mean_of_wanting(per_row: Tensor, weights: Tensor) -> Tensor:
+    """Mean of per_row_i / sum_k w_ik (B,) over the rows with any weight (B, K); 0 for none."""
+    total = weights.sum(1)  # (B,)
+    rows = (total > 0).to(per_row.dtype)
+    return (per_row / total.clamp(min=1e-9) * rows).sum() / rows.sum().clamp(min=1)

@@ -2,54 +2,62 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy
 
-from training.losses.info_nce import symmetric_info_nce
-
-
-def naive(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
-    total, n = 0.0, len(first)
-    for a, b in ((first, second), (second, first)):
-        for i in range(n):
-            scores = [float(a[i] @ b[j]) / temperature for j in range(n)]
-            total += math.log(sum(math.exp(s) for s in scores)) - scores[i]
-    return total / (2 * n)
+from tests.training.losses.contrasts import (
+    batch,
+    check_a_step_helps,
+    check_degenerate_batches,
+    check_excluded_pairs_have_no_influence,
+)
+from training.losses.info_nce import info_nce
 
 
-def views(n: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(n)
-    a, b = torch.randn(2, n, 6, generator=generator, dtype=torch.float64)
-    return normalize(a, dim=1).to(dtype), normalize(b, dim=1).to(dtype)
+def contrast(s: torch.Tensor, wanted: torch.Tensor, excluded: torch.Tensor) -> torch.Tensor:
+    return info_nce(s, wanted, excluded, 0.2)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7])
-def test_equals_the_double_loop(n: int):
-    first, second = views(n)
-    assert float(symmetric_info_nce(first, second, 0.3)) == pytest.approx(naive(first, second, 0.3))
+def naive(s: torch.Tensor, wanted: torch.Tensor, excluded: torch.Tensor, tau: float) -> float:
+    rows = []
+    for i in range(s.shape[0]):
+        allowed = [j for j in range(s.shape[1]) if not excluded[i, j]]
+        weight = sum(float(wanted[i, j]) for j in allowed)
+        if weight == 0:
+            continue
+        normaliser = sum(math.exp(float(s[i, j]) / tau) for j in allowed)
+        rows.append(
+            -sum(
+                float(wanted[i, j]) / weight * (float(s[i, j]) / tau - math.log(normaliser))
+                for j in allowed
+            )
+        )
+    return sum(rows) / len(rows) if rows else 0.0
 
 
-def test_is_zero_and_has_a_gradient_for_an_empty_batch():
-    empty = torch.zeros(0, 4, requires_grad=True)
-    loss = symmetric_info_nce(empty, empty, 0.1)
-    loss.backward()
-    assert loss.item() == 0
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 2), (7, 9)])
+def test_equals_the_double_loop(rows: int, columns: int):
+    pairs = batch(rows, columns)
+    assert float(info_nce(*pairs, 0.2)) == pytest.approx(naive(*pairs, 0.2))
 
 
-def test_treats_both_views_alike():
-    first, second = views(5)
-    one, other = symmetric_info_nce(first, second, 0.1), symmetric_info_nce(second, first, 0.1)
-    assert float(one) == pytest.approx(float(other))
+def test_one_positive_is_plain_cross_entropy():
+    s, _, excluded = batch(4, 6)
+    loss = info_nce(s, torch.eye(4, 6, dtype=s.dtype), excluded.fill_(False), 0.1)
+    assert float(loss) == pytest.approx(float(cross_entropy(s / 0.1, torch.arange(4))))
 
 
-def test_gradient_pulls_the_views_of_a_streamer_together():
-    first, second = views(4)
-    first.requires_grad_()
-    symmetric_info_nce(first, second, 0.1).backward()
-    assert first.grad is not None
-    moved = normalize(first.detach() - 0.01 * first.grad, dim=1)
-    before = symmetric_info_nce(first.detach(), second, 0.1)
-    assert symmetric_info_nce(moved, second, 0.1) < before
+def test_only_the_proportion_of_the_weights_counts():
+    s, wanted, excluded = batch(6, 6)
+    torch.testing.assert_close(contrast(s, 5 * wanted, excluded), contrast(s, wanted, excluded))
 
 
-def test_keeps_the_type():
-    assert symmetric_info_nce(*views(3, torch.float32), 0.1).dtype == torch.float32
+def test_degenerate_batches():
+    check_degenerate_batches(contrast)
+
+
+def test_excluded_pairs_have_no_influence():
+    check_excluded_pairs_have_no_influence(contrast)
+
+
+def test_a_step_helps():
+    check_a_step_helps(contrast)

@@ -1,0 +1,132 @@
+import math
+from dataclasses import replace
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from model_export.contract.pieces import pieces_of
+from training.config import ContrastConfig, MaskedViewsConfig, override
+from training.data import Dataset
+from training.errors import UsageError
+from training.losses.info_nce import info_nce
+from training.stage import Stage, prepare
+from training.tasks.contrast import Contrast
+from training.tasks.masked_views import MaskedViews
+from training.train import update
+
+WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
+CONFIG = MaskedViewsConfig(**WIDTHS, batch_size=64, temperature=0.1)
+VARIANTS = get_args(get_type_hints(ContrastConfig)["contrast"])
+
+
+@pytest.fixture(scope="module")
+def stage(world: Dataset) -> Stage:
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    return prepare(world, pieces, world.rows("train"), None, CONFIG, seed=0, threads=1)
+
+
+def views(n: int = 6) -> tuple[torch.Tensor, torch.Tensor, np.ndarray[Any, Any]]:
+    a, b = torch.randn(2, n, CONFIG.dim, generator=torch.Generator().manual_seed(n))
+    return normalize(a, dim=1), normalize(b, dim=1), np.arange(n)
+
+
+def both_ways(a: torch.Tensor, b: torch.Tensor, excluded: torch.Tensor) -> float:
+    wanted, s = torch.eye(len(a)), a @ b.T
+    forth, back = (info_nce(x, wanted, e, 0.1) for x, e in ((s, excluded), (s.T, excluded.T)))
+    return float(forth + back) / 2
+
+
+def test_two_views_look_for_each_other_both_ways(stage: Stage):
+    a, b, rows = views()
+    loss = Contrast(stage, CONFIG).two_views(a, b, rows)
+    assert float(loss) == pytest.approx(both_ways(a, b, torch.zeros(6, 6).bool()))
+    swapped = Contrast(stage, CONFIG).two_views(b, a, rows)
+    assert float(loss) == pytest.approx(float(swapped))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
+    config = override(CONFIG, [f"contrast={name}", "memory=40", "chunk_size=16"])
+    assert isinstance(config, MaskedViewsConfig)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    fresh = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+    task = MaskedViews(fresh, config, world.rows("val"))
+    before = {n: p.detach().clone() for n, p in task.module.named_parameters()}
+    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
+    losses = [update(task, optimiser, config, 0, step)["views_loss"] for step in range(30)]
+    assert all(map(math.isfinite, losses))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    learned = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
+    assert ("contrast.bias" in learned) == (name == "siglip")
+
+
+def test_an_empty_batch_is_zero_with_a_gradient(stage: Stage):
+    a = torch.zeros(0, CONFIG.dim, requires_grad=True)
+    for name in VARIANTS:
+        contrast = Contrast(stage, override_contrast(name))
+        loss = contrast.two_views(a, a, np.zeros(0, np.int64))
+        loss.backward()
+        assert loss.item() == 0
+
+
+def override_contrast(name: str) -> ContrastConfig:
+    config = override(CONFIG, [f"contrast={name}"])
+    assert isinstance(config, ContrastConfig)
+    return config
+
+
+def test_the_mask_leaves_out_negatives_of_near_content(stage: Stage):
+    config = replace(override_contrast("false-negative-mask"), false_negative_cosine=0.5)
+    contrast = Contrast(stage, config)
+    with torch.no_grad():
+        content = stage.encoder.eval().fused(stage.bags).numpy() * stage.usable[:, None]
+    near = content @ content.T > 0.5
+    one = next(i for i in range(len(near)) if near[i].sum() > 1)
+    other = next(j for j in range(len(near)) if near[one, j] and j != one)
+    rows = np.array([one, other, *np.flatnonzero(~near[one] & ~near[other])[:4]])
+    a, b, _ = views()
+    excluded = torch.from_numpy(near[rows][:, rows]) & ~torch.eye(6, dtype=torch.bool)
+    assert excluded[0, 1]
+    assert float(contrast.two_views(a, b, rows)) == pytest.approx(both_ways(a, b, excluded))
+
+
+def test_past_keys_are_negatives_of_all_but_their_own_streamer(stage: Stage):
+    a, b, rows = views()
+    contrast = Contrast(stage, replace(CONFIG, memory=10))
+    past, past_rows = normalize(torch.randn(3, CONFIG.dim), dim=1), np.array([2, 70, 71])
+    contrast.remember(past, past_rows)
+    expected = 0.0
+    for x, y in ((a, b), (b, a)):
+        cosines = torch.cat([x @ y.T, x @ past.T], 1)
+        excluded = torch.from_numpy(rows[:, None] == np.concatenate([[-1] * 6, past_rows])[None])
+        expected += float(info_nce(cosines, torch.eye(6, 9), excluded, 0.1)) / 2
+    assert float(contrast.two_views(a, b, rows)) == pytest.approx(expected)
+    assert contrast.memory is not None
+    assert sorted(contrast.memory.held()[1].tolist()) == [0, 1, 2, 2, 3, 4, 5, 70, 71]
+
+
+def test_nothing_is_remembered_outside_of_training(stage: Stage):
+    contrast = Contrast(stage, replace(CONFIG, memory=10)).eval()
+    contrast.two_views(*views())
+    assert contrast.memory is not None
+    assert len(contrast.memory.held()[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        (
+            "contrast=best",
+            "needs one of info-nce, decoupled, siglip, debiased, false-negative-mask",
+        ),
+        ("memory=-1", "--set memory=-1: must be 0"),
+        ("chunk_size=-8", "--set chunk_size=-8: must be 0"),
+        ("positive_prior=1", r"--set positive_prior=1.0: must be in \[0, 1\)"),
+    ],
+)
+def test_a_wrong_setting_is_named(assignment: str, problem: str):
+    with pytest.raises(UsageError, match=problem):
+        override(CONFIG, [assignment])
