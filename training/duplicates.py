@@ -1,6 +1,7 @@
 """From which content cosine on two streamers are near-duplicates."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Featurizer, collate
 from training.bags import known_pieces
+from training.data.passes import subset
 from training.evaluation.metrics import pairs_of_groups, pairwise_f1
 from training.positives import nearest
 from training.stage import Stage, all_rows
@@ -15,6 +17,9 @@ from training.stage import Stage, all_rows
 DEFAULT_THRESHOLD = 0.85
 _CANDIDATES = 20
 _BATCH = 64
+_READ = 4096
+_MOST_COMPARED = 30_000
+"""All pairs of so many streamers are looked at."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +41,27 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
     """The threshold with the best pairwise F1 on the known duplicates of train + val.
 
     Candidates are each streamer's nearest by content and by embedding. Without known duplicates a
-    default is returned that says so.
+    default is returned that says so. A set of more than 30,000 streamers is represented by whole
+    groups of it.
     """
-    groups = stage.dataset.duplicates
-    rows = stage.dataset.rows("train", "val")
-    rows = rows[stage.usable[rows]]
-    true = set() if groups is None else pairs_of_groups(groups, rows)
-    if groups is None or not true:
-        source = "default, not calibrated: the training data has no known duplicates"
-        return Threshold(DEFAULT_THRESHOLD, source)
-    content = content_sketches(stage)
-    embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
-    pairs, cosines = _candidates(rows, content, embedding)
+    if stage.dataset.duplicates is None:
+        return _uncalibrated()
+    rows = _compared(stage.dataset.duplicates, stage.usable, stage.seed)  # (R,)
+    groups = stage.dataset.duplicates[rows]
+    learned = np.isin(stage.dataset.split[rows], ("train", "val"))
+    places = np.flatnonzero(learned)  # among the rows
+    true = pairs_of_groups(groups, places)
+    if not true:
+        return _uncalibrated()
+    content = content_sketches(stage, rows)
+    embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+    pairs, cosines = _candidates(places, content, embedding)
     is_true = np.array([(a, b) in true for a, b in pairs.tolist()], bool)
     value = best_threshold(cosines, is_true, len(true))
-    everyone = np.flatnonzero(stage.usable)
     metrics = {
-        "duplicate_f1_train_val": f1_at(value, rows, groups, content),
-        "duplicate_f1_all": f1_at(value, everyone, groups, content),
-        "duplicate_f1_test": f1_at(
-            value, np.intersect1d(stage.dataset.rows("test"), everyone), groups, content
-        ),
+        "duplicate_f1_train_val": f1_at(value, places, groups, content),
+        "duplicate_f1_all": f1_at(value, np.arange(len(rows)), groups, content),
+        "duplicate_f1_test": f1_at(value, np.flatnonzero(~learned), groups, content),
     }
     source = (
         f"best pairwise F1 ({metrics['duplicate_f1_train_val']:.3f}) on the {len(true)} known "
@@ -65,19 +70,34 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
     return Threshold(value, source, metrics)
 
 
+def _uncalibrated() -> Threshold:
+    source = "default, not calibrated: the training data has no known duplicates"
+    return Threshold(DEFAULT_THRESHOLD, source)
+
+
+def _compared(groups: NDArray[np.int64], usable: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    """The usable rows; if all their pairs are too many, those of whole groups drawn at random."""
+    share = _MOST_COMPARED / max(int(usable.sum()), 1)
+    drawn = np.random.default_rng(seed).random(int(groups.max()) + 1) < share
+    return np.flatnonzero(usable & drawn[groups])
+
+
 @torch.no_grad()
-def content_sketches(stage: Stage) -> NDArray[np.float32]:
-    """The graph's content output for all N streamers (N, C); zero for those without content."""
+def content_sketches(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The graph's content output (R, C) for ascending rows of streamers with content."""
     featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
-    sketches = np.zeros((len(stage.pieces), stage.config.content_dim), np.float32)
-    order = np.argsort(stage.bags.lengths, kind="stable")  # batches of alike lengths pad little
-    order = order[stage.usable[order]]
+    sketches = np.zeros((len(rows), stage.config.content_dim), np.float32)
+    profiles = iter(subset(stage.pieces, rows))
     stage.encoder.eval()
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        batch = collate([featurizer.from_pieces(known(stage.pieces[row])) for row in rows])
-        inputs = [torch.from_numpy(array) for array in batch.values()]
-        sketches[rows] = stage.encoder(*inputs)[1].numpy()
+    for start in range(0, len(rows), _READ):
+        features = [featurizer.from_pieces(known(pieces)) for pieces in islice(profiles, _READ)]
+        order = np.argsort([len(f.token_ids) for f in features], kind="stable")
+        for part in np.split(
+            order, range(_BATCH, len(order), _BATCH)
+        ):  # of alike lengths, which pad little
+            batch = collate([features[i] for i in part])
+            inputs = [torch.from_numpy(array) for array in batch.values()]
+            sketches[start + part] = stage.encoder(*inputs)[1].numpy()
     return sketches
 
 

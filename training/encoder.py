@@ -167,7 +167,7 @@ class StreamerEncoder(nn.Module):
     def fused(self, bags: Bags) -> Tensor:
         """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
         known = bags.keep(bags.ids <= self.known)
-        ids, counts = torch.from_numpy(known.ids), torch.from_numpy(known.counts)
+        ids, counts = (torch.from_numpy(a.astype(np.int64)) for a in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
             ids,
             self.table,

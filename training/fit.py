@@ -25,6 +25,7 @@ from training.checkpoint import (
 )
 from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
+from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
 from training.evaluation.metrics import hubness, ndcg, recall
@@ -145,7 +146,7 @@ class _Run:
     ) -> None:
         self.recipe = recipe
         self._request, self._dataset, self._journal = request, dataset, journal
-        self._pieces = [pieces_of(profile) for profile in dataset.profiles]
+        self._pieces = mapped(pieces_of, dataset.profiles)
 
     def __call__(self) -> tuple[Trained, Stage]:
         """The number of steps that val chose, and the last stage with its trained encoder."""

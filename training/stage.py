@@ -18,12 +18,15 @@ from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
 from training.config import RecipeConfig
 from training.data import Dataset
+from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.errors import DataError
 from training.teacher import Teacher
 from training.vocabulary import build_vocabulary
 
 _CHUNK = 4096
+_START_ROWS = 100_000
+"""The start of an encoder is computed from at most so many streamers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,8 @@ class Stage:
 
     Attributes:
         dataset: the data set.
-        pieces: the pieces of every streamer, N of them.
+        pieces: the pieces of every streamer, N of them; of a large set they are made anew at every
+            pass (see `training.data.passes`).
         known: int64 rows that may be learned from.
         usable: bool (N,), who shows anything to encode.
         vocabulary: counted on the known streamers.
@@ -70,22 +74,30 @@ def prepare(
         DataError: too few streamers show anything.
     """
     vocabulary = build_vocabulary(
-        [pieces[row] for row in known], config.max_tokens, config.min_document_frequency
+        subset(pieces, known), config.max_tokens, config.min_document_frequency
     )
     bags, usable = corpus_bags(pieces, vocabulary)
     if usable[known].sum() < 2:
         raise DataError(f"{dataset.folder} has fewer than two training streamers with content")
+    start = bags.take(sample(known, _START_ROWS, seed))
     torch.manual_seed(seed)
     encoder = StreamerEncoder(
         vocabulary, config, None if teacher is None else teacher.vectors.shape[1]
     )
     encoder.start_from(
-        start_of_table(bags.take(known), vocabulary, config.table_dim, seed),
-        [_mean_of_present(pooled[known]) for pooled in bags.pooled],
+        start_of_table(start, vocabulary, config.table_dim, seed),
+        [_mean_of_present(pooled) for pooled in start.pooled],
     )
     return Stage(
         dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
     )
+
+
+def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """All of the rows if there are at most so many, otherwise some, drawn at random, ascending."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def start_of_table(bags: Bags, vocabulary: Vocabulary, dim: int, seed: int) -> NDArray[np.float32]:
@@ -111,16 +123,20 @@ def all_rows(
     compute: Callable[[Bags], Tensor],
     bags: Bags,
     usable: NDArray[np.bool_],
+    rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """What a method of the encoder (`embed`, `sketch`, `fused`) makes of all rows (N, width).
+    """What a method of the encoder (`embed`, `fused`) makes of all N rows, or of R rows (R, width).
 
     Rows of those who show nothing to encode are zero.
     """
+    rows = np.arange(len(bags)) if rows is None else rows
     was_training = encoder.training
     encoder.eval()
-    chunks = [
-        compute(bags.take(np.arange(start, min(start + _CHUNK, len(bags))))).numpy()
-        for start in range(0, len(bags), _CHUNK)
-    ]
+    width = compute(bags.take(rows[:0])).shape[1]
+    found = np.zeros((len(rows), width), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        found[start : start + _CHUNK] = compute(bags.take(chunk)).cpu().numpy()
     encoder.train(was_training)
-    return np.concatenate(chunks) * usable[:, None]
+    found[~usable[rows]] = 0
+    return found

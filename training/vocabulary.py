@@ -1,12 +1,12 @@
 """The vocabulary of an encoder, counted on the profiles that it may learn from and no others."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from model_export.contract.features import piece_tokens
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Space, Vocabulary
 from training.errors import DataError
+from training.frequency import FrequencyCounter
 
 UNINFORMATIVE_COUNT = 5
 UNINFORMATIVE_SHARE = 0.005
@@ -21,32 +21,39 @@ def build_vocabulary(
     about any of them: it is marked as uninformative and its tokens are not counted. Names are
     exempt, since common first names are shared by chance.
 
+    Counts are exact up to two million different texts, and as many tokens; beyond that see
+    `training.frequency`.
+
     Args:
-        profiles: the pieces of each profile.
+        profiles: the pieces of each profile; passed over twice.
         max_tokens: the most frequent tokens are kept, ties in alphabetical order.
         min_document_frequency: rarer tokens are left out.
 
     Raises:
         DataError: when one vector space comes in two widths.
     """
-    uninformative = _uninformative(profiles)
-    frequency: Counter[str] = Counter()
+    uninformative, spaces = _first_pass(profiles)
+    frequency = FrequencyCounter()
     for pieces in profiles:
         frequency.update(_distinct_tokens(pieces, uninformative))
-    kept = [item for item in frequency.items() if item[1] >= min_document_frequency]
+    kept = [item for item in frequency.counts.items() if item[1] >= min_document_frequency]
     kept = sorted(kept, key=lambda item: (-item[1], item[0]))[:max_tokens]
     kept.sort()
     return Vocabulary(
         tokens=[token for token, _ in kept],
         document_frequency=[count for _, count in kept],
         documents=len(profiles),
-        spaces=_spaces(profiles),
+        spaces=spaces,
         uninformative=uninformative,
     )
 
 
-def _uninformative(profiles: Sequence[Sequence[Piece]]) -> frozenset[str]:
-    shown_by: Counter[str] = Counter()
+def _first_pass(
+    profiles: Sequence[Sequence[Piece]],
+) -> tuple[frozenset[str], tuple[Space, ...]]:
+    """Hashes of the pieces that say nothing, and the vector spaces."""
+    shown_by = FrequencyCounter()
+    spaces = _Spaces()
     for pieces in profiles:
         shown_by.update(
             {
@@ -55,8 +62,10 @@ def _uninformative(profiles: Sequence[Sequence[Piece]]) -> frozenset[str]:
                 if p.kind in ("text", "vector") and p.modality != "name"
             }
         )
+        spaces.see(pieces)
     limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * len(profiles))
-    return frozenset(content for content, count in shown_by.items() if count > limit)
+    shared = frozenset(content for content, count in shown_by.counts.items() if count > limit)
+    return shared, spaces.found()
 
 
 def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> set[str]:
@@ -67,15 +76,22 @@ def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> 
     return tokens
 
 
-def _spaces(profiles: Sequence[Sequence[Piece]]) -> tuple[Space, ...]:
-    widths: dict[str, tuple[int, str]] = {}
-    for pieces in profiles:
+class _Spaces:
+    """The vector spaces that were seen, each with one width."""
+
+    def __init__(self) -> None:
+        self._widths: dict[str, tuple[int, str]] = {}
+
+    def see(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
             if piece.kind == "vector":
-                width, source = widths.setdefault(piece.space, (len(piece.vector), piece.source))
-                if len(piece.vector) != width:
+                given = len(piece.vector)
+                width, source = self._widths.setdefault(piece.space, (given, piece.source))
+                if given != width:
                     raise DataError(
                         f"vector space {piece.space!r} has {width} numbers in one profile "
-                        f"({source}) and {len(piece.vector)} in another ({piece.source})"
+                        f"({source}) and {given} in another ({piece.source})"
                     )
-    return tuple(Space(name, widths[name][0]) for name in sorted(widths))
+
+    def found(self) -> tuple[Space, ...]:
+        return tuple(Space(name, self._widths[name][0]) for name in sorted(self._widths))

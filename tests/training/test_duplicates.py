@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model_export.contract.pieces import pieces_of
+from training import duplicates
 from training.config import RecipeConfig
 from training.data import Dataset
 from training.duplicates import (
@@ -75,7 +76,20 @@ def test_without_known_duplicates_the_default_says_that_it_is_one(stage: Stage):
     assert threshold.metrics == {}
 
 
-def test_sketches_of_those_without_content_are_zero(stage: Stage):
-    sketches = content_sketches(stage)
-    assert not sketches[~stage.usable].any()
-    np.testing.assert_allclose(np.linalg.norm(sketches[stage.usable], axis=1), 1, atol=1e-3)
+def test_sketches_are_of_the_rows_asked_for(stage: Stage):
+    everyone = np.flatnonzero(stage.usable)
+    sketches = content_sketches(stage, everyone)
+    np.testing.assert_allclose(np.linalg.norm(sketches, axis=1), 1, atol=1e-3)
+    some = np.arange(5, len(everyone), 7)
+    np.testing.assert_allclose(content_sketches(stage, everyone[some]), sketches[some], atol=1e-5)
+
+
+def test_a_large_set_is_represented_by_whole_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(duplicates, "_MOST_COMPARED", 150)
+    groups = stage.dataset.duplicates
+    assert groups is not None
+    rows = duplicates._compared(groups, stage.usable, seed=1)
+    assert 100 < len(rows) < 200
+    drawn = np.isin(groups, groups[rows])
+    assert set(rows) == set(np.flatnonzero(drawn & stage.usable))
+    assert "known duplicate pairs" in calibrate_duplicates(stage).source

@@ -18,7 +18,7 @@ from model_export.contract.pieces import pieces_of
 from training.checkpoint import STATE, Checkpoint, is_finished, load_state, save_state
 from training.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig
-from training.data import Dataset
+from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
 from training.errors import CheckpointError, UsageError
 from training.fit import Request, fit
@@ -163,6 +163,21 @@ def test_the_same_seed_gives_the_same_and_another_another(
     assert not torch.equal(first, Checkpoint.load(tmp_path / "other").tensors["table"])
 
 
+@pytest.mark.parametrize("recipe", ["masked-views", "transfer-plus"])
+def test_a_set_that_is_read_again_at_every_pass_gives_the_same(
+    world_folder: Path, tmp_path: Path, recipe: str
+):
+    short = {**SMALL, "steps": 4, "evaluate_every": 2}
+    config = MaskedViewsConfig(**short) if recipe == "masked-views" else replace(QUICK, steps=4)
+    for in_memory in (300, 299):
+        dataset = load_dataset(world_folder, in_memory)
+        fit(request(tmp_path / str(in_memory), config), dataset)
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("300", "299"))
+    assert one.vocabulary == other.vocabulary
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert one.config == other.config
+
+
 COMMAND = [sys.executable, "-m", "training", "fit", "--recipe", "transfer-plus", "--threads", "1"]
 
 
@@ -208,7 +223,7 @@ def test_a_finished_checkpoint_is_not_trained_again(
     ("more", "status", "message"),
     [
         (["--set", "step=3"], 2, "unknown; the valid names are dim"),
-        (["--recipe", "magic"], 2, "the recipes are masked-views, transfer-plus"),
+        (["--recipe", "magic"], 2, "the recipes are masked-views, "),
         (["--data", "/nowhere"], 1, "/nowhere"),
         (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
     ],

@@ -14,7 +14,7 @@ and for checking, so a folder that passes the check is a folder that loads.
 
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
 from training.data.problems import Problem
-from training.data.streamers import Streamers, read_streamers
+from training.data.streamers import IN_MEMORY, Streamers, read_streamers
 from training.data.tables import (
     SPLITS,
     Interactions,
@@ -58,7 +58,8 @@ class Dataset:
 
     Attributes:
         folder: where it was read from.
-        profiles: N profiles, in file order; rows below are in this order.
+        profiles: N profiles, in file order; rows below are in this order. Those of a large set are
+            read anew at every pass (see `training.data.passes`).
         ids: their ids.
         split: (N,) of "train", "val", "test".
         split_given: whether the folder has splits; otherwise `split` is a hash of the ids.
@@ -72,7 +73,7 @@ class Dataset:
     """
 
     folder: Path
-    profiles: list[StreamerProfile]
+    profiles: Sequence[StreamerProfile]
     ids: list[str]
     split: NDArray[np.str_]
     split_given: bool
@@ -98,13 +99,18 @@ class Reading:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def load_dataset(folder: Path) -> Dataset:
+def load_dataset(folder: Path, in_memory: int = IN_MEMORY) -> Dataset:
     """Read a data set folder.
+
+    Args:
+        folder: of the data set.
+        in_memory: profiles of so many streamers are kept; those of a larger set are read again
+            whenever they are needed.
 
     Raises:
         DataError: there is no such folder, or anything in it is wrong; lists the first problems.
     """
-    reading = read_folder(folder)
+    reading = read_folder(folder, in_memory)
     if reading.dataset is None:
         shown = [str(problem) for problem in reading.problems[:_SHOWN_PROBLEMS]]
         hidden = len(reading.problems) - len(shown)
@@ -123,8 +129,8 @@ def validate(folder: Path) -> list[Problem]:
     return read_folder(folder).problems
 
 
-def read_folder(folder: Path) -> Reading:
-    """Read all of a folder.
+def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
+    """Read all of a folder; see `load_dataset`.
 
     Raises:
         DataError: there is no such folder.
@@ -135,17 +141,17 @@ def read_folder(folder: Path) -> Reading:
     files = _files(folder, problems)
     try:
         with _no_garbage_collection():
-            return _read(folder, files, problems)
+            return _read(folder, files, problems, in_memory)
     except OSError as error:
         raise DataError(f"{error.filename or folder} can't be read: {error.strerror}") from error
 
 
-def _read(folder: Path, files: dict[str, Path], problems: list[Problem]) -> Reading:
+def _read(folder: Path, files: dict[str, Path], problems: list[Problem], in_memory: int) -> Reading:
     if "streamers" not in files:
         return Reading(problems)
-    streamers = read_streamers(files["streamers"], problems)
-    counts = {"streamers": len(streamers.profiles)}
-    ids = [profile.streamer_id for profile in streamers.profiles]
+    streamers = read_streamers(files["streamers"], problems, in_memory)
+    ids = streamers.ids
+    counts = {"streamers": len(ids)}
 
     interactions = relations = embeddings = duplicates = labels = split = None
     if "interactions" in files:
@@ -247,7 +253,7 @@ def _check_groups_whole(
             continue
         other = first.setdefault(group, row)
         if split[other] != split[row]:
-            one, two = (streamers.profiles[r].streamer_id for r in (row, other))
+            one, two = (streamers.ids[r] for r in (row, other))
             reason = f"{one!r} is in {split[row]}, its duplicate {two!r} in {split[other]}"
             problems.append(Problem(streamers.file, streamers.lines[row], "split", reason))
 

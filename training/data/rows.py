@@ -4,11 +4,14 @@ import codecs
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from training.data.problems import Problem
 
@@ -17,15 +20,26 @@ MAX_WEIGHT = 1e30
 
 _BATCH_ROWS = 1024
 """Rows of a Parquet file that are in memory at once."""
+_BUFFER_BYTES = 1 << 20
+"""Of each column of a Parquet file; without it, columns are read whole, row group by row group."""
 
 ColumnType = Literal["text", "weight"]
 _INVALID = object()
 
 
-def lines_of(path: Path, problems: list[Problem]) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file without their ends, counted from 1."""
+def lines_of(
+    path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Lines of a UTF-8 file without their ends, counted from 1.
+
+    Args:
+        path: of the file.
+        problems: to add to.
+        wanted: which lines, ascending; None = all.
+    """
     with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
+        numbered = enumerate(file, 1)
+        for number, raw in numbered if wanted is None else _wanted(numbered, wanted):
             raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
             try:
                 line = raw.decode().rstrip("\r\n")
@@ -41,24 +55,63 @@ def lines_of(path: Path, problems: list[Problem]) -> Iterator[tuple[int, str]]:
                 problems.append(Problem(path.name, number, "", "is empty"))
 
 
-def parquet_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a Parquet file, counted from 1, read in record batches."""
+def _wanted(
+    numbered: Iterator[tuple[int, bytes]], wanted: NDArray[np.int64]
+) -> Iterator[tuple[int, bytes]]:
+    for gap in (np.diff(wanted, prepend=0) - 1).tolist():
+        yield from islice(numbered, gap, gap + 1)
+
+
+def parquet_rows(
+    path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a Parquet file, counted from 1, read in record batches.
+
+    Args:
+        path: of the file.
+        problems: to add to.
+        wanted: which rows, ascending; None = all.
+    """
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+            for number, batch in _batches(file, wanted):
                 names = batch.schema.names
-                for i in range(batch.num_rows):
-                    number += 1
+                for i in _places(wanted, number, batch.num_rows):
                     try:
                         row = {name: batch.column(j)[i].as_py() for j, name in enumerate(names)}
                     except (pa.ArrowException, ValueError) as error:
-                        problems.append(Problem(path.name, number, "", f"can't be read: {error}"))
+                        reason = f"can't be read: {error}"
+                        problems.append(Problem(path.name, number + i + 1, "", reason))
                     else:
-                        yield number, row
+                        yield number + i + 1, row
+                number += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         where = number + 1 if number else None
         problems.append(Problem(path.name, where, "", f"is not readable as Parquet: {error}"))
+
+
+def _batches(
+    file: pq.ParquetFile, wanted: NDArray[np.int64] | None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Record batches, each after the number of rows before it, without row groups of no use."""
+    before = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if len(_places(wanted, before, rows)):
+            start = before
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                yield start, batch
+                start += batch.num_rows
+        before += rows
+
+
+def _places(wanted: NDArray[np.int64] | None, before: int, count: int) -> Sequence[int]:
+    """Places of the wanted rows among the `count` that come after the first `before`."""
+    if wanted is None:
+        return range(count)
+    first, end = np.searchsorted(wanted, [before + 1, before + count + 1])
+    return (wanted[first:end] - before - 1).tolist()
 
 
 def table_rows(

@@ -1,19 +1,54 @@
 """Reading `streamers.jsonl` or `streamers.parquet`."""
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_export.contract.streamer import Media, StreamerProfile
+from training.data.passes import Passes
 from training.data.problems import Problem, profile_problems
 from training.data.rows import lines_of, parquet_rows
+from training.errors import DataError
 
 UNREADABLE = -1
 """Stands for the row of a streamer whose own line is bad, so that its other lines aren't blamed."""
+IN_MEMORY = 50_000
+"""The profiles of so many streamers are kept; those of larger sets are read again when needed."""
+
+
+class StreamerFile(Passes[StreamerProfile]):
+    """The profiles of a file in which no line is bad, read anew at every pass."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def pick(self, places: NDArray[np.int64]) -> Iterator[StreamerProfile]:
+        """See `Passes`.
+
+        Raises:
+            DataError: the file is no longer what it was when it was checked.
+        """
+        problems: list[Problem] = []
+        found = 0
+        changed = DataError(f"{self._path} was changed while it was in use; start again")
+        try:
+            for _, content in _contents(self._path, problems, places + 1):
+                yield _profile(content)
+                found += 1
+        except (ValidationError, OSError) as error:
+            raise changed from error
+        if problems or found < len(places):
+            raise changed
 
 
 @dataclass
@@ -23,25 +58,34 @@ class Streamers:
     Attributes:
         file: name of the file they come from.
         profiles: the good ones, in file order.
+        ids: their ids.
         lines: where each of them stands.
-        index: id -> place in `profiles`, or `UNREADABLE`.
+        index: id -> place in `ids`, or `UNREADABLE`.
         spaces: vector space -> its width.
     """
 
     file: str
-    profiles: list[StreamerProfile] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
+    profiles: Sequence[StreamerProfile] = ()
+    ids: list[str] = field(default_factory=list)
+    lines: "array[int]" = field(default_factory=lambda: array("q"))
     index: dict[str, int] = field(default_factory=dict)
     spaces: dict[str, int] = field(default_factory=dict)
 
     def row(self, streamer_id: str) -> int | None:
-        """Place of a streamer in `profiles`, `UNREADABLE`, or None for an unknown one."""
+        """Place of a streamer in `ids`, `UNREADABLE`, or None for an unknown one."""
         return self.index.get(streamer_id)
 
 
-def read_streamers(path: Path, problems: list[Problem]) -> Streamers:
-    """Read and check all streamers; see `model_export.contract.streamer` for the fields."""
+def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMORY) -> Streamers:
+    """Read and check all streamers; see `model_export.contract.streamer` for the fields.
+
+    Args:
+        path: of the file.
+        problems: to add to.
+        in_memory: the profiles of so many streamers are kept.
+    """
     found = Streamers(path.name)
+    kept: list[StreamerProfile] = []
     space_lines: dict[str, int] = {}
     for line, profile in _profiles(path, found, problems):
         if found.row(profile.streamer_id) not in (None, UNREADABLE):
@@ -50,29 +94,44 @@ def read_streamers(path: Path, problems: list[Problem]) -> Streamers:
             problems.append(Problem(path.name, line, "streamer_id", reason))
             continue
         problems += _width_problems(path.name, line, profile, found.spaces, space_lines)
-        found.index[profile.streamer_id] = len(found.profiles)
-        found.profiles.append(profile)
+        found.index[profile.streamer_id] = len(found.ids)
+        found.ids.append(profile.streamer_id)
         found.lines.append(line)
-    if not found.profiles and not problems:
+        if len(found.ids) <= in_memory:
+            kept.append(profile)
+        else:
+            kept.clear()
+    if not found.ids and not problems:
         problems.append(Problem(path.name, None, "", "has no streamers"))
+    found.profiles = kept if len(found.ids) <= in_memory else StreamerFile(path, len(found.ids))
     return found
 
 
 def _profiles(
     path: Path, found: Streamers, problems: list[Problem]
 ) -> Iterator[tuple[int, StreamerProfile]]:
-    parquet = path.suffix == ".parquet"
-    for line, content in parquet_rows(path, problems) if parquet else lines_of(path, problems):
+    for line, content in _contents(path, problems):
         try:
-            if isinstance(content, str):
-                yield line, StreamerProfile.model_validate_json(content)
-            else:
-                yield line, StreamerProfile.model_validate(_present(content))
+            yield line, _profile(content)
         except ValidationError as error:
             problems += profile_problems(path.name, line, error)
             streamer_id = _streamer_id(content)
             if streamer_id is not None:
                 found.index.setdefault(streamer_id, UNREADABLE)
+
+
+def _contents(
+    path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, str | dict[str, Any]]]:
+    read = parquet_rows if path.suffix == ".parquet" else lines_of
+    return read(path, problems, wanted)
+
+
+def _profile(content: str | dict[str, Any]) -> StreamerProfile:
+    """Raises ValidationError."""
+    if isinstance(content, str):
+        return StreamerProfile.model_validate_json(content)
+    return StreamerProfile.model_validate(_present(content))
 
 
 def _present(value: Any) -> Any:

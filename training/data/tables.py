@@ -44,7 +44,7 @@ def read_interactions(path: Path, streamers: Streamers, problems: list[Problem])
             weights.append(weight)
     matrix = sp.csr_matrix(
         (np.asarray(weights), (np.asarray(rows), np.asarray(columns))),
-        shape=(len(streamers.profiles), len(users)),
+        shape=(len(streamers.ids), len(users)),
     )
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
@@ -58,7 +58,7 @@ def read_relations(path: Path, streamers: Streamers, problems: list[Problem]) ->
         Symmetric float32 (N, N). A pair that is given more than once, in either direction, counts
         with its largest weight.
     """
-    pairs: dict[tuple[int, int], float] = {}
+    lower, upper, weights = array("q"), array("q"), array("f")
     columns: dict[str, ColumnType] = {
         "streamer_id": "text",
         "related_id": "text",
@@ -71,20 +71,22 @@ def read_relations(path: Path, streamers: Streamers, problems: list[Problem]) ->
             reason = f"{related_id!r} is related to itself"
             problems.append(Problem(path.name, line, "related_id", reason))
         elif UNREADABLE not in (one, other):
-            pair = (min(one, other), max(one, other))
-            pairs[pair] = max(weight, pairs.get(pair, 0.0))
-    count = len(streamers.profiles)
-    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
-    weights = np.array(list(pairs.values()), np.float32)
-    upper = sp.csr_matrix((weights, (ends[:, 0], ends[:, 1])), shape=(count, count))
-    matrix = sp.csr_matrix(upper + upper.T)
+            lower.append(min(one, other))
+            upper.append(max(one, other))
+            weights.append(weight)
+    count = len(streamers.ids)
+    pair, place = np.unique(np.asarray(lower) * count + np.asarray(upper), return_inverse=True)
+    largest = np.zeros(len(pair), np.float32)
+    np.maximum.at(largest, place, np.asarray(weights))
+    matrix = sp.csr_matrix((largest, np.divmod(pair, max(count, 1))), shape=(count, count))
+    matrix = sp.csr_matrix(matrix + matrix.T)
     matrix.eliminate_zeros()
     return matrix
 
 
 def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.str_]:
     """Read `splits`: streamer_id, split. Every streamer must have one."""
-    split = np.full(len(streamers.profiles), "", "<U5")
+    split = np.full(len(streamers.ids), "", "<U5")
     for line, row, value in _one_per_streamer(path, "split", streamers, problems):
         if value not in SPLITS:
             reason = f"needs one of {', '.join(SPLITS)}, is {value!r:.80}"
@@ -93,7 +95,7 @@ def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> ND
         if row != UNREADABLE:
             split[row] = value
     for row in np.flatnonzero(split == ""):
-        reason = f"{streamers.profiles[row].streamer_id!r} has no split in {path.name}"
+        reason = f"{streamers.ids[row]!r} has no split in {path.name}"
         problems.append(Problem(streamers.file, streamers.lines[row], "streamer_id", reason))
     return split
 
@@ -105,7 +107,7 @@ def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -
         Group number of each streamer (N,), 0..G-1; a streamer without duplicates has its own.
     """
     groups: dict[str, int] = {}
-    number = np.full(len(streamers.profiles), -1, np.int64)
+    number = np.full(len(streamers.ids), -1, np.int64)
     for _, row, group in _one_per_streamer(path, "group", streamers, problems):
         if row != UNREADABLE:
             number[row] = groups.setdefault(group, len(groups))
@@ -116,7 +118,7 @@ def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -
 
 def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> list[str | None]:
     """Read `labels`: streamer_id, label. One per streamer (N,), None where there is none."""
-    labels: list[str | None] = [None] * len(streamers.profiles)
+    labels: list[str | None] = [None] * len(streamers.ids)
     for _, row, label in _one_per_streamer(path, "label", streamers, problems):
         if row != UNREADABLE:
             labels[row] = label
@@ -127,12 +129,16 @@ def _one_per_streamer(
     path: Path, column: str, streamers: Streamers, problems: list[Problem]
 ) -> Iterator[tuple[int, int, str]]:
     """(line, row or `UNREADABLE`, value); a streamer that comes twice is a problem."""
-    seen: dict[str, int] = {}
+    seen = array("q", bytes(8 * len(streamers.ids)))  # line of each row, 0 = not yet
+    seen_elsewhere: dict[str, int] = {}
     for line, (streamer_id, value) in table_rows(
         path, {"streamer_id": "text", column: "text"}, problems
     ):
         row = _known(path, line, "streamer_id", streamer_id, streamers, problems)
-        first = seen.setdefault(streamer_id, line)
+        if row == UNREADABLE:
+            first = seen_elsewhere.setdefault(streamer_id, line)
+        else:
+            first = seen[row] = seen[row] or line
         if first != line:
             reason = f"{streamer_id!r} is already on line {first}"
             problems.append(Problem(path.name, line, "streamer_id", reason))
