@@ -7,16 +7,26 @@ from typing import Any
 from numpy import int64
 from numpy.typing import NDArray
 
-from training.config import MaskedViewsConfig, RecipeConfig, TransferPlusConfig
+from training.config import (
+    KdFeatureConfig,
+    KdPseudoLabelConfig,
+    KdRkdConfig,
+    KdSoftConfig,
+    MaskedViewsConfig,
+    RecipeConfig,
+    TransferPlusConfig,
+)
 from training.errors import UsageError
-from training.evaluation.tasks import cold_start_task, vector_task
+from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
 from training.stage import Stage
 from training.tasks.base import Task
+from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer_plus import TransferPlus
 from training.teacher import audience_of, id_matrix
 
 HeldOut = NDArray[int64] | None
+Build = Callable[[Stage, Any, HeldOut], Task]
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Recipe:
     """
 
     config: type[RecipeConfig]
-    build: Callable[[Stage, Any, HeldOut], Task]
+    build: Build
     metric: str
 
     @property
@@ -39,20 +49,32 @@ class Recipe:
         return f"validation_{self.metric}"
 
 
-def _transfer_plus(stage: Stage, config: TransferPlusConfig, held_out: HeldOut) -> Task:
-    if held_out is None:
-        return TransferPlus(stage, config, None)
+def _taught(task: Callable[[Stage, Any, ColdStartTask | None], Task]) -> Build:
+    """How a task is built that learns from a teacher and is watched on cold streamers."""
+
+    def build(stage: Stage, config: RecipeConfig, held_out: HeldOut) -> Task:
+        return task(stage, config, None if held_out is None else _cold_start(stage, held_out))
+
+    return build
+
+
+def _cold_start(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
+    """Held-out streamers search the stage's own: by true audiences, else by ID-embeddings."""
     audience = audience_of(stage.dataset, stage.known)
     if audience is not None:
-        return TransferPlus(stage, config, cold_start_task(audience, held_out, stage.known))
+        return cold_start_task(audience, held_out, stage.known)
     vectors, present = id_matrix(stage.dataset)
     queries, gallery = held_out[present[held_out]], stage.known[present[stage.known]]
-    return TransferPlus(stage, config, vector_task(vectors, queries, gallery))
+    return vector_task(vectors, queries, gallery)
 
 
 RECIPES = {
     "masked-views": Recipe(MaskedViewsConfig, MaskedViews, "MRR"),
-    "transfer-plus": Recipe(TransferPlusConfig, _transfer_plus, "NDCG@20"),
+    "kd-feature": Recipe(KdFeatureConfig, _taught(KdFeature), "NDCG@20"),
+    "kd-soft": Recipe(KdSoftConfig, _taught(KdSoft), "NDCG@20"),
+    "kd-pseudo-label": Recipe(KdPseudoLabelConfig, _taught(KdPseudoLabel), "NDCG@20"),
+    "kd-rkd": Recipe(KdRkdConfig, _taught(KdRkd), "NDCG@20"),
+    "transfer-plus": Recipe(TransferPlusConfig, _taught(TransferPlus), "NDCG@20"),
 }
 
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from model_export.contract.pieces import pieces_of
-from training.config import MaskedViewsConfig, TransferPlusConfig
+from training.config import (
+    KdFeatureConfig,
+    KdPseudoLabelConfig,
+    KdRkdConfig,
+    KdSoftConfig,
+    MaskedViewsConfig,
+    RecipeConfig,
+    TeacherConfig,
+    TransferPlusConfig,
+)
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
 from training.stage import Stage, prepare
@@ -16,16 +25,21 @@ from training.teacher import find_teacher
 from training.train import update
 
 WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
-CONFIGS = {
+TAUGHT: dict[str, Any] = WIDTHS | {"batch_size": 64, "teacher_dim": 8}
+CONFIGS: dict[str, RecipeConfig] = {
     "masked-views": MaskedViewsConfig(**WIDTHS, batch_size=64),
-    "transfer-plus": TransferPlusConfig(**WIDTHS, batch_size=64, teacher_dim=8),
+    "kd-feature": KdFeatureConfig(**TAUGHT),
+    "kd-soft": KdSoftConfig(**TAUGHT),
+    "kd-pseudo-label": KdPseudoLabelConfig(**TAUGHT),
+    "kd-rkd": KdRkdConfig(**TAUGHT),
+    "transfer-plus": TransferPlusConfig(**TAUGHT),
 }
 
 
 def build(world: Dataset, recipe: str) -> tuple[Stage, Task]:
     config, known = CONFIGS[recipe], world.rows("train")
     teacher = None
-    if isinstance(config, TransferPlusConfig):
+    if isinstance(config, TeacherConfig):
         teacher = find_teacher(world, known, config, seed=0, threads=1)
     pieces = [pieces_of(profile) for profile in world.profiles]
     stage = prepare(world, pieces, known, teacher, config, seed=0, threads=1)
@@ -33,7 +47,7 @@ def build(world: Dataset, recipe: str) -> tuple[Stage, Task]:
 
 
 def train(task: Task, recipe: str, steps: int) -> list[float]:
-    optimiser = torch.optim.AdamW(task.encoder.parameters(), 3e-3)
+    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
     losses = []
     for step in range(steps):
         parts = update(task, optimiser, CONFIGS[recipe], 0, step)
@@ -46,13 +60,14 @@ def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)
     before = task.validate()
     losses = train(task, recipe, 60)
-    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.1
+    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
     assert task.validate() > before - 0.02
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe: str):
     _, task = build(world, recipe)
+    train(task, recipe, 1)  # away from a start at which every batch may have the same loss
     task.encoder.eval()
     with torch.no_grad():
         first, other, again = task.losses(3), task.losses(4), task.losses(3)
@@ -78,7 +93,7 @@ def test_what_is_fixed_stays_as_it_is(world: Dataset):
 
 def test_positives_come_from_the_id_space_where_no_audience_is_known(world: Dataset):
     known = world.rows("train", "val")
-    teacher = find_teacher(world, known, CONFIGS["transfer-plus"], seed=0, threads=1)
+    teacher = find_teacher(world, known, TransferPlusConfig(**TAUGHT), seed=0, threads=1)
     handed = IdEmbeddings([world.ids[row] for row in teacher.rows], teacher.vectors)
     _, task = build(replace(world, interactions=None, id_embeddings=handed), "transfer-plus")
     before = task.validate()
@@ -87,5 +102,5 @@ def test_positives_come_from_the_id_space_where_no_audience_is_known(world: Data
 
 
 def test_an_unknown_recipe_lists_the_known():
-    with pytest.raises(UsageError, match="the recipes are masked-views, transfer-plus"):
+    with pytest.raises(UsageError, match=r"the recipes are masked-views, .*transfer-plus"):
         find_recipe("magic")

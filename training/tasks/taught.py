@@ -1,0 +1,67 @@
+"""What all tasks share that learn from a teacher."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+
+from training.errors import DataError
+from training.evaluation.tasks import ColdStartTask
+from training.stage import Stage, all_rows
+from training.tasks.base import Task
+
+_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+
+
+class TaughtTask(Task):
+    """Learns from warm streamers that show content, is watched on cold ones that search them.
+
+    Its ID head plays no part in the embedding: it is solved when that stands, so that every bundle
+    can predict ID-embeddings, whatever the embedding was learned by.
+    """
+
+    def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
+        """Take what the teacher says of the N streamers that can be encoded.
+
+        Args:
+            stage: with a teacher.
+            validation: cold streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: fewer than two streamers have both content and behaviour.
+        """
+        if stage.teacher is None:
+            raise ValueError("the recipe needs a teacher")
+        warm = stage.usable[stage.teacher.rows]
+        if warm.sum() < 2:
+            raise DataError(
+                f"{stage.dataset.folder} has fewer than two training streamers with both content "
+                "and behaviour"
+            )
+        self.encoder = stage.encoder
+        self._stage, self._validation = stage, validation
+        self._rows: NDArray[np.int64] = stage.teacher.rows[warm]  # (N,)
+        self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
+        self._directions = stage.teacher.directions[warm]  # (N, E)
+        self.encoder.id_scale.fill_(stage.teacher.scale)
+
+    def validate(self) -> float:
+        """NDCG@20 of the held-out streamers."""
+        if self._validation is None or not len(self._validation.queries):
+            return math.nan
+        vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
+        return float(self._validation.ndcg(vectors).mean())
+
+    def finish(self) -> None:
+        """Solve the ID head: ridge from the embeddings, its strength by leaving one out."""
+        head = self.encoder.id_head
+        if head is None:
+            return
+        bags = self._stage.bags.take(self._rows)
+        z = all_rows(self.encoder, self.encoder.embed, bags, np.ones(len(bags), bool))
+        ridge = RidgeCV(_STRENGTHS).fit(z.astype(np.float64), self._vectors.astype(np.float64))
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(np.asarray(ridge.coef_)))
+            head.bias.copy_(torch.from_numpy(np.asarray(ridge.intercept_)))
