@@ -1,6 +1,6 @@
 """The data set folder: what it holds, whether it can be trusted, and how it is split."""
 
-from training.data.dataset import Dataset, load_dataset, validate
+from training.data.dataset import Dataset, digest_of, load_dataset, validate
 from training.data.problems import Problem
 from training.data.tables import Interactions
 from training.data.vectors import IdEmbeddings
@@ -12,6 +12,7 @@ __all__ = [
     "IdEmbeddings",
     "Interactions",
     "Problem",
+    "digest_of",
     "load_dataset",
     "validate",
 ]

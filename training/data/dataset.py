@@ -120,6 +120,24 @@ def load_dataset(folder: Path, in_memory: int = IN_MEMORY) -> Dataset:
     return reading.dataset
 
 
+def digest_of(folder: Path) -> str:
+    """The digest of a data set folder, without reading what its files say.
+
+    Raises:
+        DataError: there is no such folder, or not the files of a data set.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+    problems: list[Problem] = []
+    files = _files(folder, problems)
+    if problems:
+        raise DataError(f"{folder} can't be used: {problems[0]}")
+    try:
+        return _digest(list(files.values()))
+    except OSError as error:
+        raise DataError(f"{error.filename or folder} can't be read: {error.strerror}") from error
+
+
 def validate(folder: Path) -> list[Problem]:
     """Everything that is wrong with a data set folder, by file and line.
 

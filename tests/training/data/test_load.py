@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.training.data.folders import write_folder
-from training.data import DataError, load_dataset, validate
+from training.data import DataError, digest_of, load_dataset, validate
 from training.data.dataset import hashed_split
 
 
@@ -71,6 +71,18 @@ def test_the_digest_is_of_the_contents(tmp_path: Path) -> None:
     assert load_dataset(tmp_path / "two").digest == one
     changed = write_folder(tmp_path / "three", {("labels.csv", 2): b"a,go"})
     assert load_dataset(changed).digest != one
+
+
+def test_the_digest_needs_no_reading_of_lines(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "one")
+    assert digest_of(folder) == load_dataset(folder).digest
+    (folder / "streamers.jsonl").write_text("no profile\n")
+    assert len(digest_of(folder)) == 64
+    (folder / "streamers.jsonl").unlink()
+    with pytest.raises(DataError, match=r"streamers.jsonl: is missing"):
+        digest_of(folder)
+    with pytest.raises(DataError, match="nowhere is no folder"):
+        digest_of(tmp_path / "nowhere")
 
 
 def test_the_first_mistakes_are_listed(tmp_path: Path) -> None:
