@@ -12,9 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from training.blocks import blocks
+
 MIN_SHARED = 2
 """Two streamers with fewer users in common share them by chance."""
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,15 @@ class Positives:
     near: NDArray[np.int64]
     cumulative: NDArray[np.float32]
     weights: sp.csr_matrix
+
+    @classmethod
+    def of(cls, near: NDArray[np.int64], weights: NDArray[np.float32]) -> "Positives":
+        """From the candidates (N, K) and their weights (N, K), not negative."""
+        rows, count = near.shape
+        index = (np.repeat(np.arange(rows), count), near.ravel())
+        pairs = sp.csr_matrix((weights.ravel(), index), shape=(rows, rows))
+        pairs.eliminate_zeros()
+        return cls(near, np.cumsum(weights, 1), sp.csr_matrix(pairs.maximum(pairs.T)))
 
     @property
     def anchors(self) -> NDArray[np.int64]:
@@ -73,9 +83,10 @@ class SharedAudience:
     def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """See `Behaviour`; a weight is 0 where too few users are shared."""
         size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
+        by_user = self.audience.T.tocsr()
 
         def block(start: int, stop: int) -> NDArray[np.float32]:
-            shared = (self.audience[start:stop] @ self.audience.T).toarray().astype(np.float32)
+            shared = (self.audience[start:stop] @ by_user).toarray().astype(np.float32)
             shared[shared < MIN_SHARED] = 0
             return shared / size[start:stop, None] / size
 
@@ -129,8 +140,7 @@ def _nearest(
     count = min(count, rows - 1)
     near = np.zeros((rows, count), np.int64)
     nearness = np.zeros((rows, count), np.float32)
-    for start in range(0, rows, _BLOCK):
-        part = slice(start, min(start + _BLOCK, rows))
+    for part in blocks(rows, rows):
         similar = block(part.start, part.stop)  # (b, N)
         similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
         found = np.argpartition(-similar, count - 1, axis=1)[:, :count]
@@ -161,7 +171,9 @@ def weigh(
         rng: of the random pairs.
     """
     rows, count = near.shape
-    c = np.einsum("nd,nkd->nk", content, content[near])
+    c = np.zeros((rows, count), np.float32)
+    for part in blocks(rows, count * content.shape[1]):
+        c[part] = np.einsum("nd,nkd->nk", content[part], content[near[part]])
     theta = np.quantile((content * content[rng.permutation(rows)]).sum(1), 0.9)
     alike = expit((c - theta) / max(0.25 * c.std(), 1e-3))
     weights = (behaviour * (floor + (1 - floor) * alike)).astype(np.float32)

@@ -19,8 +19,8 @@ from training.errors import DataError
 
 UNREADABLE = -1
 """Stands for the row of a streamer whose own line is bad, so that its other lines aren't blamed."""
-IN_MEMORY = 50_000
-"""The profiles of so many streamers are kept; those of larger sets are read again when needed."""
+IN_MEMORY = 30_000
+"""The profiles of so many streamers are kept, about 1 GB; those of larger sets are read again."""
 
 
 class StreamerFile(Passes[StreamerProfile]):

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from training.blocks import blocks
 from training.evaluation.subject import Matrix, count, scores
-
-_BLOCK = 512
 
 
 def top(queries: Matrix, gallery: Matrix, depth: int) -> NDArray[np.int64]:
@@ -18,11 +17,11 @@ def top(queries: Matrix, gallery: Matrix, depth: int) -> NDArray[np.int64]:
     """
     rows, size = count(queries), count(gallery)
     best = np.zeros((rows, min(depth, size)), np.int64)
-    for start in range(0, rows, _BLOCK):
-        worst_first = -scores(queries[start : start + _BLOCK], gallery)  # (b, G)
+    for part in blocks(rows, size):
+        worst_first = -scores(queries[part], gallery)  # (b, G)
         last = np.partition(worst_first, best.shape[1] - 1, axis=1)[:, best.shape[1] - 1]
         for place, row in enumerate(worst_first):
             reached = np.flatnonzero(row <= last[place])  # more than `depth` when the last are tied
             order = np.argsort(row[reached], kind="stable")[: best.shape[1]]
-            best[start + place] = reached[order]
+            best[part.start + place] = reached[order]
     return best
