@@ -15,7 +15,11 @@ from training.tasks.contrast import Contrast
 
 
 class MaskedViews(Task):
-    """Symmetric contrast of bounded-overlap views, without names and ids."""
+    """Symmetric contrast of bounded-overlap views, without names and ids.
+
+    Attributes:
+        contrast: of the views; trained with the encoder.
+    """
 
     def __init__(
         self, stage: Stage, config: MaskedViewsConfig, held_out: NDArray[np.int64] | None
@@ -35,8 +39,8 @@ class MaskedViews(Task):
         self._training = AtomViews(stage, stage.known, config.overlap, config.group_modality)
         if len(self._training) < 2:
             raise DataError(f"{stage.dataset.folder} has fewer than two streamers with two pieces")
-        self._contrast = Contrast(stage, config)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
+        self.contrast = Contrast(stage, config)
+        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self.contrast})
         self._search = ViewSearch(stage, held_out)
 
     @property
@@ -54,7 +58,7 @@ class MaskedViews(Task):
             embed_in_chunks(self.encoder.embed, view, self._config.chunk_size) for view in views
         )  # (B, D) each
         return {
-            "views_loss": self._contrast.two_views(first, second, rows),
+            "views_loss": self.contrast.two_views(first, second, rows),
             "overlap": torch.tensor(np.mean(overlaps or [0.0])),
         }
 
