@@ -1,6 +1,9 @@
 """The model card of a bundle: what it is, what it was measured to do, and what it must not do."""
 
 from model_export.contract.bundle import Manifest
+from model_export.contract.calibration import Calibration, ScoreCalibration
+
+_PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def model_card(manifest: Manifest) -> str:
@@ -31,7 +34,41 @@ cosine {manifest.parity.min_cosine:.6f}
 | --- | --- |
 {rows or "| nothing was measured | |"}
 
+{_precision(manifest.calibration)}
 The vectors describe a person's public activity and are personal data. A streamer without usable
 content has no vector; the service says so instead of guessing. Scores of two models can't be
 compared, and vectors of two models must never be mixed.
 """
+
+
+def _precision(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "Which precision a score promises was not measured.\n"
+    return "\n".join(
+        _table(name, scores)
+        for name, scores in (
+            ("Similar streamers: cosine of embeddings", calibration.embedding),
+            ("Near-duplicates: cosine of content sketches", calibration.content),
+        )
+    )
+
+
+def _table(name: str, scores: ScoreCalibration) -> str:
+    """Thresholds for round precisions, and the highest that can be promised."""
+    if not scores.curves:
+        return f"{name}: precision {scores.source}.\n"
+    lines = [
+        f"{name}: which share of the streamers from a score on is right. {scores.source}; "
+        f"{scores.base_rate or 0:.2%} of all pairs are right.",
+        "",
+        "| queries | precision, 95 % confidence | score | precision measured | answers per query |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for curve in scores.curves:
+        found = {id(k): k for p in _PRECISIONS if (k := curve.threshold(p)) is not None}
+        for knot in {**found, id(curve.strictest): curve.strictest}.values():
+            lines.append(
+                f"| {curve.describe()} | {knot.at_least:.3f} | {knot.score:.3f} | "
+                f"{knot.precision:.3f} | {knot.answers:.2g} |"
+            )
+    return "\n".join(lines) + "\n"

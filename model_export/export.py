@@ -107,6 +107,7 @@ def _manifest(
             content_dim=source.content_dim,
             id_space=source.id_space,
             duplicate_threshold=source.duplicate_threshold,
+            calibration=source.calibration,
             data_digest=source.data_digest,
             config=source.config,
             # What could not be measured is NaN, which JSON does not know.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.calibration import Calibration
 from model_export.contract.vocabulary import Vocabulary
 
 
@@ -27,6 +28,7 @@ class ExportSource:
         config: the resolved configuration, JSON-serialisable.
         metrics: measured on held-out streamers, name -> value.
         duplicate_threshold: from which content cosine on two streamers are near-duplicates.
+        calibration: what scores promise; None when the trainer can't say.
         id_space: name and width E of the space of `id_embedding`; None without that output.
         established: ids and ID-embeddings (N, E) of the streamers that the teacher knows.
     """
@@ -40,5 +42,6 @@ class ExportSource:
     duplicate_threshold: DuplicateThreshold
     config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    calibration: Calibration | None = None
     id_space: IdSpace | None = None
     established: tuple[list[str], NDArray[np.float32]] | None = None

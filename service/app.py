@@ -33,6 +33,7 @@ from service.packages import twin_packages
 from service.retrieval.cold_start import ColdStart, Established
 from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
+from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reencode import is_incomplete, reencode_all
 from service.retrieval.similar import Similar
@@ -117,9 +118,16 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         follower.start()
         stack.push_async_callback(follower.stop)
         timeout_ms = settings.limits.visible_timeout_ms
+        known = manifest.calibration
         yield State(
             profiles=profiles,
-            similar=Similar(follower, profiles, manifest.dim, timeout_ms),
+            similar=Similar(
+                follower,
+                profiles,
+                manifest.dim,
+                Precision(known and known.embedding, "min_score"),
+                timeout_ms,
+            ),
             cold_start=ColdStart(
                 follower,
                 profiles,
@@ -132,6 +140,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
                 profiles,
                 manifest.content_dim,
                 manifest.duplicate_threshold.value,
+                Precision(known and known.content, "threshold"),
                 timeout_ms,
             ),
             follower=follower,

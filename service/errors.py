@@ -3,6 +3,7 @@
 ServiceError
 ├── RequestError                  the caller can mend it
 │   ├── InvalidRequest      422   a field is wrong; `errors` names each by JSON pointer
+│   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── BodyTooLarge        413
 │   ├── Unauthorized        401
@@ -63,6 +64,12 @@ class InvalidRequest(RequestError):
     def of(cls, pointer: str, detail: str) -> "InvalidRequest":
         """A single wrong field."""
         return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+
+
+class PrecisionNotPromised(RequestError):
+    """The model's scores are not calibrated, or can't promise the wanted precision."""
+
+    status, code, title = 422, "precision_not_promised", "That precision can't be promised"
 
 
 class MalformedBody(RequestError):

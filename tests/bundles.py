@@ -26,6 +26,7 @@ from model_export.contract.bundle import (
     Parity,
     file_entry,
 )
+from model_export.contract.calibration import Calibration, Curve, Knot, ScoreCalibration
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.pieces import MODALITIES, Piece
 from model_export.contract.text import label_token, text_tokens
@@ -41,6 +42,33 @@ TOPICS: Mapping[str, str] = {
     "travel": "mountain beach hostel train 旅行 户外 徒步 露营",
 }
 BOILERPLATE = "欢迎关注"
+
+
+def curve(fewest: int, most: int | None, *knots: tuple[float, float, float]) -> Curve:
+    """A curve through (score, precision, what is promised)."""
+    made = [
+        Knot(score=score, precision=precision, at_least=promised, answers=float(i), pairs=100 * i)
+        for i, (score, precision, promised) in enumerate(knots, start=1)
+    ]
+    return Curve(fewest=fewest, most=most, queries=100, knots=made)
+
+
+CALIBRATION = Calibration(
+    embedding=ScoreCalibration(
+        source="right = set by hand",
+        base_rate=0.01,
+        curves=[
+            curve(1, None, (0.75, 0.95, 0.9), (0.5, 0.75, 0.7), (0.0, 0.5, 0.4)),
+            curve(1, 1, (0.625, 0.9, 0.8), (0.0, 0.6, 0.5)),
+        ],
+    ),
+    content=ScoreCalibration(
+        source="right = copied by hand",
+        base_rate=0.001,
+        curves=[curve(1, None, (0.9375, 0.99, 0.96), (0.5, 0.9, 0.85))],
+    ),
+)
+"""By the thresholds that the tests ask for, not by what this bundle does."""
 ESTABLISHED_IDS = tuple(f"established-{i}" for i in range(8))
 
 
@@ -142,7 +170,9 @@ def _normalised(source: str, target: str) -> list[onnx.NodeProto]:
     ]
 
 
-def write_bundle(folder: Path, *, seed: int = 0) -> Manifest:
+def write_bundle(
+    folder: Path, *, seed: int = 0, calibration: Calibration | None = CALIBRATION
+) -> Manifest:
     """Write a bundle; another seed is another model version."""
     folder.mkdir(parents=True)
     words = vocabulary()
@@ -163,6 +193,7 @@ def write_bundle(folder: Path, *, seed: int = 0) -> Manifest:
         content_dim=CONTENT_DIM,
         id_space=IdSpace(name="test-ids", dim=ID_DIM),
         duplicate_threshold=DuplicateThreshold(value=0.8, source="set by hand"),
+        calibration=calibration,
         data_digest="none",
         config={},
         metrics={},

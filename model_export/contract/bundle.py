@@ -17,9 +17,10 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
+from model_export.contract.calibration import Calibration, Part
 from model_export.contract.errors import BundleError, UnreadableContent, first_problem
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.onnx_file import has_external_data
@@ -35,40 +36,39 @@ ESTABLISHED = "established.npz"
 CARD = "README.md"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class FileEntry(_Part):
+class FileEntry(Part):
     """What a file of the bundle must be."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size_bytes: Annotated[int, Field(ge=0)]
 
 
-class IdSpace(_Part):
+class IdSpace(Part):
     """The recommender's own space, into which the encoder predicts."""
 
     name: str
     dim: Annotated[int, Field(gt=0)]
 
 
-class Parity(_Part):
+class Parity(Part):
     """How far ONNX Runtime is from PyTorch on the golden profiles and random inputs."""
 
     max_abs_diff: float
     min_cosine: float
 
 
-class DuplicateThreshold(_Part):
+class DuplicateThreshold(Part):
     """From which content cosine on two streamers count as near-duplicates, and why."""
 
     value: Annotated[float, Field(gt=0, le=1)]
     source: str
 
 
-class Manifest(_Part):
-    """Everything that the service must know about a bundle before it loads it."""
+class Manifest(Part):
+    """Everything that the service must know about a bundle before it loads it.
+
+    `calibration` is None in bundles that were exported before scores were calibrated.
+    """
 
     schema_version: int
     model_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
@@ -77,6 +77,7 @@ class Manifest(_Part):
     content_dim: Annotated[int, Field(gt=0)]
     id_space: IdSpace | None
     duplicate_threshold: DuplicateThreshold
+    calibration: Calibration | None = None
     data_digest: str
     config: dict[str, Any]
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]

@@ -58,13 +58,18 @@ class Features:
     status: dict[str, ModalityStatus]
 
     @property
+    def modalities_used(self) -> int:
+        """How many modalities show something to learn from; a language alone shows nothing."""
+        return sum(s == "used" for name, s in self.status.items() if name != "language")
+
+    @property
     def usable(self) -> bool:
-        """Whether the profile shows anything to learn from; a language alone is nothing.
+        """Whether the profile shows anything to learn from.
 
         A profile without usable content must never be given a vector: it would become everybody's
         neighbour.
         """
-        return any(s == "used" for name, s in self.status.items() if name != "language")
+        return self.modalities_used > 0
 
 
 def piece_tokens(piece: Piece) -> list[str]:

@@ -14,7 +14,7 @@ from service.api.schemas.cold_start import (
     NeighbourOut,
 )
 from service.api.schemas.dedup import DedupClustersOut, DedupFeedOut, DedupIn
-from service.api.schemas.similar import HitOut, SimilarIn, SimilarOut
+from service.api.schemas.similar import HitOut, SimilarIn, SimilarOut, ThresholdOut
 from service.api.state import CurrentState, State, StreamerIdPath
 from service.errors import FieldError, InvalidRequest
 from service.retrieval.similar import Seed, SimilarAnswer, SimilarQuery
@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1")
 def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOut:
     return SimilarOut.model_construct(
         hits=[HitOut.model_validate(hit) for hit in answer.hits],
+        threshold=answer.threshold and ThresholdOut.model_validate(answer.threshold),
         complete=answer.incomplete_because is None,
         incomplete_because=answer.incomplete_because,
         exact=True,
@@ -49,17 +50,26 @@ async def similar_to_one(
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1)] = 10,
     min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    min_precision: Annotated[
+        float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")
+    ] = None,
     explain: bool = False,
     after_sequence: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> SimilarOut:
     """The nearest streamers, the streamer itself left out."""
     begin = time.perf_counter()
     _check_at_most(k, state.limits.max_k, "k", parameter=True)
+    if min_score is not None and min_precision is not None:
+        detail = "can't be given with min_score; give one of them"
+        raise InvalidRequest(
+            f"min_precision {detail}", [FieldError("", detail, parameter="min_precision")]
+        )
     answer = await state.similar.search(
         SimilarQuery(
             positive=[Seed(streamer_id=streamer_id)],
             k=k,
             min_score=min_score,
+            min_precision=min_precision,
             explain=explain,
             after_sequence=after_sequence,
         )
@@ -84,6 +94,7 @@ async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
             strategy=body.strategy,
             k=body.k,
             min_score=body.min_score,
+            min_precision=body.min_precision,
             filter=body.filter.domain(),
             explain=body.explain,
             after_sequence=body.after_sequence,
@@ -144,6 +155,7 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
             ids=body.ids or (),
             profiles=body.profiles or (),
             threshold=body.threshold,
+            min_precision=body.min_precision,
             after_sequence=body.after_sequence,
         )
         return DedupClustersOut.model_validate(
@@ -153,6 +165,7 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
         ids=body.ids or (),
         profiles=body.profiles or (),
         threshold=body.threshold,
+        min_precision=body.min_precision,
         window=body.window,
         max_per_cluster=body.max_per_cluster,
         after_sequence=body.after_sequence,

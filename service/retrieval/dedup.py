@@ -12,6 +12,7 @@ from service.encoder import Encoded
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
 from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
+from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 
 _CANDIDATES = 50
@@ -72,6 +73,7 @@ class Dedup:
         profiles: Profiles,
         content_dim: int,
         threshold: float,
+        precision: Precision,
         visible_timeout_ms: int,
     ) -> None:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
@@ -79,6 +81,7 @@ class Dedup:
         self._profiles = profiles
         self._content_dim = content_dim
         self.threshold = threshold
+        self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
 
     def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
@@ -106,16 +109,21 @@ class Dedup:
         ids: Sequence[str] = (),
         profiles: Sequence[StreamerProfile] = (),
         threshold: float | None = None,
+        min_precision: float | None = None,
         after_sequence: int = 0,
     ) -> DedupAnswer:
         """Near-duplicate clusters of a list of stored streamers, or of profiles.
 
+        Pairs are joined from `threshold` on, or from where the calibration promises
+        `min_precision`: the share of pairs that are duplicates, among those that reach it.
+
         Raises:
             StreamerNotFound: names every id that is not stored.
+            PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             InvalidRequest: an id is given twice, or a profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
         """
-        limit = self.threshold if threshold is None else threshold
+        limit = self._limit(threshold, min_precision)
         names, comparable, found = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         alone = [group[0] for group in groups if len(group) == 1]
@@ -132,12 +140,13 @@ class Dedup:
         ids: Sequence[str] = (),
         profiles: Sequence[StreamerProfile] = (),
         threshold: float | None = None,
+        min_precision: float | None = None,
         window: int = 3,
         max_per_cluster: int | None = None,
         after_sequence: int = 0,
     ) -> FeedAnswer:
         """The same list with near-duplicates `window` places apart; raises as `clusters`."""
-        limit = self.threshold if threshold is None else threshold
+        limit = self._limit(threshold, min_precision)
         names, _, found = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         result = spread(groups, window, max_per_cluster)
@@ -148,6 +157,11 @@ class Dedup:
             result.too_close,
             _clusters(names, groups, found),
         )
+
+    def _limit(self, threshold: float | None, min_precision: float | None) -> float:
+        if min_precision is not None:
+            return self._precision.threshold(min_precision, self._precision.curves()).min_score
+        return self.threshold if threshold is None else threshold
 
     async def _compare(
         self,

@@ -206,6 +206,7 @@ class Profiles:
             "category": profile.category,
             "tags": profile.tags,
             "attributes": profile.attributes,
+            "modalities_used": item.features.modalities_used,
         }
         ids = None if encoded is None else encoded.id_embedding
         return Record(

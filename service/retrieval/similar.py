@@ -7,11 +7,13 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.calibration import Curve
 from model_export.contract.streamer import StreamerProfile
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.index.base import Hit, Row, Scorer, VectorIndex
+from service.index.base import Facets, Hit, Row, Scorer, VectorIndex
 from service.retrieval.filters import Filter
 from service.retrieval.follower import Follower
+from service.retrieval.precision import Precision, Threshold, precision_from
 from service.retrieval.profiles import Profiles
 
 Strategy = Literal["average", "best_score", "sum"]
@@ -29,13 +31,17 @@ class Seed:
 
 @dataclass(frozen=True, eq=False)
 class SimilarQuery:
-    """What is asked for; see the API for the meaning of each field."""
+    """What is asked for; see the API for the meaning of each field.
+
+    At most one of `min_score` and `min_precision` is given.
+    """
 
     positive: Sequence[Seed]
     negative: Sequence[Seed] = ()
     strategy: Strategy = "average"
     k: int = 10
     min_score: float | None = None
+    min_precision: float | None = None
     filter: Filter = field(default_factory=Filter)
     explain: bool = False
     after_sequence: int = 0
@@ -58,19 +64,28 @@ class Reasons:
 
 @dataclass(frozen=True)
 class SimilarHit:
-    """One streamer of the answer."""
+    """One streamer of the answer.
+
+    `precision` is the estimated share of right ones among all that score at least as much; None
+    where the model's calibration does not tell.
+    """
 
     streamer_id: str
     score: float
+    precision: float | None
     rank: int
     reasons: Reasons | None
 
 
 @dataclass(frozen=True)
 class SimilarAnswer:
-    """The answer; `incomplete_because` says what is missing, None when nothing is."""
+    """The answer; `incomplete_because` says what is missing, None when nothing is.
+
+    `threshold` is what `min_precision` came to, None where it was not asked for.
+    """
 
     hits: Sequence[SimilarHit]
+    threshold: Threshold | None
     incomplete_because: str | None
     index_sequence: int
 
@@ -82,18 +97,25 @@ class _ResolvedSeed:
     embedding: NDArray[np.float32]  # (D,), unit length
     content: NDArray[np.float16] | None  # (C,)
     facets: Mapping[str, object]
+    modalities_used: int | None  # None where that is not known
 
 
 class Similar:
     """The use-case behind `GET /v1/streamers/{id}/similar` and `POST /v1/similar`."""
 
     def __init__(
-        self, follower: Follower, profiles: Profiles, dim: int, visible_timeout_ms: int
+        self,
+        follower: Follower,
+        profiles: Profiles,
+        dim: int,
+        precision: Precision,
+        visible_timeout_ms: int,
     ) -> None:
         """Search the follower's index; embeddings have `dim` numbers."""
         self._follower = follower
         self._profiles = profiles
         self._dim = dim
+        self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
 
     async def search(self, query: SimilarQuery) -> SimilarAnswer:
@@ -101,12 +123,16 @@ class Similar:
 
         Raises:
             StreamerNotFound: names every seed that is not stored.
-            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero.
+            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero; or
+                `min_precision` is asked of scores that are no cosine with one seed.
+            PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             NotYetVisible: `after_sequence` was not reached in time.
         """
         await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
         index = self._follower.index
         positive, negative = await self._resolve(index, query)
+        curves, threshold = self._calibrated(query, positive)
+        min_score = query.min_score if threshold is None else threshold.min_score
         exclude = {s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id}
         seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
         if query.strategy == "average":
@@ -120,22 +146,45 @@ class Similar:
             scorer,
             query.k,
             exclude=exclude,
-            min_score=query.min_score,
+            min_score=min_score,
             predicate=query.filter.predicate(),
         )
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
             reasons = _explain(index, found.hits, positive)
         hits = [
-            SimilarHit(hit.streamer_id, hit.score, rank, why)
+            SimilarHit(hit.streamer_id, hit.score, precision_from(hit.score, curves), rank, why)
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
-        cut = query.min_score is not None and found.reached > len(hits)
+        cut = min_score is not None and found.reached > len(hits)
+        limit = "min_score" if threshold is None else "min_precision"
         return SimilarAnswer(
             hits,
-            f"{found.reached} streamers reach min_score, k is {query.k}" if cut else None,
+            threshold,
+            f"{found.reached} streamers reach {limit}, k is {query.k}" if cut else None,
             self._follower.sequence,
         )
+
+    def _calibrated(
+        self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]
+    ) -> tuple[Sequence[Curve], Threshold | None]:
+        """What is known of the precision of the scores, and the score for `min_precision`.
+
+        It was measured on the cosine with one streamer, so nothing is known of other scores.
+        """
+        is_cosine = len(positive) == 1 or query.strategy == "best_score"
+        if query.negative or not is_cosine:
+            if query.min_precision is None:
+                return (), None
+            raise InvalidRequest.of(
+                "/min_precision",
+                "is known for the cosine with one streamer: ask with one positive seed or with "
+                "strategy best_score, and without negative seeds; or use min_score",
+            )
+        curves = self._precision.curves([seed.modalities_used for seed in positive])
+        if query.min_precision is None:
+            return curves, None
+        return curves, self._precision.threshold(query.min_precision, curves)
 
     async def _resolve(
         self, index: VectorIndex, query: SimilarQuery
@@ -159,7 +208,8 @@ class Similar:
 
     async def _resolve_one(self, seed: Seed, row: Row | None, pointer: str) -> _ResolvedSeed:
         if seed.vector is not None:
-            return _ResolvedSeed(pointer, seed.weight, self._unit(seed.vector, pointer), None, {})
+            unit = self._unit(seed.vector, pointer)
+            return _ResolvedSeed(pointer, seed.weight, unit, None, {}, None)
         if seed.profile is not None:
             item = await self._profiles.encode(seed.profile, f"{pointer}/profile")
             if item.encoded is None:
@@ -172,7 +222,12 @@ class Similar:
                 "language": item.profile.language,
             }
             return _ResolvedSeed(
-                pointer, seed.weight, item.encoded.embedding, item.encoded.content, facets
+                pointer,
+                seed.weight,
+                item.encoded.embedding,
+                item.encoded.content,
+                facets,
+                item.features.modalities_used,
             )
         if row is None or row.embedding is None:
             raise InvalidRequest.of(
@@ -180,7 +235,14 @@ class Similar:
                 f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
                 "is similar to it (status insufficient_content)",
             )
-        return _ResolvedSeed(row.streamer_id, seed.weight, row.embedding, row.content, row.facets)
+        return _ResolvedSeed(
+            row.streamer_id,
+            seed.weight,
+            row.embedding,
+            row.content,
+            row.facets,
+            _modalities_used(row.facets),
+        )
 
     def _unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
         if len(vector) != self._dim:
@@ -193,6 +255,12 @@ class Similar:
             raise InvalidRequest.of(f"{pointer}/vector", "has length zero, so it has no direction")
         values /= largest  # so that no square overflows
         return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+def _modalities_used(facets: Facets) -> int | None:
+    """How many modalities a stored streamer shows; unknown of those that an old release wrote."""
+    found = facets.get("modalities_used")
+    return found if isinstance(found, int) else None
 
 
 def _average(

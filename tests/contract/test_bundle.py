@@ -191,9 +191,15 @@ def test_a_manifest_with_a_wrong_field(folder: Path, change: dict[str, Any], rea
     assert message.endswith("; export again")
 
 
+def test_a_bundle_from_before_scores_were_calibrated_is_read(folder: Path) -> None:
+    assert Bundle(folder).manifest.calibration == bundles.CALIBRATION
+    change_manifest(folder, lambda manifest: manifest.pop("calibration"))
+    assert Bundle(folder).manifest.calibration is None
+
+
 def test_a_manifest_with_a_missing_field(folder: Path, original: Path) -> None:
     names = json.loads((original / MANIFEST).read_text())
-    for name in set(names) - {"schema_version"}:
+    for name in set(names) - {"schema_version", "calibration"}:
         bundles.write_manifest(folder, {k: v for k, v in names.items() if k != name})
         assert refused(folder) == f"manifest.json: {name}: Field required; export again"
 

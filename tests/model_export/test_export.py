@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from model_export.card import model_card
 from model_export.contract.bundle import (
     CARD,
     ENCODER,
@@ -23,6 +24,7 @@ from model_export.contract.bundle import (
     IdSpace,
     Manifest,
 )
+from model_export.contract.calibration import ScoreCalibration
 from model_export.contract.errors import BundleError
 from model_export.contract.features import FeatureBatch, Featurizer, collate
 from model_export.contract.pieces import MODALITIES
@@ -32,6 +34,7 @@ from model_export.export import export_bundle
 from model_export.graph import example_batch, output_names, to_onnx
 from model_export.parity import MAX_ABS_DIFF, check_parity, run_module
 from model_export.source import ExportSource
+from tests.bundles import CALIBRATION
 from tests.model_export import modules
 
 Exported = tuple[ExportSource, Path, Manifest]
@@ -69,6 +72,7 @@ def test_the_bundle_says_what_was_exported(exported: Exported) -> None:
     assert (manifest.recipe, manifest.dim, manifest.content_dim) == ("tiny", 8, 16)
     assert manifest.id_space == IdSpace(name="likes", dim=4)
     assert manifest.duplicate_threshold == source.duplicate_threshold
+    assert manifest.calibration == source.calibration
     assert manifest.data_digest == source.data_digest
     assert manifest.metrics == {"ndcg": 0.25}  # what was not measured is left out
     assert re.fullmatch(r"tiny-[0-9a-f]{12}", manifest.model_version)
@@ -106,6 +110,24 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         "personal data",
     ):
         assert told in card
+
+
+def test_the_model_card_tells_which_precision_a_score_promises(exported: Exported) -> None:
+    assert "Which precision a score promises was not measured" in model_card(exported[2])
+    calibrated = exported[2].model_copy(update={"calibration": CALIBRATION})
+    card = model_card(calibrated)
+    for told in (
+        "right = set by hand; 1.00% of all pairs are right",
+        "| all streamers | 0.700 | 0.500 | 0.750 | 2 |",
+        "| all streamers | 0.900 | 0.750 | 0.950 | 1 |",
+        "| 1 modality | 0.800 | 0.625 | 0.900 | 1 |",
+        "| all streamers | 0.960 | 0.938 | 0.990 | 1 |",
+    ):
+        assert told in card
+    nothing = ScoreCalibration(source="none: no labels", base_rate=None, curves=[])
+    calibration = CALIBRATION.model_copy(update={"content": nothing})
+    card = model_card(exported[2].model_copy(update={"calibration": calibration}))
+    assert "Near-duplicates: cosine of content sketches: precision none: no labels" in card
 
 
 def test_the_graph_names_its_inputs_and_outputs(exported: Exported) -> None:

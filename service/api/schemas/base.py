@@ -17,6 +17,16 @@ class Response(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+MinPrecision = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1,
+        description="Of all answers that score as high as this asks for, so large a share is right "
+        "(95 % confidence), as measured when the model was trained. A score is found for it.",
+    ),
+]
+
 AfterSequence = Annotated[
     int,
     Field(

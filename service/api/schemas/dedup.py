@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerId, StreamerProfile
-from service.api.schemas.base import AfterSequence, Request, Response
+from service.api.schemas.base import AfterSequence, MinPrecision, Request, Response
 
 
 class DedupIn(Request):
@@ -22,6 +22,7 @@ class DedupIn(Request):
         float | None,
         Field(gt=0, le=1, description="Content cosine; the model's calibrated one by default."),
     ] = None
+    min_precision: MinPrecision | None = None
     window: Annotated[
         int, Field(ge=2, le=1000, description="feed: near-duplicates stand so far apart.")
     ] = 3
@@ -34,6 +35,8 @@ class DedupIn(Request):
     def _exactly_one(self) -> Self:
         if (self.ids is None) == (self.profiles is None):
             raise ValueError("needs exactly one of: ids, profiles")
+        if self.threshold is not None and self.min_precision is not None:
+            raise ValueError("give one of: threshold, min_precision")
         return self
 
 

@@ -10,7 +10,7 @@ from model_export.contract.streamer import (
     StreamerId,
     StreamerProfile,
 )
-from service.api.schemas.base import AfterSequence, Request, Response
+from service.api.schemas.base import AfterSequence, MinPrecision, Request, Response
 from service.retrieval import filters, similar
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
@@ -105,6 +105,7 @@ class SimilarIn(Request):
     ] = "average"
     k: Annotated[int, Field(ge=1)] = 10
     min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    min_precision: MinPrecision | None = None
     filter: FilterIn = FilterIn()
     explain: bool = False
     exact: Annotated[
@@ -112,6 +113,12 @@ class SimilarIn(Request):
         Field(description="Scan everything. This index always does, so every answer is exact."),
     ] = False
     after_sequence: AfterSequence = 0
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.min_score is not None and self.min_precision is not None:
+            raise ValueError("give one of: min_score, min_precision")
+        return self
 
 
 class ReasonsOut(Response):
@@ -129,14 +136,37 @@ class HitOut(Response):
 
     streamer_id: str
     score: float
+    precision: Annotated[
+        float | None,
+        Field(
+            description="Estimated share of right ones among all that score at least as much; null "
+            "where the model's calibration does not tell: it was never measured for this model or "
+            "for scores this low, or the score is no cosine with one seed."
+        ),
+    ] = None
     rank: int
     reasons: ReasonsOut | None = None
+
+
+class ThresholdOut(Response):
+    """What `min_precision` came to."""
+
+    min_precision: float
+    min_score: Annotated[float, Field(description="From which score on streamers are answered.")]
+    at_least: Annotated[
+        float, Field(description="The precision promised from there on, with 95 % confidence.")
+    ]
+    measured_on: Annotated[str, Field(description="Queries that show as many modalities.")]
+    source: Annotated[str, Field(description="What counted as right, and who was asked.")]
 
 
 class SimilarOut(Response):
     """The answer; never cut without saying so."""
 
     hits: list[HitOut]
+    threshold: Annotated[
+        ThresholdOut | None, Field(description="Given when min_precision was asked for.")
+    ] = None
     complete: bool
     incomplete_because: str | None = None
     exact: bool = True
