@@ -9,8 +9,10 @@ padded batches; both give the same numbers.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.calibration import Calibration
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Vocabulary
 from model_export.source import ExportSource
 from training.bags import Bags, inverse_document_frequency
 from training.checkpoint import Checkpoint
+from training.compute import Compute
 from training.config import RecipeConfig, shared_config
 
 LANGUAGE = 1 + MODALITIES.index("language")
@@ -96,6 +100,7 @@ class StreamerEncoder(nn.Module):
         rng = np.random.default_rng(FIXED_SEED)
         self.known = len(vocabulary.tokens)
         self.vector_weight = config.vector_weight
+        self.compute = Compute()
         self.register_buffer("idf", torch.from_numpy(inverse_document_frequency(vocabulary)))
         self.idf: Tensor
         self.table = nn.Parameter(torch.zeros(1 + self.known, config.table_dim))
@@ -123,6 +128,11 @@ class StreamerEncoder(nn.Module):
         self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
         self.register_buffer("id_scale", torch.ones(()))
         self.id_scale: Tensor
+
+    def move_to(self, compute: Compute) -> None:
+        """Compute there from now on."""
+        self.compute = compute
+        self.to(compute.device)
 
     @torch.no_grad()
     def start_from(
@@ -167,24 +177,33 @@ class StreamerEncoder(nn.Module):
     def fused(self, bags: Bags) -> Tensor:
         """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
         known = bags.keep(bags.ids <= self.known)
-        ids, counts = (torch.from_numpy(a.astype(np.int64)) for a in (known.ids, known.counts))
+        ids, counts = (self._place(array.astype(np.int64)) for array in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
             ids,
             self.table,
-            torch.from_numpy(known.indptr),
+            self._place(known.indptr),
             mode="sum",
             per_sample_weights=self._weights(ids, counts),
             include_last_offset=True,
         )  # (R, H)
-        return self._fuse(token_sum, [torch.from_numpy(p) for p in bags.pooled])[0]
+        return self._fuse(token_sum, [self._place(pooled) for pooled in bags.pooled])[0]
 
     def embed(self, bags: Bags) -> Tensor:
         """Embeddings (R, D) of flat bags."""
-        return self._embed(self.fused(bags))
+        return safe_normalise(self.raw(bags))
 
     def raw(self, bags: Bags) -> Tensor:
         """Embeddings (R, D) of flat bags before they are normalised."""
-        return self._raw(self.fused(bags))
+        return self.compute.by_shares(self._raw_share, bags)
+
+    def _raw_share(self, bags: Bags) -> Tensor:
+        """What `raw` is, of this process's share; in the precision asked for while training."""
+        with self.compute.autocast() if self.training else nullcontext():
+            return self._raw(self.fused(bags)).float()
+
+    def _place(self, array: NDArray[Any]) -> Tensor:
+        """An array as a tensor on the device."""
+        return torch.from_numpy(array).to(self.compute.device)
 
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
@@ -228,6 +247,12 @@ def _to_weights(evidence: Tensor) -> Tensor:
     return torch.where(total > 1e-6, positive / total.clamp(min=1e-6), uniform)
 
 
+def _calibration(stored: Mapping[str, Any]) -> Calibration | None:
+    """None in checkpoints of the time before scores were calibrated."""
+    found = stored.get("calibration")
+    return None if found is None else Calibration.model_validate(found)
+
+
 def load_checkpoint(path: Path) -> ExportSource:
     """What the exporter needs of a finished checkpoint, the module in eval mode.
 
@@ -248,6 +273,7 @@ def load_checkpoint(path: Path) -> ExportSource:
         content_dim=config.content_dim,
         data_digest=stored["data_digest"],
         duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
+        calibration=_calibration(stored),
         config=stored,
         metrics=checkpoint.metrics,
         id_space=None if space is None else IdSpace(**space),

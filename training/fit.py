@@ -1,10 +1,11 @@
 """A whole fit: choose on validation, train once more on train + val, measure on the test split."""
 
+import io
 import json
 import math
-import resource
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from model_export.contract.calibration import Calibration, ScoreCalibration
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
+from training.calibration import calibrate_content, calibrate_embedding, carry_over
 from training.checkpoint import (
     Checkpoint,
     Established,
@@ -23,6 +26,7 @@ from training.checkpoint import (
     make_folder,
     read_config,
 )
+from training.compute import Compute
 from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.data.passes import mapped
@@ -36,6 +40,7 @@ from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe
 from training.teacher import audience_of, find_teacher
 from training.train import Journal, Trained, train
+from training.usage import peak_rss_mib
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Request:
         out: the checkpoint folder.
         overwrite: replace a finished checkpoint or a state of other settings.
         save_every_s: least time between two saves of the training state.
+        compute: what to compute on; of several processes the first one writes.
     """
 
     recipe: str
@@ -59,6 +65,7 @@ class Request:
     out: Path
     overwrite: bool = False
     save_every_s: float = 20.0
+    compute: Compute = field(default_factory=Compute)
 
     def description(self, dataset: Dataset) -> dict[str, Any]:
         """What identifies the fit; equal descriptions give equal weights."""
@@ -66,6 +73,7 @@ class Request:
             "recipe": self.recipe,
             "seed": self.seed,
             "config": dict(as_dict(self.config)),
+            "compute": self.compute.description(),
             "data_digest": dataset.digest,
             "code_version": version("similar-streamer"),
         }
@@ -101,7 +109,9 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
     make_folder(request.out)
     with threadpool_limits(request.threads, "blas"):
         checkpoint = _fit(request, dataset)
-    checkpoint.save(request.out)
+    if request.compute.is_first:
+        checkpoint.save(request.out)
+    request.compute.wait()
     return checkpoint
 
 
@@ -110,19 +120,28 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     description = request.description(dataset)
     run_key = json.dumps(description, sort_keys=True)
     journal = Journal(request.out, run_key, request.save_every_s)
-    if request.overwrite:
+    if request.overwrite and request.compute.is_first:
         journal.discard_other()
+    request.compute.wait()
     run = _Run(request, find_recipe(request.recipe), dataset, journal)
     chosen, stage = run()
     threshold = calibrate_duplicates(stage)
+    measured = ScoreCalibration.model_validate(chosen.calibration)
+    calibration = Calibration(
+        embedding=carry_over(measured, stage) if request.config.refit else measured,
+        content=calibrate_content(stage),
+    )
     return Checkpoint(
-        tensors={name: value.contiguous() for name, value in stage.encoder.state_dict().items()},
+        tensors={
+            name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
+        },
         vocabulary=stage.vocabulary,
         config={
             **description,
             "refit_on_validation": request.config.refit,
             "validation_history": chosen.history,
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
+            "calibration": calibration.model_dump(),
             "id_space": _id_space(stage),
         },
         metrics={
@@ -132,7 +151,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
             **held_out_metrics(stage),
             **threshold.metrics,
             "fit_seconds": round(time.monotonic() - begin, 1),
-            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_rss_mb": round(peak_rss_mib(), 1),
         },
         established=_established(stage),
     )
@@ -158,6 +177,7 @@ class _Run:
             stage = self._stage(dataset.rows("train"))
             task = self.recipe.build(stage, config, dataset.rows("val"))
             chosen = self._train(task, "select", None)
+            chosen.calibration = calibrate_embedding(stage).model_dump()
             if not config.refit:
                 return chosen, stage
         stage = self._stage(dataset.rows("train", "val"))
@@ -166,14 +186,17 @@ class _Run:
 
     def _stage(self, known: NDArray[np.int64]) -> Stage:
         config, seed, threads = self._request.config, self._request.seed, self._request.threads
+        compute = self._request.compute
         teacher = None
         if isinstance(config, TeacherConfig):
             teacher = find_teacher(self._dataset, known, config, seed, threads)
-        return prepare(self._dataset, self._pieces, known, teacher, config, seed, threads)
+        return prepare(self._dataset, self._pieces, known, teacher, config, seed, threads, compute)
 
     def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
         config = self._request.config
-        with Progress(name, chosen.step if chosen else config.steps, self.recipe.metric) as bar:
+        steps = chosen.step if chosen else config.steps
+        stream = sys.stderr if self._request.compute.is_first else io.StringIO()
+        with Progress(name, steps, self.recipe.metric, stream) as bar:
             return train(task, config, self._request.seed, name, self._journal, bar, chosen)
 
 

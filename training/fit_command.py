@@ -3,12 +3,17 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from model_export.contract.calibration import ScoreCalibration
+from training.checkpoint import Checkpoint
+from training.compute import DEVICES, PRECISIONS, computing
 from training.config import override
 from training.data import load_dataset
 from training.fit import Request, already_trained, fit
-from training.tasks.recipes import RECIPES, find_recipe
+from training.tasks.recipes import RECIPES, Recipe, find_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--threads", type=int, default=_threads(), metavar="N")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the encoder's matrix products while it trains (default: float32)",
+    )
     parser.add_argument(
         "--save-every",
         type=float,
@@ -37,14 +49,32 @@ def run(args: argparse.Namespace) -> None:
     """Fit, save and print a summary."""
     recipe = find_recipe(args.recipe)
     config = override(recipe.config(), args.set)
-    request = Request(
-        args.recipe, config, args.seed, args.threads, args.out, args.overwrite, args.save_every
-    )
-    dataset = load_dataset(args.data)
-    if already_trained(request, dataset):
-        sys.stdout.write(f"{args.out} is already trained with these settings and data\n")
-        return
-    checkpoint = fit(request, dataset)
+    with computing(args.device, args.precision) as compute:
+        request = Request(
+            recipe=args.recipe,
+            config=config,
+            seed=args.seed,
+            threads=args.threads,
+            out=args.out,
+            overwrite=args.overwrite,
+            save_every_s=args.save_every,
+            compute=compute,
+        )
+        dataset = load_dataset(args.data)
+        if already_trained(request, dataset):
+            summary = f"{args.out} is already trained with these settings and data\n"
+        else:
+            summary = _summary(fit(request, dataset), recipe, args.out)
+    if compute.is_first:
+        sys.stdout.write(summary)
+
+
+def _threads() -> int:
+    """A fair part of the cores for each process that `torchrun` started here."""
+    return max(len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
     m = checkpoint.metrics
     lines = [
         f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned "
@@ -65,6 +95,17 @@ def run(args: argparse.Namespace) -> None:
         )
     threshold = checkpoint.config["duplicate_threshold"]
     lines.append(f"duplicates  content cosine >= {threshold['value']:.3f}: {threshold['source']}")
+    lines.append(f"precision   {_precision(checkpoint.config['calibration']['embedding'])}")
     lines.append(f"took        {m['fit_seconds']:.0f} s, {m['peak_rss_mb']:.0f} MB at most")
-    lines.append(f"saved       {args.out}")
-    sys.stdout.write("\n".join(lines) + "\n")
+    lines.append(f"saved       {out}")
+    return "\n".join(lines) + "\n"
+
+
+def _precision(stored: Mapping[str, Any]) -> str:
+    """The highest precision that can be promised, and that of the hundred best on average."""
+    calibration = ScoreCalibration.model_validate(stored)
+    if not calibration.curves:
+        return calibration.source
+    knots = [calibration.curves[0].strictest, calibration.curves[0].knots[-1]]
+    promised = ", ".join(f">= {k.at_least:.2f} from cosine {k.score:.3f} on" for k in knots)
+    return f"{promised}; {calibration.source}"

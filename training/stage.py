@@ -16,6 +16,7 @@ from torch import Tensor
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
+from training.compute import Compute
 from training.config import RecipeConfig
 from training.data import Dataset
 from training.data.passes import subset
@@ -67,6 +68,7 @@ def prepare(
     config: RecipeConfig,
     seed: int,
     threads: int,
+    compute: Compute | None = None,
 ) -> Stage:
     """Vocabulary, features and the frozen start of an encoder.
 
@@ -88,6 +90,7 @@ def prepare(
         start_of_table(start, vocabulary, config.table_dim, seed),
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
+    encoder.move_to(compute or Compute())
     return Stage(
         dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
     )

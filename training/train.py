@@ -71,11 +71,14 @@ class Trained:
         step: after how many steps they stood.
         value: of validation there; NaN without validation.
         history: (step, value) of every validation.
+        calibration: what the scores of these weights promise, as JSON (see `training.calibration`);
+            kept with the choice, since a resumed fit does not make these weights again.
     """
 
     step: int = 0
     value: float = math.nan
     history: list[tuple[int, float]] = field(default_factory=list)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -98,7 +101,8 @@ def train(
         progress: to report to.
         chosen: outcome of the stage that chose the number of steps; None = choose it here.
     """
-    module = task.module
+    module, compute = task.module.to(task.encoder.compute.device), task.encoder.compute
+    compute.start_alike(module)
     optimiser = torch.optim.AdamW(
         module.parameters(),
         lr=config.learning_rate,
@@ -109,6 +113,7 @@ def train(
     last = config.steps if chosen is None else chosen.step
     result, step, best = Trained(), 0, _weights(task)
     saved = journal.restore()
+    compute.wait()  # nobody writes before all have read
     if saved is not None and saved[1]["stage"] == stage:
         tensors, state = saved
         step, result = state["step"], Trained(**state["result"])
@@ -130,15 +135,10 @@ def train(
             result.history.append((step, value))
             if not value <= result.value:
                 result.step, result.value, best = step, value, _weights(task)
-        journal.save(
-            partial(_state, task, optimiser, best),
-            {
-                "stage": stage,
-                "step": step,
-                "result": vars(result),
-                "chosen": chosen and vars(chosen),
-            },
-        )
+        if compute.is_first:
+            standing = {"stage": stage, "step": step, "result": vars(result)}
+            standing["chosen"] = chosen and vars(chosen)
+            journal.save(partial(_state, task, optimiser, best), standing)
     if chosen is None:
         module.load_state_dict(best)
     else:
@@ -151,13 +151,15 @@ def update(
     task: Task, optimiser: torch.optim.Optimizer, config: RecipeConfig, seed: int, step: int
 ) -> dict[str, float]:
     """One step; the values of the task's losses."""
-    with torch.random.fork_rng(devices=[]):
+    compute = task.encoder.compute
+    with torch.random.fork_rng(compute.cuda_devices):
         torch.manual_seed(seed * 1_000_003 + step)
         task.module.train()
         losses = task.losses(step)
         total = torch.stack([v for name, v in losses.items() if name.endswith("_loss")]).sum()
         optimiser.zero_grad()
         total.backward()
+    compute.average_gradients(task.module)
     torch.nn.utils.clip_grad_norm_(task.module.parameters(), config.clip_norm)
     optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
