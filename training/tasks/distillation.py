@@ -54,9 +54,9 @@ class Distillation(TaughtTask, Generic[_Config]):
     def losses(self, step: int) -> dict[str, Tensor]:
         """The loss, or losses, of the recipe."""
         rng = step_generator(self._stage.seed, step)
-        count = min(self._config.batch_size, len(self._rows))
-        drawn = rng.choice(len(self._rows), count, replace=False)  # (B,)
-        bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), self._config, rng)
+        count = min(self._config.batch_size, len(self.rows))
+        drawn = rng.choice(len(self.rows), count, replace=False)  # (B,)
+        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), self._config, rng)
         return self._imitate(bags, drawn)
 
     @abstractmethod
@@ -94,7 +94,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
     ) -> None:
         """Cluster the teacher's streamers; see `Distillation`."""
         super().__init__(stage, config, validation)
-        clusters = max(1, min(config.clusters, len(self._rows) // _LEAST_PER_CLUSTER))
+        clusters = max(1, min(config.clusters, len(self.rows) // _LEAST_PER_CLUSTER))
         k_means = KMeans(clusters, random_state=stage.seed)
         with threadpool_limits(1):  # threads would add up in any order
             self._labels = k_means.fit_predict(self._directions).astype(np.int64)  # (N,)

@@ -20,6 +20,9 @@ class TaughtTask(Task):
 
     Its ID head plays no part in the embedding: it is solved when that stands, so that every bundle
     can predict ID-embeddings, whatever the embedding was learned by.
+
+    Attributes:
+        rows: int64 (N,), data set rows of those that it learns from.
     """
 
     def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
@@ -42,7 +45,7 @@ class TaughtTask(Task):
             )
         self.encoder = stage.encoder
         self._stage, self._validation = stage, validation
-        self._rows: NDArray[np.int64] = stage.teacher.rows[warm]  # (N,)
+        self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
         self._directions = stage.teacher.directions[warm]  # (N, E)
         self.encoder.id_scale.fill_(stage.teacher.scale)
@@ -59,7 +62,7 @@ class TaughtTask(Task):
         head = self.encoder.id_head
         if head is None:
             return
-        bags = self._stage.bags.take(self._rows)
+        bags = self._stage.bags.take(self.rows)
         z = all_rows(self.encoder, self.encoder.embed, bags, np.ones(len(bags), bool))
         ridge = RidgeCV(_STRENGTHS).fit(z.astype(np.float64), self._vectors.astype(np.float64))
         with torch.no_grad():
