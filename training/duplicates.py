@@ -1,5 +1,6 @@
 """From which content cosine on two streamers are near-duplicates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -8,8 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from model_export.contract.features import Featurizer, collate
+from model_export.contract.pieces import Piece
+from model_export.contract.vocabulary import Vocabulary
 from training.bags import known_pieces
+from training.blocks import blocks
 from training.data.passes import subset
+from training.encoder import StreamerEncoder
 from training.evaluation.metrics import pairs_of_groups, pairwise_f1
 from training.positives import nearest
 from training.stage import Stage, all_rows
@@ -82,22 +87,27 @@ def _compared(groups: NDArray[np.int64], usable: NDArray[np.bool_], seed: int) -
     return np.flatnonzero(usable & drawn[groups])
 
 
-@torch.no_grad()
 def content_sketches(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """The graph's content output (R, C) for ascending rows of streamers with content."""
-    featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
-    sketches = np.zeros((len(rows), stage.config.content_dim), np.float32)
-    profiles = iter(subset(stage.pieces, rows))
-    stage.encoder.eval()
-    for start in range(0, len(rows), _READ):
-        features = [featurizer.from_pieces(known(pieces)) for pieces in islice(profiles, _READ)]
+    return sketches_of(stage.encoder, stage.vocabulary, subset(stage.pieces, rows))
+
+
+@torch.no_grad()
+def sketches_of(
+    encoder: StreamerEncoder, vocabulary: Vocabulary, profiles: Sequence[Sequence[Piece]]
+) -> NDArray[np.float32]:
+    """The graph's content output (R, C) for the pieces of R profiles."""
+    featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
+    sketches = np.zeros((len(profiles), encoder.content.signs.shape[1]), np.float32)
+    remaining = iter(profiles)
+    encoder.eval()
+    for start in range(0, len(profiles), _READ):
+        features = [featurizer.from_pieces(known(pieces)) for pieces in islice(remaining, _READ)]
         order = np.argsort([len(f.token_ids) for f in features], kind="stable")
-        for part in np.split(
-            order, range(_BATCH, len(order), _BATCH)
-        ):  # of alike lengths, which pad little
+        for part in np.split(order, range(_BATCH, len(order), _BATCH)):  # alike lengths pad little
             batch = collate([features[i] for i in part])
             inputs = [torch.from_numpy(array) for array in batch.values()]
-            sketches[start + part] = stage.encoder(*inputs)[1].numpy()
+            sketches[start + part] = encoder(*inputs)[1].numpy()
     return sketches
 
 
@@ -139,9 +149,8 @@ def f1_at(
 ) -> float:
     """Pairwise F1 of all pairs of the rows whose content cosine reaches the threshold."""
     found: set[tuple[int, int]] = set()
-    for start in range(0, len(rows), 2048):
-        block = content[rows[start : start + 2048]] @ content[rows].T
-        one, other = np.nonzero(block >= threshold)
-        one = one + start
+    for part in blocks(len(rows), len(rows)):
+        one, other = np.nonzero(content[rows[part]] @ content[rows].T >= threshold)
+        one = one + part.start
         found.update((int(rows[a]), int(rows[b])) for a, b in zip(one, other, strict=True) if a < b)
     return pairwise_f1(found, pairs_of_groups(groups, rows))

@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
+import pytrec_eval
 import scipy.sparse as sp
-from sklearn.metrics import ndcg_score
 
 from training.evaluation.metrics import (
     hubness,
@@ -12,6 +12,7 @@ from training.evaluation.metrics import (
     pairwise_f1,
     recall,
     reciprocal_rank,
+    reciprocal_rank_of_hit,
 )
 from training.evaluation.ranking import top
 from training.evaluation.statistics import interval
@@ -43,19 +44,42 @@ def test_queries_without_anything_relevant_are_left_out():
     assert task.queries.tolist() == [1]
 
 
-def test_ndcg_agrees_with_an_independent_library():
+def test_rankings_are_measured_as_trec_eval_does():
     rng = np.random.default_rng(0)
-    scores = rng.random((8, 40))
-    relevant = [rng.choice(40, n, replace=False) for n in (1, 3, 5, 10, 15, 20, 20, 2)]
-    gains = np.array([np.isin(np.arange(40), w) for w in relevant]).astype(float)
-    ranking = np.argsort(-scores, 1)[:, :20]
-    expected = [ndcg_score(gains[i : i + 1], scores[i : i + 1], k=20) for i in range(8)]
-    np.testing.assert_allclose(ndcg(ranking, relevant), expected)
+    gallery = 150
+    scores = rng.random((40, gallery)).astype(np.float32)
+    relevant = [rng.choice(gallery, n, replace=False) for n in rng.integers(1, 21, 40)]
+    ranking = top(scores, np.eye(gallery, dtype=np.float32), 100)
+    wanted = {str(q): {str(p): 1 for p in places.tolist()} for q, places in enumerate(relevant)}
+    run = {
+        str(q): {str(place): float(scores[q, place]) for place in places.tolist()}
+        for q, places in enumerate(ranking)
+    }
+    names = {"ndcg_cut.10,20,100", "recall.10,20,100", "recip_rank"}
+    expected = pytrec_eval.RelevanceEvaluator(wanted, names).evaluate(run)
+
+    def theirs(name: str) -> list[float]:
+        return [expected[str(q)][name] for q in range(40)]
+
+    for depth in (10, 20, 100):
+        ours = ndcg(ranking, relevant, depth), recall(ranking, relevant, depth)
+        np.testing.assert_allclose(ours[0], theirs(f"ndcg_cut_{depth}"), atol=1e-9)
+        np.testing.assert_allclose(ours[1], theirs(f"recall_{depth}"), atol=1e-9)
+    np.testing.assert_allclose(
+        reciprocal_rank_of_hit(ranking, relevant), theirs("recip_rank"), atol=1e-9
+    )
 
 
 def test_recall_counts_what_was_found():
     ranking = np.array([[4, 2, 9], [1, 0, 3]])
     assert recall(ranking, [np.array([2, 7]), np.array([0, 1, 3])]).tolist() == [0.5, 1.0]
+
+
+def test_ties_at_the_cut_go_to_the_lower_place():
+    gallery = np.random.default_rng(0).integers(0, 3, (200, 1)).astype(np.float32)
+    expected = np.argsort(-gallery[:, 0], kind="stable")[:20]
+    assert top(np.ones((1, 1), np.float32), gallery, 20)[0].tolist() == expected.tolist()
+    assert top(np.zeros((1, 1), np.float32), gallery, 20)[0].tolist() == list(range(20))
 
 
 def test_ties_go_to_the_lower_place():

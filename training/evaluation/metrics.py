@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 DEPTH = 20
 
@@ -79,13 +77,6 @@ def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> floa
     if not found and not true:
         return 1.0
     return 2 * len(found & true) / (len(found) + len(true))
-
-
-def groups_of_pairs(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.int64]:
-    """Group number of each row (size,): pairs that share a row are one group."""
-    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
-    graph = sp.csr_matrix((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), (size, size))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def b_cubed(

@@ -51,7 +51,7 @@ class Evaluation:
         """
         arrays = io.BytesIO()
         flat = {f"{task}/{name}": v for task, m in self.per_query.items() for name, v in m.items()}
-        np.savez_compressed(arrays, **flat)
+        np.savez_compressed(arrays, **flat)  # pyright: ignore[reportArgumentType]
         write_atomically(per_query_path(path), arrays.getvalue())
         head = {name: getattr(self, name) for name in _FIELDS}
         text = json.dumps(head, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

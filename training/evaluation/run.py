@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 from training.data import Dataset
+from training.evaluation.audience import measure_audience
+from training.evaluation.duplicates import measure_duplicates
+from training.evaluation.labels import measure_labels
 from training.evaluation.neighbours import measure_neighbours, measure_vectors
 from training.evaluation.result import Evaluation
 from training.evaluation.setting import Measured, Setting, Split, setting_of
@@ -10,6 +13,9 @@ from training.evaluation.subject import Representation
 
 TASKS: dict[str, Callable[[Setting, Representation], Measured | None]] = {
     "neighbours": measure_neighbours,
+    "audience": measure_audience,
+    "duplicates": measure_duplicates,
+    "labels": measure_labels,
     "vectors": measure_vectors,
 }
 """Task -> how it is measured; None where the data set has no truth for it."""

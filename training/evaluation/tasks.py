@@ -27,9 +27,9 @@ class ColdStartTask:
     gallery: NDArray[np.int64]
     relevant: list[NDArray[np.int64]]
 
-    def ndcg(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """NDCG@20 per query (Q,) of unit vectors (N, D), with binary gains."""
-        return ndcg(self.ranking(vectors), self.relevant)
+    def ndcg(self, query: Matrix, gallery: Matrix | None = None) -> NDArray[np.float64]:
+        """NDCG@20 per query (Q,) with binary gains; arguments as `ranking` has them."""
+        return ndcg(self.ranking(query, gallery), self.relevant)
 
     def ranking(
         self, query: Matrix, gallery: Matrix | None = None, depth: int = DEPTH

@@ -1,0 +1,135 @@
+"""Baselines that carry behaviour over to streamers of whom only the content is known."""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+
+from training.baselines.choice import best_fit
+from training.baselines.corpus import Corpus, dense_unit
+from training.evaluation.ranking import top
+from training.evaluation.subject import Matrix, Representation, unit
+
+FULL = 0
+"""Rank of the whole audience."""
+_RIDGES = [(penalty, rank) for rank in (256, 64) for penalty in (3.0, 0.3, 1.0, 10.0, 30.0)]
+
+
+def ridge(corpus: Corpus) -> Representation:
+    """Content to ID vector by ridge regression, for those who ask and those who are found alike.
+
+    The penalty and the rank of the ID vectors are chosen on validation.
+    """
+    return best_fit(
+        corpus, _RIDGES, lambda c, option: Representation.symmetric(_predict(c, option))
+    )
+
+
+def ridge_id(corpus: Corpus) -> Representation:
+    """The same, but who has an ID vector is found by its own."""
+
+    def fit(fitted: Corpus, option: tuple[float, int]) -> Representation:
+        own = fitted.scattered(*fitted.identities(option[1]))
+        return Representation(_predict(fitted, option), own)
+
+    return best_fit(corpus, _RIDGES, fit)
+
+
+def _predict(corpus: Corpus, option: tuple[float, int]) -> NDArray[np.float32]:
+    """Unit ID vectors of all (N, K), predicted from content."""
+    penalty, rank = option
+    rows, vectors = corpus.identities(rank)
+    model = Ridge(alpha=penalty).fit(corpus.content[rows], vectors)
+    return dense_unit(np.asarray(model.predict(corpus.content), np.float32))
+
+
+def lexical_and_ridge(corpus: Corpus) -> Representation:
+    """The sum of the scores of TF-IDF and `ridge`; their proportion is chosen on validation."""
+    vectors = {id(each): ridge(each).query for each in (corpus, corpus.selection)}
+
+    def fit(fitted: Corpus, weight: float) -> Representation:
+        return Representation.symmetric(_beside(fitted.lexical, vectors[id(fitted)], weight))
+
+    return best_fit(corpus, (1.0, 0.25, 0.5, 2.0, 4.0), fit)
+
+
+def _beside(lexical: sp.csr_matrix, vectors: Matrix, weight: float) -> sp.csr_matrix:
+    """Rows whose inner product is that of `lexical` plus `weight` times that of `vectors`."""
+    return sp.csr_matrix(sp.hstack([lexical, np.sqrt(np.float32(weight)) * vectors]))
+
+
+def cca(corpus: Corpus) -> Representation:
+    """Canonical correlation of content and ID vectors (Hotelling 1936), regularised.
+
+    Both sides are whitened with a penalty, the singular vectors of their covariance are the
+    canonical axes, each weighted by its correlation; all streamers are placed by their content.
+    Penalty and rank are chosen on validation.
+    """
+    return best_fit(corpus, [(p, rank) for rank in (64, 256) for p in (1e-1, 1e-2, 1.0)], _cca)
+
+
+def _cca(corpus: Corpus, option: tuple[float, int]) -> Representation:
+    penalty, rank = option
+    rows, ids = corpus.identities(rank)
+    centre, id_centre = corpus.content[rows].mean(0), ids.mean(0)
+    content, ids = corpus.content - centre, ids - id_centre
+    known = content[rows]
+    whiten, whiten_ids = (_whitening(x, penalty) for x in (known, ids))
+    axes, correlation, _ = np.linalg.svd(
+        whiten.T @ (known.T @ ids / len(ids)) @ whiten_ids, full_matrices=False
+    )
+    return Representation.symmetric(dense_unit(content @ (whiten @ axes * correlation)))
+
+
+def _whitening(x: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
+    """W (K, K) with W' (C + penalty mean(diag C) I) W = I, C the covariance of rows (M, K)."""
+    covariance = x.T @ x / len(x)
+    values, axes = np.linalg.eigh(covariance)
+    return axes / np.sqrt(values.clip(0) + penalty * np.trace(covariance) / len(covariance))
+
+
+def knn_id(corpus: Corpus) -> Representation:
+    """Who has no ID vector borrows the mean of the nearest by content, weighted by similarity.
+
+    Everyone else keeps its own. How many lend, and the rank of the ID vectors, are chosen on
+    validation.
+    """
+    ranks = (64, 256, FULL) if corpus.watched is not None else (corpus.identity[1].shape[1],)
+    return best_fit(corpus, [(k, rank) for rank in ranks for k in (20, 10, 50)], _knn_id)
+
+
+def _knn_id(corpus: Corpus, option: tuple[int, int]) -> Representation:
+    lenders_each, rank = option
+    lenders, ids = _own_vectors(corpus, rank)
+    cold = np.setdiff1d(np.arange(len(corpus.dataset.ids)), corpus.known)
+    near = top(corpus.lexical[cold], corpus.lexical[lenders], lenders_each)
+    weights = _similarities(corpus.lexical, cold, lenders[near])
+    borrow = sp.csr_matrix(
+        (weights.ravel(), near.ravel(), np.arange(len(cold) + 1) * near.shape[1]),
+        (len(cold), len(lenders)),
+    )
+    own = sp.csr_matrix(
+        (np.ones(len(lenders), np.float32), (lenders, np.arange(len(lenders)))),
+        (len(corpus.dataset.ids), len(lenders)),
+    )
+    place = sp.csr_matrix(
+        (np.ones(len(cold), np.float32), (cold, np.arange(len(cold)))),
+        (len(corpus.dataset.ids), len(cold)),
+    )
+    return Representation.symmetric(unit((own + place @ borrow) @ ids))
+
+
+def _own_vectors(corpus: Corpus, rank: int) -> tuple[NDArray[np.int64], Matrix]:
+    """Rows that have an ID vector (M,), and these (M, K)."""
+    if rank != FULL or corpus.watched is None:
+        return corpus.identities(rank)
+    rows, _ = corpus.identity
+    return rows, sp.csr_matrix(corpus.watched[rows])
+
+
+def _similarities(
+    lexical: sp.csr_matrix, rows: NDArray[np.int64], near: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Cosines (R, K) of rows (R,) and others (R, K)."""
+    own = sp.csr_matrix(lexical[np.repeat(rows, near.shape[1])])
+    return np.asarray(own.multiply(lexical[near.ravel()]).sum(1), np.float32).reshape(near.shape)

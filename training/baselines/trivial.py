@@ -1,0 +1,30 @@
+"""Baselines that look at nobody's content."""
+
+import numpy as np
+
+from training.baselines.corpus import Corpus
+from training.errors import UsageError
+from training.evaluation.subject import Representation
+
+
+def random(corpus: Corpus) -> Representation:
+    """Directions drawn at random."""
+    rng = np.random.default_rng(corpus.seed)
+    return Representation.symmetric(
+        rng.standard_normal((len(corpus.dataset.ids), 32)).astype(np.float32)
+    )
+
+
+def popularity(corpus: Corpus) -> Representation:
+    """The streamers with the largest audience for everyone; users by how many they watch.
+
+    Raises:
+        UsageError: no audiences are known.
+    """
+    if corpus.audience is None:
+        raise UsageError(
+            f"{corpus.dataset.folder} has neither interactions nor relations to count audiences by"
+        )
+    size = np.asarray(corpus.audience.sum(1), np.float32).reshape(-1, 1)
+    watched = np.asarray(corpus.audience.sum(0), np.float32).ravel()
+    return Representation(np.ones_like(size), size, user_scores=watched)
