@@ -2,7 +2,9 @@
 
     model.safetensors     the encoder
     vocabulary.json       what its inputs are made with
-    config.json           recipe, seed, resolved config, code version, data digest, ID space
+    config.json           recipe, seed, resolved config, code version, data digest, ID space, and
+                          what scores promise (`calibration`, a dump of
+                          `model_export.contract.calibration.Calibration`)
     established.npz       optional: ids and ID-embeddings of the streamers that the teacher knows
     metrics.json          written last: its presence says that the checkpoint is finished
     training_state.safetensors   only while unfinished: where to go on

@@ -3,24 +3,78 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from model_export.contract.features import Featurizer, collate
 from training.config import TransferPlusConfig
-from training.data import load_dataset
+from training.data import Dataset, load_dataset
+from training.encoder import load_checkpoint
 from training.fit import Request, fit
+from training.teacher import audience_of
 
 DATA = Path(os.environ.get("STREAMER_DATA") or Path(__file__).parents[3] / "shared" / "data")
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        not (DATA / "lastfm").is_dir(), reason=f"there is no data set {DATA / 'lastfm'}"
+    ),
+]
 
 
-@pytest.mark.real_data
-@pytest.mark.skipif(
-    not (DATA / "lastfm").is_dir(), reason=f"there is no data set {DATA / 'lastfm'}"
-)
-def test_a_short_fit_is_far_above_tf_idf_on_real_data(tmp_path: Path):
+@pytest.fixture(scope="module")
+def lastfm() -> Dataset:
+    return load_dataset(DATA / "lastfm")
+
+
+@pytest.fixture(scope="module")
+def fitted(lastfm: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lastfm") / "c"
     config = TransferPlusConfig(steps=100, evaluate_every=50)
-    metrics = fit(
-        Request("transfer-plus", config, 0, 2, tmp_path / "c"), load_dataset(DATA / "lastfm")
-    ).metrics
+    fit(Request("transfer-plus", config, 0, 2, folder), lastfm)
+    return folder
+
+
+def test_a_short_fit_is_far_above_tf_idf_on_real_data(fitted: Path):
+    metrics = load_checkpoint(fitted).metrics
     assert metrics["test_NDCG@20"] >= 0.245
     assert metrics["test_NDCG@20"] > 1.2 * metrics["test_TF-IDF_NDCG@20"]
     assert metrics["test_hubness"] < 5
+
+
+@torch.no_grad()
+def on_test(dataset: Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of test streamers (Q,) with train + val (G,), as served, and which are right."""
+    source = load_checkpoint(folder)
+    features = [Featurizer(source.vocabulary)(profile) for profile in dataset.profiles]
+    vectors = np.zeros((len(features), source.dim), np.float32)
+    usable = np.array([f.usable for f in features])
+    for rows in np.array_split(np.flatnonzero(usable), 50):
+        batch = collate([features[row] for row in rows])
+        vectors[rows] = source.module(*(torch.from_numpy(a) for a in batch.values()))[0].numpy()
+    learned = dataset.rows("train", "val")
+    audience = audience_of(dataset, learned)
+    assert audience is not None
+    judged = usable & (np.diff(audience.indptr) >= 2)
+    query, gallery = (rows[judged[rows]] for rows in (dataset.rows("test"), learned))
+    right = (audience[query] @ audience[gallery].T).toarray() >= 2
+    return vectors[query] @ vectors[gallery].T, right
+
+
+def test_what_is_promised_holds_for_streamers_that_nobody_has_seen(lastfm: Dataset, fitted: Path):
+    """Test streamers search train + val; of those from a threshold on, the share is right."""
+    calibration = load_checkpoint(fitted).calibration
+    assert calibration is not None
+    curve = calibration.embedding.curves[0]
+    assert curve.strictest.at_least > 0.5
+    score, right = on_test(lastfm, fitted)
+    for wanted in (0.3, 0.4, 0.5, curve.strictest.at_least):
+        knot = curve.threshold(wanted)
+        assert knot is not None
+        reached = score >= knot.score  # (Q, G)
+        found, hits = reached.sum(1), (reached & right).sum(1)
+        share = hits.sum() / found.sum()
+        error = np.sqrt(((hits - share * found) ** 2).sum()) / found.sum()
+        assert share >= wanted - 2 * error, f"{share:.3f} +- {error:.3f} of promised {wanted}"
+        assert share <= wanted + 0.2  # and it is not kept by answering with next to nobody

@@ -1,0 +1,144 @@
+"""On synthetic answers, whose precision is known."""
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from training.calibration.answers import Answers
+from training.calibration.curves import FEWEST_PAIRS, carried_over, curve, lower_bound
+
+
+def chance(score: np.ndarray) -> np.ndarray:
+    """Of an answer being right: rises with its score from .1 to .95."""
+    return 0.1 + 0.85 * score
+
+
+def drawn(rng: np.random.Generator, queries: int, per_query: int, spread: float) -> Answers:
+    """Answers with uniform scores; `spread` says how much those of a query go together."""
+    score = rng.random((queries, per_query))
+    luck = rng.uniform(-spread, spread, (queries, 1))
+    right = rng.random((queries, per_query)) < np.clip(chance(score) + luck, 0, 1)
+    return answers(np.repeat(np.arange(queries), per_query), score.ravel(), right.ravel())
+
+
+def answers(query: np.ndarray, score: np.ndarray, right: np.ndarray, **change) -> Answers:
+    order = np.argsort(-score, kind="stable")
+    count = int(query.max()) + 1
+    given = {
+        "weight": np.ones(len(query)),
+        "query_weight": np.ones(count),
+        "cluster": np.arange(count),
+        "base_rate": float(right.mean()),
+    } | change
+    return Answers(query[order], score[order].astype(np.float32), right[order], **given)
+
+
+def true_precision(score: float, spread: float = 0.0) -> float:
+    """Mean chance of uniform scores from this one on."""
+    scores = np.linspace(score, 1, 101)
+    luck = np.linspace(-spread, spread, 101)[:, None]
+    return float(np.clip(chance(scores) + luck, 0, 1).mean())
+
+
+@pytest.mark.parametrize(("wanted", "spread"), [(0.6, 0.0), (0.8, 0.0), (0.6, 0.3), (0.75, 0.3)])
+def test_what_is_promised_holds_in_95_of_100_draws(wanted: float, spread: float):
+    rng = np.random.default_rng(7)
+    kept = promised = 0
+    for _ in range(200):
+        found = curve(drawn(rng, 100, 20, spread), 1, None)
+        knot = None if found is None else found.threshold(wanted)
+        promised += knot is not None
+        kept += knot is None or true_precision(knot.score, spread) >= wanted
+    assert kept >= 0.95 * 200
+    assert promised >= 0.95 * 200  # and it is not kept by never promising anything
+
+
+def test_a_curve_only_falls_and_is_near_the_truth():
+    found = curve(drawn(np.random.default_rng(0), 300, 30, 0.0), 2, 3)
+    assert found is not None
+    assert (found.fewest, found.most, found.queries) == (2, 3, 300)
+    for knot in found.knots[3:]:
+        assert knot.precision == pytest.approx(true_precision(knot.score), abs=0.05)
+        assert knot.at_least < knot.precision
+        assert knot.answers == pytest.approx(knot.pairs / 300)
+    assert found.knots[-1].pairs == 9000
+
+
+def test_fewer_pairs_promise_less():
+    reached = []
+    for queries in (10, 40, 400):
+        found = curve(drawn(np.random.default_rng(1), queries, 20, 0.0), 1, None)
+        assert found is not None
+        reached.append((found.strictest.at_least, found.knots[-1].at_least))
+    assert reached == sorted(reached)
+    assert reached[0][0] < 0.8 < 0.85 < reached[2][0]
+
+
+def test_the_bound_of_independent_answers_is_that_of_clopper_and_pearson():
+    query = np.arange(200)
+    right = np.arange(200) % 5 > 0
+    bound = lower_bound(answers(query, np.ones(200), right), 200)
+    assert bound == pytest.approx(float(beta.ppf(0.05, 160, 41)), abs=0.003)
+
+
+def test_answers_that_go_together_are_less_evidence():
+    query = np.repeat(np.arange(20), 10)
+    right = np.repeat(np.arange(20) % 5 > 0, 10)  # all or none of a query
+    bound = lower_bound(answers(query, np.ones(200), right), 200)
+    assert bound == pytest.approx(float(beta.ppf(0.05, 16, 5)), abs=0.03)
+    every = lower_bound(answers(query, np.ones(200), np.ones(200, bool)), 200)
+    assert every == pytest.approx(0.05 ** (1 / 20), abs=1e-6)
+    one = answers(np.zeros(50, np.int64), np.ones(50), np.ones(50, bool))
+    assert lower_bound(one, 50) == 0
+
+
+def test_an_answer_counts_for_as_many_as_it_stands_for():
+    query = np.repeat(np.arange(100), 2)
+    score = np.ones(200)
+    right = np.arange(200) % 2 == 0
+    heavy = np.where(right, 1.0, 9.0)
+    found = curve(answers(query, score, right, weight=heavy), 1, None)
+    assert found is not None
+    assert found.knots[-1].precision == pytest.approx(0.1)
+    assert found.knots[-1].answers == pytest.approx(10)
+
+
+def test_too_few_pairs_or_no_right_ones_give_no_curve():
+    few = FEWEST_PAIRS - 1
+    assert curve(answers(np.arange(few), np.ones(few), np.ones(few, bool)), 1, None) is None
+    assert curve(answers(np.arange(99), np.ones(99), np.zeros(99, bool)), 1, None) is None
+
+
+def test_the_best_answers_may_be_worse_than_the_next_ones():
+    """Then a threshold among the best is promised no more than what it includes."""
+    score = np.linspace(1, 0, 4000)
+    right = np.where(score > 0.95, np.arange(4000) % 3 == 0, score > 0.5)
+    found = curve(answers(np.arange(4000) % 500, score, right), 1, None)
+    assert found is not None
+    for knot in found.knots:
+        assert knot.precision <= 0.94
+        assert knot.at_least <= 0.92
+    assert found.strictest.score == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_curve_is_carried_over_to_other_scores_by_the_number_of_answers():
+    found = drawn(np.random.default_rng(3), 100, 30, 0.0)
+    measured = curve(found, 1, None)
+    assert measured is not None
+    assert carried_over(measured, found) == measured
+    squeezed = answers(found.query, 0.9 + found.score / 10, np.zeros(3000, bool))
+    moved = carried_over(measured, squeezed)
+    assert moved is not None
+    for before, after in zip(measured.knots, moved.knots, strict=True):
+        assert after.score == pytest.approx(0.9 + before.score / 10, abs=1e-6)
+        assert after.at_least == before.at_least
+    half = squeezed.of(np.arange(100) < 50)
+    fewer = carried_over(measured, half)
+    assert fewer is not None
+    assert abs(fewer.knots[-1].score - moved.knots[-1].score) < 0.01
+    top = answers(
+        found.query[:200], found.score[:200], found.right[:200], query_weight=np.ones(100)
+    )
+    short = carried_over(measured, top)
+    assert short is not None
+    assert short.knots[-1].answers <= 2

@@ -1,0 +1,125 @@
+"""From answers to thresholds: their precision, and what of it can be promised."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, t
+from sklearn.isotonic import isotonic_regression
+
+from model_export.contract.calibration import Curve, Knot
+from training.calibration.answers import Answers
+
+CONFIDENCE = 0.95
+FEWEST_PAIRS = 30
+_STEP = 1.25
+
+
+def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
+    """Thresholds at which the number of answers grows by a quarter, from high scores to low ones.
+
+    precision(s) = share of right pairs among those that score >= s, after isotonic regression of
+    "is right" on the score, so that a higher threshold is never less precise. (A pair's own chance
+    would be another curve: it says nothing about a list.)
+
+    Args:
+        answers: labelled.
+        fewest: modalities that their queries show.
+        most: the same, None for no bound.
+
+    Returns:
+        None when there are too few pairs to say anything.
+    """
+    count = len(answers.score)
+    if count < FEWEST_PAIRS or not answers.right.any():
+        return None
+    fitted = isotonic_regression(
+        answers.right.astype(np.float64)[::-1], sample_weight=answers.weight[::-1]
+    )[::-1]  # (P,), falling
+    precision = np.cumsum(answers.weight * fitted) / np.cumsum(answers.weight)  # (P,)
+    precision = np.minimum.accumulate(precision)  # rounding errors must not let it rise
+    sizes = _sizes(answers.score)
+    promised = _falling([lower_bound(answers, size) for size in sizes])
+    per_query = answers.per_query
+    knots = [
+        Knot(
+            score=answers.threshold(size),
+            precision=float(precision[size - 1]),
+            at_least=float(min(bound, 1.0)),
+            answers=float(per_query[size - 1]),
+            pairs=size,
+        )
+        for size, bound in zip(sizes, promised, strict=True)
+    ]
+    return Curve(fewest=fewest, most=most, queries=len(answers.query_weight), knots=knots)
+
+
+def carried_over(measured: Curve, answers: Answers) -> Curve | None:
+    """The same curve with the scores at which another encoder gives as many answers per query.
+
+    Two encoders of one recipe rank alike and score on different scales; the truth of `answers` is
+    not looked at. Thresholds below the lowest of its scores are left out.
+    """
+    if not len(answers.score):
+        return None
+    per_query, knots = answers.per_query, list[Knot]()
+    for knot in measured.knots:
+        size = 1 + int(np.searchsorted(per_query, knot.answers * (1 - 1e-9)))
+        if size > len(per_query):
+            break
+        score = answers.threshold(size)
+        if knots and score >= knots[-1].score:
+            knots.pop()  # of equal scores the one with more answers promises less
+        knots.append(knot.model_copy(update={"score": score}))
+    return measured.model_copy(update={"knots": knots}) if knots else None
+
+
+def lower_bound(answers: Answers, size: int) -> float:
+    """One-sided confidence bound of the share of right pairs among the first so many.
+
+    Clopper & Pearson (1934) with the effective sample size of clustered, weighted samples: the
+    answers of one query are right or wrong together (Korn & Graubard 1998).
+    """
+    cluster = np.unique(answers.cluster[answers.query[:size]], return_inverse=True)[1]
+    weight = answers.weight[:size]
+    total = np.bincount(cluster, weight)  # (clusters,)
+    right = np.bincount(cluster, weight * answers.right[:size])
+    clusters, share = len(total), right.sum() / total.sum()
+    if clusters < 2:
+        return 0.0
+    residual = right - share * total
+    variance = clusters / (clusters - 1) * (residual**2).sum() / total.sum() ** 2
+    effective = float(clusters)  # all right or all wrong: one piece of evidence per cluster
+    if variance > 1e-12:
+        quantile = t.ppf(CONFIDENCE, size - 1) / t.ppf(CONFIDENCE, clusters - 1)
+        effective = min(share * (1 - share) / variance * quantile**2, float(size))
+    if share == 0:
+        return 0.0
+    return float(beta.ppf(1 - CONFIDENCE, effective * share, effective * (1 - share) + 1))
+
+
+def _sizes(scores: NDArray[np.float32]) -> list[int]:
+    """Numbers of pairs, about `_STEP` apart, that end where the score changes."""
+    size, sizes = FEWEST_PAIRS, list[int]()
+    while size < len(scores):
+        ending = int(np.searchsorted(-scores, -scores[size - 1], side="right"))
+        if not sizes or ending > sizes[-1]:
+            sizes.append(ending)
+        size = max(size + 1, round(size * _STEP))
+    if not sizes or sizes[-1] < len(scores):
+        sizes.append(len(scores))
+    return sizes
+
+
+def _falling(bounds: Sequence[float]) -> NDArray[np.float64]:
+    """Bounds made monotone, each the least of all from the best one to itself.
+
+    So a lower threshold is promised a precision only if every higher one was: a fixed order of
+    tests, which keeps the chance of any false promise at that of one (Angelopoulos et al. 2021,
+    "Learn then test"). Above the best one there are too few pairs to promise as much, but a higher
+    score is no less precise.
+    """
+    promised = np.asarray(bounds, np.float64)
+    best = int(np.argmax(promised))
+    promised[:best] = promised[best]
+    return np.minimum.accumulate(promised)

@@ -1,0 +1,109 @@
+"""What the two scores of a model promise."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.calibration import Curve, ScoreCalibration
+from model_export.contract.features import Featurizer
+from training.bags import known_pieces
+from training.calibration.answers import DEPTH, Answers, find_answers
+from training.calibration.curves import carried_over, curve
+from training.calibration.truth import Truth, duplicate_truth, held_out_truth
+from training.data.passes import subset
+from training.duplicates import content_sketches
+from training.stage import Stage, all_rows
+
+MODALITIES = ((1, 1), (2, 3), (4, None))
+"""Queries that show so many modalities have a curve of their own where they are enough."""
+FEWEST_QUERIES = 50
+
+
+def calibrate_embedding(stage: Stage) -> ScoreCalibration:
+    """What cosines of embeddings promise, of streamers that the stage has not learned from.
+
+    Args:
+        stage: trained on the train split alone.
+    """
+    truth = held_out_truth(stage)
+    if isinstance(truth, str):
+        return _none(truth)
+    answers = _embedding_answers(stage, truth, DEPTH)
+    curves = [curve(answers, 1, None)]
+    shown = _modalities(stage, truth.queries)
+    for fewest, most in MODALITIES:
+        among = (shown >= fewest) & (shown <= (most or shown.max()))
+        if FEWEST_QUERIES <= among.sum() < len(among):
+            curves.append(curve(answers.of(among), fewest, most))
+    return _calibration(
+        f"{truth.source}, embedded by an encoder that learned from the latter alone",
+        curves,
+        answers,
+    )
+
+
+def carry_over(measured: ScoreCalibration, stage: Stage) -> ScoreCalibration:
+    """The calibration of an encoder that was trained once more, on train + val.
+
+    Nobody whose audience may be looked at is held out of it, and its scores are on a scale of their
+    own. Each threshold moves to where the same queries get as many answers as they got.
+
+    Args:
+        measured: by `calibrate_embedding`, before it was trained once more.
+        stage: with the final encoder.
+    """
+    truth = held_out_truth(stage)
+    if not measured.curves or isinstance(truth, str):
+        return measured
+    answers = _embedding_answers(stage, truth, 2 * DEPTH)
+    shown = _modalities(stage, truth.queries)
+    curves: list[Curve | None] = []
+    for one in measured.curves:
+        among = (shown >= one.fewest) & (shown <= (one.most or shown.max()))
+        curves.append(carried_over(one, answers.of(among)))
+    return ScoreCalibration(
+        source=f"{measured.source}; carried over to the final one at equal numbers of answers",
+        base_rate=measured.base_rate,
+        curves=[c for c in curves if c is not None],
+    )
+
+
+def calibrate_content(stage: Stage) -> ScoreCalibration:
+    """What cosines of content sketches promise; those are not learned, so nobody is held out."""
+    truth = duplicate_truth(stage)
+    if isinstance(truth, str):
+        return _none(truth)
+    rows = np.union1d(truth.queries, truth.gallery)
+    sketches = content_sketches(stage, rows)
+    places = [np.searchsorted(rows, part) for part in (truth.queries, truth.gallery)]
+    answers = find_answers(truth, sketches[places[0]], sketches[places[1]], depth=2)
+    return _calibration(truth.source, [curve(answers, 1, None)], answers)
+
+
+def _none(reason: str) -> ScoreCalibration:
+    return ScoreCalibration(source=reason, base_rate=None, curves=[])
+
+
+def _calibration(source: str, curves: list[Curve | None], answers: Answers) -> ScoreCalibration:
+    """Without the curve of all queries there are none of parts of them either."""
+    if curves[0] is None:
+        return _none(
+            f"none: {int(answers.right.sum())} right ones among {len(answers.right)} labelled "
+            f"pairs are too few ({source})"
+        )
+    known = [c for c in curves if c is not None]
+    return ScoreCalibration(source=source, base_rate=answers.base_rate, curves=known)
+
+
+def _embedding_answers(stage: Stage, truth: Truth, depth: int) -> Answers:
+    query, gallery = (
+        all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+        for rows in (truth.queries, truth.gallery)
+    )
+    return find_answers(truth, query, gallery, depth)
+
+
+def _modalities(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many modalities each of the streamers shows (R,)."""
+    featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
+    features = (featurizer.from_pieces(known(pieces)) for pieces in subset(stage.pieces, rows))
+    return np.array([f.modalities_used for f in features], np.int64)

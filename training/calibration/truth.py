@@ -1,0 +1,190 @@
+"""Which pairs of streamers are right answers, as far as the data set knows.
+
+A pair is right or wrong by itself, whoever else is there ("has users in common", not "is among the
+20 nearest"): so a precision that was measured in one gallery holds in a larger one, and a sample of
+a gallery measures the whole.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.tasks import MIN_SHARED
+from training.positives import nearest
+from training.stage import Stage, sample
+from training.teacher import audience_of, id_matrix
+
+MAX_QUERIES = 2000
+MAX_GALLERY = 30_000
+_ID_NEIGHBOURS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Queries, what they search, and which answers are right.
+
+    Attributes:
+        source: what counts as right and who was asked, for people.
+        queries, gallery: int64 rows (Q,), (G,).
+        query_weight, gallery_weight: float64 (Q,), (G,), how many streamers each stands for.
+        cluster: int64 (Q,), equal for queries whose answers are no independent evidence.
+        is_right: places of queries (B,) -> bool (B, G).
+    """
+
+    source: str
+    queries: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+    query_weight: NDArray[np.float64]
+    gallery_weight: NDArray[np.float64]
+    cluster: NDArray[np.int64]
+    is_right: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+
+
+def held_out_truth(stage: Stage) -> Truth | str:
+    """Validation streamers as queries, by the best kind of truth; or why there is none.
+
+    By audiences; else by ID-embeddings; else by labels; else by known duplicates.
+    """
+    if not len(_usable(stage, "val")):
+        return "none: the training data has no validation streamers"
+    for find in (_by_audience, _by_id_embeddings, _by_label, _by_duplicates):
+        truth = find(stage)
+        if truth is not None:
+            return truth
+    return (
+        "none: the training data has no audiences, ID-embeddings, labels or known duplicates of "
+        "validation streamers"
+    )
+
+
+def duplicate_truth(stage: Stage) -> Truth | str:
+    """All known streamers as queries, right = known duplicates; or why there is no truth."""
+    groups, rows = stage.dataset.duplicates, _usable(stage, "train", "val")
+    if groups is None or not _grouped(rows, groups).any():
+        return "none: the training data has no known duplicates"
+    return _same_group(stage, groups, rows, rows)
+
+
+def _usable(stage: Stage, *splits: str) -> NDArray[np.int64]:
+    rows = stage.dataset.rows(*splits)
+    return rows[stage.usable[rows]]
+
+
+def _by_audience(stage: Stage) -> Truth | None:
+    audience = audience_of(stage.dataset, stage.dataset.rows("train"))
+    if audience is None:
+        return None
+    known = np.diff(audience.indptr) >= MIN_SHARED  # whose audience can tell anything
+    what = "related streamers" if stage.dataset.relations is not None else "users"
+    return _searching(
+        stage,
+        known,
+        f"at least {MIN_SHARED} {what} in common",
+        lambda queries, gallery: (audience[queries] @ audience[gallery].T).toarray() >= MIN_SHARED,
+    )
+
+
+def _by_id_embeddings(stage: Stage) -> Truth | None:
+    if stage.dataset.id_embeddings is None:
+        return None
+    vectors, present = id_matrix(stage.dataset)
+    directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    given = np.flatnonzero(present & (stage.dataset.split == "train"))
+    rows = sample(given, MAX_QUERIES, stage.seed)
+    if len(rows) < 2:
+        return None
+    near = nearest(directions[rows], max(1, round(_ID_NEIGHBOURS * len(rows) / len(given))))[1]
+    cut = float(np.median(near[:, -1]))  # the cosine that a streamer's twentieth neighbour has
+    return _searching(
+        stage,
+        present,
+        f"ID-embeddings with a cosine of at least {cut:.2f}",
+        lambda queries, gallery: directions[queries] @ directions[gallery].T >= cut,
+    )
+
+
+def _by_label(stage: Stage) -> Truth | None:
+    if stage.dataset.labels is None:
+        return None
+    number: dict[str | None, int] = {None: -1}
+    labels = np.array([number.setdefault(x, len(number)) for x in stage.dataset.labels])
+    return _searching(
+        stage,
+        labels >= 0,
+        "the same label",
+        lambda queries, gallery: labels[queries][:, None] == labels[gallery],
+    )
+
+
+def _searching(
+    stage: Stage,
+    known: NDArray[np.bool_],
+    right: str,
+    pairs: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
+) -> Truth | None:
+    """Validation streamers search training streamers, of whom the truth is `known` (N,)."""
+    everyone = [rows[known[rows]] for rows in (_usable(stage, "val"), _usable(stage, "train"))]
+    if not all(len(rows) for rows in everyone):
+        return None
+    queries = sample(everyone[0], MAX_QUERIES, stage.seed)
+    gallery = sample(everyone[1], MAX_GALLERY, stage.seed)
+    return Truth(
+        f"right = {right}; {len(queries)} validation streamers searched {len(everyone[1])} "
+        "training streamers",
+        queries,
+        gallery,
+        np.full(len(queries), len(everyone[0]) / len(queries)),
+        np.full(len(gallery), len(everyone[1]) / len(gallery)),
+        np.arange(len(queries)),
+        lambda places: pairs(queries[places], gallery),
+    )
+
+
+def _by_duplicates(stage: Stage) -> Truth | None:
+    groups, queries = stage.dataset.duplicates, _usable(stage, "val")
+    if groups is None or not _grouped(queries, groups).any():
+        return None
+    return _same_group(stage, groups, queries, _usable(stage, "train", "val"))
+
+
+def _same_group(
+    stage: Stage,
+    groups: NDArray[np.int64],
+    queries: NDArray[np.int64],
+    gallery: NDArray[np.int64],
+) -> Truth:
+    """Right = the same group; duplicates are rare, so all are taken, and a sample of the rest."""
+    count = len(gallery)
+    queries, query_weight = _stratified(queries, groups, MAX_QUERIES, stage.seed)
+    gallery, gallery_weight = _stratified(gallery, groups, MAX_GALLERY, stage.seed)
+    return Truth(
+        f"right = known duplicates; {len(queries)} streamers searched {count} of train + val",
+        queries,
+        gallery,
+        query_weight,
+        gallery_weight,
+        groups[queries],
+        lambda places: groups[queries[places]][:, None] == groups[gallery],
+    )
+
+
+def _grouped(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the rows share their group with another of them (R,)."""
+    return np.bincount(groups[rows])[groups[rows]] > 1
+
+
+def _stratified(
+    rows: NDArray[np.int64], groups: NDArray[np.int64], most: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """At most so many rows, those with duplicates first, and how many each of them stands for."""
+    has_copy = _grouped(rows, groups)
+    copies = sample(rows[has_copy], most // 2, seed)
+    others = sample(rows[~has_copy], most - len(copies), seed)
+    weights = [
+        np.full(len(drawn), total / max(len(drawn), 1))
+        for drawn, total in ((copies, has_copy.sum()), (others, (~has_copy).sum()))
+    ]
+    order = np.argsort(np.concatenate([copies, others]), kind="stable")
+    return np.concatenate([copies, others])[order], np.concatenate(weights)[order]
