@@ -15,6 +15,7 @@ from typing import NoReturn
 from training.errors import TrainingError
 
 COMMANDS = {
+    "compare": ("training.compare.command", "measure recipes and baselines side by side"),
     "data": ("training.data.command", "check a data set folder"),
     "fit": ("training.fit_command", "train an encoder on a data set folder"),
     "world": ("training.world.command", "write a simulated data set folder with known truth"),

@@ -1,0 +1,83 @@
+"""Charts: scales of round numbers, everything inside, names that don't meet."""
+
+import itertools
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from training.compare.charts import Series, axis, key, line_chart, scale, whisker
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.0, 0.27], (0, 0.1, 0.2, 0.3)),
+        ([0.0, 500.0], (0, 200, 400, 600)),
+        ([0.21, 0.29], (0.2, 0.22, 0.24, 0.26, 0.28, 0.3)),
+        ([-3.2, -1.1], (-4, -3, -2, -1)),
+    ],
+)
+def test_ticks_are_round_and_hold_the_values(values: list[float], ticks: tuple[float, ...]):
+    assert scale(values).ticks == pytest.approx(ticks)
+
+
+def test_a_tight_scale_ends_at_the_values():
+    on = scale([0.0, 500.0], tight=True)
+    assert (on.share(0), on.share(250), on.share(500)) == (0, 0.5, 1)
+    assert on.ticks == (0, 200, 400)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, -2.0])
+def test_one_value_has_a_scale_too(value: float):
+    on = scale([value])
+    assert on.low <= value <= on.high
+    assert on.low < on.high
+    assert scale([value], tight=True).low < scale([value], tight=True).high
+
+
+def test_labels_have_as_many_decimals_as_the_ticks_need():
+    assert [scale([0, 0.27]).label(t) for t in (0.0, 0.1)] == ["0.0", "0.1"]
+    assert scale([0, 4000]).label(2000.0) == "2 000"
+    assert scale([-1, 1]).label(-0.5) == "−0.5"
+
+
+def test_a_whisker_is_placed_in_per_cent_and_says_what_it_shows():
+    svg = ET.fromstring(whisker(scale([0, 0.4]), "baseline", 0.2, 0.1, 0.3, 0.25, "<ridge> 0.2"))
+    assert svg.findtext("title") == "<ridge> 0.2"
+    line = svg.find("line[@class='whisker']")
+    assert line is not None
+    assert (line.get("x1"), line.get("x2")) == ("25.0%", "75.0%")
+    compared = svg.find("line[@class='compared']")
+    assert compared is not None
+    assert compared.get("x1") == "62.5%"
+    mark = svg.find("svg")
+    assert mark is not None
+    assert mark.get("x") == "50.0%"
+    ET.fromstring(axis(scale([0, 0.4])))
+    ET.fromstring(key("variant"))
+
+
+def test_lines_stay_inside_and_names_apart():
+    series = [
+        Series(f"method {i}", ((0, 0.2), (100, 0.2 + i / 1000)), i if i < 3 else None, (100, 0.2))
+        for i in range(12)
+    ]
+    svg = ET.fromstring(line_chart(series, "step", "NDCG@20", dots=True))
+    width, height = (float(x) for x in svg.get("viewBox", "").split()[2:])
+    for polyline in svg.findall("polyline"):
+        for point in polyline.get("points", "").split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= width
+            assert 0 <= y <= height
+    names = [t for t in svg.findall("text") if (t.get("class") or "").startswith("name")]
+    places = sorted(float(name.get("y", "")) for name in names)
+    assert len(places) == 12
+    assert min(b - a for a, b in itertools.pairwise(places)) > 12
+    assert places[0] > 0
+    assert places[-1] < height
+
+
+def test_names_are_escaped():
+    svg = ET.fromstring(line_chart([Series("<script>&", ((0, 0), (1, 1)))], '"x"', "<y>"))
+    assert svg.findtext("text[@class='name background']") == "<script>&"
+    assert svg.get("aria-label") == '<y> by "x": <script>&'

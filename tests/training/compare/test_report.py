@@ -1,0 +1,132 @@
+"""The report: one file, complete, well-formed, and safe whatever a profile says."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from tests.training.compare.synthetic import DATA, HOSTILE, QUALITY, details, results
+from training.compare import html
+from training.compare.collect import as_json
+from training.compare.details import Details
+from training.compare.results import Failure
+
+FAILURE = Failure("lastfm ptum seed 1", "killed <b>by</b> signal 9")
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return html.render(results(failures=(FAILURE,)), {name: details(name) for name in DATA})
+
+
+@pytest.fixture(scope="module")
+def root(page: str) -> ET.Element:
+    """Well-formed even as XML, which forgives nothing."""
+    return ET.fromstring(page.removeprefix("<!DOCTYPE html>"))
+
+
+def text_of(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def test_it_needs_nothing_from_elsewhere_and_runs_nothing(page: str, root: ET.Element):
+    tags = {element.tag for element in root.iter()}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            assert not name.lower().startswith("on")
+            if name in ("href", "src", "xlink:href"):
+                assert value.startswith("#")
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_every_method_of_every_data_set_is_there(root: ET.Element):
+    sections = root.findall(".//section")
+    for name, section in zip(DATA, sections[1:], strict=False):
+        heading = section.find("h2")
+        assert heading is not None
+        assert heading.text == name
+        table = section.find(".//table[@class='forest sticky']")
+        assert table is not None
+        rows = table.findall("tbody/tr")
+        assert {(row.findtext("th") or "").strip() for row in rows} == {m.name for m in QUALITY}
+        assert len(section.findall(".//svg[@role='img']")) >= len(rows)
+        figures = {text_of(caption) for caption in section.findall(".//figcaption/b")}
+        assert figures == {
+            "Training: NDCG@20 on validation",
+            "Training: MRR on validation",
+            "A teacher with errors",
+            "Parts of the cold profiles are missing",
+            "Parts of the cold profiles are somebody else's",
+            "Parts of the cold profiles are boilerplate",
+            "Score to precision",
+            "What it took",
+            "Geometry of the vectors",
+        }
+
+
+def test_a_hostile_profile_is_only_text(page: str, root: ET.Element):
+    shown = [text_of(case) for case in root.findall(".//article")]
+    assert len(shown) == 4 * len(DATA)
+    assert all(HOSTILE in text for text in shown)
+    assert "<script" not in page.lower()
+    assert "<img" not in page.lower()
+    assert page.lower().count("</style>") == 1
+
+
+def test_a_failure_is_told_at_the_top(page: str, root: ET.Element):
+    header = root.find(".//header")
+    assert header is not None
+    assert "lastfm ptum seed 1: killed <b>by</b> signal 9" in text_of(header)
+    assert "killed <b>" not in page
+
+
+def test_links_lead_somewhere(root: ET.Element):
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for link in root.findall(".//a"):
+        assert link.get("href", "").removeprefix("#") in ids
+
+
+def test_light_and_dark_know_the_same_colours(page: str):
+    blocks = re.findall(r":root \{(.*?)\}", page, re.DOTALL)
+    light, dark = ({*re.findall(r"(--\w+):", block)} for block in blocks)
+    assert light == dark
+    assert set(re.findall(r"var\((--\w+)\)", page)) <= light
+
+
+def test_what_is_not_known_is_left_out():
+    page = html.render(results(("lastfm",)), {})
+    root = ET.fromstring(page.removeprefix("<!DOCTYPE html>"))
+    assert not root.findall(".//article")
+    assert root.find(".//nav") is None
+    assert "At a glance" not in page
+    assert "None" not in text_of(root)
+
+
+def test_a_hostile_data_set_name_is_only_text():
+    found = results(("lastfm",))
+    renamed = type(found)(
+        **{
+            **vars(found),
+            "data": (type(found.data[0])(**{**vars(found.data[0]), "name": HOSTILE}),),
+        }
+    )
+    root = ET.fromstring(html.render(renamed, {}).removeprefix("<!DOCTYPE html>"))
+    assert root.findtext(".//section/h2") == HOSTILE
+
+
+def test_results_as_json_hold_all_numbers():
+    found = results()
+    content = json.loads(as_json(found, {name: details(name) for name in DATA}))
+    assert [data["name"] for data in content["data"]] == list(DATA)
+    method = content["data"][0]["methods"][0]
+    assert method["value"].keys() == {"mean", "low", "high"}
+    assert method["against"]["tf-idf"].keys() == {"difference", "p", "p_holm"}
+    assert content["data"][0]["details"]["worst"]["cases"][0]["query"]["bio"] == HOSTILE
+    empty = json.loads(as_json(found, {name: Details() for name in DATA}))
+    assert empty["data"][0]["details"]["worst"] is None

@@ -1,0 +1,1 @@
+"""Recipes and baselines side by side: planned, run, compared and reported."""

@@ -1,0 +1,168 @@
+"""The figures of a data set: which lines are drawn, and what is said above them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from training.compare.charts import Series, line_chart
+from training.compare.details import Details
+from training.compare.results import DataResult, MethodResult
+
+COLOURS = 6
+NOISE = "teacher_noise"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the words above it."""
+
+    title: str
+    caption: str
+    chart: Markup
+
+
+def figures(data: DataResult, details: Details) -> list[Figure]:
+    """All figures that there are the numbers for."""
+    return [
+        *_training(data, details),
+        *_noise(data),
+        *_retention(details),
+        *_calibration(details),
+    ]
+
+
+def _training(data: DataResult, details: Details) -> list[Figure]:
+    """A chart per validation metric; recipes in colour, their variants in the background."""
+    found = []
+    asked = data.references[:1]
+    for metric in sorted({curve.metric for curve in details.training}):
+        curves = [c for c in details.training if c.metric == metric and len(c.points) > 1]
+        if not curves:
+            continue
+        kinds = {method.name: method.kind for method in data.methods}
+        foremost = [c.method for c in curves if kinds.get(c.method) == "recipe"]
+        styles = _styles([c.method for c in curves if c.method in asked] + foremost)
+        series = [
+            Series(
+                curve.method,
+                tuple(curve.points),
+                styles.get(curve.method),
+                next((p for p in curve.points if p[0] == curve.chosen), None),
+            )
+            for curve in curves
+        ]
+        found.append(
+            Figure(
+                f"Training: {metric} on validation",
+                "First seed; a dot marks the step that was kept.",
+                line_chart(_drawn(series), "step", metric),
+            )
+        )
+    return found
+
+
+def _noise(data: DataResult) -> list[Figure]:
+    """The metric as the share of swapped teacher vectors grows, of each recipe that was tried."""
+    groups: dict[tuple[str, tuple[str, ...]], list[tuple[float, float]]] = {}
+    for method in data.methods:
+        share = _noise_of(method)
+        if method.recipe and share is not None:
+            key = (method.recipe, _without_noise(method.settings))
+            groups.setdefault(key, []).append((100 * share, method.value.mean))
+    tried = {key: sorted(points) for key, points in groups.items() if len(points) > 1}
+    if not tried:
+        return []
+    names = [" ".join([recipe, *settings]) for recipe, settings in tried]
+    styles = _styles(sorted(names, key=lambda name: name not in data.references[:1]))
+    series = [
+        Series(name, tuple(points), styles.get(name))
+        for name, points in zip(names, tried.values(), strict=True)
+    ]
+    alone = data.method("masked-views")
+    if alone is not None:
+        last = max(point[0] for points in tried.values() for point in points)
+        level = alone.value.mean
+        series.append(Series("masked-views", ((0.0, level), (last, level)), dashed=True))
+    return [
+        Figure(
+            "A teacher with errors",
+            f"{data.metric} when so many of the teacher's vectors are swapped"
+            + ("; dashed: without a teacher." if alone is not None else "."),
+            line_chart(
+                _drawn(series), "% of the teacher swapped", data.metric, zero=True, dots=True
+            ),
+        )
+    ]
+
+
+def _noise_of(method: MethodResult) -> float | None:
+    """The share of swapped vectors; None for a baseline."""
+    if method.kind == "baseline":
+        return None
+    for setting in method.settings:
+        name, _, text = setting.partition("=")
+        if name == NOISE:
+            return float(text)
+    return 0.0
+
+
+def _without_noise(settings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(setting for setting in settings if not setting.startswith(f"{NOISE}="))
+
+
+def _retention(details: Details) -> list[Figure]:
+    found = []
+    words: dict[str, str] = {
+        "drop": "Parts of the cold profiles are missing",
+        "swap": "Parts of the cold profiles are somebody else's",
+        "boilerplate": "Parts of the cold profiles are boilerplate",
+    }
+    for damage in dict.fromkeys(curve.damage for curve in details.retention):
+        curves = [curve for curve in details.retention if curve.damage == damage]
+        styles = _styles([curve.part for curve in curves])
+        series = [Series(c.part, tuple(c.points), styles.get(c.part)) for c in curves]
+        found.append(
+            Figure(
+                words.get(damage, f"Damage: {damage}"),
+                f"{details.retention_of}: share of the metric that is left, by the probability "
+                "that a profile is hit.",
+                line_chart(_drawn(series), "probability", "retention", zero=True, dots=True),
+            )
+        )
+    return found
+
+
+def _calibration(details: Details) -> list[Figure]:
+    curves = [curve for curve in details.calibration if curve.points]
+    if not curves:
+        return []
+    styles = _styles([curve.name for curve in curves if not curve.is_bound])
+    series = [
+        Series(
+            "promised" if c.is_bound else c.name,
+            tuple(c.points),
+            styles.get(c.name),
+            dashed=c.is_bound,
+        )
+        for c in curves
+    ]
+    return [
+        Figure(
+            "Score to precision",
+            f"{details.calibration_of}: how many of the answers from a score on are right. "
+            f"Dashed: promised with 95 % confidence. Right are {details.calibration_source}.",
+            line_chart(_drawn(series), "cosine", "precision", zero=True),
+        )
+    ]
+
+
+def _styles(names: Sequence[str]) -> dict[str, int]:
+    """Colours for the first few."""
+    return {name: place for place, name in enumerate(list(dict.fromkeys(names))[:COLOURS])}
+
+
+def _drawn(series: Sequence[Series]) -> list[Series]:
+    """In the order of drawing: background first, the one in question last."""
+    order: Callable[[Series], float] = lambda s: -1 if s.style is None else COLOURS - s.style  # noqa: E731
+    return sorted(series, key=order)

@@ -1,0 +1,110 @@
+"""Measuring finished fits and baselines, and looking closer at one of them."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
+
+from training.baselines.corpus import Corpus, corpus_of
+from training.baselines.registry import BASELINES
+from training.checkpoint import write_atomically
+from training.compare.plan import Run
+from training.compare.results import primary_of
+from training.compare.runs import CHECKPOINT, METRICS
+from training.compare.worst import WorstCases, worst_cases
+from training.data import Dataset, load_dataset
+from training.encoder import load_checkpoint
+from training.evaluation.result import Evaluation
+from training.evaluation.run import evaluate
+from training.evaluation.setting import Split
+from training.evaluation.subject import Representation
+from training.evaluation.trained import represent
+
+_WORST = "worst.json"
+
+
+class _Loaded:
+    """A data set with what baselines of one seed share."""
+
+    def __init__(self, folder: Path, split: Split) -> None:
+        self.folder = folder
+        self._split: Split = split
+        self._corpora: dict[int, Corpus] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return load_dataset(self.folder)
+
+    def corpus(self, seed: int) -> Corpus:
+        if seed not in self._corpora:
+            self._corpora = {seed: corpus_of(self.dataset, self._split, seed)}
+        return self._corpora[seed]
+
+
+class Measurer:
+    """Evaluates runs; keeps the data set of the last one, as the next is likely to need it."""
+
+    def __init__(self, split: Split, threads: int) -> None:
+        self._split: Split = split
+        self._threads = threads
+        self._loaded: _Loaded | None = None
+
+    def dataset(self, folder: Path) -> Dataset:
+        """The data set.
+
+        Raises:
+            DataError: it can't be trusted.
+        """
+        return self._load(folder).dataset
+
+    def __call__(self, run: Run) -> float | None:
+        """Evaluate a run, save what is found; the primary value, if there is one."""
+        dataset = self.dataset(run.data)
+        with self._bounded():
+            evaluation = evaluate(
+                dataset,
+                self._representation(run),
+                split=self._split,
+                subject=run.method.name,
+                seed=run.seed,
+            )
+        evaluation.save(run.folder / METRICS)
+        primary = primary_of([evaluation])
+        return None if primary is None else evaluation.summary[primary[0]][primary[1]]
+
+    def worst(self, run: Run) -> WorstCases | None:
+        """The worst cases of a finished run; looked for once, then read from its folder."""
+        file = run.folder / _WORST
+        if file.exists():
+            try:
+                return WorstCases.model_validate_json(file.read_bytes())
+            except ValidationError:
+                file.unlink()  # of another version: made anew
+        evaluation = Evaluation.load(run.folder / METRICS)
+        if "neighbours" not in evaluation.per_query:
+            return None
+        with self._bounded():
+            found = worst_cases(
+                self.dataset(run.data), self._representation(run), evaluation, self._split
+            )
+        if found is not None:
+            write_atomically(file, found.model_dump_json(indent=2).encode())
+        return found
+
+    def _load(self, folder: Path) -> _Loaded:
+        if self._loaded is None or self._loaded.folder != folder:
+            self._loaded = _Loaded(folder, self._split)
+        return self._loaded
+
+    def _representation(self, run: Run) -> Representation:
+        loaded = self._load(run.data)
+        if run.method.recipe:
+            source = load_checkpoint(run.folder / CHECKPOINT)
+            return represent(source, loaded.dataset, self._split)
+        return BASELINES[run.method.name].fit(loaded.corpus(run.seed))
+
+    def _bounded(self) -> threadpool_limits:
+        torch.set_num_threads(self._threads)
+        return threadpool_limits(self._threads, "blas")

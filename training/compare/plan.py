@@ -1,0 +1,195 @@
+"""What a comparison runs: methods x data sets x seeds; whatever is misnamed is refused at once."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from training.baselines.registry import BASELINES
+from training.config import as_dict, override
+from training.data import digest_of
+from training.errors import UsageError
+from training.tasks.recipes import RECIPES
+
+Kind = Literal["recipe", "variant", "baseline"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the comparison.
+
+    Attributes:
+        name: unique.
+        kind: a recipe as it is, a variant of one, or a baseline.
+        recipe: what is trained; "" for a baseline.
+        settings: `name=value` changes of the recipe's configuration.
+        own_settings: those of them that make a variant.
+    """
+
+    name: str
+    kind: Kind
+    recipe: str = ""
+    settings: tuple[str, ...] = ()
+    own_settings: tuple[str, ...] = ()
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration; empty for a baseline."""
+        if not self.recipe:
+            return {}
+        return dict(as_dict(override(RECIPES[self.recipe].config(), self.settings)))
+
+    @property
+    def varies(self) -> bool:
+        """Whether another seed gives another result."""
+        return self.kind != "baseline" or BASELINES[self.name].random
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one data set with one seed.
+
+    Attributes:
+        data: the data set folder.
+        method: what is run.
+        seed: of everything random.
+        folder: where it is kept.
+        identity: equal identities give equal results.
+    """
+
+    data: Path
+    method: Method
+    seed: int
+    folder: Path
+    identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As a person reads it."""
+        seed = f" seed {self.seed}" if self.method.varies else ""
+        return f"{self.data.name} {self.method.name}{seed}"
+
+
+def methods_of(
+    recipes: Sequence[str],
+    baselines: Sequence[str],
+    settings: Sequence[str],
+    variants: Sequence[str],
+    split: str,
+) -> list[Method]:
+    """The methods that the options name.
+
+    Args:
+        recipes: names; `all` stands for all there are.
+        baselines: the same.
+        settings: `RECIPE.key=value`, for the recipe and its variants.
+        variants: `NAME=RECIPE:key=value,...`.
+        split: of the queries; for val, nothing is trained on val.
+
+    Raises:
+        UsageError: a name is unknown or given twice, a setting is none, or nothing is left to run.
+    """
+    chosen = _chosen("--recipes", recipes, RECIPES)
+    common: dict[str, list[str]] = {name: [] for name in RECIPES}
+    for setting in settings:
+        recipe, dot, assignment = setting.partition(".")
+        if not dot or recipe not in RECIPES:
+            raise UsageError(
+                f"--set {setting}: write it as RECIPE.key=value; "
+                f"the recipes are {', '.join(RECIPES)}"
+            )
+        common[recipe].append(assignment)
+    methods = [Method(name, "baseline") for name in _chosen("--baselines", baselines, BASELINES)]
+    methods += [Method(name, "recipe", name, tuple(common[name])) for name in chosen]
+    methods += [_variant(text, common) for text in variants]
+    trained = {method.recipe for method in methods}
+    for recipe, changes in common.items():
+        if changes and recipe not in trained:
+            raise UsageError(f"--set {recipe}.{changes[0]}: {recipe} is not compared")
+    if split == "val":
+        methods = [
+            replace(m, settings=(*m.settings, "refit=false")) if m.recipe else m for m in methods
+        ]
+    _check(methods)
+    return methods
+
+
+def _chosen(option: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
+    if list(names) == ["all"]:
+        return list(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{option} {name}: unknown; there are {', '.join(known)}")
+    return list(names)
+
+
+def _variant(text: str, common: dict[str, list[str]]) -> Method:
+    name, equals, rest = text.partition("=")
+    recipe, colon, changes = rest.partition(":")
+    if not equals or not colon or not changes or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--variant {text}: write it as NAME=RECIPE:key=value,key=value; "
+            "a name has letters, digits and . _ + -"
+        )
+    if recipe not in RECIPES:
+        raise UsageError(
+            f"--variant {name}: no recipe is called {recipe!r}; there are {', '.join(RECIPES)}"
+        )
+    own = tuple(re.split(r",(?=\w+=)", changes))
+    return Method(name, "variant", recipe, (*common[recipe], *own), own)
+
+
+def _check(methods: Sequence[Method]) -> None:
+    if not methods:
+        raise UsageError("nothing to compare; name --recipes, --baselines or a --variant")
+    seen: set[str] = set()
+    for method in methods:
+        if method.name in seen:
+            raise UsageError(f"{method.name} is named twice; a variant needs a name of its own")
+        seen.add(method.name)
+        try:
+            method.config()
+        except UsageError as error:
+            raise UsageError(f"{method.name}: {error}") from None
+
+
+def plan(
+    folders: Sequence[Path], methods: Sequence[Method], seeds: int, split: str, out: Path
+) -> list[Run]:
+    """All runs, data set by data set, what is quick first and then seed by seed.
+
+    Raises:
+        DataError: a folder is no data set folder.
+        UsageError: two folders have one name, or there is not even one seed.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: needs at least 1")
+    runs: list[Run] = []
+    paths: dict[str, Path] = {}
+    for folder in folders:
+        path = folder.resolve()
+        if path.name in paths:
+            raise UsageError(f"--data {folder}: another data set is called {path.name} as well")
+        paths[path.name] = path
+        common = {"data_digest": digest_of(folder), "split": split, "code_version": code_version()}
+        for seed in range(seeds):
+            for method in methods:
+                if seed and not method.varies:
+                    continue
+                identity = {
+                    **common,
+                    "method": method.recipe or method.name,
+                    "config": method.config(),
+                    "seed": seed,
+                }
+                place = out / "runs" / path.name / f"{method.name}-seed{seed}"
+                runs.append(Run(path, method, seed, place, identity))
+    return runs
+
+
+def code_version() -> str:
+    """Of this package."""
+    return version("similar-streamer")

@@ -1,0 +1,136 @@
+"""Numbers and findings as a person reads them; every table and chart takes them from here."""
+
+from collections.abc import Iterable, Sequence
+
+from training.compare.results import LEVEL, Comparison, DataResult, Estimate, MethodResult
+
+MISSING = "–"
+MINUS = "−"
+
+
+def value(x: float | None, digits: int = 4) -> str:
+    """A value with a fixed number of decimals, so that columns line up."""
+    if x is None:
+        return MISSING
+    text = f"{x:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def signed(x: float, digits: int = 4) -> str:
+    """A difference, its sign always shown."""
+    text = value(x, digits)
+    return text if text.startswith(MINUS) else f"+{text}"
+
+
+def span(estimate: Estimate, digits: int = 4) -> str:
+    """The interval of an estimate."""
+    return f"{value(estimate.low, digits)} to {value(estimate.high, digits)}"
+
+
+def times(estimate: Estimate | None) -> str:
+    """A ratio."""
+    return MISSING if estimate is None else f"{value(estimate.mean, 2)} ×"
+
+
+def p_value(p: float) -> str:
+    """A p-value: as exact as it can be trusted."""
+    if p < 0.001:
+        return "< .001"
+    digits = 4 if p < LEVEL and f"{p:.3f}" == f"{LEVEL:.3f}" else 3  # never .050 for less
+    return f"{p:.{digits}f}".removeprefix("0")
+
+
+def verdict(comparison: Comparison) -> str:
+    """Which way a difference goes, if there is one: a sign for tables."""
+    if not comparison.is_significant:
+        return "="
+    return "▲" if comparison.difference.mean > 0 else "▼"
+
+
+def seconds(x: float | None) -> str:
+    """A duration: 0.8 s, 43 s, 2 min 5 s, 1 h 4 min."""
+    if x is None:
+        return MISSING
+    if x < 9.95:
+        return f"{x:.1f} s"
+    whole = round(x)
+    if whole < 60:
+        return f"{whole} s"
+    big, small, units = (
+        (whole, 60, ("min", "s")) if whole < 3600 else (whole // 60, 60, ("h", "min"))
+    )
+    rest = f" {big % small} {units[1]}" if big % small else ""
+    return f"{big // small} {units[0]}{rest}"
+
+
+def megabytes(x: float | None) -> str:
+    """A size of memory, given in MiB."""
+    return MISSING if x is None else f"{x:,.0f} MB".replace(",", " ")
+
+
+def listed(names: Iterable[str], at_most: int = 4) -> str:
+    """Names in a sentence."""
+    shown = list(names)
+    if len(shown) > at_most:
+        return f"{', '.join(shown[:at_most])} and {len(shown) - at_most} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def finding(data: DataResult) -> str:
+    """What was found on a data set, in a few sentences."""
+    leader = data.methods[0]
+    asked = data.method(data.references[0]) if data.references else None
+    if asked is None or asked.kind == "baseline":
+        alone = all(method.kind == "baseline" for method in data.methods)
+        kind = "Only baselines were compared" if alone else "The method in question is missing"
+        return f"{kind}; {leader.name} leads with {data.metric} {value(leader.value.mean)}."
+    if asked is leader:
+        place = "leads"
+    else:
+        place = f"is number {data.methods.index(asked) + 1} of {len(data.methods)}"
+    first = f"{asked.name} {place} with {data.metric} {value(asked.value.mean)}"
+    sentences = [first + _beside_baseline(data, asked)]
+    if asked is not leader:
+        how = "significantly" if leader.against[asked.name].is_significant else "not significantly"
+        sentences.append(f"{leader.name} leads with {value(leader.value.mean)}, {how} more")
+    sentences += _against(data, asked.name)
+    return ". ".join(sentences) + "."
+
+
+def _beside_baseline(data: DataResult, asked: MethodResult) -> str:
+    base = data.method(data.best_baseline) if data.best_baseline else None
+    if asked.ratio is None or base is None:
+        return ""
+    return (
+        f", {value(asked.ratio.mean, 2)} times the best baseline ({base.name}, "
+        f"{value(base.value.mean)}; 95 % interval of the ratio {span(asked.ratio, 2)})"
+    )
+
+
+def _against(data: DataResult, name: str) -> list[str]:
+    """How a method stands against all others, after the correction."""
+    others = [method for method in data.methods if name in method.against]
+    if not others:
+        return []
+    below, above = (_names(others, name, beaten=beaten) for beaten in (True, False))
+    if len(below) == len(others):
+        all_of_them = others[0].name if len(others) == 1 else f"all {len(others)} others"
+        return [f"{name} is significantly above {all_of_them}"]
+    unsure = [m.name for m in others if not m.against[name].is_significant]
+    text = f"{name} is significantly above {len(below) or 'none'} of the {len(others)} others"
+    if above:
+        text += f" and below {listed(above)}"
+    if unsure:
+        text += f"; it does not differ significantly from {listed(unsure)}"
+    return [text]
+
+
+def _names(methods: Sequence[MethodResult], reference: str, *, beaten: bool) -> list[str]:
+    """Those that the reference beats significantly, or is beaten by."""
+    return [
+        m.name
+        for m in methods
+        if (c := m.against[reference]).p_holm < LEVEL and (c.difference.mean < 0) is beaten
+    ]
