@@ -10,10 +10,10 @@ from training.checkpoint import write_atomically
 from training.compare import html, markdown
 from training.compare.collect import as_json, collect, details_of
 from training.compare.measure import Measurer
-from training.compare.plan import Run, methods_of, plan
+from training.compare.plan import Run, methods_of, plan, source_digest
 from training.compare.progress import Progress
 from training.compare.results import Results, references_of
-from training.compare.runs import cost_of, execute, forget, report_folder
+from training.compare.runs import cost_of, execute, forget, report_folder, source_of
 from training.compare.words import finding
 from training.errors import UsageError
 from training.evaluation.setting import SPLITS
@@ -57,7 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time")
     parser.add_argument("--threads", type=int, metavar="N", help="of each fit")
-    parser.add_argument("--overwrite", action="store_true", help="make finished runs again")
+    parser.add_argument(
+        "--overwrite",
+        nargs="?",
+        type=_names,
+        const=["all"],
+        default=[],
+        metavar="NAMES",
+        help="make finished runs again; those of these methods only, if any are named",
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -71,19 +79,25 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1 or threads < 1:
         raise UsageError("--jobs and --threads need at least 1")
     methods = methods_of(args.recipes, args.baselines, args.set, args.variant, args.split)
-    if args.reference and args.reference not in {method.name for method in methods}:
+    names = {method.name for method in methods}
+    if args.reference and args.reference not in names:
         raise UsageError(f"--reference {args.reference}: is not compared")
+    if args.overwrite != ["all"]:
+        for name in args.overwrite:
+            if name not in names:
+                raise UsageError(f"--overwrite {name}: is not compared")
     runs = plan(args.data, methods, args.seeds, args.split, args.out)
     measurer = Measurer(args.split, threads)
     with report_folder(args.out) as lock:
-        if args.overwrite:
-            for each in runs:
+        for each in runs:
+            if args.overwrite == ["all"] or each.method.name in args.overwrite:
                 forget(each)
         costs = [(each, cost_of(each)) for each in runs]
         todo = [each for each, cost in costs if cost is None]
         for folder in dict.fromkeys(each.data for each in reversed(todo)):
             measurer.dataset(folder)  # one that can't be trusted is refused before anything runs
         _say(runs, todo)
+        _warn_of_other_sources([each for each, cost in costs if cost is not None])
         progress = Progress(todo, [(r, c.seconds) for r, c in costs if c is not None], args.jobs)
         failures = execute(todo, measurer, progress, jobs=args.jobs, threads=threads, lock=lock)
         references = references_of(methods, args.reference)
@@ -100,6 +114,17 @@ def _say(runs: Sequence[Run], todo: Sequence[Run]) -> None:
         f"{len(runs) - len(todo)} done already, {len(todo)} to do\n"
     )
     sys.stdout.flush()
+
+
+def _warn_of_other_sources(done: Sequence[Run]) -> None:
+    now = source_digest()
+    other = list(dict.fromkeys(each.method.name for each in done if source_of(each) != now))
+    if other:
+        sys.stdout.write(
+            f"made by other source code of this version: the runs of {', '.join(other)}; "
+            "--overwrite NAMES makes them again\n"
+        )
+        sys.stdout.flush()
 
 
 def _arguments(args: argparse.Namespace) -> list[str]:

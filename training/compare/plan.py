@@ -1,5 +1,6 @@
 """What a comparison runs: methods x data sets x seeds; whatever is misnamed is refused at once."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -193,3 +194,14 @@ def plan(
 def code_version() -> str:
     """Of this package."""
     return version("similar-streamer")
+
+
+def source_digest() -> str:
+    """Of the sources that decide what a run finds: while they are worked on, the version stays."""
+    digest = hashlib.sha256()
+    for package in ("model_export", "training"):
+        root = Path(__file__).parents[2] / package
+        for path in sorted(root.rglob("*.py")):
+            if path.parent.name not in ("compare", "world"):
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from training.checkpoint import write_atomically
-from training.compare.plan import Run
+from training.compare.plan import Run, source_digest
 from training.compare.progress import Progress
 from training.compare.results import Cost, Failure
 from training.errors import OutputError, TrainingError
@@ -42,6 +42,11 @@ def cost_of(run: Run) -> Cost | None:
     if status.get("identity") != run.identity or "cost" not in status:
         return None
     return Cost(**status["cost"]) if (run.folder / METRICS).exists() else None
+
+
+def source_of(run: Run) -> str | None:
+    """The digest of the sources that made the run, see `plan.source_digest`."""
+    return _status(run).get("source")
 
 
 def forget(run: Run) -> None:
@@ -98,6 +103,7 @@ def execute(
         threads: of each.
         lock: file descriptor that the fits inherit.
     """
+    source = source_digest()
     waiting, fits, failures = deque(runs), list[_Fit](), list[Failure]()
 
     def finish(run: Run, begun: float, problem: str | None) -> None:
@@ -111,7 +117,9 @@ def execute(
         else:
             if problem is None:
                 cost = _cost(run, time.monotonic() - begun)
-                _save_status(run, {"identity": run.identity, "cost": asdict(cost)})
+                _save_status(
+                    run, {"identity": run.identity, "source": source, "cost": asdict(cost)}
+                )
                 progress.finished(run, value, cost.seconds)
                 return
         failures.append(Failure(run.name, problem))

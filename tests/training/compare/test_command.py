@@ -178,6 +178,24 @@ def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
     arguments = ["compare", "--data", str(world_folder), "--out", str(out), "--seeds", "1"]
     assert main([*arguments, "--baselines", "random,tf-idf"]) == 0
     assert "2 done already, 0 to do" in capsys.readouterr().out
+    assert main([*arguments, "--baselines", "random,tf-idf", "--overwrite", "random"]) == 0
+    assert "1 done already, 1 to do" in capsys.readouterr().out
+
+
+def test_runs_of_other_sources_are_told(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["compare", "--data", str(world_folder), "--out", str(tmp_path / "report")]
+    arguments += ["--baselines", "tf-idf", "--threads", "1"]
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    assert "other source code" not in capsys.readouterr().out
+    status = tmp_path / "report" / "runs" / world_folder.name / "tf-idf-seed0" / "run.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "source": "older"}))
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "1 done already, 0 to do" in printed
+    assert "made by other source code of this version: the runs of tf-idf;" in printed
 
 
 def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
@@ -208,6 +226,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--baselines", "magic"], 2, "--baselines magic: unknown"),
         (["--variant", "x"], 2, "write it as NAME=RECIPE:key=value"),
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
+        (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
         (["--data", "/nowhere"], 1, "/nowhere is no folder"),
         (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
