@@ -91,11 +91,14 @@ class Compute:
 
     def average_gradients(self, module: nn.Module) -> None:
         """The mean over the processes, in place."""
-        if self.processes > 1:
-            for parameter in module.parameters():
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= self.processes
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        if self.processes > 1 and gradients:
+            together = torch.cat([each.flatten() for each in gradients])  # waits once, not for each
+            dist.all_reduce(together)
+            together /= self.processes
+            parts = together.split([each.numel() for each in gradients])
+            for gradient, mean in zip(gradients, parts, strict=True):
+                gradient.copy_(mean.view_as(gradient))
 
     def start_alike(self, module: nn.Module) -> None:
         """Every process takes the first one's weights, and waits for it."""

@@ -30,3 +30,11 @@ def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(world_folder: Path) -> Dataset:
     """The same, read."""
     return load_dataset(world_folder)
+
+
+@pytest.fixture(scope="session")
+def small_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of 80 streamers, for what runs once per recipe or in processes of its own."""
+    folder = tmp_path_factory.mktemp("small_world")
+    write_world(generate(80, 3), folder, 3, "jsonl")
+    return folder

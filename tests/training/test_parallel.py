@@ -1,0 +1,163 @@
+"""Several processes train as one does, with the same batch."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tests.training.parallel_worker import TINY, record
+from training.checkpoint import STATE, Checkpoint, is_finished, load_state
+from training.compute import Compute
+from training.data import load_dataset
+from training.tasks.recipes import RECIPES
+
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "GLOO_SOCKET_IFNAME": "lo",
+}
+PATIENCE_S = 100
+PROCESSES = 2
+
+
+@contextmanager
+def together(module: str, arguments: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two processes as `torchrun` starts them; they end with the block, whatever happens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(PROCESSES):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            running.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", module, *arguments],
+                    env=ENVIRONMENT | common | own,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+        yield running
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def finish(running: Sequence[subprocess.Popen[bytes]]) -> list[str]:
+    """What each printed, when all have ended well."""
+    printed = []
+    for process in running:
+        out, errors = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, errors.decode()
+        printed.append(out.decode())
+    return printed
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Tensor]:
+    """All recipes, trained by two processes."""
+    out = tmp_path_factory.mktemp("parallel") / "recorded.safetensors"
+    arguments = [str(small_world_folder), str(out), ",".join(RECIPES)]
+    with together("tests.training.parallel_worker", arguments) as running:
+        finish(running)
+    return safetensors.torch.load(out.read_bytes())
+
+
+@pytest.mark.timeout(2 * PATIENCE_S)  # the first one waits for the processes
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_loss_gradient_and_weights_are_those_of_one_process(
+    recorded: dict[str, Tensor], small_world_folder: Path, recipe: str
+):
+    alone = record(load_dataset(small_world_folder), recipe, Compute())
+    found = {
+        name.removeprefix(f"{recipe}."): tensor
+        for name, tensor in recorded.items()
+        if name.startswith(f"{recipe}.")
+    }
+    assert set(found) == set(alone)
+    assert any(name.startswith("gradient.") for name in found)
+    for name, expected in alone.items():
+        kind, _, parameter = name.partition(".")
+        # Where a gradient is nothing but rounding, Adam blows the rounding up to a full step.
+        gradient = alone.get(f"gradient.{parameter}") if kind == "weight" else None
+        moved = torch.ones_like(expected, dtype=torch.bool)
+        moved = moved if gradient is None else gradient.abs() > 1e-6
+        torch.testing.assert_close(found[name][moved], expected[moved], rtol=1e-5, atol=1e-5)
+
+
+FIT = {**TINY, "batch_size": 30, "teacher_dim": 8, "steps": 20, "evaluate_every": 5}
+
+
+def fitting(folder: Path, out: Path) -> list[str]:
+    """The arguments of a fit."""
+    settings = [part for name, value in FIT.items() for part in ("--set", f"{name}={value}")]
+    where = ["--recipe", "transfer-plus", "--data", str(folder), "--out", str(out)]
+    how = ["--threads", "1", "--save-every", "0", "--precision", "bfloat16"]
+    return ["fit", *where, *how, *settings]
+
+
+def by_torchrun(arguments: Sequence[str]) -> str:
+    """What two processes print that `torchrun` started."""
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--local-addr", "127.0.0.1", "--nproc-per-node", str(PROCESSES)),
+            *("-m", "training", *arguments),
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a group of its own, to be ended together
+    )
+    try:
+        out, errors = running.communicate(timeout=PATIENCE_S)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+    assert running.returncode == 0, errors.decode()
+    return out.decode()
+
+
+@pytest.mark.timeout(4 * PATIENCE_S)
+def test_killed_they_go_on_to_the_result_of_those_that_were_not(
+    small_world_folder: Path, tmp_path: Path
+):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    with together("training", fitting(small_world_folder, killed)) as running:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (killed / STATE).exists():
+            assert time.monotonic() < deadline, "no state was saved"
+            assert all(process.poll() is None for process in running), "ended too early"
+            time.sleep(0.02)
+        for process in running:
+            process.send_signal(signal.SIGKILL)
+    assert load_state(killed) is not None
+    assert not is_finished(killed)
+    with together("training", fitting(small_world_folder, killed)) as running:
+        first, second = finish(running)
+    assert "saved" in first
+    assert second == ""
+    assert by_torchrun(fitting(small_world_folder, whole)).count("saved") == 1
+    one, other = Checkpoint.load(killed), Checkpoint.load(whole)
+    assert one.config == other.config
+    assert one.config["compute"] == {"device": "cpu", "precision": "bfloat16", "processes": 2}
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
