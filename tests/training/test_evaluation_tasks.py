@@ -18,7 +18,15 @@ from training.evaluation.metrics import b_cubed
 from training.evaluation.neighbours import uniformity
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Setting, setting_of
-from training.evaluation.subject import Representation
+from training.evaluation.subject import (
+    Representation,
+    SideBySide,
+    count,
+    paired_scores,
+    scores,
+    shown,
+    unit,
+)
 
 
 def dataset(split: list[str], **truth: Any) -> Dataset:
@@ -182,3 +190,18 @@ def test_all_at_one_place_are_not_uniform():
 def test_asymmetric_methods_have_no_geometry(world: Dataset):
     ones = np.ones((len(world.ids), 1), np.float32)
     assert "vectors" not in evaluate(world, Representation(ones, 2 * ones)).summary
+
+
+def test_side_by_side_is_one_matrix_with_the_columns_of_all():
+    rng = np.random.default_rng(0)
+    dense = rng.random((40, 6)).astype(np.float32)
+    dense[3] = 0
+    both = SideBySide((dense[:, :2], sp.csr_matrix(dense[:, 2:])))
+    some = np.array([5, 3, 0])
+    np.testing.assert_allclose(scores(both[some], both), dense[some] @ dense.T, rtol=1e-5)
+    np.testing.assert_allclose(paired_scores(both, both), (dense**2).sum(1), rtol=1e-5)
+    assert shown(both).tolist() == [row != 3 for row in range(40)]
+    assert count(both) == 40
+    lengths = np.linalg.norm(dense, axis=1)[some]
+    wanted = dense[some] @ dense.T / np.maximum(lengths, 1e-9)[:, None]
+    np.testing.assert_allclose(scores(unit(both[some]), both), wanted, rtol=1e-5)

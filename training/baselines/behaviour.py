@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from training.baselines.choice import best_fit
 from training.baselines.corpus import Corpus, dense_unit
 from training.evaluation.ranking import top
-from training.evaluation.subject import Matrix, Representation, unit
+from training.evaluation.subject import Representation, SideBySide, paired_scores, unit
 
 FULL = 0
 """Rank of the whole audience."""
@@ -48,14 +48,12 @@ def lexical_and_ridge(corpus: Corpus) -> Representation:
     vectors = {id(each): ridge(each).query for each in (corpus, corpus.selection)}
 
     def fit(fitted: Corpus, weight: float) -> Representation:
-        return Representation.symmetric(_beside(fitted.lexical, vectors[id(fitted)], weight))
+        regression = vectors[id(fitted)]
+        assert isinstance(regression, np.ndarray)
+        weighted = np.float32(np.sqrt(weight)) * regression
+        return Representation.symmetric(SideBySide((fitted.lexical, weighted)))
 
     return best_fit(corpus, (1.0, 0.25, 0.5, 2.0, 4.0), fit)
-
-
-def _beside(lexical: sp.csr_matrix, vectors: Matrix, weight: float) -> sp.csr_matrix:
-    """Rows whose inner product is that of `lexical` plus `weight` times that of `vectors`."""
-    return sp.csr_matrix(sp.hstack([lexical, np.sqrt(np.float32(weight)) * vectors]))
 
 
 def cca(corpus: Corpus) -> Representation:
@@ -103,33 +101,20 @@ def _knn_id(corpus: Corpus, option: tuple[int, int]) -> Representation:
     lenders, ids = _own_vectors(corpus, rank)
     cold = np.setdiff1d(np.arange(len(corpus.dataset.ids)), corpus.known)
     near = top(corpus.lexical[cold], corpus.lexical[lenders], lenders_each)
-    weights = _similarities(corpus.lexical, cold, lenders[near])
-    borrow = sp.csr_matrix(
-        (weights.ravel(), near.ravel(), np.arange(len(cold) + 1) * near.shape[1]),
-        (len(cold), len(lenders)),
-    )
-    own = sp.csr_matrix(
-        (np.ones(len(lenders), np.float32), (lenders, np.arange(len(lenders)))),
-        (len(corpus.dataset.ids), len(lenders)),
-    )
-    place = sp.csr_matrix(
-        (np.ones(len(cold), np.float32), (cold, np.arange(len(cold)))),
-        (len(corpus.dataset.ids), len(cold)),
-    )
-    return Representation.symmetric(unit((own + place @ borrow) @ ids))
+    asked = np.repeat(cold, near.shape[1])
+    weights = paired_scores(corpus.lexical[asked], corpus.lexical[lenders[near.ravel()]])
+    shares = np.concatenate([np.ones(len(lenders), np.float32), weights])
+    to = np.concatenate([lenders, asked])
+    of = np.concatenate([np.arange(len(lenders)), near.ravel()])
+    lent = sp.csr_matrix((shares, (to, of)), (len(corpus.dataset.ids), len(lenders)))
+    return Representation.symmetric(unit(lent @ ids))
 
 
-def _own_vectors(corpus: Corpus, rank: int) -> tuple[NDArray[np.int64], Matrix]:
+def _own_vectors(
+    corpus: Corpus, rank: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32] | sp.csr_matrix]:
     """Rows that have an ID vector (M,), and these (M, K)."""
     if rank != FULL or corpus.watched is None:
         return corpus.identities(rank)
     rows, _ = corpus.identity
     return rows, sp.csr_matrix(corpus.watched[rows])
-
-
-def _similarities(
-    lexical: sp.csr_matrix, rows: NDArray[np.int64], near: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Cosines (R, K) of rows (R,) and others (R, K)."""
-    own = sp.csr_matrix(lexical[np.repeat(rows, near.shape[1])])
-    return np.asarray(own.multiply(lexical[near.ravel()]).sum(1), np.float32).reshape(near.shape)

@@ -9,7 +9,7 @@ from training.duplicates import best_threshold
 from training.evaluation.metrics import b_cubed, f1, pairs_of_groups
 from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Matrix, Representation, scores, unit
+from training.evaluation.subject import Matrix, Representation, paired_scores, scores, unit
 
 _CANDIDATES = 20
 _BLOCK = 1024
@@ -55,11 +55,7 @@ def _best_on_gallery(vectors: Matrix, groups: NDArray[np.int64]) -> float:
     near = top(vectors, vectors, 1 + _CANDIDATES)
     one, other = np.repeat(np.arange(len(near)), near.shape[1]), near.ravel()
     pairs = np.unique(np.sort(np.stack([one, other], 1)[one != other], axis=1), axis=0)
-    first, second = vectors[pairs[:, 0]], vectors[pairs[:, 1]]
-    if isinstance(first, np.ndarray):
-        cosines = (first * second).sum(1)
-    else:
-        cosines = np.asarray(first.multiply(second).sum(1), np.float32).ravel()
+    cosines = paired_scores(vectors[pairs[:, 0]], vectors[pairs[:, 1]])
     true = len(pairs_of_groups(groups, range(len(groups))))
     return best_threshold(cosines, groups[pairs[:, 0]] == groups[pairs[:, 1]], true)
 

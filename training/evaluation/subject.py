@@ -1,13 +1,32 @@
 """What is measured: any method that scores pairs of streamers by an inner product."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-Matrix = NDArray[np.float32] | sp.csr_matrix
+_Part = NDArray[np.float32] | sp.csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """The columns of dense and sparse matrices as one matrix, without making it.
+
+    Attributes:
+        parts: each with the same rows.
+    """
+
+    parts: tuple[_Part, ...]
+
+    def __getitem__(self, rows: Any) -> "SideBySide":
+        return SideBySide(tuple(part[rows] for part in self.parts))
+
+
+Matrix = _Part | SideBySide
+"""Rows of numbers: what takes `matrix[rows]` and the functions below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,28 +60,55 @@ class Representation:
         return self.query is self.gallery
 
 
-def shown(rows: Matrix) -> NDArray[np.bool_]:
-    """Which rows are not zero (R,)."""
-    size = np.abs(rows).sum(1) if isinstance(rows, np.ndarray) else abs(rows).sum(1)
-    return np.asarray(size).ravel() > 0
-
-
 def count(rows: Matrix) -> int:
     """How many rows; SciPy's matrices have no length."""
+    if isinstance(rows, SideBySide):
+        return count(rows.parts[0])
     return len(rows) if isinstance(rows, np.ndarray) else len(rows.indptr) - 1
 
 
 def scores(queries: Matrix, gallery: Matrix) -> NDArray[np.float32]:
     """Inner products (Q, G), dense, of rows (Q, K) and (G, K)."""
+    if isinstance(queries, SideBySide) or isinstance(gallery, SideBySide):
+        parts = zip(_parts(queries), _parts(gallery), strict=True)
+        return np.sum([scores(a, b) for a, b in parts], axis=0)
     product = queries @ gallery.T
     return product if isinstance(product, np.ndarray) else product.toarray()
 
 
+def paired_scores(first: Matrix, second: Matrix) -> NDArray[np.float32]:
+    """Inner products (R,) of each row with that of the same place."""
+    if isinstance(first, SideBySide) or isinstance(second, SideBySide):
+        parts = zip(_parts(first), _parts(second), strict=True)
+        return np.sum([paired_scores(a, b) for a, b in parts], axis=0)
+    product = first * second if isinstance(first, np.ndarray) else first.multiply(second)
+    return np.asarray(product.sum(1), np.float32).ravel()
+
+
+def shown(rows: Matrix) -> NDArray[np.bool_]:
+    """Which rows are not zero (R,)."""
+    return paired_scores(rows, rows) > 0
+
+
 def unit(rows: Matrix) -> Matrix:
     """Rows of length 1, or 0 where they were 0."""
+    if isinstance(rows, SideBySide):
+        lengths = np.sqrt(paired_scores(rows, rows))
+        scale = (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return SideBySide(tuple(_scaled(part, scale) for part in rows.parts))
     unit_rows = normalize(rows)
     return (
         np.asarray(unit_rows, np.float32)
         if isinstance(rows, np.ndarray)
         else sp.csr_matrix(unit_rows)
     )
+
+
+def _parts(rows: Matrix) -> tuple[_Part, ...]:
+    return rows.parts if isinstance(rows, SideBySide) else (rows,)
+
+
+def _scaled(rows: _Part, scale: NDArray[np.float32]) -> _Part:
+    if isinstance(rows, np.ndarray):
+        return rows * scale[:, None]
+    return sp.csr_matrix(sp.diags_array(scale) @ rows)
