@@ -74,7 +74,7 @@ def parquet_rows(
     """
     number = 0
     try:
-        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             for number, batch in _batches(file, wanted):
                 names = batch.schema.names
                 for i in _places(wanted, number, batch.num_rows):
