@@ -58,8 +58,8 @@ def _table(name: str, scores: ScoreCalibration) -> str:
     if not scores.curves:
         return f"{name}: precision {scores.source}.\n"
     lines = [
-        f"{name}: which share of the streamers from a score on is right. {scores.source}; "
-        f"{scores.base_rate or 0:.2%} of all pairs are right.",
+        f"{name}. Precision = share of right ones among all that score at least so much; "
+        f"{scores.source}; {scores.base_rate or 0:.2%} of all pairs are right.",
         "",
         "| queries | precision, 95 % confidence | score | precision measured | answers per query |",
         "| --- | --- | --- | --- | --- |",

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from model_export.contract.bundle import Bundle
+from model_export.contract.calibration import Calibration
 from service.app import create_app
 from service.settings import Settings
 
@@ -55,6 +57,13 @@ def client(folder: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="module")
+def calibration(folder: Path) -> Calibration:
+    found = Bundle(folder / "bundle").manifest.calibration
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
 def profiles(folder: Path) -> dict[str, dict]:
     lines = (folder / "data" / "streamers.jsonl").read_text(encoding="utf-8").splitlines()
     return {p["streamer_id"]: p for p in map(json.loads, lines)}
@@ -83,6 +92,56 @@ def test_injected_duplicates_are_found(
     right = len(found & truth)
     f1 = 2 * right / (len(found) + len(truth))
     assert f1 >= 0.95, f"F1 {f1:.3f}: {right} right of {len(found)} found and {len(truth)} true"
+
+
+def test_a_promised_precision_is_kept_for_streamers_that_training_never_saw(
+    client: TestClient, folder: Path, calibration: Calibration
+) -> None:
+    """Right are at least two viewers in common, as the calibration says of itself."""
+    watched: defaultdict[str, set[str]] = defaultdict(set)
+    with (folder / "data" / "interactions.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            watched[row["streamer_id"]].add(row["user_id"])
+    with (folder / "data" / "splits.csv").open(encoding="utf-8") as file:
+        split = {row["streamer_id"]: row["split"] for row in csv.DictReader(file)}
+    assert "at least 2 users in common" in calibration.embedding.source
+    wanted = calibration.embedding.curves[0].strictest.at_least
+    right, answers = [], []
+    cold = [s for s, part in split.items() if part == "test" and len(watched[s]) >= 2]
+    for seed in cold[:200]:
+        answer = client.get(
+            f"/v1/streamers/{seed}/similar", params={"k": 1000, "min_precision": wanted / 2}
+        )
+        if answer.status_code == 422:
+            assert "shows nothing" in answer.json()["detail"]
+            continue
+        body = answer.json()
+        assert body["complete"] is True
+        assert body["threshold"]["at_least"] >= wanted / 2
+        hits = [h["streamer_id"] for h in body["hits"]]
+        judged = [h for h in hits if split[h] == "train" and len(watched[h]) >= 2]
+        answers.append(len(judged))
+        right.append(sum(len(watched[seed] & watched[h]) >= 2 for h in judged))
+    assert sum(answers) > 100
+    share = sum(right) / sum(answers)
+    error = np.linalg.norm(np.array(right) - share * np.array(answers)) / sum(answers)
+    assert share >= wanted / 2 - 2 * error
+
+
+def test_a_promised_precision_of_copies_is_kept(
+    client: TestClient, folder: Path, profiles: dict[str, dict], calibration: Calibration
+) -> None:
+    wanted = calibration.content.curves[0].strictest.at_least
+    assert wanted > 0.8
+    answer = client.post("/v1/dedup", json={"ids": list(profiles), "min_precision": wanted}).json()
+    truth = true_pairs(folder)
+    found = [
+        frozenset((cluster["representative"], member["streamer_id"])) in truth
+        for cluster in answer["clusters"]
+        for member in cluster["members"][1:]
+    ]
+    assert len(found) > 10
+    assert sum(found) / len(found) >= wanted
 
 
 def test_those_without_content_are_nobodys_neighbours(

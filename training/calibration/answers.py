@@ -85,7 +85,7 @@ def find_answers(
         other = np.isfinite(scores)
         right_weight += float(truth.query_weight[places] @ (right & other) @ truth.gallery_weight)
         weight += float(truth.query_weight[places] @ other @ truth.gallery_weight)
-        row, column = np.nonzero(scores >= floor)
+        row, column = np.nonzero(other & (scores >= floor))
         pair_weight = truth.query_weight[places[row]] * truth.gallery_weight[column]
         found.append((places[row], scores[row, column], right[row, column], pair_weight))
     queries, scores, right, weights = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -104,9 +104,10 @@ def find_answers(
 def _blocks(
     truth: Truth, query: NDArray[np.float32], gallery: NDArray[np.float32]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Places of queries (b,) and their scores (b, G); minus infinity where both are the same."""
+    """Places of queries (b,) and their scores (b, G); minus infinity where there is no pair."""
     for part in blocks(len(query), len(gallery)):
         places = np.arange(part.start, part.stop)
         scores = query[places] @ gallery.T
-        scores[truth.queries[places][:, None] == truth.gallery] = -np.inf
+        rows = truth.queries[places][:, None]
+        scores[rows >= truth.gallery if truth.once else rows == truth.gallery] = -np.inf
         yield places, scores

@@ -12,11 +12,11 @@ from training.calibration.answers import Answers
 
 CONFIDENCE = 0.95
 FEWEST_PAIRS = 30
-_STEP = 1.25
+_STEP = 1.15
 
 
 def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
-    """Thresholds at which the number of answers grows by a quarter, from high scores to low ones.
+    """Thresholds at which the number of answers grows by 15 %, from high scores to low ones.
 
     precision(s) = share of right pairs among those that score >= s, after isotonic regression of
     "is right" on the score, so that a higher threshold is never less precise. (A pair's own chance

@@ -31,6 +31,7 @@ class Truth:
         query_weight, gallery_weight: float64 (Q,), (G,), how many streamers each stands for.
         cluster: int64 (Q,), equal for queries whose answers are no independent evidence.
         is_right: places of queries (B,) -> bool (B, G).
+        once: two streamers are one pair, whoever asks; only the one of the lower row does.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Truth:
     gallery_weight: NDArray[np.float64]
     cluster: NDArray[np.int64]
     is_right: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+    once: bool = False
 
 
 def held_out_truth(stage: Stage) -> Truth | str:
@@ -64,7 +66,7 @@ def duplicate_truth(stage: Stage) -> Truth | str:
     groups, rows = stage.dataset.duplicates, _usable(stage, "train", "val")
     if groups is None or not _grouped(rows, groups).any():
         return "none: the training data has no known duplicates"
-    return _same_group(stage, groups, rows, rows)
+    return _same_group(stage, groups, rows, rows, once=True)
 
 
 def _usable(stage: Stage, *splits: str) -> NDArray[np.int64]:
@@ -146,7 +148,7 @@ def _by_duplicates(stage: Stage) -> Truth | None:
     groups, queries = stage.dataset.duplicates, _usable(stage, "val")
     if groups is None or not _grouped(queries, groups).any():
         return None
-    return _same_group(stage, groups, queries, _usable(stage, "train", "val"))
+    return _same_group(stage, groups, queries, _usable(stage, "train", "val"), once=False)
 
 
 def _same_group(
@@ -154,6 +156,8 @@ def _same_group(
     groups: NDArray[np.int64],
     queries: NDArray[np.int64],
     gallery: NDArray[np.int64],
+    *,
+    once: bool,
 ) -> Truth:
     """Right = the same group; duplicates are rare, so all are taken, and a sample of the rest."""
     count = len(gallery)
@@ -167,6 +171,7 @@ def _same_group(
         gallery_weight,
         groups[queries],
         lambda places: groups[queries[places]][:, None] == groups[gallery],
+        once,
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,14 @@ def test_nobody_answers_oneself(vectors: np.ndarray):
     assert len(found.score) <= 50 * 49
     assert found.score[0] < 0.9999
     assert found.base_rate == pytest.approx(24 / 49)
+
+
+def test_two_streamers_are_one_pair_where_it_is_asked_for_once(vectors: np.ndarray):
+    everyone = np.arange(50)
+    pairs = replace(truth(everyone, everyone), once=True)
+    found = find_answers(pairs, vectors, vectors, depth=25)
+    scores = np.triu(vectors @ vectors.T, 1)
+    assert len(found.score) == (scores[np.triu_indices(50, 1)] >= found.score[-1]).sum()
 
 
 def test_a_sample_of_the_gallery_stands_for_all_of_it(vectors: np.ndarray):
