@@ -274,7 +274,7 @@ def load_checkpoint(path: Path) -> ExportSource:
         data_digest=stored["data_digest"],
         duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
         calibration=_calibration(stored),
-        config=stored,
+        config={name: value for name, value in stored.items() if name != "calibration"},
         metrics=checkpoint.metrics,
         id_space=None if space is None else IdSpace(**space),
         established=checkpoint.established,
