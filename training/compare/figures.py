@@ -151,7 +151,7 @@ def _calibration(details: Details) -> list[Figure]:
         Figure(
             "Score to precision",
             f"{details.calibration_of}: how many of the answers from a score on are right. "
-            f"Dashed: promised with 95 % confidence. Right are {details.calibration_source}.",
+            f"Dashed: promised with 95 % confidence. Right: {details.calibration_source}.",
             line_chart(_drawn(series), "cosine", "precision", zero=True),
         )
     ]

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from training.compare import charts, words
 from training.compare.details import Details
 from training.compare.figures import Figure, figures
-from training.compare.results import DataResult, MethodResult, Results
+from training.compare.results import LEVEL, DataResult, MethodResult, Results
+from training.evaluation.statistics import DRAWS
 
 _HERE = Path(__file__).parent
 _LOWER_IS_BETTER = {"hubness", "alignment", "uniformity"}
@@ -72,19 +73,28 @@ def _subtitle(results: Results) -> str:
 
 def method(results: Results) -> list[str]:
     """How it was measured, in paragraphs."""
-    split = {"test": "test split search train and val", "val": "val split search train"}
+    if results.split == "test":
+        who = "Cold streamers of the test split search those of train and val."
+        choice = (
+            "Recipes choose their steps on val and are then trained once more on train and val; "
+            "baselines choose their settings on val."
+        )
+    else:
+        who = "Cold streamers of the val split search those of train."
+        choice = (
+            "Recipes and baselines learn from train alone, but choose their steps and settings on "
+            "these same streamers of val: all figures are flattering, and for choosing only."
+        )
     return [
-        f"Cold streamers of the {split[results.split]}. Relevant are the 20 nearest of those by "
-        "the cosine of their audiences that share at least two users; where no audiences are "
-        "known, by the given ID-embeddings. Nothing is learned or counted on a cold streamer. "
-        "Recipes choose their steps on val and are then trained once more on train and val; "
-        "baselines choose their settings on val.",
+        f"{who} Relevant are the 20 nearest by the cosine of their audiences that share at least "
+        "two users; where no audiences are known, by the given ID-embeddings; where neither is, "
+        f"those of the same label. Nothing is learned or counted on a cold streamer. {choice}",
         "Values are means over seeds for each query, then over queries. Intervals are 95 % "
-        "bootstrap intervals over queries (10,000 draws, the same ones for all methods), and so "
-        "are those of ratios. Differences are paired; p-values are two-sided and corrected for "
+        f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
+        "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
         "all comparisons on a data set (Holm 1979). ▲ and ▼ are differences with a corrected "
-        "p < .05, = is none that these queries show. SE is the standard error over seeds, which "
-        "the intervals do not contain.",
+        f"p < {words.p_value(LEVEL).rstrip('0')}, = is none that these queries show. SE is the "
+        "standard error over seeds, which the intervals do not contain.",
     ]
 
 

@@ -70,7 +70,7 @@ class Progress:
         return sum(known) / self._jobs if len(known) == len(each) else None
 
     def _expected(self, run: Run) -> float | None:
-        """What others took: the nearest kind of which there is any."""
+        """What others took: the nearest of which there are any; a fit is no guide to a baseline."""
 
         def mean(like: Iterable[tuple[Run, float]]) -> float | None:
             seconds = [took for _, took in like]
@@ -84,7 +84,6 @@ class Progress:
             same_data,
             [(r, s) for r, s in same_kind if r.method == method],
             same_kind,
-            self._took,
         ):
             found = mean(group)
             if found is not None:

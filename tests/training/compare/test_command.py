@@ -80,7 +80,7 @@ def test_every_run_is_told_and_counted(compared: Compared):
         strict=True,
     ):
         assert line.startswith(start)
-    assert lines[2].endswith(" left")
+    assert lines[3].endswith(" left")
     assert "left" not in lines[5]
     assert f"{world}: transfer-plus " in compared.printed
     assert "report.html, results.md and results.json" in compared.printed

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,11 @@ def test_light_and_dark_know_the_same_colours(page: str):
     assert set(re.findall(r"var\((--\w+)\)", page)) <= light
 
 
+def test_what_was_chosen_on_val_is_called_flattering(page: str):
+    assert "flattering" not in page
+    assert "flattering" in html.render(replace(results(("lastfm",)), split="val"), {})
+
+
 def test_what_is_not_known_is_left_out():
     page = html.render(results(("lastfm",)), {})
     root = ET.fromstring(page.removeprefix("<!DOCTYPE html>"))
@@ -110,12 +116,7 @@ def test_what_is_not_known_is_left_out():
 
 def test_a_hostile_data_set_name_is_only_text():
     found = results(("lastfm",))
-    renamed = type(found)(
-        **{
-            **vars(found),
-            "data": (type(found.data[0])(**{**vars(found.data[0]), "name": HOSTILE}),),
-        }
-    )
+    renamed = replace(found, data=(replace(found.data[0], name=HOSTILE),))
     root = ET.fromstring(html.render(renamed, {}).removeprefix("<!DOCTYPE html>"))
     assert root.findtext(".//section/h2") == HOSTILE
 

@@ -1,0 +1,75 @@
+"""What is told while a comparison runs, and how long the rest is thought to take."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from training.compare.plan import Method, Run
+from training.compare.progress import Progress
+from training.compare.results import Failure
+
+PLUS, VIEWS = (Method(name, "recipe", name) for name in ("transfer-plus", "masked-views"))
+LEXICAL = Method("tf-idf", "baseline")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(method: Method, data: str = "lastfm", seed: int = 0) -> Run:
+    return Run(Path(data), method, seed, Path("x"), {})
+
+
+def left(todo: list[Run], done: list[tuple[Run, float]], jobs: int = 1) -> float | None:
+    return Progress(todo, done, jobs, io.StringIO()).seconds_left()
+
+
+def test_the_nearest_of_its_kind_tells_what_a_run_will_take():
+    done = [
+        (run(PLUS), 40.0),
+        (run(PLUS, seed=1), 44.0),
+        (run(VIEWS), 20.0),
+        (run(VIEWS, "movielens"), 10.0),
+        (run(LEXICAL), 1.0),
+    ]
+    assert left([run(PLUS, seed=2)], done) == 42
+    assert left([run(PLUS, "movielens")], done) == 10
+    assert left([run(VIEWS, "citeulike")], done) == 15
+    assert left([run(LEXICAL, "citeulike")], done) == 1
+    assert left([run(PLUS, seed=2), run(LEXICAL, "movielens")], done, jobs=2) == 21.5
+
+
+def test_nothing_is_said_while_nothing_is_known():
+    assert left([run(PLUS)], [(run(LEXICAL), 1.0)]) is None
+    assert left([], []) == 0
+
+
+def test_lines_count_and_estimate():
+    stream = io.StringIO()
+    progress = Progress([run(LEXICAL), run(PLUS), run(PLUS, seed=1)], [], 1, stream)
+    progress.running([run(LEXICAL)])
+    progress.finished(run(LEXICAL), 0.2, 1.0)
+    progress.failed(Failure(run(PLUS).name, "it broke"))
+    progress.finished(run(PLUS, seed=1), None, 75.0)
+    assert stream.getvalue().splitlines() == [
+        "[1/3] lastfm tf-idf: 0.2000, 1.0 s",
+        "[2/3] lastfm transfer-plus seed 0: FAILED: it broke",
+        "[3/3] lastfm transfer-plus seed 1: 1 min 15 s",
+    ]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_terminal_shows_what_is_running_on_a_line_that_is_cleared(ended: bool):
+    stream = Terminal()
+    progress = Progress([run(PLUS)], [], 1, stream)
+    progress.running([run(PLUS)])
+    progress.running([run(PLUS)])
+    assert stream.getvalue() == "\r\x1b[K  lastfm transfer-plus seed 0 ..."
+    if ended:
+        progress.finished(run(PLUS), 0.25, 12.0)
+        last = stream.getvalue().split("\r")[-1]
+        assert last == "\x1b[K[1/1] lastfm transfer-plus seed 0: 0.2500, 12 s\n"
