@@ -17,6 +17,7 @@ from training.errors import TrainingError
 COMMANDS = {
     "compare": ("training.compare.command", "measure recipes and baselines side by side"),
     "data": ("training.data.command", "check a data set folder"),
+    "evaluate": ("training.evaluation.command", "measure a checkpoint or a baseline"),
     "fit": ("training.fit_command", "train an encoder on a data set folder"),
     "world": ("training.world.command", "write a simulated data set folder with known truth"),
 }

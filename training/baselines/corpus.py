@@ -18,6 +18,7 @@ from training.data.passes import mapped, subset
 from training.errors import UsageError
 from training.evaluation.setting import KNOWN, Split
 from training.evaluation.subject import Matrix, unit
+from training.leaks import check_known
 from training.teacher import audience_of, id_matrix
 from training.vocabulary import build_vocabulary
 
@@ -40,6 +41,10 @@ class Corpus:
     pieces: Sequence[Sequence[Piece]]
     known: NDArray[np.int64]
     seed: int
+
+    def __post_init__(self) -> None:
+        """Raise a LeakError if a streamer of the test split may be learned from."""
+        check_known(self.dataset, self.known, KNOWN["test"])
 
     @cached_property
     def selection(self) -> "Corpus":

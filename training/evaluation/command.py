@@ -1,0 +1,113 @@
+"""`python -m training evaluate`: measure a checkpoint or a baseline on held-out streamers."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from training.baselines import BASELINES, corpus_of, find_baseline
+from training.checkpoint import Checkpoint, write_atomically
+from training.data import Dataset, load_dataset
+from training.encoder import load_checkpoint
+from training.errors import LeakError, OutputError, UsageError
+from training.evaluation.result import Evaluation
+from training.evaluation.robustness import robustness, table
+from training.evaluation.run import evaluate
+from training.evaluation.setting import SPLITS, Split
+from training.evaluation.trained import represent
+from training.leaks import check_learned
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--checkpoint", type=Path, metavar="DIR", help="a finished checkpoint")
+    subject.add_argument("--baseline", metavar="NAME", help=f"one of: {', '.join(BASELINES)}")
+    parser.add_argument("--out", type=Path, required=True, metavar="METRICS.json")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="whose streamers ask")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of a baseline's fit")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also with parts of the profiles missing, swapped or meaningless",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, print and write.
+
+    Raises:
+        LeakError: the checkpoint has learned from streamers of the split.
+        OutputError: the file can't be written.
+        UsageError: the options make no sense together.
+    """
+    if args.out.suffix != ".json":
+        raise UsageError(f"--out {args.out}: needs a name that ends in .json")
+    if args.robustness and args.checkpoint is None:
+        raise UsageError("--robustness: measures an encoder, so it needs --checkpoint")
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{args.out.parent} can't be made: {error.strerror}") from error
+    if args.baseline is not None:
+        baseline = find_baseline(args.baseline)
+        dataset = load_dataset(args.data)
+        representation = baseline.fit(corpus_of(dataset, args.split, args.seed))
+        subject, seed = args.baseline, args.seed
+        evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
+    else:
+        checkpoint = Checkpoint.load(args.checkpoint)
+        dataset = load_dataset(args.data)
+        evaluation = evaluate_checkpoint(args.checkpoint, checkpoint, dataset, args.split)
+        if checkpoint.config["data_digest"] != dataset.digest:
+            sys.stdout.write("note: the checkpoint was trained on other data than this\n")
+    evaluation.save(args.out)
+    sys.stdout.write(_table(evaluation))
+    if args.robustness:
+        rows = robustness(dataset, load_checkpoint(args.checkpoint), args.split)
+        sys.stdout.write("\n" + "\n".join(table(rows)) + "\n")
+        file = args.out.with_suffix(".robustness.json")
+        content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
+        write_atomically(file, content.encode())
+    sys.stdout.write(f"saved {args.out}\n")
+
+
+def evaluate_checkpoint(
+    folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split
+) -> Evaluation:
+    """Measure the encoder of a checkpoint on streamers that it has not learned from.
+
+    Args:
+        folder: of the checkpoint.
+        checkpoint: as it was read from there.
+        dataset: to measure on.
+        split: whose streamers ask.
+
+    Raises:
+        LeakError: it has learned from some of them.
+    """
+    config = checkpoint.config
+    try:
+        check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
+    except LeakError as error:
+        remedy = f"train on {dataset.folder} to measure on its {split} split"
+        if split == "val" and config["refit_on_validation"]:
+            remedy = "val was learned from in the end; for figures on it fit with --set refit=false"
+        raise LeakError(f"{folder}: {error}; {remedy}") from None
+    representation = represent(load_checkpoint(folder), dataset, split)
+    return evaluate(
+        dataset, representation, split=split, subject=config["recipe"], seed=config["seed"]
+    )
+
+
+def _table(evaluation: Evaluation) -> str:
+    """One line per task and metric."""
+    lines = [f"{evaluation.subject} on {evaluation.data}, {evaluation.split} split"]
+    for task, metrics in evaluation.summary.items():
+        queries = len(evaluation.per_query[task]["query"])
+        for i, (name, value) in enumerate(metrics.items()):
+            head = f"{task} ({queries} queries)" if i == 0 else ""
+            lines.append(f"{head:<28} {name:<20} {value:8.4f}")
+    return "\n".join(lines) + "\n"
