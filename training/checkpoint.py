@@ -6,6 +6,7 @@
                           what scores promise (`calibration`, a dump of
                           `model_export.contract.calibration.Calibration`)
     established.npz       optional: ids and ID-embeddings of the streamers that the teacher knows
+    learned_from.txt      ids of the streamers that it was trained on, one a line
     metrics.json          written last: its presence says that the checkpoint is finished
     training_state.safetensors   only while unfinished: where to go on
 
@@ -16,7 +17,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ MODEL = "model.safetensors"
 VOCABULARY = "vocabulary.json"
 CONFIG = "config.json"
 ESTABLISHED = "established.npz"
+LEARNED_FROM = "learned_from.txt"
 METRICS = "metrics.json"
 STATE = "training_state.safetensors"
 
@@ -60,6 +62,7 @@ class Checkpoint:
         config: content of `config.json`.
         metrics: name -> value.
         established: ids and ID-embeddings (N, E) of the teacher's streamers; None for no teacher.
+        learned_from: ids of the streamers that it was trained on.
     """
 
     tensors: dict[str, Tensor]
@@ -67,6 +70,7 @@ class Checkpoint:
     config: dict[str, Any]
     metrics: dict[str, float]
     established: Established | None = None
+    learned_from: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
         """Write the folder; an older finished checkpoint there is replaced, its state removed."""
@@ -82,6 +86,7 @@ class Checkpoint:
             content = io.BytesIO()
             np.savez(content, ids=np.array(ids, np.str_), vectors=vectors)
             write_atomically(folder / ESTABLISHED, content.getvalue())
+        write_atomically(folder / LEARNED_FROM, "\n".join(self.learned_from).encode())
         write_atomically(folder / METRICS, _json(self.metrics))
         for leftover in (folder / STATE, _temporary(folder / STATE)):
             leftover.unlink(missing_ok=True)
@@ -109,6 +114,7 @@ class Checkpoint:
                 config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
                 metrics=json.loads((folder / METRICS).read_text(encoding="utf-8")),
                 established=established,
+                learned_from=(folder / LEARNED_FROM).read_text(encoding="utf-8").split(),
             )
         except _DAMAGE as error:
             raise CheckpointError(f"{folder} is damaged ({error}); train it again") from error
@@ -171,7 +177,7 @@ def make_folder(folder: Path) -> None:
         names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         raise OutputError(f"{folder} can't be used: {error.strerror}") from error
-    foreign = sorted(names - {MODEL, VOCABULARY, CONFIG, ESTABLISHED, METRICS, STATE})
+    foreign = sorted(names - {MODEL, VOCABULARY, CONFIG, ESTABLISHED, LEARNED_FROM, METRICS, STATE})
     if foreign:
         raise OutputError(f"{folder} holds other files ({foreign[0]}, ...); take another folder")
 

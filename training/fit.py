@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_export.contract.calibration import Calibration, ScoreCalibration
@@ -34,6 +33,7 @@ from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
 from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import cold_start_task
+from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
 from training.stage import Stage, all_rows, prepare
 from training.tasks.base import Task
@@ -102,6 +102,7 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
 
     Raises:
         CheckpointError: the folder holds an unfinished fit of another description.
+        LeakError: a held-out streamer would be learned from.
         OutputError: the folder can't be written to or holds anything else.
         UsageError: the recipe needs what the data set lacks.
     """
@@ -131,6 +132,10 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         embedding=carry_over(measured, stage) if request.config.refit else measured,
         content=calibrate_content(stage),
     )
+    established = _established(stage)
+    if established is not None:
+        others = np.setdiff1d(np.arange(len(dataset.ids)), stage.known)
+        check_learned(established[0], dataset, others)
     return Checkpoint(
         tensors={
             name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
@@ -153,7 +158,8 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
             "fit_seconds": round(time.monotonic() - begin, 1),
             "peak_rss_mb": round(peak_rss_mib(), 1),
         },
-        established=_established(stage),
+        established=established,
+        learned_from=[dataset.ids[row] for row in stage.known],
     )
 
 
@@ -174,23 +180,28 @@ class _Run:
         if saved is not None and saved[1]["stage"] == "refit":
             chosen = Trained(**saved[1]["chosen"])  # killed after the choice was made
         else:
-            stage = self._stage(dataset.rows("train"))
+            stage = self._stage("train")
             task = self.recipe.build(stage, config, dataset.rows("val"))
             chosen = self._train(task, "select", None)
             chosen.calibration = calibrate_embedding(stage).model_dump()
             if not config.refit:
                 return chosen, stage
-        stage = self._stage(dataset.rows("train", "val"))
+        stage = self._stage("train", "val")
         self._train(self.recipe.build(stage, config, None), "refit", chosen)
         return chosen, stage
 
-    def _stage(self, known: NDArray[np.int64]) -> Stage:
+    def _stage(self, *splits: str) -> Stage:
+        known = self._dataset.rows(*splits)
+        check_known(self._dataset, known, splits)
         config, seed, threads = self._request.config, self._request.seed, self._request.threads
         compute = self._request.compute
         teacher = None
         if isinstance(config, TeacherConfig):
             teacher = find_teacher(self._dataset, known, config, seed, threads)
-        return prepare(self._dataset, self._pieces, known, teacher, config, seed, threads, compute)
+        pieces = self._pieces
+        stage = prepare(self._dataset, pieces, known, teacher, config, seed, threads, compute)
+        check_stage(stage, splits)
+        return stage
 
     def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
         config = self._request.config

@@ -92,6 +92,7 @@ def test_only_the_finished_files_are_left(checkpoint_folder: Path):
     assert sorted(path.name for path in checkpoint_folder.iterdir()) == [
         "config.json",
         "established.npz",
+        "learned_from.txt",
         "metrics.json",
         "model.safetensors",
         "vocabulary.json",
