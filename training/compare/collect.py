@@ -62,15 +62,27 @@ def _finished(run: Run) -> Finished | None:
     return Finished(run, Evaluation.load(run.folder / METRICS), cost)
 
 
-def details_of(runs: Sequence[Run], data: DataResult, measurer: Measurer) -> Details:
-    """What is shown of single runs on a data set: of the first finished seed of each method."""
+def details_of(
+    runs: Sequence[Run], data: DataResult, measurer: Measurer, robustness: bool
+) -> Details:
+    """What is shown of single runs on a data set: of the first finished seed of each method.
+
+    Args:
+        runs: all that were planned.
+        data: what was found on the data set.
+        measurer: to look closer with.
+        robustness: whether to measure what the best trained method withstands.
+    """
     first: dict[str, Run] = {}
     for run in runs:
         if run.data.name == data.name and cost_of(run) is not None:
             first.setdefault(run.method.name, run)
     asked = first.get(data.references[0]) if data.references else None
     calibration = _calibration(asked) if asked else None
+    best = next((first[m.name] for m in data.methods if m.recipe), None) if robustness else None
     return Details(
+        retention_of=best.method.name if best else "",
+        retention=measurer.retention(best) if best and data.task == "neighbours" else [],
         training=[_training(run) for run in first.values() if run.method.recipe],
         calibration_of=asked.method.name if asked else "",
         calibration_source=calibration.source if calibration else "",

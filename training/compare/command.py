@@ -9,6 +9,7 @@ from pathlib import Path
 from training.checkpoint import write_atomically
 from training.compare import html, markdown
 from training.compare.collect import as_json, collect, details_of
+from training.compare.details import Details
 from training.compare.measure import Measurer
 from training.compare.plan import Run, methods_of, plan, source_digest
 from training.compare.progress import Progress
@@ -54,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=SPLITS,
         default="test",
         help="who asks; val trains without the refit on val (default: test)",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure what the best recipe of a data set withstands",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time")
     parser.add_argument("--threads", type=int, metavar="N", help="of each fit")
@@ -102,7 +108,10 @@ def run(args: argparse.Namespace) -> int:
         failures = execute(todo, measurer, progress, jobs=args.jobs, threads=threads, lock=lock)
         references = references_of(methods, args.reference)
         results = collect(runs, failures, references, _arguments(args), args.split)
-        _write(args.out, runs, results, measurer)
+        details = {
+            data.name: details_of(runs, data, measurer, args.robustness) for data in results.data
+        }
+        _write(args.out, results, details)
     return 1 if results.failures else 0
 
 
@@ -140,11 +149,12 @@ def _arguments(args: argparse.Namespace) -> list[str]:
         found += ["--reference", args.reference]
     if args.split != "test":
         found += ["--split", args.split]
+    if args.robustness:
+        found.append("--robustness")
     return [*found, "--out", args.out.name]
 
 
-def _write(out: Path, runs: Sequence[Run], results: Results, measurer: Measurer) -> None:
-    details = {data.name: details_of(runs, data, measurer) for data in results.data}
+def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
     for name, text in (
         ("results.json", as_json(results, details)),
         ("results.md", markdown.render(results)),

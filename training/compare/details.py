@@ -21,18 +21,22 @@ class TrainingCurve(BaseModel):
     chosen: float
 
 
-class RetentionCurve(BaseModel):
-    """What is left of the primary metric when a part of the cold profiles is damaged.
+class Retention(BaseModel):
+    """What is left when a part of the cold profiles is damaged; see `evaluation.robustness`.
 
     Attributes:
-        damage: "drop", "swap" or "boilerplate".
-        part: of the profile that is damaged.
-        points: (probability, share of the undamaged value).
+        corruption: "drop", "swap" or "boilerplate".
+        modality: what is damaged.
+        shares: of the streamers that are damaged, ascending.
+        retention: at each, of the metric of the undamaged.
+        overlap: at each, of the first 20 that the damaged find with those they found before.
     """
 
-    damage: str
-    part: str
-    points: list[tuple[float, float]]
+    corruption: str
+    modality: str
+    shares: list[float]
+    retention: list[float]
+    overlap: list[float]
 
 
 class PrecisionCurve(BaseModel):
@@ -55,7 +59,7 @@ class Details(BaseModel):
     Attributes:
         training: one curve per trained method.
         retention_of: the method that was damaged.
-        retention: curves; empty unless computed.
+        retention: of every modality and corruption; empty unless asked for.
         calibration_of: the method whose scores were calibrated.
         calibration_source: what counts as right, and on whom it was measured.
         calibration: curves; empty where the checkpoint has none.
@@ -65,7 +69,7 @@ class Details(BaseModel):
 
     training: list[TrainingCurve] = []
     retention_of: str = ""
-    retention: list[RetentionCurve] = []
+    retention: list[Retention] = []
     calibration_of: str = ""
     calibration_source: str = ""
     calibration: list[PrecisionCurve] = []

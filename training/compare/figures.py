@@ -112,22 +112,31 @@ def _without_noise(settings: Iterable[str]) -> tuple[str, ...]:
 
 
 def _retention(details: Details) -> list[Figure]:
+    """A chart per corruption; what does most harm is in colour."""
     found = []
-    words: dict[str, str] = {
+    words = {
         "drop": "Parts of the cold profiles are missing",
         "swap": "Parts of the cold profiles are somebody else's",
         "boilerplate": "Parts of the cold profiles are boilerplate",
     }
-    for damage in dict.fromkeys(curve.damage for curve in details.retention):
-        curves = [curve for curve in details.retention if curve.damage == damage]
-        styles = _styles([curve.part for curve in curves])
-        series = [Series(c.part, tuple(c.points), styles.get(c.part)) for c in curves]
+    for corruption in dict.fromkeys(each.corruption for each in details.retention):
+        parts = [each for each in details.retention if each.corruption == corruption]
+        parts.sort(key=lambda part: part.retention[-1])
+        styles = _styles([part.modality for part in parts])
+        series = [
+            Series(
+                part.modality,
+                tuple(zip(part.shares, part.retention, strict=True)),
+                styles.get(part.modality),
+            )
+            for part in parts
+        ]
         found.append(
             Figure(
-                words.get(damage, f"Damage: {damage}"),
-                f"{details.retention_of}: share of the metric that is left, by the probability "
-                "that a profile is hit.",
-                line_chart(_drawn(series), "probability", "retention", zero=True, dots=True),
+                words.get(corruption, corruption),
+                f"{details.retention_of}: how much of the metric is left, by the share of the "
+                "streamers that this happens to.",
+                line_chart(_drawn(series), "share", "retention", zero=True, dots=True),
             )
         )
     return found

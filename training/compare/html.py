@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.compare import charts, words
-from training.compare.details import Details
+from training.compare.details import Details, Retention
 from training.compare.figures import Figure, figures
 from training.compare.results import LEVEL, DataResult, MethodResult, Results
 from training.evaluation.statistics import DRAWS
@@ -163,6 +163,8 @@ def _section(data: DataResult, details: Details) -> dict[str, Any]:
         "axis": charts.axis(on),
         "rows": [_row(data, m, on, line) for m in data.methods],
         "metrics": _metrics(data),
+        "retention": _retention(details),
+        "retention_of": details.retention_of,
         "cost": _cost(data),
         "geometry": _geometry(data),
         "figures": shown,
@@ -262,6 +264,29 @@ def _cell(m: MethodResult, column: tuple[str, str], best: float) -> Cell:
     x = m.metrics.get(column[0], {}).get(column[1])
     digits = 1 if column[1] == "hubness" else 2 if column[1] in _LOWER_IS_BETTER else 4
     return Cell(words.value(x, digits), x == best and column[1] not in _LOWER_IS_BETTER)
+
+
+def _retention(details: Details) -> list[dict[str, Any]]:
+    """Modality by corruption: half of the streamers damaged, or all of them by boilerplate."""
+
+    def at(part: Retention | None, share: float, what: str) -> str:
+        if part is None or share not in part.shares:
+            return words.MISSING
+        return words.value(getattr(part, what)[part.shares.index(share)], 2)
+
+    found: dict[str, dict[str, Retention]] = {}
+    for part in details.retention:
+        found.setdefault(part.modality, {})[part.corruption] = part
+    return [
+        {
+            "name": modality,
+            "drop": at(parts.get("drop"), 0.5, "retention"),
+            "swap": at(parts.get("swap"), 0.5, "retention"),
+            "boilerplate": at(parts.get("boilerplate"), 1.0, "retention"),
+            "overlap": at(parts.get("boilerplate"), 1.0, "overlap"),
+        }
+        for modality, parts in found.items()
+    ]
 
 
 def _worst_note(details: Details) -> str:

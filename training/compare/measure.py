@@ -1,28 +1,33 @@
 """Measuring finished fits and baselines, and looking closer at one of them."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
-from training.baselines.corpus import Corpus, corpus_of
-from training.baselines.registry import BASELINES
-from training.checkpoint import write_atomically
+from training.baselines import BASELINES, Corpus, corpus_of
+from training.checkpoint import Checkpoint, write_atomically
+from training.compare.details import Retention
 from training.compare.plan import Run
 from training.compare.results import primary_of
 from training.compare.runs import CHECKPOINT, METRICS
 from training.compare.worst import WorstCases, worst_cases
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
+from training.evaluation.command import evaluate_checkpoint
 from training.evaluation.result import Evaluation
+from training.evaluation.robustness import Robustness, robustness
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
 from training.evaluation.trained import represent
 
 _WORST = "worst.json"
+_RETENTION = "robustness.json"
+_RETENTIONS = TypeAdapter(list[Retention])
 
 
 class _Loaded:
@@ -63,13 +68,13 @@ class Measurer:
         """Evaluate a run, save what is found; the primary value, if there is one."""
         dataset = self.dataset(run.data)
         with self._bounded():
-            evaluation = evaluate(
-                dataset,
-                self._representation(run),
-                split=self._split,
-                subject=run.method.name,
-                seed=run.seed,
-            )
+            if run.method.recipe:
+                folder = run.folder / CHECKPOINT
+                checkpoint = Checkpoint.load(folder)
+                evaluation = evaluate_checkpoint(folder, checkpoint, dataset, self._split)
+            else:
+                evaluation = evaluate(dataset, self._representation(run), split=self._split)
+        evaluation = replace(evaluation, subject=run.method.name, seed=run.seed)
         evaluation.save(run.folder / METRICS)
         primary = primary_of([evaluation])
         return None if primary is None else evaluation.summary[primary[0]][primary[1]]
@@ -91,6 +96,37 @@ class Measurer:
             )
         if found is not None:
             write_atomically(file, found.model_dump_json(indent=2).encode())
+        return found
+
+    def retention(self, run: Run) -> list[Retention]:
+        """What a trained run withstands; measured once, then read from its folder.
+
+        Raises:
+            UsageError: the data set has no behaviour to measure by.
+        """
+        file = run.folder / _RETENTION
+        if file.exists():
+            try:
+                return _RETENTIONS.validate_json(file.read_bytes())
+            except ValidationError:
+                file.unlink()  # of another version: made anew
+        with self._bounded():
+            source = load_checkpoint(run.folder / CHECKPOINT)
+            rows = robustness(self.dataset(run.data), source, self._split)
+        parts: dict[tuple[str, str], list[Robustness]] = {}
+        for row in rows:
+            parts.setdefault((row.corruption, row.modality), []).append(row)
+        found = [
+            Retention(
+                corruption=corruption,
+                modality=modality,
+                shares=[row.share for row in part],
+                retention=[row.retention for row in part],
+                overlap=[row.overlap for row in part],
+            )
+            for (corruption, modality), part in parts.items()
+        ]
+        write_atomically(file, _RETENTIONS.dump_json(found, indent=2))
         return found
 
     def _load(self, folder: Path) -> _Loaded:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from training.baselines.registry import BASELINES
+from training.baselines import BASELINES
 from training.config import as_dict, override
 from training.data import digest_of
 from training.errors import UsageError

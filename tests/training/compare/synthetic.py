@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.compare.details import Details, PrecisionCurve, RetentionCurve, TrainingCurve
+from training.compare.details import Details, PrecisionCurve, Retention, TrainingCurve
 from training.compare.plan import Method, Run
 from training.compare.results import Cost, Failure, Finished, Results, references_of, summarise
 from training.compare.worst import Case, Hit, Shown, WorstCases
@@ -91,13 +91,15 @@ def details(name: str) -> Details:
         ],
         retention_of="transfer-plus",
         retention=[
-            RetentionCurve(
-                damage=damage,
-                part=part,
-                points=[(p, 1 - loss * k * p) for p in (0, 0.25, 0.5, 1.0)],
+            Retention(
+                corruption=corruption,
+                modality=modality,
+                shares=[0, 0.25, 0.5, 1],
+                retention=[1 - loss * k * p for p in (0, 0.25, 0.5, 1)],
+                overlap=[1, 1 - loss / 3, 1 - loss / 3, 1 - loss / 3],
             )
-            for k, damage in ((1.0, "drop"), (1.5, "swap"), (0.4, "boilerplate"))
-            for part, loss in (("bio", 0.1), ("tags", 0.5), ("titles", 0.13))
+            for k, corruption in ((1.0, "drop"), (1.5, "swap"), (0.4, "boilerplate"))
+            for modality, loss in (("bio", 0.1), ("tags", 0.5), ("titles", 0.13))
         ],
         calibration_of="transfer-plus",
         calibration_source="pairs that share an audience",

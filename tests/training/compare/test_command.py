@@ -24,7 +24,7 @@ SETTINGS |= {"content_dim": 64, "teacher_dim": 8, "teacher_iterations": 2, "batc
 
 def call(data: list[Path], out: Path, *more: str) -> int:
     options = ["--data", *map(str, data), "--out", str(out), "--threads", "1", "--seeds", "1"]
-    options += ["--recipes", "transfer-plus", "--baselines", "random,tf-idf"]
+    options += ["--recipes", "transfer-plus", "--baselines", "random,tf-idf", "--robustness"]
     for name, value in SETTINGS.items():
         options += ["--set", f"transfer-plus.{name}={value}"]
     return main(["compare", *options, *more])
@@ -113,6 +113,13 @@ def test_the_report_has_what_a_fit_left(compared: Compared):
     assert [step for step, _ in curve["points"]] == [0, 5, 10]
     assert curve["chosen"] in (0, 5, 10)
     assert len(world["details"]["worst"]["cases"]) == 4
+    assert world["details"]["retention_of"] == "transfer-plus"
+    assert {r["corruption"] for r in world["details"]["retention"]} == {
+        "drop",
+        "swap",
+        "boilerplate",
+    }
+    assert all(r["retention"][0] == 1 for r in world["details"]["retention"])
     assert world["details"]["worst_of"] == "transfer-plus"
     assert "Worst cases of transfer-plus" in (compared.out / "report.html").read_text()
 
