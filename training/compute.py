@@ -11,7 +11,7 @@ Not yet run on a GPU: what depends on CUDA has tests marked `gpu` that await one
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -66,10 +66,11 @@ class Compute:
             "processes": self.processes,
         }
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """Matrix products in the precision, of tensors that are float32."""
-        wanted = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def by_shares(self, rows: Callable[[Bags], Tensor], bags: Bags) -> Tensor:
         """What a function makes of all rows (R, width), each process doing its share of them.

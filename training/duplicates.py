@@ -106,8 +106,8 @@ def sketches_of(
         order = np.argsort([len(f.token_ids) for f in features], kind="stable")
         for part in np.split(order, range(_BATCH, len(order), _BATCH)):  # alike lengths pad little
             batch = collate([features[i] for i in part])
-            inputs = [torch.from_numpy(array) for array in batch.values()]
-            sketches[start + part] = encoder(*inputs)[1].numpy()
+            inputs = [encoder.place(array) for array in batch.values()]
+            sketches[start + part] = encoder(*inputs)[1].cpu().numpy()
     return sketches
 
 

@@ -177,16 +177,16 @@ class StreamerEncoder(nn.Module):
     def fused(self, bags: Bags) -> Tensor:
         """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
         known = bags.keep(bags.ids <= self.known)
-        ids, counts = (self._place(array.astype(np.int64)) for array in (known.ids, known.counts))
+        ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
             ids,
             self.table,
-            self._place(known.indptr),
+            self.place(known.indptr),
             mode="sum",
             per_sample_weights=self._weights(ids, counts),
             include_last_offset=True,
         )  # (R, H)
-        return self._fuse(token_sum, [self._place(pooled) for pooled in bags.pooled])[0]
+        return self._fuse(token_sum, [self.place(pooled) for pooled in bags.pooled])[0]
 
     def embed(self, bags: Bags) -> Tensor:
         """Embeddings (R, D) of flat bags."""
@@ -201,7 +201,7 @@ class StreamerEncoder(nn.Module):
         with self.compute.autocast() if self.training else nullcontext():
             return self._raw(self.fused(bags)).float()
 
-    def _place(self, array: NDArray[Any]) -> Tensor:
+    def place(self, array: NDArray[Any]) -> Tensor:
         """An array as a tensor on the device."""
         return torch.from_numpy(array).to(self.compute.device)
 

@@ -20,6 +20,7 @@ from training.compute import Compute, computing
 from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset, load_dataset
 from training.stage import prepare
+from training.tasks.base import Task
 from training.tasks.recipes import RECIPES
 from training.teacher import find_teacher
 from training.train import update
@@ -34,15 +35,20 @@ def tiny(recipe: str, **changes: Any) -> RecipeConfig:
     return replace(config, teacher_dim=8) if isinstance(config, TeacherConfig) else config
 
 
-def record(dataset: Dataset, recipe: str, compute: Compute) -> dict[str, Tensor]:
-    """Losses of every step, the gradient of the first, and the weights at the end."""
+def build(dataset: Dataset, recipe: str, compute: Compute) -> Task:
+    """The recipe's task with `tiny` settings."""
     config, known = tiny(recipe), dataset.rows("train")
     teacher = None
     if isinstance(config, TeacherConfig):
         teacher = find_teacher(dataset, known, config, seed=0, threads=1)
     pieces = [pieces_of(profile) for profile in dataset.profiles]
     stage = prepare(dataset, pieces, known, teacher, config, 0, 1, compute)
-    task = RECIPES[recipe].build(stage, config, None)
+    return RECIPES[recipe].build(stage, config, None)
+
+
+def record(dataset: Dataset, recipe: str, compute: Compute) -> dict[str, Tensor]:
+    """Losses of every step, the gradient of the first, and the weights at the end."""
+    config, task = tiny(recipe), build(dataset, recipe, compute)
     module = task.module.to(compute.device)
     found: dict[str, Tensor] = {}
     optimiser = torch.optim.AdamW(module.parameters(), config.learning_rate)

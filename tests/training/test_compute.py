@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.fx.experimental import _config as fx_settings
 
 from model_export.contract.pieces import pieces_of
-from tests.training.parallel_worker import record, tiny
+from tests.training.parallel_worker import build, record, tiny
 from training.cli import main
 from training.compute import Compute, computing
 from training.config import TransferPlusConfig
@@ -91,6 +92,22 @@ def test_bfloat16_is_used_while_training_and_only_then(world: Dataset):
     assert 1e-4 < (z - z_rounded).abs().max() < 0.05
     served = [all_rows(s.encoder, s.encoder.embed, s.bags, s.usable) for s in (exact, rounded)]
     np.testing.assert_array_equal(served[0], served[1])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_step_computes_on_the_device_alone(small_world_folder: Path, recipe: str):
+    """On PyTorch's device without data, which refuses to mix with another as a GPU does."""
+    task = build(load_dataset(small_world_folder), recipe, Compute())
+    meta = torch.device("meta")
+    task.encoder.move_to(Compute(device=meta))
+    task.module.to(meta).train()
+    # Without data, a mask is taken to select as many rows as there could be.
+    assumed = {"meta_nonzero_assume_all_nonzero": True}
+    with fx_settings.patch(assumed):  # pyright: ignore[reportAttributeAccessIssue]
+        losses = {n: v for n, v in task.losses(0).items() if n.endswith("_loss")}
+        torch.stack(list(losses.values())).sum().backward()
+    assert losses
+    assert all(value.device == meta for value in losses.values())
 
 
 @pytest.mark.gpu

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,8 +41,9 @@ class TransferPlus(Task):
         self._rows = stage.teacher.rows[warm]
         self._target = stage.teacher.vectors[warm] / stage.teacher.scale
         self.encoder.id_scale.fill_(stage.teacher.scale)
-        bags = stage.bags.take(self._rows)
-        self._content = all_rows(self.encoder, self.encoder.fused, bags, warm[warm])
+        self._content = all_rows(
+            self.encoder, self.encoder.fused, stage.bags, stage.usable, self._rows
+        )
         self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
 
@@ -55,17 +55,16 @@ class TransferPlus(Task):
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
         wanted, excluded = self._pairs(drawn)
         bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), config, rng)
-        z = self.encoder.embed(bags)  # (B, D)
+        z, place = self.encoder.embed(bags), self.encoder.place  # (B, D)
         losses = {
             "contrast_loss": weighted_info_nce(
-                z, torch.from_numpy(wanted), torch.from_numpy(excluded), config.temperature
+                z, place(wanted), place(excluded), config.temperature
             )
         }
         if self.encoder.id_head is not None and config.regression_weight > 0:
-            target = torch.from_numpy(self._target[drawn])
-            reliability = torch.ones(len(drawn))
+            reliability = place(np.ones(len(drawn), np.float32))
             losses["regression_loss"] = config.regression_weight * regression(
-                self.encoder.id_head(z), target, reliability
+                self.encoder.id_head(z), place(self._target[drawn]), reliability
             )
         return losses
 
