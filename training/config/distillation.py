@@ -36,7 +36,7 @@ class KdPseudoLabelConfig(TeacherConfig):
         clusters: of k-means; fewer where they would have less than ten streamers on average.
     """
 
-    clusters: int = 64
+    clusters: int = 256
 
     def __post_init__(self) -> None:
         if self.clusters < 1:
@@ -51,6 +51,7 @@ class KdRkdConfig(TeacherConfig):
         distance_weight, angle_weight: of the two losses.
     """
 
-    batch_size: int = 128  # memory and time grow with its cube
+    batch_size: int = 64  # memory and time grow with its cube
+    learning_rate: float = 2e-3
     distance_weight: float = 1.0
     angle_weight: float = 2.0

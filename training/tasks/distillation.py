@@ -70,8 +70,7 @@ class KdFeature(Distillation[KdFeatureConfig]):
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         assert self.encoder.id_head is not None
         predicted = self.encoder.id_head(self.encoder.embed(bags))  # (B, E)
-        width = self._directions.shape[1]
-        target = torch.from_numpy(self._directions[drawn]).to(predicted) * width**0.5
+        target = self.encoder.place(self._directions[drawn] * self._directions.shape[1] ** 0.5)
         return {"regression_loss": regression(predicted, target, target.new_ones(len(drawn)))}
 
 
@@ -80,14 +79,18 @@ class KdSoft(Distillation[KdSoftConfig]):
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         z = self.encoder.embed(bags)  # (B, D)
-        v = torch.from_numpy(self._directions[drawn]).to(z)  # (B, E)
+        v = self.encoder.place(self._directions[drawn])  # (B, E)
         tau, itself = self._config.temperature, torch.eye(len(z), dtype=torch.bool, device=z.device)
         loss = soft_label(z @ z.T / tau, v @ v.T / tau, itself, self._config.softening)
         return {"soft_label_loss": loss}
 
 
 class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
-    """A linear head tells the cluster of the ID-embedding; it is not exported."""
+    """A linear head tells the cluster of the ID-embedding; it is not exported.
+
+    Attributes:
+        labels: int64 (N,), the cluster of each streamer of the teacher.
+    """
 
     def __init__(
         self, stage: Stage, config: KdPseudoLabelConfig, validation: ColdStartTask | None
@@ -97,7 +100,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
         clusters = max(1, min(config.clusters, len(self.rows) // _LEAST_PER_CLUSTER))
         k_means = KMeans(clusters, random_state=stage.seed)
         with threadpool_limits(1):  # threads would add up in any order
-            self._labels = k_means.fit_predict(self._directions).astype(np.int64)  # (N,)
+            self.labels: NDArray[np.int64] = k_means.fit_predict(self._directions).astype(np.int64)
         self._head = nn.Linear(config.dim, clusters)
         nn.init.zeros_(self._head.weight)
         nn.init.zeros_(self._head.bias)
@@ -111,8 +114,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         z = self.encoder.embed(bags)  # (B, D)
         logits = self._head(z / self._config.temperature)  # (B, K)
-        labels = torch.from_numpy(self._labels[drawn]).to(z.device)
-        return {"pseudo_label_loss": pseudo_label(logits, labels)}
+        return {"pseudo_label_loss": pseudo_label(logits, self.encoder.place(self.labels[drawn]))}
 
 
 class KdRkd(Distillation[KdRkdConfig]):
@@ -120,7 +122,7 @@ class KdRkd(Distillation[KdRkdConfig]):
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         config, outputs = self._config, self.encoder.raw(bags)  # (B, D)
-        v = torch.from_numpy(self._directions[drawn]).to(outputs)  # (B, E)
+        v = self.encoder.place(self._directions[drawn])  # (B, E)
         return {
             "distance_loss": config.distance_weight * relational_distance(outputs, v),
             "angle_loss": config.angle_weight * relational_angle(outputs, v),

@@ -62,8 +62,8 @@ class TaughtTask(Task):
         head = self.encoder.id_head
         if head is None:
             return
-        bags = self._stage.bags.take(self.rows)
-        z = all_rows(self.encoder, self.encoder.embed, bags, np.ones(len(bags), bool))
+        stage = self._stage
+        z = all_rows(self.encoder, self.encoder.embed, stage.bags, stage.usable, self.rows)
         ridge = RidgeCV(_STRENGTHS).fit(z.astype(np.float64), self._vectors.astype(np.float64))
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(np.asarray(ridge.coef_)))
