@@ -12,7 +12,7 @@ from training.config.distillation import (
     KdSoftConfig,
 )
 from training.config.self_supervised import MaskedViewsConfig
-from training.config.transfer import TransferPlusConfig
+from training.config.transfer import TransferConfig, TransferPlusConfig
 from training.config.values import as_dict, override, shared_config
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "MaskedViewsConfig",
     "RecipeConfig",
     "TeacherConfig",
+    "TransferConfig",
     "TransferPlusConfig",
     "as_dict",
     "override",

@@ -1,8 +1,43 @@
 """Recipes that contrast on positives of behaviour."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from training.config.base import TeacherConfig
+from training.config.self_supervised import MaskedViewsConfig
+from training.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TransferConfig(MaskedViewsConfig, TeacherConfig):
+    """Neighbours in the ID space, filtered by content, after a self-supervised start.
+
+    The start is `masked-views`, with the settings of that recipe.
+
+    Attributes:
+        pretrain_steps: of the start, among `steps`; training never stops within them.
+        neighbours: positives per streamer before the filter, its nearest in the ID space.
+        filter: which neighbours are alike in content: by the edit distance of their texts, the
+            cosine of the encoder before training (`similarity`), or the overlap of their tags;
+            `random` keeps as many as `similarity`, blindly: the control of the filter.
+        filter_form: drop the others (`hard`), or draw them the less the less they are alike.
+        filter_quantile: the threshold is this quantile of random pairs.
+    """
+
+    steps: int = 800
+    pretrain_steps: int = 100
+    neighbours: int = 20
+    filter: Literal["none", "edit-distance", "similarity", "tags", "random"] = "similarity"
+    filter_form: Literal["hard", "soft"] = "hard"
+    filter_quantile: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.filter_quantile <= 1:
+            raise UsageError(f"--set filter_quantile={self.filter_quantile:g}: must be in [0, 1]")
+        for name, least in (("pretrain_steps", 0), ("neighbours", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"--set {name}={getattr(self, name)}: must be {least} or more")
 
 
 @dataclass(frozen=True)
