@@ -114,6 +114,17 @@ def _places(wanted: NDArray[np.int64] | None, before: int, count: int) -> Sequen
     return (wanted[first:end] - before - 1).tolist()
 
 
+def has_more_rows(path: Path, count: int) -> bool:
+    """Whether a JSONL or Parquet file has more rows than that; False if it can't be read."""
+    if path.suffix == ".parquet":
+        try:
+            return pq.read_metadata(path).num_rows > count
+        except (pa.ArrowException, OSError):
+            return False
+    with path.open("rb") as file:
+        return sum(1 for _ in islice(file, count + 1)) > count
+
+
 def table_rows(
     path: Path, columns: dict[str, ColumnType], problems: list[Problem]
 ) -> Iterator[tuple[int, list[Any]]]:

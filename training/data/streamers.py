@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from model_export.contract.streamer import Media, StreamerProfile
 from training.data.passes import Passes
 from training.data.problems import Problem, profile_problems
-from training.data.rows import lines_of, parquet_rows
+from training.data.rows import has_more_rows, lines_of, parquet_rows
 from training.errors import DataError
 
 UNREADABLE = -1
@@ -85,7 +85,7 @@ def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMO
         in_memory: the profiles of so many streamers are kept.
     """
     found = Streamers(path.name)
-    kept: list[StreamerProfile] = []
+    kept: list[StreamerProfile] | None = None if has_more_rows(path, in_memory) else []
     space_lines: dict[str, int] = {}
     for line, profile in _profiles(path, found, problems):
         if found.row(profile.streamer_id) not in (None, UNREADABLE):
@@ -97,13 +97,11 @@ def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMO
         found.index[profile.streamer_id] = len(found.ids)
         found.ids.append(profile.streamer_id)
         found.lines.append(line)
-        if len(found.ids) <= in_memory:
+        if kept is not None:
             kept.append(profile)
-        else:
-            kept.clear()
     if not found.ids and not problems:
         problems.append(Problem(path.name, None, "", "has no streamers"))
-    found.profiles = kept if len(found.ids) <= in_memory else StreamerFile(path, len(found.ids))
+    found.profiles = StreamerFile(path, len(found.ids)) if kept is None else kept
     return found
 
 
