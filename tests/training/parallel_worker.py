@@ -1,12 +1,11 @@
 """A few steps of a recipe in one process, or in several that train together.
 
-    python -m tests.training.parallel_worker DATA OUT RECIPE,RECIPE,...
+    python -m tests.training.parallel_worker DATA OUT
 
 With the variables that `torchrun` sets, it is one of several; the first writes OUT.
 """
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,28 +26,35 @@ from training.train import update
 
 TINY: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 32}
 STEPS = 4
+CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
+CASES |= {
+    "masked-views in chunks": ("masked-views", {"chunk_size": 4}),
+    "masked-views with a memory": ("masked-views", {"memory": 20}),
+}
+"""Name -> recipe and changes to its settings."""
 
 
-def tiny(recipe: str, **changes: Any) -> RecipeConfig:
-    """The recipe's configuration with small widths, and no dropout: it draws other numbers."""
+def tiny(case: str) -> RecipeConfig:
+    """Settings with small widths and no dropout, which draws other numbers in each process."""
+    recipe, changes = CASES[case]
     config = replace(RECIPES[recipe].config(), **TINY, batch_size=30, dropout=0.0, **changes)
     return replace(config, teacher_dim=8) if isinstance(config, TeacherConfig) else config
 
 
-def build(dataset: Dataset, recipe: str, compute: Compute) -> Task:
-    """The recipe's task with `tiny` settings."""
-    config, known = tiny(recipe), dataset.rows("train")
+def build(dataset: Dataset, case: str, compute: Compute) -> Task:
+    """The task of a case."""
+    config, known = tiny(case), dataset.rows("train")
     teacher = None
     if isinstance(config, TeacherConfig):
         teacher = find_teacher(dataset, known, config, seed=0, threads=1)
     pieces = [pieces_of(profile) for profile in dataset.profiles]
     stage = prepare(dataset, pieces, known, teacher, config, 0, 1, compute)
-    return RECIPES[recipe].build(stage, config, None)
+    return RECIPES[CASES[case][0]].build(stage, config, None)
 
 
-def record(dataset: Dataset, recipe: str, compute: Compute) -> dict[str, Tensor]:
+def record(dataset: Dataset, case: str, compute: Compute) -> dict[str, Tensor]:
     """Losses of every step, the gradient of the first, and the weights at the end."""
-    config, task = tiny(recipe), build(dataset, recipe, compute)
+    config, task = tiny(case), build(dataset, case, compute)
     module = task.module.to(compute.device)
     found: dict[str, Tensor] = {}
     optimiser = torch.optim.AdamW(module.parameters(), config.learning_rate)
@@ -61,19 +67,19 @@ def record(dataset: Dataset, recipe: str, compute: Compute) -> dict[str, Tensor]
     return found | {f"weight.{name}": value for name, value in module.state_dict().items()}
 
 
-def main(folder: Path, out: Path, recipes: Sequence[str]) -> None:
-    """Record all recipes."""
+def main(folder: Path, out: Path) -> None:
+    """Record all cases."""
     torch.set_num_threads(1)
     dataset = load_dataset(folder)
     with computing() as compute:
         found = {
-            f"{recipe}.{name}": tensor.contiguous()
-            for recipe in recipes
-            for name, tensor in record(dataset, recipe, compute).items()
+            f"{case}.{name}": tensor.contiguous()
+            for case in CASES
+            for name, tensor in record(dataset, case, compute).items()
         }
     if compute.is_first:
         out.write_bytes(safetensors.torch.save(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(","))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

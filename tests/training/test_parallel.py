@@ -15,11 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.training.parallel_worker import TINY, record
+from tests.training.parallel_worker import CASES, TINY, record
 from training.checkpoint import STATE, Checkpoint, is_finished, load_state
 from training.compute import Compute
 from training.data import load_dataset
-from training.tasks.recipes import RECIPES
 
 ENVIRONMENT = {
     **os.environ,
@@ -73,24 +72,24 @@ def finish(running: Sequence[subprocess.Popen[bytes]]) -> list[str]:
 def recorded(
     small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Tensor]:
-    """All recipes, trained by two processes."""
+    """All cases, trained by two processes."""
     out = tmp_path_factory.mktemp("parallel") / "recorded.safetensors"
-    arguments = [str(small_world_folder), str(out), ",".join(RECIPES)]
+    arguments = [str(small_world_folder), str(out)]
     with together("tests.training.parallel_worker", arguments) as running:
         finish(running)
     return safetensors.torch.load(out.read_bytes())
 
 
 @pytest.mark.timeout(2 * PATIENCE_S)  # the first one waits for the processes
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("case", CASES)
 def test_loss_gradient_and_weights_are_those_of_one_process(
-    recorded: dict[str, Tensor], small_world_folder: Path, recipe: str
+    recorded: dict[str, Tensor], small_world_folder: Path, case: str
 ):
-    alone = record(load_dataset(small_world_folder), recipe, Compute())
+    alone = record(load_dataset(small_world_folder), case, Compute())
     found = {
-        name.removeprefix(f"{recipe}."): tensor
+        name.removeprefix(f"{case}."): tensor
         for name, tensor in recorded.items()
-        if name.startswith(f"{recipe}.")
+        if name.startswith(f"{case}.")
     }
     assert set(found) == set(alone)
     assert any(name.startswith("gradient.") for name in found)
