@@ -6,39 +6,36 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from training.baselines.choice import best_fit
-from training.baselines.corpus import Corpus, dense_unit
+from training.baselines.corpus import ID_RANK, Corpus, dense_unit
 from training.evaluation.ranking import top
 from training.evaluation.subject import Representation, SideBySide, paired_scores, unit
 
 FULL = 0
 """Rank of the whole audience."""
-_RIDGES = [(penalty, rank) for rank in (256, 64) for penalty in (3.0, 0.3, 1.0, 10.0, 30.0)]
+_PENALTIES = (3.0, 0.3, 1.0, 10.0, 30.0)
 
 
 def ridge(corpus: Corpus) -> Representation:
     """Content to ID vector by ridge regression, for those who ask and those who are found alike.
 
-    The penalty and the rank of the ID vectors are chosen on validation.
+    The penalty is chosen on validation.
     """
-    return best_fit(
-        corpus, _RIDGES, lambda c, option: Representation.symmetric(_predict(c, option))
-    )
+    return best_fit(corpus, _PENALTIES, lambda c, p: Representation.symmetric(_predict(c, p)))
 
 
 def ridge_id(corpus: Corpus) -> Representation:
     """The same, but who has an ID vector is found by its own."""
 
-    def fit(fitted: Corpus, option: tuple[float, int]) -> Representation:
-        own = fitted.scattered(*fitted.identities(option[1]))
-        return Representation(_predict(fitted, option), own)
+    def fit(fitted: Corpus, penalty: float) -> Representation:
+        own = fitted.scattered(*fitted.identities(ID_RANK))
+        return Representation(_predict(fitted, penalty), own)
 
-    return best_fit(corpus, _RIDGES, fit)
+    return best_fit(corpus, _PENALTIES, fit)
 
 
-def _predict(corpus: Corpus, option: tuple[float, int]) -> NDArray[np.float32]:
+def _predict(corpus: Corpus, penalty: float) -> NDArray[np.float32]:
     """Unit ID vectors of all (N, K), predicted from content."""
-    penalty, rank = option
-    rows, vectors = corpus.identities(rank)
+    rows, vectors = corpus.identities(ID_RANK)
     model = Ridge(alpha=penalty).fit(corpus.content[rows], vectors)
     return dense_unit(np.asarray(model.predict(corpus.content), np.float32))
 
@@ -53,7 +50,7 @@ def lexical_and_ridge(corpus: Corpus) -> Representation:
         weighted = np.float32(np.sqrt(weight)) * regression
         return Representation.symmetric(SideBySide((fitted.lexical, weighted)))
 
-    return best_fit(corpus, (1.0, 0.25, 0.5, 2.0, 4.0), fit)
+    return best_fit(corpus, (1.0, 0.25, 0.5, 2.0, 4.0, 8.0), fit)
 
 
 def cca(corpus: Corpus) -> Representation:
@@ -92,8 +89,8 @@ def knn_id(corpus: Corpus) -> Representation:
     Everyone else keeps its own. How many lend, and the rank of the ID vectors, are chosen on
     validation.
     """
-    ranks = (64, 256, FULL) if corpus.watched is not None else (corpus.identity[1].shape[1],)
-    return best_fit(corpus, [(k, rank) for rank in ranks for k in (20, 10, 50)], _knn_id)
+    ranks = (FULL, ID_RANK) if corpus.watched is not None else (ID_RANK,)
+    return best_fit(corpus, [(k, rank) for rank in ranks for k in (20, 50, 150)], _knn_id)
 
 
 def _knn_id(corpus: Corpus, option: tuple[int, int]) -> Representation:
