@@ -148,7 +148,10 @@ def computing(device: str = "cpu", precision: Precision = "float32") -> Iterator
     if processes == 1:
         yield Compute(place, precision)
         return
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+    if place.type == "cuda":
+        dist.init_process_group("nccl", timeout=_PATIENCE, device_id=place)
+    else:
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield Compute(place, precision, dist.get_rank(), processes)
     finally:
