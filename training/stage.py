@@ -26,6 +26,8 @@ from training.teacher import Teacher
 from training.vocabulary import build_vocabulary
 
 _CHUNK = 4096
+MOST_ASKED = 10_000
+"""Held-out streamers that search the others while a fit is watched; a random part of more."""
 _START_ROWS = 100_000
 """The start of an encoder is computed from at most so many streamers."""
 
