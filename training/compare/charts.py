@@ -65,11 +65,12 @@ def scale(
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    spare = 0.15  # so much of a step may lie beyond the last tick
+    first, last = math.floor(low / step + spare), math.ceil(high / step - spare)
     ticks = tuple(round(i * step, 12) for i in range(first, last + 1))
     if tight:
         return Scale(low, high, tuple(tick for tick in ticks if low <= tick <= high))
-    return Scale(ticks[0], ticks[-1], ticks)
+    return Scale(min(low, ticks[0]), max(high, ticks[-1]), ticks)
 
 
 def axis(on: Scale) -> Markup:

@@ -112,17 +112,17 @@ def _without_noise(settings: Iterable[str]) -> tuple[str, ...]:
 
 
 def _retention(details: Details) -> list[Figure]:
-    """A chart per corruption; what does most harm is in colour."""
+    """A chart per corruption; the parts that matter most are in colour, the same in all."""
     found = []
+    by_harm = sorted(details.retention, key=lambda part: part.retention[-1])
+    styles = _styles([part.modality for part in by_harm])
     words = {
-        "drop": "Parts of the cold profiles are missing",
-        "swap": "Parts of the cold profiles are somebody else's",
-        "boilerplate": "Parts of the cold profiles are boilerplate",
+        "drop": "When parts of a profile are missing",
+        "swap": "When they are somebody else's",
+        "boilerplate": "When boilerplate is added to them",
     }
     for corruption in dict.fromkeys(each.corruption for each in details.retention):
         parts = [each for each in details.retention if each.corruption == corruption]
-        parts.sort(key=lambda part: part.retention[-1])
-        styles = _styles([part.modality for part in parts])
         series = [
             Series(
                 part.modality,
@@ -146,6 +146,7 @@ def _calibration(details: Details) -> list[Figure]:
     curves = [curve for curve in details.calibration if curve.points]
     if not curves:
         return []
+    counts_as = details.calibration_source.partition(";")[0]
     styles = _styles([curve.name for curve in curves if not curve.is_bound])
     series = [
         Series(
@@ -160,7 +161,7 @@ def _calibration(details: Details) -> list[Figure]:
         Figure(
             "Score to precision",
             f"{details.calibration_of}: how many of the answers from a score on are right. "
-            f"Dashed: promised with 95 % confidence. Right: {details.calibration_source}.",
+            f"Dashed: promised with 95 % confidence. Here, {counts_as}.",
             line_chart(_drawn(series), "cosine", "precision", zero=True),
         )
     ]

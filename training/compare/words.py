@@ -103,9 +103,10 @@ def _beside_baseline(data: DataResult, asked: MethodResult) -> str:
     base = data.method(data.best_baseline) if data.best_baseline else None
     if asked.ratio is None or base is None:
         return ""
+    interval = f"95\N{NO-BREAK SPACE}% interval of the ratio {span(asked.ratio, 2)}"
     return (
-        f", {value(asked.ratio.mean, 2)} times the best baseline ({base.name}, "
-        f"{value(base.value.mean)}; 95 % interval of the ratio {span(asked.ratio, 2)})"
+        f", {value(asked.ratio.mean, 2)} times the best baseline "
+        f"({base.name}, {value(base.value.mean)}; {interval})"
     )
 
 

@@ -102,7 +102,7 @@ def details(name: str) -> Details:
             for modality, loss in (("bio", 0.1), ("tags", 0.5), ("titles", 0.13))
         ],
         calibration_of="transfer-plus",
-        calibration_source="pairs that share an audience",
+        calibration_source="right = at least 2 users in common; 40 validation streamers",
         calibration=[
             PrecisionCurve(
                 name=name,

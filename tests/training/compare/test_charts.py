@@ -21,6 +21,12 @@ def test_ticks_are_round_and_hold_the_values(values: list[float], ticks: tuple[f
     assert scale(values).ticks == pytest.approx(ticks)
 
 
+def test_a_value_may_lie_a_little_beyond_the_last_tick():
+    on = scale([0.0, 1.003])
+    assert on.ticks == (0, 0.5, 1)
+    assert on.share(1.0) < on.share(1.003) == 1
+
+
 def test_a_tight_scale_ends_at_the_values():
     on = scale([0.0, 500.0], tight=True)
     assert (on.share(0), on.share(250), on.share(500)) == (0, 0.5, 1)
