@@ -16,7 +16,7 @@ from training.compare.results import LEVEL, DataResult, MethodResult, Results
 from training.evaluation.statistics import DRAWS
 
 _HERE = Path(__file__).parent
-_LOWER_IS_BETTER = {"hubness", "alignment", "uniformity"}
+_NOT_TO_BE_MAXIMISED = {"hubness", "alignment", "uniformity", "threshold"}
 _GEOMETRY = (("neighbours", "hubness"), ("vectors", "alignment"), ("vectors", "uniformity"))
 _KINDS: tuple[tuple[charts.Mark, str], ...] = (
     ("recipe", "recipe"),
@@ -240,12 +240,10 @@ def _table(
 ) -> dict[str, Any]:
     best: dict[tuple[str, str], float] = {}
     for column in columns:
-        found = [
-            x
-            for m in data.methods
-            if (x := m.metrics.get(column[0], {}).get(column[1])) is not None
-        ]
-        best[column] = (min if column[1] in _LOWER_IS_BETTER else max)(found)
+        task, name = column
+        found = {m.metrics[task][name] for m in data.methods if name in m.metrics.get(task, {})}
+        if len(found) > 1 and name not in _NOT_TO_BE_MAXIMISED:
+            best[column] = max(found)
     return {
         "columns": heads,
         "rows": [
@@ -253,17 +251,17 @@ def _table(
                 "name": m.name,
                 "kind": m.kind,
                 "asked": m.name in data.references[:1],
-                "cells": [_cell(m, column, best[column]) for column in columns],
+                "cells": [_cell(m, column, best.get(column)) for column in columns],
             }
             for m in data.methods
         ],
     }
 
 
-def _cell(m: MethodResult, column: tuple[str, str], best: float) -> Cell:
+def _cell(m: MethodResult, column: tuple[str, str], best: float | None) -> Cell:
     x = m.metrics.get(column[0], {}).get(column[1])
-    digits = 1 if column[1] == "hubness" else 2 if column[1] in _LOWER_IS_BETTER else 4
-    return Cell(words.value(x, digits), x == best and column[1] not in _LOWER_IS_BETTER)
+    digits = {"hubness": 1, "alignment": 2, "uniformity": 2}.get(column[1], 4)
+    return Cell(words.value(x, digits), x is not None and x == best)
 
 
 def _retention(details: Details) -> list[dict[str, Any]]:
