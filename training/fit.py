@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from model_export.contract.calibration import Calibration, ScoreCalibration
+from model_export.contract.calibration import Calibration
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
-from training.calibration import calibrate_content, calibrate_embedding, carry_over
+from training.calibration import Measured, calibrate_content, calibrate_embedding, carry_over
 from training.checkpoint import (
     Checkpoint,
     Established,
@@ -127,9 +127,9 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     run = _Run(request, find_recipe(request.recipe), dataset, journal)
     chosen, stage = run()
     threshold = calibrate_duplicates(stage)
-    measured = ScoreCalibration.model_validate(chosen.calibration)
+    measured = Measured.model_validate(chosen.calibration)
     calibration = Calibration(
-        embedding=carry_over(measured, stage) if request.config.refit else measured,
+        embedding=carry_over(measured, stage) if request.config.refit else measured.scores,
         content=calibrate_content(stage),
     )
     established = _established(stage)

@@ -54,26 +54,6 @@ def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
     return Curve(fewest=fewest, most=most, queries=len(answers.query_weight), knots=knots)
 
 
-def carried_over(measured: Curve, answers: Answers) -> Curve | None:
-    """The same curve with the scores at which another encoder gives as many answers per query.
-
-    Two encoders of one recipe rank alike and score on different scales; the truth of `answers` is
-    not looked at. Thresholds below the lowest of its scores are left out.
-    """
-    if not len(answers.score):
-        return None
-    per_query, knots = answers.per_query, list[Knot]()
-    for knot in measured.knots:
-        size = 1 + int(np.searchsorted(per_query, knot.answers * (1 - 1e-9)))
-        if size > len(per_query):
-            break
-        score = answers.threshold(size)
-        if knots and score >= knots[-1].score:
-            knots.pop()  # of equal scores the one with more answers promises less
-        knots.append(knot.model_copy(update={"score": score}))
-    return measured.model_copy(update={"knots": knots}) if knots else None
-
-
 def lower_bound(answers: Answers, size: int) -> float:
     """One-sided confidence bound of the share of right pairs among the first so many.
 

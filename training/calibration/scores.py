@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.calibration import Curve, ScoreCalibration
+from model_export.contract.calibration import Curve, Part, ScoreCalibration
 from model_export.contract.features import Featurizer
 from training.bags import known_pieces
-from training.calibration.answers import DEPTH, Answers, find_answers
-from training.calibration.curves import carried_over, curve
-from training.calibration.truth import Truth, duplicate_truth, held_out_truth
+from training.calibration.answers import Answers, find_answers
+from training.calibration.curves import curve
+from training.calibration.scale import carried_over, score_scale
+from training.calibration.truth import duplicate_truth, held_out_truth
 from training.data.passes import subset
 from training.duplicates import content_sketches
 from training.stage import Stage, all_rows
@@ -18,52 +19,62 @@ MODALITIES = ((1, 1), (2, 3), (4, None))
 FEWEST_QUERIES = 50
 
 
-def calibrate_embedding(stage: Stage) -> ScoreCalibration:
+class Measured(Part):
+    """What was measured of an encoder's embeddings.
+
+    Attributes:
+        scores: what they promise.
+        scale: of the scores, see `score_scale`.
+    """
+
+    scores: ScoreCalibration
+    scale: list[float]
+
+
+def calibrate_embedding(stage: Stage) -> Measured:
     """What cosines of embeddings promise, of streamers that the stage has not learned from.
 
     Args:
         stage: trained on the train split alone.
     """
-    truth = held_out_truth(stage)
+    scale, truth = score_scale(stage), held_out_truth(stage)
     if isinstance(truth, str):
-        return _none(truth)
-    answers = _embedding_answers(stage, truth, DEPTH)
+        return Measured(scores=_none(truth), scale=scale)
+    query, gallery = (
+        all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+        for rows in (truth.queries, truth.gallery)
+    )
+    answers = find_answers(truth, query, gallery)
     curves = [curve(answers, 1, None)]
     shown = _modalities(stage, truth.queries)
     for fewest, most in MODALITIES:
         among = (shown >= fewest) & (shown <= (most or shown.max()))
         if FEWEST_QUERIES <= among.sum() < len(among):
             curves.append(curve(answers.of(among), fewest, most))
-    return _calibration(
-        f"{truth.source}, embedded by an encoder that learned from the latter alone",
-        curves,
-        answers,
-    )
+    source = f"{truth.source}, embedded by an encoder that learned from the latter alone"
+    return Measured(scores=_calibration(source, curves, answers), scale=scale)
 
 
-def carry_over(measured: ScoreCalibration, stage: Stage) -> ScoreCalibration:
+def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
     """The calibration of an encoder that was trained once more, on train + val.
 
     Nobody whose audience may be looked at is held out of it, and its scores are on a scale of their
-    own. Each threshold moves to where the same queries get as many answers as they got.
+    own. So the precision is that of the encoder before it, and each threshold moves to where
+    equally many pairs of training streamers reach it.
 
     Args:
         measured: by `calibrate_embedding`, before it was trained once more.
         stage: with the final encoder.
     """
-    truth = held_out_truth(stage)
-    if not measured.curves or isinstance(truth, str):
-        return measured
-    answers = _embedding_answers(stage, truth, 2 * DEPTH)
-    shown = _modalities(stage, truth.queries)
-    curves: list[Curve | None] = []
-    for one in measured.curves:
-        among = (shown >= one.fewest) & (shown <= (one.most or shown.max()))
-        curves.append(carried_over(one, answers.of(among)))
+    scores = measured.scores
+    if not scores.curves:
+        return scores
+    scale = score_scale(stage)
     return ScoreCalibration(
-        source=f"{measured.source}; carried over to the final one at equal numbers of answers",
-        base_rate=measured.base_rate,
-        curves=[c for c in curves if c is not None],
+        source=f"{scores.source}; thresholds carried over to the final one by its scores of "
+        "training streamers",
+        base_rate=scores.base_rate,
+        curves=[carried_over(one, measured.scale, scale) for one in scores.curves],
     )
 
 
@@ -92,14 +103,6 @@ def _calibration(source: str, curves: list[Curve | None], answers: Answers) -> S
         )
     known = [c for c in curves if c is not None]
     return ScoreCalibration(source=source, base_rate=answers.base_rate, curves=known)
-
-
-def _embedding_answers(stage: Stage, truth: Truth, depth: int) -> Answers:
-    query, gallery = (
-        all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
-        for rows in (truth.queries, truth.gallery)
-    )
-    return find_answers(truth, query, gallery, depth)
 
 
 def _modalities(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from training.calibration.answers import Answers
-from training.calibration.curves import FEWEST_PAIRS, carried_over, curve, lower_bound
+from training.calibration.curves import FEWEST_PAIRS, curve, lower_bound
 
 
 def chance(score: np.ndarray) -> np.ndarray:
@@ -119,26 +119,3 @@ def test_the_best_answers_may_be_worse_than_the_next_ones():
         assert knot.precision <= 0.94
         assert knot.at_least <= 0.93
     assert found.strictest.score == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_curve_is_carried_over_to_other_scores_by_the_number_of_answers():
-    found = drawn(np.random.default_rng(3), 100, 30, 0.0)
-    measured = curve(found, 1, None)
-    assert measured is not None
-    assert carried_over(measured, found) == measured
-    squeezed = answers(found.query, 0.9 + found.score / 10, np.zeros(3000, bool))
-    moved = carried_over(measured, squeezed)
-    assert moved is not None
-    for before, after in zip(measured.knots, moved.knots, strict=True):
-        assert after.score == pytest.approx(0.9 + before.score / 10, abs=1e-6)
-        assert after.at_least == before.at_least
-    half = squeezed.of(np.arange(100) < 50)
-    fewer = carried_over(measured, half)
-    assert fewer is not None
-    assert abs(fewer.knots[-1].score - moved.knots[-1].score) < 0.01
-    top = answers(
-        found.query[:200], found.score[:200], found.right[:200], query_weight=np.ones(100)
-    )
-    short = carried_over(measured, top)
-    assert short is not None
-    assert short.knots[-1].answers <= 2
