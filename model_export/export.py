@@ -1,6 +1,5 @@
 """nn.Module -> a self-checking bundle folder."""
 
-import io
 import json
 import math
 import os
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
 from model_export.card import model_card
@@ -63,7 +61,7 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         lines = [json.dumps(p.dump(), ensure_ascii=False, sort_keys=True) for p in golden]
         (partial / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if source.established is not None:
-            (partial / ESTABLISHED).write_bytes(_npz(*source.established))
+            (partial / ESTABLISHED).write_bytes(source.established.dump())
         manifest = _manifest(source, partial, golden, parity)
         (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"files": _entries(partial)})
@@ -119,12 +117,6 @@ def _manifest(
         )
     except ValidationError as error:
         raise SourceError(f"what is exported can't be described: {first_problem(error)}") from error
-
-
-def _npz(ids: Sequence[str], vectors: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, ids=np.array(ids, dtype=np.str_), vectors=vectors.astype(np.float32))
-    return buffer.getvalue()
 
 
 def _entries(folder: Path) -> dict[str, FileEntry]:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
 from model_export.contract.calibration import Calibration
+from model_export.contract.established import Established
 from model_export.contract.vocabulary import Vocabulary
 
 
@@ -30,7 +29,7 @@ class ExportSource:
         duplicate_threshold: from which content cosine on two streamers are near-duplicates.
         calibration: what scores promise; None when the trainer can't say.
         id_space: name and width E of the space of `id_embedding`; None without that output.
-        established: ids and ID-embeddings (N, E) of the streamers that the teacher knows.
+        established: the streamers that the teacher knows.
     """
 
     module: nn.Module
@@ -44,4 +43,4 @@ class ExportSource:
     metrics: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
     id_space: IdSpace | None = None
-    established: tuple[list[str], NDArray[np.float32]] | None = None
+    established: Established | None = None

@@ -30,7 +30,7 @@ from service.errors import (
 )
 from service.index.flat import FlatIndex
 from service.packages import twin_packages
-from service.retrieval.cold_start import ColdStart, Established
+from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
@@ -132,7 +132,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
                 follower,
                 profiles,
                 manifest.id_space,
-                Established(*established) if established else None,
+                Recommender(established) if established else None,
                 timeout_ms,
             ),
             dedup=Dedup(

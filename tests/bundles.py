@@ -27,6 +27,7 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from model_export.contract.calibration import Calibration, Curve, Knot, ScoreCalibration
+from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.pieces import MODALITIES, Piece
 from model_export.contract.text import label_token, text_tokens
@@ -171,7 +172,11 @@ def _normalised(source: str, target: str) -> list[onnx.NodeProto]:
 
 
 def write_bundle(
-    folder: Path, *, seed: int = 0, calibration: Calibration | None = CALIBRATION
+    folder: Path,
+    *,
+    seed: int = 0,
+    calibration: Calibration | None = CALIBRATION,
+    behaviour: BehaviourGraph | None = None,
 ) -> Manifest:
     """Write a bundle; another seed is another model version."""
     folder.mkdir(parents=True)
@@ -183,7 +188,8 @@ def write_bundle(
     (folder / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((len(ESTABLISHED_IDS), ID_DIM)).astype(np.float32)
-    np.savez(folder / ESTABLISHED, ids=np.array(ESTABLISHED_IDS), vectors=vectors)
+    established = Established(ESTABLISHED_IDS, vectors, behaviour)
+    (folder / ESTABLISHED).write_bytes(established.dump())
     (folder / CARD).write_text("# a bundle for tests\n", encoding="utf-8")
     manifest = Manifest(
         schema_version=BUNDLE_SCHEMA_VERSION,

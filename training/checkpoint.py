@@ -5,7 +5,7 @@
     config.json           recipe, seed, resolved config, code version, data digest, ID space, and
                           what scores promise (`calibration`, a dump of
                           `model_export.contract.calibration.Calibration`)
-    established.npz       optional: ids and ID-embeddings of the streamers that the teacher knows
+    established.npz       optional: the streamers that the teacher knows
     learned_from.txt      ids of the streamers that it was trained on, one a line
     metrics.json          written last: its presence says that the checkpoint is finished
     training_state.safetensors   only while unfinished: where to go on
@@ -13,22 +13,19 @@
 Each file is written to a temporary name, fsynced and renamed.
 """
 
-import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model_export.contract.errors import BundleError
+from model_export.contract.established import Established
 from model_export.contract.vocabulary import Vocabulary
 from training.errors import CheckpointError, OutputError
 
@@ -44,12 +41,9 @@ _DAMAGE = (
     OSError,
     ValueError,
     KeyError,
-    zipfile.BadZipFile,
     safetensors.SafetensorError,
     BundleError,
 )
-
-Established = tuple[list[str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +55,7 @@ class Checkpoint:
         vocabulary: what its inputs are made with.
         config: content of `config.json`.
         metrics: name -> value.
-        established: ids and ID-embeddings (N, E) of the teacher's streamers; None for no teacher.
+        established: the teacher's streamers; None for no teacher.
         learned_from: ids of the streamers that it was trained on.
     """
 
@@ -82,10 +76,7 @@ class Checkpoint:
         if self.established is None:
             (folder / ESTABLISHED).unlink(missing_ok=True)
         else:
-            ids, vectors = self.established
-            content = io.BytesIO()
-            np.savez(content, ids=np.array(ids, np.str_), vectors=vectors)
-            write_atomically(folder / ESTABLISHED, content.getvalue())
+            write_atomically(folder / ESTABLISHED, self.established.dump())
         write_atomically(folder / LEARNED_FROM, "\n".join(self.learned_from).encode())
         write_atomically(folder / METRICS, _json(self.metrics))
         for leftover in (folder / STATE, _temporary(folder / STATE)):
@@ -105,9 +96,8 @@ class Checkpoint:
         try:
             established = None
             if (folder / ESTABLISHED).exists():
-                content = io.BytesIO((folder / ESTABLISHED).read_bytes())
-                with np.load(content, allow_pickle=False) as blob:
-                    established = (blob["ids"].tolist(), blob["vectors"].astype(np.float32))
+                content = (folder / ESTABLISHED).read_bytes()
+                established = Established.parse(content, str(folder / ESTABLISHED))
             return cls(
                 tensors=safetensors.torch.load((folder / MODEL).read_bytes()),
                 vocabulary=Vocabulary.load(folder / VOCABULARY),

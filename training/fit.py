@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from training.bags import tf_idf
 from training.calibration import Measured, calibrate_content, calibrate_embedding, carry_over
 from training.checkpoint import (
     Checkpoint,
-    Established,
     is_finished,
     make_folder,
     read_config,
@@ -31,13 +30,14 @@ from training.data import Dataset
 from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
+from training.established import Ballot, Vote, choose_vote, edges_of, established_of
 from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import cold_start_task
 from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
-from training.stage import Stage, all_rows, prepare
+from training.stage import MOST_ASKED, Stage, all_rows, prepare, sample
 from training.tasks.base import Task
-from training.tasks.recipes import Recipe, find_recipe
+from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teacher import audience_of, find_teacher
 from training.train import Journal, Trained, train
 from training.usage import peak_rss_mib
@@ -127,15 +127,16 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     run = _Run(request, find_recipe(request.recipe), dataset, journal)
     chosen, stage = run()
     threshold = calibrate_duplicates(stage)
+    vote = Vote(**chosen.vote)
     measured = Measured.model_validate(chosen.calibration)
     calibration = Calibration(
         embedding=carry_over(measured, stage) if request.config.refit else measured.scores,
         content=calibrate_content(stage),
     )
-    established = _established(stage)
+    established = established_of(stage, vote)
     if established is not None:
         others = np.setdiff1d(np.arange(len(dataset.ids)), stage.known)
-        check_learned(established[0], dataset, others)
+        check_learned(established.ids, dataset, others)
     return Checkpoint(
         tensors={
             name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
@@ -152,8 +153,9 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         metrics={
             "validation_step": float(chosen.step),
             **({} if math.isnan(chosen.value) else {run.recipe.metric_name: chosen.value}),
+            **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
             **counts(stage),
-            **held_out_metrics(stage),
+            **held_out_metrics(stage, vote),
             **threshold.metrics,
             "fit_seconds": round(time.monotonic() - begin, 1),
             "peak_rss_mb": round(peak_rss_mib(), 1),
@@ -184,6 +186,7 @@ class _Run:
             task = self.recipe.build(stage, config, dataset.rows("val"))
             chosen = self._train(task, "select", None)
             chosen.calibration = calibrate_embedding(stage).model_dump()
+            chosen.vote = asdict(choose_vote(stage, held_out_task(stage, dataset.rows("val"))))
             if not config.refit:
                 return chosen, stage
         stage = self._stage("train", "val")
@@ -217,12 +220,6 @@ def _id_space(stage: Stage) -> dict[str, Any] | None:
     return {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
 
 
-def _established(stage: Stage) -> Established | None:
-    if stage.teacher is None:
-        return None
-    return [stage.dataset.ids[row] for row in stage.teacher.rows], stage.teacher.vectors
-
-
 def counts(stage: Stage) -> dict[str, float]:
     """How much there was to learn from."""
     return {
@@ -234,16 +231,21 @@ def counts(stage: Stage) -> dict[str, float]:
     }
 
 
-def held_out_metrics(stage: Stage) -> dict[str, float]:
+def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
     """The primary task on the test split, beside TF-IDF; nothing where there are no audiences."""
     gallery = stage.dataset.rows("train", "val")
     audience = audience_of(stage.dataset, gallery)
     if audience is None:
         return {}
-    task = cold_start_task(audience, stage.dataset.rows("test"), gallery)
+    asking = sample(stage.dataset.rows("test"), MOST_ASKED, stage.seed)
+    task = cold_start_task(audience, asking, gallery)
     if not len(task.queries):
         return {}
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
+    cold_start = {}
+    if stage.teacher is not None:
+        ballot = Ballot.of(vectors, stage.teacher.rows, edges_of(stage.teacher), task.queries)
+        cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
     found, lexical = task.ranking(vectors), task.ranking(tf_idf(stage.bags, stage.vocabulary))
     return {
         "test_queries": float(len(task.queries)),
@@ -251,4 +253,5 @@ def held_out_metrics(stage: Stage) -> dict[str, float]:
         "test_recall@20": float(recall(found, task.relevant).mean()),
         "test_hubness": hubness(found, len(gallery)),
         "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),
+        **cold_start,
     }

@@ -93,6 +93,10 @@ def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
             f"test        NDCG@20 {m['test_NDCG@20']:.4f} "
             f"(TF-IDF {m['test_TF-IDF_NDCG@20']:.4f}), {m['test_queries']:.0f} queries"
         )
+    if "test_cold_start_NDCG@20" in m:
+        lines.append(
+            f"cold start  NDCG@20 {m['test_cold_start_NDCG@20']:.4f}, established streamers vote"
+        )
     threshold = checkpoint.config["duplicate_threshold"]
     lines.append(f"duplicates  content cosine >= {threshold['value']:.3f}: {threshold['source']}")
     lines.append(f"precision   {_precision(checkpoint.config['calibration']['embedding'])}")

@@ -73,12 +73,14 @@ class Trained:
         history: (step, value) of every validation.
         calibration: what the scores of these weights promise, as JSON (see `training.calibration`);
             kept with the choice, since a resumed fit does not make these weights again.
+        vote: how established streamers vote with them (see `training.established`).
     """
 
     step: int = 0
     value: float = math.nan
     history: list[tuple[int, float]] = field(default_factory=list)
     calibration: dict[str, Any] = field(default_factory=dict)
+    vote: dict[str, float] = field(default_factory=dict)
 
 
 def train(

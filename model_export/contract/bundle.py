@@ -4,24 +4,22 @@
     encoder.onnx       features -> embedding, content, [id_embedding], modality_weights
     vocabulary.json    tokens, spaces, uninformative pieces
     golden.jsonl       profiles whose features' digest is in the manifest
-    established.npz    optional: ids and ID-embeddings of the streamers that the recommender knows
+    established.npz    optional: the streamers that the recommender knows, see `established`
     README.md          model card
 
 Each file is read once; its bytes are hashed and those same bytes are used.
 """
 
 import hashlib
-import io
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from model_export.contract.calibration import Calibration, Part
 from model_export.contract.errors import BundleError, UnreadableContent, first_problem
+from model_export.contract.established import Established
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.onnx_file import has_external_data
 from model_export.contract.streamer import StreamerProfile
@@ -137,8 +135,8 @@ class Bundle:
         """Let go of the graph's bytes once a session was made of them."""
         self._encoder = b""
 
-    def established(self) -> tuple[list[str], NDArray[np.float32]] | None:
-        """Ids and ID-embeddings (N, E) of the streamers that the recommender knows, if any.
+    def established(self) -> Established | None:
+        """The streamers that the recommender knows, if any.
 
         Raises:
             BundleError: the file is missing or changed, or its arrays are not what they should be.
@@ -146,23 +144,15 @@ class Bundle:
         if ESTABLISHED not in self.manifest.files:
             return None
         file, space = self.path / ESTABLISHED, self.manifest.id_space
-        content = self._verified(ESTABLISHED)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as blob:
-                ids, vectors = blob["ids"], blob["vectors"]
-        except Exception as error:  # NumPy's readers raise many kinds
-            raise BundleError(f"{file} can't be read: {error}; export again") from error
-        if ids.dtype.kind != "U" or vectors.dtype.kind != "f":
-            raise BundleError(f"{file}: ids are {ids.dtype} and vectors {vectors.dtype}")
-        if space is None or ids.ndim != 1 or vectors.shape != (len(ids), space.dim):
+        found = Established.parse(self._verified(ESTABLISHED), str(file))
+        width = found.vectors.shape[1]
+        if space is None or width != space.dim:
             known = "none" if space is None else f"{space.dim} numbers"
             raise BundleError(
-                f"{file}: ids have the shape {ids.shape}, vectors {vectors.shape}; the manifest's "
-                f"id_space has {known}; export again"
+                f"{file}: the vectors have {width} numbers, the manifest's id_space has {known}; "
+                "export again"
             )
-        if not np.isfinite(vectors).all():
-            raise BundleError(f"{file}: not all numbers are finite; export again")
-        return ids.tolist(), vectors.astype(np.float32)
+        return found
 
     def _verified(self, name: str) -> bytes:
         entry = self.manifest.files[name]

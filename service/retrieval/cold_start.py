@@ -1,29 +1,39 @@
 """Cold start: a new streamer in the recommender's own terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import IdSpace
+from model_export.contract.established import VOTERS, BehaviourGraph, Established
 from model_export.contract.streamer import StreamerProfile
 from service.errors import InvalidRequest, StreamerNotFound
-from service.index.base import Hit, Predicate
+from service.index.base import Facets, Hit
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 
 _TEMPERATURE = 0.1
-"""Of the softmax that turns neighbours' cosines into weights, as in the training's pair weights."""
+"""Of the softmax that turns neighbours' cosines into weights where nobody votes."""
+_SHOWN_VOTERS = 3
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An established streamer, its cosine, and its share of all neighbours' weight."""
+    """An established streamer.
+
+    Attributes:
+        streamer_id: its id.
+        score: cosine of its embedding and the new one's.
+        weight: its share of all neighbours' weight.
+        via: whose votes brought it here, the weightiest first; none when cosines alone decided.
+    """
 
     streamer_id: str
     score: float
     weight: float
+    via: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,24 +65,22 @@ class ColdStartAnswer:
     index_sequence: int
 
 
-class Established:
-    """The streamers that the recommender knows, with their ID-embeddings."""
+class Recommender:
+    """The established streamers and what the recommender knows of them."""
 
-    def __init__(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        """`vectors` is (N, E), row by row for `ids`."""
-        self._row_of = {streamer_id: row for row, streamer_id in enumerate(ids)}
-        self._vectors = vectors
-        self.centroid: NDArray[np.float32] = vectors.mean(axis=0)  # (E,)
-
-    def __len__(self) -> int:
-        return len(self._row_of)
+    def __init__(self, established: Established) -> None:
+        """`established` as the bundle has them."""
+        self.row_of = {streamer_id: row for row, streamer_id in enumerate(established.ids)}
+        self.ids, self.graph = established.ids, established.graph
+        self._vectors = established.vectors  # (N, E)
+        self.centroid: NDArray[np.float32] = self._vectors.mean(axis=0)  # (E,)
 
     def __contains__(self, streamer_id: str) -> bool:
-        return streamer_id in self._row_of
+        return streamer_id in self.row_of
 
     def mean(self, neighbours: Sequence[Neighbour]) -> NDArray[np.float32]:
         """The neighbours' ID-embeddings, weighted: (E,)."""
-        rows = [self._row_of[n.streamer_id] for n in neighbours]
+        rows = [self.row_of[n.streamer_id] for n in neighbours]
         weights = np.array([n.weight for n in neighbours], np.float32)
         return weights @ self._vectors[rows]
 
@@ -85,14 +93,14 @@ class ColdStart:
         follower: Follower,
         profiles: Profiles,
         id_space: IdSpace | None,
-        established: Established | None,
+        recommender: Recommender | None,
         visible_timeout_ms: int,
     ) -> None:
-        """Without `established` streamers, all that are stored count as such."""
+        """Without a `recommender`, all that are stored count as established."""
         self._follower = follower
         self._profiles = profiles
         self._id_space = id_space
-        self._established = established
+        self._recommender = recommender
         self._visible_timeout_ms = visible_timeout_ms
 
     async def answer(
@@ -127,20 +135,13 @@ class ColdStart:
             return ColdStartAnswer(
                 [], self._centroid(), "insufficient_content", modalities, sequence
             )
-        found = self._follower.index.search(
-            item.encoded.embedding[None, :],
-            None,
-            neighbours,
-            exclude={profile.streamer_id},
-            predicate=self._is_established(),
-        )
-        near = _weighted(found.hits)
+        near = self._neighbours(item.encoded.embedding, profile.streamer_id, neighbours)
         vector = item.encoded.id_embedding
         if self._id_space is None or vector is None:
             return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, sequence)
         confidence = 0.0
-        if near and self._established is not None:
-            confidence = _agreement(vector, self._established.mean(near))
+        if near and self._recommender is not None:
+            confidence = _agreement(vector, self._recommender.mean(near))
         return ColdStartAnswer(
             near,
             PredictedId(self._id_space.name, vector, "predicted", confidence),
@@ -158,14 +159,67 @@ class ColdStart:
                 + (f", only of {known!r}" if known else "; it was trained without a teacher"),
             )
 
-    def _is_established(self) -> Predicate | None:
-        established = self._established
-        return None if established is None else lambda streamer_id, _: streamer_id in established
+    def _neighbours(self, embedding: NDArray[np.float32], own: str, count: int) -> list[Neighbour]:
+        """The best established streamers, by the vote of those most alike where there is one."""
+        index, recommender = self._follower.index, self._recommender
+        if recommender is None:
+            found = index.search(embedding[None, :], None, count, exclude={own})
+            return _weighted(found.hits)
+
+        def is_established(streamer_id: str, _: Facets) -> bool:
+            return streamer_id in recommender
+
+        depth = count if recommender.graph is None else max(count, VOTERS)
+        found = index.search(
+            embedding[None, :], None, depth, exclude={own}, predicate=is_established
+        )
+        if recommender.graph is None:
+            return _weighted(found.hits)
+        return self._elected(recommender, recommender.graph, embedding, found.hits, own, count)
+
+    def _elected(
+        self,
+        recommender: Recommender,
+        graph: BehaviourGraph,
+        embedding: NDArray[np.float32],
+        hits: Sequence[Hit],
+        own: str,
+        count: int,
+    ) -> list[Neighbour]:
+        """The best by the vote of the hits, of those that are stored and can be encoded."""
+        voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
+        shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
+        scores = graph.votes(voters, shares)  # (N,)
+        named = np.flatnonzero(scores > 0)
+        named = named[np.argsort(-scores[named], kind="stable")]
+        elected: list[Neighbour] = []
+        for start in range(0, len(named), count):
+            block: list[int] = named[start : start + count].tolist()
+            ids = [recommender.ids[row] for row in block]
+            rows = self._follower.index.get(ids)
+            for streamer_id, row in zip(ids, rows, strict=True):
+                if row is None or row.embedding is None or streamer_id == own:
+                    continue
+                place = recommender.row_of[streamer_id]
+                given = graph.edge(voters, place) * shares  # (V,)
+                best: list[int] = np.argsort(-given, kind="stable")[:_SHOWN_VOTERS].tolist()
+                elected.append(
+                    Neighbour(
+                        streamer_id,
+                        float(embedding @ row.embedding),
+                        float(scores[place]),
+                        [hits[i].streamer_id for i in best if given[i] > 0],
+                    )
+                )
+            if len(elected) >= count:
+                break
+        total = sum(neighbour.weight for neighbour in elected[:count])
+        return [replace(each, weight=each.weight / total) for each in elected[:count]]
 
     def _centroid(self) -> PredictedId | None:
-        if self._id_space is None or self._established is None:
+        if self._id_space is None or self._recommender is None:
             return None
-        return PredictedId(self._id_space.name, self._established.centroid, "centroid", 0.0)
+        return PredictedId(self._id_space.name, self._recommender.centroid, "centroid", 0.0)
 
 
 def _weighted(hits: Sequence[Hit]) -> list[Neighbour]:

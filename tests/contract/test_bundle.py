@@ -85,11 +85,11 @@ def test_a_good_bundle(folder: Path) -> None:
 def test_established_streamers(folder: Path) -> None:
     found = Bundle(folder).established()
     assert found is not None
-    ids, vectors = found
-    assert ids == list(bundles.ESTABLISHED_IDS)
-    assert all(type(i) is str for i in ids)
-    assert vectors.shape == (len(ids), bundles.ID_DIM)
-    assert vectors.dtype == np.float32
+    assert found.ids == list(bundles.ESTABLISHED_IDS)
+    assert all(type(i) is str for i in found.ids)
+    assert found.vectors.shape == (len(found.ids), bundles.ID_DIM)
+    assert found.vectors.dtype == np.float32
+    assert found.graph is None
 
 
 def test_a_bundle_without_established_streamers(folder: Path) -> None:
@@ -330,7 +330,10 @@ IDS, WIDE = np.array(["a", "b"]), np.zeros((2, bundles.ID_DIM), np.float32)
         (npz(ids=np.array([1, 2]), vectors=WIDE), ": ids are int64 and vectors float32"),
         (npz(ids=IDS, vectors=WIDE.astype(int)), ": ids are <U1 and vectors int64"),
         (npz(ids=IDS, vectors=WIDE[:1]), ": ids have the shape (2,), vectors (1, 8); "),
-        (npz(ids=IDS, vectors=WIDE[:, :7]), ": ids have the shape (2,), vectors (2, 7); "),
+        (
+            npz(ids=IDS, vectors=WIDE[:, :7]),
+            ": the vectors have 7 numbers, the manifest's id_space has 8",
+        ),
         (npz(ids=IDS[None], vectors=WIDE), ": ids have the shape (1, 2), vectors (2, 8); "),
         (npz(ids=IDS, vectors=np.full_like(WIDE, np.nan)), ": not all numbers are finite"),
     ],
@@ -347,8 +350,8 @@ def test_established_streamers_that_make_no_sense(
 def test_established_streamers_need_an_id_space(folder: Path) -> None:
     change_manifest(folder, lambda m: m.update(id_space=None))
     assert refused(folder) == (
-        "established.npz: ids have the shape (8,), vectors (8, 8); the manifest's id_space has "
-        "none; export again"
+        "established.npz: the vectors have 8 numbers, the manifest's id_space has none; "
+        "export again"
     )
 
 
@@ -356,6 +359,6 @@ def test_established_streamers_are_given_as_float32(folder: Path) -> None:
     replace(folder, ESTABLISHED, npz(ids=IDS, vectors=WIDE.astype(np.float16)))
     found = Bundle(folder).established()
     assert found is not None
-    assert found[1].dtype == np.float32
+    assert found.vectors.dtype == np.float32
     replace(folder, ESTABLISHED, npz(ids=IDS[:0], vectors=WIDE[:0]))
     assert Bundle(folder).established() is not None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.established import Established
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Space, Vocabulary
 from model_export.errors import SourceError
@@ -154,7 +155,7 @@ def source(module: nn.Module | None = None, **change: Any) -> ExportSource:
         "config": {"seed": 0, "名": ["字"], "history": [[0, float("nan")]]},
         "metrics": {"ndcg": 0.25, "not measured": float("nan")},
         "id_space": IdSpace(name="likes", dim=ID_DIM),
-        "established": (["a", "ü"], np.eye(2, ID_DIM, dtype=np.float64)),
+        "established": Established(["a", "ü"], np.eye(2, ID_DIM, dtype=np.float32)),
     }
     return ExportSource(**{**given, **change})
 

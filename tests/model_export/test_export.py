@@ -26,6 +26,7 @@ from model_export.contract.bundle import (
 )
 from model_export.contract.calibration import ScoreCalibration
 from model_export.contract.errors import BundleError
+from model_export.contract.established import Established
 from model_export.contract.features import FeatureBatch, Featurizer, collate
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.streamer import StreamerProfile
@@ -81,8 +82,8 @@ def test_the_bundle_says_what_was_exported(exported: Exported) -> None:
     assert manifest.parity.min_cosine > 0.9999
     established = bundle.established()
     assert established is not None
-    assert established[0] == ["a", "ü"]
-    assert established[1].tolist() == np.eye(2, 4).tolist()
+    assert established.ids == ["a", "ü"]
+    assert established.vectors.tolist() == np.eye(2, 4).tolist()
 
 
 def test_the_manifest_is_json_for_any_reader(exported: Exported) -> None:
@@ -320,9 +321,9 @@ def test_a_source_that_can_not_be_described(tmp_path: Path) -> None:
 
 def test_established_streamers_of_another_width(tmp_path: Path) -> None:
     """Found as late as the service would find it, by reading the bundle: still nothing is left."""
-    source = modules.source(established=(["a"], np.zeros((1, 3), np.float32)))
+    source = modules.source(established=Established(["a"], np.zeros((1, 3), np.float32)))
     message = refused(source, tmp_path, BundleError)
-    assert "established.npz: ids have the shape (1,), vectors (1, 3)" in message
+    assert "established.npz: the vectors have 3 numbers" in message
 
 
 @pytest.mark.parametrize("there", ["file", "full folder"])

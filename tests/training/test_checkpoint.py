@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from model_export.contract.established import Established
 from tests.training.profiles import vocabulary
 from training.checkpoint import (
     STATE,
@@ -18,11 +19,12 @@ from training.encoder import load_checkpoint
 from training.errors import CheckpointError, OutputError
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
+ESTABLISHED = Established(["a", "b"], VECTORS)
 
 
 def checkpoint() -> Checkpoint:
     tensors = {"table": torch.arange(6.0).reshape(2, 3), "signs": torch.ones(2, dtype=torch.int8)}
-    return Checkpoint(tensors, vocabulary(), {"recipe": "r"}, {"m": 0.5}, (["a", "b"], VECTORS))
+    return Checkpoint(tensors, vocabulary(), {"recipe": "r"}, {"m": 0.5}, ESTABLISHED)
 
 
 def test_what_was_saved_is_read(tmp_path: Path):
@@ -32,8 +34,8 @@ def test_what_was_saved_is_read(tmp_path: Path):
     assert found.vocabulary == vocabulary()
     assert (found.config, found.metrics) == ({"recipe": "r"}, {"m": 0.5})
     assert found.established is not None
-    assert found.established[0] == ["a", "b"]
-    np.testing.assert_array_equal(found.established[1], VECTORS)
+    assert found.established.ids == ["a", "b"]
+    np.testing.assert_array_equal(found.established.vectors, VECTORS)
 
 
 def test_saving_removes_what_an_earlier_one_had(tmp_path: Path):

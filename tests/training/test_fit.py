@@ -61,18 +61,20 @@ def test_a_checkpoint_is_all_that_the_exporter_needs(checkpoint_folder: Path, wo
 def test_established_are_the_teacher_s_streamers_without_the_test_split(
     checkpoint_folder: Path, world: Dataset
 ):
-    ids, vectors = load_checkpoint(checkpoint_folder).established or ([], np.zeros((0, 0)))
+    established = load_checkpoint(checkpoint_folder).established
+    assert established is not None
     split = dict(zip(world.ids, world.split, strict=True))
-    assert {split[name] for name in ids} == {"train", "val"}
-    assert vectors.shape == (len(ids), 16)
+    assert {split[name] for name in established.ids} == {"train", "val"}
+    assert established.vectors.shape == (len(established.ids), 16)
 
 
 def test_the_predicted_id_embedding_is_in_the_units_of_its_space(
     checkpoint_folder: Path, world: Dataset
 ):
     source = load_checkpoint(checkpoint_folder)
-    ids, vectors = source.established or ([], np.zeros((0, 0)))
-    known = [world.profiles[world.ids.index(name)] for name in ids[:64]]
+    assert source.established is not None
+    vectors = source.established.vectors
+    known = [world.profiles[world.ids.index(name)] for name in source.established.ids[:64]]
     batch = collate([Featurizer(source.vocabulary)(profile) for profile in known])
     with torch.no_grad():
         predicted = source.module(*(torch.from_numpy(a) for a in batch.values()))[3].numpy()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy import int64
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from training.config import (
 )
 from training.errors import UsageError
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
-from training.stage import Stage
+from training.stage import MOST_ASKED, Stage, sample
 from training.tasks.base import Task
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.masked_views import MaskedViews
@@ -53,16 +54,22 @@ def _taught(task: Callable[[Stage, Any, ColdStartTask | None], Task]) -> Build:
     """How a task is built that learns from a teacher and is watched on cold streamers."""
 
     def build(stage: Stage, config: RecipeConfig, held_out: HeldOut) -> Task:
-        return task(stage, config, None if held_out is None else _cold_start(stage, held_out))
+        return task(stage, config, None if held_out is None else held_out_task(stage, held_out))
 
     return build
 
 
-def _cold_start(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
-    """Held-out streamers search the stage's own: by true audiences, else by ID-embeddings."""
+def held_out_task(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
+    """Held-out streamers search the stage's own: by true audiences, else by ID-embeddings.
+
+    Nobody asks when the data set has neither.
+    """
+    held_out = sample(held_out, MOST_ASKED, stage.seed)
     audience = audience_of(stage.dataset, stage.known)
     if audience is not None:
         return cold_start_task(audience, held_out, stage.known)
+    if stage.dataset.id_embeddings is None:
+        return ColdStartTask(np.zeros(0, np.int64), stage.known, [])
     vectors, present = id_matrix(stage.dataset)
     queries, gallery = held_out[present[held_out]], stage.known[present[stage.known]]
     return vector_task(vectors, queries, gallery)

@@ -36,8 +36,15 @@ class NeighbourOut(Response):
     """An established streamer."""
 
     streamer_id: str
-    score: float
+    score: Annotated[float, Field(description="Cosine of the embeddings.")]
     weight: Annotated[float, Field(description="Share of all neighbours; they sum to 1.")]
+    via: Annotated[
+        list[str],
+        Field(
+            description="The established streamers most alike to the new one whose audience "
+            "watches this one, the weightiest first; empty when cosines alone decided."
+        ),
+    ]
 
 
 class IdEmbeddingOut(Response):
