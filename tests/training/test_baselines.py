@@ -35,7 +35,7 @@ def test_behaviour_beats_words_and_words_beat_chance(
     world: Dataset, fitted: dict[str, Representation]
 ):
     value = {
-        name: evaluate(world, each).summary["neighbours"]["NDCG@20"]
+        name: evaluate(world, each).summary["cold start"]["NDCG@20"]
         for name, each in fitted.items()
     }
     for name in ("tf-idf", "bm25", "svd", "text"):
@@ -117,7 +117,7 @@ def test_given_id_embeddings_stand_in_for_audiences(world: Dataset):
     corpus = corpus_of(given, "test", 0)
     for name in ("ridge", "cca", "knn-id", "ridge-id"):
         measured = evaluate(given, BASELINES[name].fit(corpus)).summary
-        assert 0 <= measured["neighbours"]["NDCG@20"] <= 1
+        assert 0 <= measured["cold start"]["NDCG@20"] <= 1
         assert "audience" not in measured
 
 
@@ -167,3 +167,15 @@ def test_nothing_of_the_held_out_is_learned(world: Dataset, name: str, fitted):
         np.testing.assert_allclose(
             scores(before, before), scores(after, after), rtol=1e-4, atol=1e-4
         )
+
+
+def test_who_is_found_by_behaviour_has_no_place_among_those_found_by_content(
+    world: Dataset, fitted: dict[str, Representation]
+):
+    for name in ("popularity", "knn-id", "ridge-id"):
+        summary = evaluate(world, fitted[name]).summary
+        assert "neighbours" not in summary
+        assert "cold start" in summary
+    for name in ("tf-idf", "ridge"):
+        summary = evaluate(world, fitted[name]).summary
+        assert summary["neighbours"] == summary["cold start"]

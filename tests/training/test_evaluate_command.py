@@ -56,6 +56,9 @@ def test_a_checkpoint_is_measured(
     expected = evaluate(world, represent(source, world)).summary
     assert found.summary == expected
     assert found.summary["neighbours"]["NDCG@20"] == pytest.approx(source.metrics["test_NDCG@20"])
+    assert found.summary["cold start"]["NDCG@20"] == pytest.approx(
+        source.metrics["test_cold_start_NDCG@20"]
+    )
 
 
 def test_robustness_is_written_beside(

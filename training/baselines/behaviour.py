@@ -28,7 +28,7 @@ def ridge_id(corpus: Corpus) -> Representation:
 
     def fit(fitted: Corpus, penalty: float) -> Representation:
         own = fitted.scattered(*fitted.identities(ID_RANK))
-        return Representation(_predict(fitted, penalty), own)
+        return Representation(_predict(fitted, penalty), own, reads_behaviour=True)
 
     return best_fit(corpus, _PENALTIES, fit)
 
@@ -104,7 +104,8 @@ def _knn_id(corpus: Corpus, option: tuple[int, int]) -> Representation:
     to = np.concatenate([lenders, asked])
     of = np.concatenate([np.arange(len(lenders)), near.ravel()])
     lent = sp.csr_matrix((shares, (to, of)), (len(corpus.dataset.ids), len(lenders)))
-    return Representation.symmetric(unit(lent @ ids))
+    vectors = unit(lent @ ids)
+    return Representation(vectors, vectors, reads_behaviour=True)
 
 
 def _own_vectors(

@@ -27,4 +27,4 @@ def popularity(corpus: Corpus) -> Representation:
         )
     size = np.asarray(corpus.audience.sum(1), np.float32).reshape(-1, 1)
     watched = np.asarray(corpus.audience.sum(0), np.float32).ravel()
-    return Representation(np.ones_like(size), size, user_scores=watched)
+    return Representation(np.ones_like(size), size, user_scores=watched, reads_behaviour=True)

@@ -12,6 +12,19 @@ _BLOCK = 1024
 
 
 def measure_neighbours(setting: Setting, representation: Representation) -> Measured | None:
+    """The primary task by what streamers show, both those who ask and those who are found.
+
+    None without truth, and for a method that finds streamers by their behaviour.
+    """
+    return None if representation.reads_behaviour else _measured(setting, representation)
+
+
+def measure_cold_start(setting: Setting, representation: Representation) -> Measured | None:
+    """The primary task where established streamers may be found by their behaviour."""
+    return _measured(setting, representation.cold_start or representation)
+
+
+def _measured(setting: Setting, representation: Representation) -> Measured | None:
     """NDCG and recall @10, 20, 100, MRR and hubness; None without truth.
 
     The rank of the first relevant counts as infinite beyond 100. Hubness is that of all cold

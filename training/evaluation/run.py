@@ -6,13 +6,18 @@ from training.data import Dataset
 from training.evaluation.audience import measure_audience
 from training.evaluation.duplicates import measure_duplicates
 from training.evaluation.labels import measure_labels
-from training.evaluation.neighbours import measure_neighbours, measure_vectors
+from training.evaluation.neighbours import (
+    measure_cold_start,
+    measure_neighbours,
+    measure_vectors,
+)
 from training.evaluation.result import Evaluation
 from training.evaluation.setting import Measured, Setting, Split, setting_of
 from training.evaluation.subject import Representation
 
 TASKS: dict[str, Callable[[Setting, Representation], Measured | None]] = {
     "neighbours": measure_neighbours,
+    "cold start": measure_cold_start,
     "audience": measure_audience,
     "duplicates": measure_duplicates,
     "labels": measure_labels,

@@ -41,6 +41,10 @@ class Representation:
             the gallery is taken.
         user_scores: (U,) for a method that ranks users the same way for everyone; None = the
             audiences of the nearest streamers vote.
+        cold_start: another representation for cold streamers that look for established ones, whose
+            behaviour may help to find them; None = this one.
+        reads_behaviour: whether who is found is found by its behaviour, not by what it shows: such
+            a method is for the cold-start task only.
     """
 
     query: Matrix
@@ -48,6 +52,8 @@ class Representation:
     content: Matrix | None = None
     duplicate_threshold: float | None = None
     user_scores: NDArray[np.float32] | None = None
+    cold_start: "Representation | None" = None
+    reads_behaviour: bool = False
 
     @classmethod
     def symmetric(cls, vectors: Matrix) -> "Representation":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_export.contract.pieces import Piece, pieces_of
@@ -13,6 +14,7 @@ from training.data.passes import mapped
 from training.duplicates import sketches_of
 from training.encoder import StreamerEncoder
 from training.errors import CheckpointError
+from training.established import Ballot, Vote
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation, shown
 from training.stage import all_rows
@@ -29,11 +31,30 @@ def represent(source: ExportSource, dataset: Dataset, split: Split = "test") -> 
     """
     pieces = mapped(pieces_of, dataset.profiles)
     vectors = embed(source, pieces)
+    cold_start = _voted(source, dataset, vectors)
     if dataset.duplicates is None:
-        return Representation.symmetric(vectors)
+        return Representation(vectors, vectors, cold_start=cold_start)
     content = sketches_of(_encoder(source), source.vocabulary, pieces) * shown(vectors)[:, None]
     threshold = source.duplicate_threshold.value if split == "test" else None
-    return Representation(vectors, vectors, content, threshold)
+    return Representation(vectors, vectors, content, threshold, cold_start=cold_start)
+
+
+def _voted(
+    source: ExportSource, dataset: Dataset, vectors: NDArray[np.float32]
+) -> Representation | None:
+    """As the service answers a cold start: established streamers vote; None where none can."""
+    if source.established is None or source.established.graph is None:
+        return None
+    graph = source.established.graph
+    row_of = {streamer_id: row for row, streamer_id in enumerate(dataset.ids)}
+    there = np.array([streamer_id in row_of for streamer_id in source.established.ids], bool)
+    rows = np.array([row_of[s] for s in source.established.ids if s in row_of], np.int64)
+    shape = (len(there), len(there))
+    edges = sp.csr_matrix((graph.weights, graph.indices, graph.indptr), shape)[there][:, there]
+    asking = np.setdiff1d(np.arange(len(vectors)), rows)
+    ballot = Ballot.of(vectors, rows, sp.csr_matrix(edges), asking)
+    query, gallery = ballot.matrices(Vote(graph.temperature, graph.own_share))
+    return Representation(query, gallery, reads_behaviour=True)
 
 
 def embed(source: ExportSource, profiles: Sequence[Sequence[Piece]]) -> NDArray[np.float32]:
