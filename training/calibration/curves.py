@@ -60,11 +60,10 @@ def lower_bound(answers: Answers, size: int) -> float:
     Clopper & Pearson (1934) with the effective sample size of clustered, weighted samples: the
     answers of one query are right or wrong together (Korn & Graubard 1998).
     """
-    cluster = np.unique(answers.cluster[answers.query[:size]], return_inverse=True)[1]
-    weight = answers.weight[:size]
-    total = np.bincount(cluster, weight)  # (clusters,)
+    cluster, weight = answers.cluster[answers.query[:size]], answers.weight[:size]
+    total = np.bincount(cluster, weight)  # (clusters,), 0 where one has no answer
     right = np.bincount(cluster, weight * answers.right[:size])
-    clusters, share = len(total), right.sum() / total.sum()
+    clusters, share = int((total > 0).sum()), right.sum() / total.sum()
     if clusters < 2:
         return 0.0
     residual = right - share * total
