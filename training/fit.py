@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import cold_start_task
 from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
-from training.stage import MOST_ASKED, Stage, all_rows, prepare, sample
+from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, all_rows, prepare, sample
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teacher import audience_of, find_teacher
@@ -232,11 +232,15 @@ def counts(stage: Stage) -> dict[str, float]:
 
 
 def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
-    """The primary task on the test split, beside TF-IDF; nothing where there are no audiences."""
-    gallery = stage.dataset.rows("train", "val")
-    audience = audience_of(stage.dataset, gallery)
+    """The primary task on the test split, beside TF-IDF; nothing where there are no audiences.
+
+    Of a large set, a random part of the test split searches a random part of the others.
+    """
+    known = stage.dataset.rows("train", "val")
+    audience = audience_of(stage.dataset, known)
     if audience is None:
         return {}
+    gallery = sample(known, MOST_SEARCHED, stage.seed)
     asking = sample(stage.dataset.rows("test"), MOST_ASKED, stage.seed)
     task = cold_start_task(audience, asking, gallery)
     if not len(task.queries):
@@ -244,9 +248,16 @@ def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
     cold_start = {}
     if stage.teacher is not None:
-        ballot = Ballot.of(vectors, stage.teacher.rows, edges_of(stage.teacher), task.queries)
+        ballot = Ballot.of(
+            vectors, stage.teacher.rows, edges_of(stage.teacher, vote.trusting), task.queries
+        )
         cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
-    found, lexical = task.ranking(vectors), task.ranking(tf_idf(stage.bags, stage.vocabulary))
+    found = task.ranking(vectors)
+    rows = np.union1d(task.queries, gallery)
+    among = replace(
+        task, queries=np.searchsorted(rows, task.queries), gallery=np.searchsorted(rows, gallery)
+    )
+    lexical = among.ranking(tf_idf(stage.bags.take(rows), stage.vocabulary))
     return {
         "test_queries": float(len(task.queries)),
         "test_NDCG@20": float(ndcg(found, task.relevant).mean()),

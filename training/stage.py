@@ -5,7 +5,7 @@ merely turned into features, so that they can be evaluated.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,17 +17,18 @@ from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
 from training.compute import Compute
-from training.config import RecipeConfig
+from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.errors import DataError
 from training.teacher import Teacher
+from training.trust import trust_in
 from training.vocabulary import build_vocabulary
 
 _CHUNK = 4096
-MOST_ASKED = 10_000
-"""Held-out streamers that search the others while a fit is watched; a random part of more."""
+MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
+"""Held-out streamers that search, and others that they search, while a fit is watched."""
 _START_ROWS = 100_000
 """The start of an encoder is computed from at most so many streamers."""
 
@@ -93,9 +94,26 @@ def prepare(
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
+    if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
+        teacher = _judged(teacher, encoder, bags, usable, seed)
     return Stage(
         dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
     )
+
+
+def _judged(
+    teacher: Teacher,
+    encoder: StreamerEncoder,
+    bags: Bags,
+    usable: NDArray[np.bool_],
+    seed: int,
+) -> Teacher:
+    """The teacher with how far it can be trusted; who shows nothing can't be judged."""
+    shown = usable[teacher.rows]
+    content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
+    trust = np.ones(len(shown), np.float32)
+    trust[shown] = trust_in(content, teacher.directions[shown], seed)
+    return replace(teacher, trust=trust)
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
