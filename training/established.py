@@ -4,6 +4,7 @@ Which cosine says that two are alike depends on how the encoder was trained, so 
 the vote and a voter's own share are chosen on validation.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from training.teacher import Teacher
 NEIGHBOURS = 20
 """Edges of each streamer, before they are made mutual; as many as the primary task asks for."""
 _TEMPERATURES = (0.015, 0.03, 0.06, 0.12, 0.25)
-_OWN_SHARES = (0.05, 0.5, 1.5)
+_OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
 _QUERIES = 1000
 _ID_TEMPERATURE = 0.1
 
@@ -33,19 +34,26 @@ class Vote:
     Attributes:
         temperature: of the softmax over cosines.
         own_share: a voter's weight for itself.
+        trusting: see `edges_of`.
         value: NDCG@20 on validation; NaN where it could not be measured.
     """
 
     temperature: float = 0.03
     own_share: float = 0.2
+    trusting: bool = True
     value: float = float("nan")
 
 
-def edges_of(teacher: Teacher) -> sp.csr_matrix:
-    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to 1 or is empty.
+def edges_of(teacher: Teacher, trusting: bool = True) -> sp.csr_matrix:
+    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to at most 1.
 
     The nearest by shared audience, weighted by the share of the best cosine; where no audiences
     are known, by ID-embedding. An edge counts both ways.
+
+    Args:
+        teacher: with an audience or ID-embeddings of each.
+        trusting: whether all are taken to be right; otherwise each edge, and each voter, counts as
+            far as both ends are trusted.
     """
     near, weights = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
     if teacher.audience is not None:
@@ -59,7 +67,13 @@ def edges_of(teacher: Teacher) -> sp.csr_matrix:
     edges.eliminate_zeros()
     edges = sp.csr_matrix(edges.maximum(edges.T))
     total = np.asarray(edges.sum(1)).ravel()
-    return sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
+    edges = sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
+    if trusting or teacher.trust is None:
+        return edges
+    trust = sp.diags_array(teacher.trust.astype(np.float64))
+    edges = sp.csr_matrix(trust @ edges @ trust)
+    edges.eliminate_zeros()
+    return edges
 
 
 def choose_vote(stage: Stage, task: ColdStartTask | None) -> Vote:
@@ -73,14 +87,23 @@ def choose_vote(stage: Stage, task: ColdStartTask | None) -> Vote:
         return Vote()
     sample = _some(task, np.random.default_rng(stage.seed))
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
-    ballot = Ballot.of(vectors, stage.teacher.rows, edges_of(stage.teacher), sample.queries)
+    ballots = {
+        trusting: Ballot.of(
+            vectors, stage.teacher.rows, edges_of(stage.teacher, trusting), sample.queries
+        )
+        for trusting in (True, False)
+    }
 
-    def measured(vote: Vote) -> Vote:
-        return replace(vote, value=float(sample.ndcg(*ballot.matrices(vote)).mean()))
+    def best(votes: Iterable[Vote]) -> Vote:
+        def measured(vote: Vote) -> Vote:
+            matrices = ballots[vote.trusting].matrices(vote)
+            return replace(vote, value=float(sample.ndcg(*matrices).mean()))
 
-    first = max((measured(Vote(t)) for t in _TEMPERATURES), key=lambda vote: vote.value)
-    others = (measured(replace(first, own_share=share)) for share in _OWN_SHARES)
-    return max((first, *others), key=lambda vote: vote.value)
+        return max(map(measured, votes), key=lambda vote: vote.value)  # the first of equals
+
+    vote = best(Vote(temperature) for temperature in _TEMPERATURES)
+    vote = best(replace(vote, trusting=trusting) for trusting in (True, False))
+    return best(replace(vote, own_share=share) for share in _OWN_SHARES)
 
 
 def _some(task: ColdStartTask, rng: np.random.Generator) -> ColdStartTask:
@@ -152,7 +175,7 @@ def established_of(stage: Stage, vote: Vote) -> Established | None:
     teacher = stage.teacher
     if teacher is None:
         return None
-    edges = edges_of(teacher)
+    edges = edges_of(teacher, vote.trusting)
     graph = BehaviourGraph(
         edges.indptr.astype(np.int64),
         edges.indices.astype(np.int32),

@@ -29,12 +29,15 @@ class Teacher:
         rows: int64 (N,), places in the data set, ascending.
         vectors: float32 (N, E), as they came.
         audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
+        trust: float32 (N,), how likely each vector is its streamer's own; see `training.trust`.
+            None = all are trusted.
     """
 
     space: str
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
     audience: sp.csr_matrix | None
+    trust: NDArray[np.float32] | None = None
 
     @property
     def scale(self) -> float:

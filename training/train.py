@@ -80,7 +80,7 @@ class Trained:
     value: float = math.nan
     history: list[tuple[int, float]] = field(default_factory=list)
     calibration: dict[str, Any] = field(default_factory=dict)
-    vote: dict[str, float] = field(default_factory=dict)
+    vote: dict[str, Any] = field(default_factory=dict)
 
 
 def train(

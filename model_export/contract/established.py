@@ -5,10 +5,11 @@ A new streamer has no audience, but the established ones that it resembles have:
     p_i = softmax_i(z . z_i / temperature)                    whom it resembles
     score_j = sum_i p_i (W_ij + own_share [i = j]) / (1 + own_share)
 
-W is the graph of behaviour: row i says which others the audience of i watches, and sums to 1. So
-each established streamer votes for its neighbours, and a little for itself. This is the k-nearest-
-neighbour mapping of Gantner et al. 2010 from content to behaviour, with a learned content space.
-Scores are not negative and sum to at most 1.
+W is the graph of behaviour: row i says which others the audience of i watches, and sums to 1, or
+to less where behaviour is not to be trusted. So each established streamer votes for its
+neighbours, and a little for itself. This is the k-nearest-neighbour mapping of Gantner et al. 2010
+from content to behaviour, with a learned content space. Scores are not negative and sum to at most
+1.
 """
 
 import io
@@ -31,7 +32,7 @@ class BehaviourGraph:
     Attributes:
         indptr: int64 (N + 1,), where each row begins.
         indices: int32 (edges,), the neighbours of each row.
-        weights: float32 (edges,), not negative; each row sums to 1, or is empty.
+        weights: float32 (edges,), not negative; each row sums to at most 1.
         temperature: of the softmax over cosines.
         own_share: a voter's weight for itself, beside 1 for all its neighbours together.
     """

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -59,3 +60,12 @@ def test_the_matrices_score_as_the_service_does():
 
 def test_a_vote_that_was_not_measured_says_so():
     assert math.isnan(Vote().value)
+
+
+def test_an_edge_counts_as_far_as_both_ends_are_trusted():
+    doubted = replace(teacher(AUDIENCE), trust=np.array([1, 0.5, 0, 1], np.float32))
+    plain, weighed = edges_of(doubted).toarray(), edges_of(doubted, trusting=False).toarray()
+    np.testing.assert_allclose(plain, edges_of(teacher(AUDIENCE)).toarray())
+    np.testing.assert_allclose(weighed[0], plain[0] * [1, 0.5, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(weighed[1], 0.5 * plain[1], rtol=1e-6)
+    assert not weighed[2].any()

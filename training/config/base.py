@@ -58,6 +58,7 @@ class TeacherConfig(RecipeConfig):
             used when no ID-embeddings are given.
         teacher_noise: share of its streamers whose ID-embedding and audience are swapped with
             another's before anything is learned from them: how much error a recipe withstands.
+        denoise: count vectors less that don't agree with what their streamers show.
     """
 
     teacher_dim: int = 64
@@ -65,3 +66,4 @@ class TeacherConfig(RecipeConfig):
     teacher_confidence: float = 20.0
     teacher_iterations: int = 12
     teacher_noise: float = 0.0
+    denoise: bool = True

@@ -18,6 +18,7 @@ from training.teacher import Teacher
 
 _PARTNER_WEIGHT = 0.3
 """An anchor's own drawn positive counts at least so much."""
+_LEAST_WEIGHT = 1e-3
 
 
 class TransferPlus(Task):
@@ -44,6 +45,8 @@ class TransferPlus(Task):
         self._content = all_rows(
             self.encoder, self.encoder.fused, stage.bags, stage.usable, self._rows
         )
+        trust = stage.teacher.trust
+        self._trust = np.ones(len(self._rows), np.float32) if trust is None else trust[warm]
         self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
 
@@ -62,9 +65,8 @@ class TransferPlus(Task):
             )
         }
         if self.encoder.id_head is not None and config.regression_weight > 0:
-            reliability = place(np.ones(len(drawn), np.float32))
             losses["regression_loss"] = config.regression_weight * regression(
-                self.encoder.id_head(z), place(self._target[drawn]), reliability
+                self.encoder.id_head(z), place(self._target[drawn]), place(self._trust[drawn])
             )
         return losses
 
@@ -84,10 +86,21 @@ class TransferPlus(Task):
             shared = SharedAudience(teacher.audience[warm], config.audience_power)
             near, weights = shared.candidates(config.neighbours)
             if weights.any():
-                return shared, weigh(near, weights, self._content, config.content_floor, rng)
+                return shared, self._weigh(near, weights, rng)
         space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
         near, weights = space.candidates(config.neighbours)
-        return space, weigh(near, weights, self._content, config.content_floor, rng)
+        return space, self._weigh(near, weights, rng)
+
+    def _weigh(
+        self,
+        near: NDArray[np.int64],
+        behaviour: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> Positives:
+        """Candidates (N, K) weighed by behaviour, content and how far both ends are trusted."""
+        trusted = behaviour * self._trust[:, None] * self._trust[near]
+        trusted[trusted < _LEAST_WEIGHT] = 0
+        return weigh(near, trusted, self._content, self._config.content_floor, rng)
 
     def _pairs(self, drawn: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""
