@@ -58,6 +58,8 @@ class TransferPlusConfig(TeacherConfig):
 
     token_dropout: float = 0.3
     temperature: float = 0.03
+    learning_rate: float = 1.2e-3
+    batch_size: int = 1024
     neighbours: int = 50
     audience_power: float = 1.0
     id_temperature: float = 0.1
