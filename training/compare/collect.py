@@ -12,8 +12,9 @@ from training.checkpoint import read_config
 from training.compare.details import Details, PrecisionCurve, TrainingCurve
 from training.compare.measure import Measurer
 from training.compare.plan import Run, code_version
-from training.compare.results import DataResult, Failure, Finished, Results, summarise
+from training.compare.results import DataResult, Failure, Finished, Results
 from training.compare.runs import CHECKPOINT, METRICS, cost_of
+from training.compare.summary import summarise
 from training.errors import EvaluationError
 from training.evaluation.result import Evaluation
 from training.tasks.recipes import RECIPES
@@ -82,7 +83,7 @@ def details_of(
     best = next((first[m.name] for m in data.methods if m.recipe), None) if robustness else None
     return Details(
         retention_of=best.method.name if best else "",
-        retention=measurer.retention(best) if best and data.task == "neighbours" else [],
+        retention=measurer.retention(best) if best and data.by("neighbours") else [],
         training=[_training(run) for run in first.values() if run.method.recipe],
         calibration_of=asked.method.name if asked else "",
         calibration_source=calibration.source if calibration else "",

@@ -15,7 +15,7 @@ from training.compare.plan import Run, methods_of, plan, source_digest
 from training.compare.progress import Progress
 from training.compare.results import Results, references_of
 from training.compare.runs import cost_of, execute, forget, report_folder, source_of
-from training.compare.words import finding
+from training.compare.words import TITLES, finding
 from training.errors import UsageError
 from training.evaluation.setting import SPLITS
 
@@ -162,7 +162,8 @@ def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
     ):
         write_atomically(out / name, text.encode())
     for data in results.data:
-        sys.stdout.write(f"{data.name}: {finding(data)}\n")
+        for task in data.tasks:
+            sys.stdout.write(f"{data.name}, {TITLES[task.task]}: {finding(task)}\n")
     for failure in results.failures:
         sys.stdout.write(f"FAILED {failure.name}: {failure.reason}\n")
     sys.stdout.write(f"saved {out / 'report.html'}, results.md and results.json\n")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from training.compare import words
 from training.compare.charts import Series, line_chart
 from training.compare.details import Details
 from training.compare.results import DataResult, MethodResult
@@ -64,12 +65,14 @@ def _training(data: DataResult, details: Details) -> list[Figure]:
 
 def _noise(data: DataResult) -> list[Figure]:
     """The metric as the share of swapped teacher vectors grows, of each recipe that was tried."""
+    first = data.tasks[0]
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[float, float]]] = {}
     for method in data.methods:
         share = _noise_of(method)
-        if method.recipe and share is not None:
+        standing = first.standing(method.name)
+        if method.recipe and standing is not None and share is not None:
             key = (method.recipe, _without_noise(method.settings))
-            groups.setdefault(key, []).append((100 * share, method.value.mean))
+            groups.setdefault(key, []).append((100 * share, standing.value.mean))
     tried = {key: sorted(points) for key, points in groups.items() if len(points) > 1}
     if not tried:
         return []
@@ -79,7 +82,7 @@ def _noise(data: DataResult) -> list[Figure]:
         Series(name, tuple(points), styles.get(name))
         for name, points in zip(names, tried.values(), strict=True)
     ]
-    alone = data.method("masked-views")
+    alone = first.standing("masked-views")
     if alone is not None:
         last = max(point[0] for points in tried.values() for point in points)
         level = alone.value.mean
@@ -87,10 +90,10 @@ def _noise(data: DataResult) -> list[Figure]:
     return [
         Figure(
             "A teacher with errors",
-            f"{data.metric} when so many of the teacher's vectors are swapped"
-            + ("; dashed: without a teacher." if alone is not None else "."),
+            f"{first.metric} ({words.TITLES[first.task]}) when so many of the teacher's vectors "
+            "are swapped" + ("; dashed: without a teacher." if alone is not None else "."),
             line_chart(
-                _drawn(series), "% of the teacher swapped", data.metric, zero=True, dots=True
+                _drawn(series), "% of the teacher swapped", first.metric, zero=True, dots=True
             ),
         )
     ]

@@ -3,59 +3,62 @@
 from collections.abc import Sequence
 
 from training.compare import words
-from training.compare.results import DataResult, MethodResult, Results
+from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
+from training.compare.tables import Table, cost, matrices
 
 
 def render(results: Results) -> str:
-    """An overview of all data sets, then a finding and a table for each."""
+    """An overview of all data sets for each task, then their findings and tables."""
     parts = ["# Retrieval quality compared", ""]
     if results.failures:
         parts += ["Failed, and missing below:", ""]
         parts += [f"- {_cell(f.name)}: {_cell(f.reason)}" for f in results.failures] + [""]
-    if len(results.data) > 1:
-        parts += _overview(results.data)
+    for table in matrices(results, by_ratio=False):
+        parts += [f"## {table.title.capitalize()}", "", *_overview(table), ""]
+        parts += [table.caption, ""]
     for data in results.data:
-        parts += [f"## {_cell(data.name)}", "", _cell(words.finding(data)), "", *_table(data), ""]
+        parts += [f"## {_cell(data.name)}", ""]
+        for task in data.tasks:
+            parts += [f"### {_cell(data.name)} · {words.TITLES[task.task]}", ""]
+            parts += [_cell(words.about(data, task)), "", _cell(words.finding(task)), ""]
+            parts += [*_table(data, task), ""]
+        took = cost(data)
+        if took is not None:
+            parts += [f"### {_cell(data.name)} · {took.title.lower()}", "", *_overview(took), ""]
     parts += ["Made by", "", f"    {results.command}", ""]
     return "\n".join(parts)
 
 
-def _overview(data: Sequence[DataResult]) -> list[str]:
-    """Methods by data sets."""
-    kinds = {m.name: m.kind for result in data for m in result.methods}
-    rows = []
-    for name in kinds:
-        cells = []
-        for result in data:
-            found = result.method(name)
-            text = words.value(None if found is None else found.value.mean)
-            cells.append(f"**{text}**" if result.methods[0].name == name else text)
-        rows.append([name, *cells])
-    lines = _aligned([data[0].metric, *(result.name for result in data)], rows)
-    return [*lines, "", "The best of each data set is bold.", ""]
+def _overview(table: Table) -> list[str]:
+    rows = [
+        [row.name, *(f"**{cell.text}**" if cell.best else cell.text for cell in row.cells)]
+        for row in table.rows
+    ]
+    return _aligned([table.first, *table.columns], rows)
 
 
-def _table(data: DataResult) -> list[str]:
-    heads = ["method", data.metric, "95 % interval", "of best baseline"]
-    heads += [f"against {name} (p, Holm)" for name in data.references]
-    heads += ["fit", "memory"]
+def _table(data: DataResult, result: TaskResult) -> list[str]:
+    heads = ["method", result.metric, "95 % interval", "of best baseline"]
+    heads += [f"against {name} (p, Holm)" for name in result.references]
     rows = [
         [
-            m.name + (f" ({', '.join(m.settings)})" if m.settings else ""),
-            words.value(m.value.mean),
-            words.span(m.value),
-            words.times(m.ratio),
-            *(_against(m, name) for name in data.references),
-            words.seconds(m.cost.fit_seconds),
-            words.megabytes(m.cost.peak_rss_mb),
+            each.name + _settings(data.method(each.name)),
+            words.value(each.value.mean),
+            words.span(each.value),
+            words.times(each.ratio),
+            *(_against(each, name) for name in result.references),
         ]
-        for m in data.methods
+        for each in result.standings
     ]
     return _aligned(heads, rows)
 
 
-def _against(m: MethodResult, reference: str) -> str:
-    found = m.against.get(reference)
+def _settings(method: MethodResult | None) -> str:
+    return f" ({', '.join(method.settings)})" if method and method.settings else ""
+
+
+def _against(each: Standing, reference: str) -> str:
+    found = each.against.get(reference)
     if found is None:
         return words.MISSING
     sign = words.verdict(found)

@@ -12,8 +12,9 @@ from training.baselines import BASELINES, Corpus, corpus_of
 from training.checkpoint import Checkpoint, write_atomically
 from training.compare.details import Retention
 from training.compare.plan import Run
-from training.compare.results import primary_of
+from training.compare.results import COMPARED
 from training.compare.runs import CHECKPOINT, METRICS
+from training.compare.summary import has, tasks_of
 from training.compare.worst import WorstCases, worst_cases
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
@@ -64,8 +65,8 @@ class Measurer:
         """
         return self._load(folder).dataset
 
-    def __call__(self, run: Run) -> float | None:
-        """Evaluate a run, save what is found; the primary value, if there is one."""
+    def __call__(self, run: Run) -> dict[str, float]:
+        """Evaluate a run and save what is found; the value of each task that is compared by."""
         dataset = self.dataset(run.data)
         with self._bounded():
             if run.method.recipe:
@@ -76,8 +77,8 @@ class Measurer:
                 evaluation = evaluate(dataset, self._representation(run), split=self._split)
         evaluation = replace(evaluation, subject=run.method.name, seed=run.seed)
         evaluation.save(run.folder / METRICS)
-        primary = primary_of([evaluation])
-        return None if primary is None else evaluation.summary[primary[0]][primary[1]]
+        known = [task for task in COMPARED if has(evaluation, task)]
+        return {task: evaluation.summary[task][COMPARED[task]] for task in tasks_of(known)}
 
     def worst(self, run: Run) -> WorstCases | None:
         """The worst cases of a finished run; looked for once, then read from its folder."""

@@ -1,7 +1,7 @@
 """How a comparison is going: a line per run, and on a terminal what is running now."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -43,11 +43,11 @@ class Progress:
             self._stream.flush()
             self._shown = text
 
-    def finished(self, run: Run, value: float | None, seconds: float) -> None:
-        """A run is finished; `value` is what it reached."""
+    def finished(self, run: Run, values: Mapping[str, float], seconds: float) -> None:
+        """A run is finished; `values` are what it reached, by task."""
         self._took.append((run, seconds))
-        reached = "" if value is None else f"{value:.4f}, "
-        self._ended(run.name, f"{run.name}: {reached}{words.seconds(seconds)}")
+        reached = [f"{task} {words.value(value)}" for task, value in values.items()]
+        self._ended(run.name, f"{run.name}: {', '.join([*reached, words.seconds(seconds)])}")
 
     def failed(self, failure: Failure) -> None:
         """A run failed."""

@@ -1,24 +1,21 @@
 """What a comparison found: means, intervals, differences from the references, and what it took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from training.compare.plan import Kind, Method, Run
-from training.errors import EvaluationError
 from training.evaluation.result import Evaluation
-from training.evaluation.statistics import (
-    bootstrap_means,
-    difference,
-    holm,
-    percentiles,
-    standard_error,
-)
 
-PRIMARY = (("neighbours", "NDCG@20"), ("audience", "NDCG@50"), ("labels", "NDCG@20"))
-"""Task and metric that methods are compared by: the first that a data set has the truth for."""
+COMPARED = {
+    "neighbours": "NDCG@20",
+    "cold start": "NDCG@20",
+    "audience": "NDCG@50",
+    "labels": "NDCG@20",
+}
+"""Task -> the metric that methods are compared by."""
+PRIMARY = ("neighbours", "cold start")
+FALLBACKS = ("audience", "labels")
+"""The first of these is compared by where a data set has the truth for no primary task."""
 REFERENCES = ("transfer-plus", "tf-idf")
 LEVEL = 0.05
 
@@ -65,7 +62,7 @@ class Comparison:
     Attributes:
         difference: with its 95 % interval.
         p: of no difference.
-        p_holm: the same, corrected for all comparisons on the data set.
+        p_holm: the same, corrected for all comparisons by this task on the data set.
     """
 
     difference: Estimate
@@ -79,16 +76,56 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How one method does at a task, over its seeds.
+
+    Attributes:
+        name, kind: as in `Method`.
+        value: of the task's metric.
+        seed_error: standard error of it over seeds; None for one seed.
+        ratio: to the best baseline; None where there is none.
+        against: reference -> comparison.
+    """
+
+    name: str
+    kind: Kind
+    value: Estimate
+    seed_error: float | None
+    ratio: Estimate | None
+    against: dict[str, Comparison]
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The methods of a data set compared by one task.
+
+    Attributes:
+        task, metric: what they are compared by.
+        queries: how many there are.
+        best_baseline: its name; None where there is none.
+        references: what the others are compared with, the one in question first.
+        standings: the best first; a method that lacks the task has none.
+    """
+
+    task: str
+    metric: str
+    queries: int
+    best_baseline: str | None
+    references: tuple[str, ...]
+    standings: tuple[Standing, ...]
+
+    def standing(self, name: str) -> Standing | None:
+        """That of the method of this name, if it has one."""
+        return next((each for each in self.standings if each.name == name), None)
+
+
+@dataclass(frozen=True)
 class MethodResult:
-    """One method on one data set, over its seeds.
+    """All that was measured of one method on one data set.
 
     Attributes:
         name, kind, recipe, settings: as in `Method`; `settings` are a variant's own.
         seeds: those that finished.
-        value: of the primary metric.
-        seed_error: standard error of it over seeds; None for one seed.
-        ratio: to the best baseline; None where there is none.
-        against: reference -> comparison.
         metrics: task -> metric -> mean over seeds.
         cost: means over seeds.
     """
@@ -98,10 +135,6 @@ class MethodResult:
     recipe: str
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
-    value: Estimate
-    seed_error: float | None
-    ratio: Estimate | None
-    against: dict[str, Comparison]
     metrics: dict[str, dict[str, float]]
     cost: Cost
 
@@ -112,25 +145,28 @@ class DataResult:
 
     Attributes:
         name, digest: of the data set.
-        task, metric: what methods are compared by.
-        queries: how many there are.
-        best_baseline: its name; None where there is none.
-        references: what the others are compared with, the one in question first.
-        methods: the best first.
+        references: what finished of those that the others are compared with.
+        tasks: one comparison for each, at least one.
+        methods: in the order of the first comparison, then of the next.
     """
 
     name: str
     digest: str
-    task: str
-    metric: str
-    queries: int
-    best_baseline: str | None
     references: tuple[str, ...]
+    tasks: tuple[TaskResult, ...]
     methods: tuple[MethodResult, ...]
 
     def method(self, name: str) -> MethodResult | None:
         """The method of that name, if it finished here."""
         return next((method for method in self.methods if method.name == name), None)
+
+    def by(self, task: str) -> TaskResult | None:
+        """The comparison by that task, if there is one."""
+        return next((each for each in self.tasks if each.task == task), None)
+
+    def lacking(self, result: TaskResult) -> list[str]:
+        """The methods that have no standing in one of the comparisons."""
+        return [method.name for method in self.methods if result.standing(method.name) is None]
 
 
 @dataclass(frozen=True)
@@ -153,6 +189,11 @@ class Results:
     data: tuple[DataResult, ...]
     failures: tuple[Failure, ...] = field(default=())
 
+    @property
+    def tasks(self) -> list[str]:
+        """All tasks that any data set is compared by, in the order of `COMPARED`."""
+        return [task for task in COMPARED if any(data.by(task) for data in self.data)]
+
 
 def references_of(methods: Sequence[Method], wanted: str | None) -> tuple[str, ...]:
     """What the others are compared with: the method in question, then TF-IDF, where they are there.
@@ -165,149 +206,3 @@ def references_of(methods: Sequence[Method], wanted: str | None) -> tuple[str, .
     trained = [method.name for method in methods if method.kind != "baseline"]
     first = wanted or next((name for name in (REFERENCES[0], *trained) if name in names), None)
     return tuple(dict.fromkeys(name for name in (first, REFERENCES[1]) if name in names))
-
-
-def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> DataResult:
-    """Compare the methods of one data set.
-
-    Args:
-        finished: its runs, at least one.
-        references: see `references_of`.
-
-    Raises:
-        EvaluationError: nothing was measured per query, or not on the same queries.
-    """
-    by_method: dict[Method, list[Finished]] = {}
-    for each in finished:
-        by_method.setdefault(each.run.method, []).append(each)
-    primary = primary_of([run.evaluation for run in finished])
-    if primary is None:
-        raise EvaluationError(
-            f"{finished[0].evaluation.data}: nothing to compare by; it needs interactions, "
-            "relations, ID-embeddings or labels that its held-out streamers share with the others"
-        )
-    task, metric = primary
-    queries = finished[0].evaluation.per_query[task]["query"]
-    values = {
-        method: np.mean([_values(run, task, metric, queries) for run in runs], axis=0)
-        for method, runs in by_method.items()
-    }
-    order = sorted(values, key=lambda method: -values[method].mean())
-    drawn = bootstrap_means(np.stack([values[method] for method in order], 1))
-    samples = _Samples(
-        {method.name: float(values[method].mean()) for method in order},
-        {method.name: drawn[:, place] for place, method in enumerate(order)},
-    )
-    best = next((method.name for method in order if method.kind == "baseline"), None)
-    there = tuple(name for name in references if name in samples.means)
-    against = samples.compare(there)
-    return DataResult(
-        name=finished[0].evaluation.data,
-        digest=finished[0].evaluation.digest,
-        task=task,
-        metric=metric,
-        queries=len(queries),
-        best_baseline=best,
-        references=there,
-        methods=tuple(
-            MethodResult(
-                name=method.name,
-                kind=method.kind,
-                recipe=method.recipe,
-                settings=method.own_settings,
-                seeds=tuple(sorted(run.run.seed for run in by_method[method])),
-                value=samples.estimate(method.name),
-                seed_error=_seed_error(by_method[method], task, metric),
-                ratio=samples.ratio(method.name, best),
-                against=against[method.name],
-                metrics=_mean_metrics([run.evaluation.summary for run in by_method[method]]),
-                cost=_mean_cost([run.cost for run in by_method[method]]),
-            )
-            for method in order
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Means over queries by method, as seen and (draws,) as drawn."""
-
-    means: dict[str, float]
-    drawn: dict[str, NDArray[np.float64]]
-
-    def estimate(self, name: str) -> Estimate:
-        return Estimate(self.means[name], *percentiles(self.drawn[name]))
-
-    def ratio(self, name: str, base: str | None) -> Estimate | None:
-        if base is None or not self.means[base] > 0:
-            return None
-        below = self.drawn[base]
-        drawn = self.drawn[name][below > 0] / below[below > 0]
-        return Estimate(self.means[name] / self.means[base], *percentiles(drawn))
-
-    def compare(self, references: Sequence[str]) -> dict[str, dict[str, Comparison]]:
-        """Method -> reference -> comparison; each pair is one test in the correction."""
-        ordered = [(a, b) for a in self.means for b in references if a != b]
-        pairs = list(dict.fromkeys((min(pair), max(pair)) for pair in ordered))
-        tests = {
-            (a, b): difference(self.means[a] - self.means[b], self.drawn[a] - self.drawn[b])
-            for a, b in pairs
-        }
-        corrected = dict(zip(pairs, holm([tests[pair].p for pair in pairs]), strict=True))
-        found: dict[str, dict[str, Comparison]] = {name: {} for name in self.means}
-        for name, reference in ordered:
-            first, second = min(name, reference), max(name, reference)
-            test, p_holm = tests[first, second], float(corrected[first, second])
-            seen = Estimate(test.mean, test.low, test.high)
-            if name != first:
-                seen = Estimate(-test.mean, -test.high, -test.low)
-            found[name][reference] = Comparison(seen, test.p, p_holm)
-        return found
-
-
-def primary_of(evaluations: Sequence[Evaluation]) -> tuple[str, str] | None:
-    """Task and metric that all of them have values per query of; None where there is none."""
-    for task, metric in PRIMARY:
-        if all(metric in each.per_query.get(task, {}) for each in evaluations):
-            return task, metric
-    return None
-
-
-def _values(
-    run: Finished, task: str, metric: str, queries: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    found = run.evaluation.per_query[task]
-    if not np.array_equal(found["query"], queries):
-        raise EvaluationError(f"{run.run.name}: measured on other queries; use --overwrite")
-    return found[metric]
-
-
-def _seed_error(runs: Sequence[Finished], task: str, metric: str) -> float | None:
-    if len(runs) < 2:
-        return None
-    return standard_error([run.evaluation.per_query[task][metric].mean() for run in runs])
-
-
-def _mean_metrics(summaries: Sequence[Mapping[str, Mapping[str, float]]]):
-    """Task -> metric -> mean over those runs that have it."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for summary in summaries:
-        for task, metrics in summary.items():
-            for name, value in metrics.items():
-                found.setdefault(task, {}).setdefault(name, []).append(value)
-    return {
-        task: {name: float(np.mean(values)) for name, values in metrics.items()}
-        for task, metrics in found.items()
-    }
-
-
-def _mean_cost(costs: Sequence[Cost]) -> Cost:
-    def mean(values: list[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return float(np.mean(known)) if known else None
-
-    return Cost(
-        mean([cost.seconds for cost in costs]) or 0.0,
-        mean([cost.fit_seconds for cost in costs]),
-        mean([cost.peak_rss_mb for cost in costs]),
-    )

@@ -85,7 +85,7 @@ def report_folder(out: Path) -> Iterator[int]:
 
 def execute(
     runs: Sequence[Run],
-    measure: Callable[[Run], float | None],
+    measure: Callable[[Run], Mapping[str, float]],
     progress: Progress,
     *,
     jobs: int,
@@ -96,8 +96,8 @@ def execute(
 
     Args:
         runs: none of them finished.
-        measure: evaluates a run whose fit is finished and saves what it found; returns the value
-            that is told.
+        measure: evaluates a run whose fit is finished and saves what it found; returns the values
+            that are told, by task.
         progress: to report to.
         jobs: how many fits at a time.
         threads: of each.
@@ -108,7 +108,7 @@ def execute(
 
     def finish(run: Run, begun: float, problem: str | None) -> None:
         try:
-            value = None if problem else measure(run)
+            values = {} if problem else measure(run)
         except TrainingError as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - a run that fails must not end the others
@@ -120,7 +120,7 @@ def execute(
                 _save_status(
                     run, {"identity": run.identity, "source": source, "cost": asdict(cost)}
                 )
-                progress.finished(run, value, cost.seconds)
+                progress.finished(run, values, cost.seconds)
                 return
         failures.append(Failure(run.name, problem))
         progress.failed(failures[-1])

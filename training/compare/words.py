@@ -2,8 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 
-from training.compare.results import LEVEL, Comparison, DataResult, Estimate, MethodResult
+from training.compare.results import LEVEL, Comparison, DataResult, Estimate, Standing, TaskResult
 
+TITLES = {
+    "neighbours": "neighbours by content",
+    "cold start": "cold start",
+    "audience": "audience",
+    "labels": "labels",
+}
+"""Task -> what a comparison by it is called."""
+_ABOUT = {
+    "neighbours": "Cold streamers search the others; both sides are known by what they show.",
+    "cold start": "Cold streamers search established ones, whose behaviour may help to find them.",
+    "audience": "Cold streamers search the users who will watch them.",
+    "labels": "Cold streamers search those of their label.",
+}
 MISSING = "–"
 MINUS = "−"
 
@@ -78,29 +91,35 @@ def listed(names: Iterable[str], at_most: int = 4) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def finding(data: DataResult) -> str:
-    """What was found on a data set, in a few sentences."""
-    leader = data.methods[0]
-    asked = data.method(data.references[0]) if data.references else None
+def about(data: DataResult, result: TaskResult) -> str:
+    """What a task asks for, and which methods of a data set have no part in it."""
+    lacking = data.lacking(result)
+    return _ABOUT[result.task] + (f" It does not apply to {listed(lacking)}." if lacking else "")
+
+
+def finding(result: TaskResult) -> str:
+    """What was found by one task on a data set, in a few sentences."""
+    leader = result.standings[0]
+    asked = result.standing(result.references[0]) if result.references else None
     if asked is None or asked.kind == "baseline":
-        alone = all(method.kind == "baseline" for method in data.methods)
+        alone = all(each.kind == "baseline" for each in result.standings)
         kind = "Only baselines were compared" if alone else "The method in question is missing"
-        return f"{kind}; {leader.name} leads with {data.metric} {value(leader.value.mean)}."
+        return f"{kind}; {leader.name} leads with {result.metric} {value(leader.value.mean)}."
     if asked is leader:
         place = "leads"
     else:
-        place = f"is number {data.methods.index(asked) + 1} of {len(data.methods)}"
-    first = f"{asked.name} {place} with {data.metric} {value(asked.value.mean)}"
-    sentences = [first + _beside_baseline(data, asked)]
+        place = f"is number {result.standings.index(asked) + 1} of {len(result.standings)}"
+    first = f"{asked.name} {place} with {result.metric} {value(asked.value.mean)}"
+    sentences = [first + _beside_baseline(result, asked)]
     if asked is not leader:
         how = "significantly" if leader.against[asked.name].is_significant else "not significantly"
         sentences.append(f"{leader.name} leads with {value(leader.value.mean)}, {how} more")
-    sentences += _against(data, asked.name)
+    sentences += _against(result, asked.name)
     return ". ".join(sentences) + "."
 
 
-def _beside_baseline(data: DataResult, asked: MethodResult) -> str:
-    base = data.method(data.best_baseline) if data.best_baseline else None
+def _beside_baseline(result: TaskResult, asked: Standing) -> str:
+    base = result.standing(result.best_baseline) if result.best_baseline else None
     if asked.ratio is None or base is None:
         return ""
     interval = f"95\N{NO-BREAK SPACE}% interval of the ratio {span(asked.ratio, 2)}"
@@ -110,9 +129,9 @@ def _beside_baseline(data: DataResult, asked: MethodResult) -> str:
     )
 
 
-def _against(data: DataResult, name: str) -> list[str]:
+def _against(result: TaskResult, name: str) -> list[str]:
     """How a method stands against all others, after the correction."""
-    others = [method for method in data.methods if name in method.against]
+    others = [each for each in result.standings if name in each.against]
     if not others:
         return []
     below, above = (_names(others, name, beaten=beaten) for beaten in (True, False))
@@ -128,7 +147,7 @@ def _against(data: DataResult, name: str) -> list[str]:
     return [text]
 
 
-def _names(methods: Sequence[MethodResult], reference: str, *, beaten: bool) -> list[str]:
+def _names(methods: Sequence[Standing], reference: str, *, beaten: bool) -> list[str]:
     """Those that the reference beats significantly, or is beaten by."""
     return [
         m.name

@@ -72,11 +72,11 @@ def test_every_run_is_told_and_counted(compared: Compared):
     for line, start in zip(
         lines,
         (
-            f"[1/6] {world} random seed 0: 0.",
-            f"[2/6] {world} tf-idf: 0.",
-            f"[3/6] {world} transfer-plus seed 0: 0.",
-            "[4/6] alone random seed 0: 0.",
-            "[5/6] alone tf-idf: 0.",
+            f"[1/6] {world} random seed 0: neighbours 0.",
+            f"[2/6] {world} tf-idf: neighbours 0.",
+            f"[3/6] {world} transfer-plus seed 0: neighbours 0.",
+            "[4/6] alone random seed 0: labels 0.",
+            "[5/6] alone tf-idf: labels 0.",
             "[6/6] alone transfer-plus seed 0: FAILED: ",
         ),
         strict=True,
@@ -84,7 +84,10 @@ def test_every_run_is_told_and_counted(compared: Compared):
         assert line.startswith(start)
     assert lines[3].endswith(" left")
     assert "left" not in lines[5]
-    assert f"{world}: transfer-plus " in compared.printed
+    assert all("cold start 0." in line for line in lines[:3])
+    assert f"{world}, neighbours by content: transfer-plus " in compared.printed
+    assert f"{world}, cold start: transfer-plus " in compared.printed
+    assert "alone, labels: " in compared.printed
     assert "report.html, results.md and results.json" in compared.printed
 
 
@@ -102,7 +105,8 @@ def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared
     assert [failure["name"] for failure in results["failures"]] == ["alone transfer-plus seed 0"]
     methods = [{m["name"] for m in data["methods"]} for data in results["data"]]
     assert methods == [{"random", "tf-idf", "transfer-plus"}, {"random", "tf-idf"}]
-    assert [data["task"] for data in results["data"]] == ["neighbours", "labels"]
+    tasks = [[task["task"] for task in data["tasks"]] for data in results["data"]]
+    assert tasks == [["neighbours", "cold start"], ["labels"]]
 
 
 def test_the_report_has_what_a_fit_left(compared: Compared):

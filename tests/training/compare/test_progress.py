@@ -52,11 +52,11 @@ def test_lines_count_and_estimate():
     stream = io.StringIO()
     progress = Progress([run(LEXICAL), run(PLUS), run(PLUS, seed=1)], [], 1, stream)
     progress.running([run(LEXICAL)])
-    progress.finished(run(LEXICAL), 0.2, 1.0)
+    progress.finished(run(LEXICAL), {"neighbours": 0.2, "cold start": 0.25}, 1.0)
     progress.failed(Failure(run(PLUS).name, "it broke"))
-    progress.finished(run(PLUS, seed=1), None, 75.0)
+    progress.finished(run(PLUS, seed=1), {}, 75.0)
     assert stream.getvalue().splitlines() == [
-        "[1/3] lastfm tf-idf: 0.2000, 1.0 s",
+        "[1/3] lastfm tf-idf: neighbours 0.2000, cold start 0.2500, 1.0 s",
         "[2/3] lastfm transfer-plus seed 0: FAILED: it broke",
         "[3/3] lastfm transfer-plus seed 1: 1 min 15 s",
     ]
@@ -70,6 +70,6 @@ def test_a_terminal_shows_what_is_running_on_a_line_that_is_cleared(ended: bool)
     progress.running([run(PLUS)])
     assert stream.getvalue() == "\r\x1b[K  lastfm transfer-plus seed 0 ..."
     if ended:
-        progress.finished(run(PLUS), 0.25, 12.0)
+        progress.finished(run(PLUS), {"labels": 0.25}, 12.0)
         last = stream.getvalue().split("\r")[-1]
-        assert last == "\x1b[K[1/1] lastfm transfer-plus seed 0: 0.2500, 12 s\n"
+        assert last == "\x1b[K[1/1] lastfm transfer-plus seed 0: labels 0.2500, 12 s\n"

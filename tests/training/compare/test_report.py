@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training.compare.synthetic import DATA, HOSTILE, QUALITY, details, results
+from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, DATA, HOSTILE, details, results
 from training.compare import html
 from training.compare.collect import as_json
 from training.compare.details import Details
@@ -51,11 +51,15 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
         heading = section.find("h2")
         assert heading is not None
         assert heading.text == name
-        table = section.find(".//table[@class='forest sticky']")
-        assert table is not None
-        rows = table.findall("tbody/tr")
-        assert {(row.findtext("th") or "").strip() for row in rows} == {m.name for m in QUALITY}
-        assert len(section.findall(".//svg[@role='img']")) >= len(rows)
+        titles = [text_of(title) for title in section.findall("h3")]
+        assert titles[:2] == [f"{name} · neighbours by content", f"{name} · cold start"]
+        charts = section.findall(".//table[@class='forest sticky']")
+        for table, methods in zip(charts, (CONTENT, CONTENT | BEHAVIOUR), strict=True):
+            rows = table.findall("tbody/tr")
+            assert {(row.findtext("th") or "").strip() for row in rows} == methods
+            assert len(table.findall(".//svg[@role='img']")) == len(rows)
+        axes = {ET.tostring(axis) for axis in section.findall(".//svg[@class='axis']")}
+        assert len(axes) == 1  # the charts can be compared
         figures = {text_of(caption) for caption in section.findall(".//figcaption/b")}
         assert figures == {
             "Training: NDCG@20 on validation",
@@ -69,6 +73,15 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
             "What it took",
             "Geometry of the vectors",
         }
+
+
+def test_there_is_a_matrix_for_each_task(root: ET.Element):
+    tables = root.findall(".//table[@class='sticky matrix']")
+    for table, methods in zip(tables, (CONTENT, CONTENT | BEHAVIOUR), strict=True):
+        assert [th.text for th in table.findall("thead/tr/th")] == ["method", *DATA, "mean"]
+        rows = {row.findtext("th") or "": row.findall("td") for row in table.findall("tbody/tr")}
+        assert set(rows) == methods
+        assert {cell.get("class") for cell in rows["transfer-plus"][:-1]} == {"best"}
 
 
 def test_a_hostile_profile_is_only_text(page: str, root: ET.Element):
@@ -126,9 +139,13 @@ def test_results_as_json_hold_all_numbers():
     found = results()
     content = json.loads(as_json(found, {name: details(name) for name in DATA}))
     assert [data["name"] for data in content["data"]] == list(DATA)
-    method = content["data"][0]["methods"][0]
-    assert method["value"].keys() == {"mean", "low", "high"}
-    assert method["against"]["tf-idf"].keys() == {"difference", "p", "p_holm"}
+    first = content["data"][0]
+    assert [task["task"] for task in first["tasks"]] == ["neighbours", "cold start"]
+    for task in first["tasks"]:
+        standing = task["standings"][0]
+        assert standing["value"].keys() == {"mean", "low", "high"}
+        assert standing["against"]["tf-idf"].keys() == {"difference", "p", "p_holm"}
+    assert first["methods"][0]["metrics"].keys() == {"neighbours", "cold start", "vectors"}
     assert content["data"][0]["details"]["worst"]["cases"][0]["query"]["bio"] == HOSTILE
     empty = json.loads(as_json(found, {name: Details() for name in DATA}))
     assert empty["data"][0]["details"]["worst"] is None

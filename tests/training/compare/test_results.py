@@ -1,13 +1,12 @@
 """Means, ratios and corrected differences of finished runs, against plain recomputation."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from tests.training.compare.synthetic import QUALITY, finished
+from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, QUALITY, finished
 from training.compare.plan import Method
-from training.compare.results import Finished, references_of, summarise
+from training.compare.results import Finished, Standing, TaskResult, references_of
+from training.compare.summary import summarise
 from training.errors import EvaluationError
 from training.evaluation.statistics import holm
 
@@ -19,78 +18,111 @@ def runs() -> list[Finished]:
     return finished("lastfm")
 
 
-def per_query(runs: list[Finished], name: str) -> np.ndarray:
+def per_query(runs: list[Finished], name: str, task: str = "neighbours") -> np.ndarray:
     chosen = [run for run in runs if run.run.method.name == name]
-    return np.mean([r.evaluation.per_query["neighbours"]["NDCG@20"] for r in chosen], axis=0)
+    return np.mean([r.evaluation.per_query[task]["NDCG@20"] for r in chosen], axis=0)
 
 
-def test_values_are_means_over_seeds_then_queries(runs: list[Finished]):
-    data = summarise(runs, REFERENCES)
-    assert (data.name, data.task, data.metric, data.queries) == (
-        "lastfm",
-        "neighbours",
-        "NDCG@20",
-        400,
-    )
-    means = [method.value.mean for method in data.methods]
+def compared(runs: list[Finished], task: str = "neighbours") -> TaskResult:
+    found = summarise(runs, REFERENCES).by(task)
+    assert found is not None
+    return found
+
+
+def standing(result: TaskResult, name: str) -> Standing:
+    found = result.standing(name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("task", ["neighbours", "cold start"])
+def test_values_are_means_over_seeds_then_queries(runs: list[Finished], task: str):
+    result = compared(runs, task)
+    assert (result.task, result.metric, result.queries) == (task, "NDCG@20", 400)
+    means = [each.value.mean for each in result.standings]
     assert means == sorted(means, reverse=True)
-    for method in data.methods:
-        values = per_query(runs, method.name)
-        assert method.value.mean == pytest.approx(values.mean())
-        assert method.value.low < method.value.mean < method.value.high
+    for each in result.standings:
+        values = per_query(runs, each.name, task)
+        assert each.value.mean == pytest.approx(values.mean())
+        assert each.value.low < each.value.mean < each.value.high
         spread = 1.96 * values.std() / np.sqrt(len(values))
-        assert method.value.high - method.value.low == pytest.approx(2 * spread, rel=0.1)
-        assert method.metrics["neighbours"]["NDCG@20"] == pytest.approx(method.value.mean)
+        assert each.value.high - each.value.low == pytest.approx(2 * spread, rel=0.1)
+
+
+def test_a_method_without_the_task_is_left_out_of_that_comparison(runs: list[Finished]):
+    data = summarise(runs, REFERENCES)
+    assert [task.task for task in data.tasks] == ["neighbours", "cold start"]
+    content, cold = data.tasks
+    assert {each.name for each in content.standings} == CONTENT
+    assert {each.name for each in cold.standings} == CONTENT | BEHAVIOUR
+    assert (data.lacking(content), data.lacking(cold)) == (["knn-id"], [])
+    assert (content.best_baseline, cold.best_baseline) == ("ridge", "knn-id")
+
+
+def test_all_that_was_measured_is_kept_once(runs: list[Finished]):
+    data = summarise(runs, REFERENCES)
+    assert (data.name, data.references) == ("lastfm", REFERENCES)
+    assert [m.name for m in data.methods[:-1]] == [each.name for each in data.tasks[0].standings]
+    assert data.methods[-1].name == "knn-id"
+    for method in data.methods:
+        for task in data.tasks:
+            found = task.standing(method.name)
+            if found is not None:
+                metric = method.metrics[task.task]["NDCG@20"]
+                assert metric == pytest.approx(found.value.mean)
 
 
 def test_seeds_have_a_standard_error_of_their_own(runs: list[Finished]):
     data = summarise(runs, REFERENCES)
-    plus = data.method("transfer-plus")
+    plus, ridge = data.method("transfer-plus"), data.method("ridge")
     assert plus is not None
-    assert plus.seeds == (0, 1, 2)
-    means = [r.evaluation.summary["neighbours"]["NDCG@20"] for r in runs[:3]]
-    assert plus.seed_error == pytest.approx(np.std(means, ddof=1) / np.sqrt(3))
-    ridge = data.method("ridge")
     assert ridge is not None
-    assert ridge.seed_error is None
+    assert plus.seeds == (0, 1, 2)
+    for result in data.tasks:
+        means = [r.evaluation.summary[result.task]["NDCG@20"] for r in runs[:3]]
+        error = standing(result, "transfer-plus").seed_error
+        assert error == pytest.approx(np.std(means, ddof=1) / np.sqrt(3))
+        assert standing(result, "ridge").seed_error is None
     assert plus.cost.fit_seconds == 31.5
     assert ridge.cost.fit_seconds is None
 
 
-def test_ratios_are_to_the_best_baseline(runs: list[Finished]):
-    data = summarise(runs, REFERENCES)
-    assert data.best_baseline == "ridge"
-    base = per_query(runs, "ridge").mean()
-    for method in data.methods:
-        assert method.ratio is not None
-        assert method.ratio.mean == pytest.approx(method.value.mean / base)
-        assert method.ratio.low <= method.ratio.mean <= method.ratio.high
-    ridge = data.method("ridge")
-    assert ridge is not None
-    assert ridge.ratio is not None
-    assert (ridge.ratio.low, ridge.ratio.high) == (1, 1)
+@pytest.mark.parametrize(("task", "best"), [("neighbours", "ridge"), ("cold start", "knn-id")])
+def test_ratios_are_to_the_best_baseline_of_the_task(runs: list[Finished], task: str, best: str):
+    result = compared(runs, task)
+    assert result.best_baseline == best
+    base = per_query(runs, best, task).mean()
+    for each in result.standings:
+        assert each.ratio is not None
+        assert each.ratio.mean == pytest.approx(each.value.mean / base)
+        assert each.ratio.low <= each.ratio.mean <= each.ratio.high
+    itself = standing(result, best).ratio
+    assert itself is not None
+    assert (itself.low, itself.high) == (1, 1)
 
 
-def test_comparisons_are_paired_and_corrected_for_all_pairs_once(runs: list[Finished]):
-    data = summarise(runs, REFERENCES)
+@pytest.mark.parametrize(
+    ("task", "count"), [("neighbours", len(CONTENT)), ("cold start", len(QUALITY))]
+)
+def test_comparisons_are_paired_and_corrected_for_all_pairs_of_the_task_once(
+    runs: list[Finished], task: str, count: int
+):
     plain, corrected = {}, {}
-    for method in data.methods:
-        for reference, comparison in method.against.items():
-            assert method.name != reference
-            expected = per_query(runs, method.name) - per_query(runs, reference)
+    for each in compared(runs, task).standings:
+        for reference, comparison in each.against.items():
+            assert each.name != reference
+            expected = per_query(runs, each.name, task) - per_query(runs, reference, task)
             assert comparison.difference.mean == pytest.approx(expected.mean())
-            plain[frozenset((method.name, reference))] = comparison.p
-            corrected[frozenset((method.name, reference))] = comparison.p_holm
-    assert len(plain) == 2 * (len(QUALITY) - 1) - 1
+            plain[frozenset((each.name, reference))] = comparison.p
+            corrected[frozenset((each.name, reference))] = comparison.p_holm
+    assert len(plain) == 2 * (count - 1) - 1
     np.testing.assert_allclose(list(corrected.values()), holm(list(plain.values())))
 
 
 def test_both_sides_of_a_pair_say_the_same(runs: list[Finished]):
-    data = summarise(runs, REFERENCES)
-    plus, lexical = data.method("transfer-plus"), data.method("tf-idf")
-    assert plus is not None
-    assert lexical is not None
-    up, down = plus.against["tf-idf"], lexical.against["transfer-plus"]
+    result = compared(runs)
+    up = standing(result, "transfer-plus").against["tf-idf"]
+    down = standing(result, "tf-idf").against["transfer-plus"]
     assert (up.p, up.p_holm) == (down.p, down.p_holm)
     assert up.difference.mean == -down.difference.mean
     assert (up.difference.low, up.difference.high) == (-down.difference.high, -down.difference.low)
@@ -98,51 +130,48 @@ def test_both_sides_of_a_pair_say_the_same(runs: list[Finished]):
 
 def test_what_differs_is_found_and_what_does_not_is_not():
     same = Method("twin", "variant", "transfer-plus", (), ("dim=64",))
-    runs = finished("lastfm", {**QUALITY, same: 0.27}, seeds=1)
-    data = summarise(runs, REFERENCES)
-    verdicts = {m.name: m.against["transfer-plus"] for m in data.methods[2:]}
-    assert {data.methods[0].name, data.methods[1].name} == {"transfer-plus", "twin"}
-    assert verdicts["masked-views"].is_significant
-    assert verdicts["random"].is_significant
-    twin = data.method("twin")
-    assert twin is not None
-    assert not twin.against["transfer-plus"].is_significant
+    result = compared(finished("lastfm", {**QUALITY, same: 0.27}, seeds=1))
+    assert {each.name for each in result.standings[:2]} == {"transfer-plus", "twin"}
+    for name, differs in (("masked-views", True), ("random", True), ("twin", False)):
+        assert standing(result, name).against["transfer-plus"].is_significant is differs
 
 
-def test_the_primary_metric_is_the_first_that_all_have():
+def test_without_a_primary_task_the_first_other_one_is_compared_by():
     runs = finished("lastfm", seeds=1)
     for run in runs:
         evaluation = run.evaluation
-        evaluation.per_query["labels"] = evaluation.per_query.pop("neighbours")
-        evaluation.summary["labels"] = evaluation.summary.pop("neighbours")
-    assert summarise(runs, REFERENCES).task == "labels"
-    runs[0].evaluation.per_query.pop("labels")
+        evaluation.per_query["labels"] = evaluation.per_query.pop("cold start")
+        evaluation.per_query.pop("neighbours", None)
+    (result,) = summarise(runs, REFERENCES).tasks
+    assert (result.task, result.metric) == ("labels", "NDCG@20")
+    for run in runs:
+        run.evaluation.per_query.clear()
     with pytest.raises(EvaluationError, match="lastfm: nothing to compare by; it needs"):
         summarise(runs, REFERENCES)
 
 
+def test_a_seed_without_the_task_leaves_its_method_out():
+    runs = finished("lastfm", seeds=2)
+    runs[0].evaluation.per_query.pop("cold start")  # as an older version measured it
+    data = summarise(runs, REFERENCES)
+    assert data.lacking(data.tasks[0]) == ["knn-id"]
+    assert data.lacking(data.tasks[1]) == ["transfer-plus"]
+    assert data.tasks[1].references == ("tf-idf",)
+
+
 def test_runs_on_other_queries_are_not_mixed():
     runs = finished("lastfm", seeds=1)
-    other = replace(
-        runs[1].evaluation,
-        per_query={
-            "neighbours": {
-                **runs[1].evaluation.per_query["neighbours"],
-                "query": np.arange(400),
-            }
-        },
-    )
-    runs[1] = replace(runs[1], evaluation=other)
+    runs[1].evaluation.per_query["cold start"]["query"] = np.arange(400)
     with pytest.raises(EvaluationError, match="measured on other queries; use --overwrite"):
         summarise(runs, REFERENCES)
 
 
 def test_without_baselines_there_is_no_ratio():
     only = {m: q for m, q in QUALITY.items() if m.recipe}
-    data = summarise(finished("lastfm", only), REFERENCES)
-    assert data.best_baseline is None
-    assert all(method.ratio is None for method in data.methods)
-    assert data.references == ("transfer-plus",)
+    for result in summarise(finished("lastfm", only), REFERENCES).tasks:
+        assert result.best_baseline is None
+        assert all(each.ratio is None for each in result.standings)
+        assert result.references == ("transfer-plus",)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,22 @@
 """Numbers line up, and findings say what was found and no more."""
 
-from dataclasses import replace
-
 import pytest
 
-from tests.training.compare.synthetic import QUALITY, finished, results
+from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, QUALITY, finished, results
 from training.compare import markdown, words
 from training.compare.plan import Method
-from training.compare.results import Comparison, Estimate, Failure, summarise
+from training.compare.results import Comparison, Estimate, Failure
+from training.compare.summary import summarise
 
 REFERENCES = ("transfer-plus", "tf-idf")
 
 
-def finding(quality: dict[Method, float] = QUALITY, seeds: int = 3) -> str:
-    return words.finding(summarise(finished("lastfm", quality, seeds=seeds), REFERENCES))
+def finding(
+    quality: dict[Method, float] = QUALITY, seeds: int = 3, task: str = "neighbours"
+) -> str:
+    found = summarise(finished("lastfm", quality, seeds=seeds), REFERENCES).by(task)
+    assert found is not None
+    return words.finding(found)
 
 
 def test_numbers():
@@ -73,12 +76,26 @@ def test_the_leader_is_told_with_its_ratio():
     assert text.endswith("transfer-plus is significantly above all 9 others.")
 
 
+def test_a_cold_start_has_a_finding_of_its_own():
+    text = finding(task="cold start")
+    assert text.startswith("transfer-plus leads with NDCG@20 0.32")
+    assert "times the best baseline (knn-id, 0.25" in text
+    assert text.endswith("transfer-plus is significantly above all 10 others.")
+
+
+def test_it_is_told_which_methods_a_task_does_not_apply_to():
+    data = summarise(finished("lastfm", seeds=1), REFERENCES)
+    content, cold = (words.about(data, task) for task in data.tasks)
+    assert content.endswith("known by what they show. It does not apply to knn-id.")
+    assert "knn-id" not in cold
+
+
 def test_whoever_is_not_the_leader_is_told_so():
     better = Method("better", "recipe", "kd-rkd")
     twin = Method("twin", "variant", "transfer-plus", (), ("dim=64",))
     text = finding({**QUALITY, better: 0.4, twin: 0.27}, seeds=1)
     assert "transfer-plus is number" in text
-    assert "better leads with 0.39" in text
+    assert "better leads with 0.4" in text
     assert "significantly more" in text
     assert "and below better" in text
     assert "does not differ significantly from twin" in text
@@ -98,19 +115,23 @@ def test_markdown_has_every_method_in_columns_that_line_up():
     text = markdown.render(results(failures=(Failure("lastfm | x", "`died`\n<b>"),)))
     assert "- lastfm \\| x: \\`died\\` \\<b\\>" in text
     for name in ("lastfm", "movielens", "twitch-engb"):
-        assert f"## {name}" in text
+        assert f"## {name}\n" in text
+        for task in ("neighbours by content", "cold start", "what it took"):
+            assert f"### {name} · {task}\n" in text
     tables = [block for block in text.split("\n\n") if block.startswith("| ")]
-    assert len(tables) == 4
-    for table in tables:
+    everyone = CONTENT | BEHAVIOUR
+    trained = {method.name for method in QUALITY if method.recipe}
+    expected = [CONTENT, everyone, *3 * [CONTENT, everyone, trained]]
+    for table, names in zip(tables, expected, strict=True):
         lines = table.strip().split("\n")
         assert len({len(line) for line in lines}) == 1
         assert len({line.count(" | ") for line in lines}) == 1
-        assert {line.split(" | ")[0].strip("| ").split(" (")[0] for line in lines[2:]} == {
-            method.name for method in QUALITY
-        }
+        assert {line.split(" | ")[0].strip("| ").split(" (")[0] for line in lines[2:]} == names
     assert "**0.27" in tables[0]
+    assert "**0.32" in tables[1]
 
 
 def test_markdown_of_one_data_set_has_no_overview():
-    alone = replace(results(("lastfm",)))
-    assert len([b for b in markdown.render(alone).split("\n\n") if b.startswith("| ")]) == 1
+    text = markdown.render(results(("lastfm",)))
+    assert "## Cold start" not in text
+    assert len([block for block in text.split("\n\n") if block.startswith("| ")]) == 3

@@ -1,0 +1,208 @@
+"""From what was measured of runs to how their methods compare."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.compare.plan import Method
+from training.compare.results import (
+    COMPARED,
+    FALLBACKS,
+    PRIMARY,
+    Comparison,
+    Cost,
+    DataResult,
+    Estimate,
+    Finished,
+    MethodResult,
+    Standing,
+    TaskResult,
+)
+from training.errors import EvaluationError
+from training.evaluation.result import Evaluation
+from training.evaluation.statistics import (
+    bootstrap_means,
+    difference,
+    holm,
+    percentiles,
+    standard_error,
+)
+
+_Runs = Mapping[Method, Sequence[Finished]]
+
+
+def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> DataResult:
+    """Compare the methods of one data set, by each task that it has the truth for.
+
+    Args:
+        finished: its runs, at least one.
+        references: see `references_of`.
+
+    Raises:
+        EvaluationError: nothing was measured per query, or not on the same queries.
+    """
+    by_method: dict[Method, list[Finished]] = {}
+    for each in finished:
+        by_method.setdefault(each.run.method, []).append(each)
+    first = finished[0].evaluation
+    able = {
+        task: {m: r for m, r in by_method.items() if all(has(each.evaluation, task) for each in r)}
+        for task in COMPARED
+    }
+    names = tasks_of({task for task, methods in able.items() if methods})
+    if not names:
+        raise EvaluationError(
+            f"{first.data}: nothing to compare by; it needs interactions, relations, "
+            "ID-embeddings or labels that its held-out streamers share with the others"
+        )
+    tasks = tuple(_compare(able[name], name, references) for name in names)
+    order = list(dict.fromkeys(each.name for task in tasks for each in task.standings))
+    rank = {name: place for place, name in enumerate(order)}
+    methods = sorted(by_method, key=lambda method: rank.get(method.name, len(order)))
+    there = {method.name for method in methods}
+    return DataResult(
+        name=first.data,
+        digest=first.digest,
+        references=tuple(name for name in references if name in there),
+        tasks=tasks,
+        methods=tuple(_method(method, by_method[method]) for method in methods),
+    )
+
+
+def tasks_of(known: Collection[str]) -> list[str]:
+    """Which of the known tasks to compare by: all primary ones, else the first fallback."""
+    primary = [task for task in PRIMARY if task in known]
+    return primary or [task for task in FALLBACKS if task in known][:1]
+
+
+def has(evaluation: Evaluation, task: str) -> bool:
+    """Whether a method was measured by a task, query by query."""
+    return COMPARED[task] in evaluation.per_query.get(task, {})
+
+
+def _method(method: Method, runs: Sequence[Finished]) -> MethodResult:
+    return MethodResult(
+        name=method.name,
+        kind=method.kind,
+        recipe=method.recipe,
+        settings=method.own_settings,
+        seeds=tuple(sorted(run.run.seed for run in runs)),
+        metrics=_mean_metrics([run.evaluation.summary for run in runs]),
+        cost=_mean_cost([run.cost for run in runs]),
+    )
+
+
+def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskResult:
+    """The comparison by one task of methods that all have it."""
+    queries = next(iter(by_method.values()))[0].evaluation.per_query[task]["query"]
+    values = {
+        method: np.mean([_values(run, task, queries) for run in runs], axis=0)
+        for method, runs in by_method.items()
+    }
+    order = sorted(values, key=lambda method: -values[method].mean())
+    drawn = bootstrap_means(np.stack([values[method] for method in order], 1))
+    samples = _Samples(
+        {method.name: float(values[method].mean()) for method in order},
+        {method.name: drawn[:, place] for place, method in enumerate(order)},
+    )
+    best = next((method.name for method in order if method.kind == "baseline"), None)
+    there = tuple(name for name in references if name in samples.means)
+    against = samples.compare(there)
+    return TaskResult(
+        task=task,
+        metric=COMPARED[task],
+        queries=len(queries),
+        best_baseline=best,
+        references=there,
+        standings=tuple(
+            Standing(
+                name=method.name,
+                kind=method.kind,
+                value=samples.estimate(method.name),
+                seed_error=_seed_error(by_method[method], task),
+                ratio=samples.ratio(method.name, best),
+                against=against[method.name],
+            )
+            for method in order
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Means over queries by method, as seen and (draws,) as drawn."""
+
+    means: dict[str, float]
+    drawn: dict[str, NDArray[np.float64]]
+
+    def estimate(self, name: str) -> Estimate:
+        return Estimate(self.means[name], *percentiles(self.drawn[name]))
+
+    def ratio(self, name: str, base: str | None) -> Estimate | None:
+        if base is None or not self.means[base] > 0:
+            return None
+        below = self.drawn[base]
+        drawn = self.drawn[name][below > 0] / below[below > 0]
+        return Estimate(self.means[name] / self.means[base], *percentiles(drawn))
+
+    def compare(self, references: Sequence[str]) -> dict[str, dict[str, Comparison]]:
+        """Method -> reference -> comparison; each pair is one test in the correction."""
+        ordered = [(a, b) for a in self.means for b in references if a != b]
+        pairs = list(dict.fromkeys((min(pair), max(pair)) for pair in ordered))
+        tests = {
+            (a, b): difference(self.means[a] - self.means[b], self.drawn[a] - self.drawn[b])
+            for a, b in pairs
+        }
+        corrected = dict(zip(pairs, holm([tests[pair].p for pair in pairs]), strict=True))
+        found: dict[str, dict[str, Comparison]] = {name: {} for name in self.means}
+        for name, reference in ordered:
+            first, second = min(name, reference), max(name, reference)
+            test, p_holm = tests[first, second], float(corrected[first, second])
+            seen = Estimate(test.mean, test.low, test.high)
+            if name != first:
+                seen = Estimate(-test.mean, -test.high, -test.low)
+            found[name][reference] = Comparison(seen, test.p, p_holm)
+        return found
+
+
+def _values(run: Finished, task: str, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+    found = run.evaluation.per_query[task]
+    if not np.array_equal(found["query"], queries):
+        raise EvaluationError(f"{run.run.name}: measured on other queries; use --overwrite")
+    return found[COMPARED[task]]
+
+
+def _seed_error(runs: Sequence[Finished], task: str) -> float | None:
+    if len(runs) < 2:
+        return None
+    values = [run.evaluation.per_query[task][COMPARED[task]].mean() for run in runs]
+    return standard_error(values)
+
+
+def _mean_metrics(
+    summaries: Sequence[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, float]]:
+    """Task -> metric -> mean over those runs that have it."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for summary in summaries:
+        for task, metrics in summary.items():
+            for name, value in metrics.items():
+                found.setdefault(task, {}).setdefault(name, []).append(value)
+    return {
+        task: {name: float(np.mean(values)) for name, values in metrics.items()}
+        for task, metrics in found.items()
+    }
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return Cost(
+        mean([cost.seconds for cost in costs]) or 0.0,
+        mean([cost.fit_seconds for cost in costs]),
+        mean([cost.peak_rss_mb for cost in costs]),
+    )

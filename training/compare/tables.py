@@ -1,0 +1,224 @@
+"""The tables of the report: what is in their cells, and which of them are marked."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from training.compare import words
+from training.compare.details import Details, Retention
+from training.compare.plan import Kind
+from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
+
+_NOT_TO_BE_MAXIMISED = {"hubness", "alignment", "uniformity", "threshold"}
+_DIGITS = {"hubness": 1, "alignment": 2, "uniformity": 2}
+_GEOMETRY_WORDS = (
+    "Hubness: skew of how often each is among the first 10, 0 is even. Alignment: mean squared "
+    "distance to what should be found. Uniformity: log of the mean kernel over pairs, lower is "
+    "more even."
+)
+_GEOMETRY = (("neighbours", "hubness"), ("vectors", "alignment"), ("vectors", "uniformity"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table; `tint` is the opacity of its ground, "good" or "bad" on `side`."""
+
+    text: str
+    best: bool = False
+    tint: float = 0.0
+    side: str = "good"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row, mostly of a method: then it has its kind, and `asked` marks the one in question."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    kind: Kind | Literal[""] = ""
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under the heads of their columns, of which a line feed may make two lines.
+
+    Attributes:
+        title: of the table.
+        caption: words to explain it; "" for none.
+        first: head of the rows' names.
+        columns: heads.
+        rows: as many cells each.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    first: str = "method"
+
+
+def matrices(results: Results, *, by_ratio: bool) -> list[Table]:
+    """Methods by data sets for each task that more than one data set is compared by.
+
+    Args:
+        results: of the comparison.
+        by_ratio: whether to divide by the best baseline, where every data set has one.
+    """
+    found = []
+    for task in results.tasks:
+        compared = [(data, by) for data in results.data if (by := data.by(task))]
+        if len(compared) > 1:
+            found.append(_matrix(compared, by_ratio))
+    return found
+
+
+def _matrix(compared: Sequence[tuple[DataResult, TaskResult]], by_ratio: bool) -> Table:
+    by_ratio = by_ratio and all(result.best_baseline is not None for _, result in compared)
+    asked = {data.references[0] for data, _ in compared if data.references}
+    standings = [each for _, result in compared for each in result.standings]
+    kinds: dict[str, Kind] = {each.name: each.kind for each in standings}
+    rows = []
+    for name, kind in kinds.items():
+        shown = [_shown(result.standing(name), by_ratio) for _, result in compared]
+        mean = _geometric_mean(shown)
+        cells = [
+            _matrix_cell(x, result.standings[0].name == name, by_ratio)
+            for (_, result), x in zip(compared, shown, strict=True)
+        ]
+        cells.append(Cell(words.value(mean, 2 if by_ratio else 4)))
+        rows.append((mean or 0, Row(name, tuple(cells), kind, name in asked)))
+    first = compared[0][1]
+    unit = " divided by that of the best baseline of its data set" if by_ratio else ""
+    return Table(
+        words.TITLES[first.task],
+        f"{first.metric}{unit}; bold: the best of each. The last column is the geometric mean.",
+        (*(data.name for data, _ in compared), "mean"),
+        tuple(row for _, row in sorted(rows, key=lambda row: -row[0])),
+    )
+
+
+def _geometric_mean(values: Sequence[float | None]) -> float | None:
+    """None where any is unknown or not positive."""
+    known = [x for x in values if x is not None and x > 0]
+    return math.exp(sum(map(math.log, known)) / len(known)) if len(known) == len(values) else None
+
+
+def _shown(standing: Standing | None, by_ratio: bool) -> float | None:
+    if standing is None:
+        return None
+    if by_ratio:
+        return None if standing.ratio is None else standing.ratio.mean
+    return standing.value.mean
+
+
+def _matrix_cell(x: float | None, best: bool, by_ratio: bool) -> Cell:
+    if x is None or not by_ratio:
+        return Cell(words.value(x), best)
+    tint = round(min(abs(x - 1), 0.5) * 0.9, 2)
+    return Cell(words.value(x, 2), best, tint, "good" if x >= 1 else "bad")
+
+
+def metrics(data: DataResult) -> list[Table]:
+    """All that was measured: a table for each task, of the methods that have it."""
+    tasks = dict.fromkeys(task for m in data.methods for task in m.metrics)
+    found = []
+    for task in tasks:
+        able = [m for m in data.methods if task in m.metrics]
+        names = list(dict.fromkeys(name for m in able for name in m.metrics[task]))
+        found.append(_table(data, able, [(task, name) for name in names], task))
+    return found
+
+
+def geometry(data: DataResult) -> Table | None:
+    """How the vectors lie; None where nothing is known of it."""
+    columns = [c for c in _GEOMETRY if any(_known(m, c) for m in data.methods)]
+    able = [m for m in data.methods if any(_known(m, column) for column in columns)]
+    return _table(data, able, columns, "Geometry of the vectors", _GEOMETRY_WORDS) if able else None
+
+
+def cost(data: DataResult) -> Table | None:
+    """What each trained method took, and how its seeds differ; None where none was trained."""
+    trained = [m for m in data.methods if m.recipe]
+    if not trained:
+        return None
+    seeds = max(len(m.seeds) for m in trained)
+    tasks = data.tasks if seeds > 1 else ()
+    caption = "A fit in a process of its own: mean of its time and of its largest resident memory."
+    if tasks:
+        caption += f" SE: standard error of {tasks[0].metric} over {seeds} seeds."
+    rows = []
+    for m in trained:
+        standings = [task.standing(m.name) for task in tasks]
+        errors = [words.value(None if each is None else each.seed_error) for each in standings]
+        took = [words.seconds(m.cost.fit_seconds), words.megabytes(m.cost.peak_rss_mb)]
+        rows.append(_row(data, m, map(Cell, [*took, *errors])))
+    heads = ("fit", "memory", *(f"SE\n{task.task}" for task in tasks))
+    return Table("What it took", caption, heads, tuple(rows))
+
+
+def retention(details: Details) -> Table | None:
+    """Modality by corruption: half of the streamers damaged, or all of them by boilerplate."""
+
+    def at(part: Retention | None, share: float, what: str) -> Cell:
+        if part is None or share not in part.shares:
+            return Cell(words.MISSING)
+        return Cell(words.value(getattr(part, what)[part.shares.index(share)], 2))
+
+    found: dict[str, dict[str, Retention]] = {}
+    for part in details.retention:
+        found.setdefault(part.modality, {})[part.corruption] = part
+    if not found:
+        return None
+    rows = [
+        Row(
+            modality,
+            (
+                at(parts.get("drop"), 0.5, "retention"),
+                at(parts.get("swap"), 0.5, "retention"),
+                at(parts.get("boilerplate"), 1.0, "retention"),
+                at(parts.get("boilerplate"), 1.0, "overlap"),
+            ),
+        )
+        for modality, parts in found.items()
+    ]
+    return Table(
+        f"What {details.retention_of} withstands",
+        "How much of the metric is left when half of the streamers miss a part or have somebody "
+        "else's, or all have boilerplate added; and how many of the first 20 stay the same with "
+        "that boilerplate.",
+        ("half\nmissing", "half\nswapped", "boiler-\nplate", "same\nfirst 20"),
+        tuple(rows),
+        first="part",
+    )
+
+
+def _table(
+    data: DataResult,
+    methods: Sequence[MethodResult],
+    columns: Sequence[tuple[str, str]],
+    title: str,
+    caption: str = "",
+) -> Table:
+    """Metrics, each a task and a name, of methods; the best of those that should be high marked."""
+    best: dict[tuple[str, str], float] = {}
+    for column in columns:
+        values = {x for m in methods if (x := _known(m, column)) is not None}
+        if len(values) > 1 and column[1] not in _NOT_TO_BE_MAXIMISED:
+            best[column] = max(values)
+    rows = [_row(data, m, [_cell(m, column, best) for column in columns]) for m in methods]
+    return Table(title, caption, tuple(name for _, name in columns), tuple(rows))
+
+
+def _row(data: DataResult, m: MethodResult, cells: Iterable[Cell]) -> Row:
+    return Row(m.name, tuple(cells), m.kind, m.name in data.references[:1])
+
+
+def _cell(m: MethodResult, column: tuple[str, str], best: Mapping[tuple[str, str], float]) -> Cell:
+    x = _known(m, column)
+    return Cell(words.value(x, _DIGITS.get(column[1], 4)), x is not None and x == best.get(column))
+
+
+def _known(m: MethodResult, column: tuple[str, str]) -> float | None:
+    return m.metrics.get(column[0], {}).get(column[1])
