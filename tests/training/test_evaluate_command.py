@@ -72,6 +72,19 @@ def test_robustness_is_written_beside(
     assert "boilerplate" in capsys.readouterr().out
 
 
+def test_embeddings_are_kept_of_all_who_show_anything(
+    world: Dataset, world_folder: Path, checkpoint: Path, tmp_path: Path
+):
+    out, kept = tmp_path / "m.json", tmp_path / "new" / "v.npz"
+    options = ("--data", world_folder, "--checkpoint", checkpoint, "--out", out, "--vectors", kept)
+    assert call(*options) == 0
+    expected = np.asarray(represent(load_checkpoint(checkpoint), world).query)
+    usable = np.abs(expected).sum(1) > 0
+    with np.load(kept, allow_pickle=False) as blob:
+        assert blob["ids"].tolist() == np.array(world.ids)[usable].tolist()
+        np.testing.assert_array_equal(blob["vectors"], expected[usable])
+
+
 def test_val_was_learned_from_in_the_end(
     world_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -120,6 +133,14 @@ def test_other_data_is_allowed_and_said(
         (("--baseline", "nosuch", "--out", "m.json"), "--baseline nosuch: unknown; the baselines"),
         (("--baseline", "svd", "--out", "m.txt"), "needs a name that ends in .json"),
         (("--baseline", "svd", "--out", "m.json", "--robustness"), "so it needs --checkpoint"),
+        (
+            ("--baseline", "svd", "--out", "m.json", "--vectors", "v.npz"),
+            "so it needs --checkpoint",
+        ),
+        (
+            ("--checkpoint", "c", "--out", "m.json", "--vectors", "v.npy"),
+            "--vectors v.npy: needs a name that ends in .npz",
+        ),
         (("--out", "m.json"), "one of the arguments --checkpoint --baseline is required"),
         (("--baseline", "svd", "--checkpoint", "c", "--out", "m.json"), "not allowed with"),
         (("--baseline", "svd", "--out", "m.json", "--split", "train"), "invalid choice: 'train'"),

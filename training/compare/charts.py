@@ -157,7 +157,7 @@ class Series:
 
 _WIDTH, _HEIGHT = 380, 240
 _LEFT, _TOP, _BOTTOM = 46, 10, 34
-_LETTER, _LINE = 6.9, 13.5
+_LETTER, _LINE = 7.5, 13.5
 
 
 def line_chart(

@@ -142,13 +142,18 @@ def _row(
         "name": each.name,
         "kind": each.kind,
         "asked": each.name in data.references[:1],
-        "settings": "" if of is None else ", ".join(of.settings),
+        "settings": _breakable("" if of is None else ", ".join(of.settings)),
         "strip": charts.whisker(on, each.kind, value.mean, value.low, value.high, line, title),
         "value": words.value(value.mean),
         "span": words.span(value),
         "ratio": words.times(each.ratio),
         "against": [_against(each, name) for name in result.references],
     }
+
+
+def _breakable(text: str) -> Markup:
+    """Names of settings may be broken between their words."""
+    return Markup("_<wbr/>").join(text.split("_"))
 
 
 def _against(each: Standing, reference: str) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """Measuring finished fits and baselines, and looking closer at one of them."""
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,13 +17,12 @@ from training.compare.summary import has, tasks_of
 from training.compare.worst import WorstCases, worst_cases
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
-from training.evaluation.command import evaluate_checkpoint
+from training.evaluation.command import represent_checkpoint
 from training.evaluation.result import Evaluation
 from training.evaluation.robustness import Robustness, robustness
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
-from training.evaluation.trained import represent
 
 _WORST = "worst.json"
 _RETENTION = "robustness.json"
@@ -69,13 +67,13 @@ class Measurer:
         """Evaluate a run and save what is found; the value of each task that is compared by."""
         dataset = self.dataset(run.data)
         with self._bounded():
-            if run.method.recipe:
-                folder = run.folder / CHECKPOINT
-                checkpoint = Checkpoint.load(folder)
-                evaluation = evaluate_checkpoint(folder, checkpoint, dataset, self._split)
-            else:
-                evaluation = evaluate(dataset, self._representation(run), split=self._split)
-        evaluation = replace(evaluation, subject=run.method.name, seed=run.seed)
+            evaluation = evaluate(
+                dataset,
+                self._representation(run),
+                split=self._split,
+                subject=run.method.name,
+                seed=run.seed,
+            )
         evaluation.save(run.folder / METRICS)
         known = [task for task in COMPARED if has(evaluation, task)]
         return {task: evaluation.summary[task][COMPARED[task]] for task in tasks_of(known)}
@@ -138,8 +136,9 @@ class Measurer:
     def _representation(self, run: Run) -> Representation:
         loaded = self._load(run.data)
         if run.method.recipe:
-            source = load_checkpoint(run.folder / CHECKPOINT)
-            return represent(source, loaded.dataset, self._split)
+            folder = run.folder / CHECKPOINT
+            checkpoint = Checkpoint.load(folder)
+            return represent_checkpoint(folder, checkpoint, loaded.dataset, self._split)
         return BASELINES[run.method.name].fit(loaded.corpus(run.seed))
 
     def _bounded(self) -> threadpool_limits:

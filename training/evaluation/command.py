@@ -2,9 +2,12 @@
 
 import argparse
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
+
+import numpy as np
 
 from training.baselines import BASELINES, corpus_of, find_baseline
 from training.checkpoint import Checkpoint, write_atomically
@@ -15,6 +18,7 @@ from training.evaluation.result import Evaluation
 from training.evaluation.robustness import robustness, table
 from training.evaluation.run import evaluate
 from training.evaluation.setting import SPLITS, Split
+from training.evaluation.subject import Representation, shown
 from training.evaluation.trained import represent
 from training.leaks import check_learned
 
@@ -33,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also with parts of the profiles missing, swapped or meaningless",
     )
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="FILE.npz",
+        help="keep the embeddings of a checkpoint: ids (R,) and vectors (R, D)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,22 +57,28 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--out {args.out}: needs a name that ends in .json")
     if args.robustness and args.checkpoint is None:
         raise UsageError("--robustness: measures an encoder, so it needs --checkpoint")
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{args.out.parent} can't be made: {error.strerror}") from error
+    if args.vectors is not None and args.checkpoint is None:
+        raise UsageError("--vectors: keeps what an encoder embeds, so it needs --checkpoint")
+    if args.vectors is not None and args.vectors.suffix != ".npz":
+        raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
+    for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} can't be made: {error.strerror}") from error
     if args.baseline is not None:
         baseline = find_baseline(args.baseline)
         dataset = load_dataset(args.data)
         representation = baseline.fit(corpus_of(dataset, args.split, args.seed))
         subject, seed = args.baseline, args.seed
-        evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     else:
         checkpoint = Checkpoint.load(args.checkpoint)
         dataset = load_dataset(args.data)
-        evaluation = evaluate_checkpoint(args.checkpoint, checkpoint, dataset, args.split)
+        representation = represent_checkpoint(args.checkpoint, checkpoint, dataset, args.split)
+        subject, seed = checkpoint.config["recipe"], checkpoint.config["seed"]
         if checkpoint.config["data_digest"] != dataset.digest:
             sys.stdout.write("note: the checkpoint was trained on other data than this\n")
+    evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     evaluation.save(args.out)
     sys.stdout.write(_table(evaluation))
     if args.robustness:
@@ -71,13 +87,15 @@ def run(args: argparse.Namespace) -> None:
         file = args.out.with_suffix(".robustness.json")
         content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
         write_atomically(file, content.encode())
+    if args.vectors is not None:
+        write_atomically(args.vectors, _embeddings(dataset, representation))
     sys.stdout.write(f"saved {args.out}\n")
 
 
-def evaluate_checkpoint(
+def represent_checkpoint(
     folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split
-) -> Evaluation:
-    """Measure the encoder of a checkpoint on streamers that it has not learned from.
+) -> Representation:
+    """What the encoder of a checkpoint makes of streamers that it has not learned from.
 
     Args:
         folder: of the checkpoint.
@@ -88,18 +106,23 @@ def evaluate_checkpoint(
     Raises:
         LeakError: it has learned from some of them.
     """
-    config = checkpoint.config
     try:
         check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
     except LeakError as error:
         remedy = f"train on {dataset.folder} to measure on its {split} split"
-        if split == "val" and config["refit_on_validation"]:
+        if split == "val" and checkpoint.config["refit_on_validation"]:
             remedy = "val was learned from in the end; for figures on it fit with --set refit=false"
         raise LeakError(f"{folder}: {error}; {remedy}") from None
-    representation = represent(load_checkpoint(folder), dataset, split)
-    return evaluate(
-        dataset, representation, split=split, subject=config["recipe"], seed=config["seed"]
-    )
+    return represent(load_checkpoint(folder), dataset, split)
+
+
+def _embeddings(dataset: Dataset, representation: Representation) -> bytes:
+    """As an npz file, without streamers that show nothing to encode."""
+    usable = shown(representation.query)
+    content = io.BytesIO()
+    ids = np.array(dataset.ids, np.str_)[usable]
+    np.savez(content, allow_pickle=False, ids=ids, vectors=np.asarray(representation.query)[usable])
+    return content.getvalue()
 
 
 def _table(evaluation: Evaluation) -> str:
