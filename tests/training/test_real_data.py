@@ -1,4 +1,4 @@
-"""One short fit on real streamers; `python -m tests.benchmarks.quality` measures with intervals."""
+"""One short fit on real streamers; `python -m training compare` measures with intervals."""
 
 import os
 from pathlib import Path
