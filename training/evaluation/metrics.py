@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training.blocks import blocks
+
 DEPTH = 20
 
 Relevant = Sequence[NDArray[np.int64]]
@@ -59,9 +61,12 @@ def hubness(ranking: NDArray[np.int64], gallery_size: int, depth: int = 10) -> f
 
 def reciprocal_rank(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 / rank of row i of the second among all its rows, searched by row i of the first (Q,)."""
-    scores = first @ second.T  # (Q, Q)
-    own = np.diag(scores)[:, None]
-    return 1 / (1 + (scores > own).sum(1))
+    ranks = np.zeros(len(first))
+    for part in blocks(len(first), len(second)):
+        scores = first[part] @ second.T  # (b, Q)
+        own = np.diagonal(scores, part.start)[:, None]
+        ranks[part] = 1 + (scores > own).sum(1)
+    return 1 / ranks
 
 
 def pairs_of_groups(groups: NDArray[np.int64], rows: Iterable[int]) -> set[tuple[int, int]]:
