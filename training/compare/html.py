@@ -129,6 +129,7 @@ def _comparison(data: DataResult, result: TaskResult, on: charts.Scale) -> dict[
         "queries": f"{result.queries:,}",
         "kinds": [(kind, name) for kind, name in _KINDS if kind in kinds],
         "axis": charts.axis(on),
+        "has_seeds": any(each.seed_error is not None for each in result.standings),
         "rows": [_row(data, result, each, on, line) for each in result.standings],
     }
 
@@ -146,6 +147,7 @@ def _row(
         "strip": charts.whisker(on, each.kind, value.mean, value.low, value.high, line, title),
         "value": words.value(value.mean),
         "span": words.span(value),
+        "error": words.value(each.seed_error),
         "ratio": words.times(each.ratio),
         "against": [_against(each, name) for name in result.references],
     }

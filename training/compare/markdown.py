@@ -38,13 +38,14 @@ def _overview(table: Table) -> list[str]:
 
 
 def _table(data: DataResult, result: TaskResult) -> list[str]:
-    heads = ["method", result.metric, "95 % interval", "of best baseline"]
+    heads = ["method", result.metric, "95 % interval", "SE over seeds", "of best baseline"]
     heads += [f"against {name} (p, Holm)" for name in result.references]
     rows = [
         [
             each.name + _settings(data.method(each.name)),
             words.value(each.value.mean),
             words.span(each.value),
+            words.value(each.seed_error),
             words.times(each.ratio),
             *(_against(each, name) for name in result.references),
         ]

@@ -139,23 +139,24 @@ def geometry(data: DataResult) -> Table | None:
 
 
 def cost(data: DataResult) -> Table | None:
-    """What each trained method took, and how its seeds differ; None where none was trained."""
-    trained = [m for m in data.methods if m.recipe]
-    if not trained:
+    """What each trained method took; None where none was trained."""
+    rows = [
+        _row(
+            data,
+            m,
+            [Cell(words.seconds(m.cost.fit_seconds)), Cell(words.megabytes(m.cost.peak_rss_mb))],
+        )
+        for m in data.methods
+        if m.recipe
+    ]
+    if not rows:
         return None
-    seeds = max(len(m.seeds) for m in trained)
-    tasks = data.tasks if seeds > 1 else ()
-    caption = "A fit in a process of its own: mean of its time and of its largest resident memory."
-    if tasks:
-        caption += f" SE: standard error of {tasks[0].metric} over {seeds} seeds."
-    rows = []
-    for m in trained:
-        standings = [task.standing(m.name) for task in tasks]
-        errors = [words.value(None if each is None else each.seed_error) for each in standings]
-        took = [words.seconds(m.cost.fit_seconds), words.megabytes(m.cost.peak_rss_mb)]
-        rows.append(_row(data, m, map(Cell, [*took, *errors])))
-    heads = ("fit", "memory", *(f"SE\n{task.task}" for task in tasks))
-    return Table("What it took", caption, heads, tuple(rows))
+    return Table(
+        "What it took",
+        "A fit in a process of its own: mean of its time and of its largest resident memory.",
+        ("fit", "memory"),
+        tuple(rows),
+    )
 
 
 def retention(details: Details) -> Table | None:
