@@ -28,7 +28,7 @@ class TransferConfig(MaskedViewsConfig, TeacherConfig):
     pretrain_steps: int = 100
     neighbours: int = 20
     filter: Literal["none", "edit-distance", "similarity", "tags", "random"] = "similarity"
-    filter_form: Literal["hard", "soft"] = "hard"
+    filter_form: Literal["hard", "soft"] = "soft"
     filter_quantile: float = 0.9
 
     def __post_init__(self) -> None:
