@@ -58,19 +58,22 @@ class ViewMaker:
         vocabulary: weighs the pieces; its uninformative pieces are left out.
         overlap: rho in [0, 1).
         group_modality: probability that a draw moves whole modalities together.
+        names: whether names are cut as well; two views that may find each other by a name don't.
     """
 
     vocabulary: Vocabulary
     overlap: float
     group_modality: float
+    names: bool = False
 
     @cached_property
     def _idf(self) -> NDArray[np.float32]:
         return inverse_document_frequency(self.vocabulary)
 
     def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
-        """The atoms of a profile, without its name and whatever carries no weight."""
-        weighed = [(piece, self._weigh(piece)) for piece in pieces if piece.modality != "name"]
+        """The atoms of a profile, without whatever carries no weight."""
+        kept = [piece for piece in pieces if self.names or piece.modality != "name"]
+        weighed = [(piece, self._weigh(piece)) for piece in kept]
         weighed = [(piece, w) for piece, w in weighed if sum(w.values()) > 0]
         groups = _near_duplicates([w for _, w in weighed])
         found = []

@@ -11,7 +11,12 @@ from training.config.distillation import (
     KdRkdConfig,
     KdSoftConfig,
 )
-from training.config.self_supervised import MaskedViewsConfig
+from training.config.self_supervised import (
+    MaskedViewsConfig,
+    MlmConfig,
+    PtumConfig,
+    SimcseConfig,
+)
 from training.config.transfer import TransferConfig, TransferPlusConfig
 from training.config.values import as_dict, override, shared_config
 
@@ -22,7 +27,10 @@ __all__ = [
     "KdRkdConfig",
     "KdSoftConfig",
     "MaskedViewsConfig",
+    "MlmConfig",
+    "PtumConfig",
     "RecipeConfig",
+    "SimcseConfig",
     "TeacherConfig",
     "TransferConfig",
     "TransferPlusConfig",

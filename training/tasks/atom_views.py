@@ -1,7 +1,9 @@
 """Streamers cut into atoms: drawn as two views, or shown and hidden in part."""
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +11,45 @@ from numpy.typing import NDArray
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags
+from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.evaluation.metrics import reciprocal_rank
-from training.stage import Stage, all_rows
+from training.stage import MOST_ASKED, Stage, all_rows, sample
 from training.views import Atom, ViewMaker, overlap
 
-_SEARCH_SEED = 7
+MOST_CUT = 100_000
+"""Streamers whose parts are kept: as many as a fit draws from in a thousand steps."""
+_SEARCH_SEED, _SEARCH_OVERLAP, _SEARCH_GROUP_MODALITY = 7, 0.1, 0.3
 
 
 class Parts:
-    """The features of the parts of S streamers, to put any of them together."""
+    """The features of the parts of S streamers, to put any of them together.
 
-    def __init__(self, parts: Sequence[Sequence[Sequence[Piece]]], vocabulary: Vocabulary) -> None:
-        """Featurise all parts.
+    Attributes:
+        usable: per streamer, which of its parts show anything to encode.
+    """
+
+    def __init__(self, parts: Iterable[Sequence[Sequence[Piece]]], vocabulary: Vocabulary) -> None:
+        """Featurise all parts, in one pass.
 
         Args:
             parts: per streamer, per part, its pieces.
             vocabulary: of the stage.
         """
-        self._first = np.cumsum([0, *map(len, parts)])  # row of each streamer's first part
-        self._bags, _ = corpus_bags([part for each in parts for part in each], vocabulary)
+        counts = array("q")
 
-    def together(self, streamers: Sequence[int], places: Sequence[Sequence[int]]) -> Bags:
+        def flat() -> Iterator[Sequence[Piece]]:
+            for each in parts:
+                counts.append(len(each))
+                yield from each
+
+        self._bags, usable = corpus_bags(flat(), vocabulary)
+        self._first = np.cumsum([0, *counts])  # row of each streamer's first part
+        self.usable: list[NDArray[np.bool_]] = np.split(usable, self._first[1:-1])
+
+    def together(
+        self, streamers: Sequence[int] | NDArray[np.int64], places: Sequence[Sequence[int]]
+    ) -> Bags:
         """A row (R,) per streamer, of the parts at the given places of it."""
         group = np.repeat(np.arange(len(streamers)), [len(each) for each in places])
         flat = [
@@ -47,29 +66,33 @@ class AtomViews:
 
     Attributes:
         rows: int64 (S,), their data set rows.
-        atoms: of each of them.
+        atoms: of each of them, without their pieces.
         parts: their features; a part is an atom.
     """
 
-    def __init__(
-        self, stage: Stage, rows: NDArray[np.int64], rho: float = 0.1, group_modality: float = 0.3
-    ) -> None:
-        """Cut streamers into atoms, without names.
+    def __init__(self, stage: Stage, rows: NDArray[np.int64], maker: ViewMaker) -> None:
+        """Cut streamers into atoms.
 
         Args:
             stage: of the fit.
-            rows: data set rows of the streamers.
-            rho: bound of the overlap of two views.
-            group_modality: probability that a draw moves whole modalities together.
+            rows: data set rows of the streamers, ascending; a random part of very many.
+            maker: cuts them and draws views.
         """
-        self._maker = ViewMaker(stage.vocabulary, rho, group_modality)
-        cut = [(int(row), self._maker.atoms(stage.pieces[row])) for row in rows]
-        cut = [(row, atoms) for row, atoms in cut if len(atoms) > 1]
-        self.rows = np.array([row for row, _ in cut], np.int64)
-        self.atoms: list[list[Atom]] = [atoms for _, atoms in cut]
-        self.parts = Parts(
-            [[atom.pieces for atom in each] for each in self.atoms], stage.vocabulary
-        )
+        self._maker = maker
+        self.atoms: list[list[Atom]] = []
+        kept = array("q")
+
+        def cut() -> Iterator[list[tuple[Piece, ...]]]:
+            some = sample(rows, MOST_CUT, stage.seed)
+            for row, pieces in zip(some.tolist(), subset(stage.pieces, some), strict=True):
+                atoms = maker.atoms(pieces)
+                if len(atoms) > 1:
+                    kept.append(row)
+                    self.atoms.append([replace(atom, pieces=()) for atom in atoms])
+                    yield [atom.pieces for atom in atoms]
+
+        self.parts = Parts(cut(), stage.vocabulary)
+        self.rows = np.array(kept, np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,20 +126,31 @@ class AtomViews:
 class ViewSearch:
     """How well held-out streamers are found by a view of their own; needs no behaviour.
 
-    The views are drawn once, so that all validations of a fit, and all recipes, are asked the same.
+    The views are drawn once, so that all validations of a fit are asked the same.
     """
 
-    def __init__(self, stage: Stage, held_out: NDArray[np.int64] | None) -> None:
-        """Draw two views of each.
+    def __init__(self, views: tuple[Bags, Bags] | None) -> None:
+        """Search the second views.
+
+        Args:
+            views: two rows of Q streamers each; None when nothing is held out.
+        """
+        self._views = views
+
+    @classmethod
+    def of_atoms(cls, stage: Stage, held_out: NDArray[np.int64] | None) -> "ViewSearch":
+        """Search by views of bounded overlap, the same ones for all recipes.
 
         Args:
             stage: of the fit.
             held_out: data set rows of streamers to watch; None when nothing is held out.
         """
-        self._views: tuple[Bags, Bags] | None = None
-        if held_out is not None:
-            cut = AtomViews(stage, held_out)
-            self._views = cut.draw(np.arange(len(cut)), np.random.default_rng(_SEARCH_SEED))[:2]
+        if held_out is None:
+            return cls(None)
+        maker = ViewMaker(stage.vocabulary, _SEARCH_OVERLAP, _SEARCH_GROUP_MODALITY)
+        cut = AtomViews(stage, sample(held_out, MOST_ASKED, stage.seed), maker)
+        first, second, *_ = cut.draw(np.arange(len(cut)), np.random.default_rng(_SEARCH_SEED))
+        return cls((first, second))
 
     def mean_reciprocal_rank(self, encoder: StreamerEncoder) -> float:
         """Of a streamer's second view among all second views, searched by its first; NaN = none."""

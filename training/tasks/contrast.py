@@ -1,6 +1,7 @@
 """The contrast of a recipe: a variant of InfoNCE, what it learns and what it remembers."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from training.losses.info_nce import info_nce
 from training.losses.siglip import siglip
 from training.memory import CrossBatchMemory
 from training.stage import Stage, all_rows
+
+Alike = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+"""Whether the i-th of one and the i-th of the other, data set rows (P,), are alike."""
 
 _SIGLIP_BIAS = -10.0
 """At the start every pair is taken for a negative, as nearly all are (Zhai 2023)."""
@@ -29,15 +33,16 @@ class Contrast(nn.Module):
     A task puts it into its `module`, so that what it learns and remembers is trained and resumed.
     """
 
-    def __init__(self, stage: Stage, config: ContrastConfig) -> None:
+    def __init__(self, stage: Stage, config: ContrastConfig, alike: Alike | None = None) -> None:
         """The contrast that the configuration names.
 
         Args:
             stage: of the fit, its encoder still at the start.
             config: of the recipe.
+            alike: which streamers must not be told apart, if any are known.
         """
         super().__init__()
-        self._config = config
+        self._config, self._alike = config, alike
         self.memory = CrossBatchMemory(config.memory, config.dim) if config.memory else None
         self._guide: NDArray[np.float32] | None = None
         if config.contrast == "siglip":
@@ -53,9 +58,11 @@ class Contrast(nn.Module):
         rows: NDArray[np.int64],
         key_rows: NDArray[np.int64],
         wanted: Tensor,
-        excluded: Tensor,
     ) -> Tensor:
         """The loss of queries that look for their keys.
+
+        Negatives are the keys that are not wanted, but for those of the same streamer, of an alike
+        one, and of whatever the guide masks.
 
         Args:
             queries: unit embeddings (B, D).
@@ -63,28 +70,33 @@ class Contrast(nn.Module):
             rows: whose the queries are, data set rows (B,).
             key_rows: whose the keys are (K,).
             wanted: weights of the positives (B, K).
-            excluded: bool (B, K), what is neither positive nor negative.
         """
         if not len(queries):
             return (queries.sum() + keys.sum()) * 0
         if self.memory is not None:
             vectors, past = self.memory.held()
-            same = torch.from_numpy(rows).to(past.device)[:, None] == past[None]  # (B, M)
             keys = torch.cat([keys, vectors.to(keys.dtype)])
             key_rows = np.concatenate([key_rows, past.cpu().numpy()])
-            wanted = torch.cat([wanted, wanted.new_zeros(same.shape)], 1)
-            excluded = torch.cat([excluded, same.to(excluded.device)], 1)
+            wanted = torch.cat([wanted, wanted.new_zeros(len(rows), len(past))], 1)
+        doubtful = torch.from_numpy(self._doubtful(rows, key_rows)).to(wanted.device)
+        return self._loss(queries @ keys.T, wanted, doubtful & (wanted <= 0))
+
+    def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """The pairs (B, K) that are no negatives."""
+        found = rows[:, None] == key_rows[None]
+        if self._alike is not None:
+            pairs = np.repeat(rows, len(key_rows)), np.tile(key_rows, len(rows))
+            found |= self._alike(*pairs).reshape(found.shape)
         if self._guide is not None:
-            near = self._guide[rows] @ self._guide[key_rows].T > self._config.false_negative_cosine
-            excluded = excluded | (torch.from_numpy(near).to(excluded.device) & (wanted <= 0))
-        return self._loss(queries @ keys.T, wanted, excluded)
+            nearness = self._guide[rows] @ self._guide[key_rows].T
+            found |= nearness > self._config.false_negative_cosine
+        return found
 
     def two_views(self, first: Tensor, second: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Mean loss of both views (B, D) of B streamers, distinct rows, looking for each other."""
         wanted = torch.eye(len(rows), dtype=first.dtype, device=first.device)
-        excluded = torch.zeros_like(wanted, dtype=torch.bool)
-        forth = self(first, second, rows, rows, wanted, excluded)
-        back = self(second, first, rows, rows, wanted, excluded)
+        forth = self(first, second, rows, rows, wanted)
+        back = self(second, first, rows, rows, wanted)
         self.remember(second, rows)
         return (forth + back) / 2
 

@@ -12,6 +12,7 @@ from training.stage import Stage
 from training.tasks.atom_views import AtomViews, ViewSearch
 from training.tasks.base import Task, step_generator
 from training.tasks.contrast import Contrast
+from training.views import ViewMaker
 
 
 class MaskedViews(Task):
@@ -36,12 +37,13 @@ class MaskedViews(Task):
         """
         self.encoder = stage.encoder
         self._stage, self._config = stage, config
-        self._training = AtomViews(stage, stage.known, config.overlap, config.group_modality)
+        maker = ViewMaker(stage.vocabulary, config.overlap, config.group_modality)
+        self._training = AtomViews(stage, stage.known, maker)
         if len(self._training) < 2:
             raise DataError(f"{stage.dataset.folder} has fewer than two streamers with two pieces")
         self.contrast = Contrast(stage, config)
         self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self.contrast})
-        self._search = ViewSearch(stage, held_out)
+        self._search = ViewSearch.of_atoms(stage, held_out)
 
     @property
     def module(self) -> nn.Module:

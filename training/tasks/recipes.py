@@ -14,7 +14,10 @@ from training.config import (
     KdRkdConfig,
     KdSoftConfig,
     MaskedViewsConfig,
+    MlmConfig,
+    PtumConfig,
     RecipeConfig,
+    SimcseConfig,
     TransferPlusConfig,
 )
 from training.errors import UsageError
@@ -23,6 +26,9 @@ from training.stage import MOST_ASKED, Stage, sample
 from training.tasks.base import Task
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.masked_views import MaskedViews
+from training.tasks.mlm import MaskedTokens
+from training.tasks.ptum import Ptum
+from training.tasks.simcse import Simcse
 from training.tasks.transfer_plus import TransferPlus
 from training.teacher import audience_of, id_matrix
 
@@ -77,6 +83,9 @@ def held_out_task(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
 
 RECIPES = {
     "masked-views": Recipe(MaskedViewsConfig, MaskedViews, "MRR"),
+    "mlm": Recipe(MlmConfig, MaskedTokens, "MRR"),
+    "ptum": Recipe(PtumConfig, Ptum, "MRR"),
+    "simcse": Recipe(SimcseConfig, Simcse, "MRR"),
     "kd-feature": Recipe(KdFeatureConfig, _taught(KdFeature), "NDCG@20"),
     "kd-soft": Recipe(KdSoftConfig, _taught(KdSoft), "NDCG@20"),
     "kd-pseudo-label": Recipe(KdPseudoLabelConfig, _taught(KdPseudoLabel), "NDCG@20"),

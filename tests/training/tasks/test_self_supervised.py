@@ -1,0 +1,234 @@
+"""`mlm`, `ptum` and `simcse`: what they hide, find and refuse. That they learn: `test_tasks`."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.streamer import StreamerProfile
+from training.bags import Bags
+from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig, override
+from training.data import Dataset
+from training.errors import DataError, UsageError
+from training.stage import Stage, prepare
+from training.tasks.mlm import Masked, MaskedTokens
+from training.tasks.ptum import Ptum, others, time_order
+from training.tasks.simcse import Simcse
+from training.train import update
+
+WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
+SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
+RNG = np.random.default_rng
+
+
+def stage_of(world: Dataset, config: RecipeConfig) -> Stage:
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    return prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+
+
+def shown_ids(bags: Bags, row: int) -> set[int]:
+    return set(bags.ids[bags.indptr[row] : bags.indptr[row + 1]].tolist())
+
+
+def strip(world: Dataset, **parts: Any) -> Dataset:
+    profiles = [profile.model_copy(update=parts) for profile in world.profiles]
+    return replace(world, profiles=profiles)
+
+
+# mlm
+
+
+def test_every_masked_token_is_hidden_and_nowhere_shown(world: Dataset):
+    config = MlmConfig(**SMALL, targets=3)
+    task = MaskedTokens(stage_of(world, config), config, None)
+    shown, hidden = task.mask(np.arange(20), RNG(0))
+    assert (shown.lengths > 0).any()
+    assert len(shown) == len(hidden) == 20
+    masked = Masked.of(shown, hidden, task.encoder.known, config.targets, RNG(0))
+    assert np.bincount(masked.rows).max() == 3
+    for row, token in zip(masked.rows.tolist(), masked.ids.tolist(), strict=True):
+        assert token in shown_ids(hidden, row) - shown_ids(shown, row)
+        assert 0 < token <= task.encoder.known
+    for row in range(20):
+        both = {i for i in shown_ids(shown, row) | shown_ids(hidden, row) if i}
+        known = {i for i in both if i <= task.encoder.known}
+        assert set(masked.members[[row]].indices.tolist()) == known
+
+
+def test_the_share_of_hidden_atoms_is_as_configured(world: Dataset):
+    share = {}
+    for mask in (0.1, 0.7):
+        config = MlmConfig(**SMALL, mask=mask)
+        task = MaskedTokens(stage_of(world, config), config, None)
+        shown, hidden = task.mask(np.arange(100), RNG(0))
+        assert ((shown.lengths > 0) | np.any([p.any(1) for p in shown.pooled], axis=0)).all()
+        share[mask] = hidden.lengths.sum() / (hidden.lengths.sum() + shown.lengths.sum())
+    assert share[0.1] < 0.35 < 0.55 < share[0.7]
+
+
+def test_the_head_of_mlm_learns(world: Dataset):
+    config = MlmConfig(**SMALL)
+    task = MaskedTokens(stage_of(world, config), config, None)
+    before = {name: p.detach().clone() for name, p in task.module.named_parameters()}
+    update(task, torch.optim.AdamW(task.module.parameters(), 1e-2), config, 0, 0)
+    changed = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
+    assert {"head.weight", "encoder.table"} <= changed
+
+
+def test_mlm_without_two_pieces_says_so(world: Dataset):
+    parts = {
+        "name": "solo",
+        "bio": None,
+        "tags": [],
+        "category": None,
+        "language": None,
+        "avatar": None,
+    }
+    bare = strip(world, **parts, videos=[], lives=[])
+    with pytest.raises(DataError, match="has no streamer with two pieces"):
+        MaskedTokens(stage_of(bare, MlmConfig(**SMALL)), MlmConfig(**SMALL), None)
+
+
+# ptum
+
+VIDEOS: list[dict[str, Any]] = [
+    {"video_id": "a", "title": "second", "published_at": "2024-01-02T00:00:00Z"},
+    {"video_id": "b", "title": "undated"},
+    {"video_id": "c", "title": "first", "tags": ["x"], "published_at": "2024-01-01T00:00:00Z"},
+    {"video_id": "d", "title": "FIRST!", "tags": ["x"], "published_at": "2024-01-05T00:00:00Z"},
+]
+
+
+def test_behaviours_are_in_time_order_without_names_and_repetitions():
+    profile = StreamerProfile.model_validate(
+        {
+            "streamer_id": "s",
+            "name": "me",
+            "bio": "hello",
+            "videos": VIDEOS,
+            "lives": [{"live_id": "l", "title": "third", "started_at": "2024-01-03T00:00:00Z"}],
+        }
+    )
+    rest, *behaviours = time_order(pieces_of(profile))
+    assert [piece.text for piece in rest] == ["hello"]
+    texts = [[piece.text for piece in each] for each in behaviours]
+    assert texts == [["undated"], ["FIRST!", "x"], ["second"], ["third"]]
+
+
+def test_negatives_are_distinct_and_of_others():
+    drawn = others(6, 4, (2, 6), RNG(0))
+    assert drawn.shape == (2, 6, 4)
+    for first in drawn:
+        for own, each in enumerate(first):
+            assert len(set(each)) == 4
+            assert own not in each
+    assert others(3, 4, (1, 3), RNG(0)).shape == (1, 3, 2)
+    assert {tuple(others(6, 1, (1, 6), RNG(i))[0, 0]) for i in range(50)} == {
+        (i,) for i in range(1, 6)
+    }
+
+
+def behaviours(count: int, row: int) -> list[Piece]:
+    return [
+        Piece("videos", "text", f"videos[{i}].title", text=f"word{i} number{row}")
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("few", [0, 2])
+def test_streamers_with_too_few_behaviours_contribute_nothing(world: Dataset, few: int):
+    config = PtumConfig(**SMALL)
+    pieces = [behaviours(5 if row % 2 else few, row) for row in range(300)]
+    known = world.rows("train")
+    stage = prepare(world, pieces, known, None, config, seed=0, threads=1)
+    task = Ptum(stage, config, None)
+    assert {int(known[place]) % 2 for place in task._streamers} == {1}
+
+
+def test_ptum_without_behaviours_says_what_to_do(world: Dataset):
+    bare = strip(world, videos=[], lives=[])
+    with pytest.raises(DataError, match=r"0 training streamers with 3 or more videos and lives"):
+        Ptum(stage_of(bare, PtumConfig(**SMALL)), PtumConfig(**SMALL), None)
+
+
+def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(world: Dataset):
+    config = PtumConfig(**SMALL, temperature=1e6)
+    losses = Ptum(stage_of(world, config), config, None).losses(0)
+    assert set(losses) == {"masked_loss", "next_loss"}
+    for value in losses.values():
+        assert float(value.detach()) == pytest.approx(np.log(5), abs=1e-4)
+
+
+# simcse
+
+
+def test_twins_differ_by_dropout_only(world: Dataset):
+    config = SimcseConfig(**SMALL, dropout=0.0, token_dropout=0.3, modality_dropout=0.0)
+    task = Simcse(stage_of(world, config), config, None)
+    rows = world.rows("train")[:30]
+    first, second = (task._embed(rows, RNG(0)), task._embed(rows, RNG(1)))
+    cosine = (first * second).sum(1).detach().numpy()
+    assert cosine.max() < 0.9999
+    assert cosine.mean() > 0.5
+
+
+@pytest.mark.parametrize("positives", ["duplicates", "labels", "behaviour"])
+def test_supervised_simcse_learns(world: Dataset, positives: str):
+    config = override(SimcseConfig(**SMALL), [f"positives={positives}", "memory=100"])
+    assert isinstance(config, SimcseConfig)
+    task = Simcse(stage_of(world, config), config, world.rows("val"))
+    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
+    losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(40)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert 0 <= task.validate() <= 1
+
+
+def test_held_out_twins_are_searched_whatever_the_dropout_of_training(world: Dataset):
+    config = SimcseConfig(**SMALL, token_dropout=0.0, dropout=0.1)
+    task = Simcse(stage_of(world, config), config, world.rows("val"))
+    assert 0.05 < task.validate() < 0.95
+    assert task.validate() == task.validate()
+
+
+def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
+    config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
+    stage = stage_of(world, config)
+    task = Simcse(stage, config, None)
+    rows = world.rows("train")
+    hard = task._hard_of(rows, RNG(0))
+    labels = np.array(world.labels, object)
+    assert (labels[rows] != labels[hard]).mean() > 0.95  # some have no label to differ by
+    assert set(hard) <= set(rows)
+    with torch.no_grad():
+        content = stage.encoder.eval().fused(stage.bags).numpy()
+    near = (content[rows] * content[hard]).sum(1).mean()
+    assert near > (content[rows] * content[RNG(1).permutation(rows)]).sum(1).mean() + 0.1
+
+
+def test_no_known_pair_says_what_to_do(world: Dataset):
+    config = SimcseConfig(**SMALL, positives="duplicates")
+    alone = replace(world, duplicates=np.arange(300))
+    with pytest.raises(DataError, match=r"alike to another by duplicates; use positives=dropout"):
+        Simcse(stage_of(alone, config), config, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "assignments", "problem"),
+    [
+        (SimcseConfig(), ["dropout=0", "token_dropout=0"], "both encodings would be the same"),
+        (SimcseConfig(), ["hard_negatives=-1"], "must be 0 or more"),
+        (SimcseConfig(), ["positives=friends"], "needs one of dropout, duplicates"),
+        (SimcseConfig(), ["memory=-1"], "must be 0"),
+        (MlmConfig(), ["mask=1"], "mask=1.0: must be between 0 and 1"),
+        (MlmConfig(), ["sample=0"], "must be 1 or more"),
+        (PtumConfig(), ["next=0"], "must be 1 or more"),
+        (PtumConfig(), ["negatives=0"], "must be 1 or more"),
+        (PtumConfig(), ["chunk_size=-1"], "must be 0 or more"),
+    ],
+)
+def test_a_wrong_setting_is_named(config: RecipeConfig, assignments: list[str], problem: str):
+    with pytest.raises(UsageError, match=problem):
+        override(config, assignments)

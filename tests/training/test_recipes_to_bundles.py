@@ -1,0 +1,44 @@
+"""Recipes without behaviour: trained, kept, read again, exported, and read as a bundle."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_export.contract.bundle import Bundle
+from model_export.export import export_bundle
+from training.checkpoint import Checkpoint
+from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
+from training.data import Dataset
+from training.encoder import load_checkpoint
+from training.fit import Request, fit
+
+SMALL: dict[str, Any] = {
+    "dim": 16,
+    "table_dim": 32,
+    "hidden_dim": 32,
+    "content_dim": 64,
+    "batch_size": 64,
+    "steps": 4,
+    "evaluate_every": 2,
+}
+CONFIGS: dict[str, RecipeConfig] = {
+    "mlm": MlmConfig(**SMALL, sample=64),
+    "ptum": PtumConfig(**SMALL, chunk_size=16),
+    "simcse": SimcseConfig(**SMALL, memory=64),
+}
+
+
+@pytest.mark.parametrize("recipe", CONFIGS)
+def test_from_fit_to_bundle(world: Dataset, tmp_path: Path, recipe: str):
+    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+    metrics = fit(Request(recipe, CONFIGS[recipe], 1, threads=1, out=tmp_path / "c"), alone).metrics
+    assert 0 < metrics["validation_MRR"] <= 1
+    kept = Checkpoint.load(tmp_path / "c").tensors
+    assert not [name for name in kept if name.startswith(("head", "contrast", "encoder."))]
+    source = load_checkpoint(tmp_path / "c")
+    assert (source.recipe, source.id_space, source.established) == (recipe, None, None)
+    manifest = export_bundle(source, tmp_path / "b")
+    assert manifest.recipe == recipe
+    assert Bundle(tmp_path / "b").featurizer.vocabulary == source.vocabulary

@@ -1,0 +1,172 @@
+"""`mlm`: the tokens of hidden pieces are predicted from the embedding of the rest (BERT).
+
+Whole atoms are hidden, a piece with its near-duplicates, since the n-grams of a half-hidden word
+would give it away. Predicted are the tokens of the hidden atoms that are nowhere in the rest, by
+
+    logit(token | rest) = cos(head(embedding of the rest), E[token]) / temperature + log p(token)
+
+with E the encoder's own token table and p the share of the token among all: the table learns what
+goes with what beyond how common it is. The softmax over the vocabulary is estimated on a sample.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.bags import Bags
+from training.config import MlmConfig
+from training.encoder import safe_normalise
+from training.errors import DataError
+from training.grad_cache import embed_in_chunks
+from training.losses.masked_token import masked_token_prediction
+from training.stage import Stage
+from training.tasks.atom_views import AtomViews, ViewSearch
+from training.tasks.base import Task, step_generator
+from training.views import ViewMaker
+
+_SAMPLING_POWER = 0.75
+"""Of the share of a token: rare ones are drawn more often than they are shown (Mikolov 2013)."""
+
+
+class MaskedTokens(Task):
+    """Masked-token prediction within a streamer."""
+
+    def __init__(self, stage: Stage, config: MlmConfig, held_out: NDArray[np.int64] | None) -> None:
+        """Cut the streamers into atoms.
+
+        Args:
+            stage: of the fit.
+            config: of the recipe.
+            held_out: rows of streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: no streamer has two pieces, one to hide and one to show.
+        """
+        self.encoder = stage.encoder
+        self._stage, self._config = stage, config
+        maker = ViewMaker(stage.vocabulary, overlap=0.0, group_modality=0.0, names=True)
+        self._training = AtomViews(stage, stage.known, maker)
+        if not len(self._training) or not stage.vocabulary.tokens:
+            raise DataError(
+                f"{stage.dataset.folder} has no streamer with two pieces of text, tags or "
+                "categories, one to hide and one to show"
+            )
+        share = np.array(stage.vocabulary.document_frequency, np.float64)  # (V,), ids 1..V
+        self._log_share = np.log(share / share.sum()).astype(np.float32)
+        drawn = share**_SAMPLING_POWER
+        self._cumulative = np.cumsum(drawn / drawn.sum())
+        self._log_drawn = np.log(drawn / drawn.sum()).astype(np.float32)
+        self._head = nn.Linear(config.dim, config.table_dim)
+        with torch.no_grad():  # at the start, the nearest tokens are those that make up the sum
+            self._head.weight.copy_(self.encoder.fixed_projection)
+            self._head.bias.zero_()
+        self._module = nn.ModuleDict({"encoder": self.encoder, "head": self._head})
+        self._search = ViewSearch.of_atoms(stage, held_out)
+
+    @property
+    def module(self) -> nn.Module:
+        """The encoder and the head."""
+        return self._module
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """`token_loss`, and the number of tokens that were `masked`."""
+        config, rng = self._config, step_generator(self._stage.seed, step)
+        count = min(config.batch_size, len(self._training))
+        streamers = rng.choice(len(self._training), count, replace=False)
+        shown, hidden = self.mask(streamers, rng)
+        masked = Masked.of(shown, hidden, self.encoder.known, config.targets, rng)
+        # `searchsorted` in (0, 1] of a sum that may miss 1 by rounding
+        drawn = np.searchsorted(self._cumulative, rng.random(config.sample), side="right")
+        sample = 1 + drawn.clip(max=self.encoder.known - 1)  # (S,)
+        z = embed_in_chunks(self.encoder.embed, shown, config.chunk_size)  # (R, D)
+        context = safe_normalise(self._head(z))  # (R, H)
+        rows = self.encoder.place(masked.rows)
+        true = (context[rows] * self._token(masked.ids)).sum(1)  # (E,)
+        sampled = (context @ self._token(sample).T)[rows]  # (E, S)
+        accidental = self.encoder.place(masked.members[:, sample].toarray() > 0)[rows]  # (E, S)
+        log_sample = math.log(config.sample)
+        return {
+            "token_loss": masked_token_prediction(
+                true / config.temperature + self._of(self._log_share, masked.ids),
+                sampled / config.temperature + self._of(self._log_share, sample),
+                self._of(self._log_drawn, masked.ids) + log_sample,
+                self._of(self._log_drawn, sample) + log_sample,
+                accidental,
+            ),
+            "masked": torch.tensor(float(len(masked.ids))),
+        }
+
+    def mask(self, streamers: NDArray[np.int64], rng: np.random.Generator) -> tuple[Bags, Bags]:
+        """What is shown and what is hidden of each streamer (R,), never nothing and never all.
+
+        Args:
+            streamers: places among those with two atoms or more.
+            rng: of the draw.
+        """
+        shown: list[list[int]] = []
+        hidden: list[list[int]] = []
+        for streamer in streamers.tolist():
+            hides = rng.random(len(self._training.atoms[streamer])) < self._config.mask
+            if hides.all() or not hides.any():
+                place = rng.integers(len(hides))
+                hides[place] = not hides[place]
+            hidden.append(np.flatnonzero(hides).tolist())
+            shown.append(np.flatnonzero(~hides).tolist())
+        parts = self._training.parts
+        return parts.together(streamers, shown), parts.together(streamers, hidden)
+
+    def validate(self) -> float:
+        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
+        return self._search.mean_reciprocal_rank(self.encoder)
+
+    def _token(self, ids: NDArray[np.int64]) -> Tensor:
+        """Directions of tokens, (E, H)."""
+        return safe_normalise(self.encoder.table[self.encoder.place(ids)])
+
+    def _of(self, values: NDArray[np.float32], ids: NDArray[np.int64]) -> Tensor:
+        """The values (V,) of tokens (E,)."""
+        return self.encoder.place(values[ids - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """The tokens to predict.
+
+    Attributes:
+        rows: int64 (E,), the row of each.
+        ids: int64 (E,), known token ids.
+        members: (R, 1 + V) sparse, > 0 for all known tokens that a row shows or hides.
+    """
+
+    rows: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    members: sp.csr_matrix
+
+    @classmethod
+    def of(
+        cls, shown: Bags, hidden: Bags, known: int, most: int, rng: np.random.Generator
+    ) -> "Masked":
+        """Tokens that are hidden and not shown as well, at most `most` of each row, at random."""
+        there, missing = _members(shown, known), _members(hidden, known)
+        target = sp.csr_matrix(missing - missing.multiply(there))  # 1 where hidden only
+        target.eliminate_zeros()
+        rows, ids = (part.astype(np.int64) for part in target.nonzero())
+        order = np.lexsort((rng.random(len(rows)), rows))
+        rows, ids = rows[order], ids[order]
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # among those of its row
+        return cls(rows[place < most], ids[place < most], sp.csr_matrix(there + missing))
+
+
+def _members(bags: Bags, known: int) -> sp.csr_matrix:
+    """Which known tokens each row has, (R, 1 + V) of 1."""
+    kept = bags.keep((bags.ids > 0) & (bags.ids <= known))
+    ones = np.ones(len(kept.ids), np.int8)
+    found = sp.csr_matrix((ones, kept.ids, kept.indptr), shape=(len(kept), 1 + known))
+    found.sum_duplicates()
+    found.data[:] = 1
+    return found

@@ -1,0 +1,136 @@
+"""`ptum`: videos and lives as behaviours, one masked and the next ones predicted (PTUM, Wu 2020).
+
+Masked behaviour prediction (MBP): one behaviour, at random, is found by the embedding of all else.
+Next behaviours prediction (NBP): each of the last K is found by the embedding of what came before.
+Either time among some behaviours of other streamers; both losses are added. Behaviours are embedded
+by the encoder itself, as if they were all that a streamer shows. Names are left out.
+
+In time order undated behaviours come first, as they are listed, videos before lives.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_export.contract.pieces import Piece
+from training.bags import Bags
+from training.config import PtumConfig
+from training.data.passes import subset
+from training.errors import DataError
+from training.grad_cache import embed_in_chunks
+from training.losses.multi_negative import multi_negative_softmax
+from training.stage import Stage, sample
+from training.tasks.atom_views import MOST_CUT, Parts, ViewSearch
+from training.tasks.base import Task, step_generator
+
+_BEHAVIOUR = re.compile(r"(videos|lives)\[(\d+)\]")
+
+
+class Ptum(Task):
+    """MBP and NBP over videos and lives."""
+
+    def __init__(
+        self, stage: Stage, config: PtumConfig, held_out: NDArray[np.int64] | None
+    ) -> None:
+        """Find the behaviours of the streamers that have more than K of them.
+
+        Args:
+            stage: of the fit.
+            config: of the recipe.
+            held_out: rows of streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: fewer than two streamers have more than K videos or lives.
+        """
+        self.encoder = stage.encoder
+        self._stage, self._config = stage, config
+        some = sample(stage.known, MOST_CUT, stage.seed)
+        self._parts = Parts(map(time_order, subset(stage.pieces, some)), stage.vocabulary)
+        # Places of the behaviours that show anything; place 0 is all but behaviours.
+        self._behaviours = [1 + np.flatnonzero(usable[1:]) for usable in self._parts.usable]
+        enough = [len(each) > config.next for each in self._behaviours]
+        self._streamers = np.flatnonzero(enough)
+        if len(self._streamers) < 2:
+            raise DataError(
+                f"{stage.dataset.folder} has {len(self._streamers)} training streamers with "
+                f"{config.next + 1} or more videos and lives that show anything, ptum needs two; "
+                "use another recipe, or --set next=1"
+            )
+        self._search = ViewSearch.of_atoms(stage, held_out)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """`masked_loss` and `next_loss`."""
+        config, rng = self._config, step_generator(self._stage.seed, step)
+        count = min(config.batch_size // 2, len(self._streamers))
+        drawn = rng.choice(self._streamers, count, replace=False)
+        masked = [[int(rng.choice(self._behaviours[s]))] for s in drawn]
+        following = [self._behaviours[s][-config.next :].tolist() for s in drawn]
+        return {
+            "masked_loss": self._prediction(drawn, masked, rng),
+            "next_loss": self._prediction(drawn, following, rng),
+        }
+
+    def validate(self) -> float:
+        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
+        return self._search.mean_reciprocal_rank(self.encoder)
+
+    def _prediction(
+        self, streamers: NDArray[np.int64], hidden: list[list[int]], rng: np.random.Generator
+    ) -> Tensor:
+        """Find the hidden behaviours of each streamer (B, K) by the rest of what it shows."""
+        rest = [
+            [0, *np.setdiff1d(self._behaviours[s], places).tolist()]
+            for s, places in zip(streamers, hidden, strict=True)
+        ]
+        context = self._embed(self._parts.together(streamers, rest))  # (B, D)
+        each = np.array(hidden)  # (B, K)
+        count, ahead = each.shape
+        single = [[place] for place in each.T.ravel().tolist()]
+        behaviours = self._embed(self._parts.together(np.tile(streamers, ahead), single))
+        behaviours = behaviours.reshape(ahead, count, -1)  # (K, B, D)
+        scores = context @ behaviours.transpose(1, 2)  # (K, B, B): streamer i, behaviour of j
+        own = np.arange(count)
+        wrong = others(count, self._config.negatives, (ahead, count), rng)  # (K, B, N)
+        place = np.arange(ahead)[:, None]
+        positive = scores[place, own, own]  # (K, B)
+        negatives = scores[place[..., None], own[:, None], wrong]  # (K, B, N)
+        return multi_negative_softmax(
+            positive.flatten(), negatives.flatten(0, 1), self._config.temperature
+        )
+
+    def _embed(self, bags: Bags) -> Tensor:
+        return embed_in_chunks(self.encoder.embed, bags, self._config.chunk_size)
+
+
+def others(
+    count: int, most: int, shape: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """For the i-th of `count` (the last axis of the shape), distinct others at random.
+
+    Returns:
+        int64 (*shape, N), N = `most`, or all others where there are fewer.
+    """
+    distance = 1 + rng.random((*shape, count - 1)).argsort(-1)[..., :most]
+    return (np.arange(count)[:, None] + distance) % count
+
+
+def time_order(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """All but the behaviours, then the behaviours from the oldest on, without repeated ones."""
+    rest: list[Piece] = []
+    found: dict[tuple[float, bool, int], list[Piece]] = {}
+    for piece in pieces:
+        match = _BEHAVIOUR.match(piece.source)
+        if match:
+            time_s = float("-inf") if piece.time_s is None else piece.time_s
+            key = (time_s, match[1] == "lives", int(match[2]))
+            found.setdefault(key, []).append(piece)
+        elif piece.modality != "name":
+            rest.append(piece)
+    distinct = {
+        tuple(sorted(piece.content_hash for piece in found[key])): found[key]
+        for key in sorted(found)
+    }
+    return [rest, *distinct.values()]

@@ -1,0 +1,160 @@
+"""`simcse`: a pair differs by dropout only; or supervised, with hard negatives (SimCSE, Gao 2021).
+
+Unsupervised: every streamer is encoded twice, with other hidden tokens and other dropped units, and
+both encodings look for each other. Supervised: a streamer looks for one that is alike, by labels,
+duplicates or behaviour, among those of all others in the batch and a hard negative of each, which
+is near by content but not alike.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.augment import drop_tokens
+from training.config import SimcseConfig
+from training.errors import DataError
+from training.grad_cache import embed_in_chunks
+from training.positives import nearest
+from training.relations import (
+    AlikeSearch,
+    Relation,
+    known_duplicates,
+    near_by_behaviour,
+    same_label,
+)
+from training.stage import Stage, all_rows
+from training.tasks.atom_views import ViewSearch
+from training.tasks.base import Task, step_generator
+from training.tasks.contrast import Contrast
+
+_SEARCH_SEED = 7
+_SEARCH_DROPOUT = 0.5
+"""Tokens hidden from held-out twins, however many are while training."""
+_CONSIDERED = 100
+"""Nearest by content among which hard negatives are looked for."""
+
+
+class Simcse(Task):
+    """Contrast of dropout twins, or of alike streamers with hard negatives."""
+
+    def __init__(
+        self, stage: Stage, config: SimcseConfig, held_out: NDArray[np.int64] | None
+    ) -> None:
+        """Find the pairs that the configuration asks for.
+
+        Args:
+            stage: of the fit.
+            config: of the recipe.
+            held_out: rows of streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: fewer than two streamers have one that is alike.
+            UsageError: the data set lacks what the positives are to come from.
+        """
+        self.encoder = stage.encoder
+        self._stage, self._config = stage, config
+        self._known = stage.known[stage.usable[stage.known]]
+        self._relation = self._find_relation(self._known)
+        self._anchors = self._known if self._relation is None else self._relation.anchors
+        self._anchors = self._anchors[stage.usable[self._anchors]]
+        if len(self._anchors) < 2:
+            raise DataError(
+                f"{stage.dataset.folder} has fewer than two training streamers that are alike to "
+                f"another by {config.positives}; use positives=dropout"
+            )
+        self._hard = None
+        if self._relation is not None and config.hard_negatives:
+            self._hard = self._hard_negatives(self._relation)
+        alike = None if self._relation is None else self._relation.alike
+        self._contrast = Contrast(stage, config, alike)
+        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
+        self._search = self._find_search(held_out)
+
+    @property
+    def module(self) -> nn.Module:
+        """The encoder and its contrast."""
+        return self._module
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """`contrast_loss`."""
+        rng = step_generator(self._stage.seed, step)
+        count = min(self._config.batch_size // 2, len(self._anchors))
+        rows = rng.choice(self._anchors, count, replace=False)
+        if self._relation is None:
+            twins = self._embed(rows, rng), self._embed(rows, rng)  # (B, D) each
+            return {"contrast_loss": self._contrast.two_views(*twins, rows)}
+        keys = self._relation.draw(rows, rng)
+        if self._hard is not None:
+            keys = np.concatenate([keys, self._hard_of(rows, rng)])  # (2B,)
+        queries, found = self._embed(rows, rng), self._embed(keys, rng)
+        wanted = torch.eye(count, len(keys), dtype=queries.dtype, device=queries.device)
+        loss = self._contrast(queries, found, rows, keys, wanted)
+        self._contrast.remember(found, keys)
+        return {"contrast_loss": loss}
+
+    def validate(self) -> float:
+        """Mean reciprocal rank of what held-out streamers are to find: their twin, or an alike."""
+        if isinstance(self._search, ViewSearch):
+            return self._search.mean_reciprocal_rank(self.encoder)
+        bags, usable = self._stage.bags, self._stage.usable
+        return self._search.mean_reciprocal_rank(
+            all_rows(self.encoder, self.encoder.embed, bags, usable)
+        )
+
+    def _embed(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """Embeddings (R, D) under dropout that no other call repeats."""
+        bags = drop_tokens(self._stage.bags.take(rows), self._config, rng)
+        return embed_in_chunks(self.encoder.embed, bags, self._config.chunk_size)
+
+    def _find_relation(self, rows: NDArray[np.int64]) -> Relation | None:
+        """Who is alike among these rows; None for twins."""
+        dataset = self._stage.dataset
+        match self._config.positives:
+            case "duplicates":
+                return known_duplicates(dataset, rows)
+            case "labels":
+                return same_label(dataset, rows)
+            case "behaviour":
+                return near_by_behaviour(dataset, rows, self._config.neighbours)
+            case "dropout":
+                return None
+
+    def _find_search(self, held_out: NDArray[np.int64] | None) -> ViewSearch | AlikeSearch:
+        """What held-out streamers are to find, drawn once."""
+        stage, rng = self._stage, np.random.default_rng(_SEARCH_SEED)
+        if held_out is None:
+            return ViewSearch(None)
+        held_out = held_out[stage.usable[held_out]]
+        everyone = np.sort(np.concatenate([self._known, held_out]))
+        relation = self._find_relation(everyone)
+        if relation is not None:
+            return AlikeSearch(relation, held_out, everyone, rng)
+        rows, config = (
+            stage.bags.take(held_out),
+            replace(self._config, token_dropout=_SEARCH_DROPOUT),
+        )
+        return ViewSearch((drop_tokens(rows, config, rng), drop_tokens(rows, config, rng)))
+
+    def _hard_negatives(self, relation: Relation) -> NDArray[np.int64]:
+        """Per data set row (N, K): its nearest known by content that are not alike; -1 for none."""
+        stage, known = self._stage, self._known
+        content = all_rows(self.encoder, self.encoder.fused, stage.bags, stage.usable)[known]
+        near = known[nearest(content, _CONSIDERED)[0]]  # (M, C), nearest first
+        alike = relation.alike(np.repeat(known, near.shape[1]), near.ravel()).reshape(near.shape)
+        first = np.argsort(alike, axis=1, kind="stable")[:, : self._config.hard_negatives]
+        hard = np.where(np.take_along_axis(alike, first, 1), -1, np.take_along_axis(near, first, 1))
+        table = np.full((len(stage.bags), hard.shape[1]), -1)
+        table[known] = hard
+        return table
+
+    def _hard_of(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """A hard negative per anchor (B,); any known streamer where there is none."""
+        assert self._hard is not None
+        candidates = self._hard[rows]  # (B, K), those that are there first
+        count = (candidates >= 0).sum(1)
+        pick = (rng.random(len(rows)) * count).astype(np.int64)
+        anyone = rng.choice(self._known, len(rows))
+        return np.where(count > 0, candidates[np.arange(len(rows)), pick], anyone)
