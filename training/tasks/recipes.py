@@ -18,6 +18,7 @@ from training.config import (
     PtumConfig,
     RecipeConfig,
     SimcseConfig,
+    TransferConfig,
     TransferPlusConfig,
 )
 from training.errors import UsageError
@@ -29,6 +30,7 @@ from training.tasks.masked_views import MaskedViews
 from training.tasks.mlm import MaskedTokens
 from training.tasks.ptum import Ptum
 from training.tasks.simcse import Simcse
+from training.tasks.transfer import Transfer
 from training.tasks.transfer_plus import TransferPlus
 from training.teacher import audience_of, id_matrix
 
@@ -90,6 +92,7 @@ RECIPES = {
     "kd-soft": Recipe(KdSoftConfig, _taught(KdSoft), "NDCG@20"),
     "kd-pseudo-label": Recipe(KdPseudoLabelConfig, _taught(KdPseudoLabel), "NDCG@20"),
     "kd-rkd": Recipe(KdRkdConfig, _taught(KdRkd), "NDCG@20"),
+    "transfer": Recipe(TransferConfig, _taught(Transfer), "NDCG@20"),
     "transfer-plus": Recipe(TransferPlusConfig, _taught(TransferPlus), "NDCG@20"),
 }
 

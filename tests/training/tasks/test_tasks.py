@@ -17,6 +17,7 @@ from training.config import (
     RecipeConfig,
     SimcseConfig,
     TeacherConfig,
+    TransferConfig,
     TransferPlusConfig,
 )
 from training.data import Dataset, IdEmbeddings
@@ -38,6 +39,7 @@ CONFIGS: dict[str, RecipeConfig] = {
     "kd-soft": KdSoftConfig(**TAUGHT),
     "kd-pseudo-label": KdPseudoLabelConfig(**TAUGHT),
     "kd-rkd": KdRkdConfig(**TAUGHT),
+    "transfer": TransferConfig(**TAUGHT, pretrain_steps=0),
     "transfer-plus": TransferPlusConfig(**TAUGHT),
 }
 

@@ -1,0 +1,162 @@
+"""What the recipes share that learn from a teacher, and what the distilling ones do with it."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import pieces_of
+from model_export.export import export_bundle
+from training.config import (
+    KdFeatureConfig,
+    KdPseudoLabelConfig,
+    KdRkdConfig,
+    KdSoftConfig,
+    TeacherConfig,
+    TransferConfig,
+)
+from training.data import Dataset, load_dataset
+from training.encoder import load_checkpoint
+from training.errors import DataError, UsageError
+from training.fit import Request, fit
+from training.stage import Stage, prepare
+from training.tasks.distillation import KdPseudoLabel, KdRkd, KdSoft
+from training.tasks.recipes import RECIPES
+from training.teacher import find_teacher
+from training.train import update
+from training.world import generate
+from training.world.files import write_world
+
+SMALL: dict[str, Any] = {
+    "dim": 16,
+    "table_dim": 32,
+    "hidden_dim": 32,
+    "content_dim": 32,
+    "batch_size": 64,
+    "teacher_dim": 8,
+}
+QUICK: dict[str, Any] = SMALL | {"steps": 2, "evaluate_every": 1}
+CONFIGS: dict[str, TeacherConfig] = {
+    "kd-feature": KdFeatureConfig(**QUICK),
+    "kd-soft": KdSoftConfig(**QUICK),
+    "kd-pseudo-label": KdPseudoLabelConfig(**QUICK),
+    "kd-rkd": KdRkdConfig(**QUICK),
+    "transfer": TransferConfig(**QUICK, pretrain_steps=1),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(world: Dataset) -> Stage:
+    config, known = TeacherConfig(**SMALL), world.rows("train")
+    teacher = find_teacher(world, known, config, seed=0, threads=1)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    return prepare(world, pieces, known, teacher, config, seed=0, threads=1)
+
+
+@pytest.fixture
+def stage(prepared: Stage) -> Stage:
+    return replace(prepared, encoder=deepcopy(prepared.encoder))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_world(generate(100, 3), folder, 3, "jsonl")
+    return load_dataset(folder)
+
+
+@pytest.mark.parametrize("recipe", CONFIGS)
+def test_a_recipe_ends_as_a_bundle(tiny: Dataset, tmp_path: Path, recipe: str):
+    request = Request(recipe, CONFIGS[recipe], seed=0, threads=1, out=tmp_path / "checkpoint")
+    metrics = fit(request, tiny).metrics
+    assert 0 < metrics["validation_NDCG@20"] <= 1
+    source = load_checkpoint(tmp_path / "checkpoint")
+    manifest = export_bundle(source, tmp_path / "bundle")
+    assert Bundle(tmp_path / "bundle").manifest == manifest
+    assert manifest.recipe == recipe
+    assert manifest.id_space is not None
+    assert manifest.id_space.dim == 8
+
+
+@pytest.mark.parametrize("recipe", CONFIGS)
+def test_every_recipe_predicts_id_embeddings(stage: Stage, recipe: str):
+    task = RECIPES[recipe].build(stage, CONFIGS[recipe], None)
+    assert stage.teacher is not None
+    task.finish()
+    assert stage.encoder.id_head is not None
+    warm = stage.usable[stage.teacher.rows]
+    with torch.no_grad():
+        z = stage.encoder.eval().embed(stage.bags.take(stage.teacher.rows[warm]))
+        predicted = (stage.encoder.id_head(z) * stage.encoder.id_scale).numpy()
+    true = stage.teacher.vectors[warm]
+    explained = 1 - ((predicted - true) ** 2).mean() / true.var(0).mean()
+    assert explained > 0.05  # a head that nobody solved explains nothing
+
+
+def test_who_has_no_content_or_no_behaviour_teaches_nothing(stage: Stage):
+    teacher = stage.teacher
+    assert teacher is not None
+    shown = np.zeros(len(stage.usable), bool)
+    shown[teacher.rows[:3]] = True
+    task = KdSoft(replace(stage, usable=shown), KdSoftConfig(**QUICK), None)
+    assert task.rows.tolist() == teacher.rows[:3].tolist()
+    shown[teacher.rows[1:]] = False
+    with pytest.raises(DataError, match="fewer than two training streamers with both content and"):
+        KdSoft(replace(stage, usable=shown), KdSoftConfig(**QUICK), None)
+    with pytest.raises(ValueError, match="needs a teacher"):
+        KdSoft(replace(stage, teacher=None), KdSoftConfig(**QUICK), None)
+
+
+def test_clusters_are_those_of_the_id_space_and_hold_ten_streamers_on_average(stage: Stage):
+    config = KdPseudoLabelConfig(**QUICK, clusters=1000)
+    task = KdPseudoLabel(stage, config, None)
+    assert stage.teacher is not None
+    assert len(np.unique(task.labels)) == len(task.rows) // 10
+    directions = stage.teacher.directions[stage.usable[stage.teacher.rows]]
+    cosine = directions @ directions.T
+    same = task.labels[:, None] == task.labels
+    assert cosine[same].mean() > cosine[~same].mean() + 0.3
+    again = KdPseudoLabel(stage, config, None)
+    np.testing.assert_array_equal(again.labels, task.labels)
+
+
+def test_the_head_of_the_clusters_is_trained_and_not_exported(stage: Stage):
+    config = KdPseudoLabelConfig(**QUICK)
+    task = KdPseudoLabel(stage, config, None)
+    names = {name for name, _ in task.module.named_parameters()}
+    assert {"head.weight", "head.bias", "encoder.table"} <= names
+    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
+    for step in range(2):
+        update(task, optimiser, config, 0, step)
+    assert task.module.state_dict()["head.weight"].any()
+    assert "head.weight" not in stage.encoder.state_dict()
+
+
+def test_weights_of_distances_and_angles_scale_their_losses(stage: Stage):
+    one = KdRkdConfig(**QUICK)
+    task = KdRkd(stage, one, None)
+    other = KdRkd(stage, replace(one, distance_weight=3.0, angle_weight=0.0), None)
+    stage.encoder.eval()
+    with torch.no_grad():
+        plain, weighted = task.losses(0), other.losses(0)
+    assert float(weighted["distance_loss"]) == pytest.approx(3 * float(plain["distance_loss"]))
+    assert float(weighted["angle_loss"]) == 0 < float(plain["angle_loss"])
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "problem"),
+    [
+        (KdSoftConfig, {"softening": 0.0}, "softening=0: must be more than 0"),
+        (KdPseudoLabelConfig, {"clusters": 0}, "clusters=0: must be 1 or more"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(
+    config: type[TeacherConfig], changes: dict[str, Any], problem: str
+):
+    with pytest.raises(UsageError, match=problem):
+        config(**changes)
