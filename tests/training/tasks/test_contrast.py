@@ -1,5 +1,7 @@
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -12,10 +14,11 @@ from training.config import ContrastConfig, MaskedViewsConfig, override
 from training.data import Dataset
 from training.errors import UsageError
 from training.losses.info_nce import info_nce
+from training.progress import Progress
 from training.stage import Stage, prepare
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
-from training.train import update
+from training.train import Journal, train, update
 
 WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
 CONFIG = MaskedViewsConfig(**WIDTHS, batch_size=64, temperature=0.1)
@@ -113,6 +116,39 @@ def test_nothing_is_remembered_outside_of_training(stage: Stage):
     contrast.two_views(*views())
     assert contrast.memory is not None
     assert len(contrast.memory.held()[1]) == 0
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAt(MaskedViews):
+    step: int | None = None
+
+    def losses(self, step: int) -> dict[str, torch.Tensor]:
+        if step == self.step:
+            raise Killed
+        return super().losses(step)
+
+
+def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset, tmp_path: Path):
+    changes = ["contrast=siglip", "memory=50", "steps=9", "evaluate_every=2", "chunk_size=8"]
+    config = override(CONFIG, changes)
+    assert isinstance(config, MaskedViewsConfig)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    states = []
+    for killed_at in (5, None, None):
+        fresh = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+        task = KilledAt(fresh, config, None)
+        task.step = killed_at
+        journal = Journal(tmp_path / ("killed" if len(states) < 2 else "whole"), "run", 0)
+        with Progress("s", 9, "m") as bar, pytest.raises(Killed) if killed_at else nullcontext():
+            train(task, config, 0, "select", journal, bar)
+        states.append(task.module.state_dict())
+    _, resumed, whole = states
+    assert {"contrast.memory.vectors", "contrast.memory.rows", "contrast.bias"} <= set(whole)
+    assert (whole["contrast.memory.rows"] >= 0).all()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 @pytest.mark.parametrize(
