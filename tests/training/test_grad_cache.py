@@ -10,7 +10,7 @@ from training.bags import Bags, corpus_bags
 from training.config import MaskedViewsConfig
 from training.encoder import StreamerEncoder
 from training.grad_cache import embed_in_chunks
-from training.losses.weighted_info_nce import weighted_info_nce
+from training.losses.info_nce import info_nce
 
 CHUNK = 5
 
@@ -26,7 +26,7 @@ def encoder(dropout: float) -> tuple[StreamerEncoder, Bags]:
 
 def contrast(z: Tensor) -> Tensor:
     wanted = torch.eye(len(z)).roll(1, 1)
-    return weighted_info_nce(z, wanted, torch.eye(len(z), dtype=torch.bool), 0.1)
+    return info_nce(z @ z.T, wanted, torch.eye(len(z), dtype=torch.bool), 0.1)
 
 
 def gradients(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.config.base import TeacherConfig
+from training.config.contrast import ContrastConfig
 from training.config.self_supervised import MaskedViewsConfig
 from training.errors import UsageError
 
@@ -41,7 +42,7 @@ class TransferConfig(MaskedViewsConfig, TeacherConfig):
 
 
 @dataclass(frozen=True)
-class TransferPlusConfig(TeacherConfig):
+class TransferPlusConfig(ContrastConfig, TeacherConfig):
     """Weighted positives from the ID space, filtered by content, plus regression to it.
 
     Attributes:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from training.config import ContrastConfig
 from training.losses.debiased import debiased
@@ -58,6 +59,7 @@ class Contrast(nn.Module):
         rows: NDArray[np.int64],
         key_rows: NDArray[np.int64],
         wanted: Tensor,
+        excluded: Tensor | None = None,
     ) -> Tensor:
         """The loss of queries that look for their keys.
 
@@ -70,6 +72,7 @@ class Contrast(nn.Module):
             rows: whose the queries are, data set rows (B,).
             key_rows: whose the keys are (K,).
             wanted: weights of the positives (B, K).
+            excluded: bool (B, K), more keys that are neither positives nor negatives.
         """
         if not len(queries):
             return (queries.sum() + keys.sum()) * 0
@@ -77,9 +80,13 @@ class Contrast(nn.Module):
             vectors, past = self.memory.held()
             keys = torch.cat([keys, vectors.to(keys.dtype)])
             key_rows = np.concatenate([key_rows, past.cpu().numpy()])
-            wanted = torch.cat([wanted, wanted.new_zeros(len(rows), len(past))], 1)
         doubtful = torch.from_numpy(self._doubtful(rows, key_rows)).to(wanted.device)
-        return self._loss(queries @ keys.T, wanted, doubtful & (wanted <= 0))
+        more = len(key_rows) - wanted.shape[1]  # columns of the memory
+        wanted = functional.pad(wanted, (0, more))
+        doubtful &= wanted <= 0
+        if excluded is not None:
+            doubtful |= functional.pad(excluded, (0, more))
+        return self._loss(queries @ keys.T, wanted, doubtful)
 
     def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """The pairs (B, K) that are no negatives."""
@@ -91,6 +98,21 @@ class Contrast(nn.Module):
             nearness = self._guide[rows] @ self._guide[key_rows].T
             found |= nearness > self._config.false_negative_cosine
         return found
+
+    def among(
+        self, embeddings: Tensor, rows: NDArray[np.int64], wanted: Tensor, excluded: Tensor
+    ) -> Tensor:
+        """The loss of a batch (B, D) that looks for its positives among itself.
+
+        Args:
+            embeddings: unit rows (B, D).
+            rows: whose they are, data set rows (B,).
+            wanted: weights of the positives (B, B).
+            excluded: bool (B, B), what is neither positive nor negative; a row itself always is.
+        """
+        loss = self(embeddings, embeddings, rows, rows, wanted, excluded)
+        self.remember(embeddings, rows)
+        return loss
 
     def two_views(self, first: Tensor, second: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Mean loss of both views (B, D) of B streamers, distinct rows, looking for each other."""

@@ -4,16 +4,18 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.augment import drop_tokens
 from training.config import TransferPlusConfig
 from training.evaluation.tasks import ColdStartTask
+from training.grad_cache import embed_in_chunks
 from training.losses.regression import regression
-from training.losses.weighted_info_nce import weighted_info_nce
 from training.positives import Behaviour, IdSpace, Positives, SharedAudience, weigh
+from training.relations import NearByBehaviour
 from training.stage import Stage, all_rows
 from training.tasks.base import Task, step_generator
+from training.tasks.contrast import Contrast
 from training.teacher import Teacher
 
 _PARTNER_WEIGHT = 0.3
@@ -49,6 +51,14 @@ class TransferPlus(Task):
         self._trust = np.ones(len(self._rows), np.float32) if trust is None else trust[warm]
         self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
+        near = NearByBehaviour(self._rows, self._positives).alike if config.memory else None
+        self._contrast = Contrast(stage, config, near)
+        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
+
+    @property
+    def module(self) -> nn.Module:
+        """The encoder and its contrast."""
+        return self._module
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss` and `regression_loss`."""
@@ -58,10 +68,11 @@ class TransferPlus(Task):
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
         wanted, excluded = self._pairs(drawn)
         bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), config, rng)
-        z, place = self.encoder.embed(bags), self.encoder.place  # (B, D)
+        z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
+        place = self.encoder.place
         losses = {
-            "contrast_loss": weighted_info_nce(
-                z, place(wanted), place(excluded), config.temperature
+            "contrast_loss": self._contrast.among(
+                z, self._rows[drawn], place(wanted), place(excluded)
             )
         }
         if self.encoder.id_head is not None and config.regression_weight > 0:

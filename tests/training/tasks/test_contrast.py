@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 
 from model_export.contract.pieces import pieces_of
-from training.config import ContrastConfig, MaskedViewsConfig, override
+from training.config import ContrastConfig, MaskedViewsConfig, TransferPlusConfig, override
 from training.data import Dataset
 from training.errors import UsageError
 from training.losses.info_nce import info_nce
@@ -18,6 +18,8 @@ from training.progress import Progress
 from training.stage import Stage, prepare
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
+from training.tasks.transfer_plus import TransferPlus
+from training.teacher import find_teacher
 from training.train import Journal, train, update
 
 WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
@@ -64,6 +66,21 @@ def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     learned = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
     assert ("contrast.bias" in learned) == (name == "siglip")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_trains_transfer_plus(world: Dataset, name: str):
+    small = TransferPlusConfig(**WIDTHS, batch_size=64, teacher_dim=8)
+    config = override(small, [f"contrast={name}", "memory=40", "chunk_size=16"])
+    assert isinstance(config, TransferPlusConfig)
+    known = world.rows("train")
+    teacher = find_teacher(world, known, config, seed=0, threads=1)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    fresh = prepare(world, pieces, known, teacher, config, seed=0, threads=1)
+    task = TransferPlus(fresh, config, None)
+    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
+    losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(20)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
 def test_an_empty_batch_is_zero_with_a_gradient(stage: Stage):
