@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from training.compare import charts, tables, words
@@ -14,6 +14,9 @@ from training.compare.results import LEVEL, DataResult, Results, Standing, TaskR
 from training.evaluation.statistics import DRAWS
 
 _HERE = Path(__file__).parent
+# Read at once: a comparison takes hours, and its page must fit the code that is running.
+_TEMPLATE = (_HERE / "report.html.j2").read_text(encoding="utf-8")
+_STYLE = (_HERE / "report.css").read_text(encoding="utf-8")
 _KINDS: tuple[tuple[charts.Mark, str], ...] = (
     ("recipe", "recipe"),
     ("variant", "variant"),
@@ -29,14 +32,13 @@ def render(results: Results, details: Mapping[str, Details]) -> str:
         details: data set -> what is shown of single runs.
     """
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
-        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+    return environment.from_string(_TEMPLATE).render(
+        css=Markup(_STYLE),
         charts=charts,
         results=results,
         subtitle=_subtitle(results),

@@ -10,6 +10,7 @@ REPORT_DIR/runs/<data set>/<method>-seed<k>/
 import fcntl
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -131,7 +132,8 @@ def execute(
                 run = waiting.popleft()
                 _begin(run)
                 if run.method.recipe:
-                    fits.append(_Fit(run, threads, lock))
+                    with interrupt_later():
+                        fits.append(_Fit(run, threads, lock))
                 else:
                     progress.running([run])
                     finish(run, time.monotonic(), None)
@@ -144,6 +146,19 @@ def execute(
         for fit in fits:
             fit.stop()
     return failures
+
+
+@contextmanager
+def interrupt_later() -> Iterator[None]:
+    """Hold Ctrl-C back, lest it comes between the start of a process and whoever is to stop it."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 class _Fit:

@@ -15,7 +15,7 @@ from training.cli import main
 from training.compare.measure import Measurer
 from training.compare.plan import methods_of, plan
 from training.compare.progress import Progress
-from training.compare.runs import cost_of, execute, report_folder
+from training.compare.runs import cost_of, execute, interrupt_later, report_folder
 from training.errors import OutputError
 
 pytestmark = pytest.mark.timeout(240)  # two fits as processes, on cores that may be busy
@@ -193,6 +193,19 @@ def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
     assert "2 done already, 0 to do" in capsys.readouterr().out
     assert main([*arguments, "--baselines", "random,tf-idf", "--overwrite", "random"]) == 0
     assert "1 done already, 1 to do" in capsys.readouterr().out
+
+
+def test_ctrl_c_waits_until_a_fit_that_starts_is_known():
+    known = []
+
+    def start() -> None:
+        with interrupt_later():
+            signal.raise_signal(signal.SIGINT)
+            known.append("fit")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert known == ["fit"]
 
 
 def test_runs_of_other_sources_are_told(
