@@ -23,7 +23,7 @@ from training.config import (
 )
 from training.errors import UsageError
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
-from training.stage import MOST_ASKED, Stage, sample
+from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, sample
 from training.tasks.base import Task
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.masked_views import MaskedViews
@@ -73,13 +73,14 @@ def held_out_task(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
     Nobody asks when the data set has neither.
     """
     held_out = sample(held_out, MOST_ASKED, stage.seed)
+    gallery = sample(stage.known, MOST_SEARCHED, stage.seed)
     audience = audience_of(stage.dataset, stage.known)
     if audience is not None:
-        return cold_start_task(audience, held_out, stage.known)
+        return cold_start_task(audience, held_out, gallery)
     if stage.dataset.id_embeddings is None:
         return ColdStartTask(np.zeros(0, np.int64), stage.known, [])
     vectors, present = id_matrix(stage.dataset)
-    queries, gallery = held_out[present[held_out]], stage.known[present[stage.known]]
+    queries, gallery = held_out[present[held_out]], gallery[present[gallery]]
     return vector_task(vectors, queries, gallery)
 
 
