@@ -175,12 +175,16 @@ def established_of(stage: Stage, vote: Vote) -> Established | None:
     teacher = stage.teacher
     if teacher is None:
         return None
-    edges = edges_of(teacher, vote.trusting)
-    graph = BehaviourGraph(
-        edges.indptr.astype(np.int64),
-        edges.indices.astype(np.int32),
-        edges.data.astype(np.float32),
+    graph = graph_of(edges_of(teacher, vote.trusting), vote)
+    return Established([stage.dataset.ids[row] for row in teacher.rows], teacher.vectors, graph)
+
+
+def graph_of(edges: sp.csr_matrix, vote: Vote) -> BehaviourGraph:
+    """Edges (N, N) and how they are counted, as a bundle has them."""
+    return BehaviourGraph(
+        np.asarray(edges.indptr, np.int64),
+        np.asarray(edges.indices, np.int32),
+        np.asarray(edges.data, np.float32),
         vote.temperature,
         vote.own_share,
     )
-    return Established([stage.dataset.ids[row] for row in teacher.rows], teacher.vectors, graph)

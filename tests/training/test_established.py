@@ -4,8 +4,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from model_export.contract.established import BehaviourGraph
-from training.established import Ballot, Vote, edges_of
+from training.established import Ballot, Vote, edges_of, graph_of
 from training.teacher import Teacher
 
 AUDIENCE = sp.csr_matrix(
@@ -47,9 +46,7 @@ def test_the_matrices_score_as_the_service_does():
     asking = np.array([0, 4, 8])  # 4 shows nothing and doesn't ask
     query, gallery = Ballot.of(vectors, rows, edges, asking).matrices(vote)
     scores = (query @ gallery.T).toarray()
-    graph = BehaviourGraph(
-        edges.indptr.astype(np.int64), edges.indices, edges.data, vote.temperature, vote.own_share
-    )
+    graph = graph_of(edges, vote)
     voters = np.array([0, 1, 3])
     for row in (0, 8):
         shares = graph.shares(vectors[rows[voters]] @ vectors[row])
