@@ -1,8 +1,8 @@
-"""A few steps of a recipe in one process, or in several that train together.
+"""A few steps of every recipe, and a fit, in one process or in several that train together.
 
-    python -m tests.training.parallel_worker DATA OUT
+    python -m tests.training.parallel_worker DATA OUT CHECKPOINT
 
-With the variables that `torchrun` sets, it is one of several; the first writes OUT.
+With the variables that `torchrun` sets, it is one of several; the first writes.
 """
 
 import sys
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from model_export.contract.pieces import pieces_of
 from training.compute import Compute, computing
-from training.config import RecipeConfig, TeacherConfig
+from training.config import RecipeConfig, TeacherConfig, override
 from training.data import Dataset, load_dataset
+from training.fit import Request, fit
 from training.stage import prepare
 from training.tasks.base import Task
 from training.tasks.recipes import RECIPES
@@ -32,6 +33,14 @@ CASES |= {
     "masked-views with a memory": ("masked-views", {"memory": 20}),
 }
 """Name -> recipe and changes to its settings."""
+FIT = ("transfer-plus", "bfloat16")
+"""Recipe and precision of the fit."""
+FIT_SETTINGS = [
+    f"{name}={value}"
+    for name, value in {
+        **TINY, "batch_size": 30, "teacher_dim": 8, "steps": 20, "evaluate_every": 5
+    }.items()
+]  # fmt: skip
 
 
 def tiny(case: str) -> RecipeConfig:
@@ -67,8 +76,8 @@ def record(dataset: Dataset, case: str, compute: Compute) -> dict[str, Tensor]:
     return found | {f"weight.{name}": value for name, value in module.state_dict().items()}
 
 
-def main(folder: Path, out: Path) -> None:
-    """Record all cases."""
+def main(folder: Path, out: Path, checkpoint: Path) -> None:
+    """Record all cases, and fit."""
     torch.set_num_threads(1)
     dataset = load_dataset(folder)
     with computing() as compute:
@@ -77,9 +86,13 @@ def main(folder: Path, out: Path) -> None:
             for case in CASES
             for name, tensor in record(dataset, case, compute).items()
         }
+        recipe, precision = FIT
+        config = override(RECIPES[recipe].config(), FIT_SETTINGS)
+        compute = replace(compute, precision=precision)
+        fit(Request(recipe, config, 0, 1, checkpoint, compute=compute), dataset)
     if compute.is_first:
         out.write_bytes(safetensors.torch.save(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -168,14 +168,14 @@ def test_the_same_seed_gives_the_same_and_another_another(
 
 @pytest.mark.parametrize("recipe", ["masked-views", "transfer-plus"])
 def test_a_set_that_is_read_again_at_every_pass_gives_the_same(
-    world_folder: Path, tmp_path: Path, recipe: str
+    small_world_folder: Path, tmp_path: Path, recipe: str
 ):
     short = {**SMALL, "steps": 4, "evaluate_every": 2}
     config = MaskedViewsConfig(**short) if recipe == "masked-views" else replace(QUICK, steps=4)
-    for in_memory in (300, 299):
-        dataset = load_dataset(world_folder, in_memory)
+    for in_memory in (80, 79):
+        dataset = load_dataset(small_world_folder, in_memory)
         fit(request(tmp_path / str(in_memory), config), dataset)
-    one, other = (Checkpoint.load(tmp_path / name) for name in ("300", "299"))
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("80", "79"))
     assert one.vocabulary == other.vocabulary
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
     assert one.config == other.config

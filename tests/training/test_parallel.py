@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.training.parallel_worker import CASES, TINY, record
+from tests.training.parallel_worker import CASES, FIT, FIT_SETTINGS, record
 from training.checkpoint import STATE, Checkpoint, is_finished, load_state
 from training.compute import Compute
 from training.data import load_dataset
@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "GLOO_SOCKET_IFNAME": "lo",
 }
-PATIENCE_S = 100
+PATIENCE_S = 240
 PROCESSES = 2
 
 
@@ -69,15 +69,19 @@ def finish(running: Sequence[subprocess.Popen[bytes]]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def recorded(
-    small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Tensor]:
-    """All cases, trained by two processes."""
-    out = tmp_path_factory.mktemp("parallel") / "recorded.safetensors"
-    arguments = [str(small_world_folder), str(out)]
+def worked(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes recorded, and with the checkpoint of their fit."""
+    folder = tmp_path_factory.mktemp("parallel")
+    arguments = [str(small_world_folder), str(folder / "recorded"), str(folder / "checkpoint")]
     with together("tests.training.parallel_worker", arguments) as running:
         finish(running)
-    return safetensors.torch.load(out.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(worked: Path) -> dict[str, Tensor]:
+    """All cases, trained by two processes."""
+    return safetensors.torch.load((worked / "recorded").read_bytes())
 
 
 @pytest.mark.timeout(2 * PATIENCE_S)  # the first one waits for the processes
@@ -102,15 +106,22 @@ def test_loss_gradient_and_weights_are_those_of_one_process(
         torch.testing.assert_close(found[name][moved], expected[moved], rtol=1e-5, atol=1e-5)
 
 
-FIT = {**TINY, "batch_size": 30, "teacher_dim": 8, "steps": 20, "evaluate_every": 5}
-
-
 def fitting(folder: Path, out: Path) -> list[str]:
-    """The arguments of a fit."""
-    settings = [part for name, value in FIT.items() for part in ("--set", f"{name}={value}")]
-    where = ["--recipe", "transfer-plus", "--data", str(folder), "--out", str(out)]
-    how = ["--threads", "1", "--save-every", "0", "--precision", "bfloat16"]
-    return ["fit", *where, *how, *settings]
+    """The arguments of the fit."""
+    recipe, precision = FIT
+    settings = [part for setting in FIT_SETTINGS for part in ("--set", setting)]
+    where = ["--recipe", recipe, "--data", str(folder), "--out", str(out)]
+    return [
+        "fit",
+        *where,
+        "--threads",
+        "1",
+        "--save-every",
+        "0",
+        "--precision",
+        precision,
+        *settings,
+    ]
 
 
 def by_torchrun(arguments: Sequence[str]) -> str:
@@ -138,25 +149,21 @@ def by_torchrun(arguments: Sequence[str]) -> str:
 
 @pytest.mark.timeout(4 * PATIENCE_S)
 def test_killed_they_go_on_to_the_result_of_those_that_were_not(
-    small_world_folder: Path, tmp_path: Path
+    worked: Path, small_world_folder: Path, tmp_path: Path
 ):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    with together("training", fitting(small_world_folder, killed)) as running:
+    out = tmp_path / "killed"
+    with together("training", fitting(small_world_folder, out)) as running:
         deadline = time.monotonic() + PATIENCE_S
-        while not (killed / STATE).exists():
+        while not (out / STATE).exists():
             assert time.monotonic() < deadline, "no state was saved"
             assert all(process.poll() is None for process in running), "ended too early"
             time.sleep(0.02)
         for process in running:
             process.send_signal(signal.SIGKILL)
-    assert load_state(killed) is not None
-    assert not is_finished(killed)
-    with together("training", fitting(small_world_folder, killed)) as running:
-        first, second = finish(running)
-    assert "saved" in first
-    assert second == ""
-    assert by_torchrun(fitting(small_world_folder, whole)).count("saved") == 1
-    one, other = Checkpoint.load(killed), Checkpoint.load(whole)
+    assert load_state(out) is not None
+    assert not is_finished(out)
+    assert by_torchrun(fitting(small_world_folder, out)).count("saved") == 1
+    one, other = Checkpoint.load(out), Checkpoint.load(worked / "checkpoint")
     assert one.config == other.config
     assert one.config["compute"] == {"device": "cpu", "precision": "bfloat16", "processes": 2}
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
