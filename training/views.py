@@ -35,7 +35,7 @@ _TRIES = 3
 _SENTENCE = re.compile(r"(?<=[.!?。！？;；\n])\s*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Atom:
     """Pieces that are hidden together because they say the same.
 
