@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-_CELLS = 1 << 25
-"""Of a block: 128 MB of float32."""
+_CELLS = 1 << 24
+"""Of a block: 64 MB of float32."""
 _ROWS = 1024
 
 

@@ -5,13 +5,14 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_export.contract.calibration import Calibration
@@ -32,7 +33,7 @@ from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
 from training.established import Ballot, Vote, choose_vote, edges_of, established_of
 from training.evaluation.metrics import hubness, ndcg, recall
-from training.evaluation.tasks import cold_start_task
+from training.evaluation.tasks import ColdStartTask, cold_start_task
 from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
 from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, all_rows, prepare, sample
@@ -245,6 +246,7 @@ def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
     task = cold_start_task(audience, asking, gallery)
     if not len(task.queries):
         return {}
+    lexical = _lexical_ranking(stage, task)  # first: its matrices are gone before the vectors come
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
     cold_start = {}
     if stage.teacher is not None:
@@ -253,11 +255,6 @@ def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
         )
         cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
     found = task.ranking(vectors)
-    rows = np.union1d(task.queries, gallery)
-    among = replace(
-        task, queries=np.searchsorted(rows, task.queries), gallery=np.searchsorted(rows, gallery)
-    )
-    lexical = among.ranking(tf_idf(stage.bags.take(rows), stage.vocabulary))
     return {
         "test_queries": float(len(task.queries)),
         "test_NDCG@20": float(ndcg(found, task.relevant).mean()),
@@ -266,3 +263,11 @@ def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
         "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),
         **cold_start,
     }
+
+
+def _lexical_ranking(stage: Stage, task: ColdStartTask) -> NDArray[np.int64]:
+    """The ranking of TF-IDF (Q, 20), of those streamers alone that search or are searched."""
+    rows = np.union1d(task.queries, task.gallery)
+    asking, asked = (np.searchsorted(rows, part) for part in (task.queries, task.gallery))
+    among = ColdStartTask(asking, asked, task.relevant)
+    return among.ranking(tf_idf(stage.bags.take(rows), stage.vocabulary))
