@@ -178,20 +178,25 @@ class _Run:
 
     def __call__(self) -> tuple[Trained, Stage]:
         """The number of steps that val chose, and the last stage with its trained encoder."""
-        config, dataset = self._request.config, self._dataset
         saved = self._journal.restore()
         if saved is not None and saved[1]["stage"] == "refit":
             chosen = Trained(**saved[1]["chosen"])  # killed after the choice was made
         else:
-            stage = self._stage("train")
-            task = self.recipe.build(stage, config, dataset.rows("val"))
-            chosen = self._train(task, "select", None)
-            chosen.calibration = calibrate_embedding(stage).model_dump()
-            chosen.vote = asdict(choose_vote(stage, held_out_task(stage, dataset.rows("val"))))
-            if not config.refit:
+            chosen, stage = self._choose()
+            if not self._request.config.refit:
                 return chosen, stage
+            del stage  # the features of one stage are gone before those of the next come
         stage = self._stage("train", "val")
-        self._train(self.recipe.build(stage, config, None), "refit", chosen)
+        self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
+        return chosen, stage
+
+    def _choose(self) -> tuple[Trained, Stage]:
+        """Train on the train split and see on val when it is best, and what its scores promise."""
+        stage, held_out = self._stage("train"), self._dataset.rows("val")
+        task = self.recipe.build(stage, self._request.config, held_out)
+        chosen = self._train(task, "select", None)
+        chosen.calibration = calibrate_embedding(stage).model_dump()
+        chosen.vote = asdict(choose_vote(stage, held_out_task(stage, held_out)))
         return chosen, stage
 
     def _stage(self, *splits: str) -> Stage:
