@@ -154,7 +154,7 @@ def computing(device: str = "cpu", precision: Precision = "float32") -> Iterator
         dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield Compute(place, precision, dist.get_rank(), processes)
-        dist.barrier()  # who leaves first would cut the others' connections while they still use them
+        dist.barrier()  # who leaves first cuts the connections that others may still use
     finally:
         dist.destroy_process_group()
 
