@@ -50,8 +50,8 @@ class BehaviourGraph:
         weights = np.exp((cosines - cosines.max()) / self.temperature)
         return (weights / weights.sum()).astype(np.float32)
 
-    def votes(self, voters: NDArray[np.int64], shares: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The score of every row (N,).
+    def count(self, voters: NDArray[np.int64], shares: NDArray[np.float32]) -> "Tally":
+        """Count the votes.
 
         Args:
             voters: rows (V,).
@@ -61,19 +61,46 @@ class BehaviourGraph:
         first = np.cumsum(lengths) - lengths
         entries: NDArray[np.int64] = np.repeat(self.indptr[voters] - first, lengths)
         entries = entries + np.arange(len(entries))
+        places = np.arange(len(voters))
         amounts = np.repeat(shares, lengths) * self.weights[entries]
-        rows = len(self.indptr) - 1
-        scores = np.bincount(self.indices[entries], amounts, rows)
-        scores += np.bincount(voters, self.own_share * shares, rows)
-        return (scores / (1 + self.own_share)).astype(np.float32)
+        return Tally(
+            rows=len(self.indptr) - 1,
+            to=np.concatenate([self.indices[entries].astype(np.int64), voters]),
+            by=np.concatenate([np.repeat(places, lengths), places]),
+            amounts=np.concatenate([amounts, self.own_share * shares]) / (1 + self.own_share),
+        )
 
-    def edge(self, voters: NDArray[np.int64], row: int) -> NDArray[np.float32]:
-        """The weights of the voters' edges to one row (V,), their own share included."""
-        found = np.zeros(len(voters), np.float32)
-        for place, voter in enumerate(voters.tolist()):
-            entries = slice(self.indptr[voter], self.indptr[voter + 1])
-            found[place] = self.weights[entries][self.indices[entries] == row].sum()
-        return found + np.float32(self.own_share) * (voters == row)
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Votes that were given, A of them.
+
+    Attributes:
+        rows: N.
+        to: int64 (A,), the row that each goes to.
+        by: int64 (A,), the place of its voter.
+        amounts: float (A,).
+    """
+
+    rows: int
+    to: NDArray[np.int64]
+    by: NDArray[np.int64]
+    amounts: NDArray[np.floating]
+
+    def scores(self) -> NDArray[np.float32]:
+        """The score of every row (N,)."""
+        return np.bincount(self.to, self.amounts, self.rows).astype(np.float32)
+
+    def leading(self, wanted: NDArray[np.int64], most: int) -> list[list[int]]:
+        """For each wanted row the places of those who gave most to it, the weightiest first."""
+        concerned = np.flatnonzero(np.isin(self.to, wanted) & (self.amounts > 0))
+        order = concerned[np.lexsort((-self.amounts[concerned], self.to[concerned]))]
+        begin = np.searchsorted(self.to[order], wanted, "left").tolist()
+        end = np.searchsorted(self.to[order], wanted, "right").tolist()
+        return [
+            self.by[order[start : min(stop, start + most)]].tolist()
+            for start, stop in zip(begin, end, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +153,8 @@ class Established:
             )
         if not np.isfinite(vectors).all():
             raise BundleError(f"{source}: not all numbers are finite; export again")
+        if len(np.unique(ids)) < len(ids):
+            raise BundleError(f"{source}: an id stands there twice; export again")
         graph = _graph(arrays, len(ids), source) if "graph_indptr" in arrays else None
         return cls(ids.tolist(), vectors.astype(np.float32), graph)
 

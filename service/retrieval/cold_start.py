@@ -1,7 +1,7 @@
 """Cold start: a new streamer in the recommender's own terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from service.retrieval.profiles import Profiles
 _TEMPERATURE = 0.1
 """Of the softmax that turns neighbours' cosines into weights where nobody votes."""
 _SHOWN_VOTERS = 3
+_BLOCK = 256
+"""So many of those who were voted for are looked up at a time."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Recommender:
         self.row_of = {streamer_id: row for row, streamer_id in enumerate(established.ids)}
         self.ids, self.graph = established.ids, established.graph
         self._vectors = established.vectors  # (N, E)
-        self.centroid: NDArray[np.float32] = self._vectors.mean(axis=0)  # (E,)
+        count = max(len(established.ids), 1)  # none at all is no reason to divide by zero
+        self.centroid: NDArray[np.float32] = self._vectors.sum(axis=0) / np.float32(count)  # (E,)
 
     def __contains__(self, streamer_id: str) -> bool:
         return streamer_id in self.row_of
@@ -169,13 +172,17 @@ class ColdStart:
         def is_established(streamer_id: str, _: Facets) -> bool:
             return streamer_id in recommender
 
-        depth = count if recommender.graph is None else max(count, VOTERS)
+        graph = recommender.graph
         found = index.search(
-            embedding[None, :], None, depth, exclude={own}, predicate=is_established
+            embedding[None, :],
+            None,
+            count if graph is None else VOTERS,
+            exclude={own},
+            predicate=is_established,
         )
-        if recommender.graph is None:
+        if graph is None:
             return _weighted(found.hits)
-        return self._elected(recommender, recommender.graph, embedding, found.hits, own, count)
+        return self._elected(recommender, graph, embedding, found.hits, own, count)
 
     def _elected(
         self,
@@ -189,35 +196,31 @@ class ColdStart:
         """The best by the vote of the hits, of those that are stored and can be encoded."""
         voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
         shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
-        scores = graph.votes(voters, shares)  # (N,)
+        tally = graph.count(voters, shares)
+        scores = tally.scores()  # (N,)
         named = np.flatnonzero(scores > 0)
         named = named[np.argsort(-scores[named], kind="stable")]
-        elected: list[Neighbour] = []
-        for start in range(0, len(named), count):
-            block: list[int] = named[start : start + count].tolist()
+        elected: list[int] = []
+        cosines: list[float] = []
+        for start in range(0, len(named), _BLOCK):
+            block: list[int] = named[start : start + _BLOCK].tolist()
             ids = [recommender.ids[row] for row in block]
-            rows = self._follower.index.get(ids)
-            for streamer_id, row in zip(ids, rows, strict=True):
-                if row is None or row.embedding is None or streamer_id == own:
-                    continue
-                place = recommender.row_of[streamer_id]
-                given = graph.edge(voters, place) * shares  # (V,)
-                best: list[int] = np.argsort(-given, kind="stable")[:_SHOWN_VOTERS].tolist()
-                elected.append(
-                    Neighbour(
-                        streamer_id,
-                        float(embedding @ row.embedding),
-                        float(scores[place]),
-                        [hits[i].streamer_id for i in best if given[i] > 0],
-                    )
-                )
+            for row, stored in zip(block, self._follower.index.get(ids), strict=True):
+                if stored and stored.embedding is not None and stored.streamer_id != own:
+                    elected.append(row)
+                    cosines.append(float(embedding @ stored.embedding))
             if len(elected) >= count:
                 break
-        total = sum(neighbour.weight for neighbour in elected[:count])
-        return [replace(each, weight=each.weight / total) for each in elected[:count]]
+        rows = np.array(elected[:count], np.int64)
+        weights: list[float] = (scores[rows] / max(float(scores[rows].sum()), 1e-30)).tolist()
+        via = tally.leading(rows, _SHOWN_VOTERS)
+        return [
+            Neighbour(recommender.ids[row], cosine, weight, [hits[i].streamer_id for i in places])
+            for row, cosine, weight, places in zip(elected, cosines, weights, via, strict=False)
+        ]
 
     def _centroid(self) -> PredictedId | None:
-        if self._id_space is None or self._recommender is None:
+        if self._id_space is None or self._recommender is None or not self._recommender.ids:
             return None
         return PredictedId(self._id_space.name, self._recommender.centroid, "centroid", 0.0)
 

@@ -336,6 +336,7 @@ IDS, WIDE = np.array(["a", "b"]), np.zeros((2, bundles.ID_DIM), np.float32)
         ),
         (npz(ids=IDS[None], vectors=WIDE), ": ids have the shape (1, 2), vectors (2, 8); "),
         (npz(ids=IDS, vectors=np.full_like(WIDE, np.nan)), ": not all numbers are finite"),
+        (npz(ids=IDS[[0, 0]], vectors=WIDE), ": an id stands there twice"),
     ],
 )
 def test_established_streamers_that_make_no_sense(

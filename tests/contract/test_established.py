@@ -32,19 +32,41 @@ def test_the_votes_are_what_the_formula_says() -> None:
     expected = np.exp(cosines / 0.1) / np.exp(cosines / 0.1).sum()
     np.testing.assert_allclose(shares, expected, rtol=1e-5)
     own = (dense() + 0.25 * np.eye(3)) / 1.25
-    np.testing.assert_allclose(GRAPH.votes(voters, shares), shares @ own[voters], rtol=1e-5)
+    found = GRAPH.count(voters, shares).scores()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, shares @ own[voters], rtol=1e-5)
 
 
-def test_an_edge_says_who_gave_how_much() -> None:
-    voters = np.array([1, 0, 2])
-    for row in range(3):
-        given = (dense() + 0.25 * np.eye(3))[voters, row]
-        np.testing.assert_allclose(GRAPH.edge(voters, row), given, rtol=1e-6)
+def test_those_who_gave_most_lead() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        rows = int(rng.integers(2, 12))
+        edges = rng.random((rows, rows)) * (rng.random((rows, rows)) < 0.5)
+        np.fill_diagonal(edges, 0)
+        at = np.nonzero(edges)
+        graph = BehaviourGraph(
+            np.concatenate([[0], np.cumsum((edges > 0).sum(1))]),
+            at[1].astype(np.int32),
+            edges[at].astype(np.float32),
+            temperature=0.1,
+            own_share=0.25,
+        )
+        voters = rng.permutation(rows)[: rng.integers(1, rows + 1)]
+        shares = graph.shares(rng.random(len(voters)).astype(np.float32))
+        wanted = rng.permutation(rows)[: rng.integers(0, rows + 1)]
+        given = (edges + 0.25 * np.eye(rows))[voters] * shares[:, None]  # (V, N)
+        expected = [
+            [int(i) for i in np.argsort(-given[:, row], kind="stable")[:3] if given[i, row] > 0]
+            for row in wanted
+        ]
+        assert graph.count(voters, shares).leading(wanted, 3) == expected
 
 
 def test_nobody_votes() -> None:
     shares = GRAPH.shares(np.zeros(0, np.float32))
-    assert GRAPH.votes(np.zeros(0, np.int64), shares).tolist() == [0, 0, 0]
+    tally = GRAPH.count(np.zeros(0, np.int64), shares)
+    assert tally.scores().tolist() == [0, 0, 0]
+    assert tally.leading(np.array([1]), 3) == [[]]
 
 
 def test_a_lone_voter_of_any_cosine_has_all_the_share() -> None:

@@ -50,7 +50,9 @@ def test_the_matrices_score_as_the_service_does():
     voters = np.array([0, 1, 3])
     for row in (0, 8):
         shares = graph.shares(vectors[rows[voters]] @ vectors[row])
-        np.testing.assert_allclose(scores[row, rows], graph.votes(voters, shares), rtol=1e-4)
+        np.testing.assert_allclose(
+            scores[row, rows], graph.count(voters, shares).scores(), rtol=1e-4
+        )
         assert scores[row].sum() <= 1 + 1e-5
     assert not scores[[4, 1, 2, 3]].any()
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from model_export.contract.established import BehaviourGraph
+from model_export.contract.established import BehaviourGraph, Established
 from service.app import create_app
+from service.retrieval.cold_start import Recommender
 from service.settings import Settings
 from tests.bundles import ESTABLISHED_IDS, write_bundle
 from tests.service.api.conftest import put
@@ -85,3 +86,14 @@ def test_who_is_not_established_has_no_vote(client: TestClient) -> None:
     found = ask(client, profile={"tags": ["travel"]})
     assert found[0]["streamer_id"] == ESTABLISHED_IDS[3]  # nobody knows its audience: itself
     assert "newcomer" not in {n["streamer_id"] for n in found}
+
+
+def test_as_many_as_may_be_asked_for_are_answered_at_once(client: TestClient) -> None:
+    found = ask(client, profile={"tags": ["cooking"]}, neighbours=1000)
+    assert len(found) == len(STORED)
+    assert all(1 <= len(n["via"]) <= 3 for n in found)
+
+
+def test_a_recommender_that_knows_nobody_has_no_centroid_to_fall_back_to() -> None:
+    nobody = Recommender(Established([], np.zeros((0, 8), np.float32)))
+    assert nobody.centroid.tolist() == [0] * 8
