@@ -289,6 +289,11 @@ def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Pro
     answer = service.ask("POST", "/v1/cold-start", {"profile": content, "neighbours": 5})
     for neighbour in answer["neighbours"]:
         print(f"   weight {neighbour['weight']:.2f}  {describe(of(profiles, neighbour))}")
+        voters = [
+            of(profiles, {"streamer_id": voter}).get("name", voter) for voter in neighbour["via"]
+        ]
+        if voters:
+            print(f"{'':15}watched by the audience of {', '.join(voters)}")
     predicted = answer["id_embedding"]
     if predicted:
         what = f"{len(predicted['vector'])} numbers in the space {predicted['space']!r}"

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from model_export.contract.established import VOTERS, BehaviourGraph, Established
+from model_export.contract.established import VOTERS, BehaviourGraph
 from training.blocks import blocks
 from training.evaluation.ranking import top
 from training.evaluation.tasks import ColdStartTask
@@ -34,7 +34,7 @@ class Vote:
     Attributes:
         temperature: of the softmax over cosines.
         own_share: a voter's weight for itself.
-        trusting: see `edges_of`.
+        trusting: whether edges count in full, or as far as both ends are trusted.
         value: NDCG@20 on validation; NaN where it could not be measured.
     """
 
@@ -44,16 +44,11 @@ class Vote:
     value: float = float("nan")
 
 
-def edges_of(teacher: Teacher, trusting: bool = True) -> sp.csr_matrix:
-    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to at most 1.
+def edges_of(teacher: Teacher) -> sp.csr_matrix:
+    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to 1 or is empty.
 
     The nearest by shared audience, weighted by the share of the best cosine; where no audiences
     are known, by ID-embedding. An edge counts both ways.
-
-    Args:
-        teacher: with an audience or ID-embeddings of each.
-        trusting: whether all are taken to be right; otherwise each edge, and each voter, counts as
-            far as both ends are trusted.
     """
     near, weights = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
     if teacher.audience is not None:
@@ -67,8 +62,12 @@ def edges_of(teacher: Teacher, trusting: bool = True) -> sp.csr_matrix:
     edges.eliminate_zeros()
     edges = sp.csr_matrix(edges.maximum(edges.T))
     total = np.asarray(edges.sum(1)).ravel()
-    edges = sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
-    if trusting or teacher.trust is None:
+    return sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
+
+
+def weighed(edges: sp.csr_matrix, teacher: Teacher, vote: Vote) -> sp.csr_matrix:
+    """The edges (N, N) as they count in this vote: in full, or as far as both ends are trusted."""
+    if vote.trusting or teacher.trust is None:
         return edges
     trust = sp.diags_array(teacher.trust.astype(np.float64))
     edges = sp.csr_matrix(trust @ edges @ trust)
@@ -76,28 +75,25 @@ def edges_of(teacher: Teacher, trusting: bool = True) -> sp.csr_matrix:
     return edges
 
 
-def choose_vote(stage: Stage, task: ColdStartTask | None) -> Vote:
+def choose_vote(stage: Stage, teacher: Teacher, task: ColdStartTask) -> Vote:
     """The vote that serves held-out streamers best; the default where none can be asked.
 
     Args:
         stage: whose encoder is trained.
+        teacher: of the stage.
         task: held-out streamers that search the stage's own.
     """
-    if stage.teacher is None or task is None or not len(task.queries):
+    if not len(task.queries):
         return Vote()
     sample = _some(task, np.random.default_rng(stage.seed))
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
-    ballots = {
-        trusting: Ballot.of(
-            vectors, stage.teacher.rows, edges_of(stage.teacher, trusting), sample.queries
-        )
-        for trusting in (True, False)
-    }
+    edges = edges_of(teacher)
+    ballot = Ballot.of(vectors, teacher.rows, edges, sample.queries)
 
     def best(votes: Iterable[Vote]) -> Vote:
         def measured(vote: Vote) -> Vote:
-            matrices = ballots[vote.trusting].matrices(vote)
-            return replace(vote, value=float(sample.ndcg(*matrices).mean()))
+            counted = replace(ballot, edges=weighed(edges, teacher, vote))
+            return replace(vote, value=float(sample.ndcg(*counted.matrices(vote)).mean()))
 
         return max(map(measured, votes), key=lambda vote: vote.value)  # the first of equals
 
@@ -168,15 +164,6 @@ class Ballot:
             (given.data, (self.rows[given.row], given.col)), (self.size, len(self.rows))
         )
         return query, gallery
-
-
-def established_of(stage: Stage, vote: Vote) -> Established | None:
-    """What the bundle says of the teacher's streamers; None without a teacher."""
-    teacher = stage.teacher
-    if teacher is None:
-        return None
-    graph = graph_of(edges_of(teacher, vote.trusting), vote)
-    return Established([stage.dataset.ids[row] for row in teacher.rows], teacher.vectors, graph)
 
 
 def graph_of(edges: sp.csr_matrix, vote: Vote) -> BehaviourGraph:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_export.contract.calibration import Calibration
+from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
 from training.calibration import Measured, calibrate_content, calibrate_embedding, carry_over
@@ -31,7 +33,7 @@ from training.data import Dataset
 from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError
-from training.established import Ballot, Vote, choose_vote, edges_of, established_of
+from training.established import Ballot, Vote, choose_vote, edges_of, graph_of, weighed
 from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import ColdStartTask, cold_start_task
 from training.leaks import check_known, check_learned, check_stage
@@ -134,10 +136,9 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         embedding=carry_over(measured, stage) if request.config.refit else measured.scores,
         content=calibrate_content(stage),
     )
-    established = established_of(stage, vote)
-    if established is not None:
-        others = np.setdiff1d(np.arange(len(dataset.ids)), stage.known)
-        check_learned(established.ids, dataset, others)
+    edges = None
+    if stage.teacher is not None:
+        edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
     return Checkpoint(
         tensors={
             name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
@@ -156,12 +157,12 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
             **({} if math.isnan(chosen.value) else {run.recipe.metric_name: chosen.value}),
             **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
             **counts(stage),
-            **held_out_metrics(stage, vote),
+            **held_out_metrics(stage, vote, edges),
             **threshold.metrics,
             "fit_seconds": round(time.monotonic() - begin, 1),
             "peak_rss_mb": round(peak_rss_mib(), 1),
         },
-        established=established,
+        established=_established(stage, vote, edges),
         learned_from=[dataset.ids[row] for row in stage.known],
     )
 
@@ -196,7 +197,9 @@ class _Run:
         task = self.recipe.build(stage, self._request.config, held_out)
         chosen = self._train(task, "select", None)
         chosen.calibration = calibrate_embedding(stage).model_dump()
-        chosen.vote = asdict(choose_vote(stage, held_out_task(stage, held_out)))
+        if stage.teacher is not None:
+            asking = held_out_task(stage, held_out)
+            chosen.vote = asdict(choose_vote(stage, stage.teacher, asking))
         return chosen, stage
 
     def _stage(self, *splits: str) -> Stage:
@@ -226,6 +229,16 @@ def _id_space(stage: Stage) -> dict[str, Any] | None:
     return {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
 
 
+def _established(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> Established | None:
+    """What the bundle says of the teacher's streamers; None without a teacher."""
+    if stage.teacher is None or edges is None:
+        return None
+    ids = [stage.dataset.ids[row] for row in stage.teacher.rows]
+    others = np.setdiff1d(np.arange(len(stage.dataset.ids)), stage.known)
+    check_learned(ids, stage.dataset, others)
+    return Established(ids, stage.teacher.vectors, graph_of(edges, vote))
+
+
 def counts(stage: Stage) -> dict[str, float]:
     """How much there was to learn from."""
     return {
@@ -237,10 +250,15 @@ def counts(stage: Stage) -> dict[str, float]:
     }
 
 
-def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
+def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:
     """The primary task on the test split, beside TF-IDF; nothing where there are no audiences.
 
     Of a large set, a random part of the test split searches a random part of the others.
+
+    Args:
+        stage: whose encoder is trained.
+        vote: how established streamers vote.
+        edges: their graph as it counts in the vote; None without a teacher.
     """
     known = stage.dataset.rows("train", "val")
     audience = audience_of(stage.dataset, known)
@@ -254,10 +272,8 @@ def held_out_metrics(stage: Stage, vote: Vote) -> dict[str, float]:
     lexical = _lexical_ranking(stage, task)  # first: its matrices are gone before the vectors come
     vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
     cold_start = {}
-    if stage.teacher is not None:
-        ballot = Ballot.of(
-            vectors, stage.teacher.rows, edges_of(stage.teacher, vote.trusting), task.queries
-        )
+    if stage.teacher is not None and edges is not None:
+        ballot = Ballot.of(vectors, stage.teacher.rows, edges, task.queries)
         cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
     found = task.ranking(vectors)
     return {

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from training.established import Ballot, Vote, edges_of, graph_of
+from training.established import Ballot, Vote, edges_of, graph_of, weighed
 from training.teacher import Teacher
 
 AUDIENCE = sp.csr_matrix(
@@ -63,8 +63,9 @@ def test_a_vote_that_was_not_measured_says_so():
 
 def test_an_edge_counts_as_far_as_both_ends_are_trusted():
     doubted = replace(teacher(AUDIENCE), trust=np.array([1, 0.5, 0, 1], np.float32))
-    plain, weighed = edges_of(doubted).toarray(), edges_of(doubted, trusting=False).toarray()
-    np.testing.assert_allclose(plain, edges_of(teacher(AUDIENCE)).toarray())
-    np.testing.assert_allclose(weighed[0], plain[0] * [1, 0.5, 0, 1], rtol=1e-6)
-    np.testing.assert_allclose(weighed[1], 0.5 * plain[1], rtol=1e-6)
-    assert not weighed[2].any()
+    plain = edges_of(doubted)
+    assert weighed(plain, doubted, Vote(trusting=True)) is plain
+    counted = weighed(plain, doubted, Vote(trusting=False)).toarray()
+    np.testing.assert_allclose(counted[0], plain.toarray()[0] * [1, 0.5, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(counted[1], 0.5 * plain.toarray()[1], rtol=1e-6)
+    assert not counted[2].any()
