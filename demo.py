@@ -290,7 +290,9 @@ def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Pro
     for neighbour in answer["neighbours"]:
         print(f"   weight {neighbour['weight']:.2f}  {describe(of(profiles, neighbour))}")
         voters = [
-            of(profiles, {"streamer_id": voter}).get("name", voter) for voter in neighbour["via"]
+            of(profiles, {"streamer_id": voter}).get("name", voter)
+            for voter in neighbour["via"]
+            if voter != neighbour["streamer_id"]
         ]
         if voters:
             print(f"{'':15}watched by the audience of {', '.join(voters)}")

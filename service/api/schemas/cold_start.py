@@ -42,7 +42,8 @@ class NeighbourOut(Response):
         list[str],
         Field(
             description="The established streamers most alike to the new one whose audience "
-            "watches this one, the weightiest first; empty when cosines alone decided."
+            "watches this one, the weightiest first; this one itself among them where it is alike. "
+            "Empty when cosines alone decided."
         ),
     ]
 
