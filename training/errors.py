@@ -6,6 +6,7 @@ TrainingError              ends the command with its message on stderr, exit sta
 ├── EvaluationError        saved measurements that are missing or damaged
 ├── OutputError            a place that cannot or must not be written to
 ├── CheckpointError        a checkpoint that is none, is unfinished, damaged or of another run
+├── DivergedError          training whose losses are no longer numbers
 └── UsageError             options that make no sense together, exit status 2
 """
 
@@ -39,6 +40,10 @@ class CheckpointError(TrainingError, SourceError):
 
     A SourceError too, so that the exporter, which knows no trainer, can tell it to the person.
     """
+
+
+class DivergedError(TrainingError):
+    """Training whose losses are no longer numbers: its weights are lost."""
 
 
 class UsageError(TrainingError):

@@ -88,10 +88,8 @@ def find_teacher(
     """The given ID-embeddings of the known streamers, or else ALS on their audiences.
 
     Raises:
-        UsageError: the data set has neither, or the share of noise is none.
+        UsageError: the data set has neither.
     """
-    if not 0 <= config.teacher_noise <= 1:
-        raise UsageError(f"teacher_noise is {config.teacher_noise:g}; it must be from 0 to 1")
     teacher = _clean_teacher(dataset, known, config, seed, threads)
     return swapped(teacher, config.teacher_noise, np.random.default_rng([seed, _NOISE]))
 

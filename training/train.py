@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.checkpoint import STATE, load_state, save_state
 from training.config import RecipeConfig
-from training.errors import CheckpointError
+from training.errors import CheckpointError, DivergedError
 from training.progress import Progress
 from training.tasks.base import Task
 
@@ -102,6 +102,10 @@ def train(
         journal: to resume from and to save to.
         progress: to report to.
         chosen: outcome of the stage that chose the number of steps; None = choose it here.
+
+    Raises:
+        CheckpointError: the folder holds the state of another fit.
+        DivergedError: a loss is no longer a number.
     """
     module, compute = task.module.to(task.encoder.compute.device), task.encoder.compute
     compute.start_alike(module)
@@ -128,6 +132,7 @@ def train(
             group["lr"] = config.learning_rate * schedule(step)
         losses = update(task, optimiser, config, seed, step)
         step += 1
+        _check_finite(losses, step)
         progress.stepped(step, losses)
         if step % config.evaluate_every and step != last:
             continue
@@ -165,6 +170,15 @@ def update(
     torch.nn.utils.clip_grad_norm_(task.module.parameters(), config.clip_norm)
     optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def _check_finite(losses: Mapping[str, float], step: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"training diverged: {name} is {value} at step {step}; lower --set learning_rate, "
+                "or raise --set temperature where the recipe has a small one"
+            )
 
 
 def _gave_up(task: Task, result: Trained, step: int, config: RecipeConfig) -> bool:

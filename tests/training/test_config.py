@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import pytest
@@ -11,7 +11,9 @@ from training.config import (
     override,
     shared_config,
 )
+from training.config.bounds import BOUNDS
 from training.errors import UsageError
+from training.tasks.recipes import RECIPES
 
 
 def test_values_are_read_as_the_type_of_the_field():
@@ -55,6 +57,39 @@ def test_a_choice_is_one_of_those_listed():
     assert override(_Choice(), ["form=soft"]) == _Choice(form="soft")
     with pytest.raises(UsageError, match="--set form=firm: needs one of hard, soft"):
         override(_Choice(), ["form=firm"])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "bounds"),
+    [
+        ("temperature=0", "must be more than 0"),
+        ("learning_rate=nan", "must be more than 0"),
+        ("learning_rate=inf", "must be more than 0"),
+        ("batch_size=0", "must be 2 or more"),
+        ("evaluate_every=0", "must be 1 or more"),
+        ("steps=-1", "must be 0 or more"),
+        ("token_dropout=1", r"must be in \[0, 1\)"),
+        ("modality_dropout=0.6", r"must be in \[0, 0.5\]"),
+        ("weight_decay=-1", "must be 0 or more"),
+        ("content_floor=1.5", r"must be in \[0, 1\]"),
+    ],
+)
+def test_a_number_out_of_bounds_is_named_with_what_it_may_be(assignment: str, bounds: str):
+    name, _, value = assignment.partition("=")
+    with pytest.raises(UsageError, match=rf"^--set {name}={value}: {bounds}$"):
+        override(TransferPlusConfig(), [assignment])
+
+
+def test_every_number_of_every_recipe_has_bounds():
+    for recipe in RECIPES.values():
+        for field in fields(recipe.config):
+            if type(field.default) in (int, float):
+                assert field.name in BOUNDS, f"{recipe.config.__name__}.{field.name}"
+
+
+def test_no_bounds_are_left_over():
+    names = {field.name for recipe in RECIPES.values() for field in fields(recipe.config)}
+    assert set(BOUNDS) <= names
 
 
 def test_a_name_of_another_recipe_is_refused():

@@ -10,6 +10,7 @@ from tests.training.profiles import pieces, vocabulary
 from training.bags import corpus_bags
 from training.config import MaskedViewsConfig, RecipeConfig
 from training.encoder import StreamerEncoder
+from training.errors import DivergedError
 from training.progress import Progress
 from training.tasks.base import Task
 from training.train import Journal, Trained, train
@@ -118,3 +119,8 @@ def test_a_task_finishes_once_with_the_chosen_weights(tmp_path: Path):
     assert len(task.finished) == 1
     chosen = start.module.state_dict()  # of step 0
     assert all(torch.equal(task.finished[0][name], chosen[name]) for name in chosen)
+
+
+def test_training_that_diverges_ends_with_the_step_and_the_remedy(tmp_path: Path):
+    with pytest.raises(DivergedError, match=r"fit_loss is inf at step \d+; lower --set learning"):
+        run(WithHead(), tmp_path, config=replace(CONFIG, learning_rate=1e30))

@@ -1,6 +1,9 @@
 """What all recipes, and all that learn from behaviour, can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from training.config.bounds import BOUNDS
+from training.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class RecipeConfig:
     batch_size: int = 512
     temperature: float = 0.07
     refit: bool = True
+
+    def __post_init__(self) -> None:
+        """See that every number is within its bounds.
+
+        Raises:
+            UsageError: one is not; it is named with what it may be.
+        """
+        for field in fields(self):
+            value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
+            if bounds is not None and not bounds.allow(value):
+                raise UsageError(f"--set {field.name}={value:g}: {bounds}")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.config.base import RecipeConfig
-from training.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,3 @@ class ContrastConfig(RecipeConfig):
     false_negative_cosine: float = 0.9
     chunk_size: int = 0
     memory: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("chunk_size", "memory"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--set {name}={getattr(self, name)}: must be 0 (off) or more")
-        if not 0 <= self.positive_prior < 1:
-            raise UsageError(f"--set positive_prior={self.positive_prior}: must be in [0, 1)")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from training.config.base import TeacherConfig
-from training.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,6 @@ class KdSoftConfig(TeacherConfig):
 
     softening: float = 4.0
 
-    def __post_init__(self) -> None:
-        if not self.softening > 0:
-            raise UsageError(f"--set softening={self.softening:g}: must be more than 0")
-
 
 @dataclass(frozen=True)
 class KdPseudoLabelConfig(TeacherConfig):
@@ -37,10 +32,6 @@ class KdPseudoLabelConfig(TeacherConfig):
     """
 
     clusters: int = 256
-
-    def __post_init__(self) -> None:
-        if self.clusters < 1:
-            raise UsageError(f"--set clusters={self.clusters}: must be 1 or more")
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,6 @@ class MlmConfig(RecipeConfig):
     sample: int = 1024
     chunk_size: int = 0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.mask < 1:
-            raise UsageError(f"--set mask={self.mask}: must be between 0 and 1")
-        for name, least in (("targets", 1), ("sample", 1), ("chunk_size", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"--set {name}={getattr(self, name)}: must be {least} or more")
-
 
 @dataclass(frozen=True)
 class PtumConfig(RecipeConfig):
@@ -59,11 +52,6 @@ class PtumConfig(RecipeConfig):
     next: int = 2
     negatives: int = 4
     chunk_size: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("next", 1), ("negatives", 1), ("chunk_size", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"--set {name}={getattr(self, name)}: must be {least} or more")
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,3 @@ class SimcseConfig(ContrastConfig):
                 "--set dropout=0 token_dropout=0: both encodings would be the same; "
                 "set one of them above 0, or other positives"
             )
-        for name, least in (("neighbours", 1), ("hard_negatives", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"--set {name}={getattr(self, name)}: must be {least} or more")

@@ -6,7 +6,6 @@ from typing import Literal
 from training.config.base import TeacherConfig
 from training.config.contrast import ContrastConfig
 from training.config.self_supervised import MaskedViewsConfig
-from training.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,6 @@ class TransferConfig(MaskedViewsConfig, TeacherConfig):
     filter: Literal["none", "edit-distance", "similarity", "tags", "random"] = "similarity"
     filter_form: Literal["hard", "soft"] = "soft"
     filter_quantile: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.filter_quantile <= 1:
-            raise UsageError(f"--set filter_quantile={self.filter_quantile:g}: must be in [0, 1]")
-        for name, least in (("pretrain_steps", 0), ("neighbours", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"--set {name}={getattr(self, name)}: must be {least} or more")
 
 
 @dataclass(frozen=True)

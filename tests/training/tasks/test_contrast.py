@@ -177,7 +177,7 @@ def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset
         ),
         ("memory=-1", "--set memory=-1: must be 0"),
         ("chunk_size=-8", "--set chunk_size=-8: must be 0"),
-        ("positive_prior=1", r"--set positive_prior=1.0: must be in \[0, 1\)"),
+        ("positive_prior=1", r"--set positive_prior=1: must be in \[0, 1\)"),
     ],
 )
 def test_a_wrong_setting_is_named(assignment: str, problem: str):

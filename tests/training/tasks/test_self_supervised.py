@@ -222,7 +222,7 @@ def test_no_known_pair_says_what_to_do(world: Dataset):
         (SimcseConfig(), ["hard_negatives=-1"], "must be 0 or more"),
         (SimcseConfig(), ["positives=friends"], "needs one of dropout, duplicates"),
         (SimcseConfig(), ["memory=-1"], "must be 0"),
-        (MlmConfig(), ["mask=1"], "mask=1.0: must be between 0 and 1"),
+        (MlmConfig(), ["mask=1"], r"mask=1: must be in \(0, 1\)"),
         (MlmConfig(), ["sample=0"], "must be 1 or more"),
         (PtumConfig(), ["next=0"], "must be 1 or more"),
         (PtumConfig(), ["negatives=0"], "must be 1 or more"),
