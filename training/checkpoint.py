@@ -93,6 +93,11 @@ class Checkpoint:
             unfinished = (folder / STATE).exists()
             why = "its training was not finished" if unfinished else "it is not a checkpoint"
             raise CheckpointError(f"{folder} can't be loaded: {why}; run `python -m training fit`")
+        if not (folder / LEARNED_FROM).exists():
+            raise CheckpointError(
+                f"{folder} is of an earlier release, it does not say whom it learned from; "
+                "train it again"
+            )
         try:
             established = None
             if (folder / ESTABLISHED).exists():

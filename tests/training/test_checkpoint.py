@@ -74,6 +74,13 @@ def test_a_missing_file_is_told(tmp_path: Path):
         load_checkpoint(tmp_path)
 
 
+def test_one_of_an_earlier_release_is_told(tmp_path: Path):
+    checkpoint().save(tmp_path)
+    (tmp_path / "learned_from.txt").unlink()
+    with pytest.raises(CheckpointError, match=r"is of an earlier release, .* train it again"):
+        load_checkpoint(tmp_path)
+
+
 def test_a_damaged_state_is_told(tmp_path: Path):
     save_state(tmp_path, {"x": torch.zeros(100)}, {})
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:60])
