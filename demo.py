@@ -6,6 +6,7 @@ It drives the command lines only, each in a process of its own, and keeps what t
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -80,21 +81,31 @@ def stamp(folder: Path) -> str:
     return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
+def code(*folders: str) -> str:
+    """Changes whenever the sources do: what an older release made is made again."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for file in sorted(file for folder in folders for file in (root / folder).rglob("*.py")):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def make_world(steps: Steps, streamers: int) -> Path:
     """The simulated data set, written unless it is there."""
-    data = steps.folder / "data"
-    if not steps.is_done("world", str(streamers)) or not data.is_dir():
+    data, inputs = steps.folder / "data", f"{streamers} {SEED} {code('training/world')}"
+    if not steps.is_done("world", inputs) or not data.is_dir():
         shutil.rmtree(data, ignore_errors=True)
         size = ["--streamers", str(streamers), "--seed", str(SEED)]
         run("training", "world", "--out", data, *size)
-        steps.done("world", str(streamers))
+        steps.done("world", inputs)
     return data
 
 
 def build(steps: Steps, data: Path, settings: Sequence[str] = ()) -> str:
     """Train and export into the folder of the steps, unless it is done; what it was made from."""
     checkpoint, bundle = steps.folder / "checkpoint", steps.folder / "bundle"
-    inputs = " ".join([RECIPE, str(SEED), *settings, stamp(data)])
+    sources = code("training", "model_export")
+    inputs = " ".join([RECIPE, str(SEED), *settings, sources, stamp(data)])
     if steps.is_done("bundle", inputs) and (bundle / "manifest.json").is_file():
         print(f"reusing {bundle}")
         return inputs

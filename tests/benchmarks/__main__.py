@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from demo import HOST, Profile, Steps, build, make_world, run, serving
+from demo import HOST, DemoError, Profile, Steps, build, make_world, run, serving
 
 MIB = 1 << 20
 
@@ -167,7 +167,11 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8017)
     parser.add_argument("--build", type=Path, default=Path("build/bench"))
     args = parser.parse_args()
-    figures = benchmark(args.build, args.streamers, args.port, args.requests)
+    try:
+        figures = benchmark(args.build, args.streamers, args.port, args.requests)
+    except DemoError as error:
+        sys.stderr.write(f"python -m tests.benchmarks: {error}\n")
+        return 1
     print(f"\n{args.streamers} streamers, {psutil.cpu_count()} cores\n")
     print("\n".join(map(str, figures)))
     return int(any(figure.missed for figure in figures))

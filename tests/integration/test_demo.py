@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from demo import code
+
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -90,6 +92,20 @@ def test_a_second_run_reuses_everything(built: tuple[Path, str]) -> None:
         re.sub(r"Answered .*", "", text[text.index("1. Who") :]) for text in (built[1], done.stdout)
     ]
     assert answers[0] == answers[1]
+
+
+def test_what_an_earlier_release_made_is_made_again(built: tuple[Path, str]) -> None:
+    build, _ = built
+    for name in ("begun", "bundle"):
+        file = build / "world" / f"{name}.done"
+        assert code("training", "model_export") in file.read_text(encoding="utf-8")
+        file.write_text("of other sources", encoding="utf-8")
+    (build / "world" / "checkpoint" / "learned_from.txt").unlink()
+    again = run_once(build, free_port())
+    assert again.returncode == 0, again.stderr
+    assert "$ python -m training fit" in again.stdout
+    assert "$ python -m service load" in again.stdout
+    assert "$ python -m training world" not in again.stdout
 
 
 def test_a_taken_port_is_named_before_the_long_steps(tmp_path: Path) -> None:
