@@ -9,28 +9,25 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from model_export.contract.pieces import pieces_of
+from tests.training.small import SMALL, TAUGHT, stage_of
 from training.config import ContrastConfig, MaskedViewsConfig, TransferPlusConfig, override
 from training.data import Dataset
 from training.errors import UsageError
 from training.losses.info_nce import info_nce
 from training.progress import Progress
-from training.stage import Stage, prepare
+from training.stage import Stage
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer_plus import TransferPlus
-from training.teacher import find_teacher
 from training.train import Journal, train, update
 
-WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
-CONFIG = MaskedViewsConfig(**WIDTHS, batch_size=64, temperature=0.1)
+CONFIG = MaskedViewsConfig(**SMALL, temperature=0.1)
 VARIANTS = get_args(get_type_hints(ContrastConfig)["contrast"])
 
 
 @pytest.fixture(scope="module")
 def stage(world: Dataset) -> Stage:
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    return prepare(world, pieces, world.rows("train"), None, CONFIG, seed=0, threads=1)
+    return stage_of(world, CONFIG)
 
 
 def views(n: int = 6) -> tuple[torch.Tensor, torch.Tensor, np.ndarray[Any, Any]]:
@@ -56,9 +53,7 @@ def test_two_views_look_for_each_other_both_ways(stage: Stage):
 def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
     config = override(CONFIG, [f"contrast={name}", "memory=40", "chunk_size=16"])
     assert isinstance(config, MaskedViewsConfig)
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    fresh = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
-    task = MaskedViews(fresh, config, world.rows("val"))
+    task = MaskedViews(stage_of(world, config), config, world.rows("val"))
     before = {n: p.detach().clone() for n, p in task.module.named_parameters()}
     optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
     losses = [update(task, optimiser, config, 0, step)["views_loss"] for step in range(30)]
@@ -70,14 +65,10 @@ def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains_transfer_plus(world: Dataset, name: str):
-    small = TransferPlusConfig(**WIDTHS, batch_size=64, teacher_dim=8)
+    small = TransferPlusConfig(**TAUGHT)
     config = override(small, [f"contrast={name}", "memory=40", "chunk_size=16"])
     assert isinstance(config, TransferPlusConfig)
-    known = world.rows("train")
-    teacher = find_teacher(world, known, config, seed=0, threads=1)
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    fresh = prepare(world, pieces, known, teacher, config, seed=0, threads=1)
-    task = TransferPlus(fresh, config, None)
+    task = TransferPlus(stage_of(world, config), config, None)
     optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
     losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(20)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
@@ -152,10 +143,9 @@ def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset
     changes = ["contrast=siglip", "memory=50", "steps=9", "evaluate_every=2", "chunk_size=8"]
     config = override(CONFIG, changes)
     assert isinstance(config, MaskedViewsConfig)
-    pieces = [pieces_of(profile) for profile in world.profiles]
     states = []
     for killed_at in (5, None, None):
-        fresh = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+        fresh = stage_of(world, config)
         task = KilledAt(fresh, config, None)
         task.step = killed_at
         journal = Journal(tmp_path / ("killed" if len(states) < 2 else "whole"), "run", 0)

@@ -9,24 +9,18 @@ import torch
 
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
+from tests.training.small import SMALL, stage_of
 from training.bags import Bags
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig, override
 from training.data import Dataset
 from training.errors import DataError, UsageError
-from training.stage import Stage, prepare
+from training.stage import prepare
 from training.tasks.mlm import Masked, MaskedTokens
 from training.tasks.ptum import Ptum, others, time_order
 from training.tasks.simcse import Simcse
 from training.train import update
 
-WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
-SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
 RNG = np.random.default_rng
-
-
-def stage_of(world: Dataset, config: RecipeConfig) -> Stage:
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    return prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
 
 
 def shown_ids(bags: Bags, row: int) -> set[int]:

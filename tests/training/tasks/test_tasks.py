@@ -1,11 +1,10 @@
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from model_export.contract.pieces import pieces_of
+from tests.training.small import SMALL, TAUGHT, stage_of
 from training.config import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -16,25 +15,22 @@ from training.config import (
     PtumConfig,
     RecipeConfig,
     SimcseConfig,
-    TeacherConfig,
     TransferConfig,
     TransferPlusConfig,
 )
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
-from training.stage import Stage, prepare
+from training.stage import Stage
 from training.tasks.base import Task
 from training.tasks.recipes import RECIPES, find_recipe
 from training.teacher import find_teacher
 from training.train import update
 
-WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
-TAUGHT: dict[str, Any] = WIDTHS | {"batch_size": 64, "teacher_dim": 8}
 CONFIGS: dict[str, RecipeConfig] = {
-    "masked-views": MaskedViewsConfig(**WIDTHS, batch_size=64),
-    "mlm": MlmConfig(**WIDTHS, batch_size=64),
-    "ptum": PtumConfig(**WIDTHS, batch_size=64),
-    "simcse": SimcseConfig(**WIDTHS, batch_size=64),
+    "masked-views": MaskedViewsConfig(**SMALL),
+    "mlm": MlmConfig(**SMALL),
+    "ptum": PtumConfig(**SMALL),
+    "simcse": SimcseConfig(**SMALL),
     "kd-feature": KdFeatureConfig(**TAUGHT),
     "kd-soft": KdSoftConfig(**TAUGHT),
     "kd-pseudo-label": KdPseudoLabelConfig(**TAUGHT),
@@ -45,12 +41,8 @@ CONFIGS: dict[str, RecipeConfig] = {
 
 
 def build(world: Dataset, recipe: str) -> tuple[Stage, Task]:
-    config, known = CONFIGS[recipe], world.rows("train")
-    teacher = None
-    if isinstance(config, TeacherConfig):
-        teacher = find_teacher(world, known, config, seed=0, threads=1)
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    stage = prepare(world, pieces, known, teacher, config, seed=0, threads=1)
+    config = CONFIGS[recipe]
+    stage = stage_of(world, config)
     return stage, RECIPES[recipe].build(stage, config, world.rows("val"))
 
 

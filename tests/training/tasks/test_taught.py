@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.pieces import pieces_of
 from model_export.export import export_bundle
+from tests.training.small import TAUGHT, stage_of
 from training.config import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -24,23 +24,14 @@ from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
 from training.errors import DataError, UsageError
 from training.fit import Request, fit
-from training.stage import Stage, prepare
+from training.stage import Stage
 from training.tasks.distillation import KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.recipes import RECIPES
-from training.teacher import find_teacher
 from training.train import update
 from training.world import generate
 from training.world.files import write_world
 
-SMALL: dict[str, Any] = {
-    "dim": 16,
-    "table_dim": 32,
-    "hidden_dim": 32,
-    "content_dim": 32,
-    "batch_size": 64,
-    "teacher_dim": 8,
-}
-QUICK: dict[str, Any] = SMALL | {"steps": 2, "evaluate_every": 1}
+QUICK: dict[str, Any] = TAUGHT | {"steps": 2, "evaluate_every": 1}
 CONFIGS: dict[str, TeacherConfig] = {
     "kd-feature": KdFeatureConfig(**QUICK),
     "kd-soft": KdSoftConfig(**QUICK),
@@ -52,10 +43,7 @@ CONFIGS: dict[str, TeacherConfig] = {
 
 @pytest.fixture(scope="module")
 def prepared(world: Dataset) -> Stage:
-    config, known = TeacherConfig(**SMALL), world.rows("train")
-    teacher = find_teacher(world, known, config, seed=0, threads=1)
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    return prepare(world, pieces, known, teacher, config, seed=0, threads=1)
+    return stage_of(world, TeacherConfig(**TAUGHT))
 
 
 @pytest.fixture

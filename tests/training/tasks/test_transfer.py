@@ -7,40 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.pieces import Piece
+from tests.training.small import TAUGHT, stage_of
 from training.config import TransferConfig
 from training.data import Dataset
 from training.errors import DataError, UsageError
 from training.progress import Progress
-from training.stage import Stage, prepare
+from training.stage import Stage
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer import Transfer
-from training.teacher import find_teacher
 from training.train import Journal, Trained, train, update
 
-SMALL: dict[str, Any] = {
-    "dim": 16,
-    "table_dim": 32,
-    "hidden_dim": 32,
-    "content_dim": 32,
-    "batch_size": 64,
-    "teacher_dim": 8,
-    "pretrain_steps": 0,
-}
-CONFIG = TransferConfig(**SMALL)
+CONFIG = TransferConfig(**TAUGHT, pretrain_steps=0)
 FILTERS = ("edit-distance", "similarity", "tags")
 
 
 @pytest.fixture(scope="module")
 def stage(world: Dataset) -> Stage:
-    return stage_of(world)
-
-
-def stage_of(world: Dataset) -> Stage:
-    known = world.rows("train")
-    teacher = find_teacher(world, known, CONFIG, seed=0, threads=1)
-    pieces = [pieces_of(profile) for profile in world.profiles]
-    return prepare(world, pieces, known, teacher, CONFIG, seed=0, threads=1)
+    return stage_of(world, CONFIG)
 
 
 def fresh(stage: Stage) -> Stage:

@@ -1,0 +1,23 @@
+"""Encoders that are trained in a second, and stages of a small world for them."""
+
+from typing import Any
+
+from model_export.contract.pieces import pieces_of
+from training.config import RecipeConfig, TeacherConfig
+from training.data import Dataset
+from training.stage import Stage, prepare
+from training.teacher import find_teacher
+
+WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
+SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
+TAUGHT: dict[str, Any] = SMALL | {"teacher_dim": 8}
+
+
+def stage_of(world: Dataset, config: RecipeConfig) -> Stage:
+    """The training streamers, with a teacher where the recipe has one."""
+    known = world.rows("train")
+    teacher = None
+    if isinstance(config, TeacherConfig):
+        teacher = find_teacher(world, known, config, seed=0, threads=1)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    return prepare(world, pieces, known, teacher, config, seed=0, threads=1)
