@@ -37,7 +37,7 @@ $(SERVICE_VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
-	@$(BIN)/python demo.py --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)
+	@$(BIN)/python -m demo --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)

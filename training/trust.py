@@ -10,10 +10,13 @@ of the agreements and f0 that of chance, the share of vectors at an agreement a 
 one minus the local false discovery rate (Efron 2004); f0 / f is estimated by isotonic regression,
 pi0 from where chance dwells. Predictions improve once the wrong vectors count less, so it is
 repeated. Nothing is lost where content and behaviour agree: then pi0 is near 0 and all are trusted.
+Where content can't tell a vector from somebody else's at all, because there are few streamers or
+they show little, it is no judge, and all are trusted too.
 """
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 
@@ -24,6 +27,8 @@ _FITTED = 50_000
 """Rows of the other folds that a prediction is fitted on, at most."""
 _CHANCES = 5
 """Others' vectors that each prediction is compared with."""
+_CAN_TELL = 1e-3
+"""Largest p-value (Mann & Whitney 1947) with which content is taken to tell own from others'."""
 _LOW = 0.25
 """Quantile of chance below which all agreements are taken for chance."""
 
@@ -44,10 +49,12 @@ def trust_in(
         return trust.astype(np.float32)
     fold = rng.permutation(rows) % _FOLDS
     others = [rng.permutation(rows) for _ in range(_CHANCES)]
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         predicted = _held_out(content, vectors, fold, trust)
         own = _cosine(predicted, vectors)
         chance = np.concatenate([_cosine(predicted, vectors[other]) for other in others])
+        if turn == 0 and mannwhitneyu(own, chance, alternative="greater").pvalue > _CAN_TELL:
+            break
         trust = _own_rather_than_chance(own, chance)
     return trust.astype(np.float32)
 

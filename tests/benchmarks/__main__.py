@@ -18,7 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from demo import HOST, DemoError, Profile, Steps, build, make_world, run, serving
+from demo.errors import DemoError
+from demo.profiles import Profile
+from demo.serving import HOST, serving
+from demo.steps import Steps, build, make_world, run
 
 MIB = 1 << 20
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo import code
+from demo.steps import code
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -29,7 +29,7 @@ def free_port() -> int:
 def command(build: Path, port: int, *more: str) -> list[str]:
     options = ["--build", str(build), "--streamers", "400", "--port", str(port), *more]
     options += ["--set", "steps=20", "--set", "evaluate_every=10", "--set", "refit=false"]
-    return [sys.executable, str(ROOT / "demo.py"), *options]
+    return [sys.executable, "-m", "demo", *options]
 
 
 def run_once(build: Path, port: int) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from training.stage import Stage, all_rows
 from training.tasks.base import Task
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+_LEAST_TRUST = 1e-3  # nobody trusted would leave nothing to solve from
 
 
 class TaughtTask(Task):
@@ -23,6 +24,7 @@ class TaughtTask(Task):
 
     Attributes:
         rows: int64 (N,), data set rows of those that it learns from.
+        trust: float32 (N,), how likely each one's vector is its own.
     """
 
     def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
@@ -48,6 +50,10 @@ class TaughtTask(Task):
         self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
         self._directions = stage.teacher.directions[warm]  # (N, E)
+        trust = stage.teacher.trust
+        self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
+        if trust is not None:
+            self.trust = trust[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:
@@ -58,13 +64,17 @@ class TaughtTask(Task):
         return float(self._validation.ndcg(vectors).mean())
 
     def finish(self) -> None:
-        """Solve the ID head: ridge from the embeddings, its strength by leaving one out."""
+        """Solve the ID head: ridge from the embeddings, its strength by leaving one out.
+
+        Vectors that are not trusted count less.
+        """
         head = self.encoder.id_head
         if head is None:
             return
         stage = self._stage
         z = all_rows(self.encoder, self.encoder.embed, stage.bags, stage.usable, self.rows)
-        ridge = RidgeCV(_STRENGTHS).fit(z.astype(np.float64), self._vectors.astype(np.float64))
+        ridge = RidgeCV(_STRENGTHS)
+        ridge.fit(z.astype(np.float64), self._vectors.astype(np.float64), self.trust + _LEAST_TRUST)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(np.asarray(ridge.coef_)))
             head.bias.copy_(torch.from_numpy(np.asarray(ridge.intercept_)))

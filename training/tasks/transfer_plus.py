@@ -1,21 +1,21 @@
 """`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.augment import drop_tokens
 from training.config import TransferPlusConfig
+from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
 from training.grad_cache import embed_in_chunks
 from training.losses.regression import regression
 from training.positives import Behaviour, IdSpace, Positives, SharedAudience, weigh
 from training.relations import NearByBehaviour
 from training.stage import Stage, all_rows
-from training.tasks.base import Task, step_generator
+from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
+from training.tasks.taught import TaughtTask
 from training.teacher import Teacher
 
 _PARTNER_WEIGHT = 0.3
@@ -23,7 +23,7 @@ _PARTNER_WEIGHT = 0.3
 _LEAST_WEIGHT = 1e-3
 
 
-class TransferPlus(Task):
+class TransferPlus(TaughtTask):
     """Weighted multi-positive InfoNCE plus regression to the ID-embedding."""
 
     def __init__(
@@ -35,23 +35,27 @@ class TransferPlus(Task):
             stage: with a teacher.
             config: of the recipe.
             validation: cold streamers to watch; None when nothing is held out.
+
+        Raises:
+            DataError: fewer than two streamers have both content and behaviour, or none of them
+                has a positive.
         """
-        if stage.teacher is None:
-            raise ValueError("transfer-plus needs a teacher")
-        self.encoder = stage.encoder
-        self._stage, self._config, self._validation = stage, config, validation
+        super().__init__(stage, validation)
+        self._config = config
+        assert stage.teacher is not None
         warm = stage.usable[stage.teacher.rows]
-        self._rows = stage.teacher.rows[warm]
-        self._target = stage.teacher.vectors[warm] / stage.teacher.scale
-        self.encoder.id_scale.fill_(stage.teacher.scale)
         self._content = all_rows(
-            self.encoder, self.encoder.fused, stage.bags, stage.usable, self._rows
+            self.encoder, self.encoder.fused, stage.bags, stage.usable, self.rows
         )
-        trust = stage.teacher.trust
-        self._trust = np.ones(len(self._rows), np.float32) if trust is None else trust[warm]
         self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
-        near = NearByBehaviour(self._rows, self._positives).alike if config.memory else None
+        if not len(self._anchors):
+            raise DataError(
+                f"{stage.dataset.folder} has no two training streamers that behaviour brings "
+                "together and that content bears out; see what --set denoise=false gives, or use "
+                "--recipe masked-views"
+            )
+        near = NearByBehaviour(self.rows, self._positives).alike if config.memory else None
         self._contrast = Contrast(stage, config, near)
         self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
 
@@ -67,26 +71,19 @@ class TransferPlus(Task):
         anchors = rng.choice(self._anchors, count, replace=False)
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
         wanted, excluded = self._pairs(drawn)
-        bags = drop_tokens(self._stage.bags.take(self._rows[drawn]), config, rng)
+        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         place = self.encoder.place
         losses = {
             "contrast_loss": self._contrast.among(
-                z, self._rows[drawn], place(wanted), place(excluded)
+                z, self.rows[drawn], place(wanted), place(excluded)
             )
         }
         if self.encoder.id_head is not None and config.regression_weight > 0:
             losses["regression_loss"] = config.regression_weight * regression(
-                self.encoder.id_head(z), place(self._target[drawn]), place(self._trust[drawn])
+                self.encoder.id_head(z), place(self._vectors[drawn]), place(self.trust[drawn])
             )
         return losses
-
-    def validate(self) -> float:
-        """NDCG@20 of the held-out streamers."""
-        if self._validation is None or not len(self._validation.queries):
-            return math.nan
-        vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
-        return float(self._validation.ndcg(vectors).mean())
 
     def _find_positives(
         self, teacher: Teacher, warm: NDArray[np.bool_]
@@ -109,7 +106,7 @@ class TransferPlus(Task):
         rng: np.random.Generator,
     ) -> Positives:
         """Candidates (N, K) weighed by behaviour, content and how far both ends are trusted."""
-        trusted = behaviour * self._trust[:, None] * self._trust[near]
+        trusted = behaviour * self.trust[:, None] * self.trust[near]
         trusted[trusted < _LEAST_WEIGHT] = 0
         return weigh(near, trusted, self._content, self._config.content_floor, rng)
 

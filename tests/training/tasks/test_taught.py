@@ -19,14 +19,16 @@ from training.config import (
     KdSoftConfig,
     TeacherConfig,
     TransferConfig,
+    TransferPlusConfig,
 )
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
 from training.errors import DataError, UsageError
 from training.fit import Request, fit
 from training.stage import Stage
-from training.tasks.distillation import KdPseudoLabel, KdRkd, KdSoft
+from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.recipes import RECIPES
+from training.tasks.transfer_plus import TransferPlus
 from training.train import update
 from training.world import generate
 from training.world.files import write_world
@@ -148,3 +150,56 @@ def test_a_setting_that_is_none_is_named(
 ):
     with pytest.raises(UsageError, match=problem):
         config(**changes)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_transfer_plus_predicts_id_embeddings_however_much_it_regressed(
+    stage: Stage, weight: float
+):
+    task = TransferPlus(stage, TransferPlusConfig(**QUICK, regression_weight=weight), None)
+    assert explained_by_id_head(stage, task) < 0
+    task.finish()
+    assert explained_by_id_head(stage, task) > 0.05
+
+
+def explained_by_id_head(stage: Stage, task: TransferPlus) -> float:
+    """The share of the teacher's variance that the predicted ID-embeddings explain."""
+    assert stage.teacher is not None
+    assert stage.encoder.id_head is not None
+    with torch.no_grad():
+        z = stage.encoder.eval().embed(stage.bags.take(task.rows))
+        predicted = (stage.encoder.id_head(z) * stage.encoder.id_scale).numpy()
+    own = stage.teacher.vectors[stage.usable[stage.teacher.rows]]
+    return float(1 - ((predicted - own) ** 2).sum() / ((own - own.mean(0)) ** 2).sum())
+
+
+def test_a_doubted_vector_pulls_the_id_head_less(stage: Stage):
+    assert stage.teacher is not None
+    wrong = stage.teacher.vectors.copy()
+    wrong[::2] *= -1
+    doubt = np.ones(len(wrong), np.float32)
+    doubt[::2] = 0
+    agreements = []
+    for trust in (None, doubt):
+        encoder = deepcopy(stage.encoder)
+        teacher = replace(stage.teacher, vectors=wrong, trust=trust)
+        task = KdFeature(
+            replace(stage, encoder=encoder, teacher=teacher), KdFeatureConfig(**QUICK), None
+        )
+        task.finish()
+        assert encoder.id_head is not None
+        with torch.no_grad():
+            z = encoder.embed(stage.bags.take(task.rows))
+            predicted = encoder.id_head(z).numpy()
+        right = stage.teacher.directions[stage.usable[stage.teacher.rows]]
+        norm = np.linalg.norm(predicted, axis=1, keepdims=True)
+        agreements.append(((predicted / norm) * right).sum(1).mean())
+    assert agreements[1] > agreements[0] + 0.2
+
+
+def test_transfer_plus_needs_a_pair_that_content_bears_out(stage: Stage):
+    assert stage.teacher is not None
+    nobody = np.zeros(len(stage.teacher.rows), np.float32)
+    doubted = replace(stage, teacher=replace(stage.teacher, trust=nobody))
+    with pytest.raises(DataError, match="that content bears out; see what --set denoise=false"):
+        TransferPlus(doubted, TransferPlusConfig(**QUICK), None)
