@@ -30,7 +30,7 @@ content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}
 - ONNX Runtime against PyTorch: largest difference {manifest.parity.max_abs_diff:.1e}, smallest \
 cosine {manifest.parity.min_cosine:.6f}
 
-| measured on held-out streamers | |
+{_towers(manifest)}| measured on held-out streamers | |
 | --- | --- |
 {rows or "| nothing was measured | |"}
 
@@ -39,6 +39,26 @@ The vectors describe a person's public activity and are personal data. A streame
 content has no vector; the service says so instead of guessing. Scores of two models can't be
 compared, and vectors of two models must never be mixed.
 """
+
+
+def _towers(manifest: Manifest) -> str:
+    if not manifest.towers:
+        return ""
+    lines = [
+        "Pretrained towers turn single pieces into vectors, which the encoder reads:",
+        "",
+        "| tower | reads | numbers | MB | largest difference from PyTorch |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    checks = {check.name: check for check in manifest.tower_checks}
+    for spec in manifest.towers:
+        entry = manifest.files.get(spec.file)
+        size = "" if entry is None else f"{entry.size_bytes / 1e6:.1f}"
+        check = checks.get(spec.name)
+        gap = "" if check is None else f"{check.max_abs_diff:.1e}"
+        reads = f"{spec.kind} of {', '.join(spec.modalities)}"
+        lines.append(f"| `{spec.name}` | {reads} | {spec.width} | {size} | {gap} |")
+    return "\n".join(lines) + "\n\n"
 
 
 def _precision(calibration: Calibration | None) -> str:

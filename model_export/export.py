@@ -24,16 +24,19 @@ from model_export.contract.bundle import (
     FileEntry,
     Manifest,
     Parity,
+    TowerCheck,
     file_entry,
 )
 from model_export.contract.errors import first_problem
 from model_export.contract.features import Featurizer, collate, fingerprint
 from model_export.contract.streamer import StreamerProfile
+from model_export.contract.towers import TOWERS
 from model_export.errors import SourceError
 from model_export.golden import golden_profiles
 from model_export.graph import check_outputs, example_batch, output_names, to_onnx
 from model_export.parity import check_parity
-from model_export.source import ExportSource
+from model_export.source import ExportSource, TowerSource
+from model_export.towers import check_towers, tower_to_onnx
 
 
 def export_bundle(source: ExportSource, out: Path) -> Manifest:
@@ -52,7 +55,9 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
     if not above.is_dir():
         raise NotADirectoryError(f"{out} can't be made: {above} is no folder")
     golden = golden_profiles(source.vocabulary)
+    check_towers(source)
     encoder, parity = _checked_graph(source, golden)
+    towers = [tower_to_onnx(tower, golden) for tower in source.towers]
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -62,13 +67,17 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         (partial / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if source.established is not None:
             (partial / ESTABLISHED).write_bytes(source.established.dump())
-        manifest = _manifest(source, partial, golden, parity)
+        for tower, (graph, _) in zip(source.towers, towers, strict=True):
+            _write_tower(partial, tower, graph)
+        manifest = _manifest(source, partial, golden, parity, [found for _, found in towers])
         (partial / CARD).write_text(model_card(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"files": _entries(partial)})
         text = manifest.model_dump_json(indent=2)
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
         bundle = Bundle(partial)  # reads it as the service will
         bundle.established()
+        for spec in manifest.towers:
+            bundle.tower_inputs(spec.name)
         _publish(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -93,13 +102,24 @@ def _checked_graph(source: ExportSource, golden: Sequence[StreamerProfile]) -> t
     return encoder, check_parity(source.module, encoder, output_names(source), batches)
 
 
+def _write_tower(folder: Path, tower: TowerSource, graph: bytes) -> None:
+    (folder / TOWERS).mkdir(exist_ok=True)
+    (folder / tower.spec.file).write_bytes(graph)
+    if tower.spec.tokenizer_file is not None and tower.tokenizer is not None:
+        (folder / tower.spec.tokenizer_file).write_bytes(tower.tokenizer)
+
+
 def _manifest(
-    source: ExportSource, folder: Path, golden: Sequence[StreamerProfile], parity: Parity
+    source: ExportSource,
+    folder: Path,
+    golden: Sequence[StreamerProfile],
+    parity: Parity,
+    tower_checks: Sequence[TowerCheck],
 ) -> Manifest:
     try:
         return Manifest(
             schema_version=BUNDLE_SCHEMA_VERSION,
-            model_version=_model_version(source.recipe, folder),
+            model_version=_model_version(source, folder),
             recipe=source.recipe,
             dim=source.dim,
             content_dim=source.content_dim,
@@ -111,6 +131,8 @@ def _manifest(
             # What could not be measured is NaN, which JSON does not know.
             metrics={k: v for k, v in source.metrics.items() if math.isfinite(v)},
             parity=parity,
+            towers=[tower.spec for tower in source.towers],
+            tower_checks=list(tower_checks),
             features_fingerprint=fingerprint(Featurizer(source.vocabulary), golden),
             files=_entries(folder),
             created_by=f"similar-streamer {version('similar-streamer')}",
@@ -120,20 +142,24 @@ def _manifest(
 
 
 def _entries(folder: Path) -> dict[str, FileEntry]:
-    files = sorted(p for p in folder.iterdir() if p.name != MANIFEST)
-    return {p.name: file_entry(p.read_bytes()) for p in files}
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return {n: file_entry((folder / n).read_bytes()) for n in names if n != MANIFEST}
 
 
-def _model_version(recipe: str, folder: Path) -> str:
+def _model_version(source: ExportSource, folder: Path) -> str:
     """Equal for equal graphs and vocabularies, so that the same model is never two versions."""
-    digests = [file_entry((folder / name).read_bytes()).sha256 for name in (ENCODER, VOCABULARY)]
-    return f"{recipe}-{file_entry(''.join(digests).encode()).sha256[:12]}"
+    names = [ENCODER, VOCABULARY, *(name for t in source.towers for name in t.spec.files)]
+    digests = [file_entry((folder / name).read_bytes()).sha256 for name in names]
+    return f"{source.recipe}-{file_entry(''.join(digests).encode()).sha256[:12]}"
 
 
 def _publish(partial: Path, out: Path) -> None:
-    for path in partial.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in partial.rglob("*"):
+        descriptor = os.open(path, os.O_RDONLY)  # of a folder too
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     partial.chmod(0o755)
     if out.exists():
         out.rmdir()  # only an empty one gets here

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -93,14 +93,34 @@ def to_onnx(source: ExportSource) -> bytes:
         GraphError: PyTorch can't export it, or only for batches of one shape.
     """
     batch = example_batch(source.vocabulary, rows=3, tokens=7, vectors=5)
+    return module_to_onnx(source.module, batch, output_names(source), _dynamic_axes(batch))
+
+
+def module_to_onnx(
+    module: torch.nn.Module,
+    batch: FeatureBatch,
+    outputs: Sequence[str],
+    axes: Sequence[Mapping[int, torch.export.Dim]],
+) -> bytes:
+    """A module as one ONNX graph.
+
+    Args:
+        module: whose `forward` takes the arrays of the batch in their order.
+        batch: example inputs.
+        outputs: names of what it returns.
+        axes: per input, the axes that have any size.
+
+    Raises:
+        GraphError: PyTorch can't export it, or only for batches of one shape.
+    """
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                source.module.eval(),
+                module.eval(),
                 tuple(torch.from_numpy(array) for array in batch.values()),
                 input_names=list(batch),
-                output_names=output_names(source),
-                dynamic_shapes=_by_parameter(source.module, _dynamic_axes(batch)),
+                output_names=list(outputs),
+                dynamic_shapes=_by_parameter(module, axes),
                 dynamo=True,
                 opset_version=OPSET,
                 external_data=False,
@@ -108,21 +128,19 @@ def to_onnx(source: ExportSource) -> bytes:
             )
     except Exception as error:  # its exceptions share no base but Exception
         reason = str(error.__cause__ or error).partition("\n")[0]
-        raise GraphError(
-            f"PyTorch can't export {type(source.module).__name__}: {reason}"
-        ) from error
+        raise GraphError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
     if program is None:
-        raise GraphError(f"PyTorch made no graph of {type(source.module).__name__}")
+        raise GraphError(f"PyTorch made no graph of {type(module).__name__}")
     model = program.model_proto
     _drop_notes(model)
     return model.SerializeToString(deterministic=True)
 
 
-def _dynamic_axes(batch: FeatureBatch) -> list[dict[int, torch.export.Dim]]:
+def _dynamic_axes(batch: FeatureBatch) -> list[Mapping[int, torch.export.Dim]]:
     """Per input: axis -> its size, which inputs of one kind share."""
     rows = torch.export.Dim("rows", min=1, max=_MAX_AXIS)
     tokens = torch.export.Dim("tokens", min=1, max=_MAX_AXIS)
-    shapes: list[dict[int, torch.export.Dim]] = []
+    shapes: list[Mapping[int, torch.export.Dim]] = []
     for name in batch:
         inner = tokens
         if name.startswith("vectors_"):

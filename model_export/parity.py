@@ -60,6 +60,7 @@ def run_module(module: torch.nn.Module, batch: FeatureBatch) -> list[NDArray[np.
     """The module's outputs, in eval mode."""
     with torch.inference_mode():
         outputs = module.eval()(*(torch.from_numpy(array) for array in batch.values()))
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
     return [output.numpy() for output in outputs]
 
 

@@ -1,5 +1,6 @@
 """What the exporter needs from whoever trained a model: it never imports the trainer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,24 @@ from torch import nn
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
 from model_export.contract.calibration import Calibration
 from model_export.contract.established import Established
+from model_export.contract.towers import TowerSpec
 from model_export.contract.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class TowerSource:
+    """A tower: a frozen encoder of single pieces.
+
+    Attributes:
+        spec: what it reads and gives.
+        module: `forward(*inputs)` -> vectors float32 (B, width); inputs in the order of the batches
+            that `contract.towers.inputs_of(spec, tokenizer)` makes.
+        tokenizer: a file of the library `tokenizers`, for a text tower.
+    """
+
+    spec: TowerSpec
+    module: nn.Module
+    tokenizer: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class ExportSource:
         calibration: what scores promise; None when the trainer can't say.
         id_space: name and width E of the space of `id_embedding`; None without that output.
         established: the streamers that the teacher knows.
+        towers: whose vectors the encoder reads; the space of each is in the vocabulary.
     """
 
     module: nn.Module
@@ -44,3 +63,4 @@ class ExportSource:
     calibration: Calibration | None = None
     id_space: IdSpace | None = None
     established: Established | None = None
+    towers: Sequence[TowerSource] = ()

@@ -23,6 +23,7 @@ from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
 from service.errors import (
     ModelMismatch,
+    StartupError,
     StoreFull,
     StoreStartFailed,
     StoreUnavailable,
@@ -89,6 +90,12 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     check_configuration(settings)
     bundle = Bundle(settings.bundle)
     manifest = bundle.manifest
+    if manifest.towers:
+        names = ", ".join(spec.name for spec in manifest.towers)
+        raise StartupError(
+            f"{settings.bundle} reads what its towers ({names}) make of a profile, which serving "
+            "can't do yet; serve a bundle without towers, or use `python -m service embed`"
+        )
     encoder = OnnxEncoder(bundle, threads=1, device=settings.device)
     established = bundle.established()
     async with contextlib.AsyncExitStack() as stack:

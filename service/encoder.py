@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
-import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features, collate
+from service.sessions import Device, open_session
 
-Device = Literal["cpu", "gpu"]
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _MAX_PADDED_TOKENS = 1 << 14
 """Rows times longest row of one run: bounds the arena, which keeps the peak of any run."""
 
@@ -58,25 +56,9 @@ class OnnxEncoder:
             BundleError: the graph can't be loaded, has not the outputs that the manifest promises,
                 or a GPU was asked for and ONNX Runtime would silently use the CPU.
         """
-        runtime = cast(Any, onnxruntime)  # it ships no types
-        provider = _PROVIDERS[device]
-        # ONNX Runtime lists CUDA where there is no GPU, and then falls back without a word.
-        fallback = f"device {device} was asked for, but ONNX Runtime has no {provider} here"
-        if provider not in runtime.get_available_providers():
-            raise BundleError(f"{fallback}; install the extra gpu in place of cpu")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = runtime.InferenceSession(
-                bundle.encoder_bytes(), options, providers=[provider]
-            )
-        except Exception as error:  # its exceptions share no base but Exception
-            raise BundleError(f"{bundle.path}/encoder.onnx can't be loaded: {error}") from error
+        where = f"{bundle.path}/encoder.onnx"
+        session = open_session(bundle.encoder_bytes(), where, threads=threads, device=device)
         bundle.release_encoder_bytes()
-        if session.get_providers()[0] != provider:
-            raise BundleError(f"{fallback}; check the driver and that a GPU is visible")
         self.device = device
         self._session = session
         self._inputs = [cast(str, i.name) for i in session.get_inputs()]
@@ -85,7 +67,7 @@ class OnnxEncoder:
             self._outputs.append("id_embedding")
         missing = set(self._outputs) - {o.name for o in session.get_outputs()}
         if missing:
-            raise BundleError(f"{bundle.path}/encoder.onnx has no output {sorted(missing)}")
+            raise BundleError(f"{where} has no output {sorted(missing)}")
 
     def encode(self, features: Sequence[Features]) -> list[Encoded]:
         """Encode in batches of similar length."""

@@ -5,7 +5,8 @@ words and tags that it knows are in `KNOWN`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,25 @@ from model_export.contract.bundle import (
     IdSpace,
     Manifest,
     Parity,
+    TowerCheck,
     file_entry,
 )
 from model_export.contract.calibration import Calibration, Curve, Knot, ScoreCalibration
 from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.pieces import MODALITIES, Piece
+from model_export.contract.streamer import StreamerProfile
 from model_export.contract.text import label_token, text_tokens
+from model_export.contract.towers import (
+    TOWERS,
+    TowerSpec,
+    golden_payloads,
+    inputs_fingerprint,
+    inputs_of,
+)
 from model_export.contract.vocabulary import Space, Vocabulary
 from model_export.golden import golden_profiles
+from tests import towers
 
 DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 128, 128, 8, 4
 SPACE = "test-cover"
@@ -177,10 +188,17 @@ def write_bundle(
     seed: int = 0,
     calibration: Calibration | None = CALIBRATION,
     behaviour: BehaviourGraph | None = None,
+    tower: bool = False,
 ) -> Manifest:
-    """Write a bundle; another seed is another model version."""
+    """Write a bundle; another seed is another model version.
+
+    With a tower, its space takes the place of the one of ready-made vectors.
+    """
     folder.mkdir(parents=True)
-    words = vocabulary()
+    words, specs, checks = vocabulary(), list[TowerSpec](), list[TowerCheck]()
+    if tower:
+        words = replace(words, spaces=(Space(towers.spec().name, towers.WIDTH),))
+        specs, checks = [towers.spec()], [_write_tower(folder, golden_profiles(words))]
     words.save(folder / VOCABULARY)
     (folder / ENCODER).write_bytes(_graph(words, seed))
     golden = golden_profiles(words)
@@ -204,12 +222,27 @@ def write_bundle(
         config={},
         metrics={},
         parity=Parity(max_abs_diff=0, min_cosine=1),
+        towers=specs,
+        tower_checks=checks,
         features_fingerprint=fingerprint(Featurizer(words), golden),
-        files={p.name: file_entry(p.read_bytes()) for p in sorted(folder.iterdir())},
+        files={
+            str(p.relative_to(folder)): file_entry(p.read_bytes())
+            for p in sorted(folder.rglob("*"))
+            if p.is_file()
+        },
         created_by="the tests",
     )
     write_manifest(folder, manifest.model_dump(mode="json"))
     return manifest
+
+
+def _write_tower(folder: Path, golden: Sequence[StreamerProfile]) -> TowerCheck:
+    spec, tokenizer = towers.spec(), towers.tokenizer()
+    (folder / TOWERS).mkdir()
+    (folder / spec.file).write_bytes(towers.graph())
+    (folder / str(spec.tokenizer_file)).write_bytes(tokenizer)
+    found = inputs_fingerprint(inputs_of(spec, tokenizer), golden_payloads(spec, golden))
+    return TowerCheck(name=spec.name, max_abs_diff=0, min_cosine=1, inputs_fingerprint=found)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, object]) -> None:

@@ -29,6 +29,7 @@ from training.bags import Bags, inverse_document_frequency
 from training.checkpoint import Checkpoint
 from training.compute import Compute
 from training.config import RecipeConfig, shared_config
+from training.towers import cache_folder, towers_again
 
 LANGUAGE = 1 + MODALITIES.index("language")
 FIXED_SEED = 1
@@ -253,11 +254,16 @@ def _calibration(stored: Mapping[str, Any]) -> Calibration | None:
     return None if found is None else Calibration.model_validate(found)
 
 
-def load_checkpoint(path: Path) -> ExportSource:
+def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource:
     """What the exporter needs of a finished checkpoint, the module in eval mode.
 
+    Args:
+        path: the checkpoint folder.
+        tower_cache: folder into which the weights of towers are unpacked.
+
     Raises:
-        CheckpointError: not a checkpoint, not finished, or damaged.
+        CheckpointError: not a checkpoint, not finished, damaged, or with a tower that is missing
+            or another by now.
     """
     checkpoint = Checkpoint.load(path)
     stored = checkpoint.config
@@ -278,4 +284,5 @@ def load_checkpoint(path: Path) -> ExportSource:
         metrics=checkpoint.metrics,
         id_space=None if space is None else IdSpace(**space),
         established=checkpoint.established,
+        towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
     )

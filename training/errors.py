@@ -5,6 +5,7 @@ TrainingError              ends the command with its message on stderr, exit sta
 │   └── LeakError          something was learned from streamers that are held out
 ├── EvaluationError        saved measurements that are missing or damaged
 ├── OutputError            a place that cannot or must not be written to
+├── CacheError             kept vectors of towers that can't be used
 ├── CheckpointError        a checkpoint that is none, is unfinished, damaged or of another run
 ├── DivergedError          training whose losses are no longer numbers
 └── UsageError             options that make no sense together, exit status 2
@@ -33,6 +34,10 @@ class EvaluationError(TrainingError):
 
 class OutputError(TrainingError):
     """A place that cannot or must not be written to."""
+
+
+class CacheError(TrainingError):
+    """Kept vectors of towers that can't be used."""
 
 
 class CheckpointError(TrainingError, SourceError):

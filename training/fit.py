@@ -5,7 +5,8 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
-from training.errors import CheckpointError
+from training.errors import CheckpointError, UsageError
 from training.established import Ballot, Vote, choose_vote, edges_of, graph_of, weighed
 from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import ColdStartTask, cold_start_task
@@ -42,6 +43,7 @@ from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, all_rows, prepare, 
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teacher import audience_of, find_teacher
+from training.towers import Tower, TowerReader, cache_folder, configured_towers
 from training.train import Journal, Trained, train
 from training.usage import peak_rss_mib
 
@@ -59,6 +61,7 @@ class Request:
         overwrite: replace a finished checkpoint or a state of other settings.
         save_every_s: least time between two saves of the training state.
         compute: what to compute on; of several processes the first one writes.
+        tower_cache: folder of what towers made of pieces before.
     """
 
     recipe: str
@@ -69,6 +72,16 @@ class Request:
     overwrite: bool = False
     save_every_s: float = 20.0
     compute: Compute = field(default_factory=Compute)
+    tower_cache: Path = field(default_factory=cache_folder)
+
+    @cached_property
+    def towers(self) -> list[Tower]:
+        """The pretrained encoders that are asked for.
+
+        Raises:
+            UsageError: there is no such tower, or what it needs is not installed.
+        """
+        return configured_towers(self.config, self.tower_cache)
 
     def description(self, dataset: Dataset) -> dict[str, Any]:
         """What identifies the fit; equal descriptions give equal weights."""
@@ -79,6 +92,7 @@ class Request:
             "compute": self.compute.description(),
             "data_digest": dataset.digest,
             "code_version": version("similar-streamer"),
+            "towers": [tower.description() for tower in self.towers],
         }
 
 
@@ -127,8 +141,32 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     if request.overwrite and request.compute.is_first:
         journal.discard_other()
     request.compute.wait()
-    run = _Run(request, find_recipe(request.recipe), dataset, journal)
-    chosen, stage = run()
+    with _tower_reader(request, dataset) as reader:
+        run = _Run(request, find_recipe(request.recipe), dataset, journal, reader)
+        chosen, stage = run()
+        checkpoint = _checkpoint(request, dataset, run.recipe, chosen, stage)
+    took = {
+        "fit_seconds": round(time.monotonic() - begin, 1),
+        "peak_rss_mb": round(peak_rss_mib(), 1),
+    }
+    return replace(checkpoint, metrics=checkpoint.metrics | took)
+
+
+def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
+    """The towers, with all that the data set shows them encoded by the first process."""
+    stream = sys.stderr if request.compute.is_first else io.StringIO()
+    device = request.compute.device
+    reader = TowerReader(request.towers, request.tower_cache, device, stream)
+    if request.compute.is_first:
+        reader.fill(dataset.profiles)
+    request.compute.wait()
+    return reader
+
+
+def _checkpoint(
+    request: Request, dataset: Dataset, recipe: Recipe, chosen: Trained, stage: Stage
+) -> Checkpoint:
+    """The trained encoder, with what is calibrated and measured with it."""
     threshold = calibrate_duplicates(stage)
     vote = Vote(**chosen.vote)
     measured = Measured.model_validate(chosen.calibration)
@@ -145,7 +183,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         },
         vocabulary=stage.vocabulary,
         config={
-            **description,
+            **request.description(dataset),
             "refit_on_validation": request.config.refit,
             "validation_history": chosen.history,
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
@@ -154,13 +192,11 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         },
         metrics={
             "validation_step": float(chosen.step),
-            **({} if math.isnan(chosen.value) else {run.recipe.metric_name: chosen.value}),
+            **({} if math.isnan(chosen.value) else {recipe.metric_name: chosen.value}),
             **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
             **counts(stage),
             **held_out_metrics(stage, vote, edges),
             **threshold.metrics,
-            "fit_seconds": round(time.monotonic() - begin, 1),
-            "peak_rss_mb": round(peak_rss_mib(), 1),
         },
         established=_established(stage, vote, edges),
         learned_from=[dataset.ids[row] for row in stage.known],
@@ -171,11 +207,16 @@ class _Run:
     """The two stages of one fit."""
 
     def __init__(
-        self, request: Request, recipe: Recipe, dataset: Dataset, journal: Journal
+        self,
+        request: Request,
+        recipe: Recipe,
+        dataset: Dataset,
+        journal: Journal,
+        reader: TowerReader,
     ) -> None:
         self.recipe = recipe
         self._request, self._dataset, self._journal = request, dataset, journal
-        self._pieces = mapped(pieces_of, dataset.profiles)
+        self._pieces = reader.over(mapped(pieces_of, dataset.profiles))
 
     def __call__(self) -> tuple[Trained, Stage]:
         """The number of steps that val chose, and the last stage with its trained encoder."""
@@ -213,7 +254,18 @@ class _Run:
         pieces = self._pieces
         stage = prepare(self._dataset, pieces, known, teacher, config, seed, threads, compute)
         check_stage(stage, splits)
+        self._check_towers(stage)
         return stage
+
+    def _check_towers(self, stage: Stage) -> None:
+        read = {space.name for space in stage.vocabulary.spaces}
+        for tower in self._request.towers:
+            if tower.spec.name not in read:
+                raise UsageError(
+                    f"{tower.spec.kind}_tower={tower.reference}: no training streamer of "
+                    f"{self._dataset.folder} shows anything that it reads "
+                    f"({', '.join(tower.spec.modalities)}); leave it out"
+                )
 
     def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
         config = self._request.config

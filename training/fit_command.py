@@ -14,6 +14,7 @@ from training.config import override
 from training.data import load_dataset
 from training.fit import Request, already_trained, fit
 from training.tasks.recipes import RECIPES, Recipe, find_recipe
+from training.towers import cache_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how often a fit that may be killed keeps its state",
     )
+    parser.add_argument(
+        "--tower-cache",
+        type=Path,
+        default=cache_folder(),
+        metavar="DIR",
+        help="keeps what pretrained towers made of pieces (default: %(default)s)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
 
 
@@ -59,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
             overwrite=args.overwrite,
             save_every_s=args.save_every,
             compute=compute,
+            tower_cache=args.tower_cache,
         )
         dataset = load_dataset(args.data)
         if already_trained(request, dataset):

@@ -76,6 +76,7 @@ class ViewMaker:
         weighed = [(piece, self._weigh(piece)) for piece in kept]
         weighed = [(piece, w) for piece, w in weighed if sum(w.values()) > 0]
         groups = _near_duplicates([w for _, w in weighed])
+        groups = _with_what_was_read([piece for piece, _ in weighed], groups)
         found = []
         for group in range(max(groups, default=-1) + 1):
             members = [weighed[i] for i in range(len(weighed)) if groups[i] == group]
@@ -175,6 +176,14 @@ def split_text(text: str) -> tuple[str, ...]:
             middle = len(parts) // 2
             return glue.join(parts[:middle]), glue.join(parts[middle:])
     return ()
+
+
+def _with_what_was_read(pieces: Sequence[Piece], groups: Sequence[int]) -> list[int]:
+    """Groups in which a tower's vector is with the piece that it was made of."""
+    read = {piece.content_hash: g for piece, g in zip(pieces, groups, strict=True)}
+    joined = [read.get(p.payload_digest, g) for p, g in zip(pieces, groups, strict=True)]
+    place = {group: i for i, group in enumerate(dict.fromkeys(joined))}
+    return [place[group] for group in joined]
 
 
 def _near_duplicates(contents: Sequence[dict[int | str, float]]) -> list[int]:

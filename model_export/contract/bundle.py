@@ -4,6 +4,8 @@
     encoder.onnx       features -> embedding, content, [id_embedding], modality_weights
     vocabulary.json    tokens, spaces, uninformative pieces
     golden.jsonl       profiles whose features' digest is in the manifest
+    towers/NAME.onnx   optional: the graph of each tower, see `towers`
+    towers/NAME.tokenizer.json   how a text tower's input is made
     established.npz    optional: the streamers that the recommender knows, see `established`
     README.md          model card
 
@@ -23,6 +25,13 @@ from model_export.contract.established import Established
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.onnx_file import has_external_data
 from model_export.contract.streamer import StreamerProfile
+from model_export.contract.towers import (
+    TowerInputs,
+    TowerSpec,
+    golden_payloads,
+    inputs_fingerprint,
+    inputs_of,
+)
 from model_export.contract.vocabulary import Vocabulary
 
 BUNDLE_SCHEMA_VERSION = 1
@@ -55,6 +64,18 @@ class Parity(Part):
     min_cosine: float
 
 
+class TowerCheck(Parity):
+    """How far ONNX Runtime is from PyTorch in a tower's vectors, and what its inputs must be.
+
+    Attributes:
+        name: of the tower.
+        inputs_fingerprint: digest of its inputs for the payloads of the golden profiles.
+    """
+
+    name: str
+    inputs_fingerprint: str
+
+
 class DuplicateThreshold(Part):
     """From which content cosine on two streamers count as near-duplicates, and why."""
 
@@ -80,6 +101,8 @@ class Manifest(Part):
     config: dict[str, Any]
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     parity: Parity
+    towers: list[TowerSpec] = Field(default_factory=list[TowerSpec])
+    tower_checks: list[TowerCheck] = Field(default_factory=list[TowerCheck])
     features_fingerprint: str
     files: dict[str, FileEntry]
     created_by: str
@@ -108,24 +131,19 @@ class Bundle:
         for name in needed:
             if name not in self.manifest.files:
                 raise BundleError(f"{path / MANIFEST}: files: {name} is not listed; export again")
+        later = {ESTABLISHED, *(spec.file for spec in self.manifest.towers)}  # they can be large
         for name in self.manifest.files:
             if name in needed:
                 needed[name] = self._verified(name)
-            elif name != ESTABLISHED:  # it can be large: `established` verifies it
+            elif name not in later:
                 self._verified(name)
         self._encoder = needed[ENCODER]
-        try:
-            has_more = has_external_data(self._encoder)
-        except BundleError as error:
-            raise BundleError(f"{path / ENCODER} is damaged: {error}; export again") from error
-        if has_more:
-            raise BundleError(
-                f"{path / ENCODER} keeps tensors in external files, which are not covered by the "
-                "manifest; export it as one file"
-            )
+        self._check_graph(ENCODER, self._encoder)
         vocabulary = Vocabulary.parse(needed[VOCABULARY], str(path / VOCABULARY))
         self.featurizer = Featurizer(vocabulary)
-        self._check_fingerprint(needed[GOLDEN])
+        self._golden = self._check_fingerprint(needed[GOLDEN])
+        for spec in self.manifest.towers:
+            self._check_tower(spec)
 
     def encoder_bytes(self) -> bytes:
         """The verified ONNX graph."""
@@ -134,6 +152,51 @@ class Bundle:
     def release_encoder_bytes(self) -> None:
         """Let go of the graph's bytes once a session was made of them."""
         self._encoder = b""
+
+    def tower(self, name: str) -> TowerSpec:
+        """What a tower of this name reads and gives.
+
+        Raises:
+            BundleError: there is none.
+        """
+        for spec in self.manifest.towers:
+            if spec.name == name:
+                return spec
+        known = ", ".join(spec.name for spec in self.manifest.towers) or "none"
+        raise BundleError(f"{self.path} has no tower {name!r}; it has: {known}")
+
+    def tower_bytes(self, name: str) -> bytes:
+        """The verified ONNX graph of a tower, read anew at each call.
+
+        Raises:
+            BundleError: there is no such tower, or its file was changed meanwhile.
+        """
+        file = self.tower(name).file
+        content = self._verified(file)
+        self._check_graph(file, content)
+        return content
+
+    def tower_inputs(self, name: str) -> TowerInputs:
+        """What makes the inputs of a tower's graph.
+
+        Raises:
+            BundleError: there is no such tower, what it needs is not installed, or this
+                installation makes other inputs of the golden profiles than the exporter did.
+        """
+        spec = self.tower(name)
+        file = spec.tokenizer_file
+        tokenizer = None if file is None else self._verified(file)
+        inputs = inputs_of(spec, tokenizer, str(self.path / (file or spec.file)))
+        found = inputs_fingerprint(inputs, golden_payloads(spec, self._golden))
+        wanted = self._check_of(spec).inputs_fingerprint
+        if found != wanted:
+            raise BundleError(
+                f"{self.path}: this installation makes other inputs of tower {name!r} than the "
+                f"exporter did (fingerprint {found[:12]}…, manifest "
+                f"{wanted[:12]}…); use the release that exported it "
+                f"({self.manifest.created_by}) or export again"
+            )
+        return inputs
 
     def established(self) -> Established | None:
         """The streamers that the recommender knows, if any.
@@ -173,7 +236,41 @@ class Bundle:
             )
         return content
 
-    def _check_fingerprint(self, golden: bytes) -> None:
+    def _check_graph(self, name: str, content: bytes) -> None:
+        try:
+            has_more = has_external_data(content)
+        except BundleError as error:
+            raise BundleError(f"{self.path / name} is damaged: {error}; export again") from error
+        if has_more:
+            raise BundleError(
+                f"{self.path / name} keeps tensors in external files, which are not covered by the "
+                "manifest; export it as one file"
+            )
+
+    def _check_of(self, spec: TowerSpec) -> TowerCheck:
+        for check in self.manifest.tower_checks:
+            if check.name == spec.name:
+                return check
+        raise BundleError(
+            f"{self.path / MANIFEST}: tower_checks: {spec.name} is not listed; export again"
+        )
+
+    def _check_tower(self, spec: TowerSpec) -> None:
+        self._check_of(spec)
+        for name in spec.files:
+            if name not in self.manifest.files:
+                raise BundleError(
+                    f"{self.path / MANIFEST}: files: {name} is not listed; export again"
+                )
+        self._check_graph(spec.file, self._verified(spec.file))
+        widths = {space.name: space.width for space in self.featurizer.vocabulary.spaces}
+        if widths.get(spec.name) != spec.width:
+            raise BundleError(
+                f"{self.path / MANIFEST}: towers: {spec.name} gives {spec.width} numbers, the "
+                f"vocabulary's space of that name has {widths.get(spec.name, 'none')}; export again"
+            )
+
+    def _check_fingerprint(self, golden: bytes) -> list[StreamerProfile]:
         try:
             profiles = [
                 StreamerProfile.model_validate_json(line) for line in golden.splitlines() if line
@@ -192,6 +289,7 @@ class Bundle:
                 f"{self.manifest.features_fingerprint[:12]}…); use the release that exported it "
                 f"({self.manifest.created_by}) or export again"
             )
+        return profiles
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -50,7 +50,8 @@ class Piece:
         text: the payload of text, tag, category and language pieces.
         vector: the payload of a vector piece, as given.
         space: the named space of the vector.
-        payload_digest: stands for the bytes or address of a media piece.
+        payload_digest: stands for the bytes or address of a media piece; of a vector that a tower
+            made it is the content hash of the piece that was read.
         time_s: when it was shown, seconds since 1970, where known.
     """
 
@@ -58,7 +59,7 @@ class Piece:
     kind: Kind
     source: str
     text: str = ""
-    vector: tuple[float, ...] = ()
+    vector: Sequence[float] = field(default=(), hash=False)
     space: str = ""
     payload_digest: str = ""
     time_s: float | None = None
@@ -68,11 +69,15 @@ class Piece:
         """32 hex digits that are equal for equal content, wherever and whenever it was shown.
 
         Content is what can be read of it: the words of a text, the whole label of a tag (C++ is not
-        C#), the numbers of a vector, the bytes or the address of a picture or sound.
+        C#), the numbers of a vector, the bytes or the address of a picture or sound. A vector that
+        a tower made is equal where what it was made of is: its numbers differ in the last bits from
+        one machine to the next.
         """
         digest = hashlib.sha256(self.kind.encode() + b"\0")
         if self.kind == "vector":
-            digest.update(self.space.encode() + b"\0" + np.asarray(self.vector, "<f4").tobytes())
+            made_of = self.payload_digest.encode()
+            shown = made_of or np.asarray(self.vector, "<f4").tobytes()
+            digest.update(self.space.encode() + b"\0" + shown)
         elif self.kind == "media":
             digest.update(self.payload_digest.encode())
         elif self.kind == "text":

@@ -41,6 +41,13 @@ def normalise(text: str) -> str:
     return " ".join(folded.split())
 
 
+def readable(text: str) -> str:
+    """As `normalise`, with its capital letters: what a pretrained encoder is given to read."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    return " ".join(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).split())
+
+
 def words(normalised: str) -> list[str]:
     """Maximal runs of letters, digits and marks; each emoji or symbol is a word of its own."""
     return _WORD.findall(normalised)

@@ -14,8 +14,10 @@ from tqdm import tqdm
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import ContractError, first_problem
 from model_export.contract.features import Features
+from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import OnnxEncoder
+from service.towers import OnnxTowers
 
 _CHUNK = 512
 
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         bundle = Bundle(args.bundle)
         encoder = OnnxEncoder(bundle, threads=args.threads)
-        for chunk in _chunks(path, bundle):
+        towers = OnnxTowers(bundle, threads=args.threads)
+        for chunk in _chunks(path, bundle, towers):
             usable = [(i, f) for i, f in chunk if f.usable]
             skipped += len(chunk) - len(usable)
             ids += [i for i, _ in usable]
@@ -58,24 +61,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _chunks(path: Path, bundle: Bundle) -> Iterator[list[tuple[str, Features]]]:
-    chunk: list[tuple[str, Features]] = []
+def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tuple[str, Features]]]:
+    chunk: list[tuple[str, int, list[Piece]]] = []
     with path.open("rb") as file:
         for number, line in enumerate(tqdm(file, unit="streamer", disable=None), start=1):
             if not line.strip():
                 continue
             try:
                 profile = StreamerProfile.model_validate_json(line)
-                chunk.append((profile.streamer_id, bundle.featurizer(profile)))
             except ValidationError as error:
                 raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
-            except ContractError as error:
-                raise ValueError(f"{path}:{number}: {error}") from error
+            chunk.append((profile.streamer_id, number, pieces_of(profile)))
             if len(chunk) == _CHUNK:
-                yield chunk
+                yield _featurised(path, chunk, bundle, towers)
                 chunk = []
     if chunk:
-        yield chunk
+        yield _featurised(path, chunk, bundle, towers)
+
+
+def _featurised(
+    path: Path, chunk: list[tuple[str, int, list[Piece]]], bundle: Bundle, towers: OnnxTowers
+) -> list[tuple[str, Features]]:
+    found: list[tuple[str, Features]] = []
+    read = towers.read([pieces for _, _, pieces in chunk])
+    for (name, number, _), pieces in zip(chunk, read, strict=True):
+        try:
+            found.append((name, bundle.featurizer.from_pieces(pieces)))
+        except ContractError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+    return found
 
 
 def _write(out: Path, ids: list[str], vectors: np.ndarray) -> None:

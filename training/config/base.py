@@ -29,6 +29,8 @@ class RecipeConfig:
         batch_size: rows per step (two per anchor).
         temperature: of the contrast.
         refit: train once more on train + val for the number of steps that validation chose.
+        text_tower: a pretrained encoder whose vectors of bios and titles are read too, see
+            `training.towers.registry`; none by default.
     """
 
     dim: int = 128
@@ -50,6 +52,7 @@ class RecipeConfig:
     batch_size: int = 512
     temperature: float = 0.07
     refit: bool = True
+    text_tower: str = ""
 
     def __post_init__(self) -> None:
         """See that every number is within its bounds.

@@ -21,6 +21,7 @@ from training.evaluation.setting import SPLITS, Split
 from training.evaluation.subject import Representation, shown
 from training.evaluation.trained import represent
 from training.leaks import check_learned
+from training.towers import cache_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--robustness",
         action="store_true",
         help="also with parts of the profiles missing, swapped or meaningless",
+    )
+    parser.add_argument(
+        "--tower-cache",
+        type=Path,
+        default=cache_folder(),
+        metavar="DIR",
+        help="keeps what pretrained towers made of pieces (default: %(default)s)",
     )
     parser.add_argument(
         "--vectors",
@@ -74,7 +82,9 @@ def run(args: argparse.Namespace) -> None:
     else:
         checkpoint = Checkpoint.load(args.checkpoint)
         dataset = load_dataset(args.data)
-        representation = represent_checkpoint(args.checkpoint, checkpoint, dataset, args.split)
+        representation = represent_checkpoint(
+            args.checkpoint, checkpoint, dataset, args.split, args.tower_cache
+        )
         subject, seed = checkpoint.config["recipe"], checkpoint.config["seed"]
         if checkpoint.config["data_digest"] != dataset.digest:
             sys.stdout.write("note: the checkpoint was trained on other data than this\n")
@@ -82,7 +92,8 @@ def run(args: argparse.Namespace) -> None:
     evaluation.save(args.out)
     sys.stdout.write(_table(evaluation))
     if args.robustness:
-        rows = robustness(dataset, load_checkpoint(args.checkpoint), args.split)
+        source = load_checkpoint(args.checkpoint, args.tower_cache)
+        rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
         sys.stdout.write("\n" + "\n".join(table(rows)) + "\n")
         file = args.out.with_suffix(".robustness.json")
         content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
@@ -93,7 +104,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def represent_checkpoint(
-    folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split
+    folder: Path,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    split: Split,
+    tower_cache: Path | None = None,
 ) -> Representation:
     """What the encoder of a checkpoint makes of streamers that it has not learned from.
 
@@ -102,6 +117,7 @@ def represent_checkpoint(
         checkpoint: as it was read from there.
         dataset: to measure on.
         split: whose streamers ask.
+        tower_cache: folder of what towers made of pieces before.
 
     Raises:
         LeakError: it has learned from some of them.
@@ -113,7 +129,7 @@ def represent_checkpoint(
         if split == "val" and checkpoint.config["refit_on_validation"]:
             remedy = "val was learned from in the end; for figures on it fit with --set refit=false"
         raise LeakError(f"{folder}: {error}; {remedy}") from None
-    return represent(load_checkpoint(folder), dataset, split)
+    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)
 
 
 def _embeddings(dataset: Dataset, representation: Representation) -> bytes:

@@ -10,6 +10,7 @@ For each modality, some of the cold streamers that ask are corrupted, the galler
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from training.evaluation.ranking import top
 from training.evaluation.setting import Split, setting_of
 from training.evaluation.tasks import ColdStartTask
 from training.evaluation.trained import embed
+from training.towers import TowerReader, cache_folder
 
 SHARES = (0.0, 0.25, 0.5, 1.0)
 METRIC = f"NDCG@{DEPTH}"
@@ -74,6 +76,7 @@ def robustness(
     *,
     shares: Sequence[float] = SHARES,
     seed: int = 0,
+    tower_cache: Path | None = None,
 ) -> list[Robustness]:
     """Corrupt one modality of the cold streamers after the other.
 
@@ -85,6 +88,7 @@ def robustness(
         split: whose streamers ask.
         shares: of them that are corrupted.
         seed: of who is corrupted, and with what.
+        tower_cache: folder of what towers made of pieces before.
 
     Raises:
         UsageError: the data set has no truth for the primary task.
@@ -93,10 +97,23 @@ def robustness(
     task = setting.neighbours
     if task is None:
         raise UsageError(f"{dataset.folder} has no behaviour to measure robustness by")
+    with TowerReader(source.towers, tower_cache or cache_folder()) as reader:
+        reader.fill(dataset.profiles)
+        return _robustness(dataset, source, task, reader, shares, seed)
+
+
+def _robustness(
+    dataset: Dataset,
+    source: ExportSource,
+    task: ColdStartTask,
+    reader: TowerReader,
+    shares: Sequence[float],
+    seed: int,
+) -> list[Robustness]:
     everyone = mapped(pieces_of, dataset.profiles)
     profiles = list(subset(everyone, task.queries))
-    gallery = embed(source, subset(everyone, task.gallery))
-    measure = _Measure(task, gallery, embed(source, profiles))
+    gallery = embed(source, reader.over(subset(everyone, task.gallery)))
+    measure = _Measure(task, gallery, embed(source, reader.over(profiles)))
     found = []
     for modality in MODALITIES:
         for name, corrupt in CORRUPTIONS.items():
@@ -105,7 +122,8 @@ def robustness(
             places = np.array(sorted(changed), np.int64)
             if not len(places):
                 continue
-            after = embed(source, [changed[place] for place in places.tolist()])
+            corrupted = [changed[place] for place in places.tolist()]
+            after = embed(source, reader.over(corrupted))
             order = rng.permutation(len(places))
             for share in shares:
                 some = order[: round(share * len(places))]

@@ -1,6 +1,7 @@
 """A trained encoder as a subject."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,18 +19,35 @@ from training.established import Ballot, Vote
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation, shown
 from training.stage import all_rows
+from training.towers import TowerReader, cache_folder
 
 
-def represent(source: ExportSource, dataset: Dataset, split: Split = "test") -> Representation:
+def represent(
+    source: ExportSource, dataset: Dataset, split: Split = "test", tower_cache: Path | None = None
+) -> Representation:
     """Embeddings of all N streamers and, where duplicates are known, their content sketches.
 
     The threshold of the duplicates is the calibrated one that is served. It has seen val, so for
     val another one is chosen on train.
 
+    Args:
+        source: a trained encoder.
+        dataset: of the streamers.
+        split: whose streamers ask.
+        tower_cache: folder of what towers made of pieces before.
+
     Raises:
         CheckpointError: the source holds another kind of encoder.
+        CacheError: the folder can't be used.
     """
-    pieces = mapped(pieces_of, dataset.profiles)
+    with TowerReader(source.towers, tower_cache or cache_folder()) as reader:
+        reader.fill(dataset.profiles)
+        return _represent(source, dataset, split, reader.over(mapped(pieces_of, dataset.profiles)))
+
+
+def _represent(
+    source: ExportSource, dataset: Dataset, split: Split, pieces: Sequence[Sequence[Piece]]
+) -> Representation:
     vectors = embed(source, pieces)
     cold_start = _voted(source, dataset, vectors)
     if dataset.duplicates is None:
@@ -58,7 +76,10 @@ def _voted(
 
 
 def embed(source: ExportSource, profiles: Sequence[Sequence[Piece]]) -> NDArray[np.float32]:
-    """Embeddings (R, D) of the pieces of R profiles; zero for who shows nothing to encode."""
+    """Embeddings (R, D) of the pieces of R profiles, those that towers made among them.
+
+    Who shows nothing to encode has a zero.
+    """
     encoder = _encoder(source)
     bags, usable = corpus_bags(profiles, source.vocabulary)
     return all_rows(encoder, encoder.embed, bags, usable)

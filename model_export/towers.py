@@ -1,0 +1,95 @@
+"""A tower's module -> its ONNX graph, checked against the module on golden payloads."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from model_export.contract.bundle import TowerCheck
+from model_export.contract.streamer import StreamerProfile
+from model_export.contract.towers import (
+    VECTOR,
+    Payload,
+    TowerBatch,
+    TowerInputs,
+    TowerSpec,
+    golden_payloads,
+    inputs_fingerprint,
+    inputs_of,
+)
+from model_export.errors import ParityError, SourceError
+from model_export.graph import module_to_onnx
+from model_export.parity import MAX_ABS_DIFF, check_parity, run_module
+from model_export.source import ExportSource, TowerSource
+
+_MAX_ROWS = 4096
+_UNIT_TOLERANCE = 1e-2
+
+
+def check_towers(source: ExportSource) -> None:
+    """Whether the encoder reads what its towers give.
+
+    Raises:
+        SourceError: two towers have one name, or the space of one is not in the vocabulary.
+    """
+    widths = {space.name: space.width for space in source.vocabulary.spaces}
+    for spec in (tower.spec for tower in source.towers):
+        if widths.pop(spec.name, None) != spec.width:
+            raise SourceError(
+                f"tower {spec.name} gives {spec.width} numbers, but the vocabulary has no such "
+                "space of its own; train again with this tower"
+            )
+
+
+def tower_to_onnx(
+    tower: TowerSource, golden: Iterable[StreamerProfile]
+) -> tuple[bytes, TowerCheck]:
+    """A tower as one ONNX graph, and how it was checked.
+
+    Raises:
+        SourceError: the module does not give unit vectors of the width that it says.
+        GraphError: the module can't be made into a graph that ONNX Runtime runs.
+        ParityError: the graph computes something else than the module.
+    """
+    spec = tower.spec
+    inputs = inputs_of(spec, tower.tokenizer)
+    payloads = golden_payloads(spec, golden)
+    batches = _batches(inputs, payloads)
+    _check_vectors(tower, batches[0])
+    graph = module_to_onnx(tower.module, batches[0], [VECTOR], _axes(spec, batches[0]))
+    try:
+        parity = check_parity(tower.module, graph, [VECTOR], batches)
+    except ParityError as error:
+        output = f"{VECTOR} of tower {spec.name}"
+        raise ParityError(output, error.max_abs_diff, error.min_cosine, MAX_ABS_DIFF) from error
+    fingerprint = inputs_fingerprint(inputs, payloads)
+    check = TowerCheck(name=spec.name, inputs_fingerprint=fingerprint, **parity.model_dump())
+    return graph, check
+
+
+def _batches(inputs: TowerInputs, payloads: Sequence[Payload]) -> list[TowerBatch]:
+    """Several payloads of unlike length, which is what the graph is made with; one; the longest."""
+    by_length = sorted(payloads, key=len)
+    several = [by_length[0], by_length[len(by_length) // 2], by_length[-2]]
+    return [inputs(several), inputs(by_length[:1]), inputs(payloads[:16]), inputs(by_length[-1:])]
+
+
+def _check_vectors(tower: TowerSource, batch: TowerBatch) -> None:
+    spec, rows = tower.spec, len(next(iter(batch.values())))
+    outputs = run_module(tower.module, batch)
+    if outputs[0].shape != (rows, spec.width) or outputs[0].dtype != np.float32:
+        raise SourceError(
+            f"tower {spec.name} gives {outputs[0].dtype} {outputs[0].shape} for {rows} payloads, "
+            f"not float32 {(rows, spec.width)}"
+        )
+    lengths = np.linalg.norm(outputs[0], axis=1)
+    worst = float(lengths[np.argmax(np.abs(lengths - 1))])  # NaN is the largest
+    if not abs(worst - 1) <= _UNIT_TOLERANCE:
+        raise SourceError(f"vectors of tower {spec.name} must have length 1, one has {worst:.4f}")
+
+
+def _axes(spec: TowerSpec, batch: TowerBatch) -> Sequence[Mapping[int, torch.export.Dim]]:
+    """Any number of payloads, and of tokens up to the most."""
+    rows = torch.export.Dim("rows", min=1, max=_MAX_ROWS)
+    tokens = torch.export.Dim("tokens", min=1, max=spec.text.max_tokens)
+    return [{0: rows, 1: tokens} for _ in batch]

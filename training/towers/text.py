@@ -1,0 +1,179 @@
+"""Text towers: any encoder of Hugging Face's transformers, from a folder or by name."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model_export.contract.towers import ReadKind, TextSpec
+from training.errors import UsageError
+from training.towers.base import Tower, text_tower
+
+TEXT_MODALITIES = ("name", "bio", "tags", "category", "language", "videos", "lives")
+MODALITIES = ("bio", "videos", "lives")
+"""What a text tower reads unless it is told otherwise; a name says who, not what."""
+MAX_TOKENS = 128
+"""A text is cut to so many tokens: a title is much shorter, and time grows with the length."""
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How a text encoder is used; None = as its folder says, or by default.
+
+    Attributes:
+        pooling: `mean` over the tokens, or `cls`, the first one.
+        prefix: put before every text, as `query: ` for e5.
+        max_tokens: a longer text is cut.
+        modalities: that are read.
+        kinds: of pieces that are read: `text`, `tag`, `category`.
+    """
+
+    pooling: Pooling | None = None
+    prefix: str | None = None
+    max_tokens: int | None = None
+    modalities: tuple[str, ...] = MODALITIES
+    kinds: tuple[ReadKind, ...] = ("text",)
+
+    @classmethod
+    def parse(cls, reference: str, given: Mapping[str, str]) -> "TextOptions":
+        """Options that were given as strings.
+
+        Raises:
+            UsageError: an unknown one, or none of its values.
+        """
+        pooling, most = given.get("pooling"), given.get("max_tokens")
+        modalities = _listed(given.get("modalities"), MODALITIES)
+        kinds = _listed(given.get("kinds"), ("text",))
+        for option, values, valid in (
+            ("option", given, [field.name for field in fields(cls)]),
+            ("pooling", [pooling] if pooling is not None else [], get_args(Pooling)),
+            ("modality", modalities, TEXT_MODALITIES),
+            ("kind", kinds, get_args(ReadKind)),
+        ):
+            unknown = sorted(set(values) - set(valid))
+            if unknown:
+                raise UsageError(
+                    f"text_tower={reference}: unknown {option} {unknown[0]!r}; "
+                    f"there are: {', '.join(valid)}"
+                )
+        if most is not None and not (most.isdecimal() and 3 <= int(most) <= 8192):
+            raise UsageError(f"text_tower={reference}: max_tokens is a number from 3 to 8192")
+        return cls(
+            pooling=cast(Pooling | None, pooling),
+            prefix=given.get("prefix"),
+            max_tokens=None if most is None else int(most),
+            modalities=modalities,
+            kinds=cast(tuple[ReadKind, ...], kinds),
+        )
+
+
+def _listed(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    return default if given is None else tuple(dict.fromkeys(given.split(",")))
+
+
+class HuggingFaceText(nn.Module):
+    """An encoder of transformers, pooled and normalised."""
+
+    def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder, self.pooling = encoder, pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit vectors (B, W) of tokens (B, L) and their mask (B, L), 0 = padding."""
+        hidden = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).last_hidden_state  # (B, L, W)
+        if self.pooling == "cls":
+            return functional.normalize(hidden[:, 0], dim=-1)
+        present = attention_mask.to(hidden.dtype).unsqueeze(-1)  # (B, L, 1)
+        mean = (hidden * present).sum(1) / present.sum(1).clamp(min=1)
+        return functional.normalize(mean, dim=-1)
+
+
+def hugging_face(where: str, options: TextOptions, reference: str, name: str) -> Tower:
+    """A tower of an encoder of Hugging Face's.
+
+    Args:
+        where: a folder, or the name of a model that was downloaded before or can be.
+        options: how it is used.
+        reference: how to make it again.
+        name: of the tower.
+
+    Raises:
+        UsageError: transformers is not installed, or there is no such model.
+    """
+    transformers = _library()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, use_fast=True)
+        encoder = transformers.AutoModel.from_pretrained(where, dtype=torch.float32)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"text_tower={reference}: {where} can't be loaded ({reason}); give the folder of an "
+            "encoder, or the name of one that can be downloaded or was before"
+        ) from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UsageError(
+            f"text_tower={reference}: {where} has no fast tokenizer (tokenizer.json); save it "
+            "again with one"
+        )
+    own = _own_options(Path(where))
+    most = min(
+        options.max_tokens or own.max_tokens or MAX_TOKENS,
+        MAX_TOKENS if options.max_tokens is None else options.max_tokens,
+        int(tokenizer.model_max_length),
+        int(getattr(encoder.config, "max_position_embeddings", 8192)),
+    )
+    text = TextSpec(
+        max_tokens=most,
+        prefix=options.prefix or own.prefix or "",
+        pad_id=int(tokenizer.pad_token_id or 0),
+        kinds=list(options.kinds),
+    )
+    return text_tower(
+        HuggingFaceText(encoder, options.pooling or own.pooling or "mean"),
+        backend.to_str().encode(),
+        text,
+        name=name,
+        width=int(encoder.config.hidden_size),
+        modalities=options.modalities,
+        reference=reference,
+    )
+
+
+def _library() -> Any:
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError as error:
+        raise UsageError(
+            "a text tower needs transformers: pip install 'similar-streamer[towers]'"
+        ) from error
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers
+
+
+def _own_options(folder: Path) -> TextOptions:
+    """What a folder of sentence-transformers says about itself; nothing for any other."""
+    pooling = _json(folder / "1_Pooling" / "config.json")
+    length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    return TextOptions(
+        pooling=("cls" if pooling.get("pooling_mode_cls_token") else "mean") if pooling else None,
+        max_tokens=length if isinstance(length, int) else None,
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
