@@ -46,7 +46,6 @@ class Server:
     requests: list[Request] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
     open: int = 0
-    most_open: int = 0
     all_gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/a", host: str = HOST) -> str:
@@ -107,7 +106,6 @@ async def serve(
         assert task is not None
         tasks.add(task)
         server.open += 1
-        server.most_open = max(server.most_open, server.open)
         server.all_gone.clear()
         answering = None
         try:
@@ -215,7 +213,7 @@ def fetch(
             try:
                 return await fetcher.fetch(server.url(path), kind, "/avatar/url")
             finally:
-                await asyncio.wait_for(server.all_gone.wait(), 1) if server.open else None
+                await asyncio.wait_for(server.all_gone.wait(), 2) if server.open else None
 
     return run(scenario())
 

@@ -97,8 +97,3 @@ def test_the_system_knows_this_machine(resolver: SystemResolver) -> None:
     assert found
     assert all(address.is_loopback for address in found)
     assert len(set(found)) == len(found)
-
-
-def test_a_name_that_nobody_has(resolver: SystemResolver) -> None:
-    with pytest.raises(OSError):  # noqa: PT011 - its message is the system's
-        asyncio.run(resolver("-", 443))
