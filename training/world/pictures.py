@@ -4,7 +4,6 @@ import colorsys
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,8 @@ def draw_frame(look: Look, seed: int, moment: int) -> Image.Image:
     return _noisy(rng, scene, look.noise + 4)
 
 
-@lru_cache(maxsize=64)
 def draw_placeholder(number: int, kind: str) -> Image.Image:
-    """One of the `PLACEHOLDERS` of a kind; callers must not change it."""
+    """One of the `PLACEHOLDERS` of a kind."""
     if kind == "avatar":
         return _silhouette(number)
     size = (FRAME_PX, FRAME_PX) if kind == "frame" else SIZES[number % 2]

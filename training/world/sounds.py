@@ -1,7 +1,6 @@
 """Synthesised sounds whose timbre, rhythm and pitch tell the topic, among noise."""
 
 import io
-from functools import lru_cache
 
 import numpy as np
 import soundfile as sf
@@ -52,9 +51,8 @@ def synthesise(voice: Voice, seed: int) -> Samples:
     return tune.astype(np.float32)
 
 
-@lru_cache(maxsize=PLACEHOLDERS)
 def placeholder(number: int) -> Samples:
-    """One of the `PLACEHOLDERS`; callers must not change it."""
+    """(SECONDS * RATE_HZ,) one of the `PLACEHOLDERS`."""
     if number == 0:
         samples = np.zeros(_SAMPLES)
     elif number <= 2:
