@@ -164,11 +164,11 @@ def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float3
 
     Each audience counts the same, however large; one without users is zero.
     """
-    x = sp.csr_matrix(normalize(audience.astype(np.float64)))
-    rank = min(_AUDIENCE_RANK, min(x.shape) - 1)
+    rows, users = audience.get_shape()
+    rank = min(_AUDIENCE_RANK, rows - 1, users - 1)
     if rank < 1:
-        return np.zeros((x.shape[0], 1), np.float32)
-    left, singular, _ = randomized_svd(x, rank, random_state=seed)
+        return np.zeros((rows, 1), np.float32)
+    left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
     return np.asarray(normalize(left * singular), np.float32)
 
 
