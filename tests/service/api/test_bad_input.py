@@ -113,7 +113,16 @@ def test_versions_are_checked(client: TestClient) -> None:
     problem(absent, 412, "version_conflict")
 
 
-@pytest.mark.parametrize("headers", [{"If-Match": "latest"}, {"If-None-Match": '"3"'}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"If-Match": "latest"},
+        {"If-Match": '"0"'},
+        {"If-Match": b"\xb2"},  # a superscript two: a digit to `str.isdigit`, but not to `int`
+        {"If-Match": "9" * 5000},
+        {"If-None-Match": '"3"'},
+    ],
+)
 def test_a_version_that_is_none_is_refused(client: TestClient, headers: dict[str, str]) -> None:
     body = problem(client.put("/v1/streamers/s", json={}, headers=headers), 422, "invalid_request")
     assert pointers(body) == [next(iter(headers)).lower()]
