@@ -247,7 +247,7 @@ def test_wrong_calls_are_one_line(
 
 def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None:
     """Wait until a state of that stage was saved."""
-    for _ in range(1200):
+    for _ in range(4000):
         state = load_state(out) if (out / STATE).exists() else None
         if state is not None and state[1]["stage"] == stage:
             return
