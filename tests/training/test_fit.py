@@ -256,6 +256,7 @@ def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None
     pytest.fail("no state was saved")
 
 
+@pytest.mark.timeout(900)  # four processes, one after the other
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0"]
     arguments = ["--data", str(world_folder), *settings(150), *more]
