@@ -3,6 +3,8 @@
 ServiceError
 ├── RequestError                  the caller can mend it
 │   ├── InvalidRequest      422   a field is wrong; `errors` names each by JSON pointer
+│   │   ├── UrlRefused      422   a URL that is never asked: host, port, address, ...
+│   │   └── MediaNotFetched 422   what a URL gave is no picture or sound, or too much
 │   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── BodyTooLarge        413
@@ -13,6 +15,7 @@ ServiceError
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -27,6 +30,7 @@ process with one line on stderr.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,21 @@ class InvalidRequest(RequestError):
     status, code, title = 422, "invalid_request", "The request is not valid"
 
     @classmethod
-    def of(cls, pointer: str, detail: str) -> "InvalidRequest":
+    def of(cls, pointer: str, detail: str) -> Self:
         """A single wrong field."""
         return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+
+
+class UrlRefused(InvalidRequest):
+    """The URL of a picture or sound is one that the service never asks."""
+
+    code, title = "url_refused", "That URL is not fetched"
+
+
+class MediaNotFetched(InvalidRequest):
+    """What the URL gave can't be used, and asking again would give the same."""
+
+    code, title = "media_not_fetched", "No usable picture or sound there"
 
 
 class PrecisionNotPromised(RequestError):
@@ -107,8 +123,10 @@ class Unavailable(ServiceError):
 
     status, code, title = 503, "unavailable", "Not available at the moment"
 
-    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
+    ) -> None:
+        super().__init__(detail, errors)
         self.retry_after_s = retry_after_s
 
 
@@ -128,6 +146,17 @@ class StoreFull(Unavailable):
     """The store can't write any more: disk or memory is full."""
 
     status, code, title = 507, "store_full", "The store is full"
+
+
+class MediaUnavailable(Unavailable):
+    """The host of a picture or sound does not answer, or breaks off; later it may."""
+
+    code, title = "media_unavailable", "A picture or sound can't be had at the moment"
+
+    @classmethod
+    def of(cls, pointer: str, detail: str) -> Self:
+        """The field whose URL was asked."""
+        return cls(f"{pointer}: {detail}", retry_after_s=5, errors=[FieldError(pointer, detail)])
 
 
 class NotReady(Unavailable):

@@ -1,13 +1,45 @@
 """Settings of the service: from arguments first, then the environment (`STREAMER_...`)."""
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
+"""A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
+
+
+def _host_pattern(text: str) -> str:
+    pattern = text.lower()
+    if len(pattern) > 253 or not _HOST_PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"{text!r} is not a host: write media.example.org, or *.example.org for all below it; "
+            "no address, no port, and other scripts in their xn-- form"
+        )
+    return pattern
+
+
+def _by_comma(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+ByComma = (NoDecode, BeforeValidator(_by_comma))
+"""A list in one environment variable: `a,b`."""
 
 
 class Limits(BaseModel):
@@ -34,6 +66,33 @@ class Encoding(BaseModel):
     max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
     max_queue: Annotated[int, Field(ge=1)] = 512
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+
+
+class Media(BaseModel):
+    """Fetching pictures and sounds by URL; off while `url_hosts` is empty.
+
+    Attributes:
+        url_hosts: names, and patterns such as `*.example.org`: every name below, not itself.
+        url_ports: the ports that a URL may name.
+        url_max_bytes: of one picture or sound. What is under way at once holds `url_concurrency`
+            times as much memory, twice while a fetch is ending.
+        url_timeout_ms: for one URL in all: waiting, name, redirects, last byte.
+        url_connect_timeout_ms: for one address to connect, and for its TLS handshake.
+        url_idle_timeout_ms: between two parts of an answer.
+        url_concurrency: fetches under way at once; others wait.
+        url_concurrency_per_host: the same, for one host.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url_hosts: Annotated[tuple[HostPattern, ...], *ByComma] = ()
+    url_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], *ByComma] = (443,)
+    url_max_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    url_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    url_connect_timeout_ms: Annotated[int, Field(ge=1)] = 2000
+    url_idle_timeout_ms: Annotated[int, Field(ge=1)] = 3000
+    url_concurrency: Annotated[int, Field(ge=1)] = 8
+    url_concurrency_per_host: Annotated[int, Field(ge=1)] = 4
 
 
 class Settings(BaseSettings):
@@ -63,6 +122,7 @@ class Settings(BaseSettings):
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
+    media: Media = Media()
 
     @property
     def is_open_to_the_network(self) -> bool:

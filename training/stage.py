@@ -22,7 +22,7 @@ from training.data import Dataset
 from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.errors import DataError
-from training.teacher import Teacher
+from training.teacher import Teacher, audience_directions
 from training.trust import trust_in
 from training.vocabulary import build_vocabulary
 
@@ -108,12 +108,25 @@ def _judged(
     usable: NDArray[np.bool_],
     seed: int,
 ) -> Teacher:
-    """The teacher with how far it can be trusted; who shows nothing can't be judged."""
+    """The teacher with how far it can be trusted; who shows nothing can't be judged.
+
+    ID-embeddings that were handed over and the audiences beside them are judged each on their own:
+    one may be mixed up where the other is not.
+    """
     shown = usable[teacher.rows]
     content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
-    trust = np.ones(len(shown), np.float32)
-    trust[shown] = trust_in(content, teacher.directions[shown], seed)
-    return replace(teacher, trust=trust)
+
+    def judged(directions: NDArray[np.float32]) -> NDArray[np.float32]:
+        trust = np.ones(len(shown), np.float32)
+        trust[shown] = trust_in(content, directions[shown], seed)
+        return trust
+
+    trust = judged(teacher.directions)
+    if teacher.audience is None or teacher.learned_from_audience:
+        return replace(teacher, trust=trust)
+    return replace(
+        teacher, trust=trust, audience_trust=judged(audience_directions(teacher.audience, seed))
+    )
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

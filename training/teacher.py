@@ -10,12 +10,15 @@ import numpy as np
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
 
+_AUDIENCE_RANK = 64
 _NOISE = 1
 """Sets the draw of the swapped streamers apart from others of the same seed."""
 
@@ -31,6 +34,9 @@ class Teacher:
         audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
         trust: float32 (N,), how likely each vector is its streamer's own; see `training.trust`.
             None = all are trusted.
+        learned_from_audience: whether the vectors are, so that both are right or wrong together.
+        audience_trust: float32 (N,), how likely each audience is its streamer's own; None = as
+            `trust`.
     """
 
     space: str
@@ -38,6 +44,16 @@ class Teacher:
     vectors: NDArray[np.float32]
     audience: sp.csr_matrix | None
     trust: NDArray[np.float32] | None = None
+    learned_from_audience: bool = False
+    audience_trust: NDArray[np.float32] | None = None
+
+    @property
+    def behaviour_trust(self) -> NDArray[np.float32] | None:
+        """How likely what brings each streamer together with others is its own (N,).
+
+        That is its audience, where audiences are known, and its ID-embedding otherwise.
+        """
+        return self.trust if self.audience_trust is None else self.audience_trust
 
     @property
     def scale(self) -> float:
@@ -134,7 +150,26 @@ def learn_teacher(
             num_threads=threads,
         )
         model.fit(observed, show_progress=False)
-    return Teacher("als", rows, np.asarray(model.item_factors, np.float32), audience[rows])
+    return Teacher(
+        space="als",
+        rows=rows,
+        vectors=np.asarray(model.item_factors, np.float32),
+        audience=audience[rows],
+        learned_from_audience=True,
+    )
+
+
+def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float32]:
+    """Audiences (N, U) as unit rows (N, at most 64): their main directions (truncated SVD).
+
+    Each audience counts the same, however large; one without users is zero.
+    """
+    rows, users = audience.get_shape()
+    rank = min(_AUDIENCE_RANK, rows - 1, users - 1)
+    if rank < 1:
+        return np.zeros((rows, 1), np.float32)
+    left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
+    return np.asarray(normalize(left * singular), np.float32)
 
 
 def swapped(teacher: Teacher, share: float, rng: np.random.Generator) -> Teacher:

@@ -33,6 +33,8 @@ class NdjsonResponse(StreamingResponse):
 
 CHUNK_LINES = 64
 """Lines that are encoded and written together, in one script of the store."""
+CHUNK_BYTES = 4 << 20
+"""Long lines fill a chunk earlier: a chunk and all that is made of it are in memory."""
 
 
 async def write_lines(
@@ -40,7 +42,7 @@ async def write_lines(
 ) -> AsyncIterator[bytes]:
     """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
     chunk: list[tuple[int, bytes]] = []
-    number = 0
+    number = size = 0
     async for line in _lines(body, state.limits.body_limit_bytes):
         number += 1
         if number > state.limits.bulk_lines:
@@ -53,10 +55,11 @@ async def write_lines(
             yield _failed(number, problem_of(error))
             return
         chunk.append((number, line))
-        if len(chunk) == CHUNK_LINES:
+        size += len(line)
+        if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
             async for result in _write_chunk(state, chunk, skip_unchanged):
                 yield result
-            chunk = []
+            chunk, size = [], 0
     async for result in _write_chunk(state, chunk, skip_unchanged):
         yield result
 

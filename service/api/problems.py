@@ -71,6 +71,8 @@ def _field_error(error: dict[str, Any], prefix: str) -> FieldError:
         detail = "is not a known field; remove it or check its spelling"
     elif error["type"] == "string_pattern_mismatch" and place[-1] == "streamer_id":
         detail = "may have letters, digits and . _ : - only, and not dots alone"
+    elif place == ["body"] and error["type"] in ("dict_type", "model_attributes_type"):
+        detail = "must be a JSON object, sent with Content-Type: application/json"
     if place and place[0] in ("query", "path", "header"):
         return FieldError("", detail, parameter=".".join(place[1:]))
     if place and place[0] == "body":

@@ -1,5 +1,6 @@
 """What the endpoints work with: built once by `service.app`, read through `Depends`."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -50,10 +51,13 @@ documented_key = Security(HTTPBearer(auto_error=False, description="The service'
 
 StreamerIdPath = Annotated[str, Path(pattern=ID_PATTERN, min_length=1, max_length=128)]
 
+# ASCII digits only: `"\u00b2".isdigit()`, and `int` refuses what is thousands of digits long.
+_VERSION = re.compile(r"0*[1-9][0-9]{0,18}")
+
 
 def _version(value: str, header: str) -> int:
     tag = value.strip().removeprefix("W/").strip('"')
-    if not tag.isdigit() or int(tag) == 0:
+    if not _VERSION.fullmatch(tag):
         detail = f'must be a version as an ETag gave it, like "17"; it is {value!r}'
         raise InvalidRequest(
             f"{header} {detail}", [FieldError("", detail, parameter=header.lower())]

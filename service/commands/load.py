@@ -22,7 +22,7 @@ from tqdm import tqdm
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
 _NDJSON = "application/x-ndjson"
-_RETRIES_S = (0.2, 0.5, 1, 2, 4, 8)
+_RETRIES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
 _MAX_SHOWN = 20
 
 

@@ -17,6 +17,8 @@ from service.retrieval.profiles import Profiles
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
+_PROFILES_PER_TURN = 64
+"""So many are encoded before others get their turn: writes wait for the same encoder."""
 
 
 @dataclass(frozen=True)
@@ -200,12 +202,15 @@ class Dedup:
     async def _contents_of(
         self, profiles: Sequence[StreamerProfile]
     ) -> list[NDArray[np.float16] | None]:
-        items = [
-            (profile, self._profiles.features(profile, f"/profiles/{i}"))
-            for i, profile in enumerate(profiles)
-        ]
-        encoded = await self._profiles.encode_many(items)
-        return [None if item.encoded is None else item.encoded.content for item in encoded]
+        contents: list[NDArray[np.float16] | None] = []
+        for start in range(0, len(profiles), _PROFILES_PER_TURN):
+            items = [
+                (profile, self._profiles.features(profile, f"/profiles/{i}"))
+                for i, profile in enumerate(profiles[start : start + _PROFILES_PER_TURN], start)
+            ]
+            encoded = await self._profiles.encode_many(items)
+            contents += [None if e.encoded is None else e.encoded.content for e in encoded]
+        return contents
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:

@@ -17,7 +17,7 @@ class IndexEntry:
         streamer_id: whose it is.
         version: sequence number of the write that made it.
         embedding: float32 little-endian bytes; empty for a streamer without usable content.
-        content: float32 little-endian bytes of the content sketch; empty likewise.
+        content: float16 little-endian bytes of the content sketch; empty likewise.
         facets: JSON bytes, what filters and answers read (name, language, category, tags, ...).
     """
 

@@ -81,7 +81,7 @@ async def kill_store_repeatedly(folder: Path) -> None:
             await until(lambda: embedded.restarts == kills and embedded.healthy)  # noqa: B023
         stop.set()
         await asyncio.gather(*writers)
-        assert len(told.versions) > 100
+        assert len(told.versions) > 5 * ROUNDS
         assert (await store.position()).epoch == epoch
         await told.check(store)
         await store.close()
@@ -117,7 +117,7 @@ class Owner:
 
     def start(self) -> dict[str, Any]:
         """What it said when its store was up."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "\n" not in (said := self._said.read_text()):
             assert time.monotonic() < deadline
             assert self.process.poll() is None
@@ -126,7 +126,7 @@ class Owner:
 
     def tell(self, told: History) -> None:
         """All that it said before it died."""
-        self.process.wait(20)
+        self.process.wait(60)
         for line in self._said.read_text().splitlines(keepends=True):
             if not line.endswith("\n"):
                 continue  # it died in the middle of the word
@@ -141,7 +141,7 @@ class Owner:
                     pass
 
 
-def wait_until_gone(pid: int, timeout_s: float = 5.0) -> None:
+def wait_until_gone(pid: int, timeout_s: float = 40.0) -> None:
     deadline = time.monotonic() + timeout_s
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"process {pid} is still there"
@@ -170,7 +170,7 @@ def test_a_service_that_is_killed_again_and_again(tmp_path: Path, victims: str) 
             owner.tell(told)
         last = max(told.versions, default=0)
         wait_until_gone(start["store_pid"])
-    assert len(told.versions) > 100
+    assert len(told.versions) > 5 * ROUNDS
     asyncio.run(check_folder(tmp_path / "store", told))
 
 

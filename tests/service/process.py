@@ -72,7 +72,7 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     return last
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ from service.errors import Overloaded
 
 
 def make(run: Callable[[Sequence[int]], Sequence[int]], **changes: float) -> Batcher[int, int]:
-    options = {"max_batch": 4, "max_wait_ms": 5, "max_queue": 100, "deadline_ms": 2000, **changes}
+    options = {"max_batch": 4, "max_wait_ms": 5, "max_queue": 100, "deadline_ms": 20_000, **changes}
     return Batcher(run, ThreadPoolExecutor(1), **options)  # type: ignore[arg-type]
 
 
@@ -57,19 +56,21 @@ def test_a_failing_batch_fails_its_items_and_nobody_else() -> None:
 
 
 def test_a_full_queue_and_a_deadline_are_refusals() -> None:
-    release = threading.Event()
+    runs, release = threading.Event(), threading.Event()
 
     def run(items: Sequence[int]) -> list[int]:
-        release.wait(5)
+        runs.set()
+        release.wait(30)
         return list(items)
 
     async def scenario() -> None:
-        batcher = make(run, max_batch=1, max_queue=2, deadline_ms=200)
+        batcher = make(run, max_batch=1, max_queue=2, deadline_ms=1000)
         batcher.start()
         waiting = [asyncio.create_task(batcher.submit(0))]
-        await asyncio.sleep(0.02)  # it runs
+        while not runs.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         waiting += [asyncio.create_task(batcher.submit(i)) for i in (1, 2)]
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0)  # they wait
         with pytest.raises(Overloaded, match="waiting to be encoded"):
             await batcher.submit(9)
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -83,9 +84,10 @@ def test_a_full_queue_and_a_deadline_are_refusals() -> None:
 
 def test_work_of_callers_that_left_is_skipped() -> None:
     seen: list[int] = []
+    release = threading.Event()
 
     def run(items: Sequence[int]) -> list[int]:
-        time.sleep(0.05)
+        release.wait(30)
         seen.extend(items)
         return list(items)
 
@@ -96,6 +98,8 @@ def test_work_of_callers_that_left_is_skipped() -> None:
         second = asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0.02)
         second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        release.set()
         assert await first == 1
         assert await batcher.submit(3) == 3
         await batcher.stop()
@@ -105,8 +109,10 @@ def test_work_of_callers_that_left_is_skipped() -> None:
 
 
 def test_stopping_fails_those_who_wait() -> None:
+    release = threading.Event()
+
     def run(items: Sequence[int]) -> list[int]:
-        time.sleep(0.1)
+        release.wait(30)
         return list(items)
 
     async def scenario() -> None:
@@ -116,6 +122,7 @@ def test_stopping_fails_those_who_wait() -> None:
         await asyncio.sleep(0.02)
         await batcher.stop()
         results = await asyncio.gather(*waiting, return_exceptions=True)
+        release.set()
         assert all(isinstance(r, Overloaded) for r in results)
 
     asyncio.run(scenario())

@@ -117,7 +117,7 @@ def test_the_store_is_silent_for_a_while(serve: Serve) -> None:
         wait_until(lambda: not service.is_ready(), "it notices")
         begun = time.monotonic()
         assert service.similar(tags=["cooking"]) == {"a"}
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 4  # it does not wait for the store, which takes 5 s
     finally:
         store.resume()
     wait_until(service.is_ready, "it recovers by itself")

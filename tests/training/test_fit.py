@@ -247,7 +247,7 @@ def test_wrong_calls_are_one_line(
 
 def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None:
     """Wait until a state of that stage was saved."""
-    for _ in range(1200):
+    for _ in range(4000):
         state = load_state(out) if (out / STATE).exists() else None
         if state is not None and state[1]["stage"] == stage:
             return
@@ -256,6 +256,7 @@ def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None
     pytest.fail("no state was saved")
 
 
+@pytest.mark.timeout(900)  # four processes, one after the other
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0"]
     arguments = ["--data", str(world_folder), *settings(150), *more]

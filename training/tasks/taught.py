@@ -25,6 +25,7 @@ class TaughtTask(Task):
     Attributes:
         rows: int64 (N,), data set rows of those that it learns from.
         trust: float32 (N,), how likely each one's vector is its own.
+        behaviour_trust: float32 (N,), the same of what brings it together with others.
     """
 
     def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
@@ -50,10 +51,10 @@ class TaughtTask(Task):
         self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
         self._directions = stage.teacher.directions[warm]  # (N, E)
-        trust = stage.teacher.trust
-        self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
-        if trust is not None:
-            self.trust = trust[warm]
+        everyone = np.ones(len(warm), np.float32)
+        trust, behaviour_trust = stage.teacher.trust, stage.teacher.behaviour_trust
+        self.trust = (everyone if trust is None else trust)[warm]
+        self.behaviour_trust = (everyone if behaviour_trust is None else behaviour_trust)[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:

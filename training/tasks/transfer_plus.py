@@ -94,19 +94,20 @@ class TransferPlus(TaughtTask):
             shared = SharedAudience(teacher.audience[warm], config.audience_power)
             near, weights = shared.candidates(config.neighbours)
             if weights.any():
-                return shared, self._weigh(near, weights, rng)
+                return shared, self._weigh(near, weights, self.behaviour_trust, rng)
         space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
         near, weights = space.candidates(config.neighbours)
-        return space, self._weigh(near, weights, rng)
+        return space, self._weigh(near, weights, self.trust, rng)
 
     def _weigh(
         self,
         near: NDArray[np.int64],
         behaviour: NDArray[np.float32],
+        trust: NDArray[np.float32],
         rng: np.random.Generator,
     ) -> Positives:
         """Candidates (N, K) weighed by behaviour, content and how far both ends are trusted."""
-        trusted = behaviour * self.trust[:, None] * self.trust[near]
+        trusted = behaviour * trust[:, None] * trust[near]
         trusted[trusted < _LEAST_WEIGHT] = 0
         return weigh(near, trusted, self._content, self._config.content_floor, rng)
 

@@ -28,16 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON Lines with CSV tables, or Parquet (default: jsonl)",
     )
     parser.add_argument(
+        "--media",
+        action="store_true",
+        help="covers, avatars and frames as pictures, and sounds, in place of cover vectors",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace the data set that is in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the world, unless the folder holds this very one."""
-    if not args.overwrite and is_written(args.out, args.streamers, args.seed, args.format):
+    asked = (args.streamers, args.seed, args.format, args.media)
+    if not args.overwrite and is_written(args.out, *asked):
         sys.stdout.write(f"{args.out} holds this world already\n")
         return
-    world = generate(args.streamers, args.seed)
+    world = generate(args.streamers, args.seed, args.media)
     write_world(world, args.out, args.seed, args.format)
     groups = len(set(world.groups) - {None})
     sys.stdout.write(

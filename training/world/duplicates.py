@@ -12,8 +12,6 @@ SHARE = 0.06
 _SIZES = (2, 2, 2, 2, 2, 2, 2, 3, 3, 4)
 _MIN_VIDEOS = 6
 """That many videos alone show whose they are."""
-_COVER_NOISE = 0.04
-"""What saving a picture again changes, against a spread of 0.35 between covers of one person."""
 
 
 def group_sizes(rng: random.Random, accounts: int) -> list[int]:
@@ -52,6 +50,7 @@ def _second_account(rng: random.Random, people: People, original: Person) -> Per
     profile["name"] = writer.second_name(profile["name"])
     if "bio" in original.real:
         profile["bio"] = writer.disguise(profile["bio"])
+    _save_media_again(people, profile)
     tags = profile.get("tags", [])
     if len(tags) > 2:
         rng.shuffle(tags)
@@ -61,7 +60,7 @@ def _second_account(rng: random.Random, people: People, original: Person) -> Per
         if "lives" in original.real and rng.random() < 0.5:
             live["title"] = writer.disguise(live["title"])
         live["started_at"] = people.moment(60)
-        _save_cover_again(people, original, live)
+        _save_media_again(people, live)
     return replace(original, popularity=original.popularity * 0.4, profile=profile)
 
 
@@ -69,7 +68,7 @@ def _reuploaded(rng: random.Random, people: People, original: Person) -> Person:
     """Another person: own name, the other's videos and covers, bio absent or lightly changed."""
     writer = people.stranger_writer(original)
     shown = original.profile
-    profile: dict[str, Any] = {"name": writer.name()}
+    profile: dict[str, Any] = {"name": writer.name(), **people.media.stranger(original.interest)}
     if "bio" in original.real and rng.random() < 0.4:
         profile["bio"] = writer.disguise(shown["bio"])
     if "tags" in shown and rng.random() < 0.5:
@@ -94,10 +93,13 @@ def _uploaded_again(
         if "videos" in original.real:
             video["title"] = original.writer.remark(video["title"])
         video["published_at"] = people.moment(60)
-        _save_cover_again(people, original, video)
+        _save_media_again(people, video)
     return kept
 
 
-def _save_cover_again(people: People, original: Person, item: dict[str, Any]) -> None:
-    if "cover" in item and "covers" in original.real:
-        item["cover"] = people.cover(item["cover"]["vector"], _COVER_NOISE)
+def _save_media_again(people: People, item: dict[str, Any]) -> None:
+    for name in ("avatar", "cover", "audio"):
+        if name in item:
+            item[name] = people.media.again(item[name])
+    if "frames" in item:
+        item["frames"] = [people.media.again(frame) for frame in item["frames"]]

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +20,20 @@ MARKER = "world.json"
 """Says which world a folder holds, with the SHA-256 of its files."""
 GENERATOR = 1
 """Raise it when the same arguments give another world."""
+MEDIA_GENERATOR = 1
+"""Raise it when they give other pictures or sounds."""
 
 Format = Literal["jsonl", "parquet"]
 
+_MEDIA_ROWS = 256
+"""Rows with media that are in memory at once while Parquet is written, some 25 MB."""
 _TEMPORARY = ".world-"
 _FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (ending, ".parquet")]
 
 
-def is_written(folder: Path, streamers: int, seed: int, file_format: Format) -> bool:
+def is_written(
+    folder: Path, streamers: int, seed: int, file_format: Format, media: bool = False
+) -> bool:
     """Whether the folder holds exactly this world, unchanged; False when there is nothing yet.
 
     Raises:
@@ -47,7 +54,7 @@ def is_written(folder: Path, streamers: int, seed: int, file_format: Format) -> 
         marker = None
     if not isinstance(marker, dict):
         raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
-    if marker | {"files": {}} != _marker(streamers, seed, file_format, {}):
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
         raise OutputError(f"{folder}: its files were changed meanwhile; --overwrite restores them")
@@ -66,10 +73,10 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             shutil.rmtree(left_over)
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
             made = Path(temporary)
-            _write_streamers(world.profiles, made, file_format)
+            _write_streamers(world, made, file_format)
             for name, columns in _tables(world).items():
                 _write_table(made, name, columns, file_format)
-            marker = _marker(len(world.profiles), seed, file_format, _digests(made))
+            marker = _marker(len(world.profiles), seed, file_format, world.media, _digests(made))
             for name in (MARKER, *_FILE_NAMES):
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
@@ -82,13 +89,14 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
 
 
 def _marker(
-    streamers: int, seed: int, file_format: Format, digests: dict[str, str]
+    streamers: int, seed: int, file_format: Format, media: bool, digests: dict[str, str]
 ) -> dict[str, Any]:
     return {
         "generator": GENERATOR,
         "streamers": streamers,
         "seed": seed,
         "format": file_format,
+        **({"media": MEDIA_GENERATOR} if media else {}),
         "files": digests,
     }
 
@@ -136,27 +144,42 @@ def _write_table(
         )
 
 
-def _write_streamers(profiles: list[dict[str, Any]], folder: Path, file_format: Format) -> None:
+def _write_streamers(world: World, folder: Path, file_format: Format) -> None:
     if file_format == "parquet":
-        table = pa.Table.from_pylist(profiles, _parquet_schema())
-        pq.write_table(table, folder / "streamers.parquet")
+        _write_parquet(world, folder / "streamers.parquet")
         return
     with (folder / "streamers.jsonl").open("w", encoding="utf-8", newline="") as file:
-        file.writelines(json.dumps(profile, ensure_ascii=False) + "\n" for profile in profiles)
+        file.writelines(json.dumps(profile, ensure_ascii=False) + "\n" for profile in world.shown())
 
 
-def _parquet_schema() -> pa.Schema:
+def _write_parquet(world: World, path: Path) -> None:
+    schema = _parquet_schema(world.media)
+    rows = _MEDIA_ROWS if world.media else max(len(world.profiles), 1)
+    shown = world.shown()
+    compression = "zstd" if world.media else "snappy"  # base64 shrinks by a quarter, not by snappy
+    with pq.ParquetWriter(path, schema, compression=compression) as writer:
+        while batch := list(islice(shown, rows)):
+            writer.write_table(pa.Table.from_pylist(batch, schema))
+
+
+def _parquet_schema(media: bool) -> pa.Schema:
     text, texts = pa.string(), pa.list_(pa.string())
-    cover = pa.struct({"vector": pa.list_(pa.float64()), "space": text})
-    item = {"title": text, "duration_s": pa.float64(), "cover": cover}
+    if media:
+        shown = pa.struct({"data": text, "content_type": text})
+    else:
+        shown = pa.struct({"vector": pa.list_(pa.float64()), "space": text})
+    item = {"title": text, "duration_s": pa.float64(), "cover": shown}
+    item |= {"audio": shown} if media else {}
     video = pa.struct({"video_id": text, "tags": texts, "published_at": text, **item})
-    live = pa.struct({"live_id": text, "started_at": text, **item})
+    frames = {"frames": pa.list_(shown)} if media else {}
+    live = pa.struct({"live_id": text, "started_at": text, **item, **frames})
     attributes = {"followers": pa.int64(), "partner": pa.bool_(), "joined_days": pa.int64()}
     return pa.schema(
         {
             **dict.fromkeys(("streamer_id", "name", "bio", "category", "language"), text),
             "tags": texts,
             "attributes": pa.struct(attributes),
+            **({"avatar": shown} if media else {}),
             "videos": pa.list_(video),
             "lives": pa.list_(live),
         }

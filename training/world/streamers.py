@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from training.world.covers import Media
 from training.world.topics import LANGUAGES, Interest
 from training.world.writer import Writer
 
-COVER_SPACE = "world-cover-v1"
-COVER_WIDTH = 32
 EPOCH = datetime(2025, 6, 1, tzinfo=UTC)
 """The world's present; a fixed one, so that the same seed gives the same files on any day."""
 
@@ -25,7 +21,6 @@ TELLING = ("bio", "videos", "lives")
 profiles are a category and 欢迎关注 could not be told from one person's two accounts."""
 
 _CHINESE_SHARE = 0.55
-_TOPIC_SPREAD, _INTEREST_SPREAD, _STYLE_SPREAD, _COVER_SPREAD = 1.0, 0.6, 0.8, 0.35
 
 
 @dataclass
@@ -38,7 +33,7 @@ class Person:
         language: place in `LANGUAGES`.
         popularity: relative size of the audience.
         writer: how this person writes.
-        style: (COVER_WIDTH,) mean of this person's covers.
+        style: what this person's covers have in common; see `Media.style`.
         real: modalities that are shown in earnest; empty for who shows nothing at all.
         profile: what is shown, without ids.
     """
@@ -48,7 +43,7 @@ class Person:
     language: int
     popularity: float
     writer: Writer
-    style: NDArray[np.float64]
+    style: Any
     real: frozenset[str] = frozenset()
     profile: dict[str, Any] = field(default_factory=dict)
 
@@ -59,20 +54,17 @@ class People:
     def __init__(
         self,
         rng: random.Random,
-        noise: np.random.Generator,
+        media: Media,
         interests: list[Interest],
         phrases: dict[str, dict[str, list[Any]]],
     ) -> None:
         self._rng = rng
-        self._noise = noise
+        self.media = media
         self._interests = interests
         self._phrases = phrases
         topics = {interest.topic: None for interest in interests}
         size = {topic: rng.lognormvariate(0, 0.5) for topic in topics}
         self.interest_sizes = [size[i.topic] * rng.lognormvariate(0, 0.3) for i in interests]
-        mean = {topic: self._normal(_TOPIC_SPREAD) for topic in topics}
-        self._cover_means = [mean[i.topic] + self._normal(_INTEREST_SPREAD) for i in interests]
-        self._placeholder = np.round(self._normal(1.0), 3).tolist()
 
     def person(self, shows_anything: bool = True) -> Person:
         """A new person with a profile."""
@@ -86,7 +78,7 @@ class People:
             language=language,
             popularity=rng.lognormvariate(0, 1),
             writer=self._writer(interest, second, language),
-            style=self._cover_means[interest] + self._normal(_STYLE_SPREAD),
+            style=self.media.style(interest),
         )
         if shows_anything:
             self._write(person)
@@ -104,11 +96,6 @@ class People:
             "joined_days": self._rng.randint(10, 3000),
         }
 
-    def cover(self, mean: NDArray[np.float64], spread: float = _COVER_SPREAD) -> dict[str, Any]:
-        """A picture as a vector around a mean."""
-        vector = np.round(mean + self._normal(spread), 3).tolist()
-        return {"vector": vector, "space": COVER_SPACE}
-
     def moment(self, days: int) -> str:
         """A time in the last so many days."""
         past = timedelta(minutes=self._rng.randrange(days * 24 * 60))
@@ -117,9 +104,6 @@ class People:
     def stranger_writer(self, person: Person) -> Writer:
         """Somebody else who writes about the same things."""
         return self._writer(person.interest, person.second_interest, person.language)
-
-    def _normal(self, spread: float) -> NDArray[np.float64]:
-        return self._noise.standard_normal(COVER_WIDTH) * spread
 
     def _second_interest(self, first: int) -> int:
         """Mostly another interest of the same topic, else any."""
@@ -177,6 +161,7 @@ class People:
             profile["videos"] = self._videos(person, states)
         if states["lives"] != "missing":
             profile["lives"] = self._lives(person, states)
+        self.media.complete(person.style, profile)
 
     def _videos(self, person: Person, states: dict[str, str]) -> list[dict[str, Any]]:
         rng, writer = self._rng, person.writer
@@ -213,6 +198,6 @@ class People:
 
     def _add_cover(self, item: dict[str, Any], person: Person, states: dict[str, str]) -> None:
         if states["covers"] == "meaningless":
-            item["cover"] = {"vector": self._placeholder, "space": COVER_SPACE}
+            item["cover"] = self.media.placeholder(person.style)
         elif states["covers"] == "real" and self._rng.random() < 0.9:
-            item["cover"] = self.cover(person.style)
+            item["cover"] = self.media.cover(person.style)

@@ -1,6 +1,7 @@
 """Put the world together: people, their second accounts, their audience, the truth."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,9 @@ import numpy as np
 
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
+from training.world.covers import CoverVectors
 from training.world.duplicates import duplicate, group_sizes, is_recognisable
+from training.world.media import Studio, made
 from training.world.streamers import People, Person
 from training.world.topics import Interest, load_interests, load_phrases
 
@@ -22,11 +25,12 @@ class World:
     """N streamers and the truth about them; lists are in the same order.
 
     Attributes:
-        profiles: JSON form of a StreamerProfile each.
+        profiles: JSON form of a StreamerProfile each; with media, recipes stand for these.
         topics: topic of each, as `games/moba`.
         groups: duplicate group of each, None without duplicates.
         splits: train, val or test of each; groups are whole.
         audience: who watches whom.
+        media: whether covers are pictures, and there are avatars, frames and sounds.
     """
 
     profiles: list[dict[str, Any]]
@@ -34,15 +38,25 @@ class World:
     groups: list[str | None]
     splits: list[str]
     audience: Audience
+    media: bool = False
 
     @property
     def ids(self) -> list[str]:
         """Ids of the streamers."""
         return [profile["streamer_id"] for profile in self.profiles]
 
+    def shown(self) -> Iterator[dict[str, Any]]:
+        """The profiles as they are written, one by one, since media take much space."""
+        return map(made, self.profiles) if self.media else iter(self.profiles)
 
-def generate(streamers: int, seed: int) -> World:
+
+def generate(streamers: int, seed: int, media: bool = False) -> World:
     """Make a world; the same one for the same arguments, on any day and in any process.
+
+    Args:
+        streamers: how many.
+        seed: another one, another world.
+        media: pictures and sounds in place of cover vectors; all else stays the same.
 
     Raises:
         UsageError: fewer than `MIN_STREAMERS` streamers.
@@ -52,7 +66,11 @@ def generate(streamers: int, seed: int) -> World:
     rng = random.Random(f"world/{seed}")
     noise, views, parts = (np.random.default_rng([abs(seed), seed < 0, i]) for i in range(3))
     interests = load_interests()
-    people = People(rng, noise, interests, load_phrases())
+    if media:
+        shown = Studio(random.Random(f"world/{seed}/media"), interests)
+    else:
+        shown = CoverVectors(noise, interests)
+    people = People(rng, shown, interests, load_phrases())
     accounts = _accounts(rng, people, streamers)
     rng.shuffle(accounts)
     groups = [group for _, group in accounts]
@@ -64,6 +82,7 @@ def generate(streamers: int, seed: int) -> World:
         groups=groups,
         splits=_splits(parts, groups),
         audience=draw_audience(views, _crowd(persons, people, interests)),
+        media=media,
     )
 
 

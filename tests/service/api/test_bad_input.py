@@ -66,6 +66,19 @@ def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: byt
     problem(answer, 400, "malformed_body")
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    ("content_type", "body"), [("text/plain", b'{"bio":"x"}'), ("application/json", b"[]")]
+)
+def test_what_is_no_json_object_is_told_how_to_send_one(
+    client: TestClient, method: str, content_type: str, body: bytes
+) -> None:
+    headers = {"Content-Type": content_type}
+    answer = client.request(method, "/v1/streamers/s", content=body, headers=headers)
+    said = problem(answer, 422, "invalid_request")["detail"]
+    assert said == "body: must be a JSON object, sent with Content-Type: application/json"
+
+
 @pytest.mark.parametrize("body", [b'{"bio":"\\ud800"}', b'{"bio":"\xed\xa0\x80"}'])
 def test_a_lone_surrogate_is_no_text(client: TestClient, body: bytes) -> None:
     answer = client.put(
@@ -113,7 +126,16 @@ def test_versions_are_checked(client: TestClient) -> None:
     problem(absent, 412, "version_conflict")
 
 
-@pytest.mark.parametrize("headers", [{"If-Match": "latest"}, {"If-None-Match": '"3"'}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"If-Match": "latest"},
+        {"If-Match": '"0"'},
+        {"If-Match": b"\xb2"},  # a superscript two: a digit to `str.isdigit`, but not to `int`
+        {"If-Match": "9" * 5000},
+        {"If-None-Match": '"3"'},
+    ],
+)
 def test_a_version_that_is_none_is_refused(client: TestClient, headers: dict[str, str]) -> None:
     body = problem(client.put("/v1/streamers/s", json={}, headers=headers), 422, "invalid_request")
     assert pointers(body) == [next(iter(headers)).lower()]

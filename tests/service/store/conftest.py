@@ -11,7 +11,7 @@ from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
 
-FAST = Limits(connect_timeout_s=1.0, answer_timeout_s=2.0, follow_block_s=0.2)
+FAST = Limits(connect_timeout_s=10.0, answer_timeout_s=10.0, follow_block_s=0.2)
 
 OpenStore = Callable[..., Awaitable[RedisStore]]
 

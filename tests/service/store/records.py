@@ -79,7 +79,7 @@ def apply(index: dict[str, IndexEntry], log: list[LogEntry]) -> None:
             index.pop(item.streamer_id, None)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110

@@ -101,7 +101,7 @@ async def test_a_lost_reply_is_not_retried(
 async def test_a_server_that_hangs_is_unavailable(
     store: RedisStore, embedded: EmbeddedStore, open_store: OpenStore
 ) -> None:
-    hasty = await open_store(limits=Limits(answer_timeout_s=0.2, follow_block_s=0.1))
+    hasty = await open_store(limits=Limits(answer_timeout_s=1.5, follow_block_s=0.1))
     assert embedded.pid is not None
     os.kill(embedded.pid, signal.SIGSTOP)
     try:
@@ -110,7 +110,7 @@ async def test_a_server_that_hangs_is_unavailable(
             await put(hasty, "a")
         with pytest.raises(StoreUnavailable):
             await hasty.get(["a"])
-        assert time.monotonic() - begun < 3.0
+        assert 2.9 < time.monotonic() - begun < 30
     finally:
         os.kill(embedded.pid, signal.SIGCONT)
     await put(hasty, "b")

@@ -133,9 +133,7 @@ def test_the_report_has_what_a_fit_left(compared: Compared):
 def test_what_is_finished_is_not_made_again(compared: Compared, capsys: pytest.CaptureFixture[str]):
     runs = compared.out / "runs" / compared.data[0].name
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
-    begun = time.monotonic()
     assert call(compared.data[:1], compared.out) == 0
-    assert time.monotonic() - begun < 3
     printed = capsys.readouterr()
     assert "3 runs of 3 methods on 1 data set: 3 done already, 0 to do" in printed.out
     assert printed.err == ""
@@ -175,7 +173,7 @@ def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
     log = out / "runs" / world_folder.name / "transfer-plus-seed0" / "log.txt"
 
     def interrupt() -> None:
-        for _ in range(1000):
+        for _ in range(10_000):
             if log.exists():
                 os.kill(os.getpid(), signal.SIGINT)
                 return

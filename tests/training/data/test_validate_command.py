@@ -77,5 +77,5 @@ def test_real_sets_have_no_bad_line_and_load_in_seconds() -> None:
     for folder in folders:
         start = time.process_time()
         dataset = load_dataset(folder)
-        assert time.process_time() - start < 10
+        assert time.process_time() - start < 60
         assert dataset.interactions is not None or dataset.relations is not None

@@ -1,5 +1,6 @@
 """`python -m training world`, as a person calls it."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from training.cli import main
 from training.data import load_dataset
 
 SIZE = ("--streamers", "200")
+FORMS = [("--streamers", "200"), ("--streamers", "60", "--media")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -21,10 +23,32 @@ def make(folder: Path, *more: str) -> int:
     return main(["world", "--out", str(folder), *SIZE, *more])
 
 
-def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+PINNED = {
+    "duplicates.csv": "504c034bf4f413e56266519251d2c19ae4b4930601bea532830e31cae8f8e0ee",
+    "interactions.csv": "8a421576517a3a79cd6543249146bcc4a5e501234819219456316684ffa41ef8",
+    "labels.csv": "fe80dc8a552251bf536e6504c2887afc106ee744d0d7b2b4ca13e50d4c5f67ac",
+    "splits.csv": "46d601aa770d65c575262ba13692d9dc5dccae34871192cefe3b91f1e8b19b63",
+    "streamers.jsonl": "48a618a52ba5bcb7130541d02d487ecf99c1ea1e8b8911153ab6b6059c70a0bd",
+}
+"""SHA-256 of the world of 120 streamers with seed 3, as generator 1 makes it."""
+
+
+def test_a_generator_of_the_same_number_makes_the_same_bytes(tmp_path: Path) -> None:
+    assert main(["world", "--out", str(tmp_path), "--streamers", "120", "--seed", "3"]) == 0
+    found = contents(tmp_path)
+    marker = found.pop("world.json")
+    assert b'"generator": 1' in marker
+    assert b"media" not in marker
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in found.items()} == PINNED
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["vectors", "media"])
+def test_the_same_seed_gives_the_same_bytes_in_any_process(
+    tmp_path: Path, form: tuple[str, ...]
+) -> None:
     for name in ("0", "424242"):
         subprocess.run(
-            [sys.executable, "-m", "training", "world", "--out", tmp_path / name, *SIZE],
+            [sys.executable, "-m", "training", "world", "--out", tmp_path / name, *form],
             env={**os.environ, "PYTHONHASHSEED": name},
             check=True,
             timeout=60,
@@ -32,18 +56,19 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path: Path) -> No
         )
     one = contents(tmp_path / "0")
     assert one == contents(tmp_path / "424242")
-    assert make(tmp_path / "other", "--seed", "1") == 0
+    assert make(tmp_path / "other", "--seed", "1", *form) == 0
     other = contents(tmp_path / "other")
     assert other.keys() == one.keys()
     assert all(other[name] != one[name] for name in one)
 
 
+@pytest.mark.parametrize("form", FORMS, ids=["vectors", "media"])
 def test_it_is_a_good_data_set_in_both_formats(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
 ) -> None:
-    assert make(tmp_path / "lines") == 0
-    assert make(tmp_path / "parquet", "--format", "parquet") == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'lines'}: 200 streamers on ")
+    assert make(tmp_path / "lines", *form) == 0
+    assert make(tmp_path / "parquet", "--format", "parquet", *form) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'lines'}: {form[1]} streamers on ")
     one, two = load_dataset(tmp_path / "lines"), load_dataset(tmp_path / "parquet")
     assert one.profiles == two.profiles
     assert one.split.tolist() == two.split.tolist()
@@ -84,6 +109,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
     assert made["mine.txt"] == b"mine"
     assert "another world" in refused("--seed", "1")
     assert "another world" in refused("--format", "parquet")
+    assert "another world" in refused("--media")
 
     # An extra part would belong to no world: it is seen, and goes away when asked.
     (tmp_path / "relations.csv").write_text("streamer_id,related_id,weight\n")

@@ -1,0 +1,1 @@
+"""Pictures and sounds: how they come in from outside."""

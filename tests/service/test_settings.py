@@ -1,0 +1,69 @@
+"""Settings from the environment, and what is refused there."""
+
+import argparse
+
+import pytest
+
+from service.commands.serve import settings_of
+from service.errors import StartupError
+from service.settings import Media, Settings
+
+NO_ARGUMENTS = argparse.Namespace(
+    bundle="bundle", data_dir=None, host=None, port=None, reencode=None
+)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return settings_of(NO_ARGUMENTS)
+
+
+def test_urls_are_off_unless_hosts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch).media == Media()
+    assert read(monkeypatch, STREAMER_MEDIA__URL_HOSTS="").media.url_hosts == ()
+
+
+def test_hosts_and_ports_are_lists_by_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+    media = read(
+        monkeypatch,
+        STREAMER_MEDIA__URL_HOSTS="Media.Example.org, *.cdn.example.org",
+        STREAMER_MEDIA__URL_PORTS="443,8443",
+        STREAMER_MEDIA__URL_MAX_BYTES="2048",
+    ).media
+    assert media.url_hosts == ("media.example.org", "*.cdn.example.org")
+    assert (media.url_ports, media.url_max_bytes) == ((443, 8443), 2048)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "*",
+        "*.org",
+        "a.*.org",
+        "*media.example.org",
+        "media",
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        "[::1]",
+        "media.example.org:443",
+        "https://media.example.org",
+        "media.example.org/",
+        "media.example.org.",
+        "-a.example.org",
+        "bücher.example.org",
+        "media.example.org,,b.example.org",
+        '["media.example.org"]',
+        "a." * 130 + "org",
+    ],
+)
+def test_what_is_no_host_is_named(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    with pytest.raises(StartupError, match=r"STREAMER_MEDIA__URL_HOSTS__\d: .*write media\.exam"):
+        read(monkeypatch, STREAMER_MEDIA__URL_HOSTS=host)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "https"])
+def test_what_is_no_port_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    with pytest.raises(StartupError, match="STREAMER_MEDIA__URL_PORTS__0"):
+        read(monkeypatch, STREAMER_MEDIA__URL_PORTS=port)
