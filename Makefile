@@ -1,7 +1,7 @@
 # The single entry for people, pre-commit and CI. `make help` lists the targets.
 
 PYTHON  ?= python3
-EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export
+EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio
 DATA    ?=
 BUNDLE  ?= build/demo/world/bundle
 STATE   ?= build/serve
@@ -33,7 +33,7 @@ $(VENV)/.installed: pyproject.toml
 $(SERVICE_VENV)/.installed: pyproject.toml
 	@$(call make_venv,$(SERVICE_VENV))
 	@echo "Installing the service alone into $(SERVICE_VENV)"
-	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded,text-tower]" --group test
+	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded,text-tower,images,audio]" --group test
 	@touch $@
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it

@@ -2,7 +2,9 @@
 
 ContractError
 ├── BundleError          a bundle that cannot be trusted: missing, changed or of another version
-└── UnreadableContent    a profile that this encoder cannot read, named by field
+├── UnreadableContent    a profile that this encoder cannot read, named by field
+│   └── SilentContent    a sound in which nothing is heard; a caller may take it for absent
+└── MissingExtra         a library that reads pictures or sound is not installed
 """
 
 from pydantic import ValidationError
@@ -28,6 +30,22 @@ class UnreadableContent(ContractError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class SilentContent(UnreadableContent):
+    """A sound in which nothing is heard: well formed, and a caller may take it for absent."""
+
+
+class MissingExtra(ContractError):
+    """A library that reads pictures or sound is not installed.
+
+    Attributes:
+        extra: the optional dependency that brings it.
+    """
+
+    def __init__(self, extra: str, error: ImportError) -> None:
+        super().__init__(f"{error}: pip install 'similar-streamer[{extra}]'")
+        self.extra = extra
 
 
 def first_problem(error: ValidationError) -> str:

@@ -85,7 +85,7 @@ def test_installed_extras_exist_and_never_mix_the_twins() -> None:
 
 
 def test_the_served_extras_pull_no_torch() -> None:
-    for extra in ("service", "cpu", "gpu", "embedded"):
+    for extra in ("service", "cpu", "gpu", "embedded", "images", "audio"):
         assert not [r for r in EXTRAS[extra] if re.match(r"(torch|transformers|onnx)\b(?!r)", r)]
 
 
