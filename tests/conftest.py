@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, settings
 
 # As `python -m training` does: OpenMP threads that spin stand still when the cores are busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 settings.register_profile(
     "reproducible",

@@ -51,6 +51,7 @@ def text_tower(
     width: int,
     modalities: Sequence[str],
     reference: str,
+    detail: str = "",
 ) -> Tower:
     """A text tower with its version.
 
@@ -62,6 +63,7 @@ def text_tower(
         width: of its vectors.
         modalities: that it reads.
         reference: how to make it again.
+        detail: what else its vectors depend on.
     """
     module = frozen(module)
     spec = TowerSpec(
@@ -71,7 +73,7 @@ def text_tower(
         modalities=list(modalities),
         text=text,
     )
-    version = _version(spec, module, tokenizer)
+    version = _version(spec, module, tokenizer, detail)
     return Tower(spec.model_copy(update={"version": version}), module, tokenizer, reference)
 
 
@@ -93,12 +95,12 @@ def encode(
     return module(*(torch.from_numpy(array).to(device) for array in batch.values())).cpu().numpy()
 
 
-def _version(spec: TowerSpec, module: nn.Module, tokenizer: bytes | None) -> str:
+def _version(spec: TowerSpec, module: nn.Module, tokenizer: bytes | None, detail: str) -> str:
     """SHA-256 over the spec, the tokenizer, the module's class and every tensor of its state."""
     content = spec.model_dump(mode="json", exclude={"version"})
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     digest.update(hashlib.sha256(tokenizer or b"").digest())
-    digest.update(f"{type(module).__module__}.{type(module).__qualname__}".encode())
+    digest.update(f"{type(module).__module__}.{type(module).__qualname__}|{detail}".encode())
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.contiguous().cpu().numpy()
         digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())

@@ -138,14 +138,16 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         pad_id=int(tokenizer.pad_token_id or 0),
         kinds=list(options.kinds),
     )
+    pooling = options.pooling or own.pooling or "mean"
     return text_tower(
-        HuggingFaceText(encoder, options.pooling or own.pooling or "mean"),
+        HuggingFaceText(encoder, pooling),
         backend.to_str().encode(),
         text,
         name=name,
         width=int(encoder.config.hidden_size),
         modalities=options.modalities,
         reference=reference,
+        detail=f"pooling={pooling}",
     )
 
 

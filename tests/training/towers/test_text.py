@@ -1,0 +1,142 @@
+"""Text towers of Hugging Face's encoders: what a folder says is done, and nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from model_export.contract.towers import inputs_of
+from tests.training.towers.encoders import LENGTH, WIDTH, write_encoder
+from training.errors import CheckpointError, UsageError
+from training.towers import Tower, find_tower, towers_again
+from training.towers.base import encode
+
+
+def made(folder: Path, options: str = "") -> Tower:
+    return find_tower("text", f"hf:{folder}{options}", folder.parent / "cache")
+
+
+def vectors(tower: Tower, *texts: str) -> np.ndarray:
+    return encode(tower, inputs_of(tower.spec, tower.tokenizer), texts)
+
+
+@torch.inference_mode()
+def hidden(folder: Path, text: str) -> np.ndarray:
+    """What transformers alone makes of a text (L, W)."""
+    batch = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    batch.pop("token_type_ids", None)
+    return AutoModel.from_pretrained(folder).eval()(**batch).last_hidden_state[0].numpy()
+
+
+def unit(row: np.ndarray) -> np.ndarray:
+    return row / np.linalg.norm(row)
+
+
+def test_a_folder_becomes_a_tower(encoder_folder: Path) -> None:
+    tower = made(encoder_folder)
+    spec = tower.spec
+    assert (spec.name, spec.width, spec.kind) == ("tiny-bert", WIDTH, "text")
+    assert (spec.text.max_tokens, spec.text.pad_id, spec.text.prefix) == (LENGTH, 0, "")
+    assert spec.modalities == ["bio", "videos", "lives"]
+    assert not tower.module.training
+    assert not [p for p in tower.module.parameters() if p.requires_grad]
+
+
+def test_vectors_are_the_mean_of_what_transformers_gives(encoder_folder: Path) -> None:
+    found = vectors(made(encoder_folder), "cooking noodles", "boss", "a b c d e music")
+    for row, text in zip(found, ("cooking noodles", "boss", "a b c d e music"), strict=True):
+        np.testing.assert_allclose(row, unit(hidden(encoder_folder, text).mean(0)), atol=1e-6)
+
+
+def test_options(encoder_folder: Path) -> None:
+    tower = made(encoder_folder, "?pooling=cls&prefix=music: &max_tokens=5")
+    assert (tower.spec.text.prefix, tower.spec.text.max_tokens) == ("music: ", 5)
+    (found,) = vectors(tower, "boss boss boss")
+    expected = hidden(encoder_folder, "music: boss")  # five tokens: [CLS] music : boss [SEP]
+    np.testing.assert_allclose(found, unit(expected[0]), atol=1e-6)
+    tower = made(encoder_folder, "?modalities=name,tags&kinds=text,tag")
+    assert tower.spec.modalities == ["name", "tags"]
+    assert tower.spec.text.kinds == ["text", "tag"]
+
+
+def test_a_folder_of_sentence_transformers_says_how_it_pools(
+    encoder_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(encoder_folder, tmp_path / "b"))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 7}')
+    tower = made(folder)
+    assert tower.spec.text.max_tokens == 7
+    np.testing.assert_allclose(
+        vectors(tower, "boss")[0], unit(hidden(encoder_folder, "boss")[0]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("?color=red", "unknown option 'color'; there are: pooling, prefix, max_tokens, modalit"),
+        ("?pooling=max", "unknown pooling 'max'; there are: mean, cls"),
+        ("?modalities=covers", "unknown modality 'covers'; there are: name, bio, tags"),
+        ("?kinds=", "unknown kind ''; there are: text, tag, category"),
+        ("?max_tokens=2", "max_tokens is a number from 3 to 8192"),
+        ("?max_tokens=many", "max_tokens is a number from 3 to 8192"),
+    ],
+)
+def test_options_that_there_are_not(encoder_folder: Path, options: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=f"^text_tower=hf:.*: {problem}"):
+        made(encoder_folder, options)
+
+
+@pytest.mark.parametrize("reference", ["hf:/nowhere/at-all", "hf:nobody/knows-this-model"])
+def test_a_model_that_can_t_be_had(reference: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"can't be loaded \(.*\); give the folder of an encoder"):
+        find_tower("text", reference, tmp_path)
+
+
+@pytest.mark.parametrize("reference", ["bert", "hf:", "all-MiniLM-L6-v2"])
+def test_an_unknown_name_is_told_what_there_is(reference: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match=rf"^text_tower={reference}: unknown; the valid names are all-minilm-l6-v2, hf:FOLD",
+    ):
+        find_tower("text", reference, tmp_path)
+
+
+def test_the_version_is_that_of_weights_tokenizer_and_use(
+    encoder_folder: Path, tmp_path: Path
+) -> None:
+    version = made(encoder_folder).spec.version
+    moved = Path(shutil.copytree(encoder_folder, tmp_path / "other" / "Tiny Bert"))
+    assert made(moved).spec.version == version
+    tokens = (moved / "tokenizer.json").read_text()
+    (moved / "tokenizer.json").write_text(tokens.replace("noodles", "needles"))
+    versions = {
+        version,
+        made(moved).spec.version,
+        made(encoder_folder, "?pooling=cls").spec.version,
+        made(encoder_folder, "?prefix=a").spec.version,
+        made(write_encoder(tmp_path / "Tiny Bert", seed=1)).spec.version,
+    }
+    assert len(versions) == 5
+
+
+def test_weights_that_changed_since_training_are_noticed(
+    encoder_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(encoder_folder, tmp_path / "b"))
+    stored = [made(folder).description()]
+    (again,) = towers_again(stored, tmp_path)
+    assert again.spec == made(folder).spec
+    write_encoder(folder, seed=1)
+    with pytest.raises(CheckpointError, match=r"is no longer what the encoder was trained with"):
+        towers_again(stored, tmp_path)
+    shutil.rmtree(folder)
+    with pytest.raises(CheckpointError, match=r"a tower of the checkpoint is missing: text_tower"):
+        towers_again(stored, tmp_path)
