@@ -1,6 +1,6 @@
 """Builds the concrete parts, wires them, and makes the ASGI application of them.
 
-app -> api -> retrieval -> {batcher, encoder, index, store} -> errors
+app -> api -> retrieval -> {batcher, encoder, index, store, towers} -> errors
 """
 
 import asyncio
@@ -23,7 +23,6 @@ from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
 from service.errors import (
     ModelMismatch,
-    StartupError,
     StoreFull,
     StoreStartFailed,
     StoreUnavailable,
@@ -36,12 +35,16 @@ from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
+from service.retrieval.reader import Reader
 from service.retrieval.reencode import is_incomplete, reencode_all
 from service.retrieval.similar import Similar
+from service.retrieval.tower_work import TowerWork
 from service.settings import Settings
 from service.store.base import StreamerStore
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
+from service.towers import OnnxTowers
+from service.vectors import RecentVectors
 
 _log = logging.getLogger(__name__)
 
@@ -90,13 +93,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     check_configuration(settings)
     bundle = Bundle(settings.bundle)
     manifest = bundle.manifest
-    if manifest.towers:
-        names = ", ".join(spec.name for spec in manifest.towers)
-        raise StartupError(
-            f"{settings.bundle} reads what its towers ({names}) make of a profile, which serving "
-            "can't do yet; serve a bundle without towers, or use `python -m service embed`"
-        )
     encoder = OnnxEncoder(bundle, threads=1, device=settings.device)
+    towers = OnnxTowers(bundle, threads=1, device=settings.device)
     established = bundle.established()
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, stack)
@@ -117,9 +115,11 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         )
         batcher.start()
         stack.push_async_callback(batcher.stop)
-        profiles = Profiles(
-            store, bundle.featurizer, batcher.submit, encode_many, manifest.model_version
-        )
+        work = TowerWork(towers, settings.towers)
+        work.start()
+        stack.push_async_callback(work.stop)
+        reader = Reader(bundle.featurizer, work, RecentVectors(settings.towers.recent_bytes))
+        profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         follower = Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim))
         follower.start()
@@ -151,6 +151,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
                 timeout_ms,
             ),
             follower=follower,
+            towers=work,
             limits=settings.limits,
             model_version=manifest.model_version,
             device=encoder.device,

@@ -38,8 +38,13 @@ class Batcher(Generic[Item, Result]):
         max_wait_ms: float,
         max_queue: int,
         deadline_ms: int,
+        what: str = "profiles",
     ) -> None:
-        """Batches of `max_batch` at most; `max_queue` items may wait, each `deadline_ms`."""
+        """Batches of `max_batch` at most; `max_queue` items may wait, each `deadline_ms`.
+
+        `what` the items are is told to those who are refused.
+        """
+        self._what = what
         self._run = run
         self._executor = executor
         self._max_batch = max_batch
@@ -70,7 +75,7 @@ class Batcher(Generic[Item, Result]):
             Exception: whatever `run` raised for the batch.
         """
         if len(self._waiting) >= self._max_queue:
-            raise Overloaded(f"{self._max_queue} profiles are waiting to be encoded")
+            raise Overloaded(f"{self._max_queue} {self._what} are waiting to be encoded")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(item, future)
         self._waiting.append(waiting)

@@ -68,6 +68,28 @@ class Encoding(BaseModel):
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
 
 
+class Towers(BaseModel):
+    """How towers read pieces, in bundles that have any.
+
+    Attributes:
+        threads: runs of towers at once, each on one core.
+        max_batch: pieces of one run.
+        max_wait_ms: how long a run waits for more pieces.
+        max_queue: pieces that may wait for a tower, of all requests together.
+        deadline_ms: for a piece in the queue.
+        recent_bytes: of vectors that are kept in memory for pieces that come again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: Annotated[int, Field(ge=1)] = 1
+    max_batch: Annotated[int, Field(ge=1, le=64)] = 16
+    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    max_queue: Annotated[int, Field(ge=16)] = 1024
+    deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+
+
 class Media(BaseModel):
     """Fetching pictures and sounds by URL; off while `url_hosts` is empty.
 
@@ -122,6 +144,7 @@ class Settings(BaseSettings):
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
+    towers: Towers = Towers()
     media: Media = Media()
 
     @property

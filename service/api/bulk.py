@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.api.problems import field_errors, problem, problem_of, summary
 from service.api.state import State
@@ -86,32 +85,35 @@ async def _write_chunk(
     """Result lines of a chunk, by number; blank lines have none."""
     answers: dict[int, bytes] = {}
     numbers: list[int] = []
-    items: list[tuple[StreamerProfile, Features]] = []
+    profiles: list[StreamerProfile] = []
     for number, line in chunk:
         if not line.strip():
             continue
         try:
-            items.append(_read(state, line))
+            profiles.append(_read(state, line))
             numbers.append(number)
         except ValidationError as error:
             answers[number] = _failed(number, _invalid(error))
         except ServiceError as error:
             answers[number] = _failed(number, problem_of(error))
     try:
-        results = await state.profiles.write_many(items, skip_unchanged=skip_unchanged)
-        answers |= {n: _line(_result(n, r)) for n, r in zip(numbers, results, strict=True)}
+        results = await state.profiles.write_many(profiles, skip_unchanged=skip_unchanged)
+        for number, profile, result in zip(numbers, profiles, results, strict=True):
+            if isinstance(result, ServiceError):  # this one was not acknowledged
+                answers[number] = _failed(number, problem_of(result), profile.streamer_id)
+            else:
+                answers[number] = _line(_result(number, result))
     except ServiceError as error:  # none of them was acknowledged
-        for number, (profile, _) in zip(numbers, items, strict=True):
+        for number, profile in zip(numbers, profiles, strict=True):
             answers[number] = _failed(number, problem_of(error), profile.streamer_id)
     for number in sorted(answers):
         yield answers[number]
 
 
-def _read(state: State, line: bytes) -> tuple[StreamerProfile, Features]:
+def _read(state: State, line: bytes) -> StreamerProfile:
     if len(line) > state.limits.body_limit_bytes:
         raise BodyTooLarge(f"a line may have {state.limits.body_limit_bytes} bytes")
-    profile = StreamerProfile.model_validate_json(line)
-    return profile, state.profiles.features(profile)
+    return StreamerProfile.model_validate_json(line)
 
 
 def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:

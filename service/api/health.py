@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.schemas.health import HealthOut
+from service.api.schemas.health import HealthOut, TowerOut
 from service.api.state import CurrentState, State
 
 router = APIRouter(tags=["health"])
@@ -17,6 +17,10 @@ def _health(state: State, reason: str | None) -> HealthOut:
         index_rows=len(state.follower.index) if ready else 0,
         index_sequence=state.follower.sequence,
         store=state.store_name,
+        towers=[
+            TowerOut(name=spec.name, reads=spec.kind, encoded=state.towers.encoded[spec.name])
+            for spec in state.towers.specs
+        ],
         reason=reason,
     )
 

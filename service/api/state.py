@@ -15,6 +15,7 @@ from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 from service.retrieval.similar import Similar
+from service.retrieval.tower_work import TowerWork
 from service.settings import Limits
 
 
@@ -32,6 +33,7 @@ class State:
     cold_start: ColdStart
     dedup: Dedup
     follower: Follower
+    towers: TowerWork
     limits: Limits
     model_version: str
     device: str

@@ -124,14 +124,16 @@ class ColdStart:
         """
         self._check_space(space)
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
+        tower_vectors = b""
         if streamer_id is not None:
             record = await self._profiles.get(streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
+            tower_vectors = record.tower_vectors
             if record.model_version != self._profiles.model_version:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
         if profile is None:
             raise InvalidRequest.of("", "needs streamer_id or profile")
-        item = await self._profiles.encode(profile, "/profile")
+        item = await self._profiles.encode(profile, "/profile", tower_vectors)
         modalities: dict[str, str] = dict(item.features.status)
         sequence = self._follower.sequence
         if item.encoded is None:

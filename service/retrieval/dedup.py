@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
-from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
+from service.retrieval.reader import ToRead
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
@@ -204,12 +205,12 @@ class Dedup:
     ) -> list[NDArray[np.float16] | None]:
         contents: list[NDArray[np.float16] | None] = []
         for start in range(0, len(profiles), _PROFILES_PER_TURN):
-            items = [
-                (profile, self._profiles.features(profile, f"/profiles/{i}"))
-                for i, profile in enumerate(profiles[start : start + _PROFILES_PER_TURN], start)
-            ]
-            encoded = await self._profiles.encode_many(items)
-            contents += [None if e.encoded is None else e.encoded.content for e in encoded]
+            part = profiles[start : start + _PROFILES_PER_TURN]
+            items = [ToRead(profile, f"/profiles/{i}") for i, profile in enumerate(part, start)]
+            for encoded in await self._profiles.encode_many(items):
+                if isinstance(encoded, ServiceError):
+                    raise encoded
+                contents.append(None if encoded.encoded is None else encoded.encoded.content)
         return contents
 
 

@@ -1,4 +1,4 @@
-"""Profiles in: validate against the encoder, encode, write, read back."""
+"""Profiles in: read for the encoder, encode, write, read back."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from model_export.contract.errors import UnreadableContent
-from model_export.contract.features import Features, Featurizer
-from model_export.contract.streamer import StreamerContent, StreamerProfile
+from model_export.contract.features import Features
+from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
-from service.errors import InvalidRequest, StreamerNotFound, VersionConflict
+from service.errors import ServiceError, StreamerNotFound, VersionConflict
+from service.retrieval.reader import Reader, ToRead
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 
 Encode = Callable[[Features], Awaitable[Encoded]]
@@ -22,11 +22,15 @@ EncodeMany = Callable[[Sequence[Features]], Awaitable[list[Encoded]]]
 
 @dataclass(frozen=True, eq=False)
 class EncodedProfile:
-    """A profile with its features, and its vectors where it has usable content."""
+    """A profile with its features, and its vectors where it has usable content.
+
+    `tower_vectors` is what towers made of its pieces, packed.
+    """
 
     profile: StreamerProfile
     features: Features
     encoded: Encoded | None
+    tower_vectors: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,47 +57,49 @@ class Profiles:
     def __init__(
         self,
         store: StreamerStore,
-        featurizer: Featurizer,
+        reader: Reader,
         encode: Encode,
         encode_many: EncodeMany,
         model_version: str,
     ) -> None:
-        """Write to `store` what `encode` makes of a profile's features."""
+        """Write to `store` what `encode` makes of what `reader` finds in a profile."""
         self._store = store
-        self._featurizer = featurizer
+        self._reader = reader
         self._encode = encode
         self._encode_many = encode_many
         self.model_version = model_version
 
-    async def encode(self, profile: StreamerProfile, pointer: str = "") -> EncodedProfile:
-        """Encode without storing; `pointer` is where the profile stands in the request.
+    async def encode(
+        self, profile: StreamerProfile, pointer: str = "", tower_vectors: bytes = b""
+    ) -> EncodedProfile:
+        """Encode without storing.
+
+        Args:
+            profile: the profile.
+            pointer: where it stands in the request.
+            tower_vectors: what is stored of its pieces, or of those that it had before.
 
         Raises:
             InvalidRequest: the model can't read a part of it.
+            Overloaded: too much waits already.
         """
-        features = self.features(profile, pointer)
-        encoded = await self._encode(features) if features.usable else None
-        return EncodedProfile(profile, features, encoded)
+        read = await self._reader.read(ToRead(profile, pointer, tower_vectors))
+        encoded = await self._encode(read.features) if read.features.usable else None
+        return EncodedProfile(profile, read.features, encoded, read.tower_vectors)
 
-    async def encode_many(
-        self, items: Sequence[tuple[StreamerProfile, Features]]
-    ) -> list[EncodedProfile]:
-        """Encode profiles whose features are made already."""
-        usable = [features for _, features in items if features.usable]
+    async def encode_many(self, items: Sequence[ToRead]) -> list[EncodedProfile | ServiceError]:
+        """Encode profiles without storing; in place of one that can't be read, what is wrong."""
+        read = await self._reader.read_many(items)
+        usable = [r.features for r in read if not isinstance(r, ServiceError) and r.features.usable]
         vectors = iter(await self._encode_many(usable) if usable else [])
-        return [EncodedProfile(p, f, next(vectors) if f.usable else None) for p, f in items]
-
-    def features(self, profile: StreamerContent, pointer: str = "") -> Features:
-        """Features of a profile.
-
-        Raises:
-            InvalidRequest: a vector in a space that the model does not read, or of wrong width.
-        """
-        try:
-            return self._featurizer(profile)
-        except UnreadableContent as error:
-            where = error.source.replace("[", "/").replace("]", "").replace(".", "/")
-            raise InvalidRequest.of(f"{pointer}/{where}", error.reason) from error
+        done: list[EncodedProfile | ServiceError] = []
+        for item, r in zip(items, read, strict=True):
+            if isinstance(r, ServiceError):
+                done.append(r)
+                continue
+            encoded = next(vectors) if r.features.usable else None
+            done.append(EncodedProfile(item.profile, r.features, encoded, r.tower_vectors))
+        return done
 
     async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
@@ -102,7 +108,13 @@ class Profiles:
             InvalidRequest: as `encode`.
             VersionConflict: `expected_version` is not the stored one (0 = not stored).
         """
-        encoded = await self.encode(profile)
+        (tower_vectors,) = await self._stored_vectors([profile.streamer_id])
+        return await self._put(profile, expected_version, tower_vectors)
+
+    async def _put(
+        self, profile: StreamerProfile, expected_version: int | None, tower_vectors: bytes
+    ) -> Acknowledged:
+        encoded = await self.encode(profile, tower_vectors=tower_vectors)
         record = self.record(encoded)
         (outcome,) = await self._store.write([Upsert(record, expected_version)])
         if isinstance(outcome, Refused):
@@ -128,7 +140,7 @@ class Profiles:
             merged = merge_patch(json.loads(stored.profile), changes)
             profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
             try:
-                return await self.put(profile, stored.version)
+                return await self._put(profile, stored.version, stored.tower_vectors)
             except VersionConflict:
                 if expected_version is not None:
                     raise
@@ -165,20 +177,20 @@ class Profiles:
         return [record for record in records if record is not None]
 
     async def write_many(
-        self,
-        items: Sequence[tuple[StreamerProfile, Features]],
-        *,
-        skip_unchanged: bool,
-    ) -> list[Acknowledged | Unchanged]:
-        """Encode and store many profiles in one script; in order, the last of an id wins."""
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+    ) -> list[Acknowledged | Unchanged | ServiceError]:
+        """Encode and store many profiles in one script; in order, the last of an id wins.
+
+        In place of one that the model can't read, what is wrong with it.
+        """
+        ids = [profile.streamer_id for profile in profiles]
         known: dict[str, tuple[int, str]] = {}
         if skip_unchanged:
-            ids = [profile.streamer_id for profile, _ in items]
             found = await self._store.digests(ids)
             known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
-        results: list[Acknowledged | Unchanged | None] = [None] * len(items)
+        results: list[Acknowledged | Unchanged | ServiceError | None] = [None] * len(profiles)
         changed: list[int] = []
-        for i, (profile, _) in enumerate(items):
+        for i, profile in enumerate(profiles):
             digest = _digest(_profile_bytes(profile))
             version, stored = known.get(profile.streamer_id, (0, ""))
             if skip_unchanged and digest == stored and version:
@@ -186,15 +198,29 @@ class Profiles:
             else:
                 known[profile.streamer_id] = (0, digest)  # a later line sees this one
                 changed.append(i)
-        encoded = await self.encode_many([items[i] for i in changed])
-        records = [self.record(e) for e in encoded]
-        outcomes = (
-            await self._store.write([Upsert(record) for record in records]) if records else []
-        )
-        for i, e, record, outcome in zip(changed, encoded, records, outcomes, strict=True):
-            written = cast(Written, outcome)  # nothing was expected, so nothing is refused
-            results[i] = Acknowledged(record, written.sequence, written.created, e.encoded)
-        return cast(list[Acknowledged | Unchanged], results)
+        stored_vectors = await self._stored_vectors([ids[i] for i in changed])
+        to_read = [
+            ToRead(profiles[i], tower_vectors=packed)
+            for i, packed in zip(changed, stored_vectors, strict=True)
+        ]
+        written: list[tuple[int, EncodedProfile, Record]] = []
+        for i, encoded in zip(changed, await self.encode_many(to_read), strict=True):
+            if isinstance(encoded, ServiceError):
+                results[i] = encoded
+            else:
+                written.append((i, encoded, self.record(encoded)))
+        upserts = [Upsert(record) for _, _, record in written]
+        outcomes = await self._store.write(upserts) if upserts else []
+        for (i, encoded, record), outcome in zip(written, outcomes, strict=True):
+            done = cast(Written, outcome)  # nothing was expected, so nothing is refused
+            results[i] = Acknowledged(record, done.sequence, done.created, encoded.encoded)
+        return [result for result in results if result is not None]
+
+    async def _stored_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """What towers made of these streamers' pieces when they were written last."""
+        if not self._reader.has_towers or not ids:
+            return [b""] * len(ids)
+        return await self._store.tower_vectors(ids)
 
     def record(self, item: EncodedProfile) -> Record:
         """What is stored of an encoded profile; the store gives the version."""
@@ -222,6 +248,7 @@ class Profiles:
             modalities=_json_bytes(item.features.status),
             id_embedding=b"" if ids is None else np.asarray(ids, "<f4").tobytes(),
             updated_at=time.time(),
+            tower_vectors=item.tower_vectors,
         )
 
 

@@ -5,10 +5,10 @@ import logging
 from pydantic import ValidationError
 
 from model_export.contract.errors import first_problem
-from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
-from service.errors import InvalidRequest, ModelMismatch
-from service.retrieval.profiles import Profiles
+from service.errors import ModelMismatch, ServiceError
+from service.retrieval.profiles import EncodedProfile, Profiles
+from service.retrieval.reader import ToRead
 from service.store.base import Record, Refused, StreamerStore, Upsert
 
 _log = logging.getLogger(__name__)
@@ -40,9 +40,10 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
             for record in await store.get(ids)
             if record is not None and record.model_version != profiles.model_version
         ]
-        encoded = await profiles.encode_many([_read(profiles, record) for record in records])
+        encoded = await profiles.encode_many([_to_read(profiles, r) for r in records])
         operations = [
-            Upsert(profiles.record(e), r.version) for e, r in zip(encoded, records, strict=True)
+            Upsert(profiles.record(_readable(profiles, r, e)), r.version)
+            for e, r in zip(encoded, records, strict=True)
         ]
         outcomes = await store.write(operations) if operations else []
         done += sum(not isinstance(outcome, Refused) for outcome in outcomes)
@@ -50,14 +51,25 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
     return done
 
 
-def _read(profiles: Profiles, record: Record) -> tuple[StreamerProfile, Features]:
+def _to_read(profiles: Profiles, record: Record) -> ToRead:
     try:
         profile = StreamerProfile.model_validate_json(record.profile)
-        return profile, profiles.features(profile)
-    except (InvalidRequest, ValidationError) as error:
-        why = first_problem(error) if isinstance(error, ValidationError) else error.detail
-        raise ModelMismatch(
-            f"stored streamer {record.streamer_id!r} can't be read by model "
-            f"{profiles.model_version}: {why}; start with --reencode and the bundle of the model "
-            "before to go back, then change or delete that streamer"
-        ) from error
+        return ToRead(profile, tower_vectors=record.tower_vectors)
+    except ValidationError as error:
+        raise _mismatch(profiles, record, first_problem(error)) from error
+
+
+def _readable(
+    profiles: Profiles, record: Record, encoded: EncodedProfile | ServiceError
+) -> EncodedProfile:
+    if isinstance(encoded, ServiceError):
+        raise _mismatch(profiles, record, encoded.detail) from encoded
+    return encoded
+
+
+def _mismatch(profiles: Profiles, record: Record, why: str) -> ModelMismatch:
+    return ModelMismatch(
+        f"stored streamer {record.streamer_id!r} can't be read by model "
+        f"{profiles.model_version}: {why}; start with --reencode and the bundle of the model "
+        "before to go back, then change or delete that streamer"
+    )

@@ -40,6 +40,8 @@ class Record(IndexEntry):
         modalities: JSON bytes, per modality what became of it.
         id_embedding: float32 bytes, predicted for the recommender's space; empty without one.
         updated_at: seconds since 1970, by the service's clock; for people, never for order.
+        tower_vectors: what towers made of the profile's pieces (`service.vectors`); empty without
+            towers, and in records of releases that had none.
     """
 
     profile: bytes
@@ -49,6 +51,7 @@ class Record(IndexEntry):
     modalities: bytes
     id_embedding: bytes
     updated_at: float
+    tower_vectors: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,10 @@ class StreamerStore(Protocol):
 
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
         """(version, profile digest) by id, None where there is none."""
+        ...
+
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """That field alone by id, empty where there is none."""
         ...
 
     async def list_ids(self, after: str, limit: int) -> list[str]:

@@ -37,6 +37,7 @@ _RECORD = (
     "modalities",
     "id_embedding",
     "updated_at",
+    "tower_vectors",
 )
 
 
@@ -122,6 +123,11 @@ class RedisStore:
         """(version, profile digest) by id, None where there is none."""
         rows = await self._fields(ids, ("version", "digest"))
         return [(int(version), digest.decode()) if version else None for version, digest in rows]
+
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """That field alone by id, empty where there is none."""
+        rows = await self._fields(ids, ("tower_vectors",))
+        return [found or b"" for (found,) in rows]
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
@@ -256,6 +262,7 @@ def _arguments(operation: Upsert | Delete) -> list[Argument]:
         record.modalities,
         record.id_embedding,
         repr(record.updated_at),
+        record.tower_vectors,
     ]
 
 
@@ -266,7 +273,7 @@ def _to_entry(streamer_id: str, row: Sequence[bytes]) -> IndexEntry:
 
 def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
     version, embedding, content, facets, profile, digest, model, status, *rest = row
-    modalities, id_embedding, updated_at = rest
+    modalities, id_embedding, updated_at, tower_vectors = rest
     return Record(
         streamer_id=streamer_id,
         version=int(version),
@@ -280,6 +287,7 @@ def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
         modalities=modalities,
         id_embedding=id_embedding,
         updated_at=float(updated_at),
+        tower_vectors=tower_vectors or b"",
     )
 
 

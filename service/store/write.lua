@@ -1,12 +1,12 @@
 -- Applies operations in order and atomically; each that is accepted gets the next sequence number.
 --
 -- KEYS  meta, ids, log, then the record of each operation
--- ARGV  log length, then of each operation: "upsert", id, expected version, 10 fields (see HSET)
+-- ARGV  log length, then of each operation: "upsert", id, expected version, 11 fields (see HSET)
 --                                       or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version}.
 
-local FIELDS = 10
+local FIELDS = 11
 local META, IDS, LOG = KEYS[1], KEYS[2], KEYS[3]
 local length = ARGV[1]
 local outcomes = {}
@@ -43,6 +43,12 @@ for i = 4, #KEYS do
         'profile', ARGV[f + 3], 'digest', ARGV[f + 4], 'model_version', ARGV[f + 5],
         'status', ARGV[f + 6], 'modalities', ARGV[f + 7], 'id_embedding', ARGV[f + 8],
         'updated_at', ARGV[f + 9])
+      -- Most records have none, and an empty field would be stored all the same.
+      if ARGV[f + 10] ~= '' then
+        redis.call('HSET', record, 'tower_vectors', ARGV[f + 10])
+      elseif current ~= '0' then
+        redis.call('HDEL', record, 'tower_vectors')
+      end
       if current == '0' then
         redis.call('ZADD', IDS, 0, id)
       end

@@ -1,6 +1,5 @@
 """The service's towers: what the graph computes, in any batch, once per content."""
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,6 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.pieces import Piece
 from service.__main__ import main
-from service.app import open_state
-from service.errors import StartupError
-from service.settings import Settings
 from service.towers import OnnxTowers
 from tests import bundles, towers
 from tests.contract.test_bundle import replace
@@ -86,14 +82,3 @@ def test_embed_reads_what_the_towers_make(
     assert "2 vectors" in capsys.readouterr().out
     with np.load(out) as found:
         assert found["ids"].tolist() == ["a", "b"]
-
-
-async def _open(settings: Settings) -> None:
-    async with open_state(settings):
-        pass
-
-
-def test_serving_says_that_it_reads_no_towers_yet(folder: Path, tmp_path: Path) -> None:
-    settings = Settings(bundle=folder, data_dir=tmp_path)
-    with pytest.raises(StartupError, match=r"towers \(test-text\) make of a profile, which servi"):
-        asyncio.run(_open(settings))

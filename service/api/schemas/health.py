@@ -1,8 +1,18 @@
 """The state of the service."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from service.api.schemas.base import Response
+
+
+class TowerOut(Response):
+    """A pretrained encoder of single pieces: texts, pictures or sounds."""
+
+    name: str
+    reads: str
+    encoded: Annotated[int, Field(description="Pieces encoded since the start.")]
 
 
 class HealthOut(Response):
@@ -14,4 +24,5 @@ class HealthOut(Response):
     index_rows: int
     index_sequence: int
     store: str
+    towers: list[TowerOut]
     reason: str | None = None

@@ -13,6 +13,7 @@ from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
+from service.retrieval.reader import Reader
 from service.store.redis_store import RedisStore
 
 
@@ -31,7 +32,7 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
         Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
-        Profiles(store, model.featurizer, encode_one, encode_many, manifest.model_version),
+        Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
         manifest.content_dim,
         0.9,
         Precision(None, "threshold"),

@@ -24,11 +24,13 @@ async def test_a_record_comes_back_as_it_was_written(store: RedisStore) -> None:
         modalities=BINARY * 3,
         id_embedding=BINARY,
         updated_at=1_795_563_657.526_379_6,
+        tower_vectors=BINARY,
     )
     (outcome,) = await store.write([Upsert(written)])
     assert outcome == Written(1, created=True)
     assert await store.get(["a", "b"]) == [replace(written, version=1), None]
     assert await store.digests(["b", "a"]) == [None, (1, written.digest)]
+    assert await store.tower_vectors(["b", "a"]) == [b"", BINARY]
 
 
 async def test_a_streamer_without_content_has_empty_vectors(store: RedisStore) -> None:
@@ -39,7 +41,8 @@ async def test_a_streamer_without_content_has_empty_vectors(store: RedisStore) -
 
 
 async def test_a_new_write_replaces_every_field(store: RedisStore) -> None:
-    await store.write([Upsert(replace(record("a", "one"), id_embedding=b"x", modalities=b"m"))])
+    filled = {"id_embedding": b"x", "modalities": b"m", "tower_vectors": b"t"}
+    await store.write([Upsert(replace(record("a", "one"), **filled))])
     await put(store, "a", "two")
     assert await store.get(["a"]) == [replace(record("a", "two"), version=2)]
 
