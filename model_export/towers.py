@@ -68,10 +68,10 @@ def tower_to_onnx(
 
 
 def _batches(inputs: TowerInputs, payloads: Sequence[Payload]) -> list[TowerBatch]:
-    """Several payloads of unlike length, which is what the graph is made with; one; the longest."""
-    by_length = sorted(payloads, key=len)
-    several = [by_length[0], by_length[len(by_length) // 2], by_length[-2]]
-    return [inputs(several), inputs(by_length[:1]), inputs(payloads[:16]), inputs(by_length[-1:])]
+    """Three payloads of unlike size, which the graph is made with; one; many; the largest."""
+    by_size = [inputs.prepare(payload) for payload in sorted(payloads, key=lambda p: p.size)]
+    three = [by_size[0], by_size[len(by_size) // 2], by_size[-2 if len(by_size) > 3 else -1]]
+    return [inputs.batch(part) for part in (three, by_size[:1], by_size[:16], by_size[-1:])]
 
 
 def _check_vectors(tower: TowerSource, batch: TowerBatch) -> None:
@@ -91,5 +91,7 @@ def _check_vectors(tower: TowerSource, batch: TowerBatch) -> None:
 def _axes(spec: TowerSpec, batch: TowerBatch) -> Sequence[Mapping[int, torch.export.Dim]]:
     """Any number of payloads, and of tokens up to the most."""
     rows = torch.export.Dim("rows", min=1, max=_MAX_ROWS)
+    if spec.text is None:
+        return [{0: rows} for _ in batch]
     tokens = torch.export.Dim("tokens", min=1, max=spec.text.max_tokens)
     return [{0: rows, 1: tokens} for _ in batch]

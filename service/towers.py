@@ -1,6 +1,7 @@
 """Pieces to vectors, by the tower graphs of a bundle and ONNX Runtime."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.errors import BundleError
-from model_export.contract.pieces import Piece
-from model_export.contract.text import readable
+from model_export.contract.errors import BundleError, SilentContent
+from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.streamer import StreamerContent
 from model_export.contract.towers import (
     VECTOR,
     Payload,
+    Prepared,
     TowerInputs,
     TowerSpec,
     payload_key,
+    payload_of,
     pieces_for,
     vector_piece,
 )
@@ -60,32 +63,53 @@ class OnnxTowers:
         """What there is."""
         return [tower.spec for tower in self._towers.values()]
 
-    def encode(self, name: str, payloads: Sequence[Payload]) -> NDArray[np.float32]:
-        """Vectors (N, width) of N payloads by the tower of this name; safe from several threads.
+    def prepare(self, name: str, payload: Payload) -> Prepared:
+        """A payload decoded for the tower of this name; safe from several threads.
 
-        They are run in batches of alike size.
+        Raises:
+            UnreadableContent: it is not what it says, or over a limit; SilentContent for a sound in
+                which nothing is heard.
+            MissingExtra: what decodes it is not installed.
         """
+        return self._towers[name].inputs.prepare(payload)
+
+    def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Vectors (N, width) of N decoded payloads; safe from several threads."""
         tower = self._towers[name]
-        order = sorted(range(len(payloads)), key=lambda i: len(payloads[i]))
-        found = np.zeros((len(payloads), tower.spec.width), np.float32)
+        order = sorted(range(len(prepared)), key=lambda i: len(prepared[i]))  # by tokens
+        found = np.zeros((len(prepared), tower.spec.width), np.float32)
         for start in range(0, len(order), _MAX_BATCH):
             rows = order[start : start + _MAX_BATCH]
-            batch = tower.inputs([payloads[i] for i in rows])
+            batch = tower.inputs.batch([prepared[i] for i in rows])
             found[rows] = tower.session.run([VECTOR], {n: batch[n] for n in tower.names})[0]
         return found
 
-    def read(self, profiles: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+    def encode(self, name: str, payloads: Sequence[Payload]) -> NDArray[np.float32]:
+        """Vectors (N, width) of N payloads; raises as `prepare` does."""
+        return self.run(name, [self.prepare(name, payload) for payload in payloads])
+
+    def read(self, profiles: Sequence[StreamerContent]) -> list[list[Piece]]:
         """The pieces of each profile, and those that the towers make of them.
 
-        What several pieces show alike is encoded once.
+        What several pieces show alike is encoded once. A sound in which nothing is heard has no
+        vector.
+
+        Raises:
+            UnreadableContent: as `prepare`.
         """
-        found = [list(pieces) for pieces in profiles]
+        found = [pieces_of(profile) for profile in profiles]
         for tower in self._towers.values():
             spec = tower.spec
-            read = [pieces_for(spec, pieces) for pieces in profiles]
-            payloads = {payload_key(spec, p): readable(p.text) for pieces in read for p in pieces}
-            vectors = self.encode(spec.name, list(payloads.values()))
-            row = {key: i for i, key in enumerate(payloads)}
+            read = [pieces_for(spec, pieces) for pieces in found]
+            prepared: dict[bytes, Prepared] = {}
+            for profile, pieces in zip(profiles, read, strict=True):
+                for piece in pieces:
+                    if payload_key(piece) not in prepared:
+                        with suppress(SilentContent):
+                            payload = payload_of(piece, profile)
+                            prepared[payload_key(piece)] = self.prepare(spec.name, payload)
+            vectors = dict(zip(prepared, self.run(spec.name, list(prepared.values())), strict=True))
             for pieces, given in zip(read, found, strict=True):
-                given += [vector_piece(spec, p, vectors[row[payload_key(spec, p)]]) for p in pieces]
+                seen = ((piece, vectors.get(payload_key(piece))) for piece in pieces)
+                given += [vector_piece(spec, p, v) for p, v in seen if v is not None]
         return found

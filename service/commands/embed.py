@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.errors import ContractError, first_problem
+from model_export.contract.errors import ContractError, UnreadableContent, first_problem
 from model_export.contract.features import Features
-from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import OnnxEncoder
 from service.towers import OnnxTowers
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tuple[str, Features]]]:
-    chunk: list[tuple[str, int, list[Piece]]] = []
+    chunk: list[tuple[int, StreamerProfile]] = []
     with path.open("rb") as file:
         for number, line in enumerate(tqdm(file, unit="streamer", disable=None), start=1):
             if not line.strip():
@@ -71,7 +70,7 @@ def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tup
                 profile = StreamerProfile.model_validate_json(line)
             except ValidationError as error:
                 raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
-            chunk.append((profile.streamer_id, number, pieces_of(profile)))
+            chunk.append((number, profile))
             if len(chunk) == _CHUNK:
                 yield _featurised(path, chunk, bundle, towers)
                 chunk = []
@@ -80,13 +79,21 @@ def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tup
 
 
 def _featurised(
-    path: Path, chunk: list[tuple[str, int, list[Piece]]], bundle: Bundle, towers: OnnxTowers
+    path: Path, chunk: list[tuple[int, StreamerProfile]], bundle: Bundle, towers: OnnxTowers
 ) -> list[tuple[str, Features]]:
     found: list[tuple[str, Features]] = []
-    read = towers.read([pieces for _, _, pieces in chunk])
-    for (name, number, _), pieces in zip(chunk, read, strict=True):
+    try:
+        read = towers.read([profile for _, profile in chunk])
+    except UnreadableContent:
+        for number, profile in chunk:  # which line it was
+            try:
+                towers.read([profile])
+            except UnreadableContent as error:
+                raise ValueError(f"{path}:{number}: {error}") from error
+        raise
+    for (number, profile), pieces in zip(chunk, read, strict=True):
         try:
-            found.append((name, bundle.featurizer.from_pieces(pieces)))
+            found.append((profile.streamer_id, bundle.featurizer.from_pieces(pieces)))
         except ContractError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return found

@@ -1,5 +1,6 @@
 """What towers read, how it becomes their input, and what becomes of their vectors."""
 
+import base64
 import shutil
 import sys
 from array import array
@@ -14,16 +15,22 @@ from onnx.external_data_helper import set_external_data
 from pydantic import ValidationError
 
 from model_export.contract.bundle import MANIFEST, Bundle
-from model_export.contract.errors import BundleError
+from model_export.contract.errors import BundleError, MissingExtra, UnreadableContent
 from model_export.contract.features import MAX_VECTORS, Featurizer
+from model_export.contract.media import AudioSpec, ImageSpec
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.text import normalise, readable
 from model_export.contract.towers import (
+    Payload,
     TextSpec,
+    TowerBatch,
     TowerSpec,
+    golden_payloads,
+    inputs_fingerprint,
     inputs_of,
     payload_key,
+    payload_of,
     pieces_for,
     vector_piece,
 )
@@ -46,14 +53,18 @@ def test_a_readable_text_says_what_the_text_says(content: str) -> None:
     assert readable(readable(content)) == readable(content)
 
 
+def batch_of(spec: TowerSpec, *texts: str) -> TowerBatch:
+    inputs = inputs_of(spec, towers.tokenizer())
+    return inputs.batch([inputs.prepare(Payload("bio", text=each)) for each in texts])
+
+
 def test_a_readable_text_keeps_its_capitals() -> None:
     assert readable(" Night\u200b ＯＷＬ \n Straße ") == "Night OWL Straße"
     assert readable(" plain  ASCII ") == "plain ASCII"
 
 
 def test_texts_become_tokens_and_a_mask() -> None:
-    inputs = inputs_of(SPEC, towers.tokenizer())
-    batch = inputs(["cooking Noodles", "boss", ""])
+    batch = batch_of(SPEC, "cooking Noodles", "boss", "")
     assert {name: a.dtype for name, a in batch.items()} == {
         "input_ids": np.int64,
         "attention_mask": np.int64,
@@ -63,19 +74,15 @@ def test_texts_become_tokens_and_a_mask() -> None:
 
 
 def test_a_long_text_is_cut_and_keeps_its_special_tokens() -> None:
-    row = inputs_of(SPEC, towers.tokenizer())(["cooking " * 50])["input_ids"]
+    row = batch_of(SPEC, "cooking " * 50)["input_ids"]
     assert row.tolist() == [[2, 4, 4, 4, 4, 3]]
 
 
 def test_the_prefix_and_the_padding_are_the_tower_s_own() -> None:
     spec = towers.spec(text=TextSpec(max_tokens=6, prefix="music ", pad_id=1))
-    batch = inputs_of(spec, towers.tokenizer())(["boss", ""])
+    batch = batch_of(spec, "boss", "")
     assert batch["input_ids"].tolist() == [[2, 8, 7, 3], [2, 8, 3, 1]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
-
-
-def test_no_texts_are_no_rows() -> None:
-    assert inputs_of(SPEC, towers.tokenizer())([])["input_ids"].shape == (0, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"model": 3}'])
@@ -86,8 +93,9 @@ def test_what_is_no_tokenizer(content: bytes) -> None:
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(BundleError, match=r"here needs .*pip install 'similar-streamer\[text-tow"):
+    with pytest.raises(MissingExtra, match="pip install 'similar-streamer") as caught:
         inputs_of(SPEC, towers.tokenizer(), "here")
+    assert caught.value.extra == "text-tower"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,10 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         {"version": "abc"},
         {"modalities": []},
         {"modalities": ["bios"]},
+        {"modalities": ["covers"]},
+        {"text": None},
+        {"image": ImageSpec(size_px=8, resize_px=8, interpolation="bilinear")},
+        {"max_pieces": 257},
     ],
 )
 def test_what_no_tower_can_be(change: dict[str, Any]) -> None:
@@ -131,11 +143,79 @@ def test_a_text_of_which_nothing_can_be_read_is_left_out() -> None:
 def test_at_most_as_many_pieces_as_the_encoder_reads() -> None:
     pieces = [text(str(i)) for i in range(MAX_VECTORS + 5)]
     assert pieces_for(SPEC, pieces) == pieces[:MAX_VECTORS]
+    assert pieces_for(towers.spec(max_pieces=3), pieces) == pieces[:3]
+
+
+PICTURES = towers.spec(
+    text=None,
+    image=ImageSpec(size_px=16, resize_px=20, interpolation="bicubic"),
+    modalities=["avatar", "covers", "frames"],
+)
+SOUNDS = towers.spec(text=None, audio=AudioSpec(rate_hz=8000, seconds=0.75), modalities=["audio"])
+
+
+def media_profile() -> StreamerProfile:
+    picture, _, other = golden_payloads(PICTURES, [])
+    sound = golden_payloads(SOUNDS, [])[0]
+
+    def media(payload: Payload) -> dict[str, str]:
+        data = base64.b64encode(payload.data).decode()
+        return {"data": data, "content_type": payload.content_type}
+
+    return StreamerProfile.model_validate(
+        {
+            "streamer_id": "s",
+            "bio": "boss",
+            "avatar": media(picture),
+            "videos": [
+                {"video_id": "a", "cover": {"vector": [1.0], "space": "x"}, "audio": media(sound)},
+                {"video_id": "b", "cover": {"url": "https://a.example/x"}},
+            ],
+            "lives": [{"live_id": "l", "frames": [media(other), media(picture)]}],
+        }
+    )
+
+
+def test_bytes_are_read_by_the_towers_of_their_kind() -> None:
+    profile = media_profile()
+    pieces = pieces_of(profile)
+    pictures = pieces_for(PICTURES, pieces)
+    assert [p.source for p in pictures] == ["avatar", "lives[0].frames[0]", "lives[0].frames[1]"]
+    assert payload_key(pictures[0]) == payload_key(pictures[2]) != payload_key(pictures[1])
+    (sound,) = pieces_for(SOUNDS, pieces)
+    assert sound.source == "videos[0].audio"
+    inputs = inputs_of(PICTURES, None)
+    prepared = [inputs.prepare(payload_of(piece, profile)) for piece in pictures]
+    assert (prepared[0] == prepared[2]).all()
+    batch = inputs.batch(prepared)
+    assert [(n, a.shape, a.dtype.name) for n, a in batch.items()] == [
+        ("pixels", (3, 16, 16, 3), "uint8")
+    ]
+    heard = inputs_of(SOUNDS, None)
+    batch = heard.batch([heard.prepare(payload_of(sound, profile))])
+    assert [(n, a.shape, a.dtype.name) for n, a in batch.items()] == [
+        ("samples", (1, 6000), "float32")
+    ]
+
+
+def test_what_can_t_be_decoded_names_the_field() -> None:
+    payload = Payload("videos[0].cover", data=b"GIF89a", content_type="image/png")
+    with pytest.raises(UnreadableContent, match=r"^videos\[0\].cover: "):
+        inputs_of(PICTURES, None).prepare(payload)
+
+
+def test_golden_pictures_and_sounds_have_one_fingerprint() -> None:
+    """The same on every machine, so that a bundle from another one is told."""
+    found = [
+        inputs_fingerprint(inputs_of(spec, None), golden_payloads(spec, []))[:16]
+        for spec in (PICTURES, SOUNDS)
+    ]
+    assert found == ["f9dd238edec77935", "af7b5c6c12bc3eac"]
 
 
 def test_the_key_is_that_of_what_is_read() -> None:
     def key(content: str) -> bytes:
-        return payload_key(SPEC, text(content))
+        return payload_key(text(content))
 
     assert key("Night  owl") == key("Ｎight\u200b owl")
     assert len({key("night owl"), key("Night owl"), key("night owl!")}) == 3
@@ -147,7 +227,7 @@ def test_a_vector_becomes_a_piece_beside_what_was_read() -> None:
     piece = vector_piece(SPEC, read, np.array([0.1, -1, 0.25, 1e-9], np.float32))
     assert (piece.modality, piece.kind, piece.source) == ("videos", "vector", "videos[3].title")
     assert (piece.space, piece.time_s) == ("test-text", 8.0)
-    assert list(piece.vector) == np.float16([0.1, -1, 0.25, 1e-9]).astype(np.float64).tolist()
+    assert list(piece.vector) == np.array([0.1, -1, 0.25, 1e-9], np.float16).tolist()
     assert hash(piece) == hash(piece)
 
 
@@ -166,7 +246,7 @@ def test_the_featuriser_takes_it_for_a_ready_made_vector() -> None:
     read = text("Boss!")
     made = vector_piece(SPEC, read, np.array([0.1, -1, 0.25, 0], np.float32))
     features = Featurizer(words).from_pieces([read, made])
-    assert features.vectors[0].tolist() == [np.float16([0.1, -1, 0.25, 0]).tolist()]
+    assert features.vectors[0].tolist() == [np.array([0.1, -1, 0.25, 0], np.float16).tolist()]
     assert features.status["bio"] == "used"
     shared = Vocabulary(
         [], [], 0, spaces=words.spaces, uninformative=frozenset([made.content_hash])
@@ -195,7 +275,8 @@ def test_a_bundle_with_a_tower(folder: Path) -> None:
     assert bundle.manifest.towers == [SPEC]
     assert bundle.tower("test-text") == SPEC
     assert bundle.tower_bytes("test-text") == towers.graph() == (folder / GRAPH).read_bytes()
-    assert bundle.tower_inputs("test-text")(["boss"])["input_ids"].tolist() == [[2, 7, 3]]
+    prepared = bundle.tower_inputs("test-text").prepare(Payload("bio", text="boss"))
+    assert prepared.tolist() == [2, 7, 3]
     with pytest.raises(BundleError, match=r"has no tower 'x'; it has: test-text$"):
         bundle.tower_bytes("x")
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from model_export.contract.bundle import CARD, Bundle
 from model_export.contract.errors import BundleError
+from model_export.contract.towers import Payload
 from model_export.contract.vocabulary import Space
 from model_export.errors import GraphError, ParityError, SourceError
 from model_export.export import export_bundle
@@ -78,7 +79,8 @@ def test_the_graph_computes_what_the_module_computes(exported: Path) -> None:
     session = onnxruntime.InferenceSession(bundle.tower_bytes("test-text"))
     inputs = bundle.tower_inputs("test-text")
     for texts in (["boss"], ["cooking noodles", "", "music boss zzz gaming 6 7 8"] * 20):
-        (found,) = session.run(None, dict(inputs(texts)))
+        prepared = [inputs.prepare(Payload("bio", text=text)) for text in texts]
+        (found,) = session.run(None, dict(inputs.batch(prepared)))
         expected = np.stack([towers.vector(*text.split()[:4]) for text in texts])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 

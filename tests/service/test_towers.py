@@ -9,7 +9,9 @@ from onnx import TensorProto, helper
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
-from model_export.contract.pieces import Piece
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile, Video
+from model_export.contract.towers import Payload
 from service.__main__ import main
 from service.towers import OnnxTowers
 from tests import bundles, towers
@@ -25,27 +27,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def encode(made: OnnxTowers, texts: list[str]) -> np.ndarray:
+    return made.encode("test-text", [Payload("bio", text=text) for text in texts])
+
+
 def test_vectors_are_the_same_in_any_batch(folder: Path) -> None:
     made = OnnxTowers(Bundle(folder))
     texts = [" ".join(WORDS[: 1 + i % 4]) for i in range(40)]
-    found = made.encode("test-text", texts)
+    found = encode(made, texts)
     assert found.dtype == np.float32
     expected = np.stack([towers.vector(*text.split()) for text in texts])
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    alone = np.concatenate([made.encode("test-text", [text]) for text in texts])
+    alone = np.concatenate([encode(made, [text]) for text in texts])
     np.testing.assert_allclose(found, alone, atol=1e-6)
-    assert made.encode("test-text", []).shape == (0, towers.WIDTH)
+    assert encode(made, []).shape == (0, towers.WIDTH)
 
 
 def test_vectors_stand_beside_what_was_read(folder: Path) -> None:
     made = OnnxTowers(Bundle(folder))
-    bio, tag = Piece("bio", "text", "bio", text="boss"), Piece("tags", "tag", "tags[0]", text="x")
-    title = Piece("videos", "text", "videos[0].title", text="boss music")
-    first, second, third = made.read([[bio, tag], [tag], [title, bio]])
-    assert (first[:2], second) == ([bio, tag], [tag])
+    both = StreamerProfile(streamer_id="a", bio="boss", tags=["x"])
+    tag = StreamerProfile(streamer_id="b", tags=["x"])
+    titled = StreamerProfile(
+        streamer_id="c", bio="boss", videos=[Video(video_id="v", title="boss music")]
+    )
+    first, second, third = made.read([both, tag, titled])
+    assert (first[:2], second) == (pieces_of(both), pieces_of(tag))
     assert [(p.source, p.space) for p in first[2:]] == [("bio", "test-text")]
-    assert [p.source for p in third[2:]] == ["videos[0].title", "bio"]
-    assert first[2] == third[3]
+    assert [p.source for p in third[2:]] == ["bio", "videos[0].title"]
+    assert first[2] == third[2]
     half = towers.vector("boss").astype(np.float16).astype(np.float32)
     np.testing.assert_allclose(first[2].vector, half, atol=1e-3)
 
@@ -53,9 +62,9 @@ def test_vectors_stand_beside_what_was_read(folder: Path) -> None:
 def test_a_bundle_without_towers_reads_nothing(tmp_path: Path) -> None:
     bundles.write_bundle(tmp_path / "bundle")
     made = OnnxTowers(Bundle(tmp_path / "bundle"))
-    piece = Piece("bio", "text", "bio", text="boss")
+    profile = StreamerProfile(streamer_id="a", bio="boss")
     assert made.specs == []
-    assert made.read([[piece]]) == [[piece]]
+    assert made.read([profile]) == [pieces_of(profile)]
 
 
 def test_a_graph_of_another_output(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ class RecipeConfig:
         refit: train once more on train + val for the number of steps that validation chose.
         text_tower: a pretrained encoder whose vectors of bios and titles are read too, see
             `training.towers.registry`; none by default.
+        image_tower: likewise, of avatars, covers and frames.
+        audio_tower: likewise, of sounds.
     """
 
     dim: int = 128
@@ -53,6 +55,8 @@ class RecipeConfig:
     temperature: float = 0.07
     refit: bool = True
     text_tower: str = ""
+    image_tower: str = ""
+    audio_tower: str = ""
 
     def __post_init__(self) -> None:
         """See that every number is within its bounds.

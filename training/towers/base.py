@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model_export.contract.towers import (
-    Payload,
-    TextSpec,
-    TowerInputs,
-    TowerSpec,
-)
+from model_export.contract.features import MAX_VECTORS
+from model_export.contract.media import AudioSpec, ImageSpec
+from model_export.contract.towers import TextSpec, TowerBatch, TowerSpec
 from model_export.source import TowerSource
+from training.errors import UsageError
 
 _NO_VERSION = "0" * 64
 
@@ -42,27 +40,29 @@ class Tower(TowerSource):
         }
 
 
-def text_tower(
+def make_tower(
     module: nn.Module,
-    tokenizer: bytes,
-    text: TextSpec,
+    reads: TextSpec | ImageSpec | AudioSpec,
     *,
     name: str,
     width: int,
     modalities: Sequence[str],
+    max_pieces: int = MAX_VECTORS,
     reference: str,
+    tokenizer: bytes | None = None,
     detail: str = "",
 ) -> Tower:
-    """A text tower with its version.
+    """A frozen tower with its version.
 
     Args:
-        module: `forward(input_ids, attention_mask)`, int64 (B, L) -> unit vectors (B, width).
-        tokenizer: a file of the library `tokenizers`.
-        text: how a text becomes tokens.
+        module: `forward` of what `contract.towers.inputs_of` makes -> unit vectors (B, width).
+        reads: how a payload becomes its input.
         name: of the tower and its space.
         width: of its vectors.
         modalities: that it reads.
+        max_pieces: so many pieces are read of a profile.
         reference: how to make it again.
+        tokenizer: a file of the library `tokenizers`, for a text tower.
         detail: what else its vectors depend on.
     """
     module = frozen(module)
@@ -71,10 +71,23 @@ def text_tower(
         width=width,
         version=_NO_VERSION,
         modalities=list(modalities),
-        text=text,
+        max_pieces=max_pieces,
+        text=reads if isinstance(reads, TextSpec) else None,
+        image=reads if isinstance(reads, ImageSpec) else None,
+        audio=reads if isinstance(reads, AudioSpec) else None,
     )
     version = _version(spec, module, tokenizer, detail)
     return Tower(spec.model_copy(update={"version": version}), module, tokenizer, reference)
+
+
+def no_options(setting: str, reference: str, options: Mapping[str, str]) -> None:
+    """See that none were given.
+
+    Raises:
+        UsageError: one was.
+    """
+    if options:
+        raise UsageError(f"{setting}={reference}: has no options, leave out ?{next(iter(options))}")
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -84,13 +97,9 @@ def frozen(module: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 def encode(
-    tower: TowerSource,
-    inputs: TowerInputs,
-    payloads: Sequence[Payload],
-    device: torch.device | str = "cpu",
+    tower: TowerSource, batch: TowerBatch, device: torch.device | str = "cpu"
 ) -> NDArray[np.float32]:
-    """Vectors (N, width) of N payloads, as one batch; `inputs` is what makes its inputs."""
-    batch = inputs(payloads)
+    """Vectors (B, width) of a batch of inputs."""
     module = tower.module.to(device)
     return module(*(torch.from_numpy(array).to(device) for array in batch.values())).cpu().numpy()
 

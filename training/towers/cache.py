@@ -58,7 +58,9 @@ class FeatureCache:
             return int(self._base.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
     def get(self, key: bytes) -> NDArray[np.float16] | None:
-        """The vector (width,) of a key; None if it was not computed yet.
+        """The vector (width,) of a key, or an empty one (0,) of a payload that shows nothing.
+
+        None if it was not computed yet.
 
         Raises:
             CacheError: the file is damaged.
@@ -67,21 +69,22 @@ class FeatureCache:
             row = self._base.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        if len(row[0]) != 2 * self._width:
+        if len(row[0]) not in (0, 2 * self._width):
             raise CacheError(f"{self.path} is damaged; remove it, it will be computed again")
         return np.frombuffer(row[0], np.dtype("<f2"))
 
-    def add(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
-        """Keep vectors (N, width) of N keys, all or none of them.
+    def add(
+        self, keys: Sequence[bytes], vectors: NDArray[np.float32], nothing: Sequence[bytes] = ()
+    ) -> None:
+        """Keep vectors (N, width) of N keys, and which keys show nothing; all or none of them.
 
         Raises:
             CacheError: the file is damaged, or there is no room.
         """
-        rows = [vector.tobytes() for vector in vectors.astype("<f2")]
+        rows = [*(vector.tobytes() for vector in vectors.astype("<f2")), *(b"" for _ in nothing)]
+        pairs = zip([*keys, *nothing], rows, strict=True)
         with self._told(), self._base:
-            self._base.executemany(
-                "INSERT OR IGNORE INTO vectors VALUES (?, ?)", zip(keys, rows, strict=True)
-            )
+            self._base.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", pairs)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,11 +1,13 @@
-"""Weights that come as packages: found without running the package, unpacked once."""
+"""Weights that come as packages, found without running the package, and the library for others."""
 
 import hashlib
+import importlib
 import importlib.util
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from training.errors import OutputError, UsageError
 
@@ -54,3 +56,20 @@ def unpacked(archive: Path, cache: Path) -> Path:
     except OSError as error:
         raise OutputError(f"{cache} can't be written: {error.strerror}") from error
     return folder
+
+
+def hugging_face_library(setting: str) -> Any:
+    """Hugging Face's transformers, told to be quiet.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        transformers = importlib.import_module("transformers")
+    except ImportError as error:
+        raise UsageError(
+            f"{setting} needs transformers: pip install 'similar-streamer[towers]'"
+        ) from error
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers

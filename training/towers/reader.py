@@ -1,6 +1,7 @@
 """Profiles read by towers: each distinct payload is encoded once and kept, then looked up."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -9,19 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model_export.contract.errors import MissingExtra, SilentContent, UnreadableContent
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.text import readable
 from model_export.contract.towers import (
     Payload,
+    Prepared,
+    TowerBatch,
     TowerInputs,
     inputs_of,
     payload_key,
+    payload_of,
     pieces_for,
     vector_piece,
 )
 from model_export.source import TowerSource
 from training.data.passes import Passes
+from training.errors import CacheError, DataError, UsageError
 from training.towers.base import encode
 from training.towers.cache import FeatureCache
 from training.towers.progress import Progress
@@ -70,12 +76,13 @@ class TowerReader:
 
         Raises:
             CacheError: a cache can't be written.
+            DataError: a picture or sound can't be read; names streamer and field.
         """
         for tower in self._towers:
             missing = tower.missing(profiles)
             with Progress(f"tower {tower.name}", len(missing), self._stream) as progress:
-                for keys, payloads in _chunks(tower.payloads(profiles, missing)):
-                    for count in tower.encode(keys, payloads):
+                for chunk in _chunks(tower.payloads(profiles, missing)):
+                    for count in tower.encode(chunk):
                         progress.advanced(count)
 
     def __call__(self, pieces: Sequence[Piece]) -> list[Piece]:
@@ -97,6 +104,15 @@ class TowerReader:
         return sum(tower.bytes_of(pieces) for tower in self._towers for pieces in profiles)
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A payload, its key, and a streamer that shows it."""
+
+    key: bytes
+    streamer_id: str
+    payload: Payload
+
+
 class _CachedTower:
     """One tower and its cache."""
 
@@ -110,47 +126,67 @@ class _CachedTower:
         """The vector pieces of a profile."""
         spec = self._tower.spec
         for piece in pieces_for(spec, pieces):
-            key = payload_key(spec, piece)
+            key = payload_key(piece)
             vector = self.cache.get(key)
             if vector is None:
-                for _ in self.encode([key], [readable(piece.text)]):
-                    pass
-                vector = self.cache.get(key)
-                assert vector is not None
-            yield vector_piece(spec, piece, vector)
+                if piece.kind == "media":
+                    raise CacheError(f"{self.cache.path} lacks {piece.source}; fill it first")
+                payload = Payload(piece.source, text=readable(piece.text))
+                vector = encode(self._tower, self._batch_of(payload), self._device)[0]
+                self.cache.add([key], vector[None])
+            if len(vector):
+                yield vector_piece(spec, piece, vector)
+
+    def _batch_of(self, payload: Payload) -> TowerBatch:
+        return self._inputs.batch([self._inputs.prepare(payload)])
 
     def missing(self, profiles: Iterable[StreamerProfile]) -> set[bytes]:
         """Keys of what the profiles show and the cache has not."""
         spec = self._tower.spec
         keys = {
-            payload_key(spec, piece)
+            payload_key(piece)
             for profile in profiles
             for piece in pieces_for(spec, pieces_of(profile))
         }
         return {key for key in keys if self.cache.get(key) is None}
 
-    def payloads(
-        self, profiles: Iterable[StreamerProfile], keys: set[bytes]
-    ) -> Iterator[tuple[bytes, Payload]]:
-        """The payloads of these keys, each once."""
+    def payloads(self, profiles: Iterable[StreamerProfile], keys: set[bytes]) -> Iterator["_Shown"]:
+        """What these keys stand for, each once."""
         spec, waiting = self._tower.spec, set(keys)
         for profile in profiles:
             if not waiting:
                 return
             for piece in pieces_for(spec, pieces_of(profile)):
-                key = payload_key(spec, piece)
+                key = payload_key(piece)
                 if key in waiting:
                     waiting.remove(key)
-                    yield key, readable(piece.text)
+                    yield _Shown(key, profile.streamer_id, payload_of(piece, profile))
 
-    def encode(self, keys: Sequence[bytes], payloads: Sequence[Payload]) -> Iterator[int]:
+    def encode(self, shown: Sequence["_Shown"]) -> Iterator[int]:
         """Encode and keep, in batches of alike size; gives the size of each batch when it is."""
-        order = sorted(range(len(payloads)), key=lambda i: len(payloads[i]))
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            vectors = encode(self._tower, self._inputs, [payloads[i] for i in rows], self._device)
-            self.cache.add([keys[i] for i in rows], vectors)
-            yield len(rows)
+        by_size = sorted(shown, key=lambda each: each.payload.size)
+        for start in range(0, len(by_size), _BATCH):
+            part = by_size[start : start + _BATCH]
+            prepared = [self._prepared(each) for each in part]
+            heard = [p for p in prepared if p is not None]
+            vectors = np.zeros((0, self._tower.spec.width), np.float32)
+            if heard:
+                vectors = encode(self._tower, self._inputs.batch(heard), self._device)
+            keys = [e.key for e, p in zip(part, prepared, strict=True) if p is not None]
+            nothing = [e.key for e, p in zip(part, prepared, strict=True) if p is None]
+            self.cache.add(keys, vectors, nothing)
+            yield len(part)
+
+    def _prepared(self, shown: "_Shown") -> Prepared | None:
+        """The payload, decoded; None of a sound in which nothing is heard."""
+        try:
+            return self._inputs.prepare(shown.payload)
+        except SilentContent:
+            return None
+        except UnreadableContent as error:
+            raise DataError(f"streamer {shown.streamer_id!r}: {error}") from error
+        except MissingExtra as error:
+            raise UsageError(str(error)) from error
 
     def bytes_of(self, pieces: Sequence[Piece]) -> int:
         """Of the vectors of a profile."""
@@ -174,8 +210,6 @@ class _Read(Passes[Sequence[Piece]]):
         return (self._reader(profiles[place]) for place in places.tolist())
 
 
-def _chunks(
-    payloads: Iterator[tuple[bytes, Payload]],
-) -> Iterator[tuple[list[bytes], list[Payload]]]:
-    while chunk := list(islice(payloads, _CHUNK)):
-        yield [key for key, _ in chunk], [payload for _, payload in chunk]
+def _chunks(shown: Iterator[_Shown]) -> Iterator[list[_Shown]]:
+    while chunk := list(islice(shown, _CHUNK)):
+        yield chunk

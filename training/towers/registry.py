@@ -1,6 +1,10 @@
-"""Towers by name: `--set text_tower=NAME`, where NAME is one of these or `hf:FOLDER_OR_NAME`.
+"""Towers by name: `--set text_tower=NAME`, `image_tower`, `audio_tower`.
 
-Options follow as in an address, see `training.towers.text.TextOptions`:
+    text     all-minilm-l6-v2 | hf:FOLDER_OR_NAME
+    image    efficientnet-lite0 | timm:NAME | hf:FOLDER_OR_NAME
+    audio    log-mel | hf:FOLDER_OR_NAME
+
+Options of a text tower follow as in an address, see `training.towers.text.TextOptions`:
 `hf:intfloat/multilingual-e5-small?prefix=query: &modalities=bio,videos&kinds=text,tag`.
 """
 
@@ -10,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from model_export.contract.towers import TowerKind
 from training.config import RecipeConfig
 from training.errors import CheckpointError, TrainingError, UsageError
-from training.towers.base import Tower
+from training.towers.audio import hugging_face_audio, log_mel
+from training.towers.base import Tower, no_options
+from training.towers.image import efficientnet_lite0, hugging_face_vision, timm_model
 from training.towers.packages import package_file, unpacked
 from training.towers.text import TextOptions, hugging_face
-
-_HUGGING_FACE = "hf:"
 
 
 def _minilm(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
@@ -29,17 +34,46 @@ def _minilm(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
     return hugging_face(str(folder), parsed, reference, "all-minilm-l6-v2")
 
 
-_Builder = Callable[[str, Mapping[str, str], Path], Tower]
-NAMED: dict[str, dict[str, _Builder]] = {"text": {"all-minilm-l6-v2": _minilm}}
+def _text(where: str, reference: str, options: Mapping[str, str]) -> Tower:
+    parsed = TextOptions.parse(reference, options)
+    return hugging_face(where, parsed, reference, _space_name(where))
+
+
+def _image(where: str, reference: str, options: Mapping[str, str]) -> Tower:
+    no_options("image_tower", reference, options)
+    return hugging_face_vision(where, reference, _space_name(where))
+
+
+def _timm(where: str, reference: str, options: Mapping[str, str]) -> Tower:
+    no_options("image_tower", reference, options)
+    return timm_model(where, reference, _space_name(where))
+
+
+def _audio(where: str, reference: str, options: Mapping[str, str]) -> Tower:
+    no_options("audio_tower", reference, options)
+    return hugging_face_audio(where, reference, _space_name(where))
+
+
+NAMED: dict[TowerKind, dict[str, Callable[[str, Mapping[str, str], Path], Tower]]] = {
+    "text": {"all-minilm-l6-v2": _minilm},
+    "image": {"efficientnet-lite0": efficientnet_lite0},
+    "audio": {"log-mel": log_mel},
+}
 """Kind -> name -> what makes the tower, of the reference, its options and the cache folder."""
+PREFIXED: dict[TowerKind, dict[str, Callable[[str, str, Mapping[str, str]], Tower]]] = {
+    "text": {"hf": _text},
+    "image": {"hf": _image, "timm": _timm},
+    "audio": {"hf": _audio},
+}
+"""Kind -> prefix -> what makes the tower, of the name or folder, the reference and its options."""
 
 
-def find_tower(kind: str, reference: str, cache: Path) -> Tower:
+def find_tower(kind: TowerKind, reference: str, cache: Path) -> Tower:
     """The tower of a kind that a setting names.
 
     Args:
-        kind: `text`.
-        reference: the value of the setting `text_tower`.
+        kind: `text`, `image` or `audio`.
+        reference: the value of the setting `text_tower`, `image_tower` or `audio_tower`.
         cache: a folder into which weights are unpacked.
 
     Raises:
@@ -47,23 +81,19 @@ def find_tower(kind: str, reference: str, cache: Path) -> Tower:
     """
     name, _, rest = reference.partition("?")
     options = dict(parse_qsl(rest, keep_blank_values=True))
-    if name.startswith(_HUGGING_FACE):
-        where = name.removeprefix(_HUGGING_FACE)
-        if where:
-            parsed = TextOptions.parse(reference, options)
-            return hugging_face(where, parsed, reference, _space_name(where))
-    if name not in NAMED[kind]:
-        raise UsageError(
-            f"{kind}_tower={reference}: unknown; the valid names are "
-            f"{', '.join([*NAMED[kind], _HUGGING_FACE + 'FOLDER_OR_NAME'])}"
-        )
-    return NAMED[kind][name](reference, options, cache)
+    if name in NAMED[kind]:
+        return NAMED[kind][name](reference, options, cache)
+    prefix, _, where = name.partition(":")
+    if where and prefix in PREFIXED[kind]:
+        return PREFIXED[kind][prefix](where, reference, options)
+    valid = [*NAMED[kind], *(f"{prefix}:FOLDER_OR_NAME" for prefix in PREFIXED[kind])]
+    raise UsageError(f"{kind}_tower={reference}: unknown; the valid names are {', '.join(valid)}")
 
 
 def _space_name(where: str) -> str:
     """The last part of a folder or model name, as the name of a space."""
     last = Path(where).name.lower()
-    return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-._")[:64] or "text"
+    return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-._")[:64] or "tower"
 
 
 def configured_towers(config: RecipeConfig, cache: Path) -> list[Tower]:
@@ -72,8 +102,12 @@ def configured_towers(config: RecipeConfig, cache: Path) -> list[Tower]:
     Raises:
         UsageError: there is no such tower, or what it needs is not installed.
     """
-    asked = [(kind, getattr(config, f"{kind}_tower")) for kind in NAMED]
-    return [find_tower(kind, reference, cache) for kind, reference in asked if reference]
+    asked: dict[TowerKind, str] = {
+        "text": config.text_tower,
+        "image": config.image_tower,
+        "audio": config.audio_tower,
+    }
+    return [find_tower(kind, reference, cache) for kind, reference in asked.items() if reference]
 
 
 def towers_again(described: Sequence[Mapping[str, Any]], cache: Path) -> list[Tower]:

@@ -1,6 +1,5 @@
 """Text towers: any encoder of Hugging Face's transformers, from a folder or by name."""
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model_export.contract.towers import ReadKind, TextSpec
+from model_export.contract.towers import KINDS, ReadKind, TextSpec
 from training.errors import UsageError
-from training.towers.base import Tower, text_tower
+from training.towers.base import Tower, make_tower
+from training.towers.packages import hugging_face_library
 
-TEXT_MODALITIES = ("name", "bio", "tags", "category", "language", "videos", "lives")
 MODALITIES = ("bio", "videos", "lives")
 """What a text tower reads unless it is told otherwise; a name says who, not what."""
 MAX_TOKENS = 128
@@ -54,7 +53,7 @@ class TextOptions:
         for option, values, valid in (
             ("option", given, [field.name for field in fields(cls)]),
             ("pooling", [pooling] if pooling is not None else [], get_args(Pooling)),
-            ("modality", modalities, TEXT_MODALITIES),
+            ("modality", modalities, KINDS["text"]),
             ("kind", kinds, get_args(ReadKind)),
         ):
             unknown = sorted(set(values) - set(valid))
@@ -109,7 +108,7 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
     Raises:
         UsageError: transformers is not installed, or there is no such model.
     """
-    transformers = _library()
+    transformers = hugging_face_library("text_tower")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, use_fast=True)
         encoder = transformers.AutoModel.from_pretrained(where, dtype=torch.float32)
@@ -139,28 +138,16 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         kinds=list(options.kinds),
     )
     pooling = options.pooling or own.pooling or "mean"
-    return text_tower(
+    return make_tower(
         HuggingFaceText(encoder, pooling),
-        backend.to_str().encode(),
         text,
+        tokenizer=backend.to_str().encode(),
         name=name,
         width=int(encoder.config.hidden_size),
         modalities=options.modalities,
         reference=reference,
         detail=f"pooling={pooling}",
     )
-
-
-def _library() -> Any:
-    try:
-        transformers = importlib.import_module("transformers")
-    except ImportError as error:
-        raise UsageError(
-            "a text tower needs transformers: pip install 'similar-streamer[towers]'"
-        ) from error
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    return transformers
 
 
 def _own_options(folder: Path) -> TextOptions:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from model_export.contract.towers import inputs_of
+from model_export.contract.towers import Payload, TextSpec, inputs_of
 from tests.training.towers.encoders import LENGTH, WIDTH, write_encoder
 from training.errors import CheckpointError, UsageError
 from training.towers import Tower, find_tower, towers_again
@@ -21,7 +21,9 @@ def made(folder: Path, options: str = "") -> Tower:
 
 
 def vectors(tower: Tower, *texts: str) -> np.ndarray:
-    return encode(tower, inputs_of(tower.spec, tower.tokenizer), texts)
+    inputs = inputs_of(tower.spec, tower.tokenizer)
+    prepared = [inputs.prepare(Payload("bio", text=text)) for text in texts]
+    return encode(tower, inputs.batch(prepared))
 
 
 @torch.inference_mode()
@@ -40,7 +42,7 @@ def test_a_folder_becomes_a_tower(encoder_folder: Path) -> None:
     tower = made(encoder_folder)
     spec = tower.spec
     assert (spec.name, spec.width, spec.kind) == ("tiny-bert", WIDTH, "text")
-    assert (spec.text.max_tokens, spec.text.pad_id, spec.text.prefix) == (LENGTH, 0, "")
+    assert spec.text == TextSpec(max_tokens=LENGTH)
     assert spec.modalities == ["bio", "videos", "lives"]
     assert not tower.module.training
     assert not [p for p in tower.module.parameters() if p.requires_grad]
@@ -54,13 +56,13 @@ def test_vectors_are_the_mean_of_what_transformers_gives(encoder_folder: Path) -
 
 def test_options(encoder_folder: Path) -> None:
     tower = made(encoder_folder, "?pooling=cls&prefix=music: &max_tokens=5")
-    assert (tower.spec.text.prefix, tower.spec.text.max_tokens) == ("music: ", 5)
+    assert tower.spec.text == TextSpec(max_tokens=5, prefix="music: ")
     (found,) = vectors(tower, "boss boss boss")
     expected = hidden(encoder_folder, "music: boss")  # five tokens: [CLS] music : boss [SEP]
     np.testing.assert_allclose(found, unit(expected[0]), atol=1e-6)
     tower = made(encoder_folder, "?modalities=name,tags&kinds=text,tag")
     assert tower.spec.modalities == ["name", "tags"]
-    assert tower.spec.text.kinds == ["text", "tag"]
+    assert tower.spec.text == TextSpec(max_tokens=LENGTH, kinds=["text", "tag"])
 
 
 def test_a_folder_of_sentence_transformers_says_how_it_pools(
@@ -72,7 +74,7 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 7}')
     tower = made(folder)
-    assert tower.spec.text.max_tokens == 7
+    assert tower.spec.text == TextSpec(max_tokens=7)
     np.testing.assert_allclose(
         vectors(tower, "boss")[0], unit(hidden(encoder_folder, "boss")[0]), atol=1e-6
     )

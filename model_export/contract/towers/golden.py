@@ -1,0 +1,84 @@
+"""Payloads whose inputs every installation must make alike."""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+
+from model_export.contract.media import AudioSpec
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerContent
+from model_export.contract.text import readable
+from model_export.contract.towers.inputs import Payload, TowerInputs
+from model_export.contract.towers.spec import TowerSpec
+
+_SIZES = ((40, 30), (17, 64), (300, 200))
+
+
+def golden_payloads(spec: TowerSpec, profiles: Iterable[StreamerContent]) -> list[Payload]:
+    """The distinct texts of golden profiles, whatever their modality; or pictures, or sounds."""
+    if spec.image is not None:
+        return [Payload("golden", data=_png(*s), content_type="image/png") for s in _SIZES]
+    if spec.audio is not None:
+        rate = spec.audio.rate_hz  # nothing is resampled: that would not be exact
+        return [
+            Payload("golden", data=_wav(rate, count), content_type="audio/wav")
+            for count in (rate // 2, rate, _longer(spec.audio))
+        ]
+    pieces = (piece for profile in profiles for piece in pieces_of(profile))
+    texts = (readable(p.text) for p in pieces if p.kind in ("text", "tag", "category"))
+    return [Payload("golden", text=text) for text in dict.fromkeys(texts) if text]
+
+
+def inputs_fingerprint(inputs: TowerInputs, payloads: Sequence[Payload]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the inputs of each payload and of all."""
+    digest = hashlib.sha256()
+    prepared = [inputs.prepare(payload) for payload in payloads]
+    for part in (*([one] for one in prepared), prepared):
+        for name, values in sorted(inputs.batch(part).items()):
+            digest.update(f"{name}|{values.dtype.str}|{values.shape}|".encode())
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _longer(spec: AudioSpec) -> int:
+    return spec.samples + spec.rate_hz // 4
+
+
+def _noise(count: int) -> list[int]:
+    """Numbers from 0 to 255 by a linear congruence (Knuth's MMIX), the same everywhere."""
+    state, found = count, list[int]()
+    for _ in range(count):
+        state = (6364136223846793005 * state + 1442695040888963407) % 2**64
+        found.append(state >> 56)
+    return found
+
+
+def _png(width: int, height: int) -> bytes:
+    """A picture of noise over a slope, RGB."""
+    noise = iter(_noise(3 * width * height))
+    rows = [
+        bytes([0, *((next(noise) // 4 + 2 * (x + y)) % 256 for x in range(width) for _ in "RGB")])
+        for y in range(height)
+    ]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def _wav(rate_hz: int, count: int) -> bytes:
+    """A square wave that rises every tenth of a second, with noise; 16 bits, one channel."""
+    noise = _noise(count)
+    period = [max(4, rate_hz // (220 + 40 * (10 * i // rate_hz % 8))) for i in range(count)]
+    samples = [
+        (8000 if i % period[i] * 2 < period[i] else -8000) + 16 * noise[i] - 2048
+        for i in range(count)
+    ]
+    body = struct.pack(f"<{count}h", *samples)
+    form = struct.pack("<HHIIHH", 1, 1, rate_hz, 2 * rate_hz, 2, 16)
+    parts = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+    parts += b"data" + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", len(parts)) + parts

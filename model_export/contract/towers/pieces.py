@@ -1,0 +1,79 @@
+"""Which pieces a tower reads, and the pieces that its vectors become."""
+
+import base64
+import hashlib
+import re
+from array import array
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.pieces import Piece
+from model_export.contract.streamer import Media, StreamerContent
+from model_export.contract.text import readable
+from model_export.contract.towers.inputs import Payload
+from model_export.contract.towers.spec import TowerSpec
+
+_PART = re.compile(r"(\w+)(?:\[(\d+)\])?")
+
+
+def pieces_for(spec: TowerSpec, pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces that a tower reads, as they are ordered; at most its `max_pieces`.
+
+    Media that are given by their address are not read: what lies there is not known.
+    """
+    modalities = frozenset(spec.modalities)
+    found = (piece for piece in pieces if piece.modality in modalities and _reads(spec, piece))
+    return list(islice(found, spec.max_pieces))
+
+
+def _reads(spec: TowerSpec, piece: Piece) -> bool:
+    if spec.text is None:
+        return piece.kind == "media" and piece.payload_digest.startswith("data:")
+    return piece.kind in spec.text.kinds and bool(readable(piece.text))
+
+
+def payload_key(piece: Piece) -> bytes:
+    """16 bytes that are equal for two pieces if a tower gives them the same vector."""
+    shown = piece.payload_digest if piece.kind == "media" else readable(piece.text)
+    return hashlib.blake2b(shown.encode(), digest_size=16).digest()
+
+
+def payload_of(piece: Piece, profile: StreamerContent) -> Payload:
+    """What a tower reads of a piece of this profile."""
+    if piece.kind != "media":
+        return Payload(piece.source, text=readable(piece.text))
+    media = _media_at(profile, piece.source)
+    if media.data is None or media.content_type is None:
+        raise ValueError(f"{piece.source} has no bytes: pieces_for leaves it out")
+    return Payload(piece.source, data=base64.b64decode(media.data), content_type=media.content_type)
+
+
+def _media_at(profile: StreamerContent, source: str) -> Media:
+    """The part of a profile that a source names, as `videos[0].cover`."""
+    found: Any = profile
+    for part in source.split("."):
+        match = _PART.fullmatch(part)
+        assert match is not None
+        found = getattr(found, match[1])
+        if match[2] is not None:
+            found = found[int(match[2])]
+    assert isinstance(found, Media)
+    return found
+
+
+def vector_piece(spec: TowerSpec, piece: Piece, vector: NDArray[np.floating[Any]]) -> Piece:
+    """What a tower says of a piece that it read, its vector (width,), as a piece."""
+    rounded = array("f", vector.astype(np.float16).astype(np.float32).tobytes())
+    return Piece(
+        piece.modality,
+        "vector",
+        piece.source,
+        vector=rounded,
+        space=spec.name,
+        payload_digest=piece.content_hash,
+        time_s=piece.time_s,
+    )
