@@ -29,6 +29,8 @@ from service.errors import (
     UnsafeConfiguration,
 )
 from service.index.flat import FlatIndex
+from service.media.addresses import SystemResolver
+from service.media.fetch import Fetcher
 from service.packages import twin_packages
 from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.dedup import Dedup
@@ -37,6 +39,7 @@ from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
 from service.retrieval.reencode import is_incomplete, reencode_all
+from service.retrieval.sightings import Sightings
 from service.retrieval.similar import Similar
 from service.retrieval.tower_work import TowerWork
 from service.settings import Settings
@@ -118,7 +121,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         work = TowerWork(towers, settings.towers)
         work.start()
         stack.push_async_callback(work.stop)
-        reader = Reader(bundle.featurizer, work, RecentVectors(settings.towers.recent_bytes))
+        reader = _reader(bundle, work, settings, stack)
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         follower = Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim))
@@ -208,6 +211,18 @@ async def _open_store(
         ) from error
     stack.push_async_callback(store.close)
     return store, "embedded", embedded.trouble
+
+
+def _reader(
+    bundle: Bundle, work: TowerWork, settings: Settings, stack: contextlib.AsyncExitStack
+) -> Reader:
+    if not work.specs:
+        return Reader(bundle.featurizer)
+    resolver = SystemResolver(settings.media.url_concurrency)
+    stack.callback(resolver.close)
+    fetcher = Fetcher(settings.media, resolver)
+    recent = RecentVectors(settings.towers.recent_bytes)
+    return Reader(bundle.featurizer, work.specs, Sightings(work, recent, fetcher.fetch))
 
 
 async def _settle_model(store: StreamerStore, profiles: Profiles, settings: Settings) -> None:

@@ -38,12 +38,15 @@ class Batcher(Generic[Item, Result]):
         max_wait_ms: float,
         max_queue: int,
         deadline_ms: int,
+        workers: int = 1,
         what: str = "profiles",
     ) -> None:
         """Batches of `max_batch` at most; `max_queue` items may wait, each `deadline_ms`.
 
-        `what` the items are is told to those who are refused.
+        So many `workers` have a batch in the executor at once. `what` the items are is told to
+        those who are refused.
         """
+        self._workers = workers
         self._what = what
         self._run = run
         self._executor = executor
@@ -53,17 +56,19 @@ class Batcher(Generic[Item, Result]):
         self._deadline_s = deadline_ms / 1000
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work, on the running event loop."""
-        self._task = asyncio.create_task(self._work(), name="batcher")
+        self._tasks = [
+            asyncio.create_task(self._work(), name="batcher") for _ in range(self._workers)
+        ]
 
     async def stop(self) -> None:
         """Stop; whoever still waits gets Overloaded."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._waiting:
             self._fail(self._waiting.popleft(), Overloaded("the service is stopping"))
 
@@ -87,7 +92,7 @@ class Batcher(Generic[Item, Result]):
                 self._waiting.remove(waiting)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise Overloaded(f"not encoded within {self._deadline_s:.1f} s") from None
+            raise Overloaded(f"not done within {self._deadline_s:.1f} s") from None
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

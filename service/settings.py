@@ -75,8 +75,10 @@ class Towers(BaseModel):
         threads: runs of towers at once, each on one core.
         max_batch: pieces of one run.
         max_wait_ms: how long a run waits for more pieces.
-        max_queue: pieces that may wait for a tower, of all requests together.
-        deadline_ms: for a piece in the queue.
+        max_queue: pieces that may wait for a tower, of all requests together; the same number of
+            pictures and sounds may wait to be decoded.
+        deadline_ms: for a piece in one of these queues.
+        decode_threads: pictures and sounds decoded at once; each may take up to 400 MB.
         recent_bytes: of vectors that are kept in memory for pieces that come again.
     """
 
@@ -87,6 +89,7 @@ class Towers(BaseModel):
     max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
     max_queue: Annotated[int, Field(ge=16)] = 1024
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    decode_threads: Annotated[int, Field(ge=1)] = 1
     recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
 
 

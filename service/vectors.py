@@ -7,6 +7,7 @@ whatever becomes of the streamer or of the encoder behind the towers.
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,53 +16,79 @@ Vector = NDArray[np.float16]
 Key = tuple[bytes, bytes]
 """The tower's version, 32 bytes, and `towers.payload_key`, 16 bytes."""
 
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What towers saw in a profile.
+
+    Attributes:
+        vectors: what they made of it, (width,) each.
+        addresses: what was found at addresses: SHA-256 of the URL -> SHA-256 of the bytes.
+    """
+
+    vectors: Mapping[Key, Vector] = field(default_factory=dict[Key, Vector])
+    addresses: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+
+
 _FORMAT = b"\1"
-_HEAD = struct.Struct("<32sHH")
-"""Of the part of one tower: its version, how many vectors, how many numbers in each."""
-_KEY_BYTES = 16
+_ADDRESSES = struct.Struct("<H")
+"""How many addresses there are; 64 bytes each follow."""
+_TOWER = struct.Struct("<32sHH")
+"""The version of a tower, how many vectors, how many numbers in each; keys and numbers follow."""
+_DIGEST_BYTES, _KEY_BYTES = 32, 16
 _ENTRY_BYTES = 400
 """What a vector in memory takes besides its numbers, about."""
 
 
-def pack(vectors: Mapping[Key, Vector]) -> bytes:
-    """All vectors as bytes, little-endian float16; nothing for none.
-
-    For each tower a head, the keys, and the numbers in the order of the keys.
-    """
+def pack(seen: Seen) -> bytes:
+    """As bytes, little-endian, numbers as float16; nothing for nothing."""
+    if not seen.vectors and not seen.addresses:
+        return b""
     by_tower: dict[bytes, list[tuple[bytes, Vector]]] = {}
-    for (version, key), vector in vectors.items():
+    for (version, key), vector in seen.vectors.items():
         by_tower.setdefault(version, []).append((key, vector))
-    parts = [_FORMAT] if by_tower else []
+    parts = [_FORMAT, _ADDRESSES.pack(len(seen.addresses))]
+    parts += [digest for pair in seen.addresses.items() for digest in pair]
     for version, found in by_tower.items():
-        parts.append(_HEAD.pack(version, len(found), len(found[0][1])))
+        parts.append(_TOWER.pack(version, len(found), len(found[0][1])))
         parts += [key for key, _ in found]
         parts += [vector.astype("<f2").tobytes() for _, vector in found]
     return b"".join(parts)
 
 
-def unpack(packed: bytes) -> dict[Key, Vector]:
-    """The vectors that `pack` made bytes of; none of what it can't have made: they are made anew.
+def unpack(packed: bytes) -> Seen:
+    """What `pack` made bytes of; nothing of what it can't have made: that is made anew.
 
-    The vectors are views, (width,) each: they keep `packed` in memory.
+    The vectors are views: they keep `packed` in memory.
     """
-    vectors: dict[Key, Vector] = {}
-    if not packed.startswith(_FORMAT):
-        return {}
+    try:
+        return _unpacked(packed) if packed.startswith(_FORMAT) else Seen()
+    except (struct.error, ValueError):  # too short
+        return Seen()
+
+
+def _unpacked(packed: bytes) -> Seen:
     at = len(_FORMAT)
+    (count,) = _ADDRESSES.unpack_from(packed, at)
+    at += _ADDRESSES.size
+    urls = _cut(packed, at, 2 * count, _DIGEST_BYTES)
+    at += 2 * count * _DIGEST_BYTES
+    vectors: dict[Key, Vector] = {}
     while at < len(packed):
-        if at + _HEAD.size > len(packed):
-            return {}
-        version, count, width = _HEAD.unpack_from(packed, at)
-        keys = at + _HEAD.size
-        numbers = keys + count * _KEY_BYTES
-        at = numbers + 2 * count * width
-        if at > len(packed):
-            return {}
-        rows = np.frombuffer(packed, "<f2", count * width, numbers).reshape(count, width)
-        for i in range(count):
-            start = keys + i * _KEY_BYTES
-            vectors[version, packed[start : start + _KEY_BYTES]] = rows[i]
-    return vectors
+        version, count, width = _TOWER.unpack_from(packed, at)
+        at += _TOWER.size
+        keys = _cut(packed, at, count, _KEY_BYTES)
+        at += count * _KEY_BYTES
+        rows = np.frombuffer(packed, "<f2", count * width, at).reshape(count, width)
+        at += rows.nbytes
+        vectors.update(((version, key), row) for key, row in zip(keys, rows, strict=True))
+    return Seen(vectors, dict(zip(urls[::2], urls[1::2], strict=True)))
+
+
+def _cut(packed: bytes, at: int, count: int, size: int) -> list[bytes]:
+    if at + count * size > len(packed):
+        raise ValueError("too short")
+    return [packed[start : start + size] for start in range(at, at + count * size, size)]
 
 
 class RecentVectors:

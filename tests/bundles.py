@@ -43,7 +43,7 @@ from model_export.contract.towers import (
 )
 from model_export.contract.vocabulary import Space, Vocabulary
 from model_export.golden import golden_profiles
-from tests import towers
+from tests import media_towers, towers
 
 DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 128, 128, 8, 4
 SPACE = "test-cover"
@@ -108,7 +108,11 @@ def vocabulary() -> Vocabulary:
 
 
 def _graph(words: Vocabulary, seed: int) -> bytes:
-    """The encoder as ONNX, by hand: bags of table rows, pooled vectors, linear maps."""
+    """The encoder as ONNX, by hand: bags of table rows, pooled vectors, linear maps.
+
+    Vectors of all spaces, which have the same width, go through the same maps.
+    """
+    spaces = range(len(words.spaces))
     rng = np.random.default_rng(seed)
     known = 1 + len(words.tokens)
     table = rng.standard_normal((words.size, DIM)).astype(np.float32)
@@ -134,7 +138,8 @@ def _graph(words: Vocabulary, seed: int) -> bytes:
         node("Gather", ["table", "token_ids"], ["rows"]),
         node("Mul", ["rows", "weights"], ["weighted"]),
         node("ReduceSum", ["weighted", "axis_1"], ["bag"], keepdims=0),
-        node("ReduceSum", ["vectors_0", "axis_1"], ["pooled"], keepdims=0),
+        node("Concat", [f"vectors_{i}" for i in spaces], ["vectors"], axis=1),
+        node("ReduceSum", ["vectors", "axis_1"], ["pooled"], keepdims=0),
         node("MatMul", ["pooled", "to_embedding"], ["seen"]),
         node("Add", ["bag", "seen"], ["raw"]),
         *_normalised("raw", "embedding"),
@@ -145,7 +150,12 @@ def _graph(words: Vocabulary, seed: int) -> bytes:
         node("Add", ["sketch", "seen_sketch"], ["raw_content"]),
         *_normalised("raw_content", "content"),
         node("MatMul", ["embedding", "to_id"], ["id_embedding"]),
-        node("Concat", ["token_modality", "vectors_0_modality"], ["places"], axis=1),
+        node(
+            "Concat",
+            ["token_modality", *(f"vectors_{i}_modality" for i in spaces)],
+            ["places"],
+            axis=1,
+        ),
         node("Unsqueeze", ["places", "axis_2"], ["place_column"]),
         node("Equal", ["place_column", "modalities"], ["is_modality"]),
         node("Cast", ["is_modality"], ["one_hot"], to=TensorProto.FLOAT),
@@ -159,8 +169,10 @@ def _graph(words: Vocabulary, seed: int) -> bytes:
         value(name, TensorProto.INT64, ["rows", "tokens"])
         for name in ("token_ids", "token_counts", "token_modality")
     ]
-    inputs.append(value("vectors_0", TensorProto.FLOAT, ["rows", "vectors", SPACE_WIDTH]))
-    inputs.append(value("vectors_0_modality", TensorProto.INT64, ["rows", "vectors"]))
+    for i in spaces:
+        shape = ["rows", f"vectors_{i}", SPACE_WIDTH]
+        inputs.append(value(f"vectors_{i}", TensorProto.FLOAT, shape))
+        inputs.append(value(f"vectors_{i}_modality", TensorProto.INT64, shape[:2]))
     outputs = [
         value("embedding", TensorProto.FLOAT, ["rows", DIM]),
         value("content", TensorProto.FLOAT, ["rows", CONTENT_DIM]),
@@ -189,16 +201,22 @@ def write_bundle(
     calibration: Calibration | None = CALIBRATION,
     behaviour: BehaviourGraph | None = None,
     tower: bool = False,
+    media: bool = False,
 ) -> Manifest:
     """Write a bundle; another seed is another model version.
 
-    With a tower, its space takes the place of the one of ready-made vectors.
+    With a tower of texts, its space takes the place of the one of ready-made vectors; `media` adds
+    one of pictures and one of sounds.
     """
     folder.mkdir(parents=True)
     words, specs, checks = vocabulary(), list[TowerSpec](), list[TowerCheck]()
     if tower:
         words = replace(words, spaces=(Space(towers.spec().name, towers.WIDTH),))
         specs, checks = [towers.spec()], [_write_tower(folder, golden_profiles(words))]
+    if media:
+        specs += [media_towers.image_spec(), media_towers.audio_spec()]
+        words = replace(words, spaces=tuple(Space(s.name, s.width) for s in specs))
+        checks += media_towers.write(folder)
     words.save(folder / VOCABULARY)
     (folder / ENCODER).write_bytes(_graph(words, seed))
     golden = golden_profiles(words)
@@ -238,7 +256,7 @@ def write_bundle(
 
 def _write_tower(folder: Path, golden: Sequence[StreamerProfile]) -> TowerCheck:
     spec, tokenizer = towers.spec(), towers.tokenizer()
-    (folder / TOWERS).mkdir()
+    (folder / TOWERS).mkdir(exist_ok=True)
     (folder / spec.file).write_bytes(towers.graph())
     (folder / str(spec.tokenizer_file)).write_bytes(tokenizer)
     found = inputs_fingerprint(inputs_of(spec, tokenizer), golden_payloads(spec, golden))

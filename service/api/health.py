@@ -18,7 +18,12 @@ def _health(state: State, reason: str | None) -> HealthOut:
         index_sequence=state.follower.sequence,
         store=state.store_name,
         towers=[
-            TowerOut(name=spec.name, reads=spec.kind, encoded=state.towers.encoded[spec.name])
+            TowerOut(
+                name=spec.name,
+                reads=spec.kind,
+                encoded=state.towers.encoded[spec.name],
+                decoded=state.towers.decoded[spec.name],
+            )
             for spec in state.towers.specs
         ],
         reason=reason,

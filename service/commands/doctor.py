@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         _twins(),
         _store(),
         _bundle(args.bundle),
+        _towers(args.bundle),
         _data_dir(args.data_dir),
         _port(args.host, args.port),
     ]
@@ -153,6 +154,22 @@ def _bundle(path: Path | None) -> Check:
         )
 
     return _checked("bundle", look)
+
+
+def _towers(path: Path | None) -> Check:
+    """What reads texts, pictures and sounds, and whether all that it needs is installed."""
+    if path is None:
+        return Check("towers", "ok", "no bundle, so none")
+
+    def look() -> str:
+        from model_export.contract.bundle import Bundle
+        from service.towers import OnnxTowers
+
+        specs = OnnxTowers(Bundle(path)).specs
+        found = [f"{spec.name} reads {spec.kind} ({', '.join(spec.modalities)})" for spec in specs]
+        return "; ".join(found) or "none in the bundle: pictures and sounds are read as vectors"
+
+    return _checked("towers", look)
 
 
 def _data_dir(path: Path) -> Check:

@@ -13,6 +13,7 @@ from service.errors import InvalidRequest, StreamerNotFound
 from service.index.base import Facets, Hit
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
+from service.retrieval.reader import ToRead
 
 _TEMPERATURE = 0.1
 """Of the softmax that turns neighbours' cosines into weights where nobody votes."""
@@ -124,24 +125,24 @@ class ColdStart:
         """
         self._check_space(space)
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
-        tower_vectors = b""
+        item = None if profile is None else ToRead(profile, "/profile")
         if streamer_id is not None:
             record = await self._profiles.get(streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
-            tower_vectors = record.tower_vectors
+            item = ToRead(profile, tower_vectors=record.tower_vectors, stored=profile)
             if record.model_version != self._profiles.model_version:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
-        if profile is None:
+        if item is None:
             raise InvalidRequest.of("", "needs streamer_id or profile")
-        item = await self._profiles.encode(profile, "/profile", tower_vectors)
-        modalities: dict[str, str] = dict(item.features.status)
+        placed = await self._profiles.encode(item)
+        modalities: dict[str, str] = dict(placed.features.status)
         sequence = self._follower.sequence
-        if item.encoded is None:
+        if placed.encoded is None:
             return ColdStartAnswer(
                 [], self._centroid(), "insufficient_content", modalities, sequence
             )
-        near = self._neighbours(item.encoded.embedding, profile.streamer_id, neighbours)
-        vector = item.encoded.id_embedding
+        near = self._neighbours(placed.encoded.embedding, item.profile.streamer_id, neighbours)
+        vector = placed.encoded.id_embedding
         if self._id_space is None or vector is None:
             return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, sequence)
         confidence = 0.0

@@ -69,23 +69,16 @@ class Profiles:
         self._encode_many = encode_many
         self.model_version = model_version
 
-    async def encode(
-        self, profile: StreamerProfile, pointer: str = "", tower_vectors: bytes = b""
-    ) -> EncodedProfile:
+    async def encode(self, item: ToRead) -> EncodedProfile:
         """Encode without storing.
-
-        Args:
-            profile: the profile.
-            pointer: where it stands in the request.
-            tower_vectors: what is stored of its pieces, or of those that it had before.
 
         Raises:
             InvalidRequest: the model can't read a part of it.
-            Overloaded: too much waits already.
+            Unavailable: too much waits already, or an address can't be asked at the moment.
         """
-        read = await self._reader.read(ToRead(profile, pointer, tower_vectors))
+        read = await self._reader.read(item)
         encoded = await self._encode(read.features) if read.features.usable else None
-        return EncodedProfile(profile, read.features, encoded, read.tower_vectors)
+        return EncodedProfile(item.profile, read.features, encoded, read.tower_vectors)
 
     async def encode_many(self, items: Sequence[ToRead]) -> list[EncodedProfile | ServiceError]:
         """Encode profiles without storing; in place of one that can't be read, what is wrong."""
@@ -109,16 +102,14 @@ class Profiles:
             VersionConflict: `expected_version` is not the stored one (0 = not stored).
         """
         (tower_vectors,) = await self._stored_vectors([profile.streamer_id])
-        return await self._put(profile, expected_version, tower_vectors)
+        return await self._put(ToRead(profile, tower_vectors=tower_vectors), expected_version)
 
-    async def _put(
-        self, profile: StreamerProfile, expected_version: int | None, tower_vectors: bytes
-    ) -> Acknowledged:
-        encoded = await self.encode(profile, tower_vectors=tower_vectors)
+    async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged:
+        encoded = await self.encode(item)
         record = self.record(encoded)
         (outcome,) = await self._store.write([Upsert(record, expected_version)])
         if isinstance(outcome, Refused):
-            raise conflict(profile.streamer_id, expected_version, outcome)
+            raise conflict(record.streamer_id, expected_version, outcome)
         return Acknowledged(record, outcome.sequence, outcome.created, encoded.encoded)
 
     async def patch(
@@ -139,8 +130,10 @@ class Profiles:
                 raise conflict(streamer_id, expected_version, Refused(stored.version))
             merged = merge_patch(json.loads(stored.profile), changes)
             profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
+            before = StreamerProfile.model_validate_json(stored.profile)
+            item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=before)
             try:
-                return await self._put(profile, stored.version, stored.tower_vectors)
+                return await self._put(item, stored.version)
             except VersionConflict:
                 if expected_version is not None:
                     raise

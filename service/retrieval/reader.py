@@ -5,18 +5,28 @@ and only then from the tower.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from model_export.contract.errors import UnreadableContent
 from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
-from model_export.contract.text import readable
-from model_export.contract.towers import TowerSpec, payload_key, pieces_for, vector_piece
+from model_export.contract.towers import TowerSpec, media_at, payload_key, vector_piece
 from service.errors import InvalidRequest, ServiceError
-from service.retrieval.tower_work import PART, TowerWork
-from service.vectors import Key, RecentVectors, Vector, pack, unpack
+from service.retrieval.sightings import (
+    Sighting,
+    Sightings,
+    error_of,
+    key_of,
+    pointer_to,
+    seen_by,
+    shown,
+)
+from service.vectors import Key, Seen, Vector, pack, unpack
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,20 +50,35 @@ class ToRead:
         profile: the profile.
         pointer: where it stands in the request, for errors.
         tower_vectors: what is stored of its pieces, packed; it may be of an older profile.
+        stored: the profile as it is stored. Pictures and sounds that it has already are no news:
+            their addresses aren't asked again, and what can't be read of them is left out.
     """
 
     profile: StreamerProfile
     pointer: str = ""
     tower_vectors: bytes = b""
+    stored: StreamerProfile | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """A piece that a tower reads."""
+class _Plan:
+    """A profile on its way.
 
-    spec: TowerSpec
-    piece: Piece
-    key: Key
+    Attributes:
+        item: what is to be read.
+        pieces: its pieces.
+        stored: what towers saw in it before.
+        settled: digests of the pictures and sounds that are no news.
+        seen: for each tower and piece that it reads, the sighting.
+    """
+
+    item: ToRead
+    pieces: Sequence[Piece]
+    stored: Seen
+    settled: frozenset[str]
+    seen: list[tuple[TowerSpec, Piece, Sighting]] = field(
+        default_factory=list[tuple[TowerSpec, Piece, Sighting]]
+    )
 
 
 class Reader:
@@ -62,26 +87,25 @@ class Reader:
     def __init__(
         self,
         featurizer: Featurizer,
-        work: TowerWork | None = None,
-        recent: RecentVectors | None = None,
+        towers: Sequence[TowerSpec] = (),
+        sightings: Sightings | None = None,
     ) -> None:
-        """Without `work` there are no towers; `recent` serves pieces that come again."""
+        """`sightings` are made for the `towers`, if there are any."""
         self._featurizer = featurizer
-        self._work = work
-        self._specs = [] if work is None else work.specs
-        self._recent = RecentVectors(0) if recent is None else recent
+        self._towers = towers
+        self._sightings = sightings
 
     @property
     def has_towers(self) -> bool:
         """Whether what is stored of a profile's pieces is of use."""
-        return bool(self._specs)
+        return self._sightings is not None
 
     async def read(self, item: ToRead) -> Reading:
         """Read a profile that somebody waits for.
 
         Raises:
-            InvalidRequest: a part of it can't be read by this model; all such parts are named.
-            Overloaded: too much waits already, or the deadline passed.
+            InvalidRequest: parts of it can't be read by this model; all of them are named.
+            Unavailable: too much waits already, or an address can't be asked at the moment.
         """
         (found,) = await self._read([item], queued=True)
         if isinstance(found, ServiceError):
@@ -93,75 +117,102 @@ class Reader:
         return await self._read(items, queued=False)
 
     async def _read(self, items: Sequence[ToRead], *, queued: bool) -> list[Reading | ServiceError]:
-        results: list[Reading | ServiceError | None] = [None] * len(items)
-        pieces: dict[int, list[Piece]] = {}
-        for i, item in enumerate(items):
+        plans: list[_Plan | ServiceError] = []
+        sightings: dict[object, Sighting] = {}
+        for item in items:
             if len(items) > 1:
                 await asyncio.sleep(0)  # others have their turn
-            found = pieces_of(item.profile)
-            if not self._specs:
-                results[i] = self._featurised(item, found, {})
-                continue
-            try:
-                # What is wrong with it must show before the towers are asked.
-                self._featurizer.from_pieces([p for p in found if p.kind == "vector"])
-                pieces[i] = found
-            except UnreadableContent as error:
-                results[i] = _invalid(item, error)
-        seen = {i: self._seen(found) for i, found in pieces.items()}
-        known = {i: self._known(items[i].tower_vectors, seen[i]) for i in pieces}
-        missing: dict[Key, _Seen] = {
-            s.key: s for i in pieces for s in seen[i] if s.key not in known[i]
-        }
-        made = await self._make(missing.values(), queued=queued)
-        for i, found in pieces.items():
+            plans.append(self._plan(item, sightings))
+        if self._sightings is not None:
+            await self._sightings.make(list(sightings.values()), queued=queued)
+        results: list[Reading | ServiceError] = []
+        for plan in plans:
             if len(items) > 1:
                 await asyncio.sleep(0)
-            mine = known[i]
-            vectors = {s.key: mine[s.key] if s.key in mine else made[s.key] for s in seen[i]}
-            read = [vector_piece(s.spec, s.piece, vectors[s.key]) for s in seen[i]]
-            results[i] = self._featurised(items[i], [*found, *read], vectors)
-        return [result for result in results if result is not None]
+            results.append(plan if isinstance(plan, ServiceError) else self._finish(plan))
+        return results
 
-    def _seen(self, pieces: Sequence[Piece]) -> list[_Seen]:
-        return [
-            _Seen(spec, piece, (bytes.fromhex(spec.version), payload_key(spec, piece)))
-            for spec in self._specs
-            for piece in pieces_for(spec, pieces)
-        ]
-
-    def _known(self, packed: bytes, seen: Iterable[_Seen]) -> dict[Key, Vector]:
-        """Of what a profile's towers need, what need not be made."""
-        stored = unpack(packed)
-        found = {s.key: stored.get(s.key, self._recent.get(s.key)) for s in seen}
-        return {key: vector for key, vector in found.items() if vector is not None}
-
-    async def _make(self, missing: Iterable[_Seen], *, queued: bool) -> dict[Key, Vector]:
-        """Let the towers make vectors, a part at a time."""
-        made: dict[Key, Vector] = {}
-        by_tower: dict[str, list[_Seen]] = {}
-        for s in missing:
-            by_tower.setdefault(s.spec.name, []).append(s)
-        for name, all_of_it in by_tower.items():
-            assert self._work is not None
-            for start in range(0, len(all_of_it), PART):
-                part = all_of_it[start : start + PART]
-                payloads = [readable(s.piece.text) for s in part]
-                vectors = await self._work.encode(name, payloads, queued=queued)
-                for s, vector in zip(part, vectors, strict=True):
-                    made[s.key] = vector
-                    self._recent.put(s.key, vector)
-        return made
-
-    def _featurised(
-        self, item: ToRead, pieces: Sequence[Piece], vectors: Mapping[Key, Vector]
-    ) -> Reading | ServiceError:
+    def _plan(self, item: ToRead, sightings: dict[object, Sighting]) -> _Plan | ServiceError:
+        """What towers have to read of a profile; `sightings` are those of all profiles."""
+        pieces = pieces_of(item.profile)
+        if self._sightings is None:
+            return _Plan(item, pieces, Seen(), frozenset())
         try:
-            return Reading(self._featurizer.from_pieces(pieces), pack(vectors))
+            # What is wrong with it must show before the towers are asked.
+            self._featurizer.from_pieces([p for p in pieces if p.kind == "vector"])
         except UnreadableContent as error:
             return _invalid(item, error)
+        plan = _Plan(item, pieces, unpack(item.tower_vectors), _settled(item.stored))
+        for spec in self._towers:
+            for piece in seen_by(spec, pieces):
+                sighting = _sighting(plan, piece, sightings)
+                if spec not in sighting.specs:
+                    sighting.specs.append(spec)
+                plan.seen.append((spec, piece, sighting))
+        for _, piece, sighting in plan.seen:
+            was_address = sighting.is_address and piece.payload_digest in plan.settled
+            if was_address and (found := plan.stored.addresses.get(_digest(piece))):
+                sighting.has_bytes(found.hex())
+            self._sightings.recall(sighting, plan.stored)
+            if was_address:  # it is not asked again, whatever is missing
+                sighting.specs = [s for s in sighting.specs if s.name in sighting.vectors]
+        return plan
+
+    def _finish(self, plan: _Plan) -> Reading | ServiceError:
+        vectors: dict[Key, Vector] = {}
+        addresses: dict[bytes, bytes] = {}
+        read: list[Piece] = []
+        errors: dict[str, ServiceError] = {}
+        for spec, piece, sighting in plan.seen:
+            vector = sighting.vectors.get(spec.name)
+            if vector is not None:
+                # Of an address, as if its bytes had been in the profile.
+                made_of = replace(piece, payload_digest=sighting.piece.payload_digest)
+                if made_of.payload_digest != piece.payload_digest:
+                    addresses[_digest(piece)] = _digest(made_of)
+                read.append(vector_piece(spec, made_of, vector))
+                vectors[key_of(spec, made_of)] = vector
+            elif sighting.error is not None:
+                error = _as_error(plan.item, piece, sighting.error)
+                if piece.payload_digest in plan.settled:
+                    _log.warning("%s: left out: %s", plan.item.profile.streamer_id, error)
+                else:
+                    errors[piece.source] = error
+        if errors:
+            return error_of(list(errors.values()))
+        try:
+            features = self._featurizer.from_pieces([*plan.pieces, *read])
+        except UnreadableContent as error:
+            return _invalid(plan.item, error)
+        return Reading(features, pack(Seen(vectors, addresses)))
+
+
+def _sighting(plan: _Plan, piece: Piece, sightings: dict[object, Sighting]) -> Sighting:
+    """The sighting of a piece: one for all profiles that show the same."""
+    found = Sighting(plan.item.profile, plan.item.pointer, piece, plan.stored)
+    key = payload_key(piece)
+    # What lies at an address may be another thing at each write.
+    return sightings.setdefault((id(plan), key) if found.is_address else key, found)
+
+
+def _settled(stored: StreamerProfile | None) -> frozenset[str]:
+    """Digests of the pictures and sounds that are stored already."""
+    pieces = [] if stored is None else pieces_of(stored)
+    return frozenset(shown(p).payload_digest for p in pieces if p.kind == "media")
+
+
+def _digest(piece: Piece) -> bytes:
+    """SHA-256 of the bytes or of the address of a picture or sound."""
+    return bytes.fromhex(piece.payload_digest.rpartition(":")[2])
+
+
+def _as_error(item: ToRead, piece: Piece, error: ServiceError | UnreadableContent) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    media = media_at(item.profile, piece.source)
+    form = "url" if media.data is None else "data"
+    return InvalidRequest.of(f"{item.pointer}{pointer_to(piece.source)}/{form}", error.reason)
 
 
 def _invalid(item: ToRead, error: UnreadableContent) -> InvalidRequest:
-    where = error.source.replace("[", "/").replace("]", "").replace(".", "/")
-    return InvalidRequest.of(f"{item.pointer}/{where}", error.reason)
+    return InvalidRequest.of(f"{item.pointer}{pointer_to(error.source)}", error.reason)

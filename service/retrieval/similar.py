@@ -15,6 +15,7 @@ from service.retrieval.filters import Filter
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision, Threshold, precision_from
 from service.retrieval.profiles import Profiles
+from service.retrieval.reader import ToRead
 
 Strategy = Literal["average", "best_score", "sum"]
 
@@ -211,7 +212,7 @@ class Similar:
             unit = self._unit(seed.vector, pointer)
             return _ResolvedSeed(pointer, seed.weight, unit, None, {}, None)
         if seed.profile is not None:
-            item = await self._profiles.encode(seed.profile, f"{pointer}/profile")
+            item = await self._profiles.encode(ToRead(seed.profile, f"{pointer}/profile"))
             if item.encoded is None:
                 raise InvalidRequest.of(
                     f"{pointer}/profile", "shows nothing that the model can use (no vector)"

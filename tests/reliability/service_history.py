@@ -24,7 +24,7 @@ TAG = "cooking"
 
 
 def _profile(state: str) -> dict[str, Any]:
-    return {"name": state, "tags": [TAG]}
+    return {"name": state, "tags": [TAG], "bio": state}
 
 
 @dataclass
@@ -107,7 +107,9 @@ class Writer:
     def _patch(self, i: int) -> None:
         state = self._new_state()
         self._told.sent(self._id(i), state)
-        self._conclude(i, state, self._client.patch(self._path(i), json={"name": state}))
+        self._conclude(
+            i, state, self._client.patch(self._path(i), json={"name": state, "bio": state})
+        )
 
     def _delete(self, i: int) -> None:
         self._told.sent(self._id(i), None)

@@ -9,8 +9,15 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from redis import Redis
 
+from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import Piece
+from model_export.contract.towers import Payload, payload_key
+from service.towers import OnnxTowers
+from service.vectors import unpack
 from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
 from tests.service.process import Service, is_free, is_gone, wait_until
@@ -52,6 +59,41 @@ def test_a_service_that_is_killed_again_and_again(
     with Service(bundle, tmp_path / "data") as service:
         told.check_service(service.wait_until_ready())
     assert len(told.versions) > 10 * ROUNDS
+
+
+def test_what_towers_made_is_there_after_a_crash(tmp_path: Path) -> None:
+    """Of every streamer that is there, whole and of its own profile."""
+    write_bundle(tmp_path / "b", tower=True)
+    bundle = Bundle(tmp_path / "b")
+    (spec,), towers = bundle.manifest.towers, OnnxTowers(bundle)
+    told, choices = ServiceHistory(), random.Random(7)
+    for _ in range(ROUNDS // 2):
+        with Service(tmp_path / "b", tmp_path / "data") as service:
+            service.wait_until_ready()
+            if told.versions:
+                told.check_service(service)
+            store = service.store
+            with under_writes(service, told):
+                time.sleep(choices.uniform(0.2, 0.6))
+                service.process.kill()
+                store.kill()
+                service.process.wait()
+        wait_until(lambda: is_free(tmp_path / "data"), "the folder is free")
+    with Service(tmp_path / "b", tmp_path / "data") as service:
+        told.check_service(service.wait_until_ready())
+        socket = tmp_path / "data" / "store" / "run" / "store.sock"
+        with Redis(unix_socket_path=str(socket)) as records:
+            streamers = service.streamers()
+            for streamer_id, streamer in streamers.items():
+                packed = records.hget(f"ss:record:{streamer_id}", "tower_vectors")
+                assert isinstance(packed, bytes)
+                ((key, vector),) = unpack(packed).vectors.items()
+                bio = Piece("bio", "text", "bio", text=streamer["profile"]["bio"])
+                assert key == (bytes.fromhex(spec.version), payload_key(bio))
+                (expected,) = towers.encode(spec.name, [Payload("bio", text=bio.text)])
+                np.testing.assert_allclose(vector, expected, atol=1e-3)
+        assert len(streamers) > 10
+    assert len(told.versions) > 10 * ROUNDS // 2
 
 
 def test_a_store_that_is_killed_again_and_again(bundle: Path, tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ from model_export.contract.towers.inputs import (
     TowerInputs,
     inputs_of,
 )
-from model_export.contract.towers.pieces import payload_key, payload_of, pieces_for, vector_piece
+from model_export.contract.towers.pieces import (
+    media_at,
+    payload_key,
+    payload_of,
+    pieces_for,
+    vector_piece,
+)
 from model_export.contract.towers.spec import (
     KINDS,
     TOWERS,
@@ -46,6 +52,7 @@ __all__ = [
     "golden_payloads",
     "inputs_fingerprint",
     "inputs_of",
+    "media_at",
     "payload_key",
     "payload_of",
     "pieces_for",

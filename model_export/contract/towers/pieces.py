@@ -46,13 +46,13 @@ def payload_of(piece: Piece, profile: StreamerContent) -> Payload:
     """What a tower reads of a piece of this profile."""
     if piece.kind != "media":
         return Payload(piece.source, text=readable(piece.text))
-    media = _media_at(profile, piece.source)
+    media = media_at(profile, piece.source)
     if media.data is None or media.content_type is None:
         raise ValueError(f"{piece.source} has no bytes: pieces_for leaves it out")
     return Payload(piece.source, data=base64.b64decode(media.data), content_type=media.content_type)
 
 
-def _media_at(profile: StreamerContent, source: str) -> Media:
+def media_at(profile: StreamerContent, source: str) -> Media:
     """The part of a profile that a source names, as `videos[0].cover`."""
     found: Any = profile
     for part in source.split("."):

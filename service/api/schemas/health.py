@@ -13,6 +13,9 @@ class TowerOut(Response):
     name: str
     reads: str
     encoded: Annotated[int, Field(description="Pieces encoded since the start.")]
+    decoded: Annotated[
+        int, Field(description="Pictures or sounds decoded since the start, also in vain.")
+    ]
 
 
 class HealthOut(Response):

@@ -1,7 +1,7 @@
 """What towers see is in every answer, and nothing is encoded twice."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.bundles import write_bundle
 from tests.service.api.conftest import put, wait_until_visible
+from tests.service.towers import Counts, titles
 
 TOWER = "test-text"
 
@@ -32,79 +33,59 @@ def client(tower_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def encoded(client: TestClient) -> Callable[[], int]:
-    """How many pieces the tower has read since this was asked last."""
-    before = 0
-
-    def count() -> int:
-        nonlocal before
-        (tower,) = client.get("/readyz").json()["towers"]
-        assert (tower["name"], tower["reads"]) == (TOWER, "text")
-        new, before = tower["encoded"] - before, tower["encoded"]
-        return new
-
-    return count
+def counts(client: TestClient) -> Counts:
+    return Counts(client)
 
 
 def vector(client: TestClient, streamer_id: str) -> np.ndarray:
     return np.array(client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"])
 
 
-def titles(*found: str) -> list[dict[str, str]]:
-    return [{"video_id": f"v{i}", "title": title} for i, title in enumerate(found)]
-
-
-def test_what_a_tower_reads_is_in_the_vector(
-    client: TestClient, encoded: Callable[[], int]
-) -> None:
+def test_what_a_tower_reads_is_in_the_vector(client: TestClient, counts: Counts) -> None:
     put(client, "a", bio="boss")
     put(client, "b", bio="BOSS")
     put(client, "c", bio="boss zzz")
     last = put(client, "d", tags=["guitar"])  # tags are not for this tower
-    assert encoded() == 3
+    assert counts() == {"text": 3}
     wait_until_visible(client, last)
     assert vector(client, "a") @ vector(client, "b") == pytest.approx(1, abs=0.01)
     found = client.get("/v1/streamers/a/similar").json()["hits"]
     assert [hit["streamer_id"] for hit in found[:2]] == ["b", "c"]
 
 
-def test_a_change_encodes_what_changed(client: TestClient, encoded: Callable[[], int]) -> None:
+def test_a_change_encodes_what_changed(client: TestClient, counts: Counts) -> None:
     put(client, "a", bio="boss", videos=titles("cooking", "noodles", "cooking"))
-    assert encoded() == 3  # what is shown twice is read once
+    assert counts() == {"text": 3}  # what is shown twice is read once
     client.patch("/v1/streamers/a", json={"bio": "music"}).raise_for_status()
-    assert encoded() == 1
+    assert counts() == {"text": 1}
     client.patch("/v1/streamers/a", json={"attributes": {"x": 1}}).raise_for_status()
     put(client, "a", bio="music", videos=titles("noodles", "cooking"))
-    assert encoded() == 0
+    assert counts() == {}
     changed = vector(client, "a")
     put(client, "fresh", bio="music", videos=titles("noodles", "cooking"))
     np.testing.assert_allclose(vector(client, "fresh"), changed, atol=1e-6)
 
 
-def test_a_piece_that_came_before_is_not_encoded_again(
-    client: TestClient, encoded: Callable[[], int]
-) -> None:
+def test_a_piece_that_came_before_is_not_encoded_again(client: TestClient, counts: Counts) -> None:
     put(client, "a", bio="follow for music")
     other = {"streamer_id": "other", "bio": "noodles", "videos": titles("noodles")}
     lines = [*({"streamer_id": f"s{i}", "bio": "follow for music"} for i in range(10)), other]
     answer = client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
     assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["created"] * 11
-    assert encoded() == 2
+    assert counts() == {"text": 2}
     np.testing.assert_allclose(vector(client, "s3"), vector(client, "a"), atol=1e-6)
 
 
-def test_questions_read_profiles_by_the_same_towers(
-    client: TestClient, encoded: Callable[[], int]
-) -> None:
+def test_questions_read_profiles_by_the_same_towers(client: TestClient, counts: Counts) -> None:
     put(client, "a", bio="boss")
     last = put(client, "b", bio="noodles")
-    assert encoded() == 2
+    assert counts() == {"text": 2}
     wait_until_visible(client, last)
     profile = {"bio": "BOSS", "videos": titles("gaming")}
     seeds = {"positive": [{"profile": profile}], "k": 2}
     found = client.post("/v1/similar", json=seeds).json()
     assert [hit["streamer_id"] for hit in found["hits"]] == ["a", "b"]
-    assert encoded() == 2
+    assert counts() == {"text": 2}
     placed = client.post("/v1/cold-start", json={"profile": profile}).json()
     assert placed["modalities"]["bio"] == "used"
     client.post("/v1/cold-start", json={"streamer_id": "a"}).raise_for_status()
@@ -112,7 +93,7 @@ def test_questions_read_profiles_by_the_same_towers(
     copies = client.post("/v1/dedup", json={"mode": "clusters", "profiles": people}).json()
     assert [c["representative"] for c in copies["clusters"]] == ["0"]
     assert copies["unique"] == ["2"]
-    assert encoded() == 1  # zzz
+    assert counts() == {"text": 1}  # zzz
 
 
 def test_a_bad_line_names_its_part_and_stops_nothing(client: TestClient) -> None:
