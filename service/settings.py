@@ -85,9 +85,9 @@ class Towers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threads: Annotated[int, Field(ge=1)] = 1
-    max_batch: Annotated[int, Field(ge=1, le=64)] = 16
+    max_batch: Annotated[int, Field(ge=1)] = 16
     max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    max_queue: Annotated[int, Field(ge=16)] = 1024
+    max_queue: Annotated[int, Field(ge=16)] = 512
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
     decode_threads: Annotated[int, Field(ge=1)] = 1
     recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB

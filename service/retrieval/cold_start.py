@@ -129,7 +129,7 @@ class ColdStart:
         if streamer_id is not None:
             record = await self._profiles.get(streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
-            item = ToRead(profile, tower_vectors=record.tower_vectors, stored=profile)
+            item = ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
             if record.model_version != self._profiles.model_version:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
         if item is None:

@@ -130,8 +130,7 @@ class Profiles:
                 raise conflict(streamer_id, expected_version, Refused(stored.version))
             merged = merge_patch(json.loads(stored.profile), changes)
             profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
-            before = StreamerProfile.model_validate_json(stored.profile)
-            item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=before)
+            item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
             try:
                 return await self._put(item, stored.version)
             except VersionConflict:

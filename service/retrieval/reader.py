@@ -9,6 +9,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pydantic import ValidationError
+
 from model_export.contract.errors import UnreadableContent
 from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import Piece, pieces_of
@@ -50,14 +52,14 @@ class ToRead:
         profile: the profile.
         pointer: where it stands in the request, for errors.
         tower_vectors: what is stored of its pieces, packed; it may be of an older profile.
-        stored: the profile as it is stored. Pictures and sounds that it has already are no news:
-            their addresses aren't asked again, and what can't be read of them is left out.
+        stored: the profile as it is stored, JSON. Pictures and sounds that it has already are no
+            news: their addresses aren't asked again, and what can't be read of them is left out.
     """
 
     profile: StreamerProfile
     pointer: str = ""
     tower_vectors: bytes = b""
-    stored: StreamerProfile | None = None
+    stored: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,7 @@ class Reader:
         self._featurizer = featurizer
         self._towers = towers
         self._sightings = sightings
+        self._reads_media = any(spec.text is None for spec in towers)
 
     @property
     def has_towers(self) -> bool:
@@ -142,10 +145,11 @@ class Reader:
             self._featurizer.from_pieces([p for p in pieces if p.kind == "vector"])
         except UnreadableContent as error:
             return _invalid(item, error)
-        plan = _Plan(item, pieces, unpack(item.tower_vectors), _settled(item.stored))
+        settled = _settled(item.stored) if self._reads_media else frozenset[str]()
+        plan = _Plan(item, pieces, unpack(item.tower_vectors), settled)
         for spec in self._towers:
             for piece in seen_by(spec, pieces):
-                sighting = _sighting(plan, piece, sightings)
+                sighting = _sighting(plan, spec, piece, sightings)
                 if spec not in sighting.specs:
                     sighting.specs.append(spec)
                 plan.seen.append((spec, piece, sighting))
@@ -187,17 +191,22 @@ class Reader:
         return Reading(features, pack(Seen(vectors, addresses)))
 
 
-def _sighting(plan: _Plan, piece: Piece, sightings: dict[object, Sighting]) -> Sighting:
+def _sighting(
+    plan: _Plan, spec: TowerSpec, piece: Piece, sightings: dict[object, Sighting]
+) -> Sighting:
     """The sighting of a piece: one for all profiles that show the same."""
     found = Sighting(plan.item.profile, plan.item.pointer, piece, plan.stored)
-    key = payload_key(piece)
+    key = spec.kind, payload_key(piece)
     # What lies at an address may be another thing at each write.
     return sightings.setdefault((id(plan), key) if found.is_address else key, found)
 
 
-def _settled(stored: StreamerProfile | None) -> frozenset[str]:
+def _settled(stored: bytes) -> frozenset[str]:
     """Digests of the pictures and sounds that are stored already."""
-    pieces = [] if stored is None else pieces_of(stored)
+    try:
+        pieces = pieces_of(StreamerProfile.model_validate_json(stored)) if stored else []
+    except ValidationError:  # of an earlier release, so all of it is news
+        pieces = []
     return frozenset(shown(p).payload_digest for p in pieces if p.kind == "media")
 
 

@@ -54,7 +54,7 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
 def _to_read(profiles: Profiles, record: Record) -> ToRead:
     try:
         profile = StreamerProfile.model_validate_json(record.profile)
-        return ToRead(profile, tower_vectors=record.tower_vectors, stored=profile)
+        return ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
     except ValidationError as error:
         raise _mismatch(profiles, record, first_problem(error)) from error
 

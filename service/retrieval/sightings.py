@@ -160,7 +160,8 @@ class Sightings:
         source = sighting.piece.source
         url = media_at(sighting.profile, source).url
         assert url is not None
-        kind: Kind = "image" if sighting.specs[0].kind == "image" else "audio"
+        spec = sighting.specs[0]  # all of one kind
+        kind: Kind = "audio" if spec.audio is not None else "image"
         found = await self._fetch(url, kind, f"{sighting.pointer}{pointer_to(source)}/url")
         data = found.data
         sighting.has_bytes(

@@ -93,9 +93,8 @@ class Reads:
     async def __call__(self, *, before: bytes = b"", old: bool = False, **shown: Any) -> Reading:
         """Read a profile: `before` is what was stored of it; `old` means that nothing is news."""
         item = profile(**shown)
-        return await self.reader.read(
-            ToRead(item, tower_vectors=before, stored=item if old else None)
-        )
+        stored = item.model_dump_json(exclude_none=True).encode() if old else b""
+        return await self.reader.read(ToRead(item, tower_vectors=before, stored=stored))
 
 
 async def nobody(url: str, kind: str, pointer: str) -> Fetched:

@@ -178,6 +178,12 @@ def test_a_bad_picture_spoils_its_own_line_only(client: TestClient) -> None:
     assert pointers(results[2]["error"]) == ["/videos/1/cover/data"]
 
 
+def test_the_same_bytes_as_picture_and_as_sound_are_read_as_each(client: TestClient) -> None:
+    profile = {"avatar": RED, "videos": [video(audio={**RED, "content_type": "audio/wav"})]}
+    body = problem(client.put("/v1/streamers/s", json=profile), 422, "invalid_request")
+    assert pointers(body) == ["/videos/0/audio/data"]
+
+
 def test_base64_rubbish_is_no_picture(client: TestClient) -> None:
     profile = {"avatar": {"data": "!!!", "content_type": "image/png"}}
     body = problem(client.put("/v1/streamers/s", json=profile), 422, "invalid_request")
