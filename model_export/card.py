@@ -20,7 +20,7 @@ def model_card(manifest: Manifest) -> str:
     return f"""# {manifest.model_version}
 
 One vector ({manifest.dim} numbers, unit length) per streamer, from what the streamer shows, and a
-content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}
+content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}{_widths(manifest)}
 
 - recipe: `{manifest.recipe}`
 - data digest: `{manifest.data_digest}`
@@ -39,6 +39,16 @@ The vectors describe a person's public activity and are personal data. A streame
 content has no vector; the service says so instead of guessing. Scores of two models can't be
 compared, and vectors of two models must never be mixed.
 """
+
+
+def _widths(manifest: Manifest) -> str:
+    if not manifest.dims:
+        return ""
+    widths = " or ".join(map(str, manifest.dims))
+    return (
+        f"\nThe first {widths} numbers of a vector, scaled to unit length, are a shorter one: "
+        "serve it with `STREAMER_DIM`."
+    )
 
 
 def _precision(calibration: Calibration | None) -> str:

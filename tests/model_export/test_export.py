@@ -71,6 +71,7 @@ def test_the_bundle_says_what_was_exported(exported: Exported) -> None:
     assert bundle.manifest == manifest
     assert bundle.featurizer.vocabulary == source.vocabulary
     assert (manifest.recipe, manifest.dim, manifest.content_dim) == ("tiny", 8, 16)
+    assert manifest.dims == [2, 4]
     assert manifest.id_space == IdSpace(name="likes", dim=4)
     assert manifest.duplicate_threshold == source.duplicate_threshold
     assert manifest.calibration == source.calibration
@@ -109,6 +110,7 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         "recipe: `tiny`",
         "data digest: `sha256:0`",
         "personal data",
+        "The first 2 or 4 numbers of a vector, scaled to unit length, are a shorter one",
     ):
         assert told in card
 
