@@ -58,6 +58,10 @@ def _precision(calibration: Calibration | None) -> str:
         _table(name, scores)
         for name, scores in (
             ("Similar streamers: cosine of embeddings", calibration.embedding),
+            *(
+                (f"Similar streamers: cosine of embeddings of {width} numbers", scores)
+                for width, scores in calibration.shorter.items()
+            ),
             ("Near-duplicates: cosine of content sketches", calibration.content),
         )
     )

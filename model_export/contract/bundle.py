@@ -98,8 +98,8 @@ class Manifest(Part):
     def at(self, dim: int | None) -> "Manifest":
         """The manifest of the same model at one of its widths; None = the full one.
 
-        Vectors of two widths can't be compared, so a shorter one is another model version. What
-        scores promise was measured at the full width, and of embeddings holds there alone.
+        Vectors of two widths can't be compared, so a shorter one is another model version, with a
+        calibration of its own.
 
         Raises:
             BundleError: the model has no such width; those that it has are listed.
@@ -113,7 +113,8 @@ class Manifest(Part):
         if known is not None:
             reason = f"none: measured with {self.dim} dimensions, not with {dim}"
             nothing = ScoreCalibration(source=reason, base_rate=None, curves=[])
-            known = Calibration(embedding=nothing, content=known.content)
+            embedding = known.shorter.get(str(dim), nothing)
+            known = Calibration(embedding=embedding, content=known.content)
         shorter = {"dim": dim, "dims": list[int](), "model_version": version, "calibration": known}
         return self.model_copy(update=shorter)
 

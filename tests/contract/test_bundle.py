@@ -375,6 +375,10 @@ def test_a_shorter_width_is_another_version_of_the_model(folder: Path) -> None:
     assert short.calibration.content == manifest.calibration.content
     assert short.calibration.embedding.curves == []
     assert "measured with 128 dimensions, not with 32" in short.calibration.embedding.source
+    shorter = {"32": manifest.calibration.embedding}
+    known = manifest.calibration.model_copy(update={"shorter": shorter})
+    short = manifest.model_copy(update={"calibration": known}).at(bundles.SHORT_DIM)
+    assert short.calibration == manifest.calibration
     for dim in (0, 33, 256):
         with pytest.raises(BundleError, match=f"has no {dim} dimensions, it has 32, 128"):
             manifest.at(dim)

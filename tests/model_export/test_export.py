@@ -127,6 +127,11 @@ def test_the_model_card_tells_which_precision_a_score_promises(exported: Exporte
         "| all streamers | 0.960 | 0.938 | 0.990 | 1 |",
     ):
         assert told in card
+    shorter = {"4": CALIBRATION.embedding}
+    wider = exported[2].model_copy(
+        update={"calibration": CALIBRATION.model_copy(update={"shorter": shorter})}
+    )
+    assert "cosine of embeddings of 4 numbers. Precision = share" in model_card(wider)
     nothing = ScoreCalibration(source="none: no labels", base_rate=None, curves=[])
     calibration = CALIBRATION.model_copy(update={"content": nothing})
     card = model_card(exported[2].model_copy(update={"calibration": calibration}))
