@@ -27,9 +27,9 @@ class ContrastConfig(RecipeConfig):
         matryoshka_weight: of each of them, beside 1 for the full width.
     """
 
-    contrast: Literal["info-nce", "decoupled", "siglip", "debiased", "false-negative-mask"] = (
-        "info-nce"
-    )
+    contrast: Literal[
+        "info-nce", "decoupled", "siglip", "debiased", "entmax", "false-negative-mask"
+    ] = "info-nce"
     positive_prior: float = 0.01
     false_negative_cosine: float = 0.9
     chunk_size: int = 0

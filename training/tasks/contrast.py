@@ -13,6 +13,7 @@ from training.config import ContrastConfig
 from training.encoder import safe_normalise
 from training.losses.debiased import debiased
 from training.losses.decoupled import decoupled
+from training.losses.entmax import entmax
 from training.losses.info_nce import info_nce
 from training.losses.siglip import siglip
 from training.memory import CrossBatchMemory
@@ -29,8 +30,9 @@ class Contrast(nn.Module):
     """Contrasts queries with keys, and with past keys where there is a memory.
 
     variants: `info-nce`; `decoupled` (Yeh 2022); `siglip` (Zhai 2023), which learns its scale and
-    bias; `debiased` (Chuang 2020); `false-negative-mask`, InfoNCE without the negatives that a
-    guide, the content before training, finds near (Solatorio 2024, with a fixed bound).
+    bias; `debiased` (Chuang 2020); `entmax` (Peters 2019), which is sparse; `false-negative-mask`,
+    InfoNCE without the negatives that a guide, the content before training, finds near (Solatorio
+    2024, with a fixed bound).
 
     Shorter widths (`matryoshka`) are contrasted beside the full one, each by the same variant.
 
@@ -146,5 +148,7 @@ class Contrast(nn.Module):
                 return debiased(cosines, wanted, excluded, temperature, prior)
             case "siglip":
                 return siglip(cosines, wanted, excluded, self.log_scale.exp(), self.bias)
+            case "entmax":
+                return entmax(cosines, wanted, excluded, temperature)
             case "info-nce" | "false-negative-mask":
                 return info_nce(cosines, wanted, excluded, temperature)

@@ -216,7 +216,7 @@ def test_widths_are_those_below_the_full_one():
     [
         (
             "contrast=best",
-            "needs one of info-nce, decoupled, siglip, debiased, false-negative-mask",
+            "needs one of info-nce, decoupled, siglip, debiased, entmax, false-negative-mask",
         ),
         ("memory=-1", "--set memory=-1: must be 0"),
         ("chunk_size=-8", "--set chunk_size=-8: must be 0"),
