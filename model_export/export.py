@@ -102,6 +102,7 @@ def _manifest(
             model_version=_model_version(source.recipe, folder),
             recipe=source.recipe,
             dim=source.dim,
+            dims=list(source.dims),
             content_dim=source.content_dim,
             id_space=source.id_space,
             duplicate_threshold=source.duplicate_threshold,

@@ -1,5 +1,6 @@
 """What the exporter needs from whoever trained a model: it never imports the trainer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ class ExportSource:
         calibration: what scores promise; None when the trainer can't say.
         id_space: name and width E of the space of `id_embedding`; None without that output.
         established: the streamers that the teacher knows.
+        dims: shorter widths than D, rising; the first so many numbers of an embedding are one of
+            their own once they have unit length.
     """
 
     module: nn.Module
@@ -44,3 +47,4 @@ class ExportSource:
     calibration: Calibration | None = None
     id_space: IdSpace | None = None
     established: Established | None = None
+    dims: Sequence[int] = ()

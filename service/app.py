@@ -14,7 +14,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from model_export.contract.bundle import Bundle
+from model_export.contract.bundle import Bundle, Manifest
+from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.api import health, problems, questions, streamers
 from service.api.gate import Gate
@@ -23,6 +24,7 @@ from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
 from service.errors import (
     ModelMismatch,
+    StartupError,
     StoreFull,
     StoreStartFailed,
     StoreUnavailable,
@@ -88,8 +90,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     """
     check_configuration(settings)
     bundle = Bundle(settings.bundle)
-    manifest = bundle.manifest
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
     established = bundle.established()
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, stack)
@@ -150,6 +152,13 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             store_name=store_name,
             store_problem=trouble,
         )
+
+
+def _at_width(manifest: Manifest, dim: int | None) -> Manifest:
+    try:
+        return manifest.at(dim)
+    except BundleError as error:
+        raise StartupError(f"STREAMER_DIM={dim}: {error}") from error
 
 
 def check_configuration(settings: Settings) -> None:

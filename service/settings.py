@@ -119,6 +119,7 @@ class Settings(BaseSettings):
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
     device: Literal["cpu", "gpu"] = "cpu"
+    dim: Annotated[int, Field(ge=1)] | None = None
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
 from training.compute import Compute
-from training.config import RecipeConfig, TeacherConfig
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.encoder import StreamerEncoder
@@ -94,6 +95,9 @@ def prepare(
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
+    if isinstance(config, ContrastConfig) and config.widths:
+        rows = sample(known[usable[known]], _START_ROWS, seed)
+        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
         teacher = _judged(teacher, encoder, bags, usable, seed)
     return Stage(
@@ -151,6 +155,17 @@ def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean (W,) of the rows (R, W) that are not zero; zero when there are none."""
     present = pooled.any(1)
     return (pooled.sum(0) / max(present.sum(), 1)).astype(np.float32)
+
+
+def embeddings(
+    stage: Stage, rows: NDArray[np.int64] | None = None, width: int | None = None
+) -> NDArray[np.float32]:
+    """Embeddings of all N streamers or of R rows (R, D), or the first `width` numbers of them.
+
+    Of unit length; rows of those who show nothing to encode are zero.
+    """
+    found = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+    return found if width is None else np.asarray(normalize(found[:, :width]), np.float32)
 
 
 @torch.no_grad()
