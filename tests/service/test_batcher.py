@@ -65,7 +65,7 @@ def test_a_batch_that_lacks_a_result_fails_its_items_and_the_next_one_runs() -> 
         lost = await asyncio.gather(batcher.submit(3), return_exceptions=True)
         found = await asyncio.gather(batcher.submit(4), return_exceptions=True)
         await batcher.stop()
-        return lost + found
+        return [*lost, *found]
 
     lost, found = asyncio.run(scenario())
     assert isinstance(lost, RuntimeError)
