@@ -26,7 +26,7 @@ def reasons(hit: dict[str, Any]) -> str:
     why = hit["reasons"]
     if why is None:  # it was deleted since it was found
         return ""
-    most = mostly_by(why)
+    most = most_by(why)
     parts = [most] if most else []
     for kind, values in why["shared"].items():
         named = [v if isinstance(v, str) else f"{v['seed']} = {v['hit']}" for v in values[:5]]
@@ -36,11 +36,11 @@ def reasons(hit: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def mostly_by(why: dict[str, Any]) -> str:
+def most_by(why: dict[str, Any]) -> str:
     """The two modalities on which the cosine hangs most, with what each contributes."""
     told = [(m.get("contribution", 0), name) for name, m in (why["by_modality"] or {}).items()]
     most = [f"{name} ({share:.2f})" for share, name in sorted(told)[:-3:-1] if share >= 0.005]
-    return "mostly by " + " and ".join(most).replace("(0.", "(.") if most else ""
+    return "depends most on " + " and ".join(most).replace("(0.", "(.") if most else ""
 
 
 def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:

@@ -175,8 +175,9 @@ class Profiles:
         return record
 
     async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
-        """What stored streamers show, as it was encoded; None where another model wrote, or none.
+        """What stored streamers show, as it was encoded; None of those that are not.
 
+        Also None where another model encoded it, since this one would read it in another way.
         Read in a thread: a profile may be large.
         """
         records = await self._store.get(ids)

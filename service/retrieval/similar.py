@@ -116,6 +116,7 @@ class Similar:
                 `min_precision` is asked of scores that are no cosine with one seed.
             PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             NotYetVisible: `after_sequence` was not reached in time.
+            StoreUnavailable: reasons are asked for, and the store does not answer.
         """
         await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
         index = self._follower.index
@@ -138,6 +139,7 @@ class Similar:
             min_score=min_score,
             predicate=query.filter.predicate(),
         )
+        sequence = self._follower.sequence  # of what was searched: explaining takes a while
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
             reasons = await self._explain(index, found.hits, positive)
@@ -151,7 +153,7 @@ class Similar:
             hits,
             threshold,
             f"{found.reached} streamers reach {limit}, k is {query.k}" if cut else None,
-            self._follower.sequence,
+            sequence,
         )
 
     def _calibrated(
