@@ -34,6 +34,7 @@ from service.index.flat import FlatIndex
 from service.packages import twin_packages
 from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.dedup import Dedup
+from service.retrieval.explain import Explainer
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
@@ -126,6 +127,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             similar=Similar(
                 follower,
                 profiles,
+                Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
                 manifest.dim,
                 Precision(known and known.embedding, "min_score"),
                 timeout_ms,

@@ -1,5 +1,6 @@
 """Profiles in: validate against the encoder, encode, write, read back."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -11,6 +12,7 @@ import numpy as np
 
 from model_export.contract.errors import UnreadableContent
 from model_export.contract.features import Features, Featurizer
+from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.encoder import Encoded
 from service.errors import InvalidRequest, StreamerNotFound, VersionConflict
@@ -27,6 +29,15 @@ class EncodedProfile:
     profile: StreamerProfile
     features: Features
     encoded: Encoded | None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What version `version` of a stored streamer shows: its own pieces, and its features."""
+
+    version: int
+    pieces: Sequence[Piece]
+    features: Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +91,12 @@ class Profiles:
     ) -> list[EncodedProfile]:
         """Encode profiles whose features are made already."""
         usable = [features for _, features in items if features.usable]
-        vectors = iter(await self._encode_many(usable) if usable else [])
+        vectors = iter(await self.encode_features(usable))
         return [EncodedProfile(p, f, next(vectors) if f.usable else None) for p, f in items]
+
+    async def encode_features(self, usable: Sequence[Features]) -> list[Encoded]:
+        """Encode features, all of them usable; beside the queue of single profiles."""
+        return await self._encode_many(usable) if usable else []
 
     def features(self, profile: StreamerContent, pointer: str = "") -> Features:
         """Features of a profile.
@@ -158,6 +173,21 @@ class Profiles:
         if record is None:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         return record
+
+    async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
+        """What stored streamers show, as it was encoded; None of those that are not.
+
+        Also None where another model encoded it, since this one would read it in another way.
+        Read in a thread: a profile may be large.
+        """
+        records = await self._store.get(ids)
+        return await asyncio.to_thread(lambda: [r and self._shown(r) for r in records])
+
+    def _shown(self, record: Record) -> Shown | None:
+        if record.model_version != self.model_version:
+            return None
+        pieces = pieces_of(StreamerProfile.model_validate_json(record.profile))
+        return Shown(record.version, pieces, self._featurizer.from_pieces(pieces))
 
     async def page(self, after: str, limit: int) -> list[Record]:
         """Up to `limit` records in byte order of their ids, after `after`."""
