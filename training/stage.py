@@ -24,7 +24,7 @@ from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.errors import DataError
 from training.teacher import Teacher, audience_directions
-from training.trust import trust_in
+from training.trust import Judgement, judge
 from training.vocabulary import build_vocabulary
 
 _CHUNK = 4096
@@ -120,17 +120,17 @@ def _judged(
     shown = usable[teacher.rows]
     content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
 
-    def judged(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-        trust = np.ones(len(shown), np.float32)
-        trust[shown] = trust_in(content, directions[shown], seed)
-        return trust
+    def judged(directions: NDArray[np.float32]) -> Judgement:
+        found = judge(content, directions[shown], seed)
+        everyone = Judgement.blind(directions)
+        everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
+        return everyone
 
-    trust = judged(teacher.directions)
+    teacher = replace(teacher, judgement=judged(teacher.directions))
     if teacher.audience is None or teacher.learned_from_audience:
-        return replace(teacher, trust=trust)
-    return replace(
-        teacher, trust=trust, audience_trust=judged(audience_directions(teacher.audience, seed))
-    )
+        return teacher
+    audiences = audience_directions(teacher.audience, seed)
+    return replace(teacher, audience_judgement=judged(audiences))
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -178,7 +178,9 @@ def test_ordered_axes_carry_the_most_first_and_change_no_cosine():
     bags, _ = corpus_bags(pieces(), WORDS)
     encoder.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
     with torch.no_grad():
-        encoder.mlp[-1].bias.normal_(std=0.1)
+        last = encoder.mlp[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias.normal_(std=0.1)
         before = encoder.embed(bags).numpy()
         encoder.order_axes(before)
         after = encoder.embed(bags).numpy()

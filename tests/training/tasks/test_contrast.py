@@ -125,8 +125,8 @@ def test_shorter_widths_are_contrasted_beside_the_full_one(stage: Stage):
     nothing = torch.zeros(6, 6).bool()
     expected = both_ways(a, b, nothing)
     for width in (4, 8):
-        first = [normalize(each[:, :width], dim=1) for each in (a, b)]
-        expected += 0.5 * both_ways(*first, nothing)
+        first, second = (normalize(each[:, :width], dim=1) for each in (a, b))
+        expected += 0.5 * both_ways(first, second, nothing)
     assert float(Contrast(stage, config).two_views(a, b, rows)) == pytest.approx(expected, rel=1e-4)
 
 
