@@ -23,11 +23,24 @@ def of(profiles: dict[str, Profile], found: dict[str, Any]) -> Profile:
 
 def reasons(hit: dict[str, Any]) -> str:
     """Why a streamer was found, in words."""
-    why = hit["reasons"] or {}
-    parts = [f"{field}: {', '.join(values[:5])}" for field, values in why.get("shared", {}).items()]
-    if why.get("content_similarity") is not None:
+    why = hit["reasons"]
+    if why is None:  # it was deleted since it was found
+        return ""
+    most = most_by(why)
+    parts = [most] if most else []
+    for kind, values in why["shared"].items():
+        named = [v if isinstance(v, str) else f"{v['seed']} = {v['hit']}" for v in values[:5]]
+        parts.append(f"shared {kind}: {', '.join(named)}")
+    if why["content_similarity"] is not None:
         parts.append(f"content cosine {why['content_similarity']:.2f}")
-    return "shared " + "; ".join(parts) if parts else ""
+    return "; ".join(parts)
+
+
+def most_by(why: dict[str, Any]) -> str:
+    """The two modalities on which the cosine hangs most, with what each contributes."""
+    told = [(m.get("contribution", 0), name) for name, m in (why["by_modality"] or {}).items()]
+    most = [f"{name} ({share:.2f})" for share, name in sorted(told)[:-3:-1] if share >= 0.005]
+    return "depends most on " + " and ".join(most).replace("(0.", "(.") if most else ""
 
 
 def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:

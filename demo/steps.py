@@ -58,7 +58,8 @@ def code(*folders: str) -> str:
     """Changes whenever the sources do: what an older release made is made again."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
-    for file in sorted(file for folder in folders for file in (root / folder).rglob("*.py")):
+    files = (file for folder in folders for file in (root / folder).rglob("*"))
+    for file in sorted(file for file in files if file.suffix in (".py", ".toml")):
         digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -20,7 +20,7 @@ def model_card(manifest: Manifest) -> str:
     return f"""# {manifest.model_version}
 
 One vector ({manifest.dim} numbers, unit length) per streamer, from what the streamer shows, and a
-content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}
+content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}{_widths(manifest)}
 
 - recipe: `{manifest.recipe}`
 - data digest: `{manifest.data_digest}`
@@ -61,6 +61,16 @@ def _towers(manifest: Manifest) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def _widths(manifest: Manifest) -> str:
+    if not manifest.dims:
+        return ""
+    widths = " or ".join(map(str, manifest.dims))
+    return (
+        f"\nThe first {widths} numbers of a vector, scaled to unit length, are a shorter one: "
+        "serve it with `STREAMER_DIM`."
+    )
+
+
 def _precision(calibration: Calibration | None) -> str:
     if calibration is None:
         return "Which precision a score promises was not measured.\n"
@@ -68,6 +78,10 @@ def _precision(calibration: Calibration | None) -> str:
         _table(name, scores)
         for name, scores in (
             ("Similar streamers: cosine of embeddings", calibration.embedding),
+            *(
+                (f"Similar streamers: cosine of embeddings of {width} numbers", scores)
+                for width, scores in calibration.shorter.items()
+            ),
             ("Near-duplicates: cosine of content sketches", calibration.content),
         )
     )

@@ -122,6 +122,7 @@ def _manifest(
             model_version=_model_version(source, folder),
             recipe=source.recipe,
             dim=source.dim,
+            dims=list(source.dims),
             content_dim=source.content_dim,
             id_space=source.id_space,
             duplicate_threshold=source.duplicate_threshold,

@@ -49,6 +49,8 @@ class ExportSource:
         id_space: name and width E of the space of `id_embedding`; None without that output.
         established: the streamers that the teacher knows.
         towers: whose vectors the encoder reads; the space of each is in the vocabulary.
+        dims: shorter widths than D, rising; the first so many numbers of an embedding are one of
+            their own once they have unit length.
     """
 
     module: nn.Module
@@ -64,3 +66,4 @@ class ExportSource:
     id_space: IdSpace | None = None
     established: Established | None = None
     towers: Sequence[TowerSource] = ()
+    dims: Sequence[int] = ()

@@ -14,7 +14,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from model_export.contract.bundle import Bundle
+from model_export.contract.bundle import Bundle, Manifest
+from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.api import health, problems, questions, streamers
 from service.api.gate import Gate
@@ -23,6 +24,7 @@ from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
 from service.errors import (
     ModelMismatch,
+    StartupError,
     StoreFull,
     StoreStartFailed,
     StoreUnavailable,
@@ -34,6 +36,7 @@ from service.media.fetch import Fetcher
 from service.packages import twin_packages
 from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.dedup import Dedup
+from service.retrieval.explain import Explainer
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
@@ -95,8 +98,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     """
     check_configuration(settings)
     bundle = Bundle(settings.bundle)
-    manifest = bundle.manifest
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
     towers = OnnxTowers(bundle, threads=1, device=settings.device)
     established = bundle.established()
     async with contextlib.AsyncExitStack() as stack:
@@ -134,6 +137,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             similar=Similar(
                 follower,
                 profiles,
+                Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
                 manifest.dim,
                 Precision(known and known.embedding, "min_score"),
                 timeout_ms,
@@ -161,6 +165,13 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             store_name=store_name,
             store_problem=trouble,
         )
+
+
+def _at_width(manifest: Manifest, dim: int | None) -> Manifest:
+    try:
+        return manifest.at(dim)
+    except BundleError as error:
+        raise StartupError(f"STREAMER_DIM={dim}: {error}") from error
 
 
 def check_configuration(settings: Settings) -> None:

@@ -103,6 +103,8 @@ class Batcher(Generic[Item, Result]):
             call = loop.run_in_executor(self._executor, self._run, [w.item for w in batch])
             try:
                 results = await call
+                if len(results) != len(batch):
+                    raise RuntimeError(f"{len(results)} results came for {len(batch)} items")
             except asyncio.CancelledError:
                 for waiting in batch:
                     self._fail(waiting, Overloaded("the service is stopping"))

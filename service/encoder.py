@@ -49,13 +49,23 @@ class Encoder(Protocol):
 class OnnxEncoder:
     """The graph of a verified bundle."""
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1, device: Device = "cpu") -> None:
-        """Load the graph; `threads` is per run.
+    def __init__(
+        self, bundle: Bundle, *, threads: int = 1, device: Device = "cpu", dim: int | None = None
+    ) -> None:
+        """Load the graph.
+
+        Args:
+            bundle: with the graph.
+            threads: per run.
+            device: to run on.
+            dim: D, one of the manifest's widths; None = the full one.
 
         Raises:
             BundleError: the graph can't be loaded, has not the outputs that the manifest promises,
-                or a GPU was asked for and ONNX Runtime would silently use the CPU.
+                or not that width; or a GPU was asked for and ONNX Runtime would silently use the
+                CPU.
         """
+        self._dim = bundle.manifest.at(dim).dim
         where = f"{bundle.path}/encoder.onnx"
         session = open_session(bundle.encoder_bytes(), where, threads=threads, device=device)
         bundle.release_encoder_bytes()
@@ -90,7 +100,7 @@ class OnnxEncoder:
     def _run(self, features: Sequence[Features]) -> list[Encoded]:
         batch = collate(features)
         outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
-        embedding = cast(NDArray[np.float32], outputs[0])  # (B, D)
+        embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
         content = cast(NDArray[np.float32], outputs[1]).astype(np.float16)  # (B, C)
         weights = cast(NDArray[np.float32], outputs[2])  # (B, M)
         ids = cast(NDArray[np.float32], outputs[3]) if len(outputs) > 3 else None  # (B, E)
@@ -98,3 +108,11 @@ class OnnxEncoder:
             Encoded(embedding[i], content[i], weights[i], None if ids is None else ids[i])
             for i in range(len(features))
         ]
+
+
+def _shortened(embedding: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """The first numbers of unit vectors (B, >= dim), again of unit length (B, dim)."""
+    if embedding.shape[1] == dim:
+        return embedding
+    first = embedding[:, :dim]
+    return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)

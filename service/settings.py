@@ -43,7 +43,18 @@ ByComma = (NoDecode, BeforeValidator(_by_comma))
 
 
 class Limits(BaseModel):
-    """What a single request may ask for."""
+    """What a single request may ask for.
+
+    Attributes:
+        body_limit_bytes: of a request.
+        bulk_body_limit_bytes: of a request with many lines.
+        bulk_lines: profiles in one such request.
+        max_k: hits in one answer.
+        max_explained: the same, with reasons: each hit is encoded again for each modality.
+        max_seeds: wanted ones, and unwanted ones.
+        max_dedup_items: streamers in one list.
+        visible_timeout_ms: how long a question waits for a write to become visible.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,6 +62,7 @@ class Limits(BaseModel):
     bulk_body_limit_bytes: Annotated[int, Field(ge=1024)] = 256 * MIB
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     max_k: Annotated[int, Field(ge=1)] = 1000
+    max_explained: Annotated[int, Field(ge=1)] = 50
     max_seeds: Annotated[int, Field(ge=1)] = 100
     max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
@@ -144,6 +156,7 @@ class Settings(BaseSettings):
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
     device: Literal["cpu", "gpu"] = "cpu"
+    dim: Annotated[int, Field(ge=1)] | None = None
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()

@@ -46,6 +46,7 @@ from model_export.golden import golden_profiles
 from tests import media_towers, towers
 
 DIM, CONTENT_DIM, ID_DIM, SPACE_WIDTH = 128, 128, 8, 4
+SHORT_DIM = 32
 SPACE = "test-cover"
 TOPICS: Mapping[str, str] = {
     "cooking": "kitchen recipe noodles soup 美食 家常菜 红烧肉 做饭",
@@ -232,6 +233,7 @@ def write_bundle(
         model_version=f"test-{seed}",
         recipe="test",
         dim=DIM,
+        dims=[SHORT_DIM],
         content_dim=CONTENT_DIM,
         id_space=IdSpace(name="test-ids", dim=ID_DIM),
         duplicate_threshold=DuplicateThreshold(value=0.8, source="set by hand"),

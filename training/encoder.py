@@ -28,7 +28,7 @@ from model_export.source import ExportSource
 from training.bags import Bags, inverse_document_frequency
 from training.checkpoint import Checkpoint
 from training.compute import Compute
-from training.config import RecipeConfig, shared_config
+from training.config import RecipeConfig, shared_config, shorter_widths
 from training.towers import cache_folder, towers_again
 
 LANGUAGE = 1 + MODALITIES.index("language")
@@ -144,6 +144,22 @@ class StreamerEncoder(nn.Module):
         self.table[0] = 0
         for i, centre in enumerate(centres):
             self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
+
+    @torch.no_grad()
+    def order_axes(self, embeddings: NDArray[np.float32]) -> None:
+        """Turn the output so that the first axes carry the most of these embeddings (R, D).
+
+        Their cosines stay as they are. A shorter width, the first of the axes, then starts with
+        principal components in place of as many random directions.
+        """
+        moments = embeddings.T.astype(np.float64) @ embeddings.astype(np.float64)  # (D, D)
+        axes = np.linalg.eigh(moments)[1][:, ::-1]  # by falling eigenvalue
+        turn = self.place(np.ascontiguousarray(axes, np.float32))
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        self.fixed_projection.copy_(self.fixed_projection @ turn)
+        last.weight.copy_(turn.T @ last.weight)
+        last.bias.copy_(last.bias @ turn)
 
     def forward(
         self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
@@ -285,4 +301,5 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         id_space=None if space is None else IdSpace(**space),
         established=checkpoint.established,
         towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
+        dims=shorter_widths(stored["config"].get("matryoshka", ""), config.dim),
     )

@@ -67,9 +67,9 @@ def edges_of(teacher: Teacher) -> sp.csr_matrix:
 
 def weighed(edges: sp.csr_matrix, teacher: Teacher, vote: Vote) -> sp.csr_matrix:
     """The edges (N, N) as they count in this vote: in full, or as far as both ends are trusted."""
-    if vote.trusting or teacher.behaviour_trust is None:
+    if vote.trusting or teacher.behaviour_judgement is None:
         return edges
-    trust = sp.diags_array(teacher.behaviour_trust.astype(np.float64))
+    trust = sp.diags_array(teacher.behaviour_judgement.trust.astype(np.float64))
     edges = sp.csr_matrix(trust @ edges @ trust)
     edges.eliminate_zeros()
     return edges

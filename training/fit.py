@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from model_export.contract.calibration import Calibration
 from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
 from training.bags import tf_idf
-from training.calibration import Measured, calibrate_content, calibrate_embedding, carry_over
+from training.calibration import Measured, calibrate_embeddings, calibration_of
 from training.checkpoint import (
     Checkpoint,
     is_finished,
@@ -29,7 +28,7 @@ from training.checkpoint import (
     read_config,
 )
 from training.compute import Compute
-from training.config import RecipeConfig, TeacherConfig, as_dict
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
@@ -39,7 +38,7 @@ from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.tasks import ColdStartTask, cold_start_task
 from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
-from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, all_rows, prepare, sample
+from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teacher import audience_of, find_teacher
@@ -169,11 +168,8 @@ def _checkpoint(
     """The trained encoder, with what is calibrated and measured with it."""
     threshold = calibrate_duplicates(stage)
     vote = Vote(**chosen.vote)
-    measured = Measured.model_validate(chosen.calibration)
-    calibration = Calibration(
-        embedding=carry_over(measured, stage) if request.config.refit else measured.scores,
-        content=calibrate_content(stage),
-    )
+    measured = [Measured.model_validate(each) for each in chosen.calibration]
+    calibration = calibration_of(measured, stage, request.config.refit)
     edges = None
     if stage.teacher is not None:
         edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
@@ -237,7 +233,7 @@ class _Run:
         stage, held_out = self._stage("train"), self._dataset.rows("val")
         task = self.recipe.build(stage, self._request.config, held_out)
         chosen = self._train(task, "select", None)
-        chosen.calibration = calibrate_embedding(stage).model_dump()
+        chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
         if stage.teacher is not None:
             asking = held_out_task(stage, held_out)
             chosen.vote = asdict(choose_vote(stage, stage.teacher, asking))
@@ -322,15 +318,21 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
     if not len(task.queries):
         return {}
     lexical = _lexical_ranking(stage, task)  # first: its matrices are gone before the vectors come
-    vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
+    vectors = embeddings(stage)
     cold_start = {}
     if stage.teacher is not None and edges is not None:
         ballot = Ballot.of(vectors, stage.teacher.rows, edges, task.queries)
         cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
     found = task.ranking(vectors)
+    shorter = {}
+    if isinstance(stage.config, ContrastConfig):
+        for width in stage.config.widths:
+            first = embeddings(stage, width=width)
+            shorter[f"test_NDCG@20_d{width}"] = float(task.ndcg(first).mean())
     return {
         "test_queries": float(len(task.queries)),
         "test_NDCG@20": float(ndcg(found, task.relevant).mean()),
+        **shorter,
         "test_recall@20": float(recall(found, task.relevant).mean()),
         "test_hubness": hubness(found, len(gallery)),
         "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),

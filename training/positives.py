@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from training.blocks import blocks
+from training.trust import Judgement
 
 MIN_SHARED = 2
 """Two streamers with fewer users in common share them by chance."""
+NEVER = -2.0
+"""Less than any cosine."""
+_LEAST_WEIGHT = 1e-3
+_DOUBT = 0.05
+"""Less doubt about a streamer's vector is none."""
+_INSTEAD = 0.5
+"""Weight of a positive by prediction, beside 1 for one by behaviour."""
+_PREDICTED_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +66,13 @@ class Positives:
 class Behaviour(Protocol):
     """What users' behaviour says about pairs of N streamers."""
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The nearest others (N, K), best first, and a weight of each (N, K) in [0, 1]."""
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The nearest others (N, K), best first, and a weight of each (N, K) in [0, 1].
+
+        Those who are not able (N,) come after all others.
+        """
         ...
 
     def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -80,7 +94,9 @@ class SharedAudience:
     audience: sp.csr_matrix
     power: float
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """See `Behaviour`; a weight is 0 where too few users are shared."""
         size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
         by_user = self.audience.T.tocsr()
@@ -90,7 +106,7 @@ class SharedAudience:
             shared[shared < MIN_SHARED] = 0
             return shared / size[start:stop, None] / size
 
-        near, cosines = _nearest(block, len(size), count)
+        near, cosines = _nearest(block, len(size), count, able)
         share = cosines / np.maximum(cosines[:, :1], 1e-9)
         return near, (share**self.power * (share > 0)).astype(np.float32)
 
@@ -116,9 +132,11 @@ class IdSpace:
     temperature: float
     related_from: float
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """See `Behaviour`."""
-        near, cosines = nearest(self.directions, count)
+        near, cosines = nearest(self.directions, count, able)
         return near, np.exp((cosines - cosines[:, :1]) / self.temperature)
 
     def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -127,14 +145,41 @@ class IdSpace:
 
 
 def nearest(
-    directions: NDArray[np.float32], count: int
+    directions: NDArray[np.float32], count: int, able: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The nearest other rows by cosine of unit rows (N, E), best first, and the cosines (N, K)."""
-    return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count)
+    """The nearest other rows by cosine of unit rows (N, E), best first, and the cosines (N, K).
+
+    Rows that are not able (N,) come last, with a cosine of `NEVER`.
+    """
+    return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count, able)
+
+
+def _nearest_of(
+    queries: NDArray[np.float32], directions: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `count` nearest of the unit rows (M, E) to each query (Q, E), best first, and cosines."""
+    near = np.zeros((len(queries), count), np.int64)
+    cosines = np.zeros((len(queries), count), np.float32)
+    for part in blocks(len(queries), len(directions)):
+        near[part], cosines[part] = _best(queries[part] @ directions.T, count)
+    return near, cosines
+
+
+def _best(
+    similar: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `count` best columns of each row (b, M), best first, the first of equals."""
+    found = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+    values = np.take_along_axis(similar, found, 1)
+    order = np.lexsort((found, -values))
+    return np.take_along_axis(found, order, 1), np.take_along_axis(values, order, 1)
 
 
 def _nearest(
-    block: Callable[[int, int], NDArray[np.float32]], rows: int, count: int
+    block: Callable[[int, int], NDArray[np.float32]],
+    rows: int,
+    count: int,
+    able: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `count` best other columns of each row, from blocks of the (N, N) similarities."""
     count = min(count, rows - 1)
@@ -142,13 +187,43 @@ def _nearest(
     nearness = np.zeros((rows, count), np.float32)
     for part in blocks(rows, rows):
         similar = block(part.start, part.stop)  # (b, N)
+        if able is not None:
+            similar[:, ~able] = NEVER
         similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
-        found = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(similar, found, 1)
-        order = np.lexsort((found, -values))
-        near[part] = np.take_along_axis(found, order, 1)
-        nearness[part] = np.take_along_axis(values, order, 1)
+        near[part], nearness[part] = _best(similar, count)
     return near, nearness
+
+
+def trusted_only(
+    near: NDArray[np.int64], weights: NDArray[np.float32], judgement: Judgement
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Candidates (N, K) of a behaviour as far as it is trusted, and what stands in for the rest.
+
+    A pair counts as far as both ends are trusted. As far as a streamer is not, those count whose
+    vectors are nearest to what content predicts in place of its own.
+
+    Returns:
+        the candidates and a weight of each in [0, 1]: (N, K), or (N, 2K) where anyone is doubted.
+    """
+    count = near.shape[1]
+    own = weights * judgement.trust[:, None] * judgement.trust[near]
+    own[own < _LEAST_WEIGHT] = 0
+    doubted = np.flatnonzero((judgement.trust < 1 - _DOUBT) & judgement.predicted.any(1))
+    able = np.flatnonzero(judgement.trusted)
+    if not len(doubted) or len(able) <= count:
+        return near, own
+    other = np.zeros_like(near)
+    instead = np.zeros_like(own)
+    found, cosines = _nearest_of(judgement.predicted[doubted], judgement.vectors[able], count)
+    other[doubted] = able[found]
+    doubt = _INSTEAD * (1 - judgement.trust[doubted])
+    instead[doubted] = (
+        np.exp((cosines - cosines[:, :1]) / _PREDICTED_TEMPERATURE)
+        * doubt[:, None]
+        * judgement.trust[able[found]]
+    )
+    instead[other == np.arange(len(other))[:, None]] = 0
+    return np.concatenate([near, other], 1), np.concatenate([own, instead], 1).astype(np.float32)
 
 
 def weigh(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
@@ -17,13 +18,13 @@ from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags, tf_idf
 from training.compute import Compute
-from training.config import RecipeConfig, TeacherConfig
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.encoder import StreamerEncoder
 from training.errors import DataError
 from training.teacher import Teacher, audience_directions
-from training.trust import trust_in
+from training.trust import Judgement, judge
 from training.vocabulary import build_vocabulary
 
 _CHUNK = 4096
@@ -94,6 +95,9 @@ def prepare(
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
+    if isinstance(config, ContrastConfig) and config.widths:
+        rows = sample(known[usable[known]], _START_ROWS, seed)
+        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
         teacher = _judged(teacher, encoder, bags, usable, seed)
     return Stage(
@@ -116,17 +120,17 @@ def _judged(
     shown = usable[teacher.rows]
     content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
 
-    def judged(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-        trust = np.ones(len(shown), np.float32)
-        trust[shown] = trust_in(content, directions[shown], seed)
-        return trust
+    def judged(directions: NDArray[np.float32]) -> Judgement:
+        found = judge(content, directions[shown], seed)
+        everyone = Judgement.blind(directions)
+        everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
+        return everyone
 
-    trust = judged(teacher.directions)
+    teacher = replace(teacher, judgement=judged(teacher.directions))
     if teacher.audience is None or teacher.learned_from_audience:
-        return replace(teacher, trust=trust)
-    return replace(
-        teacher, trust=trust, audience_trust=judged(audience_directions(teacher.audience, seed))
-    )
+        return teacher
+    audiences = audience_directions(teacher.audience, seed)
+    return replace(teacher, audience_judgement=judged(audiences))
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
@@ -151,6 +155,17 @@ def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean (W,) of the rows (R, W) that are not zero; zero when there are none."""
     present = pooled.any(1)
     return (pooled.sum(0) / max(present.sum(), 1)).astype(np.float32)
+
+
+def embeddings(
+    stage: Stage, rows: NDArray[np.int64] | None = None, width: int | None = None
+) -> NDArray[np.float32]:
+    """Embeddings of all N streamers or of R rows (R, D), or the first `width` numbers of them.
+
+    Of unit length; rows of those who show nothing to encode are zero.
+    """
+    found = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+    return found if width is None else np.asarray(normalize(found[:, :width]), np.float32)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
+from training.trust import Judgement
 
 _AUDIENCE_RANK = 64
 _NOISE = 1
@@ -32,28 +33,26 @@ class Teacher:
         rows: int64 (N,), places in the data set, ascending.
         vectors: float32 (N, E), as they came.
         audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
-        trust: float32 (N,), how likely each vector is its streamer's own; see `training.trust`.
-            None = all are trusted.
         learned_from_audience: whether the vectors are, so that both are right or wrong together.
-        audience_trust: float32 (N,), how likely each audience is its streamer's own; None = as
-            `trust`.
+        judgement: of the vectors, see `training.trust`; None = all are trusted.
+        audience_judgement: of the audiences; None = as the vectors.
     """
 
     space: str
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
     audience: sp.csr_matrix | None
-    trust: NDArray[np.float32] | None = None
     learned_from_audience: bool = False
-    audience_trust: NDArray[np.float32] | None = None
+    judgement: Judgement | None = None
+    audience_judgement: Judgement | None = None
 
     @property
-    def behaviour_trust(self) -> NDArray[np.float32] | None:
-        """How likely what brings each streamer together with others is its own (N,).
+    def behaviour_judgement(self) -> Judgement | None:
+        """Of what brings each streamer together with others.
 
         That is its audience, where audiences are known, and its ID-embedding otherwise.
         """
-        return self.trust if self.audience_trust is None else self.audience_trust
+        return self.judgement if self.audience_judgement is None else self.audience_judgement
 
     @property
     def scale(self) -> float:

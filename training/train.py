@@ -79,7 +79,7 @@ class Trained:
     step: int = 0
     value: float = math.nan
     history: list[tuple[int, float]] = field(default_factory=list)
-    calibration: dict[str, Any] = field(default_factory=dict)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
     vote: dict[str, Any] = field(default_factory=dict)
 
 

@@ -12,7 +12,12 @@ pi0 from where chance dwells. Predictions improve once the wrong vectors count l
 repeated. Nothing is lost where content and behaviour agree: then pi0 is near 0 and all are trusted.
 Where content can't tell a vector from somebody else's at all, because there are few streamers or
 they show little, it is no judge, and all are trusted too.
+
+For a vector that is not trusted, the prediction may stand in: it is wrong about details, but right
+about the neighbourhood.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +38,38 @@ _LOW = 0.25
 """Quantile of chance below which all agreements are taken for chance."""
 
 
-def trust_in(
-    content: NDArray[np.float32], vectors: NDArray[np.float32], seed: int
-) -> NDArray[np.float32]:
-    """The probability (N,) that each vector is its streamer's own.
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What content says of N vectors.
+
+    Attributes:
+        vectors: float32 (N, E), unit rows, what was judged.
+        trust: float32 (N,), the probability that each is its streamer's own.
+        predicted: float32 (N, E), unit rows, what content predicts of each from the others; zero
+            where nothing was predicted.
+    """
+
+    vectors: NDArray[np.float32]
+    trust: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+
+    @property
+    def trusted(self) -> NDArray[np.bool_]:
+        """Who is rather right than wrong (N,)."""
+        return self.trust > 0.5
+
+    def of(self, rows: NDArray[np.bool_]) -> "Judgement":
+        """The same of a part of the rows (N,)."""
+        return Judgement(self.vectors[rows], self.trust[rows], self.predicted[rows])
+
+    @classmethod
+    def blind(cls, vectors: NDArray[np.float32]) -> "Judgement":
+        """All are trusted."""
+        return cls(vectors, np.ones(len(vectors), np.float32), np.zeros_like(vectors))
+
+
+def judge(content: NDArray[np.float32], vectors: NDArray[np.float32], seed: int) -> Judgement:
+    """How far each vector can be trusted, and what content predicts in its place.
 
     Args:
         content: what they show (N, H).
@@ -46,7 +79,7 @@ def trust_in(
     rng, rows = np.random.default_rng(seed), len(vectors)
     trust = np.ones(rows)
     if rows < 2 * _FOLDS:
-        return trust.astype(np.float32)
+        return Judgement.blind(vectors)
     fold = rng.permutation(rows) % _FOLDS
     others = [rng.permutation(rows) for _ in range(_CHANCES)]
     for turn in range(_ROUNDS):
@@ -54,9 +87,13 @@ def trust_in(
         own = _cosine(predicted, vectors)
         chance = np.concatenate([_cosine(predicted, vectors[other]) for other in others])
         if turn == 0 and mannwhitneyu(own, chance, alternative="greater").pvalue > _CAN_TELL:
-            break
+            return Judgement.blind(vectors)
         trust = _own_rather_than_chance(own, chance)
-    return trust.astype(np.float32)
+    predicted = _held_out(content, vectors, fold, trust)
+    length = np.linalg.norm(predicted, axis=1, keepdims=True)
+    return Judgement(
+        vectors, trust.astype(np.float32), (predicted / np.maximum(length, 1e-9)).astype(np.float32)
+    )
 
 
 def _held_out(

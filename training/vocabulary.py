@@ -48,6 +48,11 @@ def build_vocabulary(
     )
 
 
+def may_be_uninformative(piece: Piece) -> bool:
+    """Whether a piece counts for nothing once many show the same."""
+    return piece.kind in ("text", "vector") and piece.modality != "name"
+
+
 def _first_pass(
     profiles: Sequence[Sequence[Piece]],
 ) -> tuple[frozenset[str], tuple[Space, ...]]:
@@ -55,13 +60,7 @@ def _first_pass(
     shown_by = FrequencyCounter()
     spaces = _Spaces()
     for pieces in profiles:
-        shown_by.update(
-            {
-                p.content_hash
-                for p in pieces
-                if p.kind in ("text", "vector") and p.modality != "name"
-            }
-        )
+        shown_by.update({piece.content_hash for piece in pieces if may_be_uninformative(piece)})
         spaces.see(pieces)
     limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * len(profiles))
     shared = frozenset(content for content, count in shown_by.counts.items() if count > limit)

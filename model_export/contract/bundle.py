@@ -13,13 +13,14 @@ Each file is read once; its bytes are hashed and those same bytes are used.
 """
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Self, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import from_json
 
-from model_export.contract.calibration import Calibration, Part
+from model_export.contract.calibration import Calibration, Part, ScoreCalibration
 from model_export.contract.errors import BundleError, UnreadableContent, first_problem
 from model_export.contract.established import Established
 from model_export.contract.features import Featurizer, fingerprint
@@ -86,13 +87,16 @@ class DuplicateThreshold(Part):
 class Manifest(Part):
     """Everything that the service must know about a bundle before it loads it.
 
-    `calibration` is None in bundles that were exported before scores were calibrated.
+    `calibration` is None in bundles that were exported before scores were calibrated. The first
+    numbers of an embedding, as many as one of `dims` says, are a shorter embedding once they are
+    scaled to unit length (Kusupati 2022); bundles of before have none.
     """
 
     schema_version: int
     model_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
     recipe: str
     dim: Annotated[int, Field(gt=0)]
+    dims: list[Annotated[int, Field(gt=0)]] = Field(default_factory=list[int])
     content_dim: Annotated[int, Field(gt=0)]
     id_space: IdSpace | None
     duplicate_threshold: DuplicateThreshold
@@ -106,6 +110,36 @@ class Manifest(Part):
     features_fingerprint: str
     files: dict[str, FileEntry]
     created_by: str
+
+    @model_validator(mode="after")
+    def _shorter(self) -> Self:
+        for narrower, wider in pairwise([*self.dims, self.dim]):
+            if narrower >= wider:
+                raise ValueError(f"dims must rise and stay below dim, {narrower} does not")
+        return self
+
+    def at(self, dim: int | None) -> "Manifest":
+        """The manifest of the same model at one of its widths; None = the full one.
+
+        Vectors of two widths can't be compared, so a shorter one is another model version, with a
+        calibration of its own.
+
+        Raises:
+            BundleError: the model has no such width; those that it has are listed.
+        """
+        if dim in (None, self.dim):
+            return self
+        if dim not in self.dims:
+            widths = ", ".join(map(str, [*self.dims, self.dim]))
+            raise BundleError(f"{self.model_version} has no {dim} dimensions, it has {widths}")
+        version, known = f"{self.model_version}-d{dim}", self.calibration
+        if known is not None:
+            reason = f"none: measured with {self.dim} dimensions, not with {dim}"
+            nothing = ScoreCalibration(source=reason, base_rate=None, curves=[])
+            embedding = known.shorter.get(str(dim), nothing)
+            known = Calibration(embedding=embedding, content=known.content)
+        shorter = {"dim": dim, "dims": list[int](), "model_version": version, "calibration": known}
+        return self.model_copy(update=shorter)
 
 
 class Bundle:

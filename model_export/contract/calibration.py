@@ -129,7 +129,10 @@ class Calibration(Part):
     Attributes:
         embedding: cosine of embeddings: similar streamers.
         content: cosine of content sketches: near-duplicates.
+        shorter: the same as `embedding`, of embeddings that are cut to a width of the manifest's
+            `dims`; by that width.
     """
 
     embedding: ScoreCalibration
     content: ScoreCalibration
+    shorter: dict[str, ScoreCalibration] = Field(default_factory=dict[str, ScoreCalibration])

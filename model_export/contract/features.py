@@ -7,7 +7,7 @@ is inside the exported graph. So the same profile gives the same bytes everywher
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -172,6 +172,31 @@ class Featurizer:
             vectors_modality=tuple(packed_modality),
             status=status,
         )
+
+
+def without(features: Features, modality: str) -> Features:
+    """The features of the same profile with one modality hidden, which is `absent` then.
+
+    They are those of the profile's other pieces. Only beyond `MAX_TOKENS` or `MAX_VECTORS` may they
+    be fewer: what the hidden modality had pushed out does not come back.
+
+    Raises:
+        KeyError: there is no such modality.
+    """
+    hidden = _MODALITY_ID[modality]
+    kept = features.token_modality != hidden  # (L,)
+    kept_vectors = [ids != hidden for ids in features.vectors_modality]  # per space (P,)
+    return replace(
+        features,
+        token_ids=features.token_ids[kept],
+        token_counts=features.token_counts[kept],
+        token_modality=features.token_modality[kept],
+        vectors=tuple(v[k] for v, k in zip(features.vectors, kept_vectors, strict=True)),
+        vectors_modality=tuple(
+            ids[k] for ids, k in zip(features.vectors_modality, kept_vectors, strict=True)
+        ),
+        status={**features.status, modality: "absent"},
+    )
 
 
 def collate(features: Sequence[Features]) -> FeatureBatch:

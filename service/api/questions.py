@@ -42,6 +42,15 @@ def _check_at_most(value: int, limit: int, name: str, *, parameter: bool = False
         raise InvalidRequest(f"{name} {detail}", [error])
 
 
+def _check_k(state: State, k: int, explain: bool, *, parameter: bool = False) -> None:
+    _check_at_most(k, state.limits.max_k, "k", parameter=parameter)
+    most = state.limits.max_explained
+    if explain and k > most:
+        detail = f"may be at most {most} with explain (max_explained); it is {k}"
+        error = FieldError("", detail, "k") if parameter else FieldError("/k", detail)
+        raise InvalidRequest(f"k {detail}", [error])
+
+
 @router.get(
     "/streamers/{streamer_id}/similar", tags=["similar"], summary="Streamers similar to one"
 )
@@ -53,12 +62,14 @@ async def similar_to_one(
     min_precision: Annotated[
         float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")
     ] = None,
-    explain: bool = False,
+    explain: Annotated[
+        bool, Query(description="Give reasons for each hit; see POST /v1/similar.")
+    ] = False,
     after_sequence: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> SimilarOut:
     """The nearest streamers, the streamer itself left out."""
     begin = time.perf_counter()
-    _check_at_most(k, state.limits.max_k, "k", parameter=True)
+    _check_k(state, k, explain, parameter=True)
     if min_score is not None and min_precision is not None:
         detail = "can't be given with min_score; give one of them"
         raise InvalidRequest(
@@ -81,7 +92,7 @@ async def similar_to_one(
 async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
     """Stored streamers, profiles or vectors as seeds, wanted and unwanted, with a filter."""
     begin = time.perf_counter()
-    _check_at_most(body.k, state.limits.max_k, "k")
+    _check_k(state, body.k, body.explain)
     for name, seeds in (("positive", body.positive), ("negative", body.negative)):
         if len(seeds) > state.limits.max_seeds:
             raise InvalidRequest.of(

@@ -147,11 +147,11 @@ def _bundle(path: Path | None) -> Check:
         from service.encoder import OnnxEncoder
 
         bundle = Bundle(path)
-        encoder = OnnxEncoder(bundle)
+        dim = os.environ.get("STREAMER_DIM")
+        manifest = bundle.manifest.at(int(dim) if dim else None)
+        encoder = OnnxEncoder(bundle, dim=manifest.dim)
         bundle.established()
-        return (
-            f"{bundle.manifest.model_version}, {bundle.manifest.dim} dimensions, {encoder.device}"
-        )
+        return f"{manifest.model_version}, {manifest.dim} dimensions, {encoder.device}"
 
     return _checked("bundle", look)
 

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the .npz file to write: ids, vectors; streamers without a vector are left out",
     )
+    parser.add_argument("--dim", type=int, help="one of the model's widths (default: the full one)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
 
 
@@ -44,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
     skipped = 0
     try:
         bundle = Bundle(args.bundle)
-        encoder = OnnxEncoder(bundle, threads=args.threads)
+        manifest = bundle.manifest.at(args.dim)
+        encoder = OnnxEncoder(bundle, threads=args.threads, dim=manifest.dim)
         towers = OnnxTowers(bundle, threads=args.threads)
         for chunk in _chunks(path, bundle, towers):
             usable = [(i, f) for i, f in chunk if f.usable]
             skipped += len(chunk) - len(usable)
             ids += [i for i, _ in usable]
             parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
-        vectors = np.stack(parts) if parts else np.zeros((0, bundle.manifest.dim), np.float32)
+        vectors = np.stack(parts) if parts else np.zeros((0, manifest.dim), np.float32)
         _write(args.out, ids, vectors)
     except (ContractError, OSError, ValueError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line

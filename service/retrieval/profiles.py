@@ -1,5 +1,6 @@
 """Profiles in: read for the encoder, encode, write, read back."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -10,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from model_export.contract.features import Features
+from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
 from service.errors import ServiceError, StreamerNotFound, VersionConflict
@@ -31,6 +33,15 @@ class EncodedProfile:
     features: Features
     encoded: Encoded | None
     tower_vectors: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What version `version` of a stored streamer shows: its own pieces, and its features."""
+
+    version: int
+    pieces: Sequence[Piece]
+    features: Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +95,7 @@ class Profiles:
         """Encode profiles without storing; in place of one that can't be read, what is wrong."""
         read = await self._reader.read_many(items)
         usable = [r.features for r in read if not isinstance(r, ServiceError) and r.features.usable]
-        vectors = iter(await self._encode_many(usable) if usable else [])
+        vectors = iter(await self.encode_features(usable))
         done: list[EncodedProfile | ServiceError] = []
         for item, r in zip(items, read, strict=True):
             if isinstance(r, ServiceError):
@@ -93,6 +104,10 @@ class Profiles:
             encoded = next(vectors) if r.features.usable else None
             done.append(EncodedProfile(item.profile, r.features, encoded, r.tower_vectors))
         return done
+
+    async def encode_features(self, usable: Sequence[Features]) -> list[Encoded]:
+        """Encode features, all of them usable; beside the queue of single profiles."""
+        return await self._encode_many(usable) if usable else []
 
     async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
@@ -162,6 +177,22 @@ class Profiles:
         if record is None:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         return record
+
+    async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
+        """What stored streamers show, as it was encoded; None of those that are not.
+
+        Also None where another model encoded it, since this one would read it in another way.
+        Read in a thread: a profile may be large.
+        """
+        records = await self._store.get(ids)
+        return await asyncio.to_thread(lambda: [r and self._shown(r) for r in records])
+
+    def _shown(self, record: Record) -> Shown | None:
+        if record.model_version != self.model_version:
+            return None
+        profile = StreamerProfile.model_validate_json(record.profile)
+        features = self._reader.as_stored(profile, record.tower_vectors)
+        return Shown(record.version, pieces_of(profile), features)
 
     async def page(self, after: str, limit: int) -> list[Record]:
         """Up to `limit` records in byte order of their ids, after `after`."""

@@ -22,6 +22,7 @@ from service.retrieval.sightings import (
     Sightings,
     error_of,
     key_of,
+    of_bytes,
     pointer_to,
     seen_by,
     shown,
@@ -118,6 +119,23 @@ class Reader:
     async def read_many(self, items: Sequence[ToRead]) -> list[Reading | ServiceError]:
         """Read many profiles, however long it takes; for one that can't be read, what is wrong."""
         return await self._read(items, queued=False)
+
+    def as_stored(self, profile: StreamerProfile, tower_vectors: bytes) -> Features:
+        """The features of a stored profile by what is stored beside it; no tower runs.
+
+        Raises:
+            UnreadableContent: it was written for another model.
+        """
+        pieces, stored = pieces_of(profile), unpack(tower_vectors)
+        read: list[Piece] = []
+        for spec in self._towers:
+            for piece in seen_by(spec, pieces):
+                found = stored.addresses.get(_digest(piece))
+                made_of = piece if found is None else of_bytes(piece, found.hex())
+                vector = stored.vectors.get(key_of(spec, made_of))
+                if vector is not None:
+                    read.append(vector_piece(spec, made_of, vector))
+        return self._featurizer.from_pieces([*pieces, *read])
 
     async def _read(self, items: Sequence[ToRead], *, queued: bool) -> list[Reading | ServiceError]:
         plans: list[_Plan | ServiceError] = []

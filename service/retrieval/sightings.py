@@ -76,7 +76,12 @@ class Sighting:
 
     def has_bytes(self, digest: str) -> None:
         """What lies at the address is known: SHA-256 as hex."""
-        self.piece = replace(self.piece, payload_digest=_BYTES + digest)
+        self.piece = of_bytes(self.piece, digest)
+
+
+def of_bytes(piece: Piece, digest: str) -> Piece:
+    """A piece as if the bytes with this SHA-256, as hex, had been in the profile."""
+    return replace(piece, payload_digest=_BYTES + digest)
 
 
 def shown(piece: Piece) -> Piece:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from model_export.contract.calibration import Curve
 from model_export.contract.streamer import StreamerProfile
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.index.base import Facets, Hit, Row, Scorer, VectorIndex
+from service.index.base import Hit, Row, Scorer, VectorIndex
+from service.retrieval.explain import Explainer, Reasons, Side
 from service.retrieval.filters import Filter
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision, Threshold, precision_from
@@ -49,21 +50,6 @@ class SimilarQuery:
 
 
 @dataclass(frozen=True)
-class Reasons:
-    """Why a streamer is in the answer.
-
-    Attributes:
-        nearest_seed: the wanted seed that is nearest to it: its id, or its pointer in the request.
-        content_similarity: cosine of the content sketches with that seed, None where it has none.
-        shared: what both show: tags, category, language.
-    """
-
-    nearest_seed: str
-    content_similarity: float | None
-    shared: dict[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
 class SimilarHit:
     """One streamer of the answer.
 
@@ -93,12 +79,13 @@ class SimilarAnswer:
 
 @dataclass(frozen=True, eq=False)
 class _ResolvedSeed:
-    label: str
+    side: Side
     weight: float
-    embedding: NDArray[np.float32]  # (D,), unit length
-    content: NDArray[np.float16] | None  # (C,)
-    facets: Mapping[str, object]
     modalities_used: int | None  # None where that is not known
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        return self.side.embedding  # (D,), unit length
 
 
 class Similar:
@@ -108,6 +95,7 @@ class Similar:
         self,
         follower: Follower,
         profiles: Profiles,
+        explainer: Explainer,
         dim: int,
         precision: Precision,
         visible_timeout_ms: int,
@@ -115,6 +103,7 @@ class Similar:
         """Search the follower's index; embeddings have `dim` numbers."""
         self._follower = follower
         self._profiles = profiles
+        self._explainer = explainer
         self._dim = dim
         self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
@@ -128,6 +117,7 @@ class Similar:
                 `min_precision` is asked of scores that are no cosine with one seed.
             PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             NotYetVisible: `after_sequence` was not reached in time.
+            StoreUnavailable: reasons are asked for, and the store does not answer.
         """
         await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
         index = self._follower.index
@@ -150,9 +140,10 @@ class Similar:
             min_score=min_score,
             predicate=query.filter.predicate(),
         )
+        sequence = self._follower.sequence  # of what was searched: explaining takes a while
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
-            reasons = _explain(index, found.hits, positive)
+            reasons = await self._explain(index, found.hits, positive)
         hits = [
             SimilarHit(hit.streamer_id, hit.score, precision_from(hit.score, curves), rank, why)
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
@@ -163,7 +154,7 @@ class Similar:
             hits,
             threshold,
             f"{found.reached} streamers reach {limit}, k is {query.k}" if cut else None,
-            self._follower.sequence,
+            sequence,
         )
 
     def _calibrated(
@@ -187,6 +178,21 @@ class Similar:
             return curves, None
         return curves, self._precision.threshold(query.min_precision, curves)
 
+    async def _explain(
+        self, index: VectorIndex, hits: Sequence[Hit], positive: Sequence[_ResolvedSeed]
+    ) -> list[Reasons | None]:
+        """By the nearest of the wanted seeds; None of a hit that was deleted since."""
+        seeds = np.stack([s.embedding for s in positive])  # (Q, D)
+        rows = index.get([hit.streamer_id for hit in hits])
+        sides = [None if row is None else Side.of(row) for row in rows]
+        pairs = [
+            (positive[int((seeds @ hit.embedding).argmax())].side, hit)
+            for hit in sides
+            if hit is not None
+        ]
+        reasons = iter(await self._explainer.reasons(pairs))
+        return [None if hit is None else next(reasons) for hit in sides]
+
     async def _resolve(
         self, index: VectorIndex, query: SimilarQuery
     ) -> tuple[list[_ResolvedSeed], list[_ResolvedSeed]]:
@@ -209,8 +215,8 @@ class Similar:
 
     async def _resolve_one(self, seed: Seed, row: Row | None, pointer: str) -> _ResolvedSeed:
         if seed.vector is not None:
-            unit = self._unit(seed.vector, pointer)
-            return _ResolvedSeed(pointer, seed.weight, unit, None, {}, None)
+            vector = Side(pointer, self._unit(seed.vector, pointer), None, {})
+            return _ResolvedSeed(vector, seed.weight, None)
         if seed.profile is not None:
             item = await self._profiles.encode(ToRead(seed.profile, f"{pointer}/profile"))
             if item.encoded is None:
@@ -222,28 +228,17 @@ class Similar:
                 "category": item.profile.category,
                 "language": item.profile.language,
             }
-            return _ResolvedSeed(
-                pointer,
-                seed.weight,
-                item.encoded.embedding,
-                item.encoded.content,
-                facets,
-                item.features.modalities_used,
-            )
-        if row is None or row.embedding is None:
+            encoded = item.encoded
+            side = Side(pointer, encoded.embedding, encoded.content, facets, profile=item)
+            return _ResolvedSeed(side, seed.weight, item.features.modalities_used)
+        stored = None if row is None else Side.of(row)
+        if stored is None:
             raise InvalidRequest.of(
                 f"{pointer}/streamer_id",
                 f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
                 "is similar to it (status insufficient_content)",
             )
-        return _ResolvedSeed(
-            row.streamer_id,
-            seed.weight,
-            row.embedding,
-            row.content,
-            row.facets,
-            _modalities_used(row.facets),
-        )
+        return _ResolvedSeed(stored, seed.weight, _modalities_used(stored.facets))
 
     def _unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
         if len(vector) != self._dim:
@@ -258,7 +253,7 @@ class Similar:
         return (values / np.linalg.norm(values)).astype(np.float32)
 
 
-def _modalities_used(facets: Facets) -> int | None:
+def _modalities_used(facets: Mapping[str, object]) -> int | None:
     """How many modalities a stored streamer shows; unknown of those that an old release wrote."""
     found = facets.get("modalities_used")
     return found if isinstance(found, int) else None
@@ -306,34 +301,3 @@ def _sum(positive: Sequence[_ResolvedSeed], negative: Sequence[_ResolvedSeed]) -
     weights = np.array([s.weight for s in positive] + [-s.weight for s in negative], np.float32)
     weights /= np.abs(weights).sum()
     return lambda cosines: weights @ cosines
-
-
-def _explain(
-    index: VectorIndex, hits: Sequence[Hit], positive: Sequence[_ResolvedSeed]
-) -> list[Reasons | None]:
-    seeds = np.stack([s.embedding for s in positive])  # (Q, D)
-    found: list[Reasons | None] = []
-    for row in index.get([hit.streamer_id for hit in hits]):
-        if row is None or row.embedding is None:  # deleted since it was found
-            found.append(None)
-            continue
-        seed = positive[int((seeds @ row.embedding).argmax())]
-        content = None
-        if seed.content is not None and row.content is not None:
-            content = float(seed.content.astype(np.float32) @ row.content.astype(np.float32))
-        found.append(Reasons(seed.label, content, shared_facets(seed.facets, row.facets)))
-    return found
-
-
-def shared_facets(a: Mapping[str, object], b: Mapping[str, object]) -> dict[str, Sequence[str]]:
-    """What two streamers both show, by field; fields with nothing in common are left out."""
-    shared: dict[str, Sequence[str]] = {}
-    for name in ("tags", "category", "language"):
-        ours, theirs = a.get(name), b.get(name)
-        if isinstance(ours, list) and isinstance(theirs, list):
-            common = sorted(set(cast(list[str], ours)) & set(cast(list[str], theirs)))
-            if common:
-                shared[name] = common
-        elif ours is not None and ours == theirs:
-            shared[name] = [str(cast(object, ours))]
-    return shared

@@ -110,6 +110,9 @@ def measure_requests(port: int, requests: int) -> list[Figure]:
     similar = [f"/v1/streamers/{p['streamer_id']}/similar?k=10" for p in chosen]
     latencies_ms([lambda path=path: client.ask("GET", path) for path in similar[:50]])  # warm up
     reads = latencies_ms([lambda path=path: client.ask("GET", path) for path in similar])
+    explained = latencies_ms(
+        [lambda path=path: client.ask("GET", path + "&explain=true") for path in similar[:200]]
+    )
 
     def content(profile: Profile) -> Profile:
         kept = {key: value for key, value in profile.items() if key != "streamer_id"}
@@ -123,6 +126,7 @@ def measure_requests(port: int, requests: int) -> list[Figure]:
     )
     return [
         *quantiles("similar by id, one client", reads, p50_at_most=5),
+        *quantiles("similar by id, explained, one client", explained),
         Figure("similar by id, 8 connections", throughput(port, similar, 8), "req/s"),
         *quantiles("PUT, encoded and on disk, one client", writes),
     ]

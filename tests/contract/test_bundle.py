@@ -199,7 +199,7 @@ def test_a_bundle_from_before_scores_were_calibrated_is_read(folder: Path) -> No
 
 def test_a_manifest_with_a_missing_field(folder: Path, original: Path) -> None:
     names = json.loads((original / MANIFEST).read_text())
-    for name in set(names) - {"schema_version", "calibration", "towers", "tower_checks"}:
+    for name in set(names) - {"schema_version", "calibration", "towers", "tower_checks", "dims"}:
         bundles.write_manifest(folder, {k: v for k, v in names.items() if k != name})
         assert refused(folder) == f"manifest.json: {name}: Field required; export again"
 
@@ -363,3 +363,35 @@ def test_established_streamers_are_given_as_float32(folder: Path) -> None:
     assert found.vectors.dtype == np.float32
     replace(folder, ESTABLISHED, npz(ids=IDS[:0], vectors=WIDE[:0]))
     assert Bundle(folder).established() is not None
+
+
+def test_a_shorter_width_is_another_version_of_the_model(folder: Path) -> None:
+    manifest = Bundle(folder).manifest
+    assert manifest.at(None) is manifest.at(manifest.dim) is manifest
+    short = manifest.at(bundles.SHORT_DIM)
+    assert (short.dim, short.model_version) == (bundles.SHORT_DIM, "test-0-d32")
+    assert manifest.calibration is not None
+    assert short.calibration is not None
+    assert short.calibration.content == manifest.calibration.content
+    assert short.calibration.embedding.curves == []
+    assert "measured with 128 dimensions, not with 32" in short.calibration.embedding.source
+    shorter = {"32": manifest.calibration.embedding}
+    known = manifest.calibration.model_copy(update={"shorter": shorter})
+    short = manifest.model_copy(update={"calibration": known}).at(bundles.SHORT_DIM)
+    assert short.calibration == manifest.calibration
+    for dim in (0, 33, 256):
+        with pytest.raises(BundleError, match=f"has no {dim} dimensions, it has 32, 128"):
+            manifest.at(dim)
+
+
+def test_bundles_of_before_have_one_width(folder: Path) -> None:
+    change_manifest(folder, lambda m: m.pop("dims"))
+    manifest = Bundle(folder).manifest
+    with pytest.raises(BundleError, match="has no 32 dimensions, it has 128"):
+        manifest.at(bundles.SHORT_DIM)
+
+
+@pytest.mark.parametrize("dims", [[0], [64, 32], [32, 32], [128], [32, 256]])
+def test_widths_must_rise_below_the_full_one(folder: Path, dims: list[int]) -> None:
+    change_manifest(folder, lambda m: m.update(dims=dims))
+    assert "dims" in refused(folder)

@@ -78,6 +78,7 @@ def test_three_answers_can_be_judged(built: tuple[Path, str]) -> None:
         assert heading in said
     similar, newcomer, copies = re.split(r"(?m)^[123]\. ", said)[1:]
     assert len(re.findall(r"(?m)^ +[01]\.\d{3}  \S", similar)) == 5
+    assert re.search(r"depends most on \w+ \(\.\d\d\)", similar)
     assert len(re.findall(r"(?m)^ +weight ", newcomer)) == 5
     assert "in truth)" in copies
 

@@ -211,3 +211,32 @@ def test_offline_vectors_are_the_served_ones(client: TestClient, folder: Path) -
         served = client.get(f"/v1/streamers/{ids[place]}/embedding").json()["embedding"]
         np.testing.assert_allclose(served, vectors[place], atol=1e-5)
     assert len(ids) < STREAMERS
+
+
+def test_a_shorter_width_serves_the_same_world(
+    folder: Path, profiles: dict[str, dict], calibration: Calibration
+) -> None:
+    """Half of the numbers find most of whom all find, and promise what was measured of them."""
+    assert Bundle(folder / "bundle").manifest.dims == [32, 64]
+    some = list(profiles.values())[:600]
+    body = "".join(json.dumps(profile) + "\n" for profile in some).encode()
+    found: defaultdict[str, list[set[str]]] = defaultdict(list)
+    for dim, promised in ((64, calibration.shorter["64"]), (None, calibration.embedding)):
+        settings = Settings(bundle=folder / "bundle", data_dir=folder / f"state-{dim}", dim=dim)
+        wanted = promised.curves[0].strictest.at_least / 2
+        thresholds = [knot.score for curve in promised.curves if (knot := curve.threshold(wanted))]
+        with TestClient(create_app(settings)) as running:
+            results = running.post("/v1/streamers:bulk", content=body).text.splitlines()
+            after = {"after_sequence": json.loads(results[-1])["sequence"]}
+            for profile in some[:100]:
+                where = f"/v1/streamers/{profile['streamer_id']}/similar"
+                answer = running.get(where, params={"k": 20, **after})
+                if answer.status_code == 422:
+                    continue  # shows nothing
+                hits = answer.json()["hits"]
+                found[profile["streamer_id"]].append({hit["streamer_id"] for hit in hits})
+                answer = running.get(where, params={"min_precision": wanted, **after})
+                assert answer.json()["threshold"]["min_score"] in thresholds
+    overlap = [len(short & full) / 20 for short, full in found.values()]
+    assert len(overlap) > 80
+    assert np.mean(overlap) > 0.6

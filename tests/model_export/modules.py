@@ -149,6 +149,7 @@ def source(module: nn.Module | None = None, **change: Any) -> ExportSource:
         "vocabulary": words,
         "recipe": "tiny",
         "dim": DIM,
+        "dims": (2, 4),
         "content_dim": CONTENT_DIM,
         "data_digest": "sha256:0",
         "duplicate_threshold": DuplicateThreshold(value=0.875, source="measured on nothing"),

@@ -71,6 +71,7 @@ def test_the_bundle_says_what_was_exported(exported: Exported) -> None:
     assert bundle.manifest == manifest
     assert bundle.featurizer.vocabulary == source.vocabulary
     assert (manifest.recipe, manifest.dim, manifest.content_dim) == ("tiny", 8, 16)
+    assert manifest.dims == [2, 4]
     assert manifest.id_space == IdSpace(name="likes", dim=4)
     assert manifest.duplicate_threshold == source.duplicate_threshold
     assert manifest.calibration == source.calibration
@@ -109,6 +110,7 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         "recipe: `tiny`",
         "data digest: `sha256:0`",
         "personal data",
+        "The first 2 or 4 numbers of a vector, scaled to unit length, are a shorter one",
     ):
         assert told in card
 
@@ -125,6 +127,11 @@ def test_the_model_card_tells_which_precision_a_score_promises(exported: Exporte
         "| all streamers | 0.960 | 0.938 | 0.990 | 1 |",
     ):
         assert told in card
+    shorter = {"4": CALIBRATION.embedding}
+    wider = exported[2].model_copy(
+        update={"calibration": CALIBRATION.model_copy(update={"shorter": shorter})}
+    )
+    assert "cosine of embeddings of 4 numbers. Precision = share" in model_card(wider)
     nothing = ScoreCalibration(source="none: no labels", base_rate=None, curves=[])
     calibration = CALIBRATION.model_copy(update={"content": nothing})
     card = model_card(exported[2].model_copy(update={"calibration": calibration}))

@@ -55,6 +55,24 @@ def test_a_failing_batch_fails_its_items_and_nobody_else() -> None:
     asyncio.run(scenario())
 
 
+def test_a_batch_that_lacks_a_result_fails_its_items_and_the_next_one_runs() -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        return [i for i in items if i != 3]
+
+    async def scenario() -> list[int | BaseException]:
+        batcher = make(run)
+        batcher.start()
+        lost = await asyncio.gather(batcher.submit(3), return_exceptions=True)
+        found = await asyncio.gather(batcher.submit(4), return_exceptions=True)
+        await batcher.stop()
+        return [*lost, *found]
+
+    lost, found = asyncio.run(scenario())
+    assert isinstance(lost, RuntimeError)
+    assert str(lost) == "0 results came for 1 items"
+    assert found == 4
+
+
 def test_a_full_queue_and_a_deadline_are_refusals() -> None:
     runs, release = threading.Event(), threading.Event()
 

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
-from tests.bundles import DIM
+from tests.bundles import DIM, SHORT_DIM
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profiles, write_data
 from tests.service.process import error_line, hide, load, run
@@ -16,8 +16,8 @@ from tests.service.process import error_line, hide, load, run
 # embed
 
 
-def embed(bundle: Path, data: Path, out: Path) -> CompletedProcess[str]:
-    return run("embed", "--bundle", bundle, "--data", data, "--out", out)
+def embed(bundle: Path, data: Path, out: Path, *options: object) -> CompletedProcess[str]:
+    return run("embed", "--bundle", bundle, "--data", data, "--out", out, *options)
 
 
 def test_embed_gives_what_the_service_stores(bundle: Path, serve: Serve, tmp_path: Path) -> None:
@@ -51,6 +51,20 @@ def test_embed_gives_what_the_service_stores(bundle: Path, serve: Serve, tmp_pat
         row = vectors[ids.tolist().index(streamer_id)]
         np.testing.assert_allclose(row, stored, rtol=0, atol=1e-6)
     assert service.client.get("/v1/streamers/thin/embedding").status_code == 404
+
+
+def test_embed_at_a_shorter_width(bundle: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "set", profiles(20))
+    full, short = tmp_path / "full.npz", tmp_path / "short.npz"
+    assert embed(bundle, data, full).returncode == 0
+    done = embed(bundle, data, short, "--dim", SHORT_DIM)
+    assert f"20 vectors of {SHORT_DIM}, 0 without" in done.stdout
+    with np.load(full) as wide, np.load(short) as narrow:
+        first = wide["vectors"][:, :SHORT_DIM]
+        expected = first / np.linalg.norm(first, axis=1, keepdims=True)
+        np.testing.assert_allclose(narrow["vectors"], expected, atol=1e-6)
+    said = error_line(embed(bundle, data, tmp_path / "no.npz", "--dim", 33))
+    assert f"test-0 has no 33 dimensions, it has {SHORT_DIM}, {DIM}" in said
 
 
 def test_embed_of_nothing_usable(bundle: Path, tmp_path: Path) -> None:
@@ -113,6 +127,11 @@ def test_doctor_for_programs(bundle: Path, tmp_path: Path, free_port: int) -> No
     assert not (tmp_path / "new").exists()
     # It reads what `serve` reads.
     assert doctor(STREAMER_BUNDLE=str(bundle), STREAMER_PORT=str(free_port))[1]["bundle"][0] == "ok"
+    for dim, found in (
+        (SHORT_DIM, ("ok", f"test-0-d{SHORT_DIM}, {SHORT_DIM} dimensions, cpu")),
+        (33, ("fail", "test-0 has no 33 dimensions, it has 32, 128 (BundleError)")),
+    ):
+        assert doctor(STREAMER_BUNDLE=str(bundle), STREAMER_DIM=str(dim))[1]["bundle"] == found
 
 
 def test_doctor_finds_what_is_broken(bundle: Path, tmp_path: Path, free_port: int) -> None:

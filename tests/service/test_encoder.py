@@ -9,7 +9,7 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import OnnxEncoder
-from tests.bundles import CONTENT_DIM, DIM, ID_DIM, TOPICS, write_bundle
+from tests.bundles import CONTENT_DIM, DIM, ID_DIM, SHORT_DIM, TOPICS, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,23 @@ def test_a_batch_of_any_mixture_gives_what_each_gives_alone(bundle: Path) -> Non
         assert item.id_embedding.shape == (ID_DIM,)
         assert abs(float(item.modality_weights.sum()) - 1) < 1e-5
     assert encoder.encode([]) == []
+
+
+def test_a_shorter_embedding_is_the_first_numbers_at_unit_length(bundle: Path) -> None:
+    opened = Bundle(bundle)
+    full, short = OnnxEncoder(opened), OnnxEncoder(Bundle(bundle), dim=SHORT_DIM)
+    features = [opened.featurizer(StreamerProfile(streamer_id="s", bio=t)) for t in TOPICS.values()]
+    for a, b in zip(full.encode(features), short.encode(features), strict=True):
+        first = a.embedding[:SHORT_DIM]
+        np.testing.assert_allclose(b.embedding, first / np.linalg.norm(first), atol=1e-6)
+        assert b.embedding.dtype == np.float32
+        # All else is what it was.
+        np.testing.assert_array_equal(a.content, b.content)
+        np.testing.assert_array_equal(a.modality_weights, b.modality_weights)
+        assert a.id_embedding is not None
+        np.testing.assert_array_equal(a.id_embedding, b.id_embedding)
+    with pytest.raises(BundleError, match="has no 33 dimensions"):
+        OnnxEncoder(Bundle(bundle), dim=33)
 
 
 def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu(bundle: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.bundles import TOPICS, write_bundle
+from tests.bundles import DIM, SHORT_DIM, TOPICS, write_bundle
 from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, is_free, run, wait_until
 
@@ -141,3 +141,38 @@ def test_re_encoding_that_is_killed_is_finished_later(
         assert f"encoded {MANY} streamers again" not in service.output
     with Service(next_bundle, data_dir) as service:
         assert service.wait_until_ready().client.get("/readyz").json()["index_rows"] == MANY
+
+
+def test_another_width_is_another_model(bundle: Path, serve: Serve) -> None:
+    service = serve()
+    data_dir = service.data_dir
+    service.put("a", name="one", tags=["cooking"])
+    service.put("b", name="two", tags=["cooking"], bio="kitchen noodles")
+    full = embedding(service, "a")
+    assert len(full) == DIM
+    service.stop()
+    start = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", 0)
+    said = error_line(run(*start, STREAMER_DIM="33"))
+    assert f"STREAMER_DIM=33: test-0 has no 33 dimensions, it has {SHORT_DIM}, {DIM}" in said
+    said = error_line(run(*start, STREAMER_DIM=str(SHORT_DIM)))
+    assert "the store holds vectors of model test-0, the bundle is test-0-d32" in said
+    # With leave, the index, the stored vectors and the answers have that width.
+    service = serve("--reencode", STREAMER_DIM=str(SHORT_DIM))
+    short = embedding(service, "a")
+    length = sum(x * x for x in full[:SHORT_DIM]) ** 0.5
+    assert short == pytest.approx([x / length for x in full[:SHORT_DIM]], abs=1e-6)
+    assert {s["model_version"] for s in service.streamers().values()} == {"test-0-d32"}
+    assert service.similar(tags=["cooking"]) == {"a", "b"}
+    query = {"positive": [{"vector": full}]}
+    refusal = service.client.post("/v1/similar", json=query)
+    assert refusal.status_code == 422
+    assert f"{SHORT_DIM}" in refusal.json()["detail"]
+    query = {"positive": [{"vector": short}], "explain": True}
+    hits = service.client.post("/v1/similar", json=query).json()["hits"]
+    assert (hits[0]["streamer_id"], hits[0]["score"]) == ("a", pytest.approx(1, abs=1e-5))
+    query = {"positive": [{"streamer_id": "a"}], "min_precision": 0.5}
+    refusal = service.client.post("/v1/similar", json=query)
+    assert refusal.status_code == 422
+    assert f"measured with {DIM} dimensions, not with {SHORT_DIM}" in refusal.json()["detail"]
+    service.stop()
+    assert "holds vectors of model test-0-d32" in refused(bundle, data_dir)

@@ -170,3 +170,22 @@ def test_what_is_fixed_is_the_same_for_every_seed():
 def test_without_a_teacher_there_is_no_id_embedding():
     made = StreamerEncoder(WORDS, CONFIG, None).eval()
     assert len(run(made, batch_of(pieces()))) == 3
+
+
+def test_ordered_axes_carry_the_most_first_and_change_no_cosine():
+    torch.manual_seed(0)
+    encoder = StreamerEncoder(WORDS, CONFIG, id_dim=5).eval()
+    bags, _ = corpus_bags(pieces(), WORDS)
+    encoder.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
+    with torch.no_grad():
+        last = encoder.mlp[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias.normal_(std=0.1)
+        before = encoder.embed(bags).numpy()
+        encoder.order_axes(before)
+        after = encoder.embed(bags).numpy()
+    np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-5)
+    carried = (after**2).sum(0)
+    assert (np.diff(carried) < 1e-5).all()
+    singular = np.linalg.svd(before, compute_uv=False)
+    np.testing.assert_allclose(carried[: len(singular)], singular**2, atol=1e-4)

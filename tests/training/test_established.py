@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from training.established import Ballot, Vote, edges_of, graph_of, weighed
 from training.teacher import Teacher
+from training.trust import Judgement
 
 AUDIENCE = sp.csr_matrix(
     np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]], np.float32)
@@ -62,7 +63,10 @@ def test_a_vote_that_was_not_measured_says_so():
 
 
 def test_an_edge_counts_as_far_as_both_ends_are_trusted():
-    doubted = replace(teacher(AUDIENCE), trust=np.array([1, 0.5, 0, 1], np.float32))
+    clean = teacher(AUDIENCE)
+    trust = np.array([1, 0.5, 0, 1], np.float32)
+    judgement = replace(Judgement.blind(clean.directions), trust=trust)
+    doubted = replace(clean, judgement=judgement)
     plain = edges_of(doubted)
     assert weighed(plain, doubted, Vote(trusting=True)) is plain
     counted = weighed(plain, doubted, Vote(trusting=False)).toarray()

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from training.positives import IdSpace, Positives, SharedAudience, nearest, weigh
+from training.positives import (
+    IdSpace,
+    Positives,
+    SharedAudience,
+    nearest,
+    trusted_only,
+    weigh,
+)
+from training.trust import Judgement
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -103,3 +111,58 @@ def test_draws_follow_the_weights():
 
 def test_fewer_streamers_than_neighbours():
     assert find(2, 20).near.tolist() == [[1], [0]]
+
+
+def test_pairs_count_as_far_as_both_ends_are_trusted():
+    vectors = unit(30, 4, 5)
+    near, weights = nearest(vectors, 3)
+    weights = (np.abs(weights) + 0.1).astype(np.float32)
+    trust = np.linspace(0, 1, 30).astype(np.float32)
+    judgement = Judgement(vectors, trust, np.zeros_like(vectors))  # nothing was predicted
+    same, counted = trusted_only(near, weights, judgement)
+    np.testing.assert_array_equal(same, near)
+    for i in range(30):
+        for place, j in enumerate(near[i]):
+            expected = weights[i, place] * trust[i] * trust[j]
+            assert counted[i, place] == pytest.approx(expected if expected >= 1e-3 else 0)
+
+
+def test_where_a_vector_is_doubted_those_near_to_its_prediction_are_positives():
+    vectors, predicted = unit(40, 4, 6), unit(40, 4, 7)
+    trust = np.ones(40, np.float32)
+    trust[::2] = 0
+    near, weights = nearest(vectors, 3)
+    found, counted = trusted_only(
+        near, np.abs(weights).astype(np.float32), Judgement(vectors, trust, predicted)
+    )
+    assert found.shape == counted.shape == (40, 6)
+    assert not counted[1::2, 3:].any()  # nobody stands in for those who are trusted
+    assert not counted[::2, :3].any()
+    trusted = np.arange(1, 40, 2)
+    for i in range(0, 40, 2):
+        cosines = vectors[trusted] @ predicted[i]
+        best = trusted[np.argsort(-cosines, kind="stable")[:3]]
+        assert found[i, 3:].tolist() == best.tolist()
+        falling = 0.5 * np.exp((np.sort(cosines)[::-1][:3] - cosines.max()) / 0.1)
+        np.testing.assert_allclose(counted[i, 3:], falling, rtol=1e-4)
+    assert set(Positives.of(found, counted).anchors) >= set(range(0, 40, 2))
+
+
+def test_without_any_doubt_the_candidates_are_as_they_were():
+    near, weights = nearest(unit(20, 4, 8), 3)
+    weights = (np.abs(weights) + 0.1).astype(np.float32)
+    same, counted = trusted_only(near, weights, Judgement.blind(unit(20, 4, 8)))
+    np.testing.assert_array_equal(same, near)
+    np.testing.assert_array_equal(counted, weights)
+
+
+def test_who_is_not_able_comes_last():
+    able = np.ones(12, bool)
+    able[[2, 5]] = False
+    near, cosines = nearest(unit(12, 4, 9), 11, able)
+    assert not np.isin(near[:, :8], [2, 5]).any()
+    assert (cosines[near == 2] == -2).all()
+    audience = sp.csr_matrix(np.ones((12, 3), np.float32))
+    near, weights = SharedAudience(audience, 1).candidates(11, able)
+    assert (weights[np.isin(near, [2, 5])] == 0).all()
+    assert (weights[~np.isin(near, [2, 5])] == 1).all()

@@ -11,7 +11,16 @@ from training.calibration.scores import (
     Measured,
     calibrate_content,
     calibrate_embedding,
+    calibrate_embeddings,
+    calibration_of,
     carry_over,
 )
 
-__all__ = ["Measured", "calibrate_content", "calibrate_embedding", "carry_over"]
+__all__ = [
+    "Measured",
+    "calibrate_content",
+    "calibrate_embedding",
+    "calibrate_embeddings",
+    "calibration_of",
+    "carry_over",
+]

@@ -5,27 +5,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from model_export.contract.calibration import Curve
-from training.stage import Stage, all_rows, sample
+from training.stage import Stage, embeddings, sample
 
 _SHARES = np.geomspace(1, 1e-5, 200)
 _QUERIES = 1000
 _GALLERY = 5000
 
 
-def score_scale(stage: Stage) -> list[float]:
+def score_scale(stage: Stage, width: int | None = None) -> list[float]:
     """Scores that fixed shares of all pairs of training streamers reach, from low to high.
 
     Every encoder of a fit has learned from these streamers, so their scores with each other tell
     its scale apart from what it has learned. (Those of validation streamers do not: an encoder that
     has learned from them pushes them further away from most others.)
+
+    Args:
+        stage: with a trained encoder.
+        width: what embeddings are cut to; None = nothing.
     """
     rows = stage.dataset.rows("train")
     asking, asked = (sample(rows, most, stage.seed) for most in (_QUERIES, _GALLERY))
     asking, asked = asking[stage.usable[asking]], asked[stage.usable[asked]]
-    query, gallery = (
-        all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, part)
-        for part in (asking, asked)
-    )
+    query, gallery = (embeddings(stage, part, width) for part in (asking, asked))
     scores = (query @ gallery.T)[asking[:, None] != asked]
     return np.quantile(scores, 1 - _SHARES).tolist()
 

@@ -1,18 +1,21 @@
 """What the two scores of a model promise."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.calibration import Curve, Part, ScoreCalibration
+from model_export.contract.calibration import Calibration, Curve, Part, ScoreCalibration
 from model_export.contract.features import Featurizer
 from training.bags import known_pieces
 from training.calibration.answers import Answers, find_answers
 from training.calibration.curves import curve
 from training.calibration.scale import carried_over, score_scale
 from training.calibration.truth import duplicate_truth, held_out_truth
+from training.config import ContrastConfig
 from training.data.passes import subset
 from training.duplicates import content_sketches
-from training.stage import Stage, all_rows
+from training.stage import Stage, embeddings
 
 MODALITIES = ((1, 1), (2, 3), (4, None))
 """Queries that show so many modalities have a curve of their own where they are enough."""
@@ -25,25 +28,35 @@ class Measured(Part):
     Attributes:
         scores: what they promise.
         scale: of the scores, see `score_scale`.
+        width: what the embeddings were cut to; None = nothing.
     """
 
     scores: ScoreCalibration
     scale: list[float]
+    width: int | None = None
 
 
-def calibrate_embedding(stage: Stage) -> Measured:
-    """What cosines of embeddings promise, of streamers that the stage has not learned from.
+def calibrate_embeddings(stage: Stage) -> list[Measured]:
+    """What cosines of embeddings promise, of the full width first, then of each shorter one.
 
     Args:
         stage: trained on the train split alone.
     """
-    scale, truth = score_scale(stage), held_out_truth(stage)
+    shorter = stage.config.widths if isinstance(stage.config, ContrastConfig) else ()
+    return [calibrate_embedding(stage, width) for width in (None, *shorter)]
+
+
+def calibrate_embedding(stage: Stage, width: int | None = None) -> Measured:
+    """What cosines of embeddings promise, of streamers that the stage has not learned from.
+
+    Args:
+        stage: trained on the train split alone.
+        width: what embeddings are cut to; None = nothing.
+    """
+    scale, truth = score_scale(stage, width), held_out_truth(stage)
     if isinstance(truth, str):
-        return Measured(scores=_none(truth), scale=scale)
-    query, gallery = (
-        all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
-        for rows in (truth.queries, truth.gallery)
-    )
+        return Measured(scores=_none(truth), scale=scale, width=width)
+    query, gallery = (embeddings(stage, rows, width) for rows in (truth.queries, truth.gallery))
     answers = find_answers(truth, query, gallery)
     curves = [curve(answers, 1, None)]
     shown = _modalities(stage, truth.queries)
@@ -52,7 +65,7 @@ def calibrate_embedding(stage: Stage) -> Measured:
         if FEWEST_QUERIES <= among.sum() < len(among):
             curves.append(curve(answers.of(among), fewest, most))
     source = f"{truth.source}, embedded by an encoder that learned from the latter alone"
-    return Measured(scores=_calibration(source, curves, answers), scale=scale)
+    return Measured(scores=_calibration(source, curves, answers), scale=scale, width=width)
 
 
 def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
@@ -69,12 +82,29 @@ def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
     scores = measured.scores
     if not scores.curves:
         return scores
-    scale = score_scale(stage)
+    scale = score_scale(stage, measured.width)
     return ScoreCalibration(
         source=f"{scores.source}; thresholds carried over to the final one by its scores of "
         "training streamers",
         base_rate=scores.base_rate,
         curves=[carried_over(one, measured.scale, scale) for one in scores.curves],
+    )
+
+
+def calibration_of(measured: Sequence[Measured], stage: Stage, refit: bool) -> Calibration:
+    """All that the scores of a model promise.
+
+    Args:
+        measured: by `calibrate_embeddings`.
+        stage: with the final encoder.
+        refit: whether that was trained once more since.
+    """
+    scores = [carry_over(each, stage) if refit else each.scores for each in measured]
+    widths = [str(each.width) for each in measured[1:]]
+    return Calibration(
+        embedding=scores[0],
+        content=calibrate_content(stage),
+        shorter=dict(zip(widths, scores[1:], strict=True)),
     )
 
 

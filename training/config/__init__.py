@@ -4,7 +4,7 @@ Every value can be given on the command line as `--set name=value`.
 """
 
 from training.config.base import RecipeConfig, TeacherConfig
-from training.config.contrast import ContrastConfig
+from training.config.contrast import ContrastConfig, shorter_widths
 from training.config.distillation import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -37,4 +37,5 @@ __all__ = [
     "as_dict",
     "override",
     "shared_config",
+    "shorter_widths",
 ]

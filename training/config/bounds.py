@@ -54,6 +54,7 @@ BOUNDS = {
     "id_temperature": _POSITIVE,
     "learning_rate": _POSITIVE,
     "mask": Bounds(0, 1, without_least=True, without_most=True),
+    "matryoshka_weight": _WEIGHT,
     "max_tokens": _COUNT,
     "memory": _COUNT_OR_OFF,
     "min_document_frequency": _COUNT,

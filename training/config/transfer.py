@@ -59,3 +59,4 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5
+    matryoshka: str = "32,64"

@@ -1,7 +1,7 @@
 """InfoNCE with weighted positives (van den Oord 2018; Khosla 2020, softened).
 
-`info_nce`, `decoupled`, `debiased` and `siglip` take the same batch of pairs, so that one can stand
-for another.
+`info_nce`, `decoupled`, `debiased`, `entmax` and `siglip` take the same batch of pairs, so that one
+can stand for another.
 """
 
 import torch

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ContrastConfig
+from training.encoder import safe_normalise
 from training.losses.debiased import debiased
 from training.losses.decoupled import decoupled
+from training.losses.entmax import entmax
 from training.losses.info_nce import info_nce
 from training.losses.siglip import siglip
 from training.memory import CrossBatchMemory
@@ -28,8 +30,11 @@ class Contrast(nn.Module):
     """Contrasts queries with keys, and with past keys where there is a memory.
 
     variants: `info-nce`; `decoupled` (Yeh 2022); `siglip` (Zhai 2023), which learns its scale and
-    bias; `debiased` (Chuang 2020); `false-negative-mask`, InfoNCE without the negatives that a
-    guide, the content before training, finds near (Solatorio 2024, with a fixed bound).
+    bias; `debiased` (Chuang 2020); `entmax` (Peters 2019), which is sparse; `false-negative-mask`,
+    InfoNCE without the negatives that a guide, the content before training, finds near (Solatorio
+    2024, with a fixed bound).
+
+    Shorter widths (`matryoshka`) are contrasted beside the full one, each by the same variant.
 
     A task puts it into its `module`, so that what it learns and remembers is trained and resumed.
     """
@@ -86,7 +91,13 @@ class Contrast(nn.Module):
         doubtful &= wanted <= 0
         if excluded is not None:
             doubtful |= functional.pad(excluded, (0, more))
-        return self._loss(queries @ keys.T, wanted, doubtful)
+        loss = self._loss(queries @ keys.T, wanted, doubtful)
+        for width in self._config.widths:
+            asking, asked = (safe_normalise(each[:, :width]) for each in (queries, keys))
+            loss = loss + self._config.matryoshka_weight * self._loss(
+                asking @ asked.T, wanted, doubtful
+            )
+        return loss
 
     def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """The pairs (B, K) that are no negatives."""
@@ -137,5 +148,7 @@ class Contrast(nn.Module):
                 return debiased(cosines, wanted, excluded, temperature, prior)
             case "siglip":
                 return siglip(cosines, wanted, excluded, self.log_scale.exp(), self.bias)
+            case "entmax":
+                return entmax(cosines, wanted, excluded, temperature)
             case "info-nce" | "false-negative-mask":
                 return info_nce(cosines, wanted, excluded, temperature)

@@ -25,7 +25,6 @@ class TaughtTask(Task):
     Attributes:
         rows: int64 (N,), data set rows of those that it learns from.
         trust: float32 (N,), how likely each one's vector is its own.
-        behaviour_trust: float32 (N,), the same of what brings it together with others.
     """
 
     def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
@@ -51,10 +50,10 @@ class TaughtTask(Task):
         self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
         self._directions = stage.teacher.directions[warm]  # (N, E)
-        everyone = np.ones(len(warm), np.float32)
-        trust, behaviour_trust = stage.teacher.trust, stage.teacher.behaviour_trust
-        self.trust = (everyone if trust is None else trust)[warm]
-        self.behaviour_trust = (everyone if behaviour_trust is None else behaviour_trust)[warm]
+        judgement = stage.teacher.judgement
+        self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
+        if judgement is not None:
+            self.trust = judgement.trust[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:

@@ -10,17 +10,17 @@ from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
 from training.grad_cache import embed_in_chunks
 from training.losses.regression import regression
-from training.positives import Behaviour, IdSpace, Positives, SharedAudience, weigh
+from training.positives import Behaviour, IdSpace, Positives, SharedAudience, trusted_only, weigh
 from training.relations import NearByBehaviour
 from training.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 from training.tasks.taught import TaughtTask
 from training.teacher import Teacher
+from training.trust import Judgement
 
 _PARTNER_WEIGHT = 0.3
 """An anchor's own drawn positive counts at least so much."""
-_LEAST_WEIGHT = 1e-3
 
 
 class TransferPlus(TaughtTask):
@@ -91,25 +91,28 @@ class TransferPlus(TaughtTask):
         """By audience where it is known and anyone shares one; in the ID space otherwise."""
         config, rng = self._config, np.random.default_rng(self._stage.seed)
         if teacher.audience is not None:
+            judgement = teacher.behaviour_judgement
+            judged = None if judgement is None else judgement.of(warm)
             shared = SharedAudience(teacher.audience[warm], config.audience_power)
-            near, weights = shared.candidates(config.neighbours)
+            near, weights = shared.candidates(config.neighbours, judged and judged.trusted)
             if weights.any():
-                return shared, self._weigh(near, weights, self.behaviour_trust, rng)
+                return shared, self._weigh(near, weights, judged, rng)
+        judged = None if teacher.judgement is None else teacher.judgement.of(warm)
         space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
-        near, weights = space.candidates(config.neighbours)
-        return space, self._weigh(near, weights, self.trust, rng)
+        near, weights = space.candidates(config.neighbours, judged and judged.trusted)
+        return space, self._weigh(near, weights, judged, rng)
 
     def _weigh(
         self,
         near: NDArray[np.int64],
         behaviour: NDArray[np.float32],
-        trust: NDArray[np.float32],
+        judged: Judgement | None,
         rng: np.random.Generator,
     ) -> Positives:
         """Candidates (N, K) weighed by behaviour, content and how far both ends are trusted."""
-        trusted = behaviour * trust[:, None] * trust[near]
-        trusted[trusted < _LEAST_WEIGHT] = 0
-        return weigh(near, trusted, self._content, self._config.content_floor, rng)
+        if judged is not None:
+            near, behaviour = trusted_only(near, behaviour, judged)
+        return weigh(near, behaviour, self._content, self._config.content_floor, rng)
 
     def _pairs(self, drawn: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""

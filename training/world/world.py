@@ -29,6 +29,8 @@ class World:
         topics: topic of each, as `games/moba`.
         groups: duplicate group of each, None without duplicates.
         splits: train, val or test of each; groups are whole.
+        earnest: the modalities that each shows in earnest, of `training.world.streamers`; whatever
+            else is shown is boilerplate.
         audience: who watches whom.
         media: whether covers are pictures, and there are avatars, frames and sounds.
     """
@@ -37,6 +39,7 @@ class World:
     topics: list[str]
     groups: list[str | None]
     splits: list[str]
+    earnest: list[frozenset[str]]
     audience: Audience
     media: bool = False
 
@@ -81,6 +84,7 @@ def generate(streamers: int, seed: int, media: bool = False) -> World:
         topics=[interests[person.interest].topic for person in persons],
         groups=groups,
         splits=_splits(parts, groups),
+        earnest=[person.real for person in persons],
         audience=draw_audience(views, _crowd(persons, people, interests)),
         media=media,
     )

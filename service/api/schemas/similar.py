@@ -1,6 +1,6 @@
 """Similar streamers: seeds, filters, hits."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictStr, model_validator
 
@@ -107,7 +107,13 @@ class SimilarIn(Request):
     min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     min_precision: MinPrecision | None = None
     filter: FilterIn = FilterIn()
-    explain: bool = False
+    explain: Annotated[
+        bool,
+        Field(
+            description="Give reasons for each hit. Hit and seed are encoded again without each "
+            "modality, so k may be less than otherwise."
+        ),
+    ] = False
     exact: Annotated[
         bool,
         Field(description="Scan everything. This index always does, so every answer is exact."),
@@ -121,14 +127,82 @@ class SimilarIn(Request):
         return self
 
 
+class SameContentOut(Response):
+    """The same content in two profiles."""
+
+    seed: Annotated[str, Field(description="Where the seed shows it.", examples=["avatar"])]
+    hit: Annotated[str, Field(description="Where the hit does.", examples=["videos[0].cover"])]
+
+
+class ComparedOut(Response):
+    """Both show this modality, and the model can read it."""
+
+    state: Literal["compared"]
+    contribution: Annotated[
+        float,
+        Field(
+            description="The similarity minus what it would be if neither showed this modality: "
+            "both profiles are encoded again without it. Negative: it tells the two apart. "
+            "Contributions don't add up to the similarity: of two modalities that say the same, "
+            "neither is missed."
+        ),
+    ]
+
+
+class NotComparedOut(Response):
+    """Nothing is known of this modality, which is not the same as unlike."""
+
+    state: Annotated[
+        Literal["absent", "unsupported", "uninformative", "nothing_left"],
+        Field(
+            description="absent: not shown. unsupported: in a form that the model can't read. "
+            "uninformative: read, and it says nothing. nothing_left: both show it, and one shows "
+            "nothing else to go by, so that there is no vector without it."
+        ),
+    ]
+    where: Annotated[
+        Literal["seed", "hit", "both"],
+        Field(serialization_alias="in", description="Of which side that is true."),
+    ]
+
+
+ModalityOut = Annotated[ComparedOut | NotComparedOut, Field(discriminator="state")]
+
+
 class ReasonsOut(Response):
     """Why a streamer is in the answer."""
 
-    nearest_seed: str
+    nearest_seed: Annotated[
+        str,
+        Field(
+            description="The positive seed that is nearest: its id, or its pointer in the request."
+        ),
+    ]
+    similarity: Annotated[
+        float,
+        Field(
+            description="Cosine with the nearest seed: the score, where one positive seed is all "
+            "that was asked with."
+        ),
+    ]
     content_similarity: Annotated[
         float | None, Field(description="Cosine of the content sketches with the nearest seed.")
     ]
-    shared: Annotated[dict[str, list[str]], Field(description="Tags, category, language of both.")]
+    shared: Annotated[
+        dict[str, list[str] | list[SameContentOut]],
+        Field(
+            description="What both show: tags, category, language; and pictures, sounds and titles "
+            "of videos and lives that are the same in both, a few of each. Kinds with nothing in "
+            "common are left out."
+        ),
+    ]
+    by_modality: Annotated[
+        dict[str, ModalityOut] | None,
+        Field(description="Each modality, by its contribution to the similarity."),
+    ] = None
+    unexplained_because: Annotated[
+        str | None, Field(description="Why by_modality is null, as of a seed that is a vector.")
+    ] = None
 
 
 class HitOut(Response):
@@ -162,6 +236,43 @@ class ThresholdOut(Response):
 
 class SimilarOut(Response):
     """The answer; never cut without saying so."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "hits": [
+                        {
+                            "streamer_id": "s-7",
+                            "score": 0.71,
+                            "precision": 0.83,
+                            "rank": 1,
+                            "reasons": {
+                                "nearest_seed": "s-1",
+                                "similarity": 0.71,
+                                "content_similarity": 0.42,
+                                "shared": {
+                                    "tags": ["cooking"],
+                                    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
+                                },
+                                "by_modality": {
+                                    "tags": {"state": "compared", "contribution": 0.41},
+                                    "bio": {"state": "compared", "contribution": -0.02},
+                                    "covers": {"state": "absent", "in": "hit"},
+                                    "name": {"state": "uninformative", "in": "both"},
+                                },
+                            },
+                        }
+                    ],
+                    "complete": True,
+                    "exact": True,
+                    "model_version": "transfer-plus-1",
+                    "index_sequence": 130,
+                    "took_ms": 9.5,
+                }
+            ]
+        }
+    )
 
     hits: list[HitOut]
     threshold: Annotated[

@@ -100,6 +100,37 @@ def test_what_is_no_news_is_not_asked_for(bundle: Bundle, authority: trustme.CA)
     run(scenario())
 
 
+def test_a_stored_profile_has_the_features_that_it_was_encoded_from(
+    bundle: Bundle, authority: trustme.CA
+) -> None:
+    async def scenario() -> None:
+        async with (
+            serve(files, authority) as server,
+            reading(bundle, fetcher_for(server, authority).fetch) as read,
+        ):
+            shown = {
+                "bio": "boss music",
+                "avatar": media(FILES["/red"]),
+                "videos": [video(0, title="noodles", audio={"url": server.url("/tone")})],
+            }
+            written = await read(**shown)
+            asked, runs = len(server.requests), len(read.towers.runs)
+            stored = read.reader.as_stored(profile(**shown), written.tower_vectors)
+            assert (len(server.requests), len(read.towers.runs)) == (asked, runs)
+            assert stored.status == written.features.status
+            assert len(vectors(written)) == 3  # of text, picture and sound
+            for name in ("token_ids", "token_counts", "token_modality"):
+                np.testing.assert_array_equal(
+                    getattr(stored, name), getattr(written.features, name)
+                )
+            for name in ("vectors", "vectors_modality"):
+                pairs = zip(getattr(stored, name), getattr(written.features, name), strict=True)
+                for found, expected in pairs:
+                    np.testing.assert_array_equal(found, expected)
+
+    run(scenario())
+
+
 def test_two_addresses_of_one_picture(bundle: Bundle, authority: trustme.CA) -> None:
     async def scenario() -> None:
         async with (

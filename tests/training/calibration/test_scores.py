@@ -8,7 +8,13 @@ import pytest
 
 from model_export.contract.calibration import Calibration
 from model_export.contract.pieces import pieces_of
-from training.calibration import calibrate_content, calibrate_embedding, carry_over
+from training.calibration import (
+    calibrate_content,
+    calibrate_embedding,
+    calibrate_embeddings,
+    calibration_of,
+    carry_over,
+)
 from training.checkpoint import Checkpoint
 from training.config import TransferPlusConfig
 from training.data import Dataset
@@ -40,6 +46,34 @@ def test_a_fit_keeps_its_calibration_and_the_exporter_gets_it(world: Dataset, tm
     old = {name: value for name, value in checkpoint.config.items() if name != "calibration"}
     replace(checkpoint, config=old).save(tmp_path)
     assert load_checkpoint(tmp_path).calibration is None
+
+
+def test_shorter_widths_are_calibrated_apart(world: Dataset, tmp_path: Path):
+    config = replace(QUICK, matryoshka="4,8")
+    stage = prepare(
+        world,
+        [pieces_of(profile) for profile in world.profiles],
+        world.rows("train"),
+        None,
+        config,
+        seed=0,
+        threads=1,
+    )
+    full, *shorter = calibrate_embeddings(stage)
+    assert full == calibrate_embedding(stage)
+    assert [measured.width for measured in shorter] == [4, 8]
+    assert shorter[0] == calibrate_embedding(stage, 4)
+    assert len({tuple(measured.scale) for measured in (full, *shorter)}) == 3
+    found = calibration_of([full, *shorter], stage, refit=True)
+    assert found.embedding == carry_over(full, stage)
+    assert found.shorter == {str(each.width): carry_over(each, stage) for each in shorter}
+    fit(Request("transfer-plus", config, 1, 1, tmp_path), world)
+    source = load_checkpoint(tmp_path)
+    assert source.dims == (4, 8)
+    assert source.calibration is not None
+    assert source.calibration.shorter.keys() == {"4", "8"}
+    metrics = source.metrics
+    assert 0 < metrics["test_NDCG@20_d4"] < 1.2 * metrics["test_NDCG@20"]
 
 
 def test_without_a_refit_nothing_is_carried_over(world: Dataset, tmp_path: Path):

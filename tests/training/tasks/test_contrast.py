@@ -119,6 +119,51 @@ def test_past_keys_are_negatives_of_all_but_their_own_streamer(stage: Stage):
     assert sorted(contrast.memory.held()[1].tolist()) == [0, 1, 2, 2, 3, 4, 5, 70, 71]
 
 
+def test_shorter_widths_are_contrasted_beside_the_full_one(stage: Stage):
+    a, b, rows = views()
+    config = replace(CONFIG, matryoshka="4,8", matryoshka_weight=0.5)
+    nothing = torch.zeros(6, 6).bool()
+    expected = both_ways(a, b, nothing)
+    for width in (4, 8):
+        first, second = (normalize(each[:, :width], dim=1) for each in (a, b))
+        expected += 0.5 * both_ways(first, second, nothing)
+    assert float(Contrast(stage, config).two_views(a, b, rows)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_shorter_widths_have_past_keys_as_negatives_too(stage: Stage):
+    a, b, rows = views()
+    contrast = Contrast(stage, replace(CONFIG, memory=10, matryoshka="4", matryoshka_weight=1.0))
+    past = normalize(torch.randn(3, CONFIG.dim), dim=1)
+    contrast.remember(past, np.array([70, 71, 72]))
+    expected = 0.0
+    for x, y in ((a, b), (b, a)):
+        for width in (4, CONFIG.dim):
+            asking, asked = (normalize(t[:, :width], dim=1) for t in (x, torch.cat([y, past])))
+            wanted, nothing = torch.eye(6, 9), torch.zeros(6, 9).bool()
+            expected += float(info_nce(asking @ asked.T, wanted, nothing, 0.1)) / 2
+    assert float(contrast.two_views(a, b, rows)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_trained_shorter_width_is_better_than_one_that_was_not(world: Dataset):
+    """Of the first 4 numbers, on what they were trained for."""
+    losses = []
+    for widths in ("", "4"):
+        config = replace(CONFIG, matryoshka=widths, matryoshka_weight=1.0)
+        task = MaskedViews(stage_of(world, config), config, None)
+        optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
+        for step in range(40):
+            update(task, optimiser, config, 0, step)
+        shorter = replace(CONFIG, matryoshka="4", matryoshka_weight=1.0)
+        with torch.no_grad():
+            task.module.eval()
+            both, alone = (
+                MaskedViews(replace(task._stage), c, None).losses(1000)["views_loss"]
+                for c in (shorter, CONFIG)
+            )
+        losses.append(float(both - alone))
+    assert losses[1] < losses[0] - 0.1
+
+
 def test_nothing_is_remembered_outside_of_training(stage: Stage):
     contrast = Contrast(stage, replace(CONFIG, memory=10)).eval()
     contrast.two_views(*views())
@@ -158,15 +203,28 @@ def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+def test_widths_are_those_below_the_full_one():
+    config = override(MaskedViewsConfig(), ["matryoshka=32,64,128"])
+    assert isinstance(config, MaskedViewsConfig)
+    assert config.widths == (32, 64)
+    assert replace(config, dim=64).widths == (32,)
+    assert MaskedViewsConfig().widths == ()
+
+
 @pytest.mark.parametrize(
     ("assignment", "problem"),
     [
         (
             "contrast=best",
-            "needs one of info-nce, decoupled, siglip, debiased, false-negative-mask",
+            "needs one of info-nce, decoupled, siglip, debiased, entmax, false-negative-mask",
         ),
         ("memory=-1", "--set memory=-1: must be 0"),
         ("chunk_size=-8", "--set chunk_size=-8: must be 0"),
+        ("matryoshka=8,4", "--set matryoshka=8,4: needs widths that rise, as 32,64"),
+        ("matryoshka=0", "--set matryoshka=0: needs widths that rise"),
+        ("matryoshka=half", "--set matryoshka=half: needs widths that rise"),
+        ("matryoshka=8,", "--set matryoshka=8,: needs widths that rise"),
+        ("matryoshka_weight=-1", "--set matryoshka_weight=-1: must be 0"),
         ("positive_prior=1", r"--set positive_prior=1: must be in \[0, 1\)"),
     ],
 )
