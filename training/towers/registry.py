@@ -1,6 +1,6 @@
 """Towers by name: `--set text_tower=NAME`, `image_tower`, `audio_tower`.
 
-    text     all-minilm-l6-v2 | hf:FOLDER_OR_NAME
+    text     all-minilm-l6-v2 | use-multilingual | hf:FOLDER_OR_NAME
     image    efficientnet-lite0 | timm:NAME | hf:FOLDER_OR_NAME
     audio    log-mel | hf:FOLDER_OR_NAME
 
@@ -22,6 +22,7 @@ from training.towers.base import Tower, no_options
 from training.towers.image import efficientnet_lite0, hugging_face_vision, timm_model
 from training.towers.packages import package_file, unpacked
 from training.towers.text import TextOptions, hugging_face
+from training.towers.universal import universal_sentence_encoder
 
 
 def _minilm(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
@@ -55,7 +56,10 @@ def _audio(where: str, reference: str, options: Mapping[str, str]) -> Tower:
 
 
 NAMED: dict[TowerKind, dict[str, Callable[[str, Mapping[str, str], Path], Tower]]] = {
-    "text": {"all-minilm-l6-v2": _minilm},
+    "text": {
+        "all-minilm-l6-v2": _minilm,
+        "use-multilingual": universal_sentence_encoder,
+    },
     "image": {"efficientnet-lite0": efficientnet_lite0},
     "audio": {"log-mel": log_mel},
 }

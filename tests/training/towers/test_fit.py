@@ -31,7 +31,7 @@ from training.fit import Request, already_trained, fit
 from training.towers import TowerReader, find_tower
 from training.views import ViewMaker
 
-TOWER = "all-minilm-l6-v2?modalities=bio&max_tokens=32"
+TOWER = "use-multilingual?modalities=bio&max_tokens=32"
 CONFIG = TransferPlusConfig(
     **TAUGHT,
     steps=4,
@@ -40,7 +40,7 @@ CONFIG = TransferPlusConfig(
     image_tower="efficientnet-lite0",
     audio_tower="log-mel",
 )
-NAMES = ["all-minilm-l6-v2", "efficientnet-lite0", "log-mel"]
+NAMES = ["use-multilingual", "efficientnet-lite0", "log-mel"]
 
 
 def _media(content_type: str, data: bytes) -> Media:
@@ -112,7 +112,7 @@ def test_what_is_served_is_what_was_learned_from(folder: Path, data: Dataset) ->
             np.testing.assert_allclose(a, b, atol=5e-4)  # float16: 11 bits of numbers below 1
     made = Counter((p.space, p.modality) for pieces in served for p in pieces if p.payload_digest)
     assert {pair: count for pair, count in made.items() if pair[0]} == {
-        ("all-minilm-l6-v2", "bio"): sum(profile.bio is not None for profile in data.profiles),
+        ("use-multilingual", "bio"): sum(profile.bio is not None for profile in data.profiles),
         ("efficientnet-lite0", "avatar"): sum(p.avatar is not None for p in data.profiles),
         ("log-mel", "audio"): 40,  # silence is no sound
     }
@@ -130,7 +130,7 @@ def _arrays(features: Features) -> list[np.ndarray]:
 
 def test_the_card_lists_the_towers(folder: Path) -> None:
     card = (folder / "bundle" / CARD).read_text()
-    for reads in ("text of bio | 384", "image of avatar, covers, frames | 1280", "audio of audio"):
+    for reads in ("text of bio | 512", "image of avatar, covers, frames | 1280", "audio of audio"):
         assert reads in card
 
 
@@ -164,7 +164,7 @@ def test_a_tower_and_what_it_read_are_on_one_side_of_two_views(folder: Path, dat
     for each in atoms:
         for atom in each:
             read = {piece.content_hash for piece in atom.pieces}
-            derived = [p.payload_digest for p in atom.pieces if p.space == "all-minilm-l6-v2"]
+            derived = [p.payload_digest for p in atom.pieces if p.space == "use-multilingual"]
             made += len(derived)
             assert read.issuperset(derived) or len(atom.pieces) == len(derived)
     assert made > 30

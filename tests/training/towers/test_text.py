@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from model_export.contract.towers import Payload, TextSpec, inputs_of
+from model_export.contract.towers import VECTOR, Payload, TextSpec, inputs_of
+from model_export.contract.vocabulary import Vocabulary
+from model_export.golden import golden_profiles
+from model_export.towers import tower_to_onnx
 from tests.training.towers.encoders import LENGTH, WIDTH, write_encoder
 from training.errors import CheckpointError, UsageError
 from training.towers import Tower, find_tower, towers_again
@@ -80,6 +84,26 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(
     )
 
 
+def test_the_graph_computes_what_the_module_computes(encoder_folder: Path) -> None:
+    tower = made(encoder_folder)
+    graph, check = tower_to_onnx(tower, golden_profiles(Vocabulary([], [], 0)))
+    assert check.max_abs_diff < 1e-5
+    inputs = inputs_of(tower.spec, tower.tokenizer)
+    texts = ["boss", "", "cooking noodles music " * 20]
+    batch = inputs.batch([inputs.prepare(Payload("bio", text=text)) for text in texts])
+    found = np.asarray(onnxruntime.InferenceSession(graph).run([VECTOR], dict(batch))[0])
+    np.testing.assert_allclose(found, vectors(tower, *texts), atol=1e-5)
+
+
+def test_the_package_s_encoder_understands_english(tmp_path: Path) -> None:
+    tower = find_tower("text", "all-minilm-l6-v2", tmp_path)
+    assert (tower.spec.name, tower.spec.width) == ("all-minilm-l6-v2", 384)
+    assert tower.spec.text == TextSpec(max_tokens=128)
+    assert len(list((tmp_path / "models").iterdir())) == 1
+    found = vectors(tower, "I play video games", "gaming streams all night", "how to cook noodles")
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.2
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -106,7 +130,7 @@ def test_a_model_that_can_t_be_had(reference: str, tmp_path: Path) -> None:
 def test_an_unknown_name_is_told_what_there_is(reference: str, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=rf"^text_tower={reference}: unknown; the valid names are all-minilm-l6-v2, hf:FOLD",
+        match=rf"^text_tower={reference}: unknown; the valid names are all-minilm-l6-v2, use-mul",
     ):
         find_tower("text", reference, tmp_path)
 
