@@ -27,6 +27,8 @@ from service.sessions import Device, open_session
 
 _MAX_BATCH = 16
 """Payloads of one run: more gain nothing, and the arena keeps the peak of any run."""
+_MAX_PADDED_TOKENS = 2048
+"""Texts times the longest of them, in one run: likewise. 16 texts of 128 tokens, or 4 of 512."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ class OnnxTowers:
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
         """Vectors (N, width) of N decoded payloads; safe from several threads."""
         tower = self._towers[name]
-        order = sorted(range(len(prepared)), key=lambda i: len(prepared[i]))  # by tokens
         found = np.zeros((len(prepared), tower.spec.width), np.float32)
-        for start in range(0, len(order), _MAX_BATCH):
-            rows = order[start : start + _MAX_BATCH]
+        # Pictures are of one size, and so are sounds.
+        tokens = [0 if tower.spec.text is None else len(one) for one in prepared]
+        for rows in alike(tokens, _MAX_BATCH, _MAX_PADDED_TOKENS):
             batch = tower.inputs.batch([prepared[i] for i in rows])
             found[rows] = tower.session.run([VECTOR], {n: batch[n] for n in tower.names})[0]
         return found
@@ -113,3 +115,18 @@ class OnnxTowers:
                 seen = ((piece, vectors.get(payload_key(piece))) for piece in pieces)
                 given += [vector_piece(spec, p, v) for p, v in seen if v is not None]
         return found
+
+
+def alike(lengths: Sequence[int], max_rows: int, max_padded: int) -> list[list[int]]:
+    """Places of N lengths in batches of alike ones, the shortest first.
+
+    A batch has at most `max_rows`, and they times the longest of them are at most `max_padded`,
+    unless it is a single one.
+    """
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        rows = len(batches[-1]) + 1 if batches else max_rows + 1
+        if rows > max_rows or rows * lengths[place] > max_padded:
+            batches.append([])
+        batches[-1].append(place)
+    return batches

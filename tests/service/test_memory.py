@@ -1,10 +1,18 @@
-"""What is in memory is bounded, however much is sent at once."""
+"""What is in memory is bounded, however much is sent at once and in the long run."""
 
 import json
+import random
 from pathlib import Path
+from typing import Any
 
+import psutil
+import pytest
+
+from tests.bundles import write_bundle
+from tests.media_towers import picture, sound
 from tests.service.conftest import Serve
 from tests.service.process import Service
+from tests.service.towers import media, titles
 
 MIB = 1 << 20
 
@@ -25,3 +33,46 @@ def test_a_bulk_of_long_lines_is_written_in_small_parts(serve: Serve) -> None:
     results = service.bulk(profiles)
     assert [r["outcome"] for r in results] == ["created"] * 40, json.dumps(results)[:500]
     assert peak_bytes(service) - before < 200 * MIB  # 120 MiB were sent
+
+
+def mixed(choices: random.Random, number: int) -> dict[str, Any]:
+    """A profile of any kind and size."""
+    words = [f"w{choices.randrange(5000)}" for _ in range(choices.choice([1, 3, 10, 200]))]
+    profile: dict[str, Any] = {"streamer_id": f"s{number}", "bio": " ".join(words)}
+    if choices.random() < 0.5:
+        profile["videos"] = titles(*(f"{number} {i}" for i in range(choices.choice([1, 4, 64]))))
+    if choices.random() < 0.3:
+        size = choices.choice([(64, 64), (333, 200), (1280, 720)])
+        kind = choices.choice(["PNG", "JPEG", "WEBP"])
+        colour = f"#{choices.getrandbits(24):06x}"
+        profile["avatar"] = media(picture(colour, kind, size), f"image/{kind.lower()}")
+    if choices.random() < 0.1:
+        tone = sound(
+            choices.uniform(100, 900), choices.uniform(0.2, 2), choices.choice([8000, 22_050])
+        )
+        profile["lives"] = [{"live_id": "l", "audio": media(tone, "audio/wav")}]
+    return profile
+
+
+@pytest.mark.slow
+def test_ten_thousand_mixed_writes_take_hardly_more_than_a_thousand(
+    serve: Serve, tmp_path: Path
+) -> None:
+    write_bundle(tmp_path / "b", tower=True, media=True)
+    # What is kept on purpose is not what this is about.
+    service = serve(bundle=tmp_path / "b", STREAMER_TOWERS__RECENT_BYTES=str(MIB))
+    choices = random.Random(1)
+    process = psutil.Process(service.process.pid)
+    taken: dict[int, int] = {}
+    for start in range(0, 10_000, 100):
+        # Half of them again and again, so that the index does not grow with all of them.
+        numbers = [choices.randrange(500) if i % 2 else start + i for i in range(100)]
+        profiles = [mixed(choices, number) for number in numbers]
+        if start % 500:
+            results = service.bulk(profiles)
+            assert {r["outcome"] for r in results} <= {"created", "updated"}
+        else:
+            for profile in profiles:
+                service.put(profile.pop("streamer_id"), **profile)
+        taken[start + 100] = process.memory_info().rss
+    assert taken[10_000] < 1.2 * taken[1000], {n: rss // MIB for n, rss in taken.items()}
