@@ -137,8 +137,12 @@ def _beginning(
     options = {"codec_whitelist": _CODECS, "protocol_whitelist": "none"}
     blocks: list[npt.NDArray[np.float32]] = []
     rate_hz = wanted = missing = 1
-    demuxer = _DEMUXERS.get(kind, kind)
-    with av.open(io.BytesIO(sound), format=demuxer, container_options=options) as container:
+    with av.open(
+        io.BytesIO(sound),
+        format=_DEMUXERS.get(kind, kind),
+        container_options=options,
+        metadata_errors="replace",  # titles in GBK and the like
+    ) as container:
         for frame in _frames(container):
             if not blocks:
                 rate_hz = _checked_rate(frame)
@@ -158,9 +162,11 @@ def _frames(container: Any) -> Iterator[Any]:
     if not container.streams.audio:
         raise ContainerError(f"holds no sound: {_SEND}")
     stream = container.streams.audio[0]
-    stream.codec_context.thread_count = 1
-    if stream.codec_context.name not in _CODECS.split(","):
-        raise ContainerError(f"is coded as {stream.codec_context.name}: {_SEND}")
+    codec = stream.codec_context
+    if codec is None or codec.name not in _CODECS.split(","):
+        name = "something else" if codec is None else codec.name
+        raise ContainerError(f"is coded as {name}: {_SEND}")
+    codec.thread_count = 1
     for number, packet in enumerate(container.demux(stream)):
         if number > _MAX_PACKETS:
             raise ContainerError("comes in too many small packets: save it anew")

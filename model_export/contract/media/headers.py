@@ -133,7 +133,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
-        raise HeaderError("a PNG file without its header chunk")
+        raise HeaderError("a PNG file without its header chunk: send a picture")
     width, height = struct.unpack_from(">II", data, 16)
     kept, turned, at = [data[:8]], 1, 8
     for _ in range(MAX_BLOCKS):
@@ -196,7 +196,7 @@ def _webp(data: bytes) -> Header:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", payload, 6))
     else:
-        raise HeaderError("a WebP file that begins with no picture")
+        raise HeaderError("a WebP file that begins with no picture: send one")
     return Header("WEBP", width, height, _webp_orientation(data), data)
 
 

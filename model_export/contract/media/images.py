@@ -232,7 +232,8 @@ def _checked_header(data: bytes, content_type: str, source: str) -> Header:
         raise UnreadableContent(source, reason)
     width, height = header.width, header.height
     if min(width, height) < 1:
-        raise UnreadableContent(source, "is truncated or damaged: its header gives no size")
+        reason = "is truncated or damaged: its header gives no size, send the whole file"
+        raise UnreadableContent(source, reason)
     if max(width, height) > MAX_IMAGE_SIDE or width * height > MAX_IMAGE_PIXELS:
         limits = f"{MAX_IMAGE_PIXELS:,} pixels and {MAX_IMAGE_SIDE:,} a side"
         raise UnreadableContent(source, f"is {width:,} x {height:,}: send at most {limits}")

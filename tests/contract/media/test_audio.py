@@ -197,6 +197,12 @@ def test_tags_are_not_heard() -> None:
     assert np.array_equal(decoded(amid, "audio/aac"), decoded(aac, "audio/aac"))
 
 
+def test_titles_may_be_in_any_encoding() -> None:
+    data = encoded(tone(3, 44_100), "mp3", 44_100)
+    titled = data + b"TAG" + "直播间".encode("gbk").ljust(125, b"\0")
+    assert np.array_equal(decoded(titled, "audio/mpeg"), decoded(data, "audio/mpeg"))
+
+
 def test_a_wav_file_may_have_other_chunks_and_no_length() -> None:
     signal = tone(2, 16_000)
     plain = decoded(wav(signal, 16_000))

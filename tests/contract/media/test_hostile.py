@@ -281,14 +281,13 @@ def same_with_and_without_warnings(decode: Callable[[], bytes]) -> None:
             warnings.simplefilter(action)
             try:
                 outcomes.append(decode())
-            except UnreadableContent as refused:
-                assert refused.source in (COVER, SOUND)
-                outcomes.append(refused.reason)
+            except UnreadableContent as error:
+                outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize("declared", sorted(PICTURES))
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_picture_is_read_or_refused(declared: str, data: st.DataObject) -> None:
     originals = [PICTURES[declared]] + [PROGRESSIVE] * (declared == "image/jpeg")
@@ -299,7 +298,7 @@ def test_a_damaged_picture_is_read_or_refused(declared: str, data: st.DataObject
 
 
 @pytest.mark.parametrize("kind", sorted(SOUNDS))
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_damaged_sound_is_read_or_refused(kind: str, data: st.DataObject) -> None:
     file = data.draw(damaged(st.just(SOUNDS[kind])))
@@ -316,4 +315,5 @@ def test_a_damaged_sound_is_read_or_refused(kind: str, data: st.DataObject) -> N
 def test_random_bytes_are_refused(declared: str, junk: bytes) -> None:
     for prefix in (b"", PICTURES.get(declared, b"\xff\xfb\x90\x00")[:8]):
         refused = refused_picture if declared.startswith("image") else refused_sound
-        assert "send" in refused(prefix + junk, declared)
+        reason = refused(prefix + junk, declared)
+        assert any(remedy in reason for remedy in ("send ", "save it", "correct the type"))
