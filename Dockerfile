@@ -12,12 +12,12 @@ COPY training training
 
 FROM source AS build-cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install ".[service,cpu,embedded,images,audio]"
+    /opt/venv/bin/python -m pip install ".[service,cpu,embedded,text-tower,images,audio]"
 
 # The CUDA and cuDNN libraries come with the wheels; the host brings the driver.
 FROM source AS build-gpu
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install ".[service,gpu,embedded,images,audio]"
+    /opt/venv/bin/python -m pip install ".[service,gpu,embedded,text-tower,images,audio]"
 
 FROM python:3.11-slim AS runtime
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin streamer \
