@@ -78,7 +78,9 @@ def test_the_predicted_id_embedding_is_in_the_units_of_its_space(
     batch = collate([Featurizer(source.vocabulary)(profile) for profile in known])
     with torch.no_grad():
         predicted = source.module(*(torch.from_numpy(a) for a in batch.values()))[3].numpy()
-    assert 0.2 < predicted.std() / vectors[:64].std() < 2
+    mean = vectors.mean(0)  # (E,), what a ridge regression falls back to
+    off = np.linalg.norm(predicted.mean(0) - mean) / np.linalg.norm(mean)
+    assert off < 0.4
 
 
 def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path):
