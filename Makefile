@@ -8,10 +8,14 @@ STATE   ?= build/serve
 HOST    ?= 127.0.0.1
 PORT    ?= 8000
 ARGS    ?=
+# Processes that share the tests, a file at a time; WORKERS=0 runs them in one, as a debugger wants.
+WORKERS ?= auto
 
 VENV    := .venv
 BIN     := $(VENV)/bin
 SERVICE_VENV := .venv-service
+
+SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-service lint format typecheck arch bench clean
@@ -43,11 +47,11 @@ serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
 test: lint arch typecheck ## Check everything that needs no GPU and no Docker
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu" $(SHARED) $(ARGS)
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
-	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu" tests/contract tests/service $(ARGS)
+	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu" $(SHARED) tests/contract tests/service $(ARGS)
 
 lint: install ## Check style
 	$(BIN)/ruff check .

@@ -290,8 +290,12 @@ def strict(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
 
 
 def test_more_than_the_limit_are_not_explained(strict: TestClient) -> None:
-    put(strict, "seed", **SEED)
-    query = {"positive": [{"streamer_id": "seed"}], "k": 3}
+    sequence = put(strict, "seed", **SEED)
+    query: dict[str, Any] = {
+        "positive": [{"streamer_id": "seed"}],
+        "k": 3,
+        "after_sequence": sequence,
+    }
     strict.post("/v1/similar", json=query).raise_for_status()
     strict.post("/v1/similar", json={**query, "k": 2, "explain": True}).raise_for_status()
     refused = strict.post("/v1/similar", json={**query, "explain": True})
