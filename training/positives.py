@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from training.blocks import blocks
+from training.neighbours import best_of, mutual
 from training.trust import Judgement
+from training.two_hop import fill_empty_places
 
 MIN_SHARED = 2
 """Two streamers with fewer users in common share them by chance."""
@@ -44,11 +46,7 @@ class Positives:
     @classmethod
     def of(cls, near: NDArray[np.int64], weights: NDArray[np.float32]) -> "Positives":
         """From the candidates (N, K) and their weights (N, K), not negative."""
-        rows, count = near.shape
-        index = (np.repeat(np.arange(rows), count), near.ravel())
-        pairs = sp.csr_matrix((weights.ravel(), index), shape=(rows, rows))
-        pairs.eliminate_zeros()
-        return cls(near, np.cumsum(weights, 1), sp.csr_matrix(pairs.maximum(pairs.T)))
+        return cls(near, np.cumsum(weights, 1), mutual(near, weights))
 
     @property
     def anchors(self) -> NDArray[np.int64]:
@@ -79,6 +77,10 @@ class Behaviour(Protocol):
         """Which pairs (B, B) of these rows must not be called unlike."""
         ...
 
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """The same of each row (R,) and its own others (R, K)."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class SharedAudience:
@@ -98,6 +100,36 @@ class SharedAudience:
         self, count: int, able: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """See `Behaviour`; a weight is 0 where too few users are shared."""
+        near, cosines = self._nearest(count, able)
+        return near, self._weights(cosines)
+
+    def completed(
+        self, count: int, able: NDArray[np.bool_] | None, share: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+        """Candidates, the empty places among them taken by neighbours of neighbours.
+
+        Args:
+            count: K.
+            able: see `candidates`.
+            share: see `training.two_hop`; 0 leaves the places empty.
+
+        Returns:
+            near and weights (N, K), and who had an empty place (N,).
+        """
+        near, cosines = self._nearest(count, able)
+        weights = self._weights(cosines)
+        few = ~(weights > 0).all(1)
+        if share:
+            near, weights = fill_empty_places(near, cosines, weights, share, able)
+        return near, weights, few
+
+    def _weights(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        share = cosines / np.maximum(cosines[:, :1], 1e-9)
+        return (share.clip(min=0) ** self.power * (share > 0)).astype(np.float32)
+
+    def _nearest(
+        self, count: int, able: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
         by_user = self.audience.T.tocsr()
 
@@ -106,14 +138,20 @@ class SharedAudience:
             shared[shared < MIN_SHARED] = 0
             return shared / size[start:stop, None] / size
 
-        near, cosines = _nearest(block, len(size), count, able)
-        share = cosines / np.maximum(cosines[:, :1], 1e-9)
-        return near, (share**self.power * (share > 0)).astype(np.float32)
+        return _nearest(block, len(size), count, able)
 
     def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`: those who share enough users."""
         drawn = self.audience[rows]
         return (drawn @ drawn.T).toarray() >= MIN_SHARED
+
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        by_user, found = self.audience.T.tocsr(), np.zeros(others.shape, bool)
+        for part in blocks(len(rows), by_user.shape[1]):
+            shared = (self.audience[rows[part]] @ by_user).toarray()  # (b, N)
+            found[part] = np.take_along_axis(shared, others[part], 1) >= MIN_SHARED
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +181,14 @@ class IdSpace:
         """See `Behaviour`."""
         return self.directions[rows] @ self.directions[rows].T > self.related_from
 
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        found = np.zeros(others.shape, bool)
+        for part in blocks(len(rows), others.shape[1] * self.directions.shape[1]):
+            pairs = self.directions[rows[part], None] * self.directions[others[part]]  # (b, K, E)
+            found[part] = pairs.sum(2) > self.related_from
+        return found
+
 
 def nearest(
     directions: NDArray[np.float32], count: int, able: NDArray[np.bool_] | None = None
@@ -154,25 +200,15 @@ def nearest(
     return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count, able)
 
 
-def _nearest_of(
+def nearest_of(
     queries: NDArray[np.float32], directions: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `count` nearest of the unit rows (M, E) to each query (Q, E), best first, and cosines."""
     near = np.zeros((len(queries), count), np.int64)
     cosines = np.zeros((len(queries), count), np.float32)
     for part in blocks(len(queries), len(directions)):
-        near[part], cosines[part] = _best(queries[part] @ directions.T, count)
+        near[part], cosines[part] = best_of(queries[part] @ directions.T, count)
     return near, cosines
-
-
-def _best(
-    similar: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `count` best columns of each row (b, M), best first, the first of equals."""
-    found = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-    values = np.take_along_axis(similar, found, 1)
-    order = np.lexsort((found, -values))
-    return np.take_along_axis(found, order, 1), np.take_along_axis(values, order, 1)
 
 
 def _nearest(
@@ -190,7 +226,7 @@ def _nearest(
         if able is not None:
             similar[:, ~able] = NEVER
         similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
-        near[part], nearness[part] = _best(similar, count)
+        near[part], nearness[part] = best_of(similar, count)
     return near, nearness
 
 
@@ -214,7 +250,7 @@ def trusted_only(
         return near, own
     other = np.zeros_like(near)
     instead = np.zeros_like(own)
-    found, cosines = _nearest_of(judgement.predicted[doubted], judgement.vectors[able], count)
+    found, cosines = nearest_of(judgement.predicted[doubted], judgement.vectors[able], count)
     other[doubted] = able[found]
     doubt = _INSTEAD * (1 - judgement.trust[doubted])
     instead[doubted] = (

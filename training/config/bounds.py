@@ -50,6 +50,7 @@ BOUNDS = {
     "filter_quantile": _SHARE,
     "group_modality": _SHARE,
     "hard_negatives": _COUNT_OR_OFF,
+    "hard_share": _PART,
     "hidden_dim": _COUNT,
     "id_temperature": _POSITIVE,
     "learning_rate": _POSITIVE,
@@ -81,6 +82,7 @@ BOUNDS = {
     "teacher_regularization": _WEIGHT,
     "temperature": _POSITIVE,
     "token_dropout": _PART,
+    "two_hop": _SHARE,
     "vector_weight": _WEIGHT,
     "weight_decay": _WEIGHT,
 }

@@ -46,6 +46,11 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
             this are left out of the contrast, as likely false negatives; so are pairs that share
             an audience, where audiences are known.
         regression_weight: of the mean squared error to the ID-embedding.
+        two_hop: who has fewer neighbours than `neighbours` is given neighbours of neighbours; the
+            weight of the strongest of them beside its strongest neighbour. 0 = none.
+        hard_negatives: who has fewer neighbours than `neighbours` is also told from one of so many
+            nearest by content that behaviour does not bring near; 0 = from nobody in particular.
+        hard_share: of a batch that these are, where all have so few neighbours.
     """
 
     token_dropout: float = 0.3
@@ -59,4 +64,7 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5
+    two_hop: float = 0.3
+    hard_negatives: int = 20
+    hard_share: float = 0.25
     matryoshka: str = "32,64"

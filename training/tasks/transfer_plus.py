@@ -5,12 +5,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.augment import drop_tokens
+from training.blocks import blocks
 from training.config import TransferPlusConfig
 from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
 from training.grad_cache import embed_in_chunks
+from training.hard_negatives import HardNegatives, find_hard_negatives
 from training.losses.regression import regression
-from training.positives import Behaviour, IdSpace, Positives, SharedAudience, trusted_only, weigh
+from training.positives import (
+    Behaviour,
+    IdSpace,
+    Positives,
+    SharedAudience,
+    trusted_only,
+    weigh,
+)
 from training.relations import NearByBehaviour
 from training.stage import Stage, all_rows
 from training.tasks.base import step_generator
@@ -47,8 +56,9 @@ class TransferPlus(TaughtTask):
         self._content = all_rows(
             self.encoder, self.encoder.fused, stage.bags, stage.usable, self.rows
         )
-        self._behaviour, self._positives = self._find_positives(stage.teacher, warm)
+        self._behaviour, self._positives, few = self._find_positives(stage.teacher, warm)
         self._anchors = self._positives.anchors
+        self._hard = self._find_hard_negatives(few)
         if not len(self._anchors):
             raise DataError(
                 f"{stage.dataset.folder} has no two training streamers that behaviour brings "
@@ -67,10 +77,13 @@ class TransferPlus(TaughtTask):
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss` and `regression_loss`."""
         config, rng = self._config, step_generator(self._stage.seed, step)
-        count = min(config.batch_size // 2, len(self._anchors))
+        there = self._hard.there
+        hard = round(config.batch_size * config.hard_share * there[self._anchors].mean())
+        count = min((config.batch_size - hard) // 2, len(self._anchors))
         anchors = rng.choice(self._anchors, count, replace=False)
-        drawn = np.concatenate([anchors, self._positives.draw(anchors, rng)])  # (B,)
-        wanted, excluded = self._pairs(drawn)
+        negatives = self._hard.draw(anchors[there[anchors]][:hard], rng)
+        drawn = np.concatenate([anchors, self._positives.draw(anchors, rng), negatives])  # (B,)
+        wanted, excluded = self._pairs(drawn, count)
         bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         place = self.encoder.place
@@ -87,20 +100,27 @@ class TransferPlus(TaughtTask):
 
     def _find_positives(
         self, teacher: Teacher, warm: NDArray[np.bool_]
-    ) -> tuple[Behaviour, Positives]:
-        """By audience where it is known and anyone shares one; in the ID space otherwise."""
+    ) -> tuple[Behaviour, Positives, NDArray[np.int64]]:
+        """By audience where it is known and anyone shares one; in the ID space otherwise.
+
+        Also who has fewer neighbours than are wanted.
+        """
         config, rng = self._config, np.random.default_rng(self._stage.seed)
         if teacher.audience is not None:
             judgement = teacher.behaviour_judgement
             judged = None if judgement is None else judgement.of(warm)
             shared = SharedAudience(teacher.audience[warm], config.audience_power)
-            near, weights = shared.candidates(config.neighbours, judged and judged.trusted)
+            near, weights, few = shared.completed(
+                config.neighbours, judged and judged.trusted, config.two_hop
+            )
             if weights.any():
-                return shared, self._weigh(near, weights, judged, rng)
+                positives = self._weigh(near, weights, judged, rng)
+                return shared, positives, np.flatnonzero(few)
         judged = None if teacher.judgement is None else teacher.judgement.of(warm)
         space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
         near, weights = space.candidates(config.neighbours, judged and judged.trusted)
-        return space, self._weigh(near, weights, judged, rng)
+        few = np.zeros(0, np.int64)  # cosines are known to everybody
+        return space, self._weigh(near, weights, judged, rng), few
 
     def _weigh(
         self,
@@ -114,10 +134,36 @@ class TransferPlus(TaughtTask):
             near, behaviour = trusted_only(near, behaviour, judged)
         return weigh(near, behaviour, self._content, self._config.content_floor, rng)
 
-    def _pairs(self, drawn: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Weights of the batch's pairs (B, B), and which to leave out (B, B)."""
+    def _find_hard_negatives(self, few: NDArray[np.int64]) -> HardNegatives:
+        """Of those with few neighbours: where there are many, validation finds no use for them."""
+        config, weights = self._config, self._positives.weights
+
+        def alike(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            found = self._behaviour.related_to(rows, others)
+            for part in blocks(len(rows), len(self.rows)):
+                wanted = weights[rows[part]].toarray() > 0  # (b, N)
+                found[part] |= np.take_along_axis(wanted, others[part], 1)
+            return found
+
+        return find_hard_negatives(
+            few if config.hard_negatives else few[:0],
+            self._content,
+            alike,
+            max(config.hard_negatives, 1),
+            config.negative_content_cosine,
+        )
+
+    def _pairs(
+        self, drawn: NDArray[np.int64], anchors: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Weights of the batch's pairs (B, B), and which to leave out (B, B).
+
+        Args:
+            drawn: the anchors, a positive of each, and hard negatives (B,).
+            anchors: how many there are.
+        """
         same = drawn[:, None] == drawn[None]
-        half = np.arange(len(drawn) // 2)
+        half = np.arange(anchors)
         wanted = self._positives.weights[drawn][:, drawn].toarray().astype(np.float32)
         for a, b in ((half, half + len(half)), (half + len(half), half)):
             wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
