@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
+from service.index.base import VectorIndex
 from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
+from service.retrieval.searches import Searches
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
@@ -73,6 +75,7 @@ class Dedup:
     def __init__(
         self,
         follower: Follower,
+        searches: Searches,
         profiles: Profiles,
         content_dim: int,
         threshold: float,
@@ -81,13 +84,14 @@ class Dedup:
     ) -> None:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
+        self._searches = searches
         self._profiles = profiles
         self._content_dim = content_dim
         self.threshold = threshold
         self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
 
-    def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
+    async def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
         """Stored streamers with nearly the same content as this one, nearest first.
 
         Candidates are the nearest by embedding: what has nearly the same content is among them.
@@ -96,7 +100,14 @@ class Dedup:
         if not self._follower.is_ready:
             return []
         index = self._follower.index
-        found = index.search(encoded.embedding[None, :], None, _CANDIDATES, exclude={streamer_id})
+        found = await self._searches.search(
+            index,
+            encoded.embedding[None, :],
+            None,
+            _CANDIDATES,
+            exclude={streamer_id},
+            queued=False,  # the write is on disk, so its answer must not be refused
+        )
         content = encoded.content.astype(np.float32)
         near: list[NearDuplicate] = []
         for row in index.get([hit.streamer_id for hit in found.hits]):
@@ -177,28 +188,20 @@ class Dedup:
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
-        contents = await self._contents_of(profiles) if profiles else self._stored_contents(ids)
-        matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
-        for place, content in enumerate(contents):
-            if content is not None:
-                matrix[place] = content  # a row of zeros reaches no threshold
-        found = await asyncio.to_thread(components, matrix, threshold)
-        return names, [content is not None for content in contents], found
+        if profiles:
+            contents = await self._contents_of(profiles)
+        else:
+            contents = await asyncio.to_thread(_stored_contents, self._follower.index, ids)
 
-    def _stored_contents(self, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
-        rows = self._follower.index.get(ids)
-        missing = [
-            (i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row
-        ]
-        if missing:
-            raise StreamerNotFound(
-                "not stored: " + ", ".join(repr(name) for _, name in missing),
-                [
-                    FieldError(f"/ids/{i}", f"streamer {name!r} is not stored")
-                    for i, name in missing
-                ],
-            )
-        return [None if row is None else row.content for row in rows]
+        def compare() -> Components:
+            matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
+            for place, content in enumerate(contents):
+                if content is not None:
+                    matrix[place] = content  # a row of zeros reaches no threshold
+            return components(matrix, threshold)
+
+        found = await asyncio.to_thread(compare)
+        return names, [content is not None for content in contents], found
 
     async def _contents_of(
         self, profiles: Sequence[StreamerProfile]
@@ -212,6 +215,17 @@ class Dedup:
                     raise encoded
                 contents.append(None if encoded.encoded is None else encoded.encoded.content)
         return contents
+
+
+def _stored_contents(index: VectorIndex, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
+    rows = index.get(ids)
+    missing = [(i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row]
+    if missing:
+        raise StreamerNotFound(
+            "not stored: " + ", ".join(repr(name) for _, name in missing),
+            [FieldError(f"/ids/{i}", f"streamer {name!r} is not stored") for i, name in missing],
+        )
+    return [None if row is None else row.content for row in rows]
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
