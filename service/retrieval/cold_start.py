@@ -60,13 +60,17 @@ class PredictedId:
 
 @dataclass(frozen=True, eq=False)
 class ColdStartAnswer:
-    """Neighbours, the predicted ID-embedding, and why less than that was possible."""
+    """Neighbours, the predicted ID-embedding, and why less than that was possible.
+
+    `incomplete_because` says why the newest writes may be missing, None when they are not.
+    """
 
     neighbours: Sequence[Neighbour]
     id_embedding: PredictedId | None
     fallback_reason: str | None
     modalities: dict[str, str]
     index_sequence: int
+    incomplete_because: str | None
 
 
 class Recommender:
@@ -137,15 +141,13 @@ class ColdStart:
             raise InvalidRequest.of("", "needs streamer_id or profile")
         placed = await self._profiles.encode(item)
         modalities: dict[str, str] = dict(placed.features.status)
-        sequence = self._follower.sequence
+        as_of = self._follower.sequence, self._follower.behind_because
         if placed.encoded is None:
-            return ColdStartAnswer(
-                [], self._centroid(), "insufficient_content", modalities, sequence
-            )
+            return ColdStartAnswer([], self._centroid(), "insufficient_content", modalities, *as_of)
         near = await self._near(placed.encoded.embedding, item.profile.streamer_id, neighbours)
         vector = placed.encoded.id_embedding
         if self._id_space is None or vector is None:
-            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, sequence)
+            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, *as_of)
         confidence = 0.0
         if near and self._recommender is not None:
             confidence = _agreement(vector, self._recommender.mean(near))
@@ -154,7 +156,7 @@ class ColdStart:
             PredictedId(self._id_space.name, vector, "predicted", confidence),
             None if near else "no_established_neighbours",
             modalities,
-            sequence,
+            *as_of,
         )
 
     def _check_space(self, space: str | None) -> None:

@@ -50,12 +50,16 @@ class Cluster:
 
 @dataclass(frozen=True)
 class DedupAnswer:
-    """Clusters of two or more, those that are alone, and those that have no vector to compare."""
+    """Clusters of two or more, those that are alone, and those that have no vector to compare.
+
+    `incomplete_because` says why the newest writes may be missing, None when they are not.
+    """
 
     threshold: float
     clusters: Sequence[Cluster]
     unique: Sequence[str]
     not_comparable: Sequence[str]
+    incomplete_because: str | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class FeedAnswer:
     held_back: Sequence[str]
     too_close: int
     clusters: Sequence[Cluster]
+    incomplete_because: str | None
 
 
 class Dedup:
@@ -138,7 +143,7 @@ class Dedup:
             NotYetVisible: `after_sequence` was not reached in time.
         """
         limit = self._limit(threshold, min_precision)
-        names, comparable, found = await self._compare(ids, profiles, limit, after_sequence)
+        names, comparable, found, behind = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         alone = [group[0] for group in groups if len(group) == 1]
         return DedupAnswer(
@@ -146,6 +151,7 @@ class Dedup:
             _clusters(names, groups, found),
             [names[place] for place in alone if comparable[place]],
             [names[place] for place in alone if not comparable[place]],
+            behind,
         )
 
     async def feed(
@@ -161,7 +167,7 @@ class Dedup:
     ) -> FeedAnswer:
         """The same list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self._limit(threshold, min_precision)
-        names, _, found = await self._compare(ids, profiles, limit, after_sequence)
+        names, _, found, behind = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         result = spread(groups, window, max_per_cluster)
         return FeedAnswer(
@@ -170,6 +176,7 @@ class Dedup:
             [names[place] for place in result.held_back],
             result.too_close,
             _clusters(names, groups, found),
+            behind,
         )
 
     def _limit(self, threshold: float | None, min_precision: float | None) -> float:
@@ -183,14 +190,16 @@ class Dedup:
         profiles: Sequence[StreamerProfile],
         threshold: float,
         after_sequence: int,
-    ) -> tuple[list[str], list[bool], Components]:
-        """Names, which of them have content to compare, and who is alike."""
+    ) -> tuple[list[str], list[bool], Components, str | None]:
+        """Names, which of them have content to compare, who is alike, and why that may be old."""
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
+        behind = None
         if profiles:
             contents = await self._contents_of(profiles)
         else:
+            behind = self._follower.behind_because
             contents = await asyncio.to_thread(_stored_contents, self._follower.index, ids)
 
         def compare() -> Components:
@@ -201,7 +210,7 @@ class Dedup:
             return components(matrix, threshold)
 
         found = await asyncio.to_thread(compare)
-        return names, [content is not None for content in contents], found
+        return names, [content is not None for content in contents], found, behind
 
     async def _contents_of(
         self, profiles: Sequence[StreamerProfile]

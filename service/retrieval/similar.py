@@ -137,6 +137,7 @@ class Similar:
         else:
             scorer = _sum(positive, negative)
         sequence = self._follower.sequence  # what is searched is this or newer
+        missing = [self._follower.behind_because]
         found = await self._searches.search(
             index,
             seeds,
@@ -153,14 +154,11 @@ class Similar:
             SimilarHit(hit.streamer_id, hit.score, precision_from(hit.score, curves), rank, why)
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
-        cut = min_score is not None and found.reached > len(hits)
-        limit = "min_score" if threshold is None else "min_precision"
-        return SimilarAnswer(
-            hits,
-            threshold,
-            f"{found.reached} streamers reach {limit}, k is {query.k}" if cut else None,
-            sequence,
-        )
+        if min_score is not None and found.reached > len(hits):
+            limit = "min_score" if threshold is None else "min_precision"
+            missing.append(f"{found.reached} streamers reach {limit}, k is {query.k}")
+        why = "; ".join(reason for reason in missing if reason) or None
+        return SimilarAnswer(hits, threshold, why, sequence)
 
     def _calibrated(
         self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]
