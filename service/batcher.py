@@ -80,7 +80,7 @@ class Batcher(Generic[Item, Result]):
             Exception: whatever `run` raised for the batch.
         """
         if len(self._waiting) >= self._max_queue:
-            raise Overloaded(f"{self._max_queue} {self._what} are waiting to be encoded")
+            raise Overloaded(f"{self._max_queue} {self._what} are waiting already")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(item, future)
         self._waiting.append(waiting)

@@ -89,7 +89,7 @@ def test_a_full_queue_and_a_deadline_are_refusals() -> None:
             await asyncio.sleep(0.001)
         waiting += [asyncio.create_task(batcher.submit(i)) for i in (1, 2)]
         await asyncio.sleep(0)  # they wait
-        with pytest.raises(Overloaded, match="waiting to be encoded"):
+        with pytest.raises(Overloaded, match="are waiting already"):
             await batcher.submit(9)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(r, Overloaded) for r in results)
