@@ -30,6 +30,7 @@ from service.errors import (
     StoreUnavailable,
     UnsafeConfiguration,
 )
+from service.index.base import VectorIndex
 from service.index.flat import FlatIndex
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
@@ -42,6 +43,7 @@ from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
 from service.retrieval.reencode import is_incomplete, reencode_all
+from service.retrieval.searches import Searches
 from service.retrieval.sightings import Sightings
 from service.retrieval.similar import Similar
 from service.retrieval.tower_work import TowerWork
@@ -127,15 +129,24 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         reader = _reader(bundle, work, settings, stack)
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
-        follower = Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim))
+        known_ids = established.ids if established else ()
+
+        def new_index() -> VectorIndex:
+            return FlatIndex(manifest.dim, manifest.content_dim, known_ids)
+
+        follower = Follower(store, new_index)
         follower.start()
         stack.push_async_callback(follower.stop)
+        searches = Searches(settings.searching)
+        searches.start()
+        stack.push_async_callback(searches.stop)
         timeout_ms = settings.limits.visible_timeout_ms
         known = manifest.calibration
         yield State(
             profiles=profiles,
             similar=Similar(
                 follower,
+                searches,
                 profiles,
                 Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
                 manifest.dim,
@@ -144,6 +155,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             ),
             cold_start=ColdStart(
                 follower,
+                searches,
                 profiles,
                 manifest.id_space,
                 Recommender(established) if established else None,
@@ -151,6 +163,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             ),
             dedup=Dedup(
                 follower,
+                searches,
                 profiles,
                 manifest.content_dim,
                 manifest.duplicate_threshold.value,

@@ -27,6 +27,8 @@ class Batcher(Generic[Item, Result]):
     """Collects items for a short while and hands them to `run` in an executor.
 
     A lone item does not wait when nothing is running; while a batch runs, the next one fills up.
+    One that is full already goes to the executor behind it, so that no thread waits for the event
+    loop between two batches.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         """Batches of `max_batch` at most; `max_queue` items may wait, each `deadline_ms`.
 
-        So many `workers` have a batch in the executor at once. `what` the items are is told to
-        those who are refused.
+        So many `workers` have a batch in the executor at once, and one more batch is ready there
+        if it is full; single items (`max_batch` 1) wait here. `what` the items are is told to those
+        who are refused.
         """
         self._workers = workers
+        self._running = 0
         self._what = what
         self._run = run
         self._executor = executor
@@ -60,9 +64,8 @@ class Batcher(Generic[Item, Result]):
 
     def start(self) -> None:
         """Begin to work, on the running event loop."""
-        self._tasks = [
-            asyncio.create_task(self._work(), name="batcher") for _ in range(self._workers)
-        ]
+        tasks = self._workers + (self._max_batch > 1)
+        self._tasks = [asyncio.create_task(self._work(), name="batcher") for _ in range(tasks)]
 
     async def stop(self) -> None:
         """Stop; whoever still waits gets Overloaded."""
@@ -80,48 +83,69 @@ class Batcher(Generic[Item, Result]):
             Exception: whatever `run` raised for the batch.
         """
         if len(self._waiting) >= self._max_queue:
-            raise Overloaded(f"{self._max_queue} {self._what} are waiting to be encoded")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(item, future)
+            raise Overloaded(f"{self._max_queue} {self._what} are waiting already")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting[Item, Result](item, loop.create_future())
         self._waiting.append(waiting)
-        self._arrived.set()
+        if not self._arrived.is_set() and self._is_due():
+            self._arrived.set()
+        deadline = loop.call_later(self._deadline_s, self._expire, waiting)
         try:
-            return await asyncio.wait_for(future, self._deadline_s)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            with contextlib.suppress(ValueError):  # it runs already
-                self._waiting.remove(waiting)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise Overloaded(f"not done within {self._deadline_s:.1f} s") from None
+            return await waiting.future
+        except asyncio.CancelledError:
+            self._take_out(waiting)
+            raise
+        finally:
+            deadline.cancel()
+
+    def _expire(self, waiting: _Waiting[Item, Result]) -> None:
+        self._take_out(waiting)
+        self._fail(waiting, Overloaded(f"not done within {self._deadline_s:.1f} s"))
+
+    def _take_out(self, waiting: _Waiting[Item, Result]) -> None:
+        with contextlib.suppress(ValueError):  # it runs already
+            self._waiting.remove(waiting)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            batch = await self._collect()
-            if not batch:
-                continue
-            call = loop.run_in_executor(self._executor, self._run, [w.item for w in batch])
+            while not self._is_due():
+                self._arrived.clear()
+                await self._arrived.wait()
+            self._running += 1
             try:
-                results = await call
-                if len(results) != len(batch):
-                    raise RuntimeError(f"{len(results)} results came for {len(batch)} items")
-            except asyncio.CancelledError:
-                for waiting in batch:
-                    self._fail(waiting, Overloaded("the service is stopping"))
-                raise
-            except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this loop
-                for waiting in batch:
-                    self._fail(waiting, error)
-                continue
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(result)
+                await self._run_one(await self._collect())
+            finally:
+                self._running -= 1
+                self._arrived.set()  # what waits may be due now
+
+    def _is_due(self) -> bool:
+        """Whether a batch should begin: at once for an idle worker, and only full behind others."""
+        fewest = 1 if self._running < self._workers else self._max_batch
+        return len(self._waiting) >= fewest
+
+    async def _run_one(self, batch: "list[_Waiting[Item, Result]]") -> None:
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(self._executor, self._run, [w.item for w in batch])
+        try:
+            results = await call
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results came for {len(batch)} items")
+        except asyncio.CancelledError:
+            for waiting in batch:
+                self._fail(waiting, Overloaded("the service is stopping"))
+            raise
+        except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this loop
+            for waiting in batch:
+                self._fail(waiting, error)
+            return
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.future.done():
+                waiting.future.set_result(result)
 
     async def _collect(self) -> list[_Waiting[Item, Result]]:
         """The next batch, without those whose callers have gone."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
         if 1 < len(self._waiting) < self._max_batch:
             await asyncio.sleep(self._max_wait_s)  # more are on their way
         batch: list[_Waiting[Item, Result]] = []

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features, collate
+from service.batches import alike
 from service.sessions import Device, open_session
 
-_MAX_PADDED_TOKENS = 1 << 14
-"""Rows times longest row of one run: bounds the arena, which keeps the peak of any run."""
+_MAX_BATCH = 64
+"""Profiles of one run: more gain nothing."""
+_MAX_PADDED = 2048
+"""Profiles times the longest of them, in tokens and vectors, of one run. What the graph makes of
+more does not stay in a core's cache, and the arena keeps the peak of any run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,20 +85,11 @@ class OnnxEncoder:
 
     def encode(self, features: Sequence[Features]) -> list[Encoded]:
         """Encode in batches of similar length."""
-        order = sorted(range(len(features)), key=lambda i: len(features[i].token_ids))
+        lengths = [len(f.token_ids) + sum(map(len, f.vectors)) for f in features]
         results: list[Encoded | None] = [None] * len(features)
-        start = 0
-        while start < len(order):
-            stop = start + 1
-            while stop < len(order):
-                longest = len(features[order[stop]].token_ids)
-                if (stop + 1 - start) * longest > _MAX_PADDED_TOKENS:
-                    break
-                stop += 1
-            rows = order[start:stop]
+        for rows in alike(lengths, _MAX_BATCH, _MAX_PADDED):
             for i, encoded in zip(rows, self._run([features[i] for i in rows]), strict=True):
                 results[i] = encoded
-            start = stop
         return cast(list[Encoded], results)
 
     def _run(self, features: Sequence[Features]) -> list[Encoded]:

@@ -33,4 +33,6 @@ def open_session(graph: bytes, name: str, *, threads: int, device: Device) -> An
         raise BundleError(f"{name} can't be loaded: {error}") from error
     if session.get_providers()[0] != provider:
         raise BundleError(f"{fallback}; check the driver and that a GPU is visible")
+    # It keeps the bytes, as many as the weights, to start again on other providers: it won't.
+    session._model_bytes = None
     return session

@@ -80,6 +80,22 @@ class Encoding(BaseModel):
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
 
 
+class Searching(BaseModel):
+    """How questions that take a while are answered beside the others.
+
+    Attributes:
+        threads: searches at once, each on one core.
+        max_queue: searches that may wait for a thread.
+        deadline_ms: for a search in that queue.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: Annotated[int, Field(ge=1)] = 2
+    max_queue: Annotated[int, Field(ge=1)] = 512
+    deadline_ms: Annotated[int, Field(ge=1)] = 5000
+
+
 class Towers(BaseModel):
     """How towers read pieces, in bundles that have any.
 
@@ -160,6 +176,7 @@ class Settings(BaseSettings):
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
+    searching: Searching = Searching()
     towers: Towers = Towers()
     media: Media = Media()
 

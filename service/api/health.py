@@ -48,6 +48,6 @@ async def startupz(state: CurrentState, response: Response) -> HealthOut:
 async def readyz(state: CurrentState, response: Response) -> HealthOut:
     """503 while the index is built or the store does not answer; queries may work still."""
     reason = None if state.follower.is_ready else "the index is being built from the store"
-    reason = reason or state.store_problem() or state.follower.failure
+    reason = reason or state.store_problem() or state.follower.behind_because
     response.status_code = 200 if reason is None else 503
     return _health(state, reason)

@@ -17,6 +17,7 @@ from service.api.schemas.dedup import DedupClustersOut, DedupFeedOut, DedupIn
 from service.api.schemas.similar import HitOut, SimilarIn, SimilarOut, ThresholdOut
 from service.api.state import CurrentState, State, StreamerIdPath
 from service.errors import FieldError, InvalidRequest
+from service.retrieval.dedup import DedupAnswer, FeedAnswer
 from service.retrieval.similar import Seed, SimilarAnswer, SimilarQuery
 
 router = APIRouter(prefix="/v1")
@@ -147,6 +148,8 @@ async def cold_start(state: CurrentState, body: ColdStartIn) -> ColdStartOut:
             {"used": answer.fallback_reason is not None, "reason": answer.fallback_reason}
         ),
         modalities=answer.modalities,
+        complete=answer.incomplete_because is None,
+        incomplete_because=answer.incomplete_because,
         model_version=state.model_version,
         index_sequence=answer.index_sequence,
     )
@@ -169,9 +172,7 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
             min_precision=body.min_precision,
             after_sequence=body.after_sequence,
         )
-        return DedupClustersOut.model_validate(
-            {**_fields(answer), "model_version": state.model_version}
-        )
+        return DedupClustersOut.model_validate(_fields(state, answer))
     feed = await state.dedup.feed(
         ids=body.ids or (),
         profiles=body.profiles or (),
@@ -181,8 +182,12 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
         max_per_cluster=body.max_per_cluster,
         after_sequence=body.after_sequence,
     )
-    return DedupFeedOut.model_validate({**_fields(feed), "model_version": state.model_version})
+    return DedupFeedOut.model_validate(_fields(state, feed))
 
 
-def _fields(answer: object) -> dict[str, object]:
-    return dict(vars(answer))
+def _fields(state: State, answer: DedupAnswer | FeedAnswer) -> dict[str, object]:
+    return {
+        **vars(answer),
+        "complete": answer.incomplete_because is None,
+        "model_version": state.model_version,
+    }

@@ -27,12 +27,12 @@ from service.store.base import Record
 router = APIRouter(prefix="/v1", tags=["streamers"])
 
 
-def _written(state: State, done: Acknowledged) -> WrittenOut:
+async def _written(state: State, done: Acknowledged) -> WrittenOut:
     record = done.record
     near = (
         []
         if done.encoded is None
-        else state.dedup.near_duplicates(record.streamer_id, done.encoded)
+        else await state.dedup.near_duplicates(record.streamer_id, done.encoded)
     )
     return WrittenOut(
         streamer_id=record.streamer_id,
@@ -72,7 +72,7 @@ async def put_streamer(
     done = await state.profiles.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
-    return _written(state, done)
+    return await _written(state, done)
 
 
 @router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
@@ -92,7 +92,7 @@ async def patch_streamer(
         errors = problems.field_errors(error.errors())
         raise InvalidRequest(problems.summary(errors), errors) from error
     response.headers["ETag"] = f'"{done.sequence}"'
-    return _written(state, done)
+    return await _written(state, done)
 
 
 @router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.index.filters import Filter
+
 Facets = dict[str, Any]
-Predicate = Callable[[str, Facets], bool]
-"""Whether a streamer, by id and facets, may be in an answer."""
+EVERYONE = Filter()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +44,14 @@ class SearchResult:
 
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Combines the cosines of Q seeds (Q, N) to one score per row (N,)."""
+"""Combines the cosines of Q seeds (Q, N) to one score per row (N,), each row by itself."""
 
 
 class VectorIndex(Protocol):
-    """Streamers by id and by vector. Safe to use from several threads."""
+    """Streamers by id and by vector. Safe to use from several threads.
+
+    Some of the streamers may be known as established, whether they are stored or not.
+    """
 
     def __len__(self) -> int:
         """Number of streamers that have a vector."""
@@ -64,7 +68,7 @@ class VectorIndex(Protocol):
         ...
 
     def get(self, ids: Sequence[str]) -> list[Row | None]:
-        """Rows by id, None where the streamer is unknown."""
+        """Rows by id, each as it is at some moment during the call; None of unknown streamers."""
         ...
 
     def search(
@@ -75,7 +79,15 @@ class VectorIndex(Protocol):
         *,
         exclude: Collection[str] = (),
         min_score: float | None = None,
-        predicate: Predicate | None = None,
+        wanted: Filter = EVERYONE,
+        established_only: bool = False,
     ) -> SearchResult:
-        """The k best rows for seeds (Q, D); without a scorer Q is 1, the cosine the score."""
+        """The k best rows for seeds (Q, D); without a scorer Q is 1, the cosine the score.
+
+        All of it is as of one moment, and writers don't wait for it.
+        """
+        ...
+
+    def is_quick(self, seeds: int, k: int, wanted: Filter) -> bool:
+        """Whether such a search takes less than about a millisecond, so nobody minds waiting."""
         ...

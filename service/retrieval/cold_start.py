@@ -1,6 +1,6 @@
 """Cold start: a new streamer in the recommender's own terms."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +10,17 @@ from model_export.contract.bundle import IdSpace
 from model_export.contract.established import VOTERS, BehaviourGraph, Established
 from model_export.contract.streamer import StreamerProfile
 from service.errors import InvalidRequest, StreamerNotFound
-from service.index.base import Facets, Hit
+from service.index.base import EVERYONE, Hit, VectorIndex
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
+from service.retrieval.searches import Searches
 
 _TEMPERATURE = 0.1
 """Of the softmax that turns neighbours' cosines into weights where nobody votes."""
 _SHOWN_VOTERS = 3
-_BLOCK = 256
-"""So many of those who were voted for are looked up at a time."""
+_MORE = 22
+"""So many more than asked for are looked up first: not all that are voted for are stored."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,17 @@ class PredictedId:
 
 @dataclass(frozen=True, eq=False)
 class ColdStartAnswer:
-    """Neighbours, the predicted ID-embedding, and why less than that was possible."""
+    """Neighbours, the predicted ID-embedding, and why less than that was possible.
+
+    `incomplete_because` says why the newest writes may be missing, None when they are not.
+    """
 
     neighbours: Sequence[Neighbour]
     id_embedding: PredictedId | None
     fallback_reason: str | None
     modalities: dict[str, str]
     index_sequence: int
+    incomplete_because: str | None
 
 
 class Recommender:
@@ -78,9 +83,6 @@ class Recommender:
         self._vectors = established.vectors  # (N, E)
         count = max(len(established.ids), 1)  # none at all is no reason to divide by zero
         self.centroid: NDArray[np.float32] = self._vectors.sum(axis=0) / np.float32(count)  # (E,)
-
-    def __contains__(self, streamer_id: str) -> bool:
-        return streamer_id in self.row_of
 
     def mean(self, neighbours: Sequence[Neighbour]) -> NDArray[np.float32]:
         """The neighbours' ID-embeddings, weighted: (E,)."""
@@ -95,6 +97,7 @@ class ColdStart:
     def __init__(
         self,
         follower: Follower,
+        searches: Searches,
         profiles: Profiles,
         id_space: IdSpace | None,
         recommender: Recommender | None,
@@ -102,6 +105,7 @@ class ColdStart:
     ) -> None:
         """Without a `recommender`, all that are stored count as established."""
         self._follower = follower
+        self._searches = searches
         self._profiles = profiles
         self._id_space = id_space
         self._recommender = recommender
@@ -122,6 +126,7 @@ class ColdStart:
             StreamerNotFound: `streamer_id` is not stored.
             InvalidRequest: `space` is not the model's, or the profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
+            Overloaded: too many searches wait already, or the deadline passed.
         """
         self._check_space(space)
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
@@ -136,15 +141,13 @@ class ColdStart:
             raise InvalidRequest.of("", "needs streamer_id or profile")
         placed = await self._profiles.encode(item)
         modalities: dict[str, str] = dict(placed.features.status)
-        sequence = self._follower.sequence
+        as_of = self._follower.sequence, self._follower.behind_because
         if placed.encoded is None:
-            return ColdStartAnswer(
-                [], self._centroid(), "insufficient_content", modalities, sequence
-            )
-        near = self._neighbours(placed.encoded.embedding, item.profile.streamer_id, neighbours)
+            return ColdStartAnswer([], self._centroid(), "insufficient_content", modalities, *as_of)
+        near = await self._near(placed.encoded.embedding, item.profile.streamer_id, neighbours)
         vector = placed.encoded.id_embedding
         if self._id_space is None or vector is None:
-            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, sequence)
+            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, *as_of)
         confidence = 0.0
         if near and self._recommender is not None:
             confidence = _agreement(vector, self._recommender.mean(near))
@@ -153,7 +156,7 @@ class ColdStart:
             PredictedId(self._id_space.name, vector, "predicted", confidence),
             None if near else "no_established_neighbours",
             modalities,
-            sequence,
+            *as_of,
         )
 
     def _check_space(self, space: str | None) -> None:
@@ -165,30 +168,31 @@ class ColdStart:
                 + (f", only of {known!r}" if known else "; it was trained without a teacher"),
             )
 
-    def _neighbours(self, embedding: NDArray[np.float32], own: str, count: int) -> list[Neighbour]:
+    async def _near(self, embedding: NDArray[np.float32], own: str, count: int) -> list[Neighbour]:
         """The best established streamers, by the vote of those most alike where there is one."""
         index, recommender = self._follower.index, self._recommender
-        if recommender is None:
-            found = index.search(embedding[None, :], None, count, exclude={own})
-            return _weighted(found.hits)
+        graph = None if recommender is None else recommender.graph
+        depth = count if graph is None else VOTERS
 
-        def is_established(streamer_id: str, _: Facets) -> bool:
-            return streamer_id in recommender
+        def call() -> list[Neighbour]:
+            found = index.search(
+                embedding[None, :],
+                None,
+                depth,
+                exclude={own},
+                established_only=recommender is not None,
+            )
+            if recommender is None or graph is None:
+                return _weighted(found.hits)
+            return self._elected(index, recommender, graph, embedding, found.hits, own, count)
 
-        graph = recommender.graph
-        found = index.search(
-            embedding[None, :],
-            None,
-            count if graph is None else VOTERS,
-            exclude={own},
-            predicate=is_established,
-        )
-        if graph is None:
-            return _weighted(found.hits)
-        return self._elected(recommender, graph, embedding, found.hits, own, count)
+        if index.is_quick(1, depth, EVERYONE):
+            return call()
+        return await self._searches.run(call)
 
     def _elected(
         self,
+        index: VectorIndex,
         recommender: Recommender,
         graph: BehaviourGraph,
         embedding: NDArray[np.float32],
@@ -201,14 +205,11 @@ class ColdStart:
         shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
         tally = graph.count(voters, shares)
         scores = tally.scores()  # (N,)
-        named = np.flatnonzero(scores > 0)
-        named = named[np.argsort(-scores[named], kind="stable")]
         elected: list[int] = []
         cosines: list[float] = []
-        for start in range(0, len(named), _BLOCK):
-            block: list[int] = named[start : start + _BLOCK].tolist()
+        for block in _best_first(scores, count + _MORE):
             ids = [recommender.ids[row] for row in block]
-            for row, stored in zip(block, self._follower.index.get(ids), strict=True):
+            for row, stored in zip(block, index.get(ids), strict=True):
                 if stored and stored.embedding is not None and stored.streamer_id != own:
                     elected.append(row)
                     cosines.append(float(embedding @ stored.embedding))
@@ -226,6 +227,19 @@ class ColdStart:
         if self._id_space is None or self._recommender is None or not self._recommender.ids:
             return None
         return PredictedId(self._id_space.name, self._recommender.centroid, "centroid", 0.0)
+
+
+def _best_first(scores: NDArray[np.float32], first: int) -> Iterator[list[int]]:
+    """The rows that have a score (N,), the highest first, in blocks of `first` and then more."""
+    named = np.flatnonzero(scores > 0)
+    done, size = 0, first
+    while done < len(named):
+        rank = max(len(named) - size, 0)
+        least = np.partition(scores[named], rank)[rank]
+        best = named[scores[named] >= least]
+        best = best[np.argsort(-scores[best], kind="stable")]  # equal ones by their row
+        yield best[done:].tolist()
+        done, size = len(best), 4 * size
 
 
 def _weighted(hits: Sequence[Hit]) -> list[Neighbour]:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
+from service.index.base import VectorIndex
 from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
+from service.retrieval.searches import Searches
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
@@ -48,12 +50,16 @@ class Cluster:
 
 @dataclass(frozen=True)
 class DedupAnswer:
-    """Clusters of two or more, those that are alone, and those that have no vector to compare."""
+    """Clusters of two or more, those that are alone, and those that have no vector to compare.
+
+    `incomplete_because` says why the newest writes may be missing, None when they are not.
+    """
 
     threshold: float
     clusters: Sequence[Cluster]
     unique: Sequence[str]
     not_comparable: Sequence[str]
+    incomplete_because: str | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class FeedAnswer:
     held_back: Sequence[str]
     too_close: int
     clusters: Sequence[Cluster]
+    incomplete_because: str | None
 
 
 class Dedup:
@@ -73,6 +80,7 @@ class Dedup:
     def __init__(
         self,
         follower: Follower,
+        searches: Searches,
         profiles: Profiles,
         content_dim: int,
         threshold: float,
@@ -81,13 +89,14 @@ class Dedup:
     ) -> None:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
+        self._searches = searches
         self._profiles = profiles
         self._content_dim = content_dim
         self.threshold = threshold
         self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
 
-    def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
+    async def near_duplicates(self, streamer_id: str, encoded: Encoded) -> list[NearDuplicate]:
         """Stored streamers with nearly the same content as this one, nearest first.
 
         Candidates are the nearest by embedding: what has nearly the same content is among them.
@@ -96,7 +105,14 @@ class Dedup:
         if not self._follower.is_ready:
             return []
         index = self._follower.index
-        found = index.search(encoded.embedding[None, :], None, _CANDIDATES, exclude={streamer_id})
+        found = await self._searches.search(
+            index,
+            encoded.embedding[None, :],
+            None,
+            _CANDIDATES,
+            exclude={streamer_id},
+            queued=False,  # the write is on disk, so its answer must not be refused
+        )
         content = encoded.content.astype(np.float32)
         near: list[NearDuplicate] = []
         for row in index.get([hit.streamer_id for hit in found.hits]):
@@ -127,7 +143,7 @@ class Dedup:
             NotYetVisible: `after_sequence` was not reached in time.
         """
         limit = self._limit(threshold, min_precision)
-        names, comparable, found = await self._compare(ids, profiles, limit, after_sequence)
+        names, comparable, found, behind = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         alone = [group[0] for group in groups if len(group) == 1]
         return DedupAnswer(
@@ -135,6 +151,7 @@ class Dedup:
             _clusters(names, groups, found),
             [names[place] for place in alone if comparable[place]],
             [names[place] for place in alone if not comparable[place]],
+            behind,
         )
 
     async def feed(
@@ -150,7 +167,7 @@ class Dedup:
     ) -> FeedAnswer:
         """The same list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self._limit(threshold, min_precision)
-        names, _, found = await self._compare(ids, profiles, limit, after_sequence)
+        names, _, found, behind = await self._compare(ids, profiles, limit, after_sequence)
         groups = groups_of(found.label)
         result = spread(groups, window, max_per_cluster)
         return FeedAnswer(
@@ -159,6 +176,7 @@ class Dedup:
             [names[place] for place in result.held_back],
             result.too_close,
             _clusters(names, groups, found),
+            behind,
         )
 
     def _limit(self, threshold: float | None, min_precision: float | None) -> float:
@@ -172,33 +190,27 @@ class Dedup:
         profiles: Sequence[StreamerProfile],
         threshold: float,
         after_sequence: int,
-    ) -> tuple[list[str], list[bool], Components]:
-        """Names, which of them have content to compare, and who is alike."""
+    ) -> tuple[list[str], list[bool], Components, str | None]:
+        """Names, which of them have content to compare, who is alike, and why that may be old."""
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
-        contents = await self._contents_of(profiles) if profiles else self._stored_contents(ids)
-        matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
-        for place, content in enumerate(contents):
-            if content is not None:
-                matrix[place] = content  # a row of zeros reaches no threshold
-        found = await asyncio.to_thread(components, matrix, threshold)
-        return names, [content is not None for content in contents], found
+        behind = None
+        if profiles:
+            contents = await self._contents_of(profiles)
+        else:
+            behind = self._follower.behind_because
+            contents = await asyncio.to_thread(_stored_contents, self._follower.index, ids)
 
-    def _stored_contents(self, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
-        rows = self._follower.index.get(ids)
-        missing = [
-            (i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row
-        ]
-        if missing:
-            raise StreamerNotFound(
-                "not stored: " + ", ".join(repr(name) for _, name in missing),
-                [
-                    FieldError(f"/ids/{i}", f"streamer {name!r} is not stored")
-                    for i, name in missing
-                ],
-            )
-        return [None if row is None else row.content for row in rows]
+        def compare() -> Components:
+            matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
+            for place, content in enumerate(contents):
+                if content is not None:
+                    matrix[place] = content  # a row of zeros reaches no threshold
+            return components(matrix, threshold)
+
+        found = await asyncio.to_thread(compare)
+        return names, [content is not None for content in contents], found, behind
 
     async def _contents_of(
         self, profiles: Sequence[StreamerProfile]
@@ -212,6 +224,17 @@ class Dedup:
                     raise encoded
                 contents.append(None if encoded.encoded is None else encoded.encoded.content)
         return contents
+
+
+def _stored_contents(index: VectorIndex, ids: Sequence[str]) -> list[NDArray[np.float16] | None]:
+    rows = index.get(ids)
+    missing = [(i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row]
+    if missing:
+        raise StreamerNotFound(
+            "not stored: " + ", ".join(repr(name) for _, name in missing),
+            [FieldError(f"/ids/{i}", f"streamer {name!r} is not stored") for i, name in missing],
+        )
+    return [None if row is None else row.content for row in rows]
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:

@@ -20,18 +20,24 @@ _ROWS_PER_TURN = 200
 
 
 class Follower:
-    """Owns the live index and the position up to which it is complete."""
+    """Owns the live index and the position up to which it is complete.
+
+    Attributes:
+        sequence: the last sequence number that the live index has applied.
+        failure: why the log can't be followed at the moment; None when all is well.
+    """
 
     def __init__(self, store: StreamerStore, new_index: Callable[[], VectorIndex]) -> None:
         """Follow `store` with an index that `new_index` makes empty."""
         self._store = store
         self._new_index = new_index
         self._index: VectorIndex | None = None
-        self._position = Position("", 0)
+        self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._lost: str | None = None
+        self.sequence = 0
         self.failure: str | None = None
-        """Why the log can't be followed at the moment; None when all is well."""
 
     def start(self) -> None:
         """Begin to follow, on the running event loop."""
@@ -60,9 +66,13 @@ class Follower:
         return self._index is not None
 
     @property
-    def sequence(self) -> int:
-        """The last sequence number that the index has applied."""
-        return self._position.sequence
+    def behind_because(self) -> str | None:
+        """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        if self._lost is not None:
+            return f"the index is being built anew, and this is the old one: {self._lost}"
+        if self.failure is not None:
+            return f"the newest writes may be missing: {self.failure}"
+        return None
 
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
         """Return once the index has applied `sequence`.
@@ -89,8 +99,7 @@ class Follower:
                 attempt = 0
                 await self._follow()
             except LogGap as gap:
-                _log.warning("the log does not continue (%s): rebuilding the index", gap)
-                self._position = Position("", 0)
+                self._lose(f"the log does not go on where it ended ({gap})")
             except Unavailable as error:
                 if self.failure is None:
                     _log.warning("the store can't be followed: %s", error)
@@ -101,7 +110,7 @@ class Follower:
                 if self.failure is None:
                     _log.exception("the index can't take in the log")
                 self.failure = f"the index can't take in the log: {error!r}"
-                self._position = Position("", 0)
+                self._lose(self.failure)
                 await asyncio.sleep(_RETRY_S[-1])
 
     async def _synchronise(self) -> None:
@@ -111,15 +120,22 @@ class Follower:
         if self._index is not None and head.epoch == mine.epoch and head.sequence >= mine.sequence:
             return
         if mine.epoch:
-            _log.warning("the store's history is not the index's: rebuilding the index")
+            self._lose("the store's history is another one than before")
         index = self._new_index()
         async for entries in self._store.scan():
             for i, e in enumerate(entries):
                 index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
                 if i % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
-        self._index = index
+        self._index, self._lost = index, None
         await self._move_to(head)
+
+    def _lose(self, why: str) -> None:
+        """The live index can't follow the log any more; it answers until there is a new one."""
+        self._position = Position("", 0)
+        if self._index is not None:
+            self._lost = why
+            _log.warning("rebuilding the index: %s", why)
 
     async def _follow(self) -> None:
         index = self.index
@@ -135,6 +151,7 @@ class Follower:
     async def _move_to(self, position: Position) -> None:
         async with self._moved:
             self._position = position
+            self.sequence = position.sequence
             self._moved.notify_all()
 
 

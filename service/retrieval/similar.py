@@ -11,12 +11,13 @@ from model_export.contract.calibration import Curve
 from model_export.contract.streamer import StreamerProfile
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
 from service.index.base import Hit, Row, Scorer, VectorIndex
+from service.index.filters import Filter
 from service.retrieval.explain import Explainer, Reasons, Side
-from service.retrieval.filters import Filter
 from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision, Threshold, precision_from
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
+from service.retrieval.searches import Searches
 
 Strategy = Literal["average", "best_score", "sum"]
 
@@ -94,6 +95,7 @@ class Similar:
     def __init__(
         self,
         follower: Follower,
+        searches: Searches,
         profiles: Profiles,
         explainer: Explainer,
         dim: int,
@@ -102,6 +104,7 @@ class Similar:
     ) -> None:
         """Search the follower's index; embeddings have `dim` numbers."""
         self._follower = follower
+        self._searches = searches
         self._profiles = profiles
         self._explainer = explainer
         self._dim = dim
@@ -118,6 +121,7 @@ class Similar:
             PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             NotYetVisible: `after_sequence` was not reached in time.
             StoreUnavailable: reasons are asked for, and the store does not answer.
+            Overloaded: too many searches wait already, or the deadline passed.
         """
         await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
         index = self._follower.index
@@ -132,15 +136,17 @@ class Similar:
             scorer = _best_score(len(positive))
         else:
             scorer = _sum(positive, negative)
-        found = index.search(
+        sequence = self._follower.sequence  # what is searched is this or newer
+        missing = [self._follower.behind_because]
+        found = await self._searches.search(
+            index,
             seeds,
             scorer,
             query.k,
             exclude=exclude,
             min_score=min_score,
-            predicate=query.filter.predicate(),
+            wanted=query.filter,
         )
-        sequence = self._follower.sequence  # of what was searched: explaining takes a while
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
             reasons = await self._explain(index, found.hits, positive)
@@ -148,14 +154,11 @@ class Similar:
             SimilarHit(hit.streamer_id, hit.score, precision_from(hit.score, curves), rank, why)
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
-        cut = min_score is not None and found.reached > len(hits)
-        limit = "min_score" if threshold is None else "min_precision"
-        return SimilarAnswer(
-            hits,
-            threshold,
-            f"{found.reached} streamers reach {limit}, k is {query.k}" if cut else None,
-            sequence,
-        )
+        if min_score is not None and found.reached > len(hits):
+            limit = "min_score" if threshold is None else "min_precision"
+            missing.append(f"{found.reached} streamers reach {limit}, k is {query.k}")
+        why = "; ".join(reason for reason in missing if reason) or None
+        return SimilarAnswer(hits, threshold, why, sequence)
 
     def _calibrated(
         self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]

@@ -89,7 +89,7 @@ def test_a_full_queue_and_a_deadline_are_refusals() -> None:
             await asyncio.sleep(0.001)
         waiting += [asyncio.create_task(batcher.submit(i)) for i in (1, 2)]
         await asyncio.sleep(0)  # they wait
-        with pytest.raises(Overloaded, match="waiting to be encoded"):
+        with pytest.raises(Overloaded, match="are waiting already"):
             await batcher.submit(9)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(r, Overloaded) for r in results)
@@ -144,3 +144,34 @@ def test_stopping_fails_those_who_wait() -> None:
         assert all(isinstance(r, Overloaded) for r in results)
 
     asyncio.run(scenario())
+
+
+def test_a_full_batch_is_ready_behind_the_one_that_runs_and_others_fill_up() -> None:
+    batches: list[list[int]] = []
+    release = threading.Event()
+
+    def run(items: Sequence[int]) -> list[int]:
+        release.wait(30)
+        batches.append(list(items))
+        return list(items)
+
+    async def scenario() -> None:
+        executor = ThreadPoolExecutor(1)
+        batcher = Batcher(
+            run, executor, max_batch=4, max_wait_ms=5, max_queue=100, deadline_ms=20_000
+        )
+        batcher.start()
+        waiting = [asyncio.create_task(batcher.submit(0))]
+        await asyncio.sleep(0.05)  # it runs
+        waiting += [asyncio.create_task(batcher.submit(i)) for i in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        assert executor._work_queue.qsize() == 0  # three are not full: they fill up
+        waiting += [asyncio.create_task(batcher.submit(i)) for i in (4, 5, 6)]
+        await asyncio.sleep(0.05)
+        assert executor._work_queue.qsize() == 1  # the four first; two fill up
+        release.set()
+        assert await asyncio.gather(*waiting) == list(range(7))
+        await batcher.stop()
+
+    asyncio.run(scenario())
+    assert batches == [[0], [1, 2, 3, 4], [5, 6]]

@@ -82,14 +82,19 @@ def test_the_store_is_gone_for_a_while(serve: Serve) -> None:
         results = service.bulk([{"streamer_id": f"bulk-{i}"} for i in range(3)])
         assert [r["error"]["status"] for r in results] == [503] * 3
         # What is in memory is answered.
+        wait_until(
+            lambda: client.get("/v1/streamers/a/similar").json()["complete"] is False,
+            "answers say that they may be old",
+        )
         answer = client.get("/v1/streamers/a/similar")
         assert answer.status_code == 200
         assert answer.json()["hits"] == similar
+        assert "the newest writes may be missing" in answer.json()["incomplete_because"]
         assert service.similar(tags=["cooking"]) == {"a", "b", "c", "d"}
-        assert client.post("/v1/dedup", json={"ids": ["a", "b"]}).status_code == 200
-        assert (
-            client.post("/v1/cold-start", json={"profile": {"tags": ["music"]}}).status_code == 200
-        )
+        dedup = client.post("/v1/dedup", json={"ids": ["a", "b"]})
+        cold_start = client.post("/v1/cold-start", json={"profile": {"tags": ["music"]}})
+        assert (dedup.status_code, cold_start.status_code) == (200, 200)
+        assert (dedup.json()["complete"], cold_start.json()["complete"]) == (False, False)
         later = client.get("/v1/streamers/a/similar", params={"after_sequence": str(sequence + 1)})
         check_problem(later, 503, "not_yet_visible")
         # The probes tell apart what is broken.

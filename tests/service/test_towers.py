@@ -13,7 +13,7 @@ from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile, Video
 from model_export.contract.towers import Payload
 from service.__main__ import main
-from service.towers import OnnxTowers, alike
+from service.towers import OnnxTowers
 from tests import bundles, towers
 from tests.contract.test_bundle import replace
 
@@ -91,11 +91,3 @@ def test_embed_reads_what_the_towers_make(
     assert "2 vectors" in capsys.readouterr().out
     with np.load(out) as found:
         assert found["ids"].tolist() == ["a", "b"]
-
-
-def test_batches_are_alike_and_bounded() -> None:
-    lengths = [3, 512, 5, 128, 4, 512, 9000, 3]
-    assert alike(lengths, 4, 2048) == [[0, 7, 4, 2], [3, 1, 5], [6]]
-    assert alike(lengths, 16, 1024) == [[0, 7, 4, 2, 3], [1, 5], [6]]
-    assert alike([0] * 20, 16, 2048) == [list(range(16)), list(range(16, 20))]
-    assert alike([], 16, 2048) == []

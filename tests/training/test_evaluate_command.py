@@ -133,6 +133,7 @@ def test_other_data_is_allowed_and_said(
         (("--baseline", "nosuch", "--out", "m.json"), "--baseline nosuch: unknown; the baselines"),
         (("--baseline", "svd", "--out", "m.txt"), "needs a name that ends in .json"),
         (("--baseline", "svd", "--out", "m.json", "--robustness"), "so it needs --checkpoint"),
+        (("--baseline", "svd", "--out", "m.json", "--modalities"), "so it needs --checkpoint"),
         (
             ("--baseline", "svd", "--out", "m.json", "--vectors", "v.npz"),
             "so it needs --checkpoint",

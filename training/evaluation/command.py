@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from training.checkpoint import Checkpoint, write_atomically
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
 from training.errors import LeakError, OutputError, UsageError
+from training.evaluation.modalities import Alone, alone_table, each_alone
 from training.evaluation.result import Evaluation
-from training.evaluation.robustness import robustness, table
+from training.evaluation.robustness import Robustness, robustness, table
 from training.evaluation.run import evaluate
 from training.evaluation.setting import SPLITS, Split
 from training.evaluation.subject import Representation, shown
@@ -37,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--robustness",
         action="store_true",
         help="also with parts of the profiles missing, swapped or meaningless",
+    )
+    parser.add_argument(
+        "--modalities",
+        action="store_true",
+        help="also what each modality is worth when nobody shows anything else",
     )
     parser.add_argument(
         "--tower-cache",
@@ -61,19 +68,7 @@ def run(args: argparse.Namespace) -> None:
         OutputError: the file can't be written.
         UsageError: the options make no sense together.
     """
-    if args.out.suffix != ".json":
-        raise UsageError(f"--out {args.out}: needs a name that ends in .json")
-    if args.robustness and args.checkpoint is None:
-        raise UsageError("--robustness: measures an encoder, so it needs --checkpoint")
-    if args.vectors is not None and args.checkpoint is None:
-        raise UsageError("--vectors: keeps what an encoder embeds, so it needs --checkpoint")
-    if args.vectors is not None and args.vectors.suffix != ".npz":
-        raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
-    for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder} can't be made: {error.strerror}") from error
+    _check(args)
     if args.baseline is not None:
         baseline = find_baseline(args.baseline)
         dataset = load_dataset(args.data)
@@ -91,16 +86,46 @@ def run(args: argparse.Namespace) -> None:
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     evaluation.save(args.out)
     sys.stdout.write(_table(evaluation))
-    if args.robustness:
-        source = load_checkpoint(args.checkpoint, args.tower_cache)
-        rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
-        sys.stdout.write("\n" + "\n".join(table(rows)) + "\n")
-        file = args.out.with_suffix(".robustness.json")
-        content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
-        write_atomically(file, content.encode())
+    if args.robustness or args.modalities:
+        _measure_parts(args, dataset)
     if args.vectors is not None:
         write_atomically(args.vectors, _embeddings(dataset, representation))
     sys.stdout.write(f"saved {args.out}\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """See that the options make sense together, and make the folders of what is written."""
+    if args.out.suffix != ".json":
+        raise UsageError(f"--out {args.out}: needs a name that ends in .json")
+    for option in ("robustness", "modalities"):
+        if getattr(args, option) and args.checkpoint is None:
+            raise UsageError(f"--{option}: measures an encoder, so it needs --checkpoint")
+    if args.vectors is not None and args.checkpoint is None:
+        raise UsageError("--vectors: keeps what an encoder embeds, so it needs --checkpoint")
+    if args.vectors is not None and args.vectors.suffix != ".npz":
+        raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
+    for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} can't be made: {error.strerror}") from error
+
+
+def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
+    """What is asked for beside the tasks: of an encoder, by parts of the profiles."""
+    source = load_checkpoint(args.checkpoint, args.tower_cache)
+    if args.robustness:
+        rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
+        _show(args.out.with_suffix(".robustness.json"), rows, table(rows))
+    if args.modalities:
+        alone, chance = each_alone(dataset, source, args.split, tower_cache=args.tower_cache)
+        _show(args.out.with_suffix(".modalities.json"), alone, alone_table(alone, chance))
+
+
+def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Iterable[str]) -> None:
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
+    write_atomically(file, content.encode())
 
 
 def represent_checkpoint(

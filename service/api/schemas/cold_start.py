@@ -76,5 +76,7 @@ class ColdStartOut(Response):
     id_embedding: IdEmbeddingOut | None
     fallback: FallbackOut
     modalities: dict[str, str]
+    complete: bool
+    incomplete_because: str | None = None
     model_version: str
     index_sequence: int

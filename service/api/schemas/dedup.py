@@ -62,6 +62,8 @@ class DedupClustersOut(Response):
     clusters: list[ClusterOut]
     unique: list[str]
     not_comparable: Annotated[list[str], Field(description="Without usable content.")]
+    complete: bool
+    incomplete_because: str | None = None
     model_version: str
 
 
@@ -76,4 +78,6 @@ class DedupFeedOut(Response):
         int, Field(description="Items nearer than the window, since nothing else was left.")
     ]
     clusters: list[ClusterOut]
+    complete: bool
+    incomplete_because: str | None = None
     model_version: str

@@ -11,7 +11,8 @@ from model_export.contract.streamer import (
     StreamerProfile,
 )
 from service.api.schemas.base import AfterSequence, MinPrecision, Request, Response
-from service.retrieval import filters, similar
+from service.index import filters
+from service.retrieval import similar
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
 

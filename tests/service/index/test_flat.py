@@ -8,10 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from service.index.base import EVERYONE
+from service.index.filters import Condition, Filter
 from service.index.flat import FlatIndex
 
 DIM, CONTENT_DIM = 8, 4
 IDS = [f"s{i}" for i in range(12)]
+ESTABLISHED = {*IDS[:5], "never stored"}
 
 
 def vector(seed: int, dim: int = DIM) -> np.ndarray:
@@ -21,7 +24,7 @@ def vector(seed: int, dim: int = DIM) -> np.ndarray:
 
 def entry(seed: int) -> tuple[bytes, bytes, bytes]:
     """Embedding, content and facets; every fifth streamer shows nothing."""
-    facets = json.dumps({"group": seed % 3}).encode()
+    facets = json.dumps({"attributes": {"group": seed % 3}}).encode()
     if seed % 5 == 0:
         return b"", b"", facets
     content = vector(seed, CONTENT_DIM).astype("<f2").tobytes()
@@ -33,7 +36,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = FlatIndex(DIM, CONTENT_DIM)
+        self.index = FlatIndex(DIM, CONTENT_DIM, ESTABLISHED)
         self.model: dict[str, tuple[int, int]] = {}  # id -> version, seed
         self.sequence = 0
 
@@ -68,22 +71,25 @@ class AgainstADictionary(RuleBasedStateMachine):
         group=st.none() | st.integers(0, 2),
         min_score=st.none() | st.floats(-1, 1),
         scored=st.booleans(),
+        established_only=st.booleans(),
     )
-    def search(self, seed, k, exclude, group, min_score, scored) -> None:
+    def search(self, seed, k, exclude, group, min_score, scored, established_only) -> None:
         query = vector(seed)
-        predicate = None if group is None else (lambda _, facets: facets["group"] == group)
+        wanted = EVERYONE if group is None else Filter([Condition("group", any=[group])])
         found = self.index.search(
             query[None, :],
             (lambda cosines: cosines[0]) if scored else None,
             k,
             exclude=exclude,
             min_score=min_score,
-            predicate=predicate,
+            wanted=wanted,
+            established_only=established_only,
         )
         expected = {
             s: float(query @ vector(seed))
             for s, (_, seed) in self.model.items()
             if seed % 5 and s not in exclude and (group is None or seed % 3 == group)
+            if s in ESTABLISHED or not established_only
         }
         near = {s: x for s, x in expected.items() if min_score is None or x >= min_score}
         clear = min_score is None or all(abs(x - min_score) > 1e-6 for x in expected.values())
@@ -110,7 +116,7 @@ class AgainstADictionary(RuleBasedStateMachine):
             version, seed = self.model[streamer_id]
             assert row is not None
             assert row.version == version
-            assert row.facets == {"group": seed % 3}
+            assert row.facets == {"attributes": {"group": seed % 3}}
             if seed % 5 == 0:
                 assert row.embedding is None
                 assert row.content is None

@@ -14,6 +14,8 @@ from service.retrieval.follower import Follower
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
+from service.retrieval.searches import Searches
+from service.settings import Searching
 from service.store.redis_store import RedisStore
 
 
@@ -32,6 +34,7 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
         Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
+        Searches(Searching()),
         Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
         manifest.content_dim,
         0.9,

@@ -15,12 +15,13 @@ from redis.asyncio import Redis
 from service.errors import NotReady, NotYetVisible
 from service.index.flat import FlatIndex
 from service.retrieval.follower import Follower
-from service.store.base import Delete, Record, Upsert
+from service.store.base import Delete, IndexEntry, Record, Upsert
 from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
 
 DIM = 4
+LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
 
 
 def upsert(streamer_id: str, seed: int = 0) -> Upsert:
@@ -47,8 +48,7 @@ def upsert(streamer_id: str, seed: int = 0) -> Upsert:
 async def parts(folder: Path) -> AsyncGenerator[tuple[EmbeddedStore, RedisStore, Follower], None]:
     """A store that keeps few log entries, and a follower that was not started yet."""
     async with EmbeddedStore(folder) as embedded:
-        limits = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
-        store = await RedisStore(embedded.url, limits=limits, trouble=embedded.trouble).open()
+        store = await RedisStore(embedded.url, limits=LIMITS, trouble=embedded.trouble).open()
         follower = Follower(store, lambda: FlatIndex(DIM, DIM))
         try:
             yield embedded, store, follower
@@ -112,6 +112,56 @@ def test_a_gap_in_the_log_means_a_new_scan(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+class SlowToScan(RedisStore):
+    """A store whose scans wait until they may go on."""
+
+    may_scan: asyncio.Event
+
+    async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
+        await self.may_scan.wait()
+        async for entries in super().scan(chunk):
+            yield entries
+
+
+@pytest.mark.parametrize("cause", ["gap", "another history"])
+def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause: str) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, _):
+            slow = await SlowToScan(embedded.url, limits=LIMITS).open()
+            slow.may_scan = asyncio.Event()
+            slow.may_scan.set()
+            follower = Follower(slow, lambda: FlatIndex(DIM, DIM))
+            assert follower.sequence == 0
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            assert (follower.sequence, follower.behind_because) == (20, None)
+            await follower.stop()
+            slow.may_scan.clear()
+            admin: Redis = Redis.from_url(embedded.url)
+            if cause == "gap":
+                await store.write([upsert(f"t{i}", i) for i in range(10)])
+                await admin.xtrim("ss:log", maxlen=2, approximate=False)
+            else:
+                await admin.flushall()
+                await store.write([upsert(f"t{i}", i) for i in range(30)])
+            await admin.aclose()
+            follower.start()
+            await until(lambda: follower.behind_because is not None)
+            assert "being built anew" in str(follower.behind_because)
+            assert follower.is_ready  # the old index answers, and says of when it is
+            assert (len(follower.index), follower.sequence) == (20, 20)
+            with pytest.raises(NotYetVisible, match="applied sequence 0"):
+                await follower.wait_for(1, 50)  # no number of the lost history counts
+            slow.may_scan.set()
+            await follower.wait_for(30, 5000)
+            assert (follower.sequence, follower.behind_because) == (30, None)
+            await follower.stop()
+            await slow.close()
+
+    asyncio.run(scenario())
+
+
 def test_another_history_means_a_new_scan(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with parts(tmp_path) as (embedded, store, follower):
@@ -140,6 +190,7 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
             os.kill(embedded.pid, signal.SIGKILL)
             await until(lambda: follower.failure is not None)
             assert len(follower.index) == 20  # it answers from memory meanwhile
+            assert "the newest writes may be missing" in str(follower.behind_because)
 
             async def written() -> bool:
                 try:
@@ -151,6 +202,7 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
             await until(written)
             await until(lambda: follower.index.get(["after"])[0] is not None)
             await until(lambda: follower.failure is None)
+            assert follower.behind_because is None
             assert follower.index is index  # the same history: no new scan was needed
 
     asyncio.run(scenario())

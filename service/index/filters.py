@@ -1,0 +1,45 @@
+"""Attribute filters: which streamers may be in an answer.
+
+`language`, `category` and `tags` are the profile's fields; any other name is an attribute
+(`attributes.NAME` always is). A streamer that lacks the field fulfils no condition on it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Scalar = str | int | float | bool
+FIELDS = frozenset({"language", "category", "tags"})
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one field must be; everything that is given must hold.
+
+    `any`: one of these values (of a list: at least one of them). `all`: all of these are in the
+    list. `gt`, `gte`, `lt`, `lte`: bounds of a number. True is not 1 here, but 1 is 1.0.
+    """
+
+    field: str
+    any: Sequence[Scalar] | None = None
+    all: Sequence[Scalar] | None = None
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has bounds, which only a number can keep."""
+        return not self.gt is self.gte is self.lt is self.lte is None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """All of `must` hold and none of `must_not`."""
+
+    must: Sequence[Condition] = ()
+    must_not: Sequence[Condition] = ()
+
+    def __bool__(self) -> bool:
+        """Whether it keeps anyone out."""
+        return bool(self.must or self.must_not)

@@ -1,0 +1,106 @@
+"""The numbers of one attribute, by slot: where is it within bounds?"""
+
+import array
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from service.index.filters import Condition
+
+_SPARSE = 32
+"""Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
+
+
+class Numbers:
+    """One attribute's numbers.
+
+    Where many slots have one they are float64 in an array, compared all at once. Where few have,
+    and for integers that float64 can't hold, a dictionary has them: memory stays in proportion to
+    the numbers, however many attributes there are.
+    """
+
+    def __init__(self) -> None:
+        self._few: dict[int, int | float] = {}
+        self._many: NDArray[np.float64] | None = None  # by slot, NaN without a number
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Number of slots that have a number."""
+        return self._count
+
+    def add(self, slot: int, value: int | float) -> None:
+        """Remember the number of a slot that has none yet."""
+        self._count += 1
+        if self._many is None:
+            self._few[slot] = value
+            if len(self._few) * _SPARSE > max(slot, 1024):
+                self._spread()
+        else:
+            self._put(self._many, slot, value)
+
+    def discard(self, slot: int) -> None:
+        """Forget the number of a slot that has one."""
+        self._count -= 1
+        if self._few.pop(slot, None) is None and self._many is not None:
+            self._many[slot] = np.nan
+
+    def within(self, bounds: Condition, among: BitMap) -> BitMap:
+        """Which of these slots have a number within the bounds."""
+        found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
+        if self._many is not None and among:
+            slots = slots_of(among)
+            slots = slots[: np.searchsorted(slots, len(self._many))]
+            found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
+        return found
+
+    def _spread(self) -> None:
+        """From the dictionary into an array."""
+        few, self._few = self._few, {}
+        self._many = np.full(2 * max(few), np.nan)
+        for slot, value in few.items():
+            self._put(self._many, slot, value)
+
+    def _put(self, many: NDArray[np.float64], slot: int, value: int | float) -> None:
+        if slot >= len(many):
+            self._many = np.concatenate([many, np.full(slot + 1, np.nan)])
+            many = self._many
+        if isinstance(value, int) and abs(value) > 1 << 53:
+            self._few[slot] = value
+        else:
+            many[slot] = value
+
+
+def slots_of(bitmap: BitMap) -> NDArray[np.int64]:
+    """The members of a bitmap, ascending (S,)."""
+    return np.frombuffer(bitmap.to_array(), np.uint32).astype(np.int64)
+
+
+def bitmap_of(slots: NDArray[np.integer]) -> BitMap:
+    """The bitmap of some slots (S,)."""
+    values = array.array("I")
+    values.frombytes(slots.astype(np.uint32).tobytes())
+    return BitMap(values)
+
+
+def _holds(value: int | float, bounds: Condition) -> bool:
+    return (
+        (bounds.gt is None or value > bounds.gt)
+        and (bounds.gte is None or value >= bounds.gte)
+        and (bounds.lt is None or value < bounds.lt)
+        and (bounds.lte is None or value <= bounds.lte)
+    )
+
+
+def _hold(values: NDArray[np.float64], bounds: Condition) -> NDArray[np.bool_]:
+    """The same of many; NaN is within no bounds."""
+    kept = np.isfinite(values)
+    if bounds.gt is not None:
+        kept &= values > bounds.gt
+    if bounds.gte is not None:
+        kept &= values >= bounds.gte
+    if bounds.lt is not None:
+        kept &= values < bounds.lt
+    if bounds.lte is not None:
+        kept &= values <= bounds.lte
+    return kept

@@ -1,0 +1,85 @@
+"""Searches, on the event loop where they are quick, and in threads where they are not."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.batcher import Batcher
+from service.index.base import EVERYONE, Scorer, SearchResult, VectorIndex
+from service.index.filters import Filter
+from service.settings import Searching
+
+Result = TypeVar("Result")
+
+
+class Searches:
+    """Runs what would keep the event loop from other requests in threads, a few at once."""
+
+    def __init__(self, settings: Searching) -> None:
+        """Threads and their queue as the settings say."""
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="search")
+        self._queue = Batcher[Callable[[], Any], Any](
+            _call_one,
+            self._threads,
+            max_batch=1,
+            max_wait_ms=0,
+            max_queue=settings.max_queue,
+            deadline_ms=settings.deadline_ms,
+            workers=settings.threads,
+            what="searches",
+        )
+
+    def start(self) -> None:
+        """Begin to work, on the running event loop."""
+        self._queue.start()
+
+    async def stop(self) -> None:
+        """Stop; whoever still waits gets Overloaded."""
+        await self._queue.stop()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def search(
+        self,
+        index: VectorIndex,
+        seeds: NDArray[np.float32],
+        scorer: Scorer | None,
+        k: int,
+        *,
+        exclude: Collection[str] = (),
+        min_score: float | None = None,
+        wanted: Filter = EVERYONE,
+        queued: bool = True,
+    ) -> SearchResult:
+        """As `VectorIndex.search`.
+
+        Raises:
+            Overloaded: `queued`, and too many wait already or the deadline passed.
+        """
+
+        def call() -> SearchResult:
+            return index.search(
+                seeds, scorer, k, exclude=exclude, min_score=min_score, wanted=wanted
+            )
+
+        if index.is_quick(len(seeds), k, wanted):
+            return call()
+        return await self.run(call, queued=queued)
+
+    async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
+        """What a call comes to, in a thread.
+
+        Raises:
+            Overloaded: as `search`.
+            Exception: whatever the call raises.
+        """
+        if queued:
+            return await self._queue.submit(call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _call_one(calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+    return [call() for call in calls]
