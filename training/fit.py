@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +42,13 @@ from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teacher import audience_of, find_teacher
-from training.towers import Tower, TowerReader, cache_folder, configured_towers
+from training.towers import (
+    Tower,
+    TowerReader,
+    cache_folder,
+    choose_text_tower,
+    configured_towers,
+)
 from training.train import Journal, Trained, train
 from training.usage import peak_rss_mib
 
@@ -82,6 +88,15 @@ class Request:
         """
         return configured_towers(self.config, self.tower_cache)
 
+    def settled(self, dataset: Dataset, note: IO[str] | None = None) -> "Request":
+        """The same with what the configuration leaves to the data; `note` is told why."""
+        choice = choose_text_tower(self.config, dataset.profiles)
+        if choice is None:
+            return self
+        if note is not None and self.compute.is_first:
+            note.write(f"text_tower={self.config.text_tower}: {choice.reason}\n")
+        return replace(self, config=choice.config)
+
     def description(self, dataset: Dataset) -> dict[str, Any]:
         """What identifies the fit; equal descriptions give equal weights."""
         return {
@@ -103,7 +118,7 @@ def already_trained(request: Request, dataset: Dataset) -> bool:
     """
     if request.overwrite or not is_finished(request.out):
         return False
-    there, wanted = read_config(request.out), request.description(dataset)
+    there, wanted = read_config(request.out), request.settled(dataset).description(dataset)
     different = [name for name, value in wanted.items() if there.get(name) != value]
     if different:
         raise CheckpointError(
@@ -122,6 +137,7 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         OutputError: the folder can't be written to or holds anything else.
         UsageError: the recipe needs what the data set lacks.
     """
+    request = request.settled(dataset, sys.stderr)
     torch.set_num_threads(request.threads)
     make_folder(request.out)
     with threadpool_limits(request.threads, "blas"):

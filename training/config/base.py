@@ -30,7 +30,7 @@ class RecipeConfig:
         temperature: of the contrast.
         refit: train once more on train + val for the number of steps that validation chose.
         text_tower: a pretrained encoder whose vectors of bios and titles are read too, see
-            `training.towers.registry`; none by default.
+            `training.towers.registry`; `auto`: see `training.towers.automatic`.
         image_tower: likewise, of avatars, covers and frames.
         audio_tower: likewise, of sounds.
     """

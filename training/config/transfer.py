@@ -68,3 +68,4 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     hard_negatives: int = 20
     hard_share: float = 0.25
     matryoshka: str = "32,64"
+    text_tower: str = "auto"

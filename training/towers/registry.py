@@ -1,6 +1,6 @@
 """Towers by name: `--set text_tower=NAME`, `image_tower`, `audio_tower`.
 
-    text     all-minilm-l6-v2 | use-multilingual | hf:FOLDER_OR_NAME
+    text     all-minilm-l6-v2 | use-multilingual | hf:FOLDER_OR_NAME | auto
     image    efficientnet-lite0 | timm:NAME | hf:FOLDER_OR_NAME
     audio    log-mel | hf:FOLDER_OR_NAME
 

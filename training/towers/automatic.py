@@ -1,0 +1,60 @@
+"""`text_tower=auto`: a pretrained text encoder where streamers show little text.
+
+Where each streamer shows a title and not much more, most words of a newcomer are rare or new, and
+an encoder that has read much knows what they mean. Where each shows many texts, the token table
+learns as much from them, and running an encoder on each would be most of the cost of a write.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile
+from training.config import RecipeConfig
+from training.towers.universal import DISTRIBUTION, PACKAGE
+
+AUTO = "auto"
+_MODALITIES = ("name", "bio", "videos", "lives")
+_TOWER = f"use-multilingual?modalities={','.join(_MODALITIES)}"
+_MOST_TEXTS = 2.0
+_LOOKED_AT = 2_000
+"""So many streamers say how much text the others show."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `auto` came to.
+
+    Attributes:
+        config: with the choice in place of `auto`.
+        reason: for a person.
+    """
+
+    config: RecipeConfig
+    reason: str
+
+
+def choose_text_tower(config: RecipeConfig, profiles: Sequence[StreamerProfile]) -> Choice | None:
+    """The configuration with a text tower or none in place of `auto`; None without `auto`."""
+    if config.text_tower != AUTO:
+        return None
+    texts = texts_shown(profiles)
+    found = f"{texts:.1f} texts (names, bios, titles) a streamer"
+    if not 0 < texts <= _MOST_TEXTS:
+        return Choice(replace(config, text_tower=""), f"none: {found}")
+    if importlib.util.find_spec(PACKAGE) is None:
+        missing = f"none, though it would help with {found}: pip install {DISTRIBUTION}"
+        return Choice(replace(config, text_tower=""), missing)
+    return Choice(replace(config, text_tower=_TOWER), f"{_TOWER}: {found}")
+
+
+def texts_shown(profiles: Sequence[StreamerProfile]) -> float:
+    """Mean number of names, bios and titles of those who show any; 0 where nobody does."""
+    shown = [
+        sum(piece.kind == "text" and piece.modality in _MODALITIES for piece in pieces_of(profile))
+        for profile in islice(profiles, _LOOKED_AT)
+    ]
+    some = [count for count in shown if count]
+    return sum(some) / len(some) if some else 0.0
