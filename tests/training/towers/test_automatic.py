@@ -40,10 +40,9 @@ def test_little_text_is_read_by_a_pretrained_encoder(shown: list[dict[str, Any]]
     choice = choose_text_tower(TransferPlusConfig(), profiles(*shown))
     assert choice is not None
     assert choice.config.text_tower == "use-multilingual?modalities=name,bio,videos,lives"
-    assert choice.reason.startswith(f"{choice.config.text_tower}: ")
-    assert choice.reason.endswith(
-        f"{texts_shown(profiles(*shown)):.1f} texts (names, bios, titles) a streamer"
-    )
+    mean = texts_shown(profiles(*shown))
+    expected = f": {len(shown)} streamers, {mean:.1f} texts (names, bios, titles) each"
+    assert choice.reason == choice.config.text_tower + expected
 
 
 @pytest.mark.parametrize("shown", [[FIVE], [FIVE, TITLE], [{"tags": ["x"]}], []])
@@ -52,6 +51,12 @@ def test_much_text_or_none_is_not(shown: list[dict[str, Any]]):
     assert choice is not None
     assert choice.config.text_tower == ""
     assert choice.reason.startswith("none: ")
+
+
+def test_many_streamers_teach_their_words():
+    choice = choose_text_tower(TransferPlusConfig(), profiles(TITLE) * 10_001)
+    assert choice is not None
+    assert choice.reason.startswith("none: 10001 streamers, 1.0 texts")
 
 
 def test_without_the_package_there_is_none_and_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch):
