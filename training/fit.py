@@ -137,9 +137,9 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         OutputError: the folder can't be written to or holds anything else.
         UsageError: the recipe needs what the data set lacks.
     """
-    request = request.settled(dataset, sys.stderr)
     torch.set_num_threads(request.threads)
     make_folder(request.out)
+    request = request.settled(dataset, sys.stderr)
     with threadpool_limits(request.threads, "blas"):
         checkpoint = _fit(request, dataset)
     if request.compute.is_first:
