@@ -118,7 +118,7 @@ class SharedAudience:
         """
         near, cosines = self._nearest(count, able)
         weights = self._weights(cosines)
-        few = ~(weights > 0).all(1)
+        few = np.any(weights <= 0, axis=1)
         if share:
             near, weights = fill_empty_places(near, cosines, weights, share, able)
         return near, weights, few

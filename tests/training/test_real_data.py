@@ -46,6 +46,7 @@ def test_a_short_fit_is_far_above_tf_idf_on_real_data(fitted: Path):
 def on_test(dataset: Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Cosines of test streamers (Q,) with train + val (G,), as served, and which are right."""
     vectors = represent(load_checkpoint(folder), dataset, tower_cache=folder.parent).query
+    assert isinstance(vectors, np.ndarray)
     usable = vectors.any(1)
     learned = dataset.rows("train", "val")
     audience = audience_of(dataset, learned)
