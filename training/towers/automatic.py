@@ -20,6 +20,7 @@ from training.towers.universal import DISTRIBUTION, PACKAGE
 AUTO = "auto"
 _MODALITIES = ("name", "bio", "videos", "lives")
 _TOWER = f"use-multilingual?modalities={','.join(_MODALITIES)}"
+_NEEDED = {PACKAGE: DISTRIBUTION, "transformers": "'similar-streamer[towers]'"}
 _MOST_TEXTS = 2.0
 _MOST_STREAMERS = 10_000
 _LOOKED_AT = 2_000
@@ -47,9 +48,10 @@ def choose_text_tower(config: RecipeConfig, profiles: Sequence[StreamerProfile])
     found = f"{len(profiles)} streamers, {texts:.1f} texts (names, bios, titles) each"
     if not 0 < texts <= _MOST_TEXTS or len(profiles) > _MOST_STREAMERS:
         return Choice(replace(config, text_tower=""), f"none: {found}")
-    if importlib.util.find_spec(PACKAGE) is None:
-        missing = f"none, though one would help ({found}): pip install {DISTRIBUTION}"
-        return Choice(replace(config, text_tower=""), missing)
+    for module, package in _NEEDED.items():
+        if importlib.util.find_spec(module) is None:
+            missing = f"none, though one would help ({found}): pip install {package}"
+            return Choice(replace(config, text_tower=""), missing)
     return Choice(replace(config, text_tower=_TOWER), f"{_TOWER}: {found}")
 
 

