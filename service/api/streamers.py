@@ -34,6 +34,7 @@ async def _written(state: State, done: Acknowledged) -> WrittenOut:
         if done.encoded is None
         else await state.dedup.near_duplicates(record.streamer_id, done.encoded)
     )
+    await state.follower.show(done.sequence)
     return WrittenOut(
         streamer_id=record.streamer_id,
         version=done.sequence,
@@ -66,7 +67,10 @@ async def put_streamer(
     expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
-    """The answer comes when the record is on disk; `after_sequence` makes a query see it."""
+    """The answer comes when the record is on disk, and questions to this process see it.
+
+    `after_sequence` makes sure of that, and for other processes on the same store too.
+    """
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the address")
     done = await state.profiles.put(body.profile(streamer_id), expected)
@@ -99,8 +103,9 @@ async def patch_streamer(
 async def delete_streamer(
     state: CurrentState, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
-    """On disk when answered; the vector and the profile are gone from the store."""
+    """On disk when answered; the vector and the profile are gone, from answers too."""
     sequence = await state.profiles.delete(streamer_id, expected)
+    await state.follower.show(sequence)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 

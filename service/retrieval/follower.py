@@ -15,6 +15,7 @@ from service.store.base import LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_SHOW_MS = 100
 _ROWS_PER_TURN = 200
 """How many entries are applied before other tasks get their turn."""
 
@@ -89,6 +90,16 @@ class Follower:
             raise NotYetVisible(
                 f"the index has applied sequence {self._position.sequence}, not yet {sequence}"
             ) from None
+
+    async def show(self, sequence: int) -> None:
+        """Let the index take in an acknowledged write before its answer goes out.
+
+        So that the next question to this process sees it. It takes the log about a millisecond; an
+        index that is behind keeps nobody waiting, the write is on disk already.
+        """
+        if self.is_ready and self.behind_because is None:
+            with contextlib.suppress(NotYetVisible):
+                await self.wait_for(sequence, _SHOW_MS)
 
     async def _run(self) -> None:
         attempt = 0

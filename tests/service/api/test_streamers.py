@@ -105,6 +105,23 @@ def test_content_that_goes_takes_the_vector_with_it(client: TestClient) -> None:
     assert answer.json()["hits"] == []
 
 
+def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None:
+    put(client, "seed", tags=["cooking"])
+
+    def found() -> list[str]:
+        answer = client.get("/v1/streamers/seed/similar")  # without after_sequence
+        return [hit["streamer_id"] for hit in answer.json()["hits"]]
+
+    for i in range(50):
+        put(client, f"s{i}", tags=["cooking"])
+        assert found() == [f"s{i}"]
+        assert client.patch(f"/v1/streamers/s{i}", json={"tags": None}).status_code == 200
+        assert found() == []
+        put(client, f"s{i}", tags=["cooking"])
+        client.delete(f"/v1/streamers/s{i}")
+        assert found() == []
+
+
 def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
     ids = sorted(f"s-{i}" for i in range(25))
     body = b"\n".join(json.dumps({"streamer_id": i}).encode() for i in reversed(ids))

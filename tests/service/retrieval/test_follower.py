@@ -90,6 +90,30 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_write_is_shown_unless_the_index_is_behind(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            loop = asyncio.get_running_loop()
+            await follower.show(10**9)  # no index yet: it returns
+            follower.start()
+            await until(lambda: follower.is_ready)
+            for i in range(200):
+                (written,) = await store.write([upsert(f"s{i}", i)])
+                await follower.show(written.sequence)
+                assert follower.index.get([f"s{i}"]) != [None]
+            begun = loop.time()
+            await follower.show(10**9)  # never written
+            assert 0.05 < loop.time() - begun < 30
+            await embedded.stop()
+            await until(lambda: follower.behind_because is not None)
+            begun = loop.time()
+            for _ in range(600):  # a minute, if each waited its tenth of a second
+                await follower.show(10**9)
+            assert loop.time() - begun < 30
+
+    asyncio.run(scenario())
+
+
 def test_a_gap_in_the_log_means_a_new_scan(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with parts(tmp_path) as (embedded, store, follower):
