@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.errors import NotReady, NotYetVisible
 from service.index.flat import FlatIndex
 from service.retrieval.follower import Follower
-from service.store.base import Delete, IndexEntry, Record, Upsert
+from service.store.base import Delete, IndexEntry, Record, Upsert, Written
 from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
@@ -99,6 +99,7 @@ def test_a_write_is_shown_unless_the_index_is_behind(tmp_path: Path) -> None:
             await until(lambda: follower.is_ready)
             for i in range(200):
                 (written,) = await store.write([upsert(f"s{i}", i)])
+                assert isinstance(written, Written)
                 await follower.show(written.sequence)
                 assert follower.index.get([f"s{i}"]) != [None]
             begun = loop.time()
