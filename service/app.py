@@ -84,6 +84,7 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
+        body_timeout_s=settings.limits.body_timeout_s,
     )
     return app
 

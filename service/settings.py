@@ -48,6 +48,7 @@ class Limits(BaseModel):
     Attributes:
         body_limit_bytes: of a request.
         bulk_body_limit_bytes: of a request with many lines.
+        body_timeout_s: seconds that a body may take; one with many lines may pause so long.
         bulk_lines: profiles in one such request.
         max_k: hits in one answer.
         max_explained: the same, with reasons: each hit is encoded again for each modality.
@@ -60,6 +61,7 @@ class Limits(BaseModel):
 
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     bulk_body_limit_bytes: Annotated[int, Field(ge=1024)] = 256 * MIB
+    body_timeout_s: Annotated[float, Field(gt=0)] = 60
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     max_k: Annotated[int, Field(ge=1)] = 1000
     max_explained: Annotated[int, Field(ge=1)] = 50

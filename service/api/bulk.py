@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from model_export.contract.streamer import StreamerProfile
-from service.api.problems import field_errors, problem, problem_of, summary
+from service.api.problems import field_errors, problem, problem_of, problem_of_http, summary
 from service.api.state import State
 from service.errors import BodyTooLarge, ServiceError
 from service.retrieval.profiles import Acknowledged, Unchanged
@@ -42,25 +43,31 @@ async def write_lines(
     """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
     chunk: list[tuple[int, bytes]] = []
     number = size = 0
-    async for line in _lines(body, state.limits.body_limit_bytes):
+    refused: dict[str, Any] | None = None  # why the rest is not read
+    try:
+        async for line in _lines(body, state.limits.body_limit_bytes):
+            number += 1
+            if number > state.limits.bulk_lines:
+                refused = problem_of(
+                    BodyTooLarge(
+                        f"a request may have {state.limits.bulk_lines} lines; send this line and "
+                        "the rest in another one"
+                    )
+                )
+                break
+            chunk.append((number, line))
+            size += len(line)
+            if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
+                async for result in _write_chunk(state, chunk, skip_unchanged):
+                    yield result
+                chunk, size = [], 0
+    except HTTPException as error:  # the body is too large, or does not come
         number += 1
-        if number > state.limits.bulk_lines:
-            async for result in _write_chunk(state, chunk, skip_unchanged):
-                yield result
-            error = BodyTooLarge(
-                f"a request may have {state.limits.bulk_lines} lines; send this line and the "
-                "rest in another one"
-            )
-            yield _failed(number, problem_of(error))
-            return
-        chunk.append((number, line))
-        size += len(line)
-        if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
-            async for result in _write_chunk(state, chunk, skip_unchanged):
-                yield result
-            chunk, size = [], 0
+        refused = problem_of_http(error)
     async for result in _write_chunk(state, chunk, skip_unchanged):
         yield result
+    if refused is not None:
+        yield _failed(number, refused)
 
 
 async def _lines(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

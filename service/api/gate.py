@@ -1,9 +1,10 @@
-"""What every request passes before anything of it is read: request id, API key, body limit.
+"""What every request passes before anything of it is read: request id, API key, body limits.
 
 Pure ASGI, so that it also covers what FastAPI does before dependencies run (it reads the body
 first). Starlette's own body limit answers in plain text; ours answers as all other errors do.
 """
 
+import asyncio
 import hmac
 import json
 import re
@@ -24,13 +25,24 @@ class Gate:
     """ASGI middleware; guards everything below `/v1/`."""
 
     def __init__(
-        self, app: ASGIApp, *, api_key: str | None, body_limit: int, bulk_body_limit: int
+        self,
+        app: ASGIApp,
+        *,
+        api_key: str | None,
+        body_limit: int,
+        bulk_body_limit: int,
+        body_timeout_s: float,
     ) -> None:
-        """Without `api_key` everyone may pass; limits are in bytes."""
+        """Without `api_key` everyone may pass; limits are in bytes.
+
+        A body may pause for `body_timeout_s` seconds; one that is not of many lines has to be there
+        within that time.
+        """
         self._app = app
         self._api_key = None if api_key is None else api_key.encode()
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -46,7 +58,8 @@ class Gate:
                 MutableHeaders(scope=message)["X-Request-Id"] = scope["request_id"]
             await send(message)
 
-        limit = self._bulk_body_limit if scope["path"] == _BULK_PATH else self._body_limit
+        is_bulk = scope["path"] == _BULK_PATH
+        limit = self._bulk_body_limit if is_bulk else self._body_limit
         try:
             if scope["path"].startswith("/v1/"):
                 self._check_key(headers.get("authorization", ""))
@@ -56,7 +69,8 @@ class Gate:
         except RequestError as error:
             await _refuse(error, scope, send_with_id)
             return
-        await self._app(scope, _Counted(receive, limit), send_with_id)
+        body = _Body(receive, limit, self._body_timeout_s, may_pause=is_bulk)
+        await self._app(scope, body, send_with_id)
 
     def _check_key(self, authorization: str) -> None:
         if self._api_key is None:
@@ -66,17 +80,32 @@ class Gate:
             raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
 
 
-class _Counted:
-    """A `receive` that stops a body without a declared length at the limit."""
+class _Body:
+    """A `receive` that stops a body at the limit, declared or not, and one that doesn't come."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, timeout_s: float, *, may_pause: bool) -> None:
         self._receive = receive
         self._limit = limit
         self._seen = 0
+        self._timeout_s = timeout_s
+        self._may_pause = may_pause
+        self._until = asyncio.get_running_loop().time() + timeout_s
+        self._is_complete = False  # then `receive` waits for the client to leave
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_complete:
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timeout_s if self._may_pause else self._until
+        try:
+            async with asyncio.timeout_at(until):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(
+                408, f"the body did not come within {self._timeout_s:g} s; send it faster"
+            ) from None
         if message["type"] == "http.request":
+            self._is_complete = not message.get("more_body", False)
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)

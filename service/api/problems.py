@@ -16,7 +16,12 @@ from service.errors import FieldError, ServiceError, Unavailable
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
-_CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {
+    404: "no_such_path",
+    405: "method_not_allowed",
+    408: "body_too_slow",
+    413: "body_too_large",
+}
 
 
 def problem(
@@ -57,6 +62,16 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
         errors=error.errors,
         request_id=request_id,
     )
+
+
+def problem_of_http(error: HTTPException) -> dict[str, Any]:
+    """The problem document of what the framework or the gate refuses."""
+    if error.status_code == 400:  # FastAPI's word for what its JSON parser can't take
+        detail = "the body is not UTF-8 encoded JSON, or is nested too deeply"
+        return problem(400, "malformed_body", "The body can't be read", detail)
+    code = _CODES.get(error.status_code, "http_error")
+    title = HTTPStatus(error.status_code).phrase
+    return problem(error.status_code, code, title, str(error.detail))
 
 
 def field_errors(errors: Sequence[Any], prefix: str = "") -> list[FieldError]:
@@ -127,15 +142,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 400:  # FastAPI's word for bytes that are not UTF-8, or not JSON at all
-        body = problem(
-            400, "malformed_body", "The body can't be read", "the body is not UTF-8 encoded JSON"
-        )
-    else:
-        code = _CODES.get(error.status_code, "http_error")
-        title = HTTPStatus(error.status_code).phrase
-        body = problem(error.status_code, code, title, str(error.detail))
-    return _respond(request, body)
+    return _respond(request, problem_of_http(error))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

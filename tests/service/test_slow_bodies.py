@@ -1,0 +1,104 @@
+"""Bodies that come slowly, or not at all, and bodies without an end."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.process import START_S, Service
+
+TIMEOUT_S = 2.0
+"""Long enough for a client that does send, also on a busy machine."""
+BULK_LIMIT = 4096
+
+
+@pytest.fixture(scope="module")
+def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("slow")
+    limits = {"body_timeout_s": TIMEOUT_S, "bulk_body_limit_bytes": BULK_LIMIT}
+    with Service(bundle, folder / "data", STREAMER_LIMITS=json.dumps(limits)) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
+    host, port = service.url.removeprefix("http://").split(":")
+    opened = http.client.HTTPConnection(host, int(port), timeout=START_S)
+    yield opened
+    opened.close()
+
+
+def begin(connection: http.client.HTTPConnection, method: str, path: str, **headers: str) -> None:
+    connection.putrequest(method, path)
+    for name, value in headers.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
+
+
+def send(connection: http.client.HTTPConnection, part: bytes) -> None:
+    connection.send(b"%x\r\n%s\r\n" % (len(part), part))
+
+
+def line(i: int) -> bytes:
+    return json.dumps({"streamer_id": f"slow-{i}", "tags": ["music"]}).encode() + b"\n"
+
+
+def results(connection: http.client.HTTPConnection) -> list[dict[str, Any]]:
+    answer = connection.getresponse()
+    assert answer.status == 200
+    return [json.loads(part) for part in answer.read().splitlines()]
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_body_that_does_not_come(connection: http.client.HTTPConnection, drips: bool) -> None:
+    begin(connection, "PUT", "/v1/streamers/s", Content_Length="100000")
+    begun = time.monotonic()
+    if drips:  # each byte within the time, all of them together not
+        for _ in range(8):
+            connection.send(b" ")
+            time.sleep(TIMEOUT_S / 5)
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    assert time.monotonic() - begun >= 0.9 * TIMEOUT_S
+    assert (answer.status, body["code"]) == (408, "body_too_slow")
+    assert body["detail"] == "the body did not come within 2 s; send it faster"
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_many_lines_may_pause(service: Service, connection: http.client.HTTPConnection) -> None:
+    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+    for i in range(8):
+        send(connection, line(i))
+        time.sleep(TIMEOUT_S / 5)
+    connection.send(b"0\r\n\r\n")
+    assert [each["outcome"] for each in results(connection)] == ["created"] * 8
+
+
+def test_lines_before_a_stop_are_written(connection: http.client.HTTPConnection) -> None:
+    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+    send(connection, line(20) + line(21) + b'{"streamer_id": "slow-22')
+    *written, last = results(connection)
+    assert [each["streamer_id"] for each in written] == ["slow-20", "slow-21"]
+    assert [each["outcome"] for each in written] == ["created", "created"]
+    assert (last["line"], last["outcome"]) == (3, "error")
+    assert last["error"]["code"] == "body_too_slow"
+
+
+def test_lines_before_the_limit_are_written(connection: http.client.HTTPConnection) -> None:
+    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+    for i in range(65):  # a chunk of lines is written, and its results come, before the next
+        send(connection, line(30 + i))
+    first = connection.sock.recv(1, socket.MSG_PEEK)
+    assert first
+    send(connection, line(99) + b'{"name": "' + b"x" * BULK_LIMIT)
+    connection.send(b"0\r\n\r\n")
+    *written, last = results(connection)
+    assert [each["streamer_id"] for each in written[:64]] == [f"slow-{30 + i}" for i in range(64)]
+    assert {each["outcome"] for each in written} == {"created"}
+    assert (last["line"], last["error"]["code"]) == (len(written) + 1, "body_too_large")
+    assert str(BULK_LIMIT) in last["error"]["detail"]
