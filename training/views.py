@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from model_export.contract.features import piece_tokens
 from model_export.contract.pieces import Piece
 from model_export.contract.text import normalise, words
+from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import inverse_document_frequency
 
@@ -129,7 +130,7 @@ class ViewMaker:
 
     def _weigh(self, piece: Piece) -> dict[int | str, float]:
         """Weight of each distinct thing that a piece shows: known tokens, or its vector."""
-        if piece.kind in ("text", "vector") and piece.content_hash in self.vocabulary.uninformative:
+        if says_nothing(piece, self.vocabulary.uninformative):
             return {}
         if piece.kind == "vector":
             return {piece.content_hash: VECTOR_WEIGHT} if any(piece.vector) else {}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from model_export.contract.features import piece_tokens
 from model_export.contract.pieces import Piece
+from model_export.contract.uninformative import may_say_nothing, says_nothing
 from model_export.contract.vocabulary import Space, Vocabulary
 from training.errors import DataError
 from training.frequency import FrequencyCounter
@@ -17,9 +18,9 @@ def build_vocabulary(
 ) -> Vocabulary:
     """Count the pieces of the profiles that may be learned from.
 
-    A text or vector that more than max(5, 0.5 %) of the streamers show word for word says nothing
-    about any of them: it is marked as uninformative and its tokens are not counted. Names are
-    exempt, since common first names are shared by chance.
+    A text or vector that more than max(5, 0.5 %) of the streamers show, the same or nearly (see
+    `Piece.cluster_hash`), says nothing about any of them: it is marked as uninformative and its
+    tokens are not counted.
 
     Counts are exact up to two million different texts, and as many tokens; beyond that see
     `training.frequency`.
@@ -48,11 +49,6 @@ def build_vocabulary(
     )
 
 
-def may_be_uninformative(piece: Piece) -> bool:
-    """Whether a piece counts for nothing once many show the same."""
-    return piece.kind in ("text", "vector") and piece.modality != "name"
-
-
 def _first_pass(
     profiles: Sequence[Sequence[Piece]],
 ) -> tuple[frozenset[str], tuple[Space, ...]]:
@@ -60,17 +56,17 @@ def _first_pass(
     shown_by = FrequencyCounter()
     spaces = _Spaces()
     for pieces in profiles:
-        shown_by.update({piece.content_hash for piece in pieces if may_be_uninformative(piece)})
+        shown_by.update({piece.cluster_hash for piece in pieces if may_say_nothing(piece)})
         spaces.see(pieces)
     limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * len(profiles))
-    shared = frozenset(content for content, count in shown_by.counts.items() if count > limit)
+    shared = frozenset(cluster for cluster, count in shown_by.counts.items() if count > limit)
     return shared, spaces.found()
 
 
 def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> set[str]:
     tokens: set[str] = set()
     for piece in pieces:
-        if piece.kind != "text" or piece.content_hash not in uninformative:
+        if not says_nothing(piece, uninformative):
             tokens.update(piece_tokens(piece))
     return tokens
 

@@ -17,6 +17,7 @@ from model_export.contract.errors import UnreadableContent
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import label_token, text_tokens
+from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
 
 MAX_TOKENS = 2048
@@ -109,12 +110,12 @@ class Featurizer:
                 space = self._space_of(piece)
                 vector = np.asarray(piece.vector, np.float32)  # (width,)
                 shows_something = bool((np.abs(vector) >= SMALLEST_COMPONENT).any())
-                if shows_something and piece.content_hash not in vocabulary.uninformative:
+                if shows_something and not says_nothing(piece, vocabulary.uninformative):
                     vectors[space].append((modality, vector))
                     found = "used"
             elif piece.kind == "media":
                 found = "unsupported"
-            elif piece.kind != "text" or piece.content_hash not in vocabulary.uninformative:
+            elif not says_nothing(piece, vocabulary.uninformative):
                 for token in piece_tokens(piece):
                     token_id = vocabulary.token_id(token)
                     counts[modality, token_id] += 1

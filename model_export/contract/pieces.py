@@ -17,7 +17,7 @@ from model_export.contract.streamer import (
     StreamerContent,
     Video,
 )
-from model_export.contract.text import canonical, normalise
+from model_export.contract.text import canonical, normalise, template
 
 MODALITIES = (
     "name",
@@ -52,6 +52,7 @@ class Piece:
         space: the named space of the vector.
         payload_digest: stands for the bytes or address of a media piece; of a vector that a tower
             made it is the content hash of the piece that was read.
+        payload_cluster: of a vector that a tower made, the cluster hash of the piece that was read.
         time_s: when it was shown, seconds since 1970, where known.
     """
 
@@ -62,6 +63,7 @@ class Piece:
     vector: Sequence[float] = field(default=(), hash=False)
     space: str = ""
     payload_digest: str = ""
+    payload_cluster: str = ""
     time_s: float | None = None
 
     @cached_property
@@ -85,6 +87,21 @@ class Piece:
         else:
             digest.update(normalise(self.text).encode())
         return digest.hexdigest()[:32]
+
+    @cached_property
+    def cluster_hash(self) -> str:
+        """32 hex digits that are equal for pieces that say the same or nearly.
+
+        Texts are counted together that differ in numbers, punctuation and emoji alone, and so are
+        the vectors that a tower made of them; of other pieces only those of equal content.
+        """
+        if self.kind == "text":
+            shown = b"template\0" + template(self.text).encode()
+        elif self.kind == "vector" and self.payload_cluster:
+            shown = f"vector of\0{self.space}\0{self.payload_cluster}".encode()
+        else:
+            return self.content_hash
+        return hashlib.sha256(shown).hexdigest()[:32]
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -24,6 +24,10 @@ _PUNCTUATION = (
 )
 _SYMBOLS = r"\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, shapes, dingbats, emoji: one token each
 _WORD = re.compile(rf"[{_SYMBOLS}]|[^\s{_PUNCTUATION}{_SYMBOLS}]+")
+_SYMBOL = re.compile(rf"[{_SYMBOLS}]")
+_NUMBER = re.compile(r"\d+")
+_AGAIN = 3
+"""So often is a chance no more."""
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     r"\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
@@ -56,6 +60,29 @@ def words(normalised: str) -> list[str]:
 def canonical(text: str) -> str:
     """The words of a text and nothing else: equal for 欢迎关注!!! and 欢迎关注~."""
     return " ".join(words(normalise(text)))
+
+
+def template(text: str) -> str:
+    """What is left of a text without its numbers, punctuation, emoji and blanks.
+
+    Equal for `video 12` and `Video #7!`, whose numbers are all 0. Of a text of emoji alone nothing
+    is taken away but punctuation and blanks: they may be all that it says.
+    """
+    spelt = [word for word in words(normalise(text)) if not _SYMBOL.fullmatch(word)]
+    return _NUMBER.sub("0", "".join(spelt)) if spelt else canonical(text)
+
+
+def is_empty_talk(text: str) -> bool:
+    """Whether a text says nothing, whoever shows it: hahahaha, 哈哈哈, 666, or no word at all.
+
+    It is one piece of three letters or fewer, again and again, or a number.
+    """
+    left = template(text)
+    if _SYMBOL.search(left):
+        return False
+    return left in ("", "0") or any(
+        len(left) >= _AGAIN * length and left[length:] == left[:-length] for length in (1, 2, 3)
+    )
 
 
 def text_tokens(text: str) -> list[str]:

@@ -34,8 +34,8 @@ class Vocabulary:
         buckets: unknown tokens are hashed into so many ids. They carry no learned meaning; they
             let two accounts that share a never-seen word be told apart from two that do not.
         spaces: the vector spaces that the encoder reads.
-        uninformative: content hashes of pieces that so many streamers share that they say nothing
-            (boilerplate such as 欢迎关注, placeholder covers).
+        uninformative: cluster hashes of pieces that so many streamers share that they say nothing
+            (boilerplate such as 欢迎关注 or `video 12`, placeholder covers).
     """
 
     tokens: Sequence[str]

@@ -9,6 +9,7 @@ import numpy as np
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.pieces import Piece
 from model_export.contract.text import canonical
+from model_export.contract.uninformative import says_nothing
 
 MAX_SAME = 3
 """So many of a kind are named: the newest of the seed's. More tell nobody more."""
@@ -33,13 +34,15 @@ def contents_of(pieces: Iterable[Piece], uninformative: Set[str]) -> Contents:
     """The contents by which a copy can be told, in the order of the pieces.
 
     The same picture counts wherever it is shown, as an avatar, a cover or a frame. What is known to
-    be `uninformative` (content hashes), and what shows nothing (a vector of zeros, a title without
-    a word), is no evidence.
+    be `uninformative` (the vocabulary's hashes), and what shows nothing (a vector of zeros, a title
+    without a word), is no evidence.
     """
     found: dict[str, dict[str, str]] = {"pictures": {}, "sounds": {}, "titles": {}}
     for piece in pieces:
         kind = _kind(piece)
-        if kind is not None and piece.content_hash not in uninformative:
+        if kind is None or piece.content_hash in uninformative:
+            continue
+        if not says_nothing(piece, uninformative):
             found[kind].setdefault(piece.content_hash, piece.source)
     return found
 

@@ -125,7 +125,7 @@ class Explainer:
     """Reasons, by encoding again; at most `_EXPLAINED_AT_ONCE` answers at a time."""
 
     def __init__(self, profiles: Profiles, uninformative: Set[str]) -> None:
-        """Explain what `profiles` encodes; `uninformative` content hashes are no evidence."""
+        """Explain what `profiles` encodes; what is `uninformative` is no evidence."""
         self._profiles = profiles
         self._uninformative = uninformative
         self._turns = asyncio.Semaphore(_EXPLAINED_AT_ONCE)

@@ -132,6 +132,8 @@ def test_an_empty_profile_has_empty_features_of_the_right_shapes() -> None:
         ({"bio": "owl"}, "bio", "uninformative"),  # a word that nobody else has
         ({"bio": "?!"}, "bio", "uninformative"),
         ({"bio": "\u3164"}, "bio", "uninformative"),  # looks like nothing
+        ({"bio": "night night night hahaha"}, "bio", "used"),
+        ({"bio": "哈哈哈哈"}, "bio", "uninformative"),
         ({"bio": "  "}, "bio", "absent"),
         ({"bio": "欢迎关注, night!"}, "bio", "uninformative"),
         ({"tags": ["lo-fi"]}, "tags", "used"),

@@ -14,7 +14,7 @@ from model_export.contract.features import (
     collate,
     without,
 )
-from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from model_export.contract.pieces import MODALITIES, pieces_of
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from model_export.contract.vocabulary import Space, Vocabulary
 from tests.contract.profiles import profiles
@@ -26,7 +26,6 @@ VOCABULARY = Vocabulary(
     documents=100,
     buckets=16,
     spaces=(FRAME, SOUND),
-    uninformative=frozenset({Piece("name", "text", "name", text="new user").content_hash}),
 )
 
 
@@ -71,7 +70,8 @@ def test_by_hand() -> None:
     assert hidden.vectors[1].tolist() == [[3]]
     assert hidden.status["frames"] == "absent"
     assert without(hidden, "avatar").vectors[0].shape == (0, 2)
-    left = shown(tags=["lo-fi", "unheard of"], language="en", lives=[{**LIVE, "frames": []}])
+    left = {"name": "new user", "tags": ["lo-fi", "unheard of"], "language": "en"}
+    left = shown(**left, lives=[{**LIVE, "frames": []}])
     assert without(hidden, "bio").token_ids.tolist() == left.token_ids.tolist()
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model_export.contract.text import canonical, label_token, normalise, text_tokens, words
+from model_export.contract.text import (
+    canonical,
+    is_empty_talk,
+    label_token,
+    normalise,
+    template,
+    text_tokens,
+    words,
+)
 from tests.contract.profiles import TRICKY, any_text, text
 
 
@@ -200,3 +208,36 @@ def test_the_tricky_letters_are_what_they_are_for() -> None:
     assert any(normalise(c) == "" and not c.isspace() for c in TRICKY)
     assert any(len(normalise(c)) > 1 for c in TRICKY)
     assert any(len(normalise(a + b)) == 1 for a in "eガカ" for b in TRICKY)
+
+
+@pytest.mark.parametrize(
+    ("texts", "left"),
+    [
+        (["video 12", "Video #7!", "ｖｉｄｅｏ ①", "VIDEO 9 🎮"], "video0"),
+        (["第12期 直播", "第 3 期直播～"], "第0期直播"),
+        (["مقطع ٣", "مقطع 12"], "مقطع0"),  # digits of other scripts
+        (["boss fight", "Boss-Fight?!"], "bossfight"),
+        (["🎮🎮", "🎮 🎮!"], "🎮 🎮"),  # emoji alone may be what it says
+        (["", "!!!", "\u3164"], ""),
+    ],
+)
+def test_a_template_is_what_is_left_without_numbers_and_signs(texts: list[str], left: str) -> None:
+    assert {template(text) for text in texts} == {left}
+
+
+@given(any_text)
+def test_texts_of_the_same_words_have_the_same_template(text: str) -> None:
+    assert template(text) == template(canonical(text))
+    assert template(f"{text} !?") == template(text)
+
+
+@pytest.mark.parametrize("text", ["hahaha", "哈哈哈", "no no no!", "666", "…", "lololol", "1 2 3"])
+def test_repetition_is_empty_talk(text: str) -> None:
+    assert is_empty_talk(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["haha", "🎮🎮🎮", "mama", "cs 1.6", "第3期", "banana", "hahaha boss"]
+)
+def test_words_are_no_empty_talk(text: str) -> None:
+    assert not is_empty_talk(text)

@@ -254,6 +254,22 @@ def test_the_featuriser_takes_it_for_a_ready_made_vector() -> None:
     assert not Featurizer(shared).from_pieces([read, made]).usable
 
 
+def test_what_is_made_of_texts_that_many_show_nearly_alike_says_nothing() -> None:
+    vector = np.array([0.1, -1, 0.25, 0], np.float32)
+    made = [vector_piece(SPEC, text(shown), vector) for shown in ("Part 1", "part 22!", "boss")]
+    assert made[0].content_hash != made[1].content_hash
+    assert made[0].cluster_hash == made[1].cluster_hash != made[2].cluster_hash
+    spaces = [Space("test-text", 4)]
+    shared = Vocabulary([], [], 0, spaces=spaces, uninformative=frozenset([made[0].cluster_hash]))
+    assert not Featurizer(shared).from_pieces(made[:2]).usable
+    assert Featurizer(shared).from_pieces(made).usable
+
+
+def test_empty_talk_is_not_read() -> None:
+    pieces = [text("hahaha"), text("666"), text("boss")]
+    assert pieces_for(SPEC, pieces) == pieces[2:]
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tower") / "original"

@@ -49,7 +49,5 @@ def test_injected_boilerplate_of_streamers_that_were_never_seen_is_found(simulat
     assert all(0.15 < gate.boilerplate / gate.pieces < 0.35 for gate in gates.values())
     assert gates["all"].auc > 0.99
     assert gates["all"].precision > 0.99
-    assert gates["all"].recall > 0.8
-    assert gates["bio"].recall == gates["covers"].recall == 1
-    # Numbered ones (`video 12`) are as many texts, each of which few show.
-    assert gates["videos"].recall > 0.6
+    # Numbered ones (`video 12`) are as many texts, and counted together.
+    assert all(gate.recall > 0.99 for gate in gates.values())

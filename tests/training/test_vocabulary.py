@@ -55,11 +55,31 @@ def test_five_streamers_may_share_a_text():
 
 
 def test_half_a_percent_may_share_a_text():
-    own = [{"bio": f"bio {i}"} for i in range(1990)]
+    own = [{"bio": f"about {''.join(chr(97 + int(d)) for d in str(i))}"} for i in range(1990)]
     found = build_vocabulary(profiles(*[{"bio": "good evening"}] * 10, *own))
     assert not found.uninformative
     found = build_vocabulary(profiles(*[{"bio": "good evening"}] * 11, *own))
     assert len(found.uninformative) == 1
+
+
+def test_texts_that_differ_in_numbers_and_signs_alone_are_counted_together():
+    titles = ["video 1", "Video #2!", "VIDEO 3 🎮", "video４", "video 5", "video  66"]
+    contents = [
+        {"bio": f"own {word}", "videos": [{"video_id": "v", "title": title}]}
+        for word, title in zip("abcdef", titles, strict=True)
+    ]
+    found = build_vocabulary(profiles(*contents))
+    assert len(found.uninformative) == 1
+    assert not [token for token in found.tokens if "video" in token]
+    unseen = {"videos": [{"video_id": "v", "title": "video 777"}]}
+    featurizer = Featurizer(found)
+    assert featurizer.from_pieces(profiles(unseen)[0]).status["videos"] == "uninformative"
+    # The same streamer six times is one streamer.
+    assert not build_vocabulary(
+        profiles(
+            {"videos": [{"video_id": f"v{i}", "title": title} for i, title in enumerate(titles)]}
+        )
+    ).uninformative
 
 
 def test_names_are_shared_by_chance():

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_export.contract.text import normalise
+from model_export.contract.uninformative import says_nothing
 from training.baselines.corpus import Corpus, dense_unit
 from training.errors import UsageError
 from training.evaluation.subject import Representation
@@ -28,7 +29,7 @@ def pretrained_text(corpus: Corpus) -> Representation:
     columns: list[int] = []
     for row, pieces in enumerate(corpus.pieces):
         for piece in pieces:
-            if piece.kind in _READ and piece.content_hash not in corpus.vocabulary.uninformative:
+            if piece.kind in _READ and not says_nothing(piece, corpus.vocabulary.uninformative):
                 text = normalise(piece.text)
                 if text:
                     rows.append(row)

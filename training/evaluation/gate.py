@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from model_export.contract.pieces import Piece
-from training.vocabulary import build_vocabulary, may_be_uninformative
+from model_export.contract.uninformative import may_say_nothing, says_nothing
+from training.vocabulary import build_vocabulary
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,21 @@ def measure_gate(
         boilerplate: the modalities of each of those that are meaningless.
     """
     shown_by = Counter(
-        content
+        cluster
         for pieces in learned
-        for content in {piece.content_hash for piece in pieces if may_be_uninformative(piece)}
+        for cluster in {piece.cluster_hash for piece in pieces if may_say_nothing(piece)}
     )
     uninformative = build_vocabulary(learned).uninformative
     judged = [
         (piece, piece.modality in meaningless)
         for pieces, meaningless in zip(shown, boilerplate, strict=True)
         for piece in pieces
-        if may_be_uninformative(piece)
+        if may_say_nothing(piece)
     ]
     modality = np.array([piece.modality for piece, _ in judged])
     true = np.array([is_boilerplate for _, is_boilerplate in judged], bool)
-    count = np.array([shown_by[piece.content_hash] for piece, _ in judged])
-    marked = np.array([piece.content_hash in uninformative for piece, _ in judged], bool)
+    count = np.array([shown_by[piece.cluster_hash] for piece, _ in judged])
+    marked = np.array([says_nothing(piece, uninformative) for piece, _ in judged], bool)
     parts = {name: modality == name for name in dict.fromkeys(modality.tolist())}
     parts["all"] = np.ones(len(judged), bool)
     return {name: _gate(true[part], count[part], marked[part]) for name, part in parts.items()}

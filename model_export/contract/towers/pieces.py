@@ -16,6 +16,7 @@ from model_export.contract.streamer import Media, StreamerContent
 from model_export.contract.text import readable
 from model_export.contract.towers.inputs import Payload
 from model_export.contract.towers.spec import TowerSpec
+from model_export.contract.uninformative import says_nothing
 
 _PART = re.compile(r"(\w+)(?:\[(\d+)\])?")
 
@@ -23,7 +24,8 @@ _PART = re.compile(r"(\w+)(?:\[(\d+)\])?")
 def pieces_for(spec: TowerSpec, pieces: Iterable[Piece]) -> list[Piece]:
     """The pieces that a tower reads, as they are ordered; at most its `max_pieces`.
 
-    Media that are given by their address are not read: what lies there is not known.
+    Media that are given by their address are not read: what lies there is not known. Nor is empty
+    talk.
     """
     modalities = frozenset(spec.modalities)
     found = (piece for piece in pieces if piece.modality in modalities and _reads(spec, piece))
@@ -33,7 +35,8 @@ def pieces_for(spec: TowerSpec, pieces: Iterable[Piece]) -> list[Piece]:
 def _reads(spec: TowerSpec, piece: Piece) -> bool:
     if spec.text is None:
         return piece.kind == "media" and piece.payload_digest.startswith("data:")
-    return piece.kind in spec.text.kinds and bool(readable(piece.text))
+    is_read = piece.kind in spec.text.kinds and bool(readable(piece.text))
+    return is_read and not says_nothing(piece, frozenset())
 
 
 def payload_key(piece: Piece) -> bytes:
@@ -75,5 +78,6 @@ def vector_piece(spec: TowerSpec, piece: Piece, vector: NDArray[np.floating[Any]
         vector=rounded,
         space=spec.name,
         payload_digest=piece.content_hash,
+        payload_cluster=piece.cluster_hash,
         time_s=piece.time_s,
     )
