@@ -6,8 +6,9 @@ app -> api -> retrieval -> {batcher, encoder, index, store, towers} -> errors
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -30,8 +31,10 @@ from service.errors import (
     StoreUnavailable,
     UnsafeConfiguration,
 )
-from service.index.base import VectorIndex
+from service.index.approximate import AUTOMATIC, check_factory
+from service.index.base import EXACT, VectorIndex
 from service.index.flat import FlatIndex
+from service.index.segments import Plan, SegmentedIndex
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.packages import twin_packages
@@ -47,7 +50,8 @@ from service.retrieval.searches import Searches
 from service.retrieval.sightings import Sightings
 from service.retrieval.similar import Similar
 from service.retrieval.tower_work import TowerWork
-from service.settings import Settings
+from service.retrieval.upkeep import Upkeep
+from service.settings import Index, Settings
 from service.store.base import StreamerStore
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
@@ -105,6 +109,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
     towers = OnnxTowers(bundle, threads=1, device=settings.device)
     established = bundle.established()
+    _check_index(settings.index, manifest.dim)
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, stack)
         executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
@@ -131,13 +136,12 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
-
-        def new_index() -> VectorIndex:
-            return FlatIndex(manifest.dim, manifest.content_dim, known_ids)
-
-        follower = Follower(store, new_index)
+        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index))
         follower.start()
         stack.push_async_callback(follower.stop)
+        upkeep = Upkeep(follower)
+        upkeep.start()
+        stack.callback(upkeep.stop)
         searches = Searches(settings.searching)
         searches.start()
         stack.push_async_callback(searches.stop)
@@ -179,6 +183,23 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             store_name=store_name,
             store_problem=trouble,
         )
+
+
+def new_index(manifest: Manifest, established: Collection[str], settings: Index) -> VectorIndex:
+    """An empty index of the kind that the settings name."""
+    if settings.kind == EXACT:
+        return FlatIndex(manifest.dim, manifest.content_dim, established)
+    plan = Plan(settings.kind, settings.from_rows, settings.recall)
+    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan)
+
+
+def _check_index(settings: Index, dim: int) -> None:
+    if settings.kind in (EXACT, AUTOMATIC):
+        return
+    try:
+        check_factory(settings.kind, dim)
+    except ValueError as error:
+        raise StartupError(f"STREAMER_INDEX__KIND: {error}; or take auto, or exact") from error
 
 
 def _at_width(manifest: Manifest, dim: int | None) -> Manifest:

@@ -98,6 +98,22 @@ class Searching(BaseModel):
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
 
 
+class Index(BaseModel):
+    """How the nearest are found.
+
+    Attributes:
+        kind: `auto`, `exact`, or a FAISS factory string such as `IVF1024,SQfp16` or `HNSW32`.
+        from_rows: with fewer streamers, every one is looked at whatever the kind.
+        recall: the share of the 50 nearest that anything but `exact` must find to be used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
+    from_rows: Annotated[int, Field(ge=100)] = 50_000
+    recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
+
+
 class Towers(BaseModel):
     """How towers read pieces, in bundles that have any.
 
@@ -179,6 +195,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
     searching: Searching = Searching()
+    index: Index = Index()
     towers: Towers = Towers()
     media: Media = Media()
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.schemas.health import HealthOut, TowerOut
+from service.api.schemas.health import HealthOut, IndexOut, TowerOut
 from service.api.state import CurrentState, State
 
 router = APIRouter(tags=["health"])
@@ -16,6 +16,7 @@ def _health(state: State, reason: str | None) -> HealthOut:
         device=state.device,
         index_rows=len(state.follower.index) if ready else 0,
         index_sequence=state.follower.sequence,
+        index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
         store=state.store_name,
         towers=[
             TowerOut(

@@ -29,7 +29,7 @@ def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOu
         threshold=answer.threshold and ThresholdOut.model_validate(answer.threshold),
         complete=answer.incomplete_because is None,
         incomplete_because=answer.incomplete_because,
-        exact=True,
+        exact=answer.exact,
         model_version=state.model_version,
         index_sequence=answer.index_sequence,
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
@@ -66,6 +66,7 @@ async def similar_to_one(
     explain: Annotated[
         bool, Query(description="Give reasons for each hit; see POST /v1/similar.")
     ] = False,
+    exact: Annotated[bool, Query(description="Look at every streamer.")] = False,
     after_sequence: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> SimilarOut:
     """The nearest streamers, the streamer itself left out."""
@@ -83,6 +84,7 @@ async def similar_to_one(
             min_score=min_score,
             min_precision=min_precision,
             explain=explain,
+            exact=exact,
             after_sequence=after_sequence,
         )
     )
@@ -109,6 +111,7 @@ async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
             min_precision=body.min_precision,
             filter=body.filter.domain(),
             explain=body.explain,
+            exact=body.exact,
             after_sequence=body.after_sequence,
         )
     )

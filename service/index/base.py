@@ -11,6 +11,8 @@ from service.index.filters import Filter
 
 Facets = dict[str, Any]
 EVERYONE = Filter()
+EXACT = "exact"
+"""The kind of an index that looks at every row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +39,32 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best hits, best first, and how many streamers reached the wanted score at all."""
+    """The best hits, best first, and how many streamers reached the wanted score at all.
+
+    `exact`: every streamer that may be in it was looked at.
+    """
 
     hits: Sequence[Hit]
     reached: int
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """How an index answers.
+
+    Attributes:
+        kind: a FAISS factory string, or `exact` where every row is looked at.
+        scanned: rows that are looked at one by one in each search.
+        recall: the share of the 50 nearest that it finds, as measured when it was built; None
+            where it is exact.
+        refused: why a faster kind is not used, None where none was tried in vain.
+    """
+
+    kind: str
+    scanned: int
+    recall: float | None
+    refused: str | None
 
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -81,13 +105,33 @@ class VectorIndex(Protocol):
         min_score: float | None = None,
         wanted: Filter = EVERYONE,
         established_only: bool = False,
+        exact: bool = False,
     ) -> SearchResult:
         """The k best rows for seeds (Q, D); without a scorer Q is 1, the cosine the score.
 
-        All of it is as of one moment, and writers don't wait for it.
+        All of it is as of one moment, and writers don't wait for it. Not `exact`, it may miss some
+        where nothing but the cosine with one seed counts; the result says whether it may have.
         """
         ...
 
-    def is_quick(self, seeds: int, k: int, wanted: Filter) -> bool:
-        """Whether such a search takes less than about a millisecond, so nobody minds waiting."""
+    def is_quick(self, k: int, *, plain: bool) -> bool:
+        """Whether a search takes less than about a millisecond, so that nobody minds waiting.
+
+        `plain`: nothing but the cosine with one seed counts, and it need not be exact.
+        """
+        ...
+
+    def state(self) -> IndexState:
+        """How it answers at the moment."""
+        ...
+
+    def is_due(self) -> bool:
+        """Whether `rebuild` would make it answer faster."""
+        ...
+
+    def rebuild(self, is_stopped: Callable[[], bool]) -> None:
+        """Prepare faster answers, beside searches and writes; takes seconds to minutes.
+
+        It ends early, with nothing changed, once it is stopped.
+        """
         ...

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.base import Scorer
-from service.index.rows import View
+from service.index.view import View
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
@@ -34,12 +34,27 @@ def best(query: NDArray[np.float32], k: int, view: View) -> tuple[NDArray[np.flo
     if share >= _DENSE:
         return _passing_over(query, depth, view)
     slots = view.slots()
-    if share >= _SPARSE:
-        scores = _inner_products(query, view.embeddings)[slots]
-    else:
-        scores = _inner_products_at(query, view.embeddings, slots)
-    top = np.argpartition(scores, len(scores) - depth)[len(scores) - depth :]
-    return scores[top], slots[top].tolist()
+    if share < _SPARSE:
+        return best_of(query, depth, view.embeddings, slots)
+    scores = _inner_products(query, view.embeddings)[slots]
+    return _top(scores, slots, depth)
+
+
+def best_of(
+    query: NDArray[np.float32], k: int, matrix: NDArray[np.float32], slots: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], list[int]]:
+    """The same of some rows (S,) of a matrix (N, D)."""
+    if len(slots) == 0:
+        return np.empty(0, np.float32), []
+    query = np.ascontiguousarray(query, np.float32)
+    return _top(_inner_products_at(query, matrix, slots), slots, min(k, len(slots)))
+
+
+def _top(
+    scores: NDArray[np.float32], slots: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float32], list[int]]:
+    best = np.argpartition(scores, len(scores) - k)[len(scores) - k :]
+    return scores[best], slots[best].tolist()
 
 
 def _passing_over(

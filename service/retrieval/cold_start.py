@@ -10,7 +10,7 @@ from model_export.contract.bundle import IdSpace
 from model_export.contract.established import VOTERS, BehaviourGraph, Established
 from model_export.contract.streamer import StreamerProfile
 from service.errors import InvalidRequest, StreamerNotFound
-from service.index.base import EVERYONE, Hit, VectorIndex
+from service.index.base import Hit, VectorIndex
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
@@ -186,7 +186,7 @@ class ColdStart:
                 return _weighted(found.hits)
             return self._elected(index, recommender, graph, embedding, found.hits, own, count)
 
-        if index.is_quick(1, depth, EVERYONE):
+        if index.is_quick(depth, plain=recommender is None):
             return call()
         return await self._searches.run(call)
 

@@ -52,6 +52,7 @@ class Searches:
         exclude: Collection[str] = (),
         min_score: float | None = None,
         wanted: Filter = EVERYONE,
+        exact: bool = False,
         queued: bool = True,
     ) -> SearchResult:
         """As `VectorIndex.search`.
@@ -62,10 +63,17 @@ class Searches:
 
         def call() -> SearchResult:
             return index.search(
-                seeds, scorer, k, exclude=exclude, min_score=min_score, wanted=wanted
+                seeds,
+                scorer,
+                k,
+                exclude=exclude,
+                min_score=min_score,
+                wanted=wanted,
+                exact=exact,
             )
 
-        if index.is_quick(len(seeds), k, wanted):
+        plain = scorer is None and min_score is None and not wanted and not exact
+        if index.is_quick(k, plain=plain):
             return call()
         return await self.run(call, queued=queued)
 

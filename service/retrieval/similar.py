@@ -47,6 +47,7 @@ class SimilarQuery:
     min_precision: float | None = None
     filter: Filter = field(default_factory=Filter)
     explain: bool = False
+    exact: bool = False
     after_sequence: int = 0
 
 
@@ -69,12 +70,14 @@ class SimilarHit:
 class SimilarAnswer:
     """The answer; `incomplete_because` says what is missing, None when nothing is.
 
+    `exact`: every streamer that may be in it was looked at.
     `threshold` is what `min_precision` came to, None where it was not asked for.
     """
 
     hits: Sequence[SimilarHit]
     threshold: Threshold | None
     incomplete_because: str | None
+    exact: bool
     index_sequence: int
 
 
@@ -146,6 +149,7 @@ class Similar:
             exclude=exclude,
             min_score=min_score,
             wanted=query.filter,
+            exact=query.exact,
         )
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
@@ -158,7 +162,7 @@ class Similar:
             limit = "min_score" if threshold is None else "min_precision"
             missing.append(f"{found.reached} streamers reach {limit}, k is {query.k}")
         why = "; ".join(reason for reason in missing if reason) or None
-        return SimilarAnswer(hits, threshold, why, sequence)
+        return SimilarAnswer(hits, threshold, why, found.exact, sequence)
 
     def _calibrated(
         self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]

@@ -18,6 +18,28 @@ class TowerOut(Response):
     ]
 
 
+class IndexOut(Response):
+    """How questions are answered at the moment."""
+
+    kind: Annotated[
+        str,
+        Field(
+            description="exact: every streamer is looked at. Else what FAISS made of them.",
+            examples=["exact", "IVF1024,SQfp16"],
+        ),
+    ]
+    scanned: Annotated[
+        int, Field(description="Streamers that each question looks at one by one, of `index_rows`.")
+    ]
+    recall: Annotated[
+        float | None,
+        Field(description="Share of the 50 nearest that it finds, as measured when it was built."),
+    ]
+    refused: Annotated[
+        str | None, Field(description="Why a faster kind is not used, where it was tried.")
+    ]
+
+
 class HealthOut(Response):
     """The state of the service and of what it stands on."""
 
@@ -26,6 +48,7 @@ class HealthOut(Response):
     device: str
     index_rows: int
     index_sequence: int
+    index: IndexOut | None
     store: str
     towers: list[TowerOut]
     reason: str | None = None

@@ -117,7 +117,11 @@ class SimilarIn(Request):
     ] = False
     exact: Annotated[
         bool,
-        Field(description="Scan everything. This index always does, so every answer is exact."),
+        Field(
+            description="Look at every streamer. Otherwise, where there are very many, an answer "
+            "to one seed without filter and min_score may miss a hundredth of the nearest; `exact` "
+            "of the answer says whether it may have."
+        ),
     ] = False
     after_sequence: AfterSequence = 0
 
@@ -281,7 +285,7 @@ class SimilarOut(Response):
     ] = None
     complete: bool
     incomplete_because: str | None = None
-    exact: bool = True
+    exact: bool
     model_version: str
     index_sequence: int
     took_ms: float

@@ -1,0 +1,183 @@
+"""Any FAISS index over rows that don't change any more, once it has proved its recall.
+
+What an index finds is a guess that depends on the vectors, and no FAISS type says how good it is.
+So stored rows are looked up, and compared with a scan of everything, until it is known with how
+much effort (cells looked into, nodes kept) the wanted recall is reached; without, it is not used.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index import scan
+from service.index.view import View
+
+faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
+
+AUTOMATIC = "auto"
+"""In place of a factory string: `factory_for` chooses."""
+NEIGHBOURS = 50
+"""The recall is that of so many nearest, so more are not asked of it."""
+_PROBES = 256
+"""So many rows are looked up to measure it: its standard error at .99 is about .002."""
+_SURPLUS = 4
+"""So many times as many as asked for are fetched: some are dead, and coarse codes misjudge."""
+_CHUNK = 8192
+_POINTS_PER_CELL = 64
+"""Rows that train each cell; more take longer and were not better (measured: 256)."""
+
+
+class Stopped(Exception):
+    """Whoever builds was told to stop."""
+
+
+class Refused(Exception):
+    """FAISS can't make that index of these rows, or it does not reach the wanted recall."""
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """An immutable index that proved itself.
+
+    Attributes:
+        factory: what FAISS made it of.
+        slots: int64 (N,), the slot of each of its rows.
+        recall: the share of true nearest neighbours found, of `NEIGHBOURS` each.
+        effort: the setting that it takes.
+    """
+
+    factory: str
+    slots: NDArray[np.int64]
+    recall: float
+    effort: str
+    index: Any
+
+    def nearest(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Slots of more than k rows near a query (D,), the best k among them for sure or nearly."""
+        faiss.omp_set_num_threads(1)
+        fetch = min(_SURPLUS * k, len(self.slots))
+        query = np.ascontiguousarray(query[None, :], np.float32)
+        places: NDArray[np.int64] = self.index.search(query, fetch)[1][0]
+        return self.slots[places[places >= 0]]
+
+
+def factory_for(rows: int) -> str:
+    """What is best for so many rows on a CPU, by the measurements in docs/performance.md."""
+    cells = 1 << round(math.log2(4 * math.sqrt(rows)))
+    return f"IVF{cells},SQfp16"
+
+
+def check_factory(factory: str, dim: int) -> None:
+    """See whether FAISS knows the factory string.
+
+    Raises:
+        ValueError: it does not; the message has its own.
+    """
+    try:
+        faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(
+            f"FAISS can't make an index {factory!r} of width {dim}: {_reason(error)}"
+        ) from error
+
+
+def build(factory: str, view: View, recall: float, is_stopped: Callable[[], bool]) -> Base:
+    """An index of the rows that a view allows.
+
+    Args:
+        factory: a FAISS factory string.
+        view: the rows, which stay as they are.
+        recall: what it must reach.
+        is_stopped: asked now and then.
+
+    Raises:
+        Refused: it does not, and the message says what it reaches; or FAISS raised an error.
+        Stopped: it was told to.
+    """
+    faiss.omp_set_num_threads(1)  # of this thread; queries need the other cores
+    slots = view.slots()
+    rng = np.random.default_rng(len(slots))
+    try:
+        index = _filled(factory, view.embeddings, slots, rng, is_stopped)
+    except (RuntimeError, MemoryError) as error:
+        raise Refused(f"{factory} of {len(slots)} rows: {_reason(error)}") from error
+    probes = view.embeddings[rng.choice(slots, min(_PROBES, len(slots)), replace=False)]
+    wanted = min(NEIGHBOURS + 1, len(slots))  # each of them finds itself too
+    least: list[float] = []
+    for probe in probes:
+        _go_on(is_stopped)
+        least.append(float(scan.best(probe, wanted, view)[0].min()))
+    reached = 0.0
+    goal = recall + (1 - recall) / 4  # measured on a sample, so a little more is asked for
+    for name, effort in _efforts(index):
+        _go_on(is_stopped)
+        if name is not None:
+            faiss.ParameterSpace().set_index_parameter(index, name, effort)
+        base = Base(factory, slots, reached, f"{name}={effort}" if name else "", index)
+        reached = _recall(base, view, probes, wanted, least)
+        if reached >= goal:
+            return replace(base, recall=reached)
+    raise Refused(f"{factory} finds {reached:.3f} of the nearest, {goal:.4f} is wanted")
+
+
+def _filled(
+    factory: str,
+    matrix: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    rng: np.random.Generator,
+    is_stopped: Callable[[], bool],
+) -> Any:
+    """The index with all rows in it."""
+    index = faiss.index_factory(matrix.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    cells = faiss.try_extract_index_ivf(index)
+    sample = len(slots)
+    if cells is not None:
+        cells.cp.max_points_per_centroid = _POINTS_PER_CELL
+        cells.cp.min_points_per_centroid = 1  # or it warns on standard error
+        sample = min(sample, _POINTS_PER_CELL * cells.nlist)
+    index.train(matrix[np.sort(rng.choice(slots, sample, replace=False))])
+    for start in range(0, len(slots), _CHUNK):
+        _go_on(is_stopped)
+        index.add(matrix[slots[start : start + _CHUNK]])
+    return index
+
+
+def _reason(error: BaseException) -> str:
+    """What FAISS says, without where in its source."""
+    return str(error).rpartition(": ")[2]
+
+
+def _efforts(index: Any) -> Iterator[tuple[str | None, int]]:
+    """The settings to try, least effort first."""
+    cells = faiss.try_extract_index_ivf(index)
+    if cells is not None:
+        most = max(cells.nlist // 2, 1)  # with more, a scan is as fast
+        return (("nprobe", 1 << i) for i in range(most.bit_length()))
+    if isinstance(index, faiss.IndexHNSW):
+        return (("efSearch", 1 << i) for i in range(5, 11))
+    return iter([(None, 0)])
+
+
+def _recall(
+    base: Base,
+    view: View,
+    probes: NDArray[np.float32],
+    wanted: int,
+    least: Sequence[float],
+) -> float:
+    """The share of neighbours of probes (P, D) found: those as near as the last true one."""
+    hits = 0
+    for probe, limit in zip(probes, least, strict=True):
+        scores, _ = scan.best_of(probe, wanted, view.embeddings, base.nearest(probe, wanted))
+        hits += max(int((scores >= limit - 1e-6).sum()) - 1, 0)
+    return hits / (len(probes) * max(wanted - 1, 1))
+
+
+def _go_on(is_stopped: Callable[[], bool]) -> None:
+    if is_stopped():
+        raise Stopped

@@ -1,0 +1,134 @@
+"""Kinds of indexes side by side: recall of queries that they have not seen, speed, memory, build.
+
+    python -m tests.benchmarks.index_kinds --streamers 100000 --kinds exact auto HNSW32 IVF1024,SQ8
+
+Each is measured as it serves: with the effort that it was given by its own measurement, and exact
+scores. In `5 % fresh` so many rows were written since it was built, as many as may be. In the last
+column another base is built meanwhile, in a thread that gives way, as in the service.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.approximate import AUTOMATIC, factory_for
+from service.index.base import EXACT
+from service.index.flat import FlatIndex
+from service.index.segments import Plan, SegmentedIndex
+from service.retrieval.upkeep import give_way
+from tests.benchmarks.clustered import clustered
+
+DIM, CONTENT_DIM, QUERIES = 128, 8, 500
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of the table; times in microseconds."""
+
+    kind: str
+    effort: str
+    recall: float
+    p50: float
+    p99: float
+    with_fresh: float
+    mib: float
+    build_s: float
+    during_build: float
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.kind} | {self.effort} | {self.recall:.4f} | {self.p50:,.0f} | "
+            f"{self.p99:,.0f} | {self.with_fresh:,.0f} | {self.mib:,.0f} | {self.build_s:,.1f} | "
+            f"{self.during_build:,.0f} |"
+        )
+
+
+def asked(
+    index: FlatIndex, queries: NDArray[np.float32]
+) -> tuple[list[set[str]], NDArray[np.float64]]:
+    """Ids of the 10 nearest of each query (Q, D), and how many microseconds each took (Q,)."""
+    found: list[set[str]] = []
+    took: list[float] = []
+    for query in queries:
+        begin = time.perf_counter()
+        answer = index.search(query[None, :], None, 10)
+        took.append((time.perf_counter() - begin) * 1e6)
+        found.append({hit.streamer_id for hit in answer.hits})
+    return found, np.array(took)
+
+
+def measure(
+    kind: str, vectors: NDArray[np.float32], queries: NDArray[np.float32], best: list[set[str]]
+) -> Measured:
+    """Everything of one kind."""
+    plan = Plan(kind, from_rows=1)
+    index = (
+        FlatIndex(DIM, CONTENT_DIM) if kind == EXACT else SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+    )
+    content, nothing = bytes(2 * CONTENT_DIM), b"{}"
+    for i, vector in enumerate(vectors):
+        index.upsert(f"s{i}", 1, vector.tobytes(), content, nothing)
+    begin = time.perf_counter()
+    index.rebuild()
+    build_s = time.perf_counter() - begin
+    found, took = asked(index, queries)
+    recall = float(np.mean([len(a & b) / 10 for a, b in zip(found, best, strict=True)]))
+    base, effort, mib = None, "", 0.0
+    if isinstance(index, SegmentedIndex):
+        if refused := index.state().refused:
+            raise SystemExit(refused)
+        base = index.base
+    if base is not None:
+        effort, mib = base.effort, len(faiss.serialize_index(base.index)) / 2**20
+    during = [0.0]
+    builder = threading.Thread(target=lambda: (give_way(), index.rebuild()))
+    builder.start()
+    while builder.is_alive():
+        during.extend(asked(index, queries[:50])[1])
+    builder.join()
+    for i in range(len(vectors) // 20):
+        index.upsert(f"s{i}", 2, vectors[i].tobytes(), content, nothing)
+    fresh = asked(index, queries)[1]
+    name = f"{factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
+    return Measured(
+        name,
+        effort,
+        recall,
+        float(np.median(took)),
+        float(np.quantile(took, 0.99)),
+        float(np.median(fresh)),
+        mib,
+        build_s,
+        float(np.quantile(during, 0.99)),
+    )
+
+
+def main() -> int:
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.index_kinds", description=__doc__
+    )
+    parser.add_argument("--streamers", type=int, default=100_000)
+    parser.add_argument("--spread", type=float, default=0.7, help="of clusters; more is harder")
+    parser.add_argument("--kinds", nargs="+", default=[EXACT, AUTOMATIC])
+    args = parser.parse_args()
+    every = clustered(args.streamers + QUERIES, DIM, spread=args.spread)
+    every = every[np.random.default_rng(9).permutation(len(every))]
+    vectors, queries = every[:-QUERIES], every[-QUERIES:]
+    _, places = faiss.knn(queries, vectors, 10, faiss.METRIC_INNER_PRODUCT)
+    best = [{f"s{i}" for i in row} for row in places.tolist()]
+    print("| kind | effort | recall | p50 | p99 | p50, 5 % fresh | MiB | build s | p99 during |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for kind in args.kinds:
+        print(measure(kind, vectors, queries, best), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
