@@ -42,6 +42,7 @@ from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.dedup import Dedup
 from service.retrieval.explain import Explainer
 from service.retrieval.follower import Follower
+from service.retrieval.pages import Pages
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
@@ -156,6 +157,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
                 Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
                 manifest.dim,
                 Precision(known and known.embedding, "min_score"),
+                Pages(settings.paging),
                 timeout_ms,
             ),
             cold_start=ColdStart(

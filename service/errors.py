@@ -10,6 +10,7 @@ ServiceError
 │   ├── BodyTooLarge        413
 │   ├── Unauthorized        401
 │   ├── StreamerNotFound    404   names every id that is not there
+│   ├── CursorExpired       410   the answer that it continues is not kept any more
 │   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
@@ -110,6 +111,12 @@ class StreamerNotFound(RequestError):
     """One or more streamers are not stored; all of them are named."""
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
+
+
+class CursorExpired(RequestError):
+    """The answer that a cursor continues is not kept any more."""
+
+    status, code, title = 410, "cursor_expired", "That answer is not kept any more"
 
 
 class VersionConflict(RequestError):

@@ -98,6 +98,20 @@ class Searching(BaseModel):
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
 
 
+class Paging(BaseModel):
+    """Answers that are handed out page by page.
+
+    Attributes:
+        keep_s: how long one is kept after a page of it was asked for.
+        max_hits: of all that are kept; each takes about 12 bytes. The last one is always kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_s: Annotated[float, Field(gt=0)] = 300
+    max_hits: Annotated[int, Field(ge=1)] = 10_000_000
+
+
 class Index(BaseModel):
     """How the nearest are found.
 
@@ -196,6 +210,7 @@ class Settings(BaseSettings):
     encoding: Encoding = Encoding()
     searching: Searching = Searching()
     index: Index = Index()
+    paging: Paging = Paging()
     towers: Towers = Towers()
     media: Media = Media()
 

@@ -32,6 +32,8 @@ def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOu
         exact=answer.exact,
         model_version=state.model_version,
         index_sequence=answer.index_sequence,
+        reached=answer.reached,
+        next_cursor=answer.next_cursor,
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
     )
 
@@ -101,21 +103,30 @@ async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
             raise InvalidRequest.of(
                 f"/{name}", f"may have {state.limits.max_seeds} seeds, it has {len(seeds)}"
             )
-    answer = await state.similar.search(
-        SimilarQuery(
-            positive=[seed.domain() for seed in body.positive],
-            negative=[seed.domain() for seed in body.negative],
-            strategy=body.strategy,
-            k=body.k,
-            min_score=body.min_score,
-            min_precision=body.min_precision,
-            filter=body.filter.domain(),
-            explain=body.explain,
-            exact=body.exact,
-            after_sequence=body.after_sequence,
-        )
+    query = SimilarQuery(
+        positive=[seed.domain() for seed in body.positive],
+        negative=[seed.domain() for seed in body.negative],
+        strategy=body.strategy,
+        k=body.k,
+        min_score=body.min_score,
+        min_precision=body.min_precision,
+        filter=body.filter.domain(),
+        explain=body.explain,
+        exact=body.exact,
+        after_sequence=body.after_sequence,
     )
-    return _similar_out(state, answer, begin)
+    ask = state.similar.search_all if body.pages else state.similar.search
+    return _similar_out(state, await ask(query), begin)
+
+
+@router.get("/similar", tags=["similar"], summary="The next page of an answer")
+async def next_similar(
+    state: CurrentState,
+    cursor: Annotated[str, Query(max_length=64, description="next_cursor of the page before")],
+) -> SimilarOut:
+    """As it was when it was asked for, without those who were deleted since."""
+    begin = time.perf_counter()
+    return _similar_out(state, await state.similar.next_page(cursor), begin)
 
 
 @router.post("/cold-start", tags=["cold start"], summary="Place a new streamer")

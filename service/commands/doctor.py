@@ -16,7 +16,7 @@ from typing import Literal
 
 from service.packages import twin_packages
 
-_PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy")
+_PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
 _LOW_DISK_BYTES = 1 << 30
 
 

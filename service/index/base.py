@@ -49,6 +49,17 @@ class SearchResult:
     exact: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """All streamers that reach a score, best first, equal ones by their ids.
+
+    `scores` is float32, one for each id.
+    """
+
+    ids: Sequence[str]
+    scores: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class IndexState:
     """How an index answers.
@@ -112,6 +123,18 @@ class VectorIndex(Protocol):
         All of it is as of one moment, and writers don't wait for it. Not `exact`, it may miss some
         where nothing but the cosine with one seed counts; the result says whether it may have.
         """
+        ...
+
+    def matches(
+        self,
+        seeds: NDArray[np.float32],
+        scorer: Scorer | None,
+        min_score: float,
+        *,
+        exclude: Collection[str] = (),
+        wanted: Filter = EVERYONE,
+    ) -> Matches:
+        """Everyone who reaches `min_score`, however many, as of one moment; always exact."""
         ...
 
     def is_quick(self, k: int, *, plain: bool) -> bool:

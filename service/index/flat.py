@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index import scan
-from service.index.base import EVERYONE, EXACT, Hit, IndexState, Row, Scorer, SearchResult
+from service.index.base import EVERYONE, EXACT, Hit, IndexState, Matches, Row, Scorer, SearchResult
 from service.index.filters import Filter
 from service.index.rows import Rows
 from service.index.view import View
@@ -64,6 +64,27 @@ class FlatIndex:
             else:
                 scores, slots, reached = _best_scored(seeds, scorer, k, min_score, view)
             return SearchResult(hits_of(scores, slots, view, k), reached)
+
+    def matches(
+        self,
+        seeds: NDArray[np.float32],
+        scorer: Scorer | None,
+        min_score: float,
+        *,
+        exclude: Collection[str] = (),
+        wanted: Filter = EVERYONE,
+    ) -> Matches:
+        """Everyone who reaches `min_score`; see `VectorIndex.matches`."""
+        with self._rows.reading(wanted, exclude, False) as view:
+            scores, slots, _ = _best_scored(seeds, scorer, view.size, min_score, view)
+            order: list[int] = np.argsort(-scores, kind="stable").tolist()
+            scores = scores[order]
+            ids = [view.ids[slots[i]] for i in order]
+        equal = np.concatenate([[0], scores[1:] == scores[:-1], [0]]).astype(np.int8)
+        edges = np.flatnonzero(np.diff(equal)).reshape(-1, 2)  # first and last of equal ones
+        for first, last in edges.tolist():
+            ids[first : last + 1] = sorted(ids[first : last + 1])
+        return Matches(ids, scores)
 
     def is_quick(self, k: int, *, plain: bool) -> bool:
         """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""

@@ -1,8 +1,7 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,12 @@ from service.index.base import Hit, Row, Scorer, VectorIndex
 from service.index.filters import Filter
 from service.retrieval.explain import Explainer, Reasons, Side
 from service.retrieval.follower import Follower
+from service.retrieval.pages import Pages, Pinned
 from service.retrieval.precision import Precision, Threshold, precision_from
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import ToRead
+from service.retrieval.scorers import Strategy, combined
 from service.retrieval.searches import Searches
-
-Strategy = Literal["average", "best_score", "sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,8 @@ class SimilarHit:
 class SimilarAnswer:
     """The answer; `incomplete_because` says what is missing, None when nothing is.
 
-    `exact`: every streamer that may be in it was looked at.
+    `exact`: every streamer that may be in it was looked at. `reached`: how many reach the score,
+    None where none was asked for. `next_cursor`: to the page that follows.
     `threshold` is what `min_precision` came to, None where it was not asked for.
     """
 
@@ -79,6 +79,8 @@ class SimilarAnswer:
     incomplete_because: str | None
     exact: bool
     index_sequence: int
+    reached: int | None
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,20 @@ class _ResolvedSeed:
         return self.side.embedding  # (D,), unit length
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    index: VectorIndex
+    sequence: int
+    behind: str | None
+    positive: Sequence[_ResolvedSeed]
+    seeds: NDArray[np.float32]  # (Q, D)
+    scorer: Scorer | None
+    exclude: Collection[str]
+    min_score: float | None
+    curves: Sequence[Curve]
+    threshold: Threshold | None
+
+
 class Similar:
     """The use-case behind `GET /v1/streamers/{id}/similar` and `POST /v1/similar`."""
 
@@ -103,6 +119,7 @@ class Similar:
         explainer: Explainer,
         dim: int,
         precision: Precision,
+        pages: Pages,
         visible_timeout_ms: int,
     ) -> None:
         """Search the follower's index; embeddings have `dim` numbers."""
@@ -112,6 +129,7 @@ class Similar:
         self._explainer = explainer
         self._dim = dim
         self._precision = precision
+        self._pages = pages
         self._visible_timeout_ms = visible_timeout_ms
 
     async def search(self, query: SimilarQuery) -> SimilarAnswer:
@@ -126,43 +144,101 @@ class Similar:
             StoreUnavailable: reasons are asked for, and the store does not answer.
             Overloaded: too many searches wait already, or the deadline passed.
         """
-        await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
-        index = self._follower.index
-        positive, negative = await self._resolve(index, query)
-        curves, threshold = self._calibrated(query, positive)
-        min_score = query.min_score if threshold is None else threshold.min_score
-        exclude = {s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id}
-        seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
-        if query.strategy == "average":
-            seeds, scorer = _average(seeds, positive, negative)
-        elif query.strategy == "best_score":
-            scorer = _best_score(len(positive))
-        else:
-            scorer = _sum(positive, negative)
-        sequence = self._follower.sequence  # what is searched is this or newer
-        missing = [self._follower.behind_because]
+        asked = await self._ask(query)
         found = await self._searches.search(
-            index,
-            seeds,
-            scorer,
+            asked.index,
+            asked.seeds,
+            asked.scorer,
             query.k,
-            exclude=exclude,
-            min_score=min_score,
+            exclude=asked.exclude,
+            min_score=asked.min_score,
             wanted=query.filter,
             exact=query.exact,
         )
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
-            reasons = await self._explain(index, found.hits, positive)
+            reasons = await self._explain(asked.index, found.hits, asked.positive)
         hits = [
-            SimilarHit(hit.streamer_id, hit.score, precision_from(hit.score, curves), rank, why)
+            SimilarHit(
+                hit.streamer_id, hit.score, precision_from(hit.score, asked.curves), rank, why
+            )
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
-        if min_score is not None and found.reached > len(hits):
-            limit = "min_score" if threshold is None else "min_precision"
-            missing.append(f"{found.reached} streamers reach {limit}, k is {query.k}")
-        why = "; ".join(reason for reason in missing if reason) or None
-        return SimilarAnswer(hits, threshold, why, found.exact, sequence)
+        why = asked.behind
+        if asked.min_score is not None and found.reached > len(hits):
+            limit = "min_score" if asked.threshold is None else "min_precision"
+            cut = f"{found.reached} streamers reach {limit}, k is {query.k}"
+            why = cut if why is None else f"{why}; {cut}"
+        reached = None if asked.min_score is None else found.reached
+        return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
+
+    async def search_all(self, query: SimilarQuery) -> SimilarAnswer:
+        """Find everyone who reaches the query's score: the first `k`, and a cursor to the others.
+
+        Raises:
+            InvalidRequest: as `search`; or it asks for no score, or for reasons.
+            ServiceError: as `search`.
+        """
+        asked = await self._ask(query)
+        score = asked.min_score
+        if score is None or query.explain:
+            raise InvalidRequest.of(
+                "/pages", "needs min_score or min_precision, and can't be given with explain"
+            )
+        found = await self._searches.run(
+            lambda: asked.index.matches(
+                asked.seeds, asked.scorer, score, exclude=asked.exclude, wanted=query.filter
+            )
+        )
+        pinned = Pinned(
+            found.ids,
+            found.scores,
+            query.k,
+            asked.curves,
+            asked.threshold,
+            asked.behind,
+            asked.sequence,
+        )
+        following = self._pages.pin(pinned) if len(found.ids) > query.k else None
+        return _page(pinned, 0, following, [True] * query.k)
+
+    async def next_page(self, cursor: str) -> SimilarAnswer:
+        """What follows in an answer of `search_all`.
+
+        It is of the moment of the question; only who was deleted since is left out.
+
+        Raises:
+            CursorExpired: the answer is not kept any more.
+            NotReady: there is no index.
+            Overloaded: too many searches wait already, or the deadline passed.
+        """
+        pinned, start, following = self._pages.at(cursor)
+        ids = pinned.ids[start : start + pinned.page_size]
+        index = self._follower.index
+        rows = await self._searches.run(lambda: index.get(ids))
+        return _page(pinned, start, following, [row is not None for row in rows])
+
+    async def _ask(self, query: SimilarQuery) -> _Asked:
+        """What a query comes to, and the index to be asked."""
+        await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
+        positive, negative = await self._resolve(self._follower.index, query)
+        curves, threshold = self._calibrated(query, positive)
+        seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
+        seeds, scorer = combined(
+            query.strategy, seeds, [s.weight for s in positive], [s.weight for s in negative]
+        )
+        return _Asked(
+            index=self._follower.index,
+            sequence=self._follower.sequence,  # what is searched is this or newer
+            behind=self._follower.behind_because,
+            positive=positive,
+            seeds=seeds,
+            scorer=scorer,
+            exclude={s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id},
+            min_score=query.min_score if threshold is None else threshold.min_score,
+            curves=curves,
+            threshold=threshold,
+        )
 
     def _calibrated(
         self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]
@@ -266,45 +342,25 @@ def _modalities_used(facets: Mapping[str, object]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _average(
-    seeds: NDArray[np.float32],
-    positive: Sequence[_ResolvedSeed],
-    negative: Sequence[_ResolvedSeed],
-) -> tuple[NDArray[np.float32], Scorer | None]:
-    """Cosine with the mean of the wanted seeds, minus that with the mean of the unwanted ones.
-
-    The two means are scored apart and never added up to one vector, which could vanish.
-    """
-    wanted = _mean(seeds[: len(positive)], positive)
-    if not negative:
-        return wanted[None, :], None
-    unwanted = _mean(seeds[len(positive) :], negative)
-    return np.stack([wanted, unwanted]), lambda cosines: (cosines[0] - cosines[1]) / 2
-
-
-def _mean(vectors: NDArray[np.float32], seeds: Sequence[_ResolvedSeed]) -> NDArray[np.float32]:
-    """Weighted mean (D,) of unit vectors, of unit length again; of opposite ones, the heaviest."""
-    weights = np.array([s.weight for s in seeds], np.float32)
-    mean = weights @ vectors / weights.sum()
-    norm = float(np.linalg.norm(mean))
-    return vectors[int(weights.argmax())] if norm < 1e-3 else (mean / norm).astype(np.float32)
-
-
-def _best_score(positives: int) -> Scorer:
-    """The best cosine with a wanted seed; if an unwanted one is nearer, minus that cosine."""
-
-    def combine(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-        best = cosines[:positives].max(axis=0)  # (N,)
-        if positives == len(cosines):
-            return best
-        worst = cosines[positives:].max(axis=0)
-        return cast(NDArray[np.float32], np.where(worst > best, -worst, best))
-
-    return combine
-
-
-def _sum(positive: Sequence[_ResolvedSeed], negative: Sequence[_ResolvedSeed]) -> Scorer:
-    """Weighted sum of the cosines, unwanted ones subtracted, over the sum of all weights."""
-    weights = np.array([s.weight for s in positive] + [-s.weight for s in negative], np.float32)
-    weights /= np.abs(weights).sum()
-    return lambda cosines: weights @ cosines
+def _page(
+    pinned: Pinned, start: int, following: str | None, is_stored: Sequence[bool]
+) -> SimilarAnswer:
+    """One page, without those of it that are not stored any more."""
+    ids = pinned.ids[start : start + pinned.page_size]
+    scores: list[float] = pinned.scores[start : start + pinned.page_size].tolist()
+    hits = [
+        SimilarHit(name, score, precision_from(score, pinned.curves), rank, None)
+        for rank, (name, score, stored) in enumerate(
+            zip(ids, scores, is_stored, strict=False), start=start + 1
+        )
+        if stored
+    ]
+    return SimilarAnswer(
+        hits,
+        pinned.threshold,
+        pinned.incomplete_because,
+        True,
+        pinned.sequence,
+        len(pinned.ids),
+        following,
+    )

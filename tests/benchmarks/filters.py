@@ -28,12 +28,13 @@ from service.index.flat import FlatIndex
 from service.retrieval.cold_start import ColdStart, Recommender
 from service.retrieval.explain import Explainer
 from service.retrieval.follower import Follower
+from service.retrieval.pages import Pages
 from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
 from service.retrieval.searches import Searches
 from service.retrieval.similar import Seed, Similar, SimilarQuery
-from service.settings import Searching
+from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
 from service.store.redis_store import RedisStore
 from tests.benchmarks.clustered import clustered
@@ -177,7 +178,7 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
     explainer = Explainer(profiles, bundle.featurizer.vocabulary.uninformative)
     precision = Precision(None, "min_score")
-    similar = Similar(follower, searches, profiles, explainer, DIM, precision, 0)
+    similar = Similar(follower, searches, profiles, explainer, DIM, precision, Pages(Paging()), 0)
     cold_start = ColdStart(follower, searches, profiles, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 

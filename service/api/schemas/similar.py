@@ -12,7 +12,7 @@ from model_export.contract.streamer import (
 )
 from service.api.schemas.base import AfterSequence, MinPrecision, Request, Response
 from service.index import filters
-from service.retrieval import similar
+from service.retrieval import scorers, similar
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
 
@@ -97,7 +97,7 @@ class SimilarIn(Request):
     positive: Annotated[list[SeedIn], Field(min_length=1)]
     negative: tuple[SeedIn, ...] = ()
     strategy: Annotated[
-        similar.Strategy,
+        scorers.Strategy,
         Field(
             description="average: cosine with the mean of the positive seeds, minus that with the "
             "negative mean, halved. best_score: the best cosine with any positive seed, negative "
@@ -121,6 +121,13 @@ class SimilarIn(Request):
             description="Look at every streamer. Otherwise, where there are very many, an answer "
             "to one seed without filter and min_score may miss a hundredth of the nearest; `exact` "
             "of the answer says whether it may have."
+        ),
+    ] = False
+    pages: Annotated[
+        bool,
+        Field(
+            description="Everyone who reaches min_score or min_precision, however many, k to a "
+            "page; GET /v1/similar?cursor= gives the next one. All are of the question's moment."
         ),
     ] = False
     after_sequence: AfterSequence = 0
@@ -288,4 +295,11 @@ class SimilarOut(Response):
     exact: bool
     model_version: str
     index_sequence: int
+    reached: Annotated[
+        int | None,
+        Field(description="How many reach min_score or min_precision, where that was asked for."),
+    ] = None
+    next_cursor: Annotated[
+        str | None, Field(description="Of an answer in pages, to the next one; null at the last.")
+    ] = None
     took_ms: float

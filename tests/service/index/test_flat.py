@@ -104,6 +104,28 @@ class AgainstADictionary(RuleBasedStateMachine):
         for hit in found.hits:
             assert abs(expected[hit.streamer_id] - hit.score) < 1e-6
 
+    @rule(
+        seed=st.integers(0, 20),
+        least=st.floats(-1, 1),
+        exclude=st.sets(st.sampled_from(IDS), max_size=4),
+        group=st.none() | st.integers(0, 2),
+    )
+    def matches(self, seed, least, exclude, group) -> None:
+        query = vector(seed)
+        wanted = EVERYONE if group is None else Filter([Condition("group", any=[group])])
+        found = self.index.matches(query[None, :], None, least, exclude=exclude, wanted=wanted)
+        scores = {
+            s: float(query @ vector(seed))
+            for s, (_, seed) in self.model.items()
+            if seed % 5 and s not in exclude and (group is None or seed % 3 == group)
+        }
+        if all(abs(x - least) > 1e-6 for x in scores.values()):
+            assert set(found.ids) == {s for s, x in scores.items() if x >= least}
+        assert len(found.ids) == len(set(found.ids)) == len(found.scores)
+        pairs = list(zip(-found.scores, found.ids, strict=True))
+        assert pairs == sorted(pairs)  # the best first, equal ones by their ids
+        np.testing.assert_allclose(found.scores, [scores[s] for s in found.ids], atol=1e-6)
+
     @precondition(lambda self: self.model)
     @invariant()
     def knows_what_the_dictionary_knows(self) -> None:
