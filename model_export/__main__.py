@@ -1,30 +1,15 @@
 """`python -m model_export MODULE:FUNCTION --checkpoint CHECKPOINT --out BUNDLE`."""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 from model_export.contract.errors import ContractError
 from model_export.errors import ExportError, SourceError
 from model_export.export import export_bundle
+from model_export.loading import resolved
 from model_export.source import ExportSource
-
-
-def _loader(text: str) -> Callable[[Path], ExportSource]:
-    """Resolve `package.module:function`, which turns a checkpoint folder into an ExportSource."""
-    module_name, _, function_name = text.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), function_name)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form package.module:function")
-    try:
-        found = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise argparse.ArgumentTypeError(f"can't load {text!r}: {error}") from error
-    if not callable(found):
-        raise argparse.ArgumentTypeError(f"{text!r} is no function")
-    return cast(Callable[[Path], ExportSource], found)
 
 
 def _load(loader: Callable[[Path], ExportSource], checkpoint: Path) -> ExportSource:
@@ -42,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m model_export", description="Export a trained encoder as an ONNX bundle."
     )
     parser.add_argument(
-        "loader", type=_loader, help="import string, as training.encoder:load_checkpoint"
+        "loader", type=resolved, help="import string, as training.encoder:load_checkpoint"
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="what `training fit` wrote")
     parser.add_argument("--out", type=Path, required=True, help="the bundle folder to write")

@@ -30,7 +30,7 @@ content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}{_wi
 - ONNX Runtime against PyTorch: largest difference {manifest.parity.max_abs_diff:.1e}, smallest \
 cosine {manifest.parity.min_cosine:.6f}
 
-{_towers(manifest)}| measured on held-out streamers | |
+{_towers(manifest)}{_variants(manifest)}| measured on held-out streamers | |
 | --- | --- |
 {rows or "| nothing was measured | |"}
 
@@ -58,6 +58,37 @@ def _towers(manifest: Manifest) -> str:
         gap = "" if check is None else f"{check.max_abs_diff:.1e}"
         reads = f"{spec.kind} of {', '.join(spec.modalities)}"
         lines.append(f"| `{spec.name}` | {reads} | {spec.width} | {size} | {gap} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _variants(manifest: Manifest) -> str:
+    """Size, speed and ranking of each smaller graph."""
+    if not manifest.variants:
+        return ""
+    first = manifest.variants[0]
+    lines = [
+        f"Smaller graphs, judged by how {first.queries} held-out streamers rank {first.gallery} "
+        f"others (NDCG@20 with the full graphs {first.full_ndcg:.4f}); items a second of one core "
+        "where it was exported:",
+        "",
+        "| | graph | MB | full | 1/s | full | NDCG@20 | same of the 20 nearest | |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for variant in manifest.variants:
+        for graph in variant.graphs:
+            size, full = (f"{n / 1e6:.1f}" for n in (graph.size_bytes, graph.full_size_bytes))
+            measured = f"{size} | {full} | {graph.per_s:.0f} | {graph.full_per_s:.0f} | "
+            measured += f"{graph.ndcg:.4f} | {graph.overlap:.1%}"
+            if not graph.size_bytes:
+                measured = f"| {full} | | {graph.full_per_s:.0f} | |"
+            said = f"refused: {graph.refused}" if graph.refused else ""
+            lines.append(f"| {variant.name} | `{graph.graph}` | {measured} | {said} |")
+        if variant.files:
+            ranked = f"{variant.ndcg:.4f} | {variant.overlap:.1%}"
+            lines.append(f"| {variant.name} | together | | | | | {ranked} | |")
+    usable = " or ".join(f"`STREAMER_VARIANT={v.name}`" for v in manifest.variants if v.files)
+    if usable:
+        lines += ["", f"Serve them with {usable}: another model version."]
     return "\n".join(lines) + "\n\n"
 
 

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +29,7 @@ from model_export.contract.features import Featurizer, collate, fingerprint
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TOWERS
 from model_export.errors import SourceError
+from model_export.folder import new_folder
 from model_export.golden import golden_profiles
 from model_export.graph import check_outputs, example_batch, output_names, to_onnx
 from model_export.parity import check_parity
@@ -49,18 +47,11 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         BundleError: what was written can't be read as a bundle.
         OSError: `out` exists and is not an empty folder, or can't be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists already; choose another folder or remove it")
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise NotADirectoryError(f"{out} can't be made: {above} is no folder")
-    golden = golden_profiles(source.vocabulary)
-    check_towers(source)
-    encoder, parity = _checked_graph(source, golden)
-    towers = [tower_to_onnx(tower, golden) for tower in source.towers]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with new_folder(out) as partial:
+        golden = golden_profiles(source.vocabulary)
+        check_towers(source)
+        encoder, parity = _checked_graph(source, golden)
+        towers = [tower_to_onnx(tower, golden) for tower in source.towers]
         (partial / ENCODER).write_bytes(encoder)
         source.vocabulary.save(partial / VOCABULARY)
         lines = [json.dumps(p.dump(), ensure_ascii=False, sort_keys=True) for p in golden]
@@ -78,10 +69,6 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         bundle.established()
         for spec in manifest.towers:
             bundle.tower_inputs(spec.name)
-        _publish(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return bundle.manifest
 
 
@@ -152,21 +139,3 @@ def _model_version(source: ExportSource, folder: Path) -> str:
     names = [ENCODER, VOCABULARY, *(name for t in source.towers for name in t.spec.files)]
     digests = [file_entry((folder / name).read_bytes()).sha256 for name in names]
     return f"{source.recipe}-{file_entry(''.join(digests).encode()).sha256[:12]}"
-
-
-def _publish(partial: Path, out: Path) -> None:
-    for path in partial.rglob("*"):
-        descriptor = os.open(path, os.O_RDONLY)  # of a folder too
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    partial.chmod(0o755)
-    if out.exists():
-        out.rmdir()  # only an empty one gets here
-    partial.rename(out)
-    descriptor = os.open(out.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

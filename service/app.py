@@ -105,7 +105,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         BundleError: the bundle can't be trusted.
     """
     check_configuration(settings)
-    bundle = Bundle(settings.bundle)
+    bundle = _opened(settings)
     manifest = _at_width(bundle.manifest, settings.dim)
     encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
     towers = OnnxTowers(bundle, threads=1, device=settings.device)
@@ -202,6 +202,16 @@ def _check_index(settings: Index, dim: int) -> None:
         check_factory(settings.kind, dim)
     except ValueError as error:
         raise StartupError(f"STREAMER_INDEX__KIND: {error}; or take auto, or exact") from error
+
+
+def _opened(settings: Settings) -> Bundle:
+    if settings.variant is not None:
+        full = Bundle(settings.bundle)  # what is wrong with it is not the variant's fault
+        try:
+            full.manifest.as_variant(settings.variant)
+        except BundleError as error:
+            raise StartupError(f"STREAMER_VARIANT={settings.variant}: {error}") from error
+    return Bundle(settings.bundle, settings.variant)
 
 
 def _at_width(manifest: Manifest, dim: int | None) -> Manifest:

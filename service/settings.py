@@ -205,6 +205,7 @@ class Settings(BaseSettings):
     ] = None
     device: Literal["cpu", "gpu"] = "cpu"
     dim: Annotated[int, Field(ge=1)] | None = None
+    variant: Literal["fp16", "int8"] | None = None
     reencode: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()

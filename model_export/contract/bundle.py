@@ -6,6 +6,7 @@
     golden.jsonl       profiles whose features' digest is in the manifest
     towers/NAME.onnx   optional: the graph of each tower, see `towers`
     towers/NAME.tokenizer.json   how a text tower's input is made
+    FILE.fp16.onnx, FILE.int8.onnx   optional: smaller graphs, see `variants`
     established.npz    optional: the streamers that the recommender knows, see `established`
     README.md          model card
 
@@ -33,6 +34,7 @@ from model_export.contract.towers import (
     inputs_fingerprint,
     inputs_of,
 )
+from model_export.contract.variants import Variant
 from model_export.contract.vocabulary import Vocabulary
 
 BUNDLE_SCHEMA_VERSION = 1
@@ -107,6 +109,7 @@ class Manifest(Part):
     parity: Parity
     towers: list[TowerSpec] = Field(default_factory=list[TowerSpec])
     tower_checks: list[TowerCheck] = Field(default_factory=list[TowerCheck])
+    variants: list[Variant] = Field(default_factory=list[Variant])
     features_fingerprint: str
     files: dict[str, FileEntry]
     created_by: str
@@ -117,6 +120,28 @@ class Manifest(Part):
             if narrower >= wider:
                 raise ValueError(f"dims must rise and stay below dim, {narrower} does not")
         return self
+
+    def as_variant(self, name: str | None) -> "Manifest":
+        """The manifest of a variant of the model, which is another version; None = the full one.
+
+        Raises:
+            BundleError: it has no such variant, or none of its graphs was accepted.
+        """
+        if name is None:
+            return self
+        known = self.variant(name)
+        towers = [known.tower(spec) for spec in self.towers]
+        version = f"{self.model_version}-{name}"
+        return self.model_copy(update={"model_version": version, "towers": towers})
+
+    def variant(self, name: str) -> Variant:
+        """The variant of this name; raises as `as_variant`."""
+        usable = {variant.name: variant for variant in self.variants if variant.files}
+        for known, variant in usable.items():
+            if known == name:
+                return variant
+        has = ", ".join(usable) or "none"
+        raise BundleError(f"{self.model_version} has no variant {name!r}; it has: {has}")
 
     def at(self, dim: int | None) -> "Manifest":
         """The manifest of the same model at one of its widths; None = the full one.
@@ -151,28 +176,33 @@ class Bundle:
         featurizer: the featuriser over its vocabulary.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read and verify a bundle folder.
+    def __init__(self, path: Path, variant: str | None = None) -> None:
+        """Read and verify a bundle folder; with the smaller graphs of a variant, if one is named.
 
         Raises:
             BundleError: a file is missing, changed or outside the folder, the schema version is
                 another one, a graph has external data, or this installation makes other features
-                than the exporter did.
+                than the exporter did, or there is no such variant.
         """
         self.path = path
-        self.manifest = _read_manifest(path)
-        needed = {ENCODER: b"", VOCABULARY: b"", GOLDEN: b""}
+        full = _read_manifest(path)
+        self.manifest = full.as_variant(variant)
+        self._smaller = {} if variant is None else full.variant(variant).files
+        encoder = self._smaller.get(ENCODER, ENCODER)
+        needed = {encoder: b"", VOCABULARY: b"", GOLDEN: b""}
         for name in needed:
             if name not in self.manifest.files:
                 raise BundleError(f"{path / MANIFEST}: files: {name} is not listed; export again")
-        later = {ESTABLISHED, *(spec.file for spec in self.manifest.towers)}  # they can be large
+        # They can be large, and of the graphs only one of each is used.
+        later = {ESTABLISHED, ENCODER, *(spec.file for spec in self.manifest.towers)}
+        later |= {file for known in self.manifest.variants for file in known.files.values()}
         for name in self.manifest.files:
             if name in needed:
                 needed[name] = self._verified(name)
             elif name not in later:
                 self._verified(name)
-        self._encoder = needed[ENCODER]
-        self._check_graph(ENCODER, self._encoder)
+        self._encoder = needed[encoder]
+        self._check_graph(encoder, self._encoder)
         vocabulary = Vocabulary.parse(needed[VOCABULARY], str(path / VOCABULARY))
         self.featurizer = Featurizer(vocabulary)
         self._golden = self._check_fingerprint(needed[GOLDEN])
@@ -205,7 +235,7 @@ class Bundle:
         Raises:
             BundleError: there is no such tower, or its file was changed meanwhile.
         """
-        file = self.tower(name).file
+        file = self._file_of(self.tower(name))
         content = self._verified(file)
         self._check_graph(file, content)
         return content
@@ -281,6 +311,9 @@ class Bundle:
                 "manifest; export it as one file"
             )
 
+    def _file_of(self, spec: TowerSpec) -> str:
+        return self._smaller.get(spec.file, spec.file)
+
     def _check_of(self, spec: TowerSpec) -> TowerCheck:
         for check in self.manifest.tower_checks:
             if check.name == spec.name:
@@ -291,12 +324,13 @@ class Bundle:
 
     def _check_tower(self, spec: TowerSpec) -> None:
         self._check_of(spec)
-        for name in spec.files:
+        for name in (*spec.files, self._file_of(spec)):
             if name not in self.manifest.files:
                 raise BundleError(
                     f"{self.path / MANIFEST}: files: {name} is not listed; export again"
                 )
-        self._check_graph(spec.file, self._verified(spec.file))
+        file = self._file_of(spec)
+        self._check_graph(file, self._verified(file))
         widths = {space.name: space.width for space in self.featurizer.vocabulary.spaces}
         if widths.get(spec.name) != spec.width:
             raise BundleError(

@@ -146,7 +146,7 @@ def _bundle(path: Path | None) -> Check:
         from model_export.contract.bundle import Bundle
         from service.encoder import OnnxEncoder
 
-        bundle = Bundle(path)
+        bundle = Bundle(path, os.environ.get("STREAMER_VARIANT") or None)
         dim = os.environ.get("STREAMER_DIM")
         manifest = bundle.manifest.at(int(dim) if dim else None)
         encoder = OnnxEncoder(bundle, dim=manifest.dim)
@@ -165,7 +165,7 @@ def _towers(path: Path | None) -> Check:
         from model_export.contract.bundle import Bundle
         from service.towers import OnnxTowers
 
-        specs = OnnxTowers(Bundle(path)).specs
+        specs = OnnxTowers(Bundle(path, os.environ.get("STREAMER_VARIANT") or None)).specs
         found = [f"{spec.name} reads {spec.kind} ({', '.join(spec.modalities)})" for spec in specs]
         return "; ".join(found) or "none in the bundle: pictures and sounds are read as vectors"
 

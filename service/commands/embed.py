@@ -15,6 +15,7 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.errors import ContractError, UnreadableContent, first_problem
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
+from model_export.contract.variants import VARIANTS
 from service.encoder import OnnxEncoder
 from service.towers import OnnxTowers
 
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the .npz file to write: ids, vectors; streamers without a vector are left out",
     )
     parser.add_argument("--dim", type=int, help="one of the model's widths (default: the full one)")
+    parser.add_argument(
+        "--variant", choices=VARIANTS, help="smaller graphs of the model (default: the full ones)"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
 
 
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     parts: list[np.ndarray] = []
     skipped = 0
     try:
-        bundle = Bundle(args.bundle)
+        bundle = Bundle(args.bundle, args.variant)
         manifest = bundle.manifest.at(args.dim)
         encoder = OnnxEncoder(bundle, threads=args.threads, dim=manifest.dim)
         towers = OnnxTowers(bundle, threads=args.threads)

@@ -152,6 +152,8 @@ def test_another_width_is_another_model(bundle: Path, serve: Serve) -> None:
     assert len(full) == DIM
     service.stop()
     start = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", 0)
+    said = error_line(run(*start, STREAMER_VARIANT="int8"))
+    assert "STREAMER_VARIANT=int8: test-0 has no variant 'int8'; it has: none" in said
     said = error_line(run(*start, STREAMER_DIM="33"))
     assert f"STREAMER_DIM=33: test-0 has no 33 dimensions, it has {SHORT_DIM}, {DIM}" in said
     said = error_line(run(*start, STREAMER_DIM=str(SHORT_DIM)))

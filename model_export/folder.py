@@ -1,0 +1,48 @@
+"""A folder that appears whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into, which takes its place at the end and is on disk then.
+
+    Raises:
+        OSError: `out` exists and is not an empty folder, or can't be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists already; choose another folder or remove it")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{out} can't be made: {above} is no folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield partial
+        _publish(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _publish(partial: Path, out: Path) -> None:
+    for path in partial.rglob("*"):
+        descriptor = os.open(path, os.O_RDONLY)  # of a folder too
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    partial.chmod(0o755)
+    if out.exists():
+        out.rmdir()  # only an empty one gets here
+    partial.rename(out)
+    descriptor = os.open(out.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

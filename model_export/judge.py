@@ -1,0 +1,199 @@
+"""Whether other graphs rank held-out streamers as the full ones do."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.errors import SilentContent
+from model_export.contract.features import Features, collate
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile
+from model_export.contract.towers import (
+    VECTOR,
+    Prepared,
+    TowerSpec,
+    payload_key,
+    payload_of,
+    pieces_for,
+    vector_piece,
+)
+from model_export.errors import GraphError, SourceError
+
+DEPTH = 20
+_BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Streamers that the model has not learned from, whom they search, and what is right.
+
+    Attributes:
+        queries, gallery: their profiles, Q and G.
+        relevant: per query, places in the gallery, at least one.
+    """
+
+    queries: Sequence[StreamerProfile]
+    gallery: Sequence[StreamerProfile]
+    relevant: Sequence[NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class TowerVectors:
+    """What a tower's graph makes of all that the profiles of a trial show.
+
+    Attributes:
+        of: payload key -> vector (width,).
+        per_s: payloads a second of one core.
+    """
+
+    of: Mapping[bytes, NDArray[np.float32]]
+    per_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """What the graphs find.
+
+    Attributes:
+        nearest: places in the gallery per query (Q, DEPTH).
+        ndcg: mean NDCG@20.
+        per_s: profiles a second of one core, through the encoder's graph.
+    """
+
+    nearest: NDArray[np.int64]
+    ndcg: float
+    per_s: float
+
+    def overlap(self, other: "Ranked") -> float:
+        """Mean share of the nearest that both have."""
+        pairs = zip(self.nearest.tolist(), other.nearest.tolist(), strict=True)
+        return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in pairs]))
+
+
+class Judge:
+    """Runs graphs on the streamers of a trial; what is exact is done once."""
+
+    def __init__(self, bundle: Bundle, trial: Trial) -> None:
+        """Read the profiles.
+
+        Raises:
+            SourceError: the trial has no query or too few to search.
+            ContractError: a profile can't be read.
+        """
+        if not trial.queries or len(trial.gallery) <= DEPTH:
+            raise SourceError(
+                f"{len(trial.queries)} queries and {len(trial.gallery)} streamers to search are "
+                "too few to judge by"
+            )
+        self._bundle, self._trial = bundle, trial
+        profiles = [*trial.queries, *trial.gallery]
+        self._pieces = [pieces_of(profile) for profile in profiles]
+        self._prepared = {
+            spec.name: self._prepare(spec, profiles) for spec in bundle.manifest.towers
+        }
+
+    def _prepare(
+        self, spec: TowerSpec, profiles: Sequence[StreamerProfile]
+    ) -> dict[bytes, Prepared]:
+        inputs = self._bundle.tower_inputs(spec.name)
+        found: dict[bytes, Prepared] = {}
+        silent: set[bytes] = set()
+        for profile, pieces in zip(profiles, self._pieces, strict=True):
+            for piece in pieces_for(spec, pieces):
+                key = payload_key(piece)
+                if key not in found and key not in silent:
+                    try:
+                        found[key] = inputs.prepare(payload_of(piece, profile))
+                    except SilentContent:
+                        silent.add(key)
+        return found
+
+    def read(self, spec: TowerSpec, graph: bytes) -> TowerVectors:
+        """All payloads of a tower, by this graph.
+
+        Raises:
+            GraphError: ONNX Runtime can't load or run it.
+        """
+        session, inputs = _session(graph), self._bundle.tower_inputs(spec.name)
+        items = sorted(self._prepared[spec.name].items(), key=lambda item: item[1].size)
+        found: dict[bytes, NDArray[np.float32]] = {}
+        spent = 0.0
+        for start in range(0, len(items), _BATCH):
+            part = items[start : start + _BATCH]
+            (vectors,), seconds = _run(session, [VECTOR], inputs.batch([p for _, p in part]))
+            spent += seconds
+            found.update(zip((key for key, _ in part), vectors, strict=True))
+        return TowerVectors(found, len(items) / max(spent, 1e-9))
+
+    def rank(self, encoder: bytes, vectors: Mapping[str, TowerVectors]) -> Ranked:
+        """The nearest of each query, by this encoder and these vectors of towers.
+
+        Raises:
+            GraphError: ONNX Runtime can't load or run it.
+        """
+        features = self._features(vectors)
+        usable = [i for i, f in enumerate(features) if f.usable]
+        usable.sort(key=lambda i: len(features[i].token_ids))
+        found = np.zeros((len(features), self._bundle.manifest.dim), np.float32)
+        session, spent = _session(encoder), 0.0
+        for start in range(0, len(usable), _BATCH):
+            rows = usable[start : start + _BATCH]
+            batch = collate([features[i] for i in rows])
+            (found[rows],), seconds = _run(session, ["embedding"], batch)
+            spent += seconds
+        queries = len(self._trial.queries)
+        nearest = np.argsort(-(found[:queries] @ found[queries:].T), axis=1, kind="stable")
+        nearest = nearest[:, :DEPTH]
+        return Ranked(nearest, self._ndcg(nearest), len(usable) / max(spent, 1e-9))
+
+    def _features(self, vectors: Mapping[str, TowerVectors]) -> list[Features]:
+        features: list[Features] = []
+        for pieces in self._pieces:
+            made = [
+                vector_piece(spec, piece, vectors[spec.name].of[payload_key(piece)])
+                for spec in self._bundle.manifest.towers
+                for piece in pieces_for(spec, pieces)
+                if payload_key(piece) in vectors[spec.name].of
+            ]
+            features.append(self._bundle.featurizer.from_pieces([*pieces, *made]))
+        return features
+
+    def _ndcg(self, nearest: NDArray[np.int64]) -> float:
+        """Mean NDCG@20, binary gains (Järvelin & Kekäläinen 2002)."""
+        discount = 1 / np.log2(np.arange(DEPTH) + 2)
+        values = [
+            discount[np.isin(found, wanted)].sum() / discount[: len(wanted)].sum()
+            for found, wanted in zip(nearest, self._trial.relevant, strict=True)
+        ]
+        return float(np.mean(values))
+
+
+def _session(graph: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base but Exception
+        raise GraphError(f"ONNX Runtime can't load it: {error}") from error
+
+
+def _run(
+    session: Any, outputs: list[str], batch: Mapping[str, NDArray[np.generic]]
+) -> tuple[list[NDArray[np.float32]], float]:
+    """Outputs, and the processor time that they took."""
+    feed = {given.name: batch[given.name] for given in session.get_inputs()}
+    started = time.process_time()
+    try:
+        found = session.run(outputs, feed)
+    except Exception as error:  # its exceptions share no base but Exception
+        raise GraphError(f"ONNX Runtime can't run it: {error}") from error
+    if not all(np.isfinite(output).all() for output in found):
+        raise GraphError("it gives numbers that are not finite")
+    return found, time.process_time() - started

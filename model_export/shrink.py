@@ -1,0 +1,88 @@
+"""A graph -> the same in half precision, or with weights of 8 bits."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from model_export.contract.variants import VariantName
+from model_export.errors import GraphError
+
+EXACT_OUTPUT = "content"
+"""What leads to it stays as it is: the sketch's random frequencies don't bear rounding, and the
+threshold of near-duplicates was measured with it."""
+
+
+def shrink(graph: bytes, variant: VariantName) -> bytes:
+    """The variant of a graph; inputs and outputs keep their types.
+
+    Half precision: all weights and operations but those that have none. 8 bits: the weights of
+    matrix products, convolutions and tables, whose inputs are quantised anew at each run (dynamic
+    quantisation). What leads to an output named `content` is left alone.
+
+    Raises:
+        GraphError: it can't be converted.
+    """
+    model = onnx.load_from_string(graph)
+    exact = _leading_to(model.graph, EXACT_OUTPUT)
+    try:
+        with _quiet():
+            small = _halved(model, exact) if variant == "fp16" else _quantised(model, exact)
+    except Exception as error:  # its exceptions share no base but Exception
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise GraphError(f"can't be made {variant}: {reason}") from error
+    return small.SerializeToString(deterministic=True)
+
+
+def _halved(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
+    return convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        node_block_list=exact,
+    )
+
+
+def _quantised(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "int8.onnx")
+        quantize_dynamic(
+            model,
+            out,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            nodes_to_exclude=exact,
+        )
+        return onnx.load(out)
+
+
+def _leading_to(graph: onnx.GraphProto, output: str) -> list[str]:
+    """Names of the nodes that an output depends on; nodes without a name get one."""
+    maker = {}
+    for place, node in enumerate(graph.node):
+        node.name = node.name or f"node_{place}"
+        maker.update(dict.fromkeys(node.output, node))
+    waiting, found = [output], dict[str, None]()
+    while waiting:
+        node = maker.get(waiting.pop())
+        if node is not None and node.name not in found:
+            found[node.name] = None
+            waiting += node.input
+    return list(found)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the converters advise: ranking is the test."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
