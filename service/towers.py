@@ -95,7 +95,7 @@ class OnnxTowers:
         """The pieces of each profile, and those that the towers make of them.
 
         What several pieces show alike is encoded once. A sound in which nothing is heard has no
-        vector.
+        vector, nor has a picture of one colour.
 
         Raises:
             UnreadableContent: as `prepare`.

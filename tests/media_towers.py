@@ -49,9 +49,18 @@ def audio_spec() -> TowerSpec:
 
 
 def picture(colour: str, kind: str = "PNG", size: tuple[int, int] = (12, 9)) -> bytes:
-    """A picture of one colour."""
+    """A picture of one colour, below a white stripe: one without shows nothing."""
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, kind)
+    image = Image.new("RGB", size, colour)
+    image.paste("white", (0, 0, size[0], size[1] // 4))
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def blank(colour: str) -> bytes:
+    """A picture of one colour, as a camera sends that is off."""
+    file = io.BytesIO()
+    Image.new("RGB", (12, 9), colour).save(file, "JPEG", quality=40)
     return file.getvalue()
 
 

@@ -3,7 +3,7 @@
 ContractError
 ├── BundleError          a bundle that cannot be trusted: missing, changed or of another version
 ├── UnreadableContent    a profile that this encoder cannot read, named by field
-│   └── SilentContent    a sound in which nothing is heard; a caller may take it for absent
+│   └── SilentContent    nothing is heard in a sound, or seen in a picture; it may count as absent
 └── MissingExtra         a library that reads pictures or sound is not installed
 """
 
@@ -33,7 +33,10 @@ class UnreadableContent(ContractError):
 
 
 class SilentContent(UnreadableContent):
-    """A sound in which nothing is heard: well formed, and a caller may take it for absent."""
+    """A sound in which nothing is heard, or a picture of one colour.
+
+    It is well formed, and a caller may take it for absent.
+    """
 
 
 class MissingExtra(ContractError):

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 import onnxruntime
 
 from model_export.contract.bundle import Bundle
+from model_export.contract.errors import SilentContent
 from model_export.contract.features import Features, collate
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
@@ -212,24 +214,30 @@ def parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def distinct_payloads(spec: TowerSpec, profiles: Sequence[StreamerProfile]) -> list[Payload]:
+def distinct_payloads(
+    spec: TowerSpec, profiles: Sequence[StreamerProfile], towers: OnnxTowers
+) -> Iterator[Payload]:
     """What a tower reads of profiles, each once, in the order in which they show it."""
     found = {
         payload_key(piece): payload_of(piece, profile)
         for profile in profiles
         for piece in pieces_for(spec, pieces_of(profile))
     }
-    return list(found.values())
+    for payload in found.values():
+        with suppress(SilentContent):
+            towers.prepare(spec.name, payload)
+            yield payload
 
 
 async def measure(bundle: Bundle, lines: Sequence[bytes], most: int, rounds: int) -> bool:
     """Print the table; whether all that is promised is kept."""
     profiles = [StreamerProfile.model_validate_json(line) for line in lines]
-    features = [bundle.featurizer.from_pieces(p) for p in OnnxTowers(bundle).read(profiles)]
+    towers = OnnxTowers(bundle)
+    features = [bundle.featurizer.from_pieces(pieces) for pieces in towers.read(profiles)]
     print(f"{'items a second of one core':<52} {'served':>8} {'raw':>8} {'share':>6}")
     table = await encoder_throughput(bundle, [f for f in features if f.usable], 6 * rounds)
     for spec in bundle.manifest.towers:
-        payloads = distinct_payloads(spec, profiles)[:most]
+        payloads = list(islice(distinct_payloads(spec, profiles, towers), most))
         table += await tower_throughput(bundle, spec, payloads, rounds)
     print("\n".join(map(str, table)))
     print(f"reading a profile, without towers: {_reading_us(bundle, lines):.0f} µs")

@@ -12,6 +12,7 @@ from model_export.contract.media.images import (
     hamming,
     perceptual_hash,
     prepare_image,
+    shows_nothing,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "hamming",
     "perceptual_hash",
     "prepare_image",
+    "shows_nothing",
 ]

@@ -61,6 +61,10 @@ class ImageSpec(Part):
         return self
 
 
+_ONE_COLOUR = 8
+"""Of 256 levels: what compression makes of one colour."""
+
+
 def decode_image(data: bytes, content_type: str, source: str) -> "Image":
     """Decodes a picture to RGB, upright, on white where it is transparent.
 
@@ -115,6 +119,18 @@ def prepare_image(image: "Image", spec: ImageSpec) -> npt.NDArray[np.uint8]:
         box=(left, top, left + side, top + side),
     )
     return np.array(square, np.uint8)  # (S, S, 3)
+
+
+def shows_nothing(square: npt.NDArray[np.uint8]) -> bool:
+    """Whether a prepared square is as good as one colour: a placeholder, a camera that is off.
+
+    In each channel all but the darkest and the brightest 1 % of the pixels (of a large square, of
+    those on a grid) are within `_ONE_COLOUR` levels of each other.
+    """
+    step = max(1, len(square) // 64)
+    levels = np.sort(square[::step, ::step].reshape(-1, 3).astype(np.int64), axis=0)  # (N, 3)
+    rare = len(levels) // 100
+    return bool((levels[-1 - rare] - levels[rare] <= _ONE_COLOUR).all())
 
 
 def perceptual_hash(image: "Image") -> int:

@@ -7,13 +7,14 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.errors import BundleError, MissingExtra
+from model_export.contract.errors import BundleError, MissingExtra, SilentContent
 from model_export.contract.media import (
     AudioSpec,
     ImageSpec,
     decode_audio,
     decode_image,
     prepare_image,
+    shows_nothing,
 )
 from model_export.contract.towers.spec import TextSpec, TowerSpec
 
@@ -54,7 +55,7 @@ class TowerInputs(Protocol):
 
         Raises:
             UnreadableContent: it is not what it says, or over a limit.
-            SilentContent: a sound in which nothing is heard.
+            SilentContent: a sound in which nothing is heard, a picture of one colour.
             MissingExtra: what decodes it is not installed.
         """
         ...
@@ -110,7 +111,10 @@ class ImageInputs:
     def prepare(self, payload: Payload) -> Prepared:
         """A picture, uint8 (S, S, 3)."""
         image = decode_image(payload.data, payload.content_type, payload.source)
-        return prepare_image(image, self._spec)
+        square = prepare_image(image, self._spec)
+        if shows_nothing(square):
+            raise SilentContent(payload.source, "shows one colour: leave it out")
+        return square
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
         """The inputs for B pictures."""

@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from model_export.contract.errors import UnreadableContent
-from model_export.contract.media import ImageSpec, decode_image, prepare_image
+from model_export.contract.media import ImageSpec, decode_image, prepare_image, shows_nothing
 from model_export.contract.media.headers import orientation
 from model_export.contract.media.images import MAX_IMAGE_BYTES
 from tests.contract.media.files import COVER, picture, png, png_chunk, refusal, saved
@@ -266,3 +266,22 @@ def test_only_what_draws_reaches_the_decoder() -> None:
 def test_too_many_bytes_are_refused() -> None:
     data = saved(picture(), "PNG") + b"\0" * MAX_IMAGE_BYTES
     assert refused(data, "image/png").endswith(f"bytes: send at most {MAX_IMAGE_BYTES:,}")
+
+
+@pytest.mark.parametrize("side", [8, 32, 224])
+def test_one_colour_shows_nothing_and_a_little_more_shows_something(side: int) -> None:
+    square = np.full((side, side, 3), (9, 200, 90), np.uint8)
+    assert shows_nothing(square)
+    noise = np.random.default_rng(0).integers(-4, 5, square.shape)
+    assert shows_nothing((square + noise).astype(np.uint8))  # as compression leaves it
+    stripe = square.copy()
+    stripe[: side // 4] = (9, 200, 120)
+    assert not shows_nothing(stripe)
+    ramp = square + np.linspace(0, 40, side, dtype=np.uint8)[:, None, None]
+    assert not shows_nothing(ramp)
+
+
+def test_a_speck_is_not_enough() -> None:
+    square = np.zeros((64, 64, 3), np.uint8)
+    square[3:8, 3:8] = 255
+    assert shows_nothing(square)

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.bundles import write_bundle
 from tests.contract.media.files import encoded, png, saved, tone, wav
-from tests.media_towers import picture, sound
+from tests.media_towers import blank, picture, sound
 from tests.service.api.conftest import put, wait_until_visible
 from tests.service.api.test_bad_input import pointers, problem
 from tests.service.towers import Counts, media, titles
@@ -97,6 +97,7 @@ def test_nothing_is_decoded_again_after_a_restart(media_bundle: Path, tmp_path: 
         assert counts() == {"image": 1, "image decoded": 1}
 
 
+SHADES = Image.linear_gradient("L").resize((20, 20))
 JPEG = saved(Image.new("RGB", (300, 300), "red"), "JPEG")
 BAD = [
     ("bomb", png(40_000, 40_000, b""), "image/png", "send at most 25,000,000 pixels"),
@@ -191,15 +192,19 @@ def test_base64_rubbish_is_no_picture(client: TestClient) -> None:
 
 
 def animation() -> bytes:
-    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames = [SHADES.convert("RGB"), Image.new("RGB", SHADES.size, "blue")]
     return saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
 ODD = [
     ("animated", animation(), "image/gif"),
-    ("cmyk", saved(Image.new("CMYK", (20, 20)), "JPEG"), "image/jpeg"),
-    ("16 bit", saved(Image.new("I;16", (20, 20)), "PNG"), "image/png"),
-    ("alpha", saved(Image.new("RGBA", (20, 20), (255, 0, 0, 9)), "PNG"), "image/png"),
+    ("cmyk", saved(SHADES.convert("CMYK"), "JPEG"), "image/jpeg"),
+    (
+        "16 bit",
+        saved(SHADES.convert("I").point(lambda level: level * 256).convert("I;16"), "PNG"),
+        "image/png",
+    ),
+    ("alpha", saved(Image.merge("LA", (SHADES, SHADES)), "PNG"), "image/png"),
 ]
 
 
@@ -207,6 +212,18 @@ ODD = [
 def test_odd_pictures_are_read(client: TestClient, data: bytes, content_type: str) -> None:
     put(client, "s", avatar=media(data, content_type))
     assert modalities(client, "s") == {"avatar": "used"}
+
+
+@pytest.mark.parametrize("colour", ["black", "#0a84ff"])
+def test_a_picture_of_one_colour_shows_nothing(
+    client: TestClient, counts: Counts, colour: str
+) -> None:
+    camera_off = media(blank(colour), "image/jpeg")
+    put(client, "s", bio="boss", avatar=camera_off)
+    assert modalities(client, "s") == {"bio": "used", "avatar": "uninformative"}
+    assert counts() == {"text": 1, "image decoded": 1}
+    put(client, "nothing-else", avatar=camera_off)
+    assert client.get("/v1/streamers/nothing-else").json()["status"] == "insufficient_content"
 
 
 def test_an_hour_and_an_odd_rate_are_heard(client: TestClient) -> None:
