@@ -16,7 +16,8 @@ from service.store.base import LogEntry, LogGap, Position, StreamerStore
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _SHOW_MS = 100
-_ROWS_PER_TURN = 200
+"""The longest that the answer to a write waits for the index."""
+_ROWS_PER_TURN = 50
 """How many entries are applied before other tasks get their turn."""
 
 
