@@ -130,7 +130,8 @@ class SegmentedIndex(FlatIndex):
     def rebuild(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Build a base of all rows and put it in the old one's place; takes seconds to minutes.
 
-        Where none can be had that is good enough, everything is scanned, and `state` says why.
+        Where none can be had that is good enough, all stays as it is, and `state` says why: what is
+        not in the old base, if there is one, is scanned.
         """
         with self._one_at_a_time, self._rows.building() as view:
             if view.size < self._plan.from_rows:
@@ -144,9 +145,8 @@ class SegmentedIndex(FlatIndex):
             except Stopped:
                 return
             except Refused as refused:
-                _log.warning("everything is scanned, since %s", refused)
+                _log.warning("no new base, so more is scanned: %s", refused)
                 self._refused, self._refused_at = str(refused), view.size
-                self._rows.adopt(None)
                 return
             self._refused = None
             self._rows.adopt(base)

@@ -193,7 +193,7 @@ def test_what_does_not_reach_the_recall_is_not_used(caplog: pytest.LogCaptureFix
     index = filled("PQ4x2", unit(np.random.default_rng(0), 500, DIM))
     index.rebuild()
     assert "PQ4x2 finds 0." in str(index.state().refused)
-    assert "everything is scanned" in caplog.text
+    assert "more is scanned: PQ4x2" in caplog.text
     assert index.state().kind == "exact"
     assert index.search(vector(1)[None, :], None, 5).exact
     assert not index.is_due()  # it is not tried again and again
@@ -207,6 +207,22 @@ def test_what_faiss_can_not_make_leaves_the_exact_answers() -> None:
     index.rebuild()
     assert "IVF1024,Flat of 300 rows" in str(index.state().refused)
     assert index.search(vector(1)[None, :], None, 5).exact
+
+
+def test_a_new_base_that_can_not_be_had_leaves_the_old_one() -> None:
+    vectors = unit(np.random.default_rng(0), 140, DIM)
+    index = filled("IVF128,Flat", vectors, recall=0.5)
+    index.rebuild()
+    assert index.state().kind == "IVF128,Flat"
+    for i in range(30):  # too few are left for so many cells
+        index.remove(f"s{i}", 2)
+    index.rebuild()
+    assert "IVF128,Flat of 110 rows" in str(index.state().refused)
+    assert index.state().kind == "IVF128,Flat"
+    index.upsert("new", 3, *row(vectors[0], CONTENT_DIM, {}))
+    found = index.search(vectors[:1], None, 5)
+    assert found.hits[0].streamer_id == "new"
+    assert not {hit.streamer_id for hit in found.hits} & {f"s{i}" for i in range(30)}
 
 
 def test_few_streamers_are_scanned_again() -> None:
