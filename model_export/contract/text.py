@@ -26,6 +26,7 @@ _SYMBOLS = r"\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, shapes, dingbats, em
 _WORD = re.compile(rf"[{_SYMBOLS}]|[^\s{_PUNCTUATION}{_SYMBOLS}]+")
 _SYMBOL = re.compile(rf"[{_SYMBOLS}]")
 _NUMBER = re.compile(r"\d+")
+_MOST_NUMBERS = 2
 _AGAIN = 3
 """So often is a chance no more."""
 _INVISIBLE = re.compile(
@@ -65,11 +66,15 @@ def canonical(text: str) -> str:
 def template(text: str) -> str:
     """What is left of a text without its numbers, punctuation, emoji and blanks.
 
-    Equal for `video 12` and `Video #7!`, whose numbers are all 0. Of a text of emoji alone nothing
-    is taken away but punctuation and blanks: they may be all that it says.
+    Equal for `video 12` and `Video #7!`, whose numbers are all 0. A text of emoji alone, or of more
+    than two numbers, stays as its words: they may be all that it says, as where words are given by
+    their numbers in a list.
     """
     spelt = [word for word in words(normalise(text)) if not _SYMBOL.fullmatch(word)]
-    return _NUMBER.sub("0", "".join(spelt)) if spelt else canonical(text)
+    numbers = sum(len(_NUMBER.findall(word)) for word in spelt)
+    if not spelt or numbers > _MOST_NUMBERS:
+        return canonical(text)
+    return _NUMBER.sub("0", "".join(spelt))
 
 
 def is_empty_talk(text: str) -> bool:

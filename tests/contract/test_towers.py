@@ -141,7 +141,7 @@ def test_a_text_of_which_nothing_can_be_read_is_left_out() -> None:
 
 
 def test_at_most_as_many_pieces_as_the_encoder_reads() -> None:
-    pieces = [text(f"text {i}") for i in range(MAX_VECTORS + 5)]
+    pieces = [text(chr(0x4E00 + i)) for i in range(MAX_VECTORS + 5)]
     assert pieces_for(SPEC, pieces) == pieces[:MAX_VECTORS]
     assert pieces_for(towers.spec(max_pieces=3), pieces) == pieces[:3]
 
