@@ -89,11 +89,13 @@ def test_questions_read_profiles_by_the_same_towers(client: TestClient, counts: 
     placed = client.post("/v1/cold-start", json={"profile": profile}).json()
     assert placed["modalities"]["bio"] == "used"
     client.post("/v1/cold-start", json={"streamer_id": "a"}).raise_for_status()
-    people = [{"streamer_id": str(i), "bio": bio} for i, bio in enumerate(("boss", "boss", "zzz"))]
+    people = [
+        {"streamer_id": str(i), "bio": bio} for i, bio in enumerate(("boss", "boss", "unheard"))
+    ]
     copies = client.post("/v1/dedup", json={"mode": "clusters", "profiles": people}).json()
     assert [c["representative"] for c in copies["clusters"]] == ["0"]
     assert copies["unique"] == ["2"]
-    assert counts() == {"text": 1}  # zzz
+    assert counts() == {"text": 1}  # unheard
 
 
 def test_a_bad_line_names_its_part_and_stops_nothing(client: TestClient) -> None:
