@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from service.errors import Overloaded
 
@@ -159,3 +159,23 @@ class Batcher(Generic[Item, Result]):
     def _fail(waiting: _Waiting[Item, Result], error: Exception) -> None:
         if not waiting.future.done():
             waiting.future.set_exception(error)
+
+
+def queue_of_calls(
+    executor: Executor, *, workers: int, max_queue: int, deadline_ms: int, what: str
+) -> Batcher[Callable[[], Any], Any]:
+    """A bounded queue of calls that run one by one, for work that gains nothing from batches."""
+    return Batcher(
+        _each,
+        executor,
+        max_batch=1,
+        max_wait_ms=0,
+        max_queue=max_queue,
+        deadline_ms=deadline_ms,
+        workers=workers,
+        what=what,
+    )
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+    return [call() for call in calls]

@@ -1,14 +1,14 @@
 """Searches, on the event loop where they are quick, and in threads where they are not."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batcher import Batcher
+from service.batcher import queue_of_calls
 from service.index.base import EVERYONE, Scorer, SearchResult, VectorIndex
 from service.index.filters import Filter
 from service.settings import Searching
@@ -22,14 +22,11 @@ class Searches:
     def __init__(self, settings: Searching) -> None:
         """Threads and their queue as the settings say."""
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="search")
-        self._queue = Batcher[Callable[[], Any], Any](
-            _call_one,
+        self._queue = queue_of_calls(
             self._threads,
-            max_batch=1,
-            max_wait_ms=0,
+            workers=settings.threads,
             max_queue=settings.max_queue,
             deadline_ms=settings.deadline_ms,
-            workers=settings.threads,
             what="searches",
         )
 
@@ -87,7 +84,3 @@ class Searches:
         if queued:
             return await self._queue.submit(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
-
-def _call_one(calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
-    return [call() for call in calls]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.towers import Payload, Prepared, TowerSpec
-from service.batcher import Batcher
+from service.batcher import Batcher, queue_of_calls
 from service.settings import Towers
 from service.vectors import Vector
 
@@ -73,14 +73,11 @@ class TowerWork:
             )
             for spec in self.specs
         }
-        self._to_decode = Batcher[Callable[[], Any], Any](
-            _call_one,
+        self._to_decode = queue_of_calls(
             self._decoders,
-            max_batch=1,
-            max_wait_ms=0,
+            workers=settings.decode_threads,
             max_queue=settings.max_queue,
             deadline_ms=settings.deadline_ms,
-            workers=settings.decode_threads,
             what="pictures and sounds",
         )
         self._few_at_once = asyncio.Semaphore(settings.decode_threads)
@@ -138,10 +135,6 @@ class TowerWork:
         towers = self._towers
         prepared = [towers.prepare(name, x) if isinstance(x, Payload) else x for x in inputs]
         return list(towers.run(name, prepared).astype(np.float16))
-
-
-def _call_one(jobs: Sequence[Callable[[], Any]]) -> Sequence[Any]:
-    return [job() for job in jobs]
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
