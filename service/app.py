@@ -33,6 +33,7 @@ from service.errors import (
 )
 from service.index.approximate import AUTOMATIC, check_factory
 from service.index.base import EXACT, VectorIndex
+from service.index.device import Device, NoDevice, device_of
 from service.index.flat import FlatIndex
 from service.index.segments import Plan, SegmentedIndex
 from service.media.addresses import SystemResolver
@@ -111,6 +112,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     towers = OnnxTowers(bundle, threads=1, device=settings.device)
     established = bundle.established()
     _check_index(settings.index, manifest.dim)
+    device = _index_device(settings)
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, stack)
         executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
@@ -137,7 +139,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
-        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index))
+        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index, device))
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower)
@@ -187,12 +189,26 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         )
 
 
-def new_index(manifest: Manifest, established: Collection[str], settings: Index) -> VectorIndex:
+def new_index(
+    manifest: Manifest, established: Collection[str], settings: Index, device: Device
+) -> VectorIndex:
     """An empty index of the kind that the settings name."""
     if settings.kind == EXACT:
         return FlatIndex(manifest.dim, manifest.content_dim, established)
     plan = Plan(settings.kind, settings.from_rows, settings.recall)
-    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan)
+    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan, device)
+
+
+def _index_device(settings: Settings) -> Device:
+    index = settings.index
+    asked = index.device or settings.device
+    try:
+        return device_of("cpu" if index.kind == EXACT else asked, temp_mib=index.gpu_temp_mib)
+    except NoDevice as error:
+        name = "STREAMER_INDEX__DEVICE" if index.device else "STREAMER_DEVICE"
+        raise StartupError(
+            f"{name}={asked}: {error}; or search on the CPU: STREAMER_INDEX__DEVICE=cpu"
+        ) from error
 
 
 def _check_index(settings: Index, dim: int) -> None:

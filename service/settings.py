@@ -119,6 +119,8 @@ class Index(BaseModel):
         kind: `auto`, `exact`, or a FAISS factory string such as `IVF1024,SQfp16` or `HNSW32`.
         from_rows: with fewer streamers, every one is looked at whatever the kind.
         recall: the share of the 50 nearest that anything but `exact` must find to be used.
+        device: where it is searched; by default where profiles are encoded.
+        gpu_temp_mib: scratch memory on a GPU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,6 +128,8 @@ class Index(BaseModel):
     kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
     from_rows: Annotated[int, Field(ge=100)] = 50_000
     recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
+    device: Literal["cpu", "gpu"] | None = None
+    gpu_temp_mib: Annotated[int, Field(ge=16)] = 256
 
 
 class Towers(BaseModel):

@@ -5,7 +5,6 @@ So stored rows are looked up, and compared with a scan of everything, until it i
 much effort (cells looked into, nodes kept) the wanted recall is reached; without, it is not used.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index import scan
+from service.index.device import Device, Placed
 from service.index.view import View
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
@@ -49,27 +49,22 @@ class Base:
         slots: int64 (N,), the slot of each of its rows.
         recall: the share of true nearest neighbours found, of `NEIGHBOURS` each.
         effort: the setting that it takes.
+        placed: the index, where it is searched.
     """
 
     factory: str
     slots: NDArray[np.int64]
     recall: float
     effort: str
-    index: Any
+    placed: Placed
 
     def nearest(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Slots of more than k rows near a query (D,), the best k among them for sure or nearly."""
-        faiss.omp_set_num_threads(1)
-        fetch = min(_SURPLUS * k, len(self.slots))
-        query = np.ascontiguousarray(query[None, :], np.float32)
-        places: NDArray[np.int64] = self.index.search(query, fetch)[1][0]
-        return self.slots[places[places >= 0]]
+        """Slots of more than k rows near a query (D,), the best k among them for sure or nearly.
 
-
-def factory_for(rows: int) -> str:
-    """What is best for so many rows on a CPU, by the measurements in docs/performance.md."""
-    cells = 1 << round(math.log2(4 * math.sqrt(rows)))
-    return f"IVF{cells},SQfp16"
+        Raises:
+            RuntimeError: the device failed.
+        """
+        return self.slots[self.placed.search(query, min(_SURPLUS * k, len(self.slots)))]
 
 
 def check_factory(factory: str, dim: int) -> None:
@@ -86,7 +81,9 @@ def check_factory(factory: str, dim: int) -> None:
         ) from error
 
 
-def build(factory: str, view: View, recall: float, is_stopped: Callable[[], bool]) -> Base:
+def build(
+    factory: str, view: View, recall: float, is_stopped: Callable[[], bool], device: Device
+) -> Base:
     """An index of the rows that a view allows.
 
     Args:
@@ -94,18 +91,26 @@ def build(factory: str, view: View, recall: float, is_stopped: Callable[[], bool
         view: the rows, which stay as they are.
         recall: what it must reach.
         is_stopped: asked now and then.
+        device: where it is searched.
 
     Raises:
         Refused: it does not, and the message says what it reaches; or FAISS raised an error.
         Stopped: it was told to.
     """
     faiss.omp_set_num_threads(1)  # of this thread; queries need the other cores
+    try:
+        return _proved(factory, view, recall, is_stopped, device)
+    except (RuntimeError, MemoryError) as error:
+        raise Refused(f"{factory} of {view.size} rows: {_reason(error)}") from error
+
+
+def _proved(
+    factory: str, view: View, recall: float, is_stopped: Callable[[], bool], device: Device
+) -> Base:
     slots = view.slots()
     rng = np.random.default_rng(len(slots))
-    try:
-        index = _filled(factory, view.embeddings, slots, rng, is_stopped)
-    except (RuntimeError, MemoryError) as error:
-        raise Refused(f"{factory} of {len(slots)} rows: {_reason(error)}") from error
+    index = _filled(factory, view.embeddings, slots, rng, is_stopped)
+    placed = device.place(index)
     probes = view.embeddings[rng.choice(slots, min(_PROBES, len(slots)), replace=False)]
     wanted = min(NEIGHBOURS + 1, len(slots))  # each of them finds itself too
     least: list[float] = []
@@ -117,8 +122,8 @@ def build(factory: str, view: View, recall: float, is_stopped: Callable[[], bool
     for name, effort in _efforts(index):
         _go_on(is_stopped)
         if name is not None:
-            faiss.ParameterSpace().set_index_parameter(index, name, effort)
-        base = Base(factory, slots, reached, f"{name}={effort}" if name else "", index)
+            placed.set_effort(name, effort)
+        base = Base(factory, slots, reached, f"{name}={effort}" if name else "", placed)
         reached = _recall(base, view, probes, wanted, least)
         if reached >= goal:
             return replace(base, recall=reached)

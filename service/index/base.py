@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.index.device import DeviceName
 from service.index.filters import Filter
 
 Facets = dict[str, Any]
@@ -70,12 +71,14 @@ class IndexState:
         recall: the share of the 50 nearest that it finds, as measured when it was built; None
             where it is exact.
         refused: why a faster kind is not used, None where none was tried in vain.
+        device: where `kind` is searched; rows that are looked at one by one are on the CPU.
     """
 
     kind: str
     scanned: int
     recall: float | None
     refused: str | None
+    device: DeviceName = "cpu"
 
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]

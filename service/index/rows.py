@@ -189,6 +189,13 @@ class Rows:
             self._fresh = self._live - covered
             self._covered_bits = _packed(covered, len(self._ids))
 
+    def give_up(self, base: Base) -> None:
+        """Search by this base no more."""
+        with self._lock:
+            if self._base is base:
+                self._base, self._covered, self._fresh = None, BitMap(), self._live.copy()
+                self._covered_bits = _packed(self._covered, len(self._ids))
+
     def sizes(self) -> tuple[Base | None, int, int]:
         """The base, how many of its rows are covered still, and how many rows are fresh."""
         with self._lock:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.index import approximate, scan
 from service.index.approximate import AUTOMATIC, NEIGHBOURS, Base, Refused, Stopped
 from service.index.base import EVERYONE, EXACT, IndexState, Scorer, SearchResult
+from service.index.device import Cpu, Device
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
 from service.index.rows import Segments
@@ -56,10 +57,12 @@ class SegmentedIndex(FlatIndex):
         content_dim: int,
         established: Collection[str] = (),
         plan: Plan | None = None,
+        device: Device | None = None,
     ) -> None:
-        """An empty index, as `FlatIndex`."""
+        """An empty index, as `FlatIndex`; its base is searched on a device, by default the CPU."""
         super().__init__(dim, content_dim, established)
         self._plan = plan or Plan()
+        self._device = device or Cpu()
         self._refused_at = 0  # rows, when the last base was refused
         self._refused: str | None = None
         self._one_at_a_time = threading.Lock()
@@ -80,7 +83,7 @@ class SegmentedIndex(FlatIndex):
         plain = scorer is None and min_score is None and not wanted and not established_only
         if plain and not exact and k <= NEIGHBOURS:
             with self._rows.segments(exclude) as segments:
-                found = None if segments is None else _nearest(seeds[0], k, segments)
+                found = None if segments is None else self._nearest(seeds[0], k, segments)
             if found is not None:
                 return found
         return super().search(
@@ -93,11 +96,29 @@ class SegmentedIndex(FlatIndex):
             established_only=established_only,
         )
 
+    def _nearest(
+        self, query: NDArray[np.float32], k: int, segments: Segments
+    ) -> SearchResult | None:
+        try:
+            return _nearest(query, k, segments)
+        except RuntimeError as error:
+            reason = f"{segments.base.factory} failed on the {self._device.name}: {error}"
+            _log.exception("everyone is scanned from now on: %s", reason)
+            self._refuse(reason, segments.size)
+            self._rows.give_up(segments.base)
+            return None
+
+    def _refuse(self, reason: str, rows: int) -> None:
+        self._refused, self._refused_at = reason, rows
+
     def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
+        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`.
+
+        On a GPU never: those who wait for it at once, in threads, become one search.
+        """
         base, _, fresh = self._rows.sizes()
         if base is not None and plain:
-            return k <= NEIGHBOURS and fresh <= QUICK_ROWS
+            return self._device.name == "cpu" and k <= NEIGHBOURS and fresh <= QUICK_ROWS
         return super().is_quick(k, plain=plain)
 
     @property
@@ -110,7 +131,7 @@ class SegmentedIndex(FlatIndex):
         base, covered, fresh = self._rows.sizes()
         if base is None:
             return IndexState(EXACT, covered + fresh, None, self._refused)
-        return IndexState(base.factory, fresh, base.recall, self._refused)
+        return IndexState(base.factory, fresh, base.recall, self._refused, self._device.name)
 
     def is_due(self) -> bool:
         """Whether there should be a new base, or none any more."""
@@ -139,14 +160,14 @@ class SegmentedIndex(FlatIndex):
                 return
             factory = self._plan.factory
             if factory == AUTOMATIC:
-                factory = approximate.factory_for(view.size)
+                factory = self._device.factory_for(view.size)
             try:
-                base = approximate.build(factory, view, self._plan.recall, is_stopped)
+                base = approximate.build(factory, view, self._plan.recall, is_stopped, self._device)
             except Stopped:
                 return
             except Refused as refused:
                 _log.warning("no new base, so more is scanned: %s", refused)
-                self._refused, self._refused_at = str(refused), view.size
+                self._refuse(str(refused), view.size)
                 return
             self._refused = None
             self._rows.adopt(base)

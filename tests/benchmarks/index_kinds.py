@@ -17,8 +17,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.approximate import AUTOMATIC, factory_for
+from service.index.approximate import AUTOMATIC
 from service.index.base import EXACT
+from service.index.device import Cpu, OnCpu
 from service.index.flat import FlatIndex
 from service.index.segments import Plan, SegmentedIndex
 from service.retrieval.upkeep import give_way
@@ -84,8 +85,8 @@ def measure(
         if refused := index.state().refused:
             raise SystemExit(refused)
         base = index.base
-    if base is not None:
-        effort, mib = base.effort, len(faiss.serialize_index(base.index)) / 2**20
+    if base is not None and isinstance(base.placed, OnCpu):
+        effort, mib = base.effort, len(faiss.serialize_index(base.placed.index)) / 2**20
     during = [0.0]
     builder = threading.Thread(target=lambda: (give_way(), index.rebuild()))
     builder.start()
@@ -95,7 +96,7 @@ def measure(
     for i in range(len(vectors) // 20):
         index.upsert(f"s{i}", 2, vectors[i].tobytes(), content, nothing)
     fresh = asked(index, queries)[1]
-    name = f"{factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
+    name = f"{Cpu().factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
     return Measured(
         name,
         effort,

@@ -293,6 +293,25 @@ def pretend_installed(site: Path, package: str) -> None:
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
 
 
+# Devices
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"STREAMER_INDEX__DEVICE": "gpu"}, "STREAMER_INDEX__DEVICE=gpu: this FAISS is built for"),
+        ({"STREAMER_DEVICE": "gpu"}, "device gpu was asked for, but ONNX Runtime has no CUDA"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    bundle: Path, tmp_path: Path, variables: dict[str, str], named: str
+) -> None:
+    said = refusal(bundle, tmp_path / "data", **variables)
+    assert named in said
+    assert "install the extra gpu in place of cpu" in said
+    assert not (tmp_path / "data").exists()
+
+
 # Before it is ready
 
 

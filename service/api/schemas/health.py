@@ -38,6 +38,7 @@ class IndexOut(Response):
     refused: Annotated[
         str | None, Field(description="Why a faster kind is not used, where it was tried.")
     ]
+    device: Annotated[Literal["cpu", "gpu"], Field(description="Where `kind` is searched.")]
 
 
 class HealthOut(Response):

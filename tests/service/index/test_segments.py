@@ -8,11 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from service.index.approximate import AUTOMATIC, check_factory, factory_for
+from service.index.approximate import AUTOMATIC, check_factory
 from service.index.base import EVERYONE
+from service.index.device import Cpu, Device
 from service.index.filters import Condition, Filter
 from service.index.segments import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
+from tests.service.index.owned import OwnedDevice
 from tests.service.index.records import row, unit
 
 DIM, CONTENT_DIM = 16, 4
@@ -28,11 +30,13 @@ class Machine(RuleBasedStateMachine):
     """Any history; with rebuilds, and with writes while a base is being built."""
 
     kind = "Flat"
+    on_device = False
 
     def __init__(self) -> None:
         super().__init__()
+        device = OwnedDevice() if self.on_device else None
         plan = Plan(self.kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
-        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], plan)
+        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], plan, device)
         self.model: dict[str, int] = {}  # id -> seed
         self.sequence = 0
         for i, streamer_id in enumerate(IDS[:40]):
@@ -121,8 +125,8 @@ class Machine(RuleBasedStateMachine):
             np.testing.assert_allclose(scores, best, atol=1e-6)
 
 
-def machine_of(kind: str) -> type:
-    test = type(f"Machine_{kind}", (Machine,), {"kind": kind}).TestCase
+def machine_of(kind: str, *, on_device: bool = False) -> type:
+    test = type(f"Machine_{kind}", (Machine,), {"kind": kind, "on_device": on_device}).TestCase
     test.settings = settings(
         max_examples=25, stateful_step_count=30, deadline=None, derandomize=True
     )
@@ -130,10 +134,12 @@ def machine_of(kind: str) -> type:
 
 
 TestFlat, TestHNSW, TestIVF, TestScalar = map(machine_of, KINDS)
+TestOnDevice = machine_of("Flat", on_device=True)
 
 
-def filled(kind: str, vectors: np.ndarray, **plan) -> SegmentedIndex:
-    index = SegmentedIndex(vectors.shape[1], CONTENT_DIM, (), Plan(kind, from_rows=100, **plan))
+def filled(kind: str, vectors: np.ndarray, device: Device | None = None, **plan) -> SegmentedIndex:
+    kinds = Plan(kind, from_rows=100, **plan)
+    index = SegmentedIndex(vectors.shape[1], CONTENT_DIM, (), kinds, device)
     for i, each in enumerate(vectors):
         index.upsert(f"s{i}", 1, *row(each, CONTENT_DIM, {}))
     return index
@@ -160,7 +166,7 @@ def test_recall_of_queries_that_it_has_not_seen(kind: str) -> None:
     assert index.is_due()
     index.rebuild()
     state = index.state()
-    assert state.kind == (factory_for(11_000) if kind == AUTOMATIC else kind)
+    assert state.kind == (Cpu().factory_for(11_000) if kind == AUTOMATIC else kind)
     assert state.recall is not None
     assert state.recall >= 0.99
     alive = {f"s{i}": v for i, v in enumerate(vectors[:11_000])}
@@ -248,6 +254,46 @@ def test_many_dead_rows_around_a_query_starve_no_answer() -> None:
     found = index.search(crowd[:1].astype(np.float32), None, 10)
     assert {f"s{i}" for i in range(395, 400)} <= {hit.streamer_id for hit in found.hits}
     assert len(found.hits) == 10
+
+
+def test_on_a_device_it_is_never_awaited_on_the_event_loop() -> None:
+    index = filled(AUTOMATIC, unit(np.random.default_rng(0), 300, DIM), OwnedDevice())
+    assert index.is_quick(10, plain=True)  # nothing is on the device yet
+    index.rebuild()
+    assert index.state().kind == "Flat"
+    assert index.state().device == "gpu"
+    assert not index.is_quick(10, plain=True)
+
+
+def test_what_does_not_fit_a_device_leaves_the_old_base() -> None:
+    device = OwnedDevice()
+    vectors = unit(np.random.default_rng(0), 300, DIM)
+    index = filled(AUTOMATIC, vectors, device)
+    index.rebuild()
+    device.full = True
+    index.upsert("new", 2, *row(vectors[0], CONTENT_DIM, {}))
+    index.rebuild()
+    assert "Flat of 301 rows: out of memory" in str(index.state().refused)
+    assert index.state().kind == "Flat"
+    found = index.search(vectors[:1], None, 2)
+    assert not found.exact
+    assert {hit.streamer_id for hit in found.hits} == {"new", "s0"}
+
+
+def test_a_device_that_fails_is_given_up_and_everyone_is_scanned() -> None:
+    device = OwnedDevice()
+    vectors = unit(np.random.default_rng(0), 300, DIM)
+    index = filled(AUTOMATIC, vectors, device)
+    index.rebuild()
+    device.broken = True
+    found = index.search(vectors[:1], None, 5)
+    assert found.exact
+    best = np.sort(vectors @ vectors[0])[::-1][:5]
+    np.testing.assert_allclose([hit.score for hit in found.hits], best, atol=1e-6)
+    state = index.state()
+    assert (state.kind, state.scanned) == ("exact", 300)
+    assert "Flat failed on the gpu: CUDA error 719" in str(state.refused)
+    assert not index.is_due()  # or it would fail again
 
 
 def test_a_factory_string_is_checked_beforehand() -> None:
