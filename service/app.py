@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -137,7 +138,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
-        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index))
+        folder = settings.data_dir if settings.redis_url is None else None
+        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index, folder))
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower)
@@ -187,12 +189,17 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         )
 
 
-def new_index(manifest: Manifest, established: Collection[str], settings: Index) -> VectorIndex:
-    """An empty index of the kind that the settings name."""
+def new_index(
+    manifest: Manifest,
+    established: Collection[str],
+    settings: Index,
+    folder: Path | None = None,
+) -> VectorIndex:
+    """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
     if settings.kind == EXACT:
-        return FlatIndex(manifest.dim, manifest.content_dim, established)
+        return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
     plan = Plan(settings.kind, settings.from_rows, settings.recall)
-    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan)
+    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan, folder)
 
 
 def _check_index(settings: Index, dim: int) -> None:

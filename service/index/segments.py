@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from service.index.approximate import AUTOMATIC, NEIGHBOURS, Base, Refused, Stop
 from service.index.base import EVERYONE, EXACT, IndexState, Scorer, SearchResult
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
-from service.index.rows import Segments
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
@@ -56,9 +56,10 @@ class SegmentedIndex(FlatIndex):
         content_dim: int,
         established: Collection[str] = (),
         plan: Plan | None = None,
+        folder: Path | None = None,
     ) -> None:
         """An empty index, as `FlatIndex`."""
-        super().__init__(dim, content_dim, established)
+        super().__init__(dim, content_dim, established, folder)
         self._plan = plan or Plan()
         self._refused_at = 0  # rows, when the last base was refused
         self._refused: str | None = None
@@ -79,8 +80,7 @@ class SegmentedIndex(FlatIndex):
         """By the base where nothing but the cosine with one seed counts; else by a scan."""
         plain = scorer is None and min_score is None and not wanted and not established_only
         if plain and not exact and k <= NEIGHBOURS:
-            with self._rows.segments(exclude) as segments:
-                found = None if segments is None else _nearest(seeds[0], k, segments)
+            found = self._nearest(seeds[0], k, exclude)
             if found is not None:
                 return found
         return super().search(
@@ -95,15 +95,30 @@ class SegmentedIndex(FlatIndex):
 
     def is_quick(self, k: int, *, plain: bool) -> bool:
         """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
-        base, _, fresh = self._rows.sizes()
-        if base is not None and plain:
-            return k <= NEIGHBOURS and fresh <= QUICK_ROWS
+        if plain and self._rows.base is not None:
+            return k <= NEIGHBOURS and self._rows.sizes()[2] <= QUICK_ROWS
         return super().is_quick(k, plain=plain)
+
+    def _nearest(
+        self, query: NDArray[np.float32], k: int, exclude: Collection[str]
+    ) -> SearchResult | None:
+        """The k best of both parts; None when the base does not come up with enough live rows."""
+        for attempt in range(_TRIES):
+            base = self._rows.base
+            if base is None:
+                return None
+            slots = base.nearest(query, k * 4**attempt)
+            with self._rows.near(base, slots, exclude) as near:
+                if near is None or near.found < min(k, near.covered):
+                    continue
+                scores, best = scan.best_of(query, k, near.embeddings, near.slots)
+                return SearchResult(hits_of(scores, best, near.ids, k), near.size, exact=False)
+        return None
 
     @property
     def base(self) -> Base | None:
         """What it searches at the moment, if anything."""
-        return self._rows.sizes()[0]
+        return self._rows.base
 
     def state(self) -> IndexState:
         """How it answers at the moment."""
@@ -153,27 +168,3 @@ class SegmentedIndex(FlatIndex):
             _log.info(
                 "%d rows are in %s %s, recall %.4f", view.size, factory, base.effort, base.recall
             )
-
-
-def _nearest(query: NDArray[np.float32], k: int, segments: Segments) -> SearchResult | None:
-    """The k best of both parts; None when the base does not come up with enough live rows."""
-    view = segments.view
-    needed = min(k, view.size)
-    known: NDArray[np.int64] = np.zeros(0, np.int64)
-    for attempt in range(_TRIES):
-        known = _allowed(segments.base, query, k * 4**attempt, view.bits)
-        if len(known) >= needed:
-            break
-    else:
-        return None
-    slots = np.concatenate([known, segments.fresh])
-    scores, best = scan.best_of(query, k, view.embeddings, slots)
-    return SearchResult(hits_of(scores, best, view, k), segments.size, exact=False)
-
-
-def _allowed(
-    base: Base, query: NDArray[np.float32], k: int, bits: NDArray[np.uint8]
-) -> NDArray[np.int64]:
-    """What the base finds and the bits allow."""
-    slots = base.nearest(query, k)
-    return slots[(bits[slots >> 3] >> (slots & 7).astype(np.uint8)) & 1 == 1]
