@@ -21,6 +21,7 @@ from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.api import health, problems, questions, streamers
 from service.api.gate import Gate
+from service.api.nearest import NearestRoute
 from service.api.state import State, documented_key
 from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
@@ -85,7 +86,8 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
     app.include_router(streamers.router, dependencies=[documented_key])
     app.include_router(health.router)
     problems.install(app)
-    app.add_middleware(
+    app.add_middleware(NearestRoute)
+    app.add_middleware(  # the last one is the first to see a request
         Gate,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,

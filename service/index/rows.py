@@ -237,6 +237,11 @@ class Rows:
         """What searches go by at the moment."""
         return self._base
 
+    @property
+    def fresh(self) -> int:
+        """How many rows are fresh."""
+        return len(self._fresh)
+
     def sizes(self) -> tuple[Base | None, int, int]:
         """The base, how many of its rows are covered still, and how many rows are fresh."""
         with self._lock:

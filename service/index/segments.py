@@ -96,7 +96,7 @@ class SegmentedIndex(FlatIndex):
     def is_quick(self, k: int, *, plain: bool) -> bool:
         """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
         if plain and self._rows.base is not None:
-            return k <= NEIGHBOURS and self._rows.sizes()[2] <= QUICK_ROWS
+            return k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
         return super().is_quick(k, plain=plain)
 
     def _nearest(
