@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.api import health, problems, questions, streamers
 from service.api.gate import Gate
+from service.api.nearest import NearestRoute
 from service.api.state import State, documented_key
 from service.batcher import Batcher
 from service.encoder import Encoded, OnnxEncoder
@@ -85,7 +87,8 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
     app.include_router(streamers.router, dependencies=[documented_key])
     app.include_router(health.router)
     problems.install(app)
-    app.add_middleware(
+    app.add_middleware(NearestRoute)
+    app.add_middleware(  # the last one is the first to see a request
         Gate,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
@@ -139,7 +142,10 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
-        follower = Follower(store, partial(new_index, manifest, known_ids, settings.index, device))
+        folder = settings.data_dir if settings.redis_url is None else None
+        follower = Follower(
+            store, partial(new_index, manifest, known_ids, settings.index, device, folder)
+        )
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower)
@@ -190,13 +196,19 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
 
 
 def new_index(
-    manifest: Manifest, established: Collection[str], settings: Index, device: Device
+    manifest: Manifest,
+    established: Collection[str],
+    settings: Index,
+    device: Device,
+    folder: Path | None = None,
 ) -> VectorIndex:
-    """An empty index of the kind that the settings name."""
+    """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
     if settings.kind == EXACT:
-        return FlatIndex(manifest.dim, manifest.content_dim, established)
+        return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
     plan = Plan(settings.kind, settings.from_rows, settings.recall)
-    return SegmentedIndex(manifest.dim, manifest.content_dim, established, plan, device)
+    return SegmentedIndex(
+        manifest.dim, manifest.content_dim, established, plan, folder=folder, device=device
+    )
 
 
 def _index_device(settings: Settings) -> Device:

@@ -108,7 +108,7 @@ def vocabulary() -> Vocabulary:
     )
 
 
-def _graph(words: Vocabulary, seed: int) -> bytes:
+def _graph(words: Vocabulary, seed: int, content_dim: int) -> bytes:
     """The encoder as ONNX, by hand: bags of table rows, pooled vectors, linear maps.
 
     Vectors of all spaces, which have the same width, go through the same maps.
@@ -119,13 +119,13 @@ def _graph(words: Vocabulary, seed: int) -> bytes:
     table = rng.standard_normal((words.size, DIM)).astype(np.float32)
     table[known:] = 0  # unknown tokens carry no meaning
     table[0] = 0
-    signs = rng.choice(np.array([-1, 1], np.float32), (words.size, CONTENT_DIM))
+    signs = rng.choice(np.array([-1, 1], np.float32), (words.size, content_dim))
     signs[0] = 0
     constants = {
         "table": table,
         "signs": signs,
         "to_embedding": rng.standard_normal((SPACE_WIDTH, DIM)).astype(np.float32),
-        "to_content": rng.standard_normal((SPACE_WIDTH, CONTENT_DIM)).astype(np.float32),
+        "to_content": rng.standard_normal((SPACE_WIDTH, content_dim)).astype(np.float32),
         "to_id": rng.standard_normal((DIM, ID_DIM)).astype(np.float32),
         "epsilon": np.array(1e-9, np.float32),
         "axis_1": np.array([1], np.int64),
@@ -176,7 +176,7 @@ def _graph(words: Vocabulary, seed: int) -> bytes:
         inputs.append(value(f"vectors_{i}_modality", TensorProto.INT64, shape[:2]))
     outputs = [
         value("embedding", TensorProto.FLOAT, ["rows", DIM]),
-        value("content", TensorProto.FLOAT, ["rows", CONTENT_DIM]),
+        value("content", TensorProto.FLOAT, ["rows", content_dim]),
         value("modality_weights", TensorProto.FLOAT, ["rows", len(MODALITIES)]),
         value("id_embedding", TensorProto.FLOAT, ["rows", ID_DIM]),
     ]
@@ -203,6 +203,7 @@ def write_bundle(
     behaviour: BehaviourGraph | None = None,
     tower: bool = False,
     media: bool = False,
+    content_dim: int = CONTENT_DIM,
 ) -> Manifest:
     """Write a bundle; another seed is another model version.
 
@@ -219,7 +220,7 @@ def write_bundle(
         words = replace(words, spaces=tuple(Space(s.name, s.width) for s in specs))
         checks += media_towers.write(folder)
     words.save(folder / VOCABULARY)
-    (folder / ENCODER).write_bytes(_graph(words, seed))
+    (folder / ENCODER).write_bytes(_graph(words, seed, content_dim))
     golden = golden_profiles(words)
     lines = [json.dumps(p.dump(), ensure_ascii=False) for p in golden]
     (folder / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -234,7 +235,7 @@ def write_bundle(
         recipe="test",
         dim=DIM,
         dims=[SHORT_DIM],
-        content_dim=CONTENT_DIM,
+        content_dim=content_dim,
         id_space=IdSpace(name="test-ids", dim=ID_DIM),
         duplicate_threshold=DuplicateThreshold(value=0.8, source="set by hand"),
         calibration=calibration,

@@ -10,7 +10,6 @@ import json
 import re
 import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from service.api.problems import MEDIA_TYPE, problem_of
 from service.errors import BodyTooLarge, RequestError, Unauthorized
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_READ = frozenset({b"x-request-id", b"authorization", b"content-length"})
 _BULK_PATH = "/v1/streamers:bulk"
 
 
@@ -49,21 +49,23 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        scope["request_id"] = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        headers = _headers(scope)
+        given = headers.get(b"x-request-id", "")
+        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        scope["request_id"] = request_id
+        header = (b"x-request-id", request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-Id"] = scope["request_id"]
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         is_bulk = scope["path"] == _BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
         try:
             if scope["path"].startswith("/v1/"):
-                self._check_key(headers.get("authorization", ""))
-            length = headers.get("content-length", "")
+                self._check_key(headers.get(b"authorization", ""))
+            length = headers.get(b"content-length", "")
             if length.isdigit() and int(length) > limit:
                 raise _too_large(limit)
         except RequestError as error:
@@ -78,6 +80,15 @@ class Gate:
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), self._api_key):
             raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    """Those that are looked at; of one that is given twice, the first."""
+    found: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            found.setdefault(name, value.decode("latin-1"))
+    return found
 
 
 class _Body:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -72,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = settings_of(args)
         listener = _listen(settings.host, settings.port)
-        with listener:
-            asyncio.run(_serve(settings, listener, args.log_level))
+        with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, listener, args.log_level))
     except asyncio.CancelledError:
         return 130  # stopped before it was up
     except (ServiceError, ContractError) as error:

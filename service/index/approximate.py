@@ -146,10 +146,37 @@ def _filled(
         cells.cp.min_points_per_centroid = 1  # or it warns on standard error
         sample = min(sample, _POINTS_PER_CELL * cells.nlist)
     index.train(matrix[np.sort(rng.choice(slots, sample, replace=False))])
-    for start in range(0, len(slots), _CHUNK):
+    parts = [slots[start : start + _CHUNK] for start in range(0, len(slots), _CHUNK)]
+    if isinstance(index, faiss.IndexIVF):
+        _fill_cells(index, matrix, parts, is_stopped)
+        return index
+    for part in parts:
         _go_on(is_stopped)
-        index.add(matrix[slots[start : start + _CHUNK]])
+        index.add(matrix[part])
     return index
+
+
+def _fill_cells(
+    index: Any,
+    matrix: NDArray[np.float32],
+    parts: Sequence[NDArray[np.int64]],
+    is_stopped: Callable[[], bool],
+) -> None:
+    """As `add` of all parts, but each list is as long as it gets from the start.
+
+    Lists that grow are half empty in the end, and what they outgrew lies about in memory.
+    """
+    cells: list[NDArray[np.int64]] = []
+    for part in parts:
+        _go_on(is_stopped)
+        cells.append(index.quantizer.search(matrix[part], 1)[1][:, 0].copy())
+    for cell, length in enumerate(np.bincount(np.concatenate(cells), minlength=index.nlist)):
+        index.invlists.resize(cell, int(length))
+        index.invlists.resize(cell, 0)  # which leaves the room
+    for part, places in zip(parts, cells, strict=True):
+        _go_on(is_stopped)
+        rows = matrix[part]
+        index.add_core(len(part), faiss.swig_ptr(rows), None, faiss.swig_ptr(places))
 
 
 def _reason(error: BaseException) -> str:

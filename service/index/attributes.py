@@ -4,7 +4,7 @@ Roaring bitmaps (Lemire et al. 2016, "Consistently faster and smaller compressed
 Roaring") combine in microseconds, so a filter is evaluated before the search, not along with it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 from pyroaring import BitMap
@@ -20,14 +20,23 @@ _Name = tuple[bool, str]
 
 
 class _Column:
-    """One field or attribute: who has which value."""
+    """One field or attribute: who has which value.
+
+    Numbers are apart: most are different for each streamer, and bitmaps of one slot take much room.
+    """
 
     def __init__(self) -> None:
         # A value that one slot alone has is common (names, links): the number says it.
         self.holders: dict[object, int | BitMap] = {}
         self.numbers = Numbers()
 
+    def __bool__(self) -> bool:
+        return bool(self.holders or len(self.numbers))
+
     def add(self, value: object, slot: int) -> None:
+        if isinstance(value, int | float):
+            self.numbers.add(slot, value)
+            return
         held = self.holders.get(value)
         if held is None:
             self.holders[value] = slot
@@ -37,17 +46,22 @@ class _Column:
             held.add(slot)
 
     def discard(self, value: object, slot: int) -> None:
+        if isinstance(value, int | float):
+            self.numbers.discard(slot)
+            return
         held = self.holders[value]
         if isinstance(held, BitMap) and len(held) > 1:
             held.remove(slot)
         else:
             del self.holders[value]
 
-    def any_of(self, values: Iterable[object]) -> BitMap:
-        """The slots that have at least one of the values."""
+    def any_of(self, values: Collection[object], among: BitMap) -> BitMap:
+        """Those of some slots that have at least one of the values."""
         held = [self.holders[v] for v in values if v in self.holders]
         found = BitMap(h for h in held if isinstance(h, int))
-        return found.union(*(h for h in held if isinstance(h, BitMap)))
+        found = found.union(*(h for h in held if isinstance(h, BitMap))) & among
+        numbers = [v for v in values if isinstance(v, int | float)]
+        return found | self.numbers.any_of(numbers, among) if numbers else found
 
 
 class Attributes:
@@ -63,22 +77,18 @@ class Attributes:
 
     def add(self, slot: int, facets: Facets) -> None:
         """Remember what a slot has that is not there yet."""
-        for name, value, number in _values(facets):
+        for name, value in _values(facets):
             column = self._columns.get(name)
             if column is None:
                 column = self._columns[name] = _Column()
             column.add(value, slot)
-            if number is not None:
-                column.numbers.add(slot, number)
 
     def discard(self, slot: int, facets: Facets) -> None:
         """Forget a slot; facets are those that it was added with."""
-        for name, value, number in _values(facets):
+        for name, value in _values(facets):
             column = self._columns[name]
             column.discard(value, slot)
-            if number is not None:
-                column.numbers.discard(slot)
-            if not column.holders:
+            if not column:
                 del self._columns[name]
 
     def allowed(self, wanted: Filter, among: BitMap) -> BitMap:
@@ -94,9 +104,9 @@ class Attributes:
         if column is None:
             return BitMap()
         if condition.any is not None:
-            among = among & column.any_of(_keys(condition.any))
+            among = column.any_of(_keys(condition.any), among)
         for value in _keys(condition.all or ()):
-            among = among & column.any_of((value,))
+            among = column.any_of((value,), among)
         return column.numbers.within(condition, among) if condition.is_bounded else among
 
 
@@ -115,14 +125,13 @@ def _keys(values: Sequence[object]) -> set[object]:
     return {_key(value) for value in values}
 
 
-def _values(facets: Facets) -> Iterator[tuple[_Name, object, int | float | None]]:
-    """Name, key and number of each value, none of them twice."""
+def _values(facets: Facets) -> Iterator[tuple[_Name, object]]:
+    """Name and key of each value, none of them twice."""
     for field in FIELDS:
         value: Any = facets.get(field)
         if value is None:
             continue
         for key in _keys(cast(list[Any], value)) if isinstance(value, list) else (value,):
-            yield (True, field), key, None
+            yield (True, field), key
     for name, value in cast(dict[str, Any], facets.get("attributes", {})).items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        yield (False, name), _key(value), value if is_number else None
+        yield (False, name), _key(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,20 @@ class Row:
     content: NDArray[np.float16] | None
 
 
-@dataclass(frozen=True)
-class Hit:
+@dataclass(frozen=True, eq=False)
+class StoredVector:
+    """What a question by a stored streamer starts from.
+
+    Attributes:
+        embedding: float32 (D,), None without usable content.
+        modalities_used: how many it shows; None where that is not known.
+    """
+
+    embedding: NDArray[np.float32] | None
+    modalities_used: int | None
+
+
+class Hit(NamedTuple):
     """A streamer and its score, higher is nearer."""
 
     streamer_id: str
@@ -107,6 +119,14 @@ class VectorIndex(Protocol):
 
     def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id, each as it is at some moment during the call; None of unknown streamers."""
+        ...
+
+    def vector(self, streamer_id: str) -> StoredVector | None:
+        """The vector of one streamer; None if it is unknown. It takes microseconds."""
+        ...
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many streamers, which are about to come."""
         ...
 
     def search(

@@ -4,12 +4,23 @@ Nothing has to be rebuilt, there are no tombstones, and a filter never starves a
 """
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.index import scan
-from service.index.base import EVERYONE, EXACT, Hit, IndexState, Matches, Row, Scorer, SearchResult
+from service.index.base import (
+    EVERYONE,
+    EXACT,
+    Hit,
+    IndexState,
+    Matches,
+    Row,
+    Scorer,
+    SearchResult,
+    StoredVector,
+)
 from service.index.filters import Filter
 from service.index.rows import Rows
 from service.index.view import View
@@ -22,9 +33,18 @@ QUICK_HITS = 100
 class FlatIndex:
     """The exact index; see the module."""
 
-    def __init__(self, dim: int, content_dim: int, established: Collection[str] = ()) -> None:
-        """An empty index for embeddings (dim,) and content sketches (content_dim,)."""
-        self._rows = Rows(dim, content_dim, established)
+    def __init__(
+        self,
+        dim: int,
+        content_dim: int,
+        established: Collection[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """An empty index for embeddings (dim,) and content sketches (content_dim,).
+
+        What is seldom read lies in a file without a name in `folder`, or where temporary files are.
+        """
+        self._rows = Rows(dim, content_dim, established, folder)
 
     def __len__(self) -> int:
         """Number of streamers that have a vector."""
@@ -43,6 +63,14 @@ class FlatIndex:
     def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id; the arrays are copies."""
         return self._rows.get(ids)
+
+    def vector(self, streamer_id: str) -> StoredVector | None:
+        """The vector of one streamer; see `VectorIndex.vector`."""
+        return self._rows.vector(streamer_id)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many streamers."""
+        self._rows.reserve(rows)
 
     def search(
         self,
@@ -63,7 +91,7 @@ class FlatIndex:
                 reached = view.size
             else:
                 scores, slots, reached = _best_scored(seeds, scorer, k, min_score, view)
-            return SearchResult(hits_of(scores, slots, view, k), reached)
+            return SearchResult(hits_of(scores, slots, view.ids, k), reached)
 
     def matches(
         self,
@@ -102,11 +130,12 @@ class FlatIndex:
         """Nothing to do."""
 
 
-def hits_of(scores: NDArray[np.float32], slots: Sequence[int], view: View, k: int) -> list[Hit]:
+def hits_of(
+    scores: NDArray[np.float32], slots: Sequence[int], ids: Sequence[str], k: int
+) -> list[Hit]:
     """The k best of what was found, best first; equal ones by their ids."""
-    hits = [Hit(view.ids[s], x) for s, x in zip(slots, scores.tolist(), strict=True)]
-    hits.sort(key=lambda hit: (-hit.score, hit.streamer_id))
-    return hits[:k]
+    found = sorted((-x, ids[s]) for s, x in zip(slots, scores.tolist(), strict=True))
+    return [Hit(name, -x) for x, name in found[:k]]
 
 
 def _best_scored(

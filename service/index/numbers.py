@@ -1,6 +1,7 @@
 """The numbers of one attribute, by slot: where is it within bounds?"""
 
 import array
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from service.index.filters import Condition
 
 _SPARSE = 32
 """Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
+
+
+_DENSE = 16
+"""Of more than one slot in so many, it is faster to compare the numbers of all slots."""
 
 
 class Numbers:
@@ -45,10 +50,22 @@ class Numbers:
         if self._few.pop(slot, None) is None and self._many is not None:
             self._many[slot] = np.nan
 
+    def any_of(self, values: Sequence[int | float], among: BitMap) -> BitMap:
+        """Which of these slots have one of these numbers."""
+        wanted = set(values)
+        found = BitMap(s for s, v in self._few.items() if v in wanted) & among
+        exact = [f for v in wanted if (f := _as_float(v)) is not None]
+        if self._many is not None and exact:
+            places = np.flatnonzero(np.isin(self._many, exact))
+            found |= bitmap_of(places) & among
+        return found
+
     def within(self, bounds: Condition, among: BitMap) -> BitMap:
         """Which of these slots have a number within the bounds."""
         found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
-        if self._many is not None and among:
+        if self._many is not None and len(among) * _DENSE > len(self._many):
+            found |= bitmap_of(np.flatnonzero(_hold(self._many, bounds))) & among
+        elif self._many is not None and among:
             slots = slots_of(among)
             slots = slots[: np.searchsorted(slots, len(self._many))]
             found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
@@ -81,6 +98,15 @@ def bitmap_of(slots: NDArray[np.integer]) -> BitMap:
     values = array.array("I")
     values.frombytes(slots.astype(np.uint32).tobytes())
     return BitMap(values)
+
+
+def _as_float(value: int | float) -> float | None:
+    """The float that equals a number, if there is one."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if found == value else None
 
 
 def _holds(value: int | float, bounds: Condition) -> bool:

@@ -3,6 +3,9 @@
 A write takes a free slot, fills it, and only then lets readers see it; the slot of the version
 before is used again once the last reader that could see it is gone. So readers and the writer share
 a lock for moments, never for the length of a search, and no reader sees half a row.
+
+What is known of a slot is spread over columns (arrays, a list of ids, a file), so that a million of
+them are few objects.
 """
 
 import contextlib
@@ -11,7 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,37 +24,35 @@ from pyroaring import BitMap
 
 from service.index.approximate import Base
 from service.index.attributes import Attributes
-from service.index.base import EVERYONE, Facets, Row
+from service.index.base import EVERYONE, Facets, Row, StoredVector
+from service.index.cold import Cold
 from service.index.filters import Filter
 from service.index.numbers import slots_of
-from service.index.view import View
+from service.index.view import View, packed
 
 _INITIAL_SLOTS = 1024
 _ROWS_AT_ONCE = 64
 """So many rows are copied before a waiting writer gets its turn."""
+_UNKNOWN = -1
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-class _Known(NamedTuple):
-    version: int
-    facets: Facets
-    slot: int | None  # None without a vector
-
-
 @dataclass(frozen=True, eq=False)
-class Segments:
-    """The two parts of what a search may see, as they were at one moment.
+class Near:
+    """What a search by a base has to score, as it was at one moment.
 
     Attributes:
-        view: the slots that a base has and that are still what they were when it was built.
-        base: that base.
-        fresh: int64 (F,), the slots of what was written since.
-        size: how many rows both parts have.
+        slots: int64 (S,), those of the base's that are still what they were, and all fresh ones.
+        found: how many of them the base gave.
+        covered: how many it could have given.
+        size: of covered and fresh ones together.
     """
 
-    view: View
-    base: Base
-    fresh: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+    ids: Sequence[str]
+    slots: NDArray[np.int64]
+    found: int
+    covered: int
     size: int
 
 
@@ -61,30 +63,44 @@ class Rows:
     and that were not left since, `fresh` all other live ones; so a row is always in one of the two.
     """
 
-    def __init__(self, dim: int, content_dim: int, established: Collection[str] = ()) -> None:
-        """Embeddings are (dim,), content sketches (content_dim,)."""
+    def __init__(
+        self,
+        dim: int,
+        content_dim: int,
+        established: Collection[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """Embeddings are (dim,), content sketches (content_dim,); `folder` as in `Cold`."""
         self._embeddings = np.zeros((_INITIAL_SLOTS, dim), np.float32)  # (capacity, D)
-        self._contents = np.zeros((_INITIAL_SLOTS, content_dim), np.float16)  # (capacity, C)
+        self._versions = np.zeros(_INITIAL_SLOTS, np.int64)
+        self._modalities = np.zeros(_INITIAL_SLOTS, np.int8)  # used ones, or _UNKNOWN
         self._ids: list[str] = []  # by slot
+        self._cold = Cold(2 * content_dim, folder)
+        self._slot_of: dict[str, int] = {}
+        self._live = BitMap()  # slots that are some streamer's newest version and have a vector
         self._bits = np.zeros(_INITIAL_SLOTS // 8, np.uint8)  # of `_live`
-        self._live = BitMap()  # slots that are some streamer's newest version
         self._base: Base | None = None
         self._covered = BitMap()
         self._covered_bits = np.zeros(0, np.uint8)
         self._fresh = BitMap()
+        self._fresh_slots: NDArray[np.int64] | None = None  # of `_fresh`, None when it changed
         self._to_cover: BitMap | None = None  # by the base that is being built
-        self._known: dict[str, _Known] = {}
         self._attributes = Attributes()
         self._are_established = frozenset(established)
         self._established = BitMap()  # their live slots
         self._clock = itertools.count()
         self._readers: dict[int, None] = {}  # when each began, oldest first
-        self._left: deque[tuple[int, int]] = deque()  # slots no longer live: since when, slot
+        self._left: deque[tuple[int, int]] = deque()  # slots no longer used: since when, slot
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Number of streamers that have a vector."""
         return len(self._live)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many, so that nothing is copied as they come."""
+        with self._lock:
+            self._grow(rows)
 
     def upsert(
         self, streamer_id: str, version: int, embedding: bytes, content: bytes, facets: bytes
@@ -92,33 +108,28 @@ class Rows:
         """Take in a version; see `VectorIndex.upsert`."""
         parsed: Facets = from_json(facets)
         with self._lock:
-            before = self._known.get(streamer_id)
-            if version <= (before.version if before else 0):
+            before = self._slot_of.get(streamer_id)
+            if version <= (0 if before is None else self._versions[before]):
                 return
-            slot = None
-            if embedding:
-                slot = self._free_slot()
-                self._embeddings[slot] = np.frombuffer(embedding, "<f4")
-                self._contents[slot] = np.frombuffer(content, "<f2")
-                self._ids[slot] = streamer_id
+            slot = self._free_slot()
+            self._ids[slot] = streamer_id
+            self._versions[slot] = version
+            self._modalities[slot] = _modalities_used(parsed)
+            self._cold.write(slot, content, facets)
             if before is not None:
                 self._leave(before)
-            self._known[streamer_id] = _Known(version, parsed, slot)
-            if slot is not None:
-                self._attributes.add(slot, parsed)
-                if streamer_id in self._are_established:
-                    self._established.add(slot)
-                self._live.add(slot)
-                self._fresh.add(slot)
-                self._bits[slot >> 3] |= 1 << (slot & 7)
+            self._slot_of[streamer_id] = slot
+            if embedding:
+                self._embeddings[slot] = np.frombuffer(embedding, "<f4")
+                self._show(slot, parsed)
 
     def remove(self, streamer_id: str, version: int) -> None:
         """Forget a streamer; see `VectorIndex.remove`."""
         with self._lock:
-            known = self._known.get(streamer_id)
-            if known is not None and known.version < version:
-                del self._known[streamer_id]
-                self._leave(known)
+            slot = self._slot_of.get(streamer_id)
+            if slot is not None and self._versions[slot] < version:
+                del self._slot_of[streamer_id]
+                self._leave(slot)
 
     def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id, each as it is at some moment during the call; the arrays are copies."""
@@ -127,6 +138,18 @@ class Rows:
             with self._lock:
                 found += [self._row(name) for name in ids[start : start + _ROWS_AT_ONCE]]
         return found
+
+    def vector(self, streamer_id: str) -> StoredVector | None:
+        """See `VectorIndex.vector`."""
+        with self._lock:
+            slot = self._slot_of.get(streamer_id)
+            if slot is None:
+                return None
+            shown = int(self._modalities[slot])
+            return StoredVector(
+                self._embeddings[slot].copy() if slot in self._live else None,
+                None if shown == _UNKNOWN else shown,
+            )
 
     @contextlib.contextmanager
     def reading(
@@ -142,30 +165,50 @@ class Rows:
             self._end(began)
 
     def _view(self, wanted: Filter, exclude: Collection[str], established_only: bool) -> View:
-        allowed = self._established if established_only else self._live
-        if wanted:
-            allowed = self._attributes.allowed(wanted, allowed)
+        everyone = self._established if established_only else self._live
+        allowed = self._attributes.allowed(wanted, everyone) if wanted else everyone
         out = [slot for slot in self._slots_of(exclude) if slot in allowed]
-        used = len(self._ids)
-        size = len(allowed) - len(out)
+        used, bits = len(self._ids), None
         if allowed is self._live:
             bits = self._bits[: (used + 7) // 8].copy()
-        else:
-            bits = _packed(allowed, used)
-        for slot in out:
-            _clear(bits, slot)
-        return View(self._embeddings[:used], self._ids, bits, size)
+            for slot in out:
+                _clear(bits, slot)
+        return View(self._embeddings[:used], self._ids, allowed - BitMap(out), bits)
 
     @contextlib.contextmanager
-    def segments(self, exclude: Collection[str]) -> Generator[Segments | None, None, None]:
-        """Both parts of everyone but some, as `reading`; None without a base."""
+    def near(
+        self, base: Base, found: NDArray[np.int64], exclude: Collection[str]
+    ) -> Generator[Near | None, None, None]:
+        """What to score of slots that a base found (S,) and of fresh ones, without `exclude`.
+
+        It stays as it is until the context ends. None when another base is in its place meanwhile,
+        so that what it lacks may be neither fresh nor found.
+        """
         with self._lock:
-            segments = self._segments(exclude)
-            began = self._begin()
+            if base is not self._base:
+                near, began = None, None
+            else:
+                near, began = self._near(found, exclude), self._begin()
         try:
-            yield segments
+            yield near
         finally:
-            self._end(began)
+            if began is not None:
+                self._end(began)
+
+    def _near(self, found: NDArray[np.int64], exclude: Collection[str]) -> Near:
+        if self._fresh_slots is None:
+            self._fresh_slots = slots_of(self._fresh)
+        bits, fresh, covered = self._covered_bits, self._fresh_slots, len(self._covered)
+        found = found[(bits[found >> 3] >> (found & 7).astype(np.uint8)) & 1 == 1]
+        for slot in self._slots_of(exclude):
+            if slot in self._covered:
+                found = found[found != slot]
+                covered -= 1
+            elif slot in self._fresh:
+                fresh = fresh[fresh != slot]
+        slots = np.concatenate([found, fresh]) if len(fresh) else found
+        size = covered + len(fresh)
+        return Near(self._embeddings, self._ids, slots, len(found), covered, size)
 
     @contextlib.contextmanager
     def building(self) -> Generator[View, None, None]:
@@ -185,36 +228,34 @@ class Rows:
         """Search by this base from now on; by none, if it is None."""
         with self._lock:
             covered = BitMap() if base is None or self._to_cover is None else self._to_cover
-            self._base, self._covered, self._to_cover = base, covered, None
-            self._fresh = self._live - covered
-            self._covered_bits = _packed(covered, len(self._ids))
+            self._to_cover = None
+            self._search_by(base, covered)
 
     def give_up(self, base: Base) -> None:
         """Search by this base no more."""
         with self._lock:
             if self._base is base:
-                self._base, self._covered, self._fresh = None, BitMap(), self._live.copy()
-                self._covered_bits = _packed(self._covered, len(self._ids))
+                self._search_by(None, BitMap())
+
+    def _search_by(self, base: Base | None, covered: BitMap) -> None:
+        self._base, self._covered = base, covered
+        self._covered_bits = packed(covered, len(self._ids))
+        self._fresh, self._fresh_slots = self._live - covered, None
+
+    @property
+    def base(self) -> Base | None:
+        """What searches go by at the moment."""
+        return self._base
+
+    @property
+    def fresh(self) -> int:
+        """How many rows are fresh."""
+        return len(self._fresh)
 
     def sizes(self) -> tuple[Base | None, int, int]:
         """The base, how many of its rows are covered still, and how many rows are fresh."""
         with self._lock:
             return self._base, len(self._covered), len(self._fresh)
-
-    def _segments(self, exclude: Collection[str]) -> Segments | None:
-        if self._base is None:
-            return None
-        bits, fresh = self._covered_bits.copy(), self._fresh
-        out = self._slots_of(exclude)
-        covered = [slot for slot in out if slot in self._covered]
-        for slot in covered:
-            _clear(bits, slot)
-        if any(slot in fresh for slot in out):
-            fresh = fresh - BitMap(out)
-        size = len(self._covered) - len(covered)
-        used = len(self._ids)
-        view = View(self._embeddings[:used], self._ids, bits, size)
-        return Segments(view, self._base, slots_of(fresh), size + len(fresh))
 
     def _begin(self) -> int:
         began = next(self._clock)
@@ -226,64 +267,82 @@ class Rows:
             del self._readers[began]
 
     def _slots_of(self, ids: Collection[str]) -> set[int]:
-        known = [self._known[name].slot for name in ids if name in self._known]
-        return {slot for slot in known if slot is not None}
+        return {self._slot_of[name] for name in ids if name in self._slot_of}
 
     def _row(self, streamer_id: str) -> Row | None:
-        known = self._known.get(streamer_id)
-        if known is None:
+        slot = self._slot_of.get(streamer_id)
+        if slot is None:
             return None
-        version, facets, slot = known
+        content, facets = self._cold.read(slot)
+        is_live = slot in self._live
         return Row(
             streamer_id,
-            version,
-            facets,
-            None if slot is None else self._embeddings[slot].copy(),
-            None if slot is None else self._contents[slot].copy(),
+            int(self._versions[slot]),
+            from_json(facets),
+            self._embeddings[slot].copy() if is_live else None,
+            np.frombuffer(content, "<f2") if is_live else None,
         )
 
     def _free_slot(self) -> int:
-        """A slot that nobody reads; its id is to be written."""
+        """A slot that nobody reads; its columns are to be written."""
         if self._left:
             since, slot = self._left[0]
             if since < next(iter(self._readers), since + 1):
                 self._left.popleft()
                 return slot
         slot = len(self._ids)
-        if slot == len(self._embeddings):  # readers keep the arrays that they have
-            self._embeddings = _doubled(self._embeddings)
-            self._contents = _doubled(self._contents)
-            self._bits = _doubled(self._bits)
+        if slot == len(self._embeddings):
+            self._grow(slot + slot // 2)
         self._ids.append("")
         return slot
 
-    def _leave(self, known: _Known) -> None:
-        slot = known.slot
-        if slot is None:
-            return
-        self._live.remove(slot)
-        _clear(self._bits, slot)
-        if slot in self._covered:
-            self._covered.remove(slot)
-            _clear(self._covered_bits, slot)
-        self._fresh.discard(slot)
-        if self._to_cover is not None:
-            self._to_cover.discard(slot)
-        self._established.discard(slot)
-        self._attributes.discard(slot, known.facets)
+    def _grow(self, rows: int) -> None:
+        """Let the columns hold so many rows; readers keep the arrays that they have."""
+        if rows > len(self._embeddings):
+            rows = -(-rows // 8) * 8
+            self._embeddings = _grown(self._embeddings, rows)
+            self._versions = _grown(self._versions, rows)
+            self._modalities = _grown(self._modalities, rows)
+            self._bits = _grown(self._bits, rows // 8)
+
+    def _show(self, slot: int, facets: Facets) -> None:
+        self._attributes.add(slot, facets)
+        if self._ids[slot] in self._are_established:
+            self._established.add(slot)
+        self._live.add(slot)
+        self._bits[slot >> 3] |= 1 << (slot & 7)
+        self._fresh.add(slot)
+        self._fresh_slots = None
+
+    def _leave(self, slot: int) -> None:
+        if slot in self._live:
+            self._attributes.discard(slot, from_json(self._cold.read(slot)[1]))
+            self._established.discard(slot)
+            self._live.remove(slot)
+            _clear(self._bits, slot)
+            if slot in self._covered:
+                self._covered.remove(slot)
+                _clear(self._covered_bits, slot)
+            elif slot in self._fresh:
+                self._fresh.remove(slot)
+                self._fresh_slots = None
+            if self._to_cover is not None:
+                self._to_cover.discard(slot)
         self._left.append((next(self._clock), slot))
 
 
-def _packed(slots: BitMap, used: int) -> NDArray[np.uint8]:
-    """A bitmap of slots below `used` as bits (ceil(used / 8),)."""
-    mask = np.zeros(used, np.bool_)
-    mask[slots_of(slots)] = True
-    return np.packbits(mask, bitorder="little")
+def _modalities_used(facets: Facets) -> int:
+    """How many modalities a streamer shows; unknown of those that an old release wrote."""
+    found = facets.get("modalities_used")
+    return found if isinstance(found, int) and 0 <= found < 128 else _UNKNOWN
 
 
 def _clear(bits: NDArray[np.uint8], slot: int) -> None:
     bits[slot >> 3] &= ~np.uint8(1 << (slot & 7))
 
 
-def _doubled(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    return np.concatenate([array, np.zeros_like(array)])
+def _grown(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
+    """The same rows and zeros behind them, which take no memory before they are written."""
+    grown = np.zeros((length, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown

@@ -62,6 +62,7 @@ def _passing_over(
 ) -> tuple[NDArray[np.float32], list[int]]:
     scores, slots = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
     rows, dim = view.embeddings.shape
+    bits = view.bits()
     _one_thread()
     faiss.knn_inner_product(
         faiss.swig_ptr(query),
@@ -72,7 +73,7 @@ def _passing_over(
         k,
         faiss.swig_ptr(scores),
         faiss.swig_ptr(slots),
-        faiss.IDSelectorBitmap(rows, faiss.swig_ptr(view.bits)),
+        faiss.IDSelectorBitmap(rows, faiss.swig_ptr(bits)),
     )
     return scores[0], slots[0].tolist()
 

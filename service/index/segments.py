@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ from service.index.base import EVERYONE, EXACT, IndexState, Scorer, SearchResult
 from service.index.device import Cpu, Device
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
-from service.index.rows import Segments
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
@@ -57,10 +57,12 @@ class SegmentedIndex(FlatIndex):
         content_dim: int,
         established: Collection[str] = (),
         plan: Plan | None = None,
+        *,
+        folder: Path | None = None,
         device: Device | None = None,
     ) -> None:
         """An empty index, as `FlatIndex`; its base is searched on a device, by default the CPU."""
-        super().__init__(dim, content_dim, established)
+        super().__init__(dim, content_dim, established, folder)
         self._plan = plan or Plan()
         self._device = device or Cpu()
         self._refused_at = 0  # rows, when the last base was refused
@@ -82,8 +84,7 @@ class SegmentedIndex(FlatIndex):
         """By the base where nothing but the cosine with one seed counts; else by a scan."""
         plain = scorer is None and min_score is None and not wanted and not established_only
         if plain and not exact and k <= NEIGHBOURS:
-            with self._rows.segments(exclude) as segments:
-                found = None if segments is None else self._nearest(seeds[0], k, segments)
+            found = self._nearest(seeds[0], k, exclude)
             if found is not None:
                 return found
         return super().search(
@@ -96,17 +97,11 @@ class SegmentedIndex(FlatIndex):
             established_only=established_only,
         )
 
-    def _nearest(
-        self, query: NDArray[np.float32], k: int, segments: Segments
-    ) -> SearchResult | None:
-        try:
-            return _nearest(query, k, segments)
-        except RuntimeError as error:
-            reason = f"{segments.base.factory} failed on the {self._device.name}: {error}"
-            _log.exception("everyone is scanned from now on: %s", reason)
-            self._refuse(reason, segments.size)
-            self._rows.give_up(segments.base)
-            return None
+    def _give_up(self, base: Base, error: RuntimeError) -> None:
+        reason = f"{base.factory} failed on the {self._device.name}: {error}"
+        _log.error("everyone is scanned from now on: %s", reason)
+        self._refuse(reason, len(self))
+        self._rows.give_up(base)
 
     def _refuse(self, reason: str, rows: int) -> None:
         self._refused, self._refused_at = reason, rows
@@ -116,15 +111,34 @@ class SegmentedIndex(FlatIndex):
 
         On a GPU never: those who wait for it at once, in threads, become one search.
         """
-        base, _, fresh = self._rows.sizes()
-        if base is not None and plain:
-            return self._device.name == "cpu" and k <= NEIGHBOURS and fresh <= QUICK_ROWS
+        if plain and self._rows.base is not None:
+            return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
         return super().is_quick(k, plain=plain)
+
+    def _nearest(
+        self, query: NDArray[np.float32], k: int, exclude: Collection[str]
+    ) -> SearchResult | None:
+        """The k best of both parts; None when the base does not come up with enough live rows."""
+        for attempt in range(_TRIES):
+            base = self._rows.base
+            if base is None:
+                return None
+            try:
+                slots = base.nearest(query, k * 4**attempt)
+            except RuntimeError as error:
+                self._give_up(base, error)
+                return None
+            with self._rows.near(base, slots, exclude) as near:
+                if near is None or near.found < min(k, near.covered):
+                    continue
+                scores, best = scan.best_of(query, k, near.embeddings, near.slots)
+                return SearchResult(hits_of(scores, best, near.ids, k), near.size, exact=False)
+        return None
 
     @property
     def base(self) -> Base | None:
         """What it searches at the moment, if anything."""
-        return self._rows.sizes()[0]
+        return self._rows.base
 
     def state(self) -> IndexState:
         """How it answers at the moment."""
@@ -174,27 +188,3 @@ class SegmentedIndex(FlatIndex):
             _log.info(
                 "%d rows are in %s %s, recall %.4f", view.size, factory, base.effort, base.recall
             )
-
-
-def _nearest(query: NDArray[np.float32], k: int, segments: Segments) -> SearchResult | None:
-    """The k best of both parts; None when the base does not come up with enough live rows."""
-    view = segments.view
-    needed = min(k, view.size)
-    known: NDArray[np.int64] = np.zeros(0, np.int64)
-    for attempt in range(_TRIES):
-        known = _allowed(segments.base, query, k * 4**attempt, view.bits)
-        if len(known) >= needed:
-            break
-    else:
-        return None
-    slots = np.concatenate([known, segments.fresh])
-    scores, best = scan.best_of(query, k, view.embeddings, slots)
-    return SearchResult(hits_of(scores, best, view, k), segments.size, exact=False)
-
-
-def _allowed(
-    base: Base, query: NDArray[np.float32], k: int, bits: NDArray[np.uint8]
-) -> NDArray[np.int64]:
-    """What the base finds and the bits allow."""
-    slots = base.nearest(query, k)
-    return slots[(bits[slots >> 3] >> (slots & 7).astype(np.uint8)) & 1 == 1]

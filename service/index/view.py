@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from service.index.numbers import slots_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,15 +17,33 @@ class View:
     Attributes:
         embeddings: float32 (slots, D); what is not allowed is anything.
         ids: of the slots.
-        bits: uint8 (ceil(slots / 8),), the allowed slots; bit i % 8 of byte i // 8 is slot i.
-        size: how many those are.
+        allowed: the slots that it may see; nobody changes it.
+        known_bits: these as `bits` has them, where that is known already.
     """
 
     embeddings: NDArray[np.float32]
     ids: Sequence[str]
-    bits: NDArray[np.uint8]
-    size: int
+    allowed: BitMap
+    known_bits: NDArray[np.uint8] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many slots are allowed."""
+        return len(self.allowed)
 
     def slots(self) -> NDArray[np.int64]:
         """The allowed slots, ascending (size,)."""
-        return np.flatnonzero(np.unpackbits(self.bits, bitorder="little"))
+        return slots_of(self.allowed)
+
+    def bits(self) -> NDArray[np.uint8]:
+        """The allowed slots (ceil(slots / 8),); bit i % 8 of byte i // 8 is slot i."""
+        if self.known_bits is not None:
+            return self.known_bits
+        return packed(self.allowed, len(self.embeddings))
+
+
+def packed(slots: BitMap, used: int) -> NDArray[np.uint8]:
+    """A bitmap of slots below `used` as bits (ceil(used / 8),)."""
+    mask = np.zeros(used, np.bool_)
+    mask[slots_of(slots)] = True
+    return np.packbits(mask, bitorder="little")

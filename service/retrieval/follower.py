@@ -134,6 +134,7 @@ class Follower:
         if mine.epoch:
             self._lose("the store's history is another one than before")
         index = self._new_index()
+        index.reserve(await self._store.count())
         async for entries in self._store.scan():
             for i, e in enumerate(entries):
                 index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

@@ -40,6 +40,9 @@ class Precision:
         """The curves of queries that show so many modalities (None = unknown); [] without any."""
         if self._calibration is None:
             return []
+        if len(modalities) == 1:
+            curve = self._calibration.curve(modalities[0])
+            return [] if curve is None else [curve]
         found = [self._calibration.curve(shown) for shown in modalities]
         return list({id(curve): curve for curve in found if curve is not None}.values())
 

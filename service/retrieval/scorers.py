@@ -48,6 +48,8 @@ def _average(
 
 def _mean(vectors: NDArray[np.float32], given: Sequence[float]) -> NDArray[np.float32]:
     """Weighted mean (D,) of unit vectors, of unit length again; of opposite ones, the heaviest."""
+    if len(vectors) == 1:
+        return vectors[0]
     weights = np.array(given, np.float32)
     mean = weights @ vectors / weights.sum()
     norm = float(np.linalg.norm(mean))

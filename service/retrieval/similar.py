@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,20 @@ class SimilarQuery:
     exact: bool = False
     after_sequence: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is for the nearest of one stored streamer, and nothing else."""
+        return (
+            len(self.positive) == 1
+            and self.positive[0].streamer_id is not None
+            and not self.negative
+            and self.strategy == "average"
+            and self.min_score is self.min_precision is None
+            and not (self.filter or self.explain or self.exact)
+        )
 
-@dataclass(frozen=True)
-class SimilarHit:
+
+class SimilarHit(NamedTuple):
     """One streamer of the answer.
 
     `precision` is the estimated share of right ones among all that score at least as much; None
@@ -144,6 +156,11 @@ class Similar:
             StoreUnavailable: reasons are asked for, and the store does not answer.
             Overloaded: too many searches wait already, or the deadline passed.
         """
+        if query.is_plain:
+            await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
+            answer = self.at_once(str(query.positive[0].streamer_id), query.k)
+            if answer is not None:
+                return answer
         asked = await self._ask(query)
         found = await self._searches.search(
             asked.index,
@@ -171,6 +188,26 @@ class Similar:
             why = cut if why is None else f"{why}; {cut}"
         reached = None if asked.min_score is None else found.reached
         return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
+
+    def at_once(self, streamer_id: str, k: int) -> SimilarAnswer | None:
+        """The k nearest of a stored streamer, where that needs neither a thread nor waiting.
+
+        None elsewhere, and where there is an error to be told: `search` does the one or the other.
+        """
+        follower = self._follower
+        if not follower.is_ready or not follower.index.is_quick(k, plain=True):
+            return None
+        index, sequence, behind = follower.index, follower.sequence, follower.behind_because
+        seed = index.vector(streamer_id)
+        if seed is None or seed.embedding is None:
+            return None
+        found = index.search(seed.embedding[None, :], None, k, exclude=(streamer_id,))
+        curves = self._precision.curves((seed.modalities_used,))
+        hits = [
+            SimilarHit(name, score, precision_from(score, curves) if curves else None, rank, None)
+            for rank, (name, score) in enumerate(found.hits, start=1)
+        ]
+        return SimilarAnswer(hits, None, behind, found.exact, sequence, None)
 
     async def search_all(self, query: SimilarQuery) -> SimilarAnswer:
         """Find everyone who reaches the query's score: the first `k`, and a cursor to the others.

@@ -89,3 +89,37 @@ def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
     for reader in readers:
         reader.join()
     assert failures == []
+
+
+def test_a_vector_by_itself() -> None:
+    rows = Rows(DIM, CONTENT_DIM)
+    assert rows.vector("a") is None
+    rows.upsert("a", 1, *row(np.full(DIM, 3, np.float32), CONTENT_DIM, {"modalities_used": 2}))
+    found = rows.vector("a")
+    assert found is not None
+    assert found.embedding is not None
+    assert found.embedding.tolist() == [3] * DIM
+    assert found.modalities_used == 2
+    rows.upsert("a", 2, *row(None, CONTENT_DIM, {}))
+    found = rows.vector("a")
+    assert found is not None
+    assert found.embedding is None
+    assert found.modalities_used is None
+    rows.remove("a", 3)
+    assert rows.vector("a") is None
+    assert found.embedding is None
+
+
+def test_room_for_many_at_once_changes_nothing_that_is_read() -> None:
+    rows = Rows(DIM, CONTENT_DIM)
+    for i in range(100):
+        write(rows, f"s{i}", 1, i)
+    with rows.reading(Filter(), (), False) as view:
+        rows.reserve(50_001)
+        for i in range(100):
+            write(rows, f"s{i}", 2, -i)
+        assert view.embeddings[view.slots(), 0].tolist() == list(range(100))
+    for i in range(100, 50_001):
+        write(rows, f"s{i}", 2, -i)
+    with rows.reading(Filter(), (), False) as view:
+        assert sorted(-view.embeddings[view.slots(), 0]) == list(range(50_001))

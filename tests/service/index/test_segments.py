@@ -36,7 +36,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         device = OwnedDevice() if self.on_device else None
         plan = Plan(self.kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
-        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], plan, device)
+        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], plan, device=device)
         self.model: dict[str, int] = {}  # id -> seed
         self.sequence = 0
         for i, streamer_id in enumerate(IDS[:40]):
@@ -139,7 +139,7 @@ TestOnDevice = machine_of("Flat", on_device=True)
 
 def filled(kind: str, vectors: np.ndarray, device: Device | None = None, **plan) -> SegmentedIndex:
     kinds = Plan(kind, from_rows=100, **plan)
-    index = SegmentedIndex(vectors.shape[1], CONTENT_DIM, (), kinds, device)
+    index = SegmentedIndex(vectors.shape[1], CONTENT_DIM, (), kinds, device=device)
     for i, each in enumerate(vectors):
         index.upsert(f"s{i}", 1, *row(each, CONTENT_DIM, {}))
     return index

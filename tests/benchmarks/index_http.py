@@ -1,0 +1,142 @@
+"""`GET /v1/streamers/{id}/similar` beside FastAPI's own floor, in one run.
+
+    python -m tests.benchmarks.index_http --rows 100000 --build build/scale
+
+One load generator for both (`http_load`), rounds of both in turn; client and servers share the
+cores. The exit status is 1 when a target is missed.
+"""
+
+import argparse
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import faiss
+import httpx
+import numpy as np
+import psutil
+
+from tests.benchmarks.stored import name_of, prepared, vectors_of
+from tests.service.process import ROOT, Service, environment
+
+QUERIES, K = 200, 10
+_LOAD_S = 1800
+
+
+@contextlib.contextmanager
+def floor() -> Generator[int, None, None]:
+    """The port of FastAPI's floor."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.floor:app", "--no-access-log"]
+    command += ["--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment())
+    try:
+        for _ in range(200):
+            with contextlib.suppress(httpx.ConnectError):
+                httpx.get(f"http://127.0.0.1:{port}/v1/streamers/a/similar")
+                break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def loaded(port: int, paths: Sequence[str], seconds: float, connections: int) -> dict[str, float]:
+    """What `http_load` measures."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.benchmarks.http_load", "--port", str(port)),
+            *("--seconds", str(seconds), "--connections", str(connections)),
+        ],
+        input="\n".join(paths),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def wait_for(service: Service, rows: int) -> tuple[float, float, str]:
+    """Seconds until all rows are there, until a base is, and its kind."""
+    begin, ready = time.perf_counter(), 0.0
+    while time.perf_counter() - begin < _LOAD_S:
+        state = service.client.get("/readyz").json()
+        if not ready and state["index_rows"] == rows:
+            ready = time.perf_counter() - begin
+        if ready and (rows < 50_000 or state["index"]["kind"] != "exact"):
+            return ready, time.perf_counter() - begin, str(state["index"])
+        time.sleep(0.2)
+    raise SystemExit(service.output)
+
+
+def recall(service: Service, rows: int) -> float:
+    """Of the 10 nearest of stored streamers, with FAISS's brute force as the judge."""
+    vectors = vectors_of(rows)
+    chosen = np.random.default_rng(4).choice(rows, QUERIES, replace=False)
+    _, places = faiss.knn(vectors[chosen], vectors, K + 1, faiss.METRIC_INNER_PRODUCT)
+    found = 0
+    for place, row in zip(chosen.tolist(), places.tolist(), strict=True):
+        best = {name_of(i) for i in row if i != place}
+        answer = service.client.get(f"/v1/streamers/{name_of(place)}/similar").json()
+        found += len(best & {hit["streamer_id"] for hit in answer["hits"]})
+    return found / (K * QUERIES)
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.index_http", description=__doc__
+    )
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--build", type=Path, default=Path("build/scale"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--quiet", default="", help="a command that others' load stops under")
+    args = parser.parse_args()
+    bundle, data = prepared(args.build, args.rows)
+    rng = np.random.default_rng(3)
+    paths = [f"/v1/streamers/{name_of(i)}/similar" for i in rng.integers(args.rows, size=20_000)]
+    with Service(bundle, data) as service, floor() as floor_port:
+        ready_s, fast_s, kind = wait_for(service, args.rows)
+        port = urlsplit(service.url).port or 0
+        print(f"{args.rows:,} rows ready in {ready_s:.0f} s, by {kind} in {fast_s:.0f} s")
+        found = recall(service, args.rows)
+        ratios: list[float] = []
+        rates: list[tuple[float, float]] = []
+        for _ in range(args.rounds):
+            below = loaded(floor_port, paths, args.seconds, args.connections)
+            ours = loaded(port, paths, args.seconds, args.connections)
+            ratios.append(ours["rate"] / below["rate"])
+            rates.append((below["rate"], ours["rate"]))
+            print(f"floor {below}\nours  {ours}", flush=True)
+        rss = psutil.Process(service.process.pid).memory_info().rss
+        store = service.store.memory_info().rss
+    target = 0.6 if args.rows <= 100_000 else 0.45
+    ratio = statistics.median(ratios)
+    print("| rows | recall@10 | floor, req/s | similar, req/s | ratio | RSS, MiB | store, MiB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        f"| {args.rows:,} | {found:.4f} | {statistics.median(r[0] for r in rates):,.0f} | "
+        f"{statistics.median(r[1] for r in rates):,.0f} | {ratio:.2f} (target {target}) | "
+        f"{rss / 2**20:,.0f} | {store / 2**20:,.0f} |"
+    )
+    return int(found < 0.99 or ratio < target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
