@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -27,7 +28,7 @@ from tests.service.process import Service, is_free, is_gone, wait_until
 VICTIMS = ("service", "store", "service and store", "store and service", "rebuilding service")
 STEADY = 3000
 """Streamers that nobody changes, so that a base takes a while to build."""
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "STREAMER_INDEX__KIND": "HNSW32",
     "STREAMER_INDEX__FROM_ROWS": "100",
     "STREAMER_INDEX__RECALL": "0.6",
