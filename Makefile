@@ -18,7 +18,7 @@ SERVICE_VENV := .venv-service
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-service lint format typecheck arch bench clean
+.PHONY: help install demo serve test test-service lint format typecheck arch bench soak clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ arch: install ## Check who imports whom
 
 bench: install ## Measure the service at 10,000 streamers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: install ## Kill the service and its store 200 times under writes (ARGS="--rounds 1000" for more)
+	@$(BIN)/python -m tests.reliability.soak $(ARGS)
 
 clean: ## Remove what was built, the environments included
 	rm -rf build dist $(VENV) $(SERVICE_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -143,9 +143,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
         folder = settings.data_dir if settings.redis_url is None else None
-        follower = Follower(
-            store, partial(new_index, manifest, known_ids, settings.index, device, folder)
-        )
+        empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
+        follower = Follower(store, empty, settings.limits.max_lag_s)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower)

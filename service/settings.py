@@ -55,6 +55,7 @@ class Limits(BaseModel):
         max_seeds: wanted ones, and unwanted ones.
         max_dedup_items: streamers in one list.
         visible_timeout_ms: how long a question waits for a write to become visible.
+        max_lag_s: an index that lacks writes of so many seconds ago is not ready.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +69,7 @@ class Limits(BaseModel):
     max_seeds: Annotated[int, Field(ge=1)] = 100
     max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
+    max_lag_s: Annotated[float, Field(ge=1)] = 10
 
 
 class Encoding(BaseModel):

@@ -10,12 +10,15 @@ router = APIRouter(tags=["health"])
 
 def _health(state: State, reason: str | None) -> HealthOut:
     ready = state.follower.is_ready
+    lag_s = state.follower.lag_s
     return HealthOut(
         status="ok" if reason is None else "unavailable",
         model_version=state.model_version,
         device=state.device,
         index_rows=len(state.follower.index) if ready else 0,
         index_sequence=state.follower.sequence,
+        store_sequence=state.follower.head,
+        lag_s=None if lag_s is None else round(lag_s, 3),
         index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
         store=state.store_name,
         towers=[
@@ -47,7 +50,7 @@ async def startupz(state: CurrentState, response: Response) -> HealthOut:
 
 @router.get("/readyz", summary="Reads and writes work")
 async def readyz(state: CurrentState, response: Response) -> HealthOut:
-    """503 while the index is built or the store does not answer; queries may work still."""
+    """503 while the index is built or lags, or the store is silent; queries may work still."""
     reason = None if state.follower.is_ready else "the index is being built from the store"
     reason = reason or state.store_problem() or state.follower.behind_because
     response.status_code = 200 if reason is None else 503

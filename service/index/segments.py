@@ -175,6 +175,7 @@ class SegmentedIndex(FlatIndex):
             factory = self._plan.factory
             if factory == AUTOMATIC:
                 factory = self._device.factory_for(view.size)
+            _log.info("building %s of %d rows", factory, view.size)
             try:
                 base = approximate.build(factory, view, self._plan.recall, is_stopped, self._device)
             except Stopped:

@@ -7,14 +7,18 @@ the same history, and an index that lost its place notices.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import VectorIndex
+from service.retrieval.lag import Lag
 from service.store.base import LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LOOK_S = 0.5
+"""How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
 _ROWS_PER_TURN = 50
@@ -29,27 +33,40 @@ class Follower:
         failure: why the log can't be followed at the moment; None when all is well.
     """
 
-    def __init__(self, store: StreamerStore, new_index: Callable[[], VectorIndex]) -> None:
-        """Follow `store` with an index that `new_index` makes empty."""
+    def __init__(
+        self,
+        store: StreamerStore,
+        new_index: Callable[[], VectorIndex],
+        max_lag_s: float = 10.0,
+    ) -> None:
+        """Follow `store` with an index that `new_index` makes empty.
+
+        An index that lacks writes of `max_lag_s` seconds ago is behind.
+        """
         self._store = store
         self._new_index = new_index
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._lag = Lag()
+        self._max_lag_s = max_lag_s
+        self._tasks: list[asyncio.Task[None]] = []
         self._lost: str | None = None
         self.sequence = 0
         self.failure: str | None = None
 
     def start(self) -> None:
         """Begin to follow, on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="follower")
+        self._tasks = [
+            asyncio.create_task(self._run(), name="follower"),
+            asyncio.create_task(self._look(), name="follower's lag"),
+        ]
 
     async def stop(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def index(self) -> VectorIndex:
@@ -74,7 +91,23 @@ class Follower:
             return f"the index is being built anew, and this is the old one: {self._lost}"
         if self.failure is not None:
             return f"the newest writes may be missing: {self.failure}"
+        lag_s = self.lag_s
+        if lag_s is not None and lag_s > self._max_lag_s:
+            return (
+                f"the newest writes may be missing: the index is {lag_s:.1f} s behind, at sequence "
+                f"{self.sequence} of {self.head}"
+            )
         return None
+
+    @property
+    def lag_s(self) -> float | None:
+        """Seconds since the live index surely held all that was written; None before it did."""
+        return self._lag.lag_s(self._position, time.monotonic())
+
+    @property
+    def head(self) -> int | None:
+        """The last sequence number of the store, as it was a moment ago; None before a look."""
+        return self._lag.head
 
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
         """Return once the index has applied `sequence`.
@@ -125,9 +158,24 @@ class Follower:
                 self._lose(self.failure)
                 await asyncio.sleep(_RETRY_S[-1])
 
+    async def _look(self) -> None:
+        """Look where the log ends, on another connection than the one that follows it."""
+        while True:
+            try:
+                await self._look_once()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the lag grows
+                _log.debug("the end of the log can't be seen: %s", error)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look_once(self) -> Position:
+        began = time.monotonic()
+        head = await self._store.position()
+        self._lag.saw(began, head)
+        return head
+
     async def _synchronise(self) -> None:
         """Build the index anew unless it continues the store's present history."""
-        head = await self._store.position()
+        head = await self._look_once()
         mine = self._position
         if self._index is not None and head.epoch == mine.epoch and head.sequence >= mine.sequence:
             return
@@ -152,14 +200,15 @@ class Follower:
 
     async def _follow(self) -> None:
         index = self.index
-        feed = self._store.follow(self._position.sequence, self._position.epoch)
+        start = self._position
+        feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for start in range(0, len(entries), _ROWS_PER_TURN):
-                    part = entries[start : start + _ROWS_PER_TURN]
+                for i in range(0, len(entries), _ROWS_PER_TURN):
+                    part = entries[i : i + _ROWS_PER_TURN]
                     for entry in part:
                         _apply(index, entry)
-                    await self._move_to(Position(self._position.epoch, part[-1].sequence))
+                    await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
         async with self._moved:

@@ -96,19 +96,28 @@ Outcome = Written | Refused
 
 @dataclass(frozen=True)
 class Position:
-    """Where the log ends. Another epoch means another history: throw the index away."""
+    """A place in the log. Another epoch means another history: throw the index away.
+
+    `mark` is that of the log's entry there. Another mark means the same: the store went back to an
+    older state and then counted on. It is empty where nothing was written, or by an older release.
+    """
 
     epoch: str
     sequence: int
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One number of the sequence: an entry to index, or None for a delete."""
+    """One number of the sequence: an entry to index, or None for a delete.
+
+    `mark` is drawn at random for each write, so that no two histories share one.
+    """
 
     sequence: int
     streamer_id: str
     entry: IndexEntry | None
+    mark: str = ""
 
 
 class LogGap(Exception):
@@ -121,11 +130,13 @@ class StreamerStore(Protocol):
     async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
         """Apply operations in order, as one atomic script; on disk when this returns.
 
-        An operation that is refused does not stop the others.
+        An operation that is refused does not stop the others. When the answer is lost, the store is
+        asked again what became of them; nothing is applied twice.
 
         Raises:
             StoreFull: nothing was written, since disk or memory is full.
-            StoreUnavailable: no answer; the operations may or may not have been applied.
+            StoreUnavailable: no answer; the operations may or may not have been applied, and if
+                not, the store won't do it any more once its time for an answer is over.
         """
         ...
 
@@ -161,12 +172,14 @@ class StreamerStore(Protocol):
         """
         ...
 
-    def follow(self, after: int, epoch: str | None = None) -> AsyncGenerator[list[LogEntry], None]:
+    def follow(
+        self, after: int, epoch: str | None = None, mark: str = ""
+    ) -> AsyncGenerator[list[LogEntry], None]:
         """Log entries from `after + 1` on, contiguous, as they become durable; never ends.
 
-        Close it (`contextlib.aclosing`) when done: it holds a connection. With the `epoch` of the
-        position that is being continued, a store that was replaced meanwhile is noticed even when
-        its sequence has already passed `after`.
+        Close it (`contextlib.aclosing`) when done: it holds a connection. With the `epoch` and the
+        `mark` of the position that is being continued, a store that was replaced or went back
+        meanwhile is noticed even when its sequence has already passed `after`.
 
         Raises:
             LogGap: number `after + 1` is no longer in the log, or this is another history.

@@ -1,7 +1,7 @@
 """Commands to a Valkey or Redis server, and its failures in the service's own terms.
 
 Nothing is retried here (redis-py would, ten times): a script whose reply was lost may have been
-applied, and a conditional write that is sent again is refused for the version its first try made.
+applied, so whoever sends it again has to know how it notices that.
 """
 
 import asyncio
@@ -40,6 +40,10 @@ _NOT_NOW_CLASSES = (
     NoScriptError,
     ReadOnlyError,
 )
+
+
+class ConnectionLost(StoreUnavailable):
+    """The connection was lost or can't be had; a command that was under way may be carried out."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class RedisClient:
             reason = f"the store did not answer within {self._timeout_s:g} s"
             raise StoreUnavailable(self._trouble() or reason) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise StoreUnavailable(self._trouble() or f"the store is gone: {error}") from error
+            raise ConnectionLost(self._trouble() or f"the store is gone: {error}") from error
         except ResponseError as error:
             text = str(error)
             if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):

@@ -1,16 +1,20 @@
 """The store on Valkey or Redis: the embedded one, or a server of one's own.
 
-ss:meta          hash: epoch, sequence, model_version
+ss:meta          hash: epoch, sequence, mark (of the last write), model_version
 ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
+ss:done:<mark>   what a write did, for as long as it may be sent again
 """
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from service.errors import StoreUnavailable
 from service.store.base import (
     Delete,
     IndexEntry,
@@ -24,9 +28,11 @@ from service.store.base import (
     Written,
 )
 from service.store.durability import ALWAYS, find_durability
-from service.store.redis_client import Argument, Limits, RedisClient
+from service.store.redis_client import Argument, ConnectionLost, Limits, RedisClient
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
+_WAITS_S = (0.0, 0.05)
+"""Before a write whose connection was lost is sent again."""
 _ENTRY = ("version", "embedding", "content", "facets")
 _RECORD = (
     *_ENTRY,
@@ -70,7 +76,8 @@ class RedisStore:
         """
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
-        self._record = f"{prefix}record:"
+        self._record, self._done = f"{prefix}record:", f"{prefix}done:"
+        self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE)
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
@@ -95,7 +102,10 @@ class RedisStore:
         await self._client.close()
 
     async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
-        """Apply operations in order, as one atomic script; on disk when this returns.
+        """Apply operations in order, as one atomic script; see `StreamerStore.write`.
+
+        Each write has a mark, by which the script knows what it did already, and a latest time to
+        begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
             StoreFull: nothing was written, since disk or memory is full.
@@ -103,16 +113,34 @@ class RedisStore:
         """
         if not operations:
             return []
-        keys = [self._meta, self._ids, self._log]
-        arguments: list[Argument] = [self._limits.log_entries]
+        mark = secrets.token_hex(8)
+        keys = [self._meta, self._ids, self._log, self._done + mark]
+        arguments: list[Argument] = []
         for operation in operations:
             keys.append(self._record + _id_of(operation))
             arguments += _arguments(operation)
-        answers: list[list[int]] = await self._write(keys, arguments)
-        return [
-            Written(answer[1], created=bool(answer[2])) if answer[0] else Refused(answer[1])
-            for answer in answers
-        ]
+        waits = iter(_WAITS_S)
+        while True:
+            began = time.monotonic()
+            try:
+                answers = await self._write(keys, [*self._terms(mark, began), *arguments])
+            except ConnectionLost:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+                continue
+            if isinstance(answers, list):
+                return [_outcome(answer) for answer in cast(list[list[int]], answers)]
+            self._ahead_ms = answers - began * 1000  # the server's clock was set
+            if next(waits, None) is None:
+                raise StoreUnavailable("the store's clock jumps, or a write takes too long")
+
+    def _terms(self, mark: str, began: float) -> list[Argument]:
+        """What write.lua takes for a write as a whole."""
+        patience_ms = self._limits.answer_timeout_s * 1000
+        latest = began * 1000 + self._ahead_ms + patience_ms
+        return [self._limits.log_entries, mark, round(latest), round(3 * patience_ms)]
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""
@@ -143,6 +171,9 @@ class RedisStore:
 
     async def position(self) -> Position:
         """Where the log ends now."""
+        began = time.monotonic()
+        seconds, microseconds = await self._client.ask("TIME")
+        self._ahead_ms = seconds * 1000 + microseconds / 1000 - began * 1000
         return await self._position(self._client)
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
@@ -154,7 +185,7 @@ class RedisStore:
             after = ids[-1]
 
     async def follow(
-        self, after: int, epoch: str | None = None
+        self, after: int, epoch: str | None = None, mark: str = ""
     ) -> AsyncGenerator[list[LogEntry], None]:
         """Log entries from `after + 1` on; see `StreamerStore.follow`.
 
@@ -164,14 +195,14 @@ class RedisStore:
         """
         client = self._new_follower()
         try:
-            await self._check_continues(client, after, epoch)
+            await self._check_continues(client, after, epoch, mark)
             while True:
                 entries = await self._read_log(client, after)
                 if entries:
                     yield entries
-                    after = entries[-1].sequence
+                    after, mark = entries[-1].sequence, entries[-1].mark
                 else:
-                    await self._check_continues(client, after, epoch)
+                    await self._check_continues(client, after, epoch, mark)
         finally:
             await client.close()
 
@@ -193,14 +224,16 @@ class RedisStore:
         It is drawn once for a store. A server that may lose acknowledged writes in a crash can go
         back and then count on, so its every run is an epoch.
         """
-        epoch, sequence = await client.ask("HMGET", self._meta, "epoch", "sequence")
+        epoch, sequence, mark = await client.ask("HMGET", self._meta, "epoch", "sequence", "mark")
         if epoch is None:
             await client.ask("HSETNX", self._meta, "epoch", secrets.token_hex(16))
             return await self._position(client)
         run = b"" if self.durability == ALWAYS else b"." + await _run_id(client)
-        return Position((epoch + run).decode(), int(sequence or 0))
+        return Position((epoch + run).decode(), int(sequence or 0), (mark or b"").decode())
 
-    async def _check_continues(self, client: RedisClient, after: int, epoch: str | None) -> None:
+    async def _check_continues(
+        self, client: RedisClient, after: int, epoch: str | None, mark: str
+    ) -> None:
         """That entry `after + 1` is in the log or still to come.
 
         Raises:
@@ -211,9 +244,14 @@ class RedisStore:
             raise LogGap(f"this is another history: epoch {position.epoch}, not {epoch}")
         if position.sequence < after:
             raise LogGap(f"the log ends at {position.sequence}, before {after}")
-        wanted = f"{after + 1}-0"
-        if position.sequence > after and not await client.ask("XRANGE", self._log, wanted, wanted):
-            raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
+        found = {after: position.mark}
+        if position.sequence > after:
+            answer = await client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
+            found = {e.sequence: e.mark for e in (_to_log_entry(*item) for item in answer)}
+            if after + 1 not in found:
+                raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
+        if mark and found.get(after) != mark:
+            raise LogGap(f"the store went back, and then {after} was written anew, or is lost")
 
     async def _read_log(self, client: RedisClient, after: int) -> list[LogEntry]:
         """The next entries, or none when there was no news for a while.
@@ -236,6 +274,11 @@ class RedisStore:
 async def _run_id(client: RedisClient) -> bytes:
     """A name of the server's present run."""
     return str((await client.ask("INFO", "server"))["run_id"]).encode()
+
+
+def _outcome(answer: list[int]) -> Outcome:
+    accepted, number, created = answer
+    return Written(number, created=bool(created)) if accepted else Refused(number)
 
 
 def _id_of(operation: Upsert | Delete) -> str:
@@ -294,9 +337,10 @@ def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
 def _to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
     sequence = int(key.split(b"-")[0])
     streamer_id = fields[b"id"].decode()
+    mark = fields.get(b"mark", b"").decode()
     if fields[b"op"] == b"delete":
-        return LogEntry(sequence, streamer_id, None)
+        return LogEntry(sequence, streamer_id, None, mark)
     entry = IndexEntry(
         streamer_id, sequence, fields[b"embedding"], fields[b"content"], fields[b"facets"]
     )
-    return LogEntry(sequence, streamer_id, entry)
+    return LogEntry(sequence, streamer_id, entry, mark)

@@ -1,23 +1,39 @@
 -- Applies operations in order and atomically; each that is accepted gets the next sequence number.
 --
--- KEYS  meta, ids, log, then the record of each operation
--- ARGV  log length, then of each operation: "upsert", id, expected version, 11 fields (see HSET)
---                                       or: "delete", id, expected version
+-- KEYS  meta, ids, log, what this write did if it was done before, then the record of each operation
+-- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
+--       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
+--                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
--- Returns for each operation {1, sequence, created} or {0, current version}.
+-- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
+-- does nothing and returns the same. Too late, it does nothing and returns the server's time (ms).
 
 local FIELDS = 11
-local META, IDS, LOG = KEYS[1], KEYS[2], KEYS[3]
-local length = ARGV[1]
+local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local outcomes = {}
-local at = 2
+local at = 5
+
+local before = redis.call('GET', DONE)
+if before then
+  for accepted, number, created in string.gmatch(before, '(%d) (%d+) (%d)') do
+    outcomes[#outcomes + 1] = {tonumber(accepted), tonumber(number), tonumber(created)}
+  end
+  return outcomes
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if now > latest then
+  return now
+end
 
 local function next_sequence()
   -- %.0f: plain tostring turns to exponents at 10^15.
   return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
 end
 
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   local record = KEYS[i]
   local operation, id, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local current = redis.call('HGET', record, 'version') or '0'
@@ -28,10 +44,11 @@ for i = 4, #KEYS do
       redis.call('DEL', record)
       redis.call('ZREM', IDS, id)
       local sequence = next_sequence()
-      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'op', operation, 'id', id)
+      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
+        'op', operation, 'id', id)
       outcomes[#outcomes + 1] = {1, tonumber(sequence), 0}
     else
-      outcomes[#outcomes + 1] = {0, tonumber(current)}
+      outcomes[#outcomes + 1] = {0, tonumber(current), 0}
     end
     at = at + 3
   else
@@ -52,14 +69,23 @@ for i = 4, #KEYS do
       if current == '0' then
         redis.call('ZADD', IDS, 0, id)
       end
-      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'op', operation, 'id', id,
-        'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2])
+      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
+        'op', operation, 'id', id, 'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2])
       outcomes[#outcomes + 1] = {1, tonumber(sequence), current == '0' and 1 or 0}
     else
-      outcomes[#outcomes + 1] = {0, tonumber(current)}
+      outcomes[#outcomes + 1] = {0, tonumber(current), 0}
     end
     at = at + 3 + FIELDS
   end
 end
 
+local did, changed = {}, false
+for _, outcome in ipairs(outcomes) do
+  did[#did + 1] = string.format('%d %.0f %d', outcome[1], outcome[2], outcome[3])
+  changed = changed or outcome[1] == 1
+end
+if changed then
+  redis.call('HSET', META, 'mark', mark)
+  redis.call('SET', DONE, table.concat(did, ','), 'PX', remember)
+end
 return outcomes

@@ -23,7 +23,7 @@ TAG = "cooking"
 """Everybody has it, so that one question finds everybody."""
 
 
-def _profile(state: str) -> dict[str, Any]:
+def profile_of(state: str) -> dict[str, Any]:
     return {"name": state, "tags": [TAG], "bio": state}
 
 
@@ -33,34 +33,44 @@ class ServiceHistory(History):
 
     Attributes:
         version_of: by id, the version of the last acknowledged operation.
+        lost: streamers that were not as the last acknowledged write left them.
+        resurrected: streamers that were there though their deletion was acknowledged.
     """
 
     version_of: dict[str, int] = field(default_factory=dict[str, int])
+    lost: list[str] = field(default_factory=list[str])
+    resurrected: list[str] = field(default_factory=list[str])
 
     def acknowledged(self, streamer_id: str, state: State, version: int) -> None:
         super().acknowledged(streamer_id, state, version)
         self.version_of[streamer_id] = version
 
-    def check_service(self, service: Service) -> None:
-        """Nothing acknowledged is lost, nothing deleted is back, and `similar` finds the living."""
-        sequence = service.put("last", **_profile("last"))
-        stored = service.streamers()
-        assert stored.pop("last")["version"] == sequence
-        assert stored.keys() <= self.settled.keys() | self.open.keys()
+    def _compare(self, stored: dict[str, dict[str, Any]]) -> None:
         for streamer_id in self.settled.keys() | self.open.keys():
             found = stored.get(streamer_id)
             state: State = None if found is None else found["profile"]["name"]
-            possible = [self.settled.get(streamer_id), *self.open[streamer_id]]
-            assert state in possible, (streamer_id, state, possible)
-            told = self.version_of.get(streamer_id, 0)
-            if found is None:
-                continue
-            assert found["version"] >= told
-            if state == self.settled.get(streamer_id):
-                assert found["version"] == told  # states are never used twice
+            settled = self.settled.get(streamer_id)
+            if state not in (settled, *self.open[streamer_id]):
+                is_back = settled is None and state is not None
+                (self.resurrected if is_back else self.lost).append(streamer_id)
+            elif found is not None:
+                told = self.version_of.get(streamer_id, 0)
+                assert found["version"] >= told
+                if state == settled:
+                    assert found["version"] == told  # states are never used twice
+        assert (self.lost, self.resurrected) == ([], [])
+
+    def check_service(self, service: Service) -> None:
+        """Nothing acknowledged is lost, nothing deleted is back, and `similar` finds the living."""
+        sequence = service.put("last", **profile_of("last"))
+        stored = service.streamers()
+        assert stored.pop("last")["version"] == sequence
+        assert stored.keys() <= self.settled.keys() | self.open.keys()
+        self._compare(stored)
         assert len(set(self.versions)) == len(self.versions)
         assert max(self.versions, default=0) < sequence
-        assert service.similar(sequence, tags=[TAG]) == stored.keys() | {"last"}
+        there = stored.keys() | {"last"}
+        assert service.similar(sequence, max(len(there), 1000), tags=[TAG]) == there
         ready = service.client.get("/readyz").json()
         assert ready["index_sequence"] == sequence
         assert ready["index_rows"] == len(stored) + 1
@@ -102,7 +112,7 @@ class Writer:
     def _put(self, i: int) -> None:
         state = self._new_state()
         self._told.sent(self._id(i), state)
-        self._conclude(i, state, self._client.put(self._path(i), json=_profile(state)))
+        self._conclude(i, state, self._client.put(self._path(i), json=profile_of(state)))
 
     def _patch(self, i: int) -> None:
         state = self._new_state()
@@ -130,7 +140,7 @@ class Writer:
         states = {self._id(i): self._new_state() for i in chosen}
         for streamer_id, state in states.items():
             self._told.sent(streamer_id, state)
-        content = "".join(json_line({"streamer_id": i, **_profile(s)}) for i, s in states.items())
+        content = "".join(json_line({"streamer_id": i, **profile_of(s)}) for i, s in states.items())
         answer = self._client.post("/v1/streamers:bulk", content=content)
         answer.raise_for_status()
         results = [json.loads(line) for line in answer.content.split(b"\n") if line]

@@ -27,13 +27,6 @@ pytestmark = pytest.mark.slow
 ROUNDS = 8
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "b"
-    write_bundle(folder)
-    return folder
-
-
 @pytest.mark.parametrize("victims", ["service", "service and store", "store and service"])
 def test_a_service_that_is_killed_again_and_again(
     bundle: Path, tmp_path: Path, victims: str

@@ -229,9 +229,9 @@ class Service:
         assert len({s["streamer_id"] for s in found}) == len(found)
         return {s["streamer_id"]: s for s in found}
 
-    def similar(self, after_sequence: int = 0, **profile: Any) -> set[str]:
-        """Everybody whom the index knows (up to 1,000), found by a profile."""
-        query = {"positive": [{"profile": profile}], "k": 1000, "after_sequence": after_sequence}
+    def similar(self, after_sequence: int = 0, k: int = 1000, **profile: Any) -> set[str]:
+        """Everybody whom the index knows (up to k), found by a profile."""
+        query = {"positive": [{"profile": profile}], "k": k, "after_sequence": after_sequence}
         answer = self.client.post("/v1/similar", json=query)
         answer.raise_for_status()
         return {hit["streamer_id"] for hit in answer.json()["hits"]}

@@ -1,63 +1,15 @@
 """A server of one's own in place of the embedded store."""
 
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
 
-from service.store.binary import find_binary
 from tests.service.conftest import Serve
 from tests.service.process import error_line, run, wait_until
-
-
-class Server:
-    """A Valkey server on a loopback port; as durable as the service asks for, or not at all."""
-
-    def __init__(self, folder: Path, *, appendonly: str = "yes") -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self._folder = folder
-        self._appendonly = appendonly
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(self._port),
-            "dir": str(self._folder),
-            "save": "",
-            "appendonly": self._appendonly,
-            "appendfsync": "always",
-        }
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self._process = subprocess.Popen(
-            [str(find_binary()), *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, "the server answers")
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None
-        try:
-            with Redis.from_url(self.url) as client:
-                return bool(client.ping())
-        except RedisError:
-            return False
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+from tests.service.valkey import Server
 
 
 @pytest.fixture

@@ -49,6 +49,13 @@ class HealthOut(Response):
     device: str
     index_rows: int
     index_sequence: int
+    store_sequence: Annotated[
+        int | None, Field(description="Last write in the store, as of half a second ago or so.")
+    ]
+    lag_s: Annotated[
+        float | None,
+        Field(description="Everything that was written so many seconds ago is in the index."),
+    ]
     index: IndexOut | None
     store: str
     towers: list[TowerOut]

@@ -56,7 +56,8 @@ async def test_a_follower_waits_for_news(store: RedisStore) -> None:
         await put(store, "b")
         assert [entry.streamer_id for entry in await following] == ["b"]
         await remove(store, "a")
-        assert await anext(feed) == [LogEntry(3, "a", None)]
+        (entry,) = await anext(feed)
+        assert entry == LogEntry(3, "a", None, (await store.position()).mark)
 
 
 async def test_news_arrive_at_once(open_store: OpenStore) -> None:
@@ -202,3 +203,47 @@ async def test_an_abandoned_follower_leaves_no_connection(store: RedisStore, adm
     async with asyncio.timeout(30):  # the server hears of it a little later
         while len(await admin.client_list()) != before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def saved(admin: Any) -> dict[bytes, bytes]:
+    """All that is stored, as a backup has it."""
+    return {key: await admin.dump(key) for key in await admin.keys("ss:*")}
+
+
+async def restore(admin: Any, backup: dict[bytes, bytes]) -> None:
+    await admin.flushall()
+    for key, content in backup.items():
+        await admin.restore(key, 0, content)
+
+
+async def test_a_store_that_went_back_and_counted_on(store: RedisStore, admin: Any) -> None:
+    for name in ("a", "b"):
+        await put(store, name)
+    backup = await saved(admin)
+    await put(store, "c")
+    mine = await store.position()
+    await restore(admin, backup)
+    for name in ("d", "e", "f"):
+        await put(store, name)
+    head = await store.position()
+    assert (head.epoch, head.sequence) == (mine.epoch, 5)
+    with pytest.raises(LogGap, match="went back, and then 3 was written anew"):
+        await anext(store.follow(mine.sequence, mine.epoch, mine.mark))
+    # At the same number, too; and what was not lost is continued.
+    await restore(admin, backup)
+    kept = await store.position()
+    await put(store, "d")
+    with pytest.raises(LogGap, match="went back, and then 3 was written anew"):
+        await anext(store.follow(mine.sequence, mine.epoch, mine.mark))
+    async with contextlib.aclosing(store.follow(kept.sequence, kept.epoch, kept.mark)) as feed:
+        assert [entry.streamer_id for entry in await anext(feed)] == ["d"]
+
+
+async def test_a_log_of_an_older_release_is_continued(store: RedisStore, admin: Any) -> None:
+    await put(store, "a")
+    await admin.hdel("ss:meta", "mark")
+    before = await store.position()
+    assert before.mark == ""
+    await put(store, "b")
+    async with contextlib.aclosing(store.follow(1, before.epoch, before.mark)) as feed:
+        assert [entry.streamer_id for entry in await anext(feed)] == ["b"]

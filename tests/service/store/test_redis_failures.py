@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
-from service.store.base import Delete, Refused, Written
+from service.store.base import Delete, Written
 from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
@@ -61,41 +61,6 @@ async def test_a_read_only_server_refuses_writes(store: RedisStore, admin: Any) 
         with pytest.raises(StoreUnavailable):
             await remove(store, "a")
     assert (await store.position()).sequence == 1
-
-
-async def test_a_lost_reply_is_not_retried(
-    store: RedisStore, embedded: EmbeddedStore, open_store: OpenStore, tmp_path: Path
-) -> None:
-    """Otherwise the conditional write would apply, apply again, and report its own conflict."""
-    socket = embedded.url.removeprefix("unix://")
-    drop_replies = asyncio.Event()
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(socket)
-
-        async def back() -> None:
-            while data := await upstream_reader.read(65536):
-                if drop_replies.is_set():
-                    break
-                writer.write(data)
-            writer.close()
-
-        replies = asyncio.create_task(back())
-        while data := await reader.read(65536):
-            upstream_writer.write(data)
-        upstream_writer.close()
-        await replies
-
-    proxy = await asyncio.start_unix_server(forward, tmp_path / "proxy.sock")
-    async with proxy:
-        flaky = await open_store(f"unix://{tmp_path}/proxy.sock")
-        await put(flaky, "a")
-        drop_replies.set()
-        with pytest.raises(StoreUnavailable):
-            await flaky.write([upsert("a", "new", 1)])
-        await flaky.close()
-    assert (await store.position()).sequence == 2  # applied once
-    assert await store.write([upsert("a", "again", 1)]) == [Refused(2)]
 
 
 async def test_a_server_that_hangs_is_unavailable(
