@@ -1,8 +1,10 @@
 """Probes: alive, started, ready. They need no key."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Response
 
-from service.api.schemas.health import HealthOut, IndexOut, TowerOut
+from service.api.schemas.health import HealthOut, IndexOut, SnapshotOut, TowerOut
 from service.api.state import CurrentState, State
 
 router = APIRouter(tags=["health"])
@@ -17,6 +19,7 @@ def _health(state: State, reason: str | None) -> HealthOut:
         index_rows=len(state.follower.index) if ready else 0,
         index_sequence=state.follower.sequence,
         index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
+        snapshot=SnapshotOut(source=state.follower.source, **asdict(state.snapshots.state)),
         store=state.store_name,
         towers=[
             TowerOut(

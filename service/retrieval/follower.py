@@ -1,4 +1,4 @@
-"""Keeps the index equal to the store: one full scan, then the log, for ever.
+"""Keeps the index equal to the store: a snapshot or one full scan, then the log, for ever.
 
 The log is the only way into the index, also for this process's own writes; so every replica sees
 the same history, and an index that lost its place notices.
@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import VectorIndex
+from service.retrieval.snapshots import Snapshots
 from service.store.base import LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
@@ -27,12 +29,19 @@ class Follower:
     Attributes:
         sequence: the last sequence number that the live index has applied.
         failure: why the log can't be followed at the moment; None when all is well.
+        source: what the live index began with; None before there is one.
     """
 
-    def __init__(self, store: StreamerStore, new_index: Callable[[], VectorIndex]) -> None:
-        """Follow `store` with an index that `new_index` makes empty."""
+    def __init__(
+        self,
+        store: StreamerStore,
+        new_index: Callable[[], VectorIndex],
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot."""
         self._store = store
         self._new_index = new_index
+        self._snapshots = snapshots
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
@@ -40,6 +49,7 @@ class Follower:
         self._lost: str | None = None
         self.sequence = 0
         self.failure: str | None = None
+        self.source: Literal["snapshot", "store"] | None = None
 
     def start(self) -> None:
         """Begin to follow, on the running event loop."""
@@ -61,6 +71,15 @@ class Follower:
         if self._index is None:
             raise NotReady("the index is being built from the store")
         return self._index
+
+    @property
+    def complete(self) -> tuple[VectorIndex, Position] | None:
+        """The live index and up to where it has everything; None while it is lost.
+
+        Safe to ask from any thread: the place is taken first, so the index may have more.
+        """
+        place, index = self._position, self._index
+        return (index, place) if index is not None and place.epoch else None
 
     @property
     def is_ready(self) -> bool:
@@ -133,6 +152,50 @@ class Follower:
             return
         if mine.epoch:
             self._lose("the store's history is another one than before")
+        began = await self._resumed(head) if self._index is None else None
+        self.source = "store" if began is None else "snapshot"
+        self._index, place = began or (await self._scanned(), head)
+        self._lost = None
+        await self._move_to(place)
+
+    async def _resumed(self, head: Position) -> tuple[VectorIndex, Position] | None:
+        """An index from a snapshot, and from the log all that came after it up to `head`."""
+        if self._snapshots is None:
+            return None
+        index = self._new_index()
+        place = await asyncio.to_thread(self._snapshots.restore, index, head)
+        if place is None:
+            return None
+        try:
+            last = await self._replay(index, place, head.sequence)
+        except LogGap as gap:
+            self._snapshots.discard(f"the log does not go on where it ends ({gap})")
+            return None
+        _log.info("the index is the snapshot of %d and the log up to %d", place.sequence, last)
+        return index, Position(place.epoch, last)
+
+    async def _replay(self, index: VectorIndex, place: Position, until: int) -> int:
+        """Apply the log from a place on until `until` is reached; the last number applied.
+
+        Raises:
+            LogGap: it does not go on there.
+        """
+        last = place.sequence
+        if last >= until:
+            return last
+        async with contextlib.aclosing(self._store.follow(last, place.epoch)) as feed:
+            async for entries in feed:
+                for i, entry in enumerate(entries):
+                    _apply(index, entry)
+                    if i % _ROWS_PER_TURN == 0:
+                        await asyncio.sleep(0)
+                last = entries[-1].sequence
+                if last >= until:
+                    break
+        return last
+
+    async def _scanned(self) -> VectorIndex:
+        """An index of all that is stored."""
         index = self._new_index()
         index.reserve(await self._store.count())
         async for entries in self._store.scan():
@@ -140,8 +203,7 @@ class Follower:
                 index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
                 if i % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
-        self._index, self._lost = index, None
-        await self._move_to(head)
+        return index
 
     def _lose(self, why: str) -> None:
         """The live index can't follow the log any more; it answers until there is a new one."""
