@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.service.index.records import lets_through, row, unit
 
 DIM, CONTENT_DIM = 16, 4
 ESTABLISHED = [f"s{i}" for i in range(0, 900, 3)]
-QUERIES = unit(np.random.default_rng(99), 40, DIM)
+QUERIES = unit(np.random.default_rng(99), 16, DIM)
 FILTERS = [
     Filter([Condition("tags", any=["t3"])]),
     Filter([Condition("language", any=["zh"]), Condition("views", gte=100, lt=300)]),
@@ -123,10 +124,10 @@ def test_a_round_trip(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
         each.remove("s6", 5000)
         each.upsert("s7", 5001, *row(QUERIES[1], CONTENT_DIM, facets(3)))
         for i in range(200):
-            each.upsert(f"m{i}", 6000 + i, *row(QUERIES[i % 40], CONTENT_DIM, facets(i)))
+            each.upsert(f"m{i}", 6000 + i, *row(QUERIES[i % 16], CONTENT_DIM, facets(i)))
     del model["s6"]
     model["s7"] = QUERIES[1], facets(3)
-    model |= {f"m{i}": (QUERIES[i % 40], facets(i)) for i in range(200)}
+    model |= {f"m{i}": (QUERIES[i % 16], facets(i)) for i in range(200)}
     same(loaded, index, model)
     again = new()
     again.load(saved(loaded, tmp_path / "t"))
@@ -305,13 +306,14 @@ def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None
             )
             apply(index, (name, version, entry))
             log.append((name, version, entry))
+            time.sleep(0.0005)
 
     writer = threading.Thread(target=write)
     writer.start()
     snapshots: list[tuple[int, Path]] = []
-    while len(log) < 1000:
-        pass
-    for i in range(12):
+    while len(log) < 600:
+        time.sleep(0.01)
+    for i in range(8):
         if i % 4 == 1:
             index.rebuild()
         place = len(log)
@@ -319,7 +321,7 @@ def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None
         snapshots.append((place, tmp_path / f"{i}"))
     stop.set()
     writer.join()
-    assert len({place for place, _ in snapshots}) > 6
+    assert len({place for place, _ in snapshots}) > 4
     model: dict[str, tuple | None] = {}
     for name, _, entry in log:
         model[name] = entry
