@@ -7,6 +7,7 @@ import random
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.service.process import Service, is_free, is_gone, wait_until
 pytestmark = pytest.mark.slow
 
 ROUNDS = 8
-ALWAYS = {
+ALWAYS: dict[str, Any] = {
     "STREAMER_INDEX__SNAPSHOT_S": "0.001",
     "STREAMER_INDEX__SNAPSHOT_CHANGES": "1",
     "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "1",

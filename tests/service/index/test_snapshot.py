@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from service.index import image
 from service.index.base import VectorIndex
+from service.index.device import Device, OnCpu
 from service.index.filters import Condition, Filter
 from service.index.flat import FlatIndex
 from service.index.segments import Plan, SegmentedIndex
 from service.sealed import MANIFEST, Broken, Sealed, Stopped, sealing
+from tests.service.index.owned import OwnedDevice
 from tests.service.index.records import lets_through, row, unit
 
 DIM, CONTENT_DIM = 16, 4
@@ -48,9 +51,11 @@ def flat() -> FlatIndex:
     return FlatIndex(DIM, CONTENT_DIM, ESTABLISHED)
 
 
-def segmented(kind: str = "IVF16,SQfp16", **plan: float) -> SegmentedIndex:
+def segmented(
+    kind: str = "IVF16,SQfp16", device: Device | None = None, **plan: Any
+) -> SegmentedIndex:
     wanted = Plan(kind, **{"from_rows": 100, "recall": 0.8, "fresh_rows": 500, **plan})
-    return SegmentedIndex(DIM, CONTENT_DIM, ESTABLISHED, wanted)
+    return SegmentedIndex(DIM, CONTENT_DIM, ESTABLISHED, wanted, device=device)
 
 
 def fill(index: VectorIndex) -> dict[str, tuple[np.ndarray | None, dict]]:
@@ -83,7 +88,8 @@ def same(a: VectorIndex, b: VectorIndex, model: dict) -> None:
     for found, expected in zip(a.get(names), b.get(names), strict=True):
         assert repr(found) == repr(expected)
     for query in QUERIES:
-        for options in ({}, {"established_only": True}, {"exact": True}):
+        every: list[dict[str, Any]] = [{}, {"established_only": True}, {"exact": True}]
+        for options in every:
             found = a.search(query[None], None, 10, **options)
             assert found == b.search(query[None], None, 10, **options)
             if found.exact:
@@ -249,6 +255,7 @@ def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
         lambda: segmented("HNSW8"),
         lambda: segmented(from_rows=10_000),
         lambda: segmented(recall=0.999),
+        lambda: segmented(device=OwnedDevice()),
     ],
 )
 def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
@@ -263,6 +270,18 @@ def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], Ve
     assert loaded.search(query[None], None, 1).hits[0].score == pytest.approx(best, abs=1e-6)
 
 
+def test_what_a_gpu_holds_is_not_saved(tmp_path: Path) -> None:
+    index = segmented("Flat", OwnedDevice())
+    model = fill(index)
+    assert index.base is not None
+    sealed = saved(index, tmp_path / "s")
+    assert "base" not in sealed.files
+    for loaded in (segmented("Flat", OwnedDevice()), segmented("Flat"), flat()):
+        loaded.load(sealed)
+        assert loaded.state().kind == "exact"
+        assert len(loaded) == sum(vector is not None for vector, _ in model.values())
+
+
 def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
     index = segmented(recall=0.75)
     fill(index)
@@ -271,7 +290,9 @@ def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
     assert index.base is not None
     assert loaded.base is not None
     assert loaded.base.effort == index.base.effort
-    assert loaded.base.index.nprobe == index.base.index.nprobe > 1
+    assert isinstance(index.base.placed, OnCpu)
+    assert isinstance(loaded.base.placed, OnCpu)
+    assert loaded.base.placed.index.nprobe == index.base.placed.index.nprobe > 1
 
 
 def test_it_ends_early_when_it_is_told_to(tmp_path: Path) -> None:
