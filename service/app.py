@@ -53,6 +53,7 @@ from service.retrieval.reencode import is_incomplete, reencode_all
 from service.retrieval.searches import Searches
 from service.retrieval.sightings import Sightings
 from service.retrieval.similar import Similar
+from service.retrieval.snapshots import Model, Schedule, Snapshots
 from service.retrieval.tower_work import TowerWork
 from service.retrieval.upkeep import Upkeep
 from service.settings import Index, Settings
@@ -143,13 +144,14 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         await _settle_model(store, profiles, settings)
         known_ids = established.ids if established else ()
         folder = settings.data_dir if settings.redis_url is None else None
+        snapshots = _snapshots(settings, manifest)
         empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
-        follower = Follower(store, empty, settings.limits.max_lag_s)
+        follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
         follower.start()
         stack.push_async_callback(follower.stop)
-        upkeep = Upkeep(follower)
+        upkeep = Upkeep(follower, snapshots)
         upkeep.start()
-        stack.callback(upkeep.stop)
+        stack.push_async_callback(upkeep.stop)
         searches = Searches(settings.searching)
         searches.start()
         stack.push_async_callback(searches.stop)
@@ -185,6 +187,7 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
                 timeout_ms,
             ),
             follower=follower,
+            snapshots=snapshots,
             towers=work,
             limits=settings.limits,
             model_version=manifest.model_version,
@@ -220,6 +223,20 @@ def _index_device(settings: Settings) -> Device:
         raise StartupError(
             f"{name}={asked}: {error}; or search on the CPU: STREAMER_INDEX__DEVICE=cpu"
         ) from error
+
+
+def _snapshots(settings: Settings, manifest: Manifest) -> Snapshots:
+    known, every = settings.index, settings.index.snapshot_s
+    return Snapshots(
+        settings.data_dir / "index",
+        Model(
+            manifest.model_version,
+            manifest.dim,
+            manifest.content_dim,
+            manifest.features_fingerprint,
+        ),
+        Schedule(every, known.snapshot_changes, known.snapshot_from_rows),
+    )
 
 
 def _check_index(settings: Index, dim: int) -> None:

@@ -123,6 +123,9 @@ class Index(BaseModel):
         recall: the share of the 50 nearest that anything but `exact` must find to be used.
         device: where it is searched; by default where profiles are encoded.
         gpu_temp_mib: scratch memory on a GPU.
+        snapshot_s: it is saved at most so often, for a quick start; 0 = never.
+        snapshot_changes: after so many writes; fewer are read from the store's log in a moment.
+        snapshot_from_rows: with fewer streamers, it is built as fast from the store.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -132,6 +135,9 @@ class Index(BaseModel):
     recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
     device: Literal["cpu", "gpu"] | None = None
     gpu_temp_mib: Annotated[int, Field(ge=16)] = 256
+    snapshot_s: Annotated[float, Field(ge=0)] = 60
+    snapshot_changes: Annotated[int, Field(ge=1)] = 5000
+    snapshot_from_rows: Annotated[int, Field(ge=0)] = 20_000
 
 
 class Towers(BaseModel):

@@ -1,8 +1,10 @@
 """Probes: alive, started, ready. They need no key."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter, Response
 
-from service.api.schemas.health import HealthOut, IndexOut, TowerOut
+from service.api.schemas.health import HealthOut, IndexOut, SnapshotOut, TowerOut
 from service.api.state import CurrentState, State
 
 router = APIRouter(tags=["health"])
@@ -20,6 +22,7 @@ def _health(state: State, reason: str | None) -> HealthOut:
         store_sequence=state.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),
         index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
+        snapshot=SnapshotOut(source=state.follower.source, **asdict(state.snapshots.state)),
         store=state.store_name,
         towers=[
             TowerOut(

@@ -15,6 +15,7 @@ from service.retrieval.dedup import Dedup
 from service.retrieval.follower import Follower
 from service.retrieval.profiles import Profiles
 from service.retrieval.similar import Similar
+from service.retrieval.snapshots import Snapshots
 from service.retrieval.tower_work import TowerWork
 from service.settings import Limits
 
@@ -33,6 +34,7 @@ class State:
     cold_start: ColdStart
     dedup: Dedup
     follower: Follower
+    snapshots: Snapshots
     towers: TowerWork
     limits: Limits
     model_version: str

@@ -7,11 +7,14 @@ Roaring") combine in microseconds, so a filter is evaluated before the search, n
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from service.index.base import Facets
 from service.index.filters import FIELDS, Condition, Filter
 from service.index.numbers import Numbers
+from service.index.pack import Packer, Unpacker
 
 _TRUE, _FALSE = object(), object()
 """What stands for the two, since True == 1 would share its bitmap."""
@@ -63,6 +66,49 @@ class _Column:
         numbers = [v for v in values if isinstance(v, int | float)]
         return found | self.numbers.any_of(numbers, among) if numbers else found
 
+    def copy(self) -> "_Column":
+        """The same; bitmaps are shared until `part_with_bitmaps`, and gain and lose slots."""
+        twin = _Column()
+        twin.holders, twin.numbers = self.holders.copy(), self.numbers.copy()
+        return twin
+
+    def part_with_bitmaps(self) -> None:
+        for value, held in self.holders.items():
+            if isinstance(held, BitMap):
+                self.holders[value] = held.copy()
+
+    def dump(self, mask: NDArray[np.bool_], live: BitMap, pack: Packer) -> dict[str, Any]:
+        """What the slots in a mask (slots,), which are the `live` ones, have."""
+        single: list[tuple[object, int]] = []
+        shared: list[tuple[object, list[int]]] = []
+        for value, held in self.holders.items():
+            if isinstance(held, int):
+                if held < len(mask) and mask[held]:
+                    single.append((_shown(value), held))
+            elif kept := held & live:
+                shared.append((_shown(value), pack.add(kept.serialize())))
+        return {
+            "single": [value for value, _ in single],
+            "slots": pack.add(np.array([slot for _, slot in single], "<u4").tobytes()),
+            "shared": [value for value, _ in shared],
+            "bitmaps": [place for _, place in shared],
+            "numbers": self.numbers.dump(mask, pack),
+        }
+
+    @classmethod
+    def load(cls, dumped: dict[str, Any], parts: Unpacker, slots: int) -> "_Column":
+        """What was dumped; raises as `Attributes.load`."""
+        column = cls()
+        single: list[int] = parts.slots(dumped["slots"], slots).tolist()
+        column.holders.update(zip(map(_key, dumped["single"]), single, strict=True))
+        for value, place in zip(dumped["shared"], dumped["bitmaps"], strict=True):
+            held = BitMap.deserialize(bytes(parts.get(place)))
+            if not held or held.max() >= slots:
+                raise ValueError(f"a bitmap of slots beyond {slots}")
+            column.holders[_key(value)] = held
+        column.numbers = Numbers.load(dumped["numbers"], parts, slots)
+        return column
+
 
 class Attributes:
     """The values of all slots; not safe to use from several threads."""
@@ -99,6 +145,50 @@ class Attributes:
             among = among - self._holding(condition, among)
         return among
 
+    def columns(self) -> list[tuple[bool, str]]:
+        """What `copy` takes."""
+        return list(self._columns)
+
+    def copy(self, name: tuple[bool, str]) -> "Attributes":
+        """One column, or as much as is left of it, in a moment; `settle` it before it is used."""
+        part = Attributes()
+        if name in self._columns:
+            part._columns[name] = self._columns[name].copy()
+        return part
+
+    def settle(self) -> None:
+        """Share nothing any more with what this was copied from, which may change meanwhile.
+
+        Of slots that stay as they are from before the copy until after this, it has everything;
+        of others, anything.
+        """
+        for column in self._columns.values():
+            column.part_with_bitmaps()
+
+    def dump(self, mask: NDArray[np.bool_], live: BitMap, pack: Packer) -> list[dict[str, Any]]:
+        """What some slots have, as JSON holds it and with bytes beside it.
+
+        Args:
+            mask: bool (slots,), whose it is.
+            live: the same.
+            pack: takes the bytes.
+        """
+        return [
+            {"field": name[0], "name": name[1], **column.dump(mask, live, pack)}
+            for name, column in self._columns.items()
+        ]
+
+    def load(self, dumped: dict[str, Any], parts: Unpacker, slots: int) -> None:
+        """Take in one column that was dumped.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none, or of more slots than these.
+        """
+        name = bool(dumped["field"]), str(dumped["name"])
+        self._columns[name] = _Column.load(dumped, parts, slots)
+        if not self._columns[name]:
+            del self._columns[name]
+
     def _holding(self, condition: Condition, among: BitMap) -> BitMap:
         column = self._columns.get(_name(condition.field))
         if column is None:
@@ -119,6 +209,11 @@ def _key(value: object) -> object:
     if isinstance(value, bool):
         return _TRUE if value else _FALSE
     return value
+
+
+def _shown(key: object) -> object:
+    """The value that is known by a key, for JSON."""
+    return {_TRUE: True, _FALSE: False}.get(key, key)
 
 
 def _keys(values: Sequence[object]) -> set[object]:

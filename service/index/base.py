@@ -1,7 +1,8 @@
 """What the use-cases need from an index, whatever stands behind it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.index.device import DeviceName
 from service.index.filters import Filter
+from service.sealed import Sealed
 
 Facets = dict[str, Any]
 EVERYONE = Filter()
@@ -179,5 +181,31 @@ class VectorIndex(Protocol):
         """Prepare faster answers, beside searches and writes; takes seconds to minutes.
 
         It ends early, with nothing changed, once it is stopped.
+        """
+        ...
+
+    def save(self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]) -> None:
+        """Write it to a new, sealed folder, beside searches and writes.
+
+        What was written before the call is in it; what is written meanwhile may be missing, in an
+        older version, or there.
+
+        Args:
+            path: the folder, where nothing is yet.
+            about: goes with it.
+            is_stopped: asked now and then.
+
+        Raises:
+            OSError: it could not be written; nothing is there then.
+            Stopped: it was told to stop; likewise.
+        """
+        ...
+
+    def load(self, sealed: Sealed) -> None:
+        """Fill it, which is empty, from such a folder; takes seconds for a million streamers.
+
+        Raises:
+            Broken: that is not what was written, or is of another width; it stays empty.
+            OSError: there is no room for it; likewise.
         """
         ...

@@ -4,14 +4,20 @@ They are half of what the index knows, and a question for the nearest reads neit
 name; the system keeps it in memory as long as there is room, and the process needs none for it.
 """
 
+import errno
 import os
 import struct
 import tempfile
 import weakref
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 _LENGTH = struct.Struct("<I")
 """Of the facets, the first thing in a record; the sketch follows, then the facets."""
+_BLOCK = 1 << 20
 _FACETS_ROOM = 384
 """Bytes of facets that have room in a record: names, some tags, a few attributes."""
 
@@ -43,6 +49,41 @@ class Cold:
         record += facets
         if len(record) > self._stride or not self._put(slot, record):
             self._kept[slot] = record
+
+    def kept(self) -> dict[int, bytes]:
+        """What is in memory, by slot; `load` takes it."""
+        return dict(self._kept)
+
+    def blocks(self, wanted: NDArray[np.bool_]) -> Iterator[bytes]:
+        """The file of the first slots, by a mask (slots,) of those that are wanted; others are 0.
+
+        Safe beside writes to other slots.
+        """
+        at_once = max(_BLOCK // self._stride, 1)
+        for start in range(0, len(wanted), at_once):
+            mask = wanted[start : start + at_once]
+            size = len(mask) * self._stride
+            block = os.pread(self._fd, size, start * self._stride).ljust(size, b"\0")
+            rows = np.frombuffer(block, np.uint8).reshape(len(mask), self._stride)
+            yield (rows * mask[:, None]).tobytes()
+
+    def load(self, blocks: Iterable[bytes], kept: Mapping[int, bytes]) -> None:
+        """Take over what `blocks` and `kept` gave.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        at = 0
+        for block in blocks:
+            if os.pwrite(self._fd, block, at) != len(block):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            at += len(block)
+        self._kept = dict(kept)
+
+    @property
+    def stride(self) -> int:
+        """Bytes of each slot in the file."""
+        return self._stride
 
     def _put(self, slot: int, record: bytes) -> bool:
         try:

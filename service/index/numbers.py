@@ -2,12 +2,14 @@
 
 import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from service.index.filters import Condition
+from service.index.pack import Packer, Unpacker
 
 _SPARSE = 32
 """Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
@@ -70,6 +72,42 @@ class Numbers:
             slots = slots[: np.searchsorted(slots, len(self._many))]
             found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
         return found
+
+    def copy(self) -> "Numbers":
+        """The same numbers, which nobody changes."""
+        twin = Numbers()
+        twin._few, twin._count = self._few.copy(), self._count
+        twin._many = None if self._many is None else self._many.copy()
+        return twin
+
+    def dump(self, mask: NDArray[np.bool_], pack: Packer) -> dict[str, Any]:
+        """The numbers of the slots in a mask (slots,)."""
+        few = [(slot, value) for slot, value in self._few.items() if mask[slot]]
+        dumped: dict[str, Any] = {"slots": [s for s, _ in few], "values": [v for _, v in few]}
+        if self._many is not None:
+            many = self._many[: len(mask)]
+            dumped["many"] = pack.add(np.where(mask[: len(many)], many, np.nan).tobytes())
+        return dumped
+
+    @classmethod
+    def load(cls, dumped: dict[str, Any], parts: Unpacker, slots: int) -> "Numbers":
+        """What was dumped.
+
+        Raises:
+            ValueError: it is not of so many slots.
+        """
+        numbers = cls()
+        numbers._few = dict(zip(dumped["slots"], dumped["values"], strict=True))
+        if not all(0 <= slot < slots for slot in numbers._few):
+            raise ValueError(f"numbers of slots beyond {slots}")
+        numbers._count = len(numbers._few)
+        if "many" in dumped:
+            many = np.frombuffer(parts.get(dumped["many"]), np.float64).copy()
+            if len(many) > slots:
+                raise ValueError(f"{len(many)} numbers of {slots} slots")
+            numbers._many = many
+            numbers._count += int(np.count_nonzero(~np.isnan(many)))
+        return numbers
 
     def _spread(self) -> None:
         """From the dictionary into an array."""

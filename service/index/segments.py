@@ -147,6 +147,14 @@ class SegmentedIndex(FlatIndex):
             return IndexState(EXACT, covered + fresh, None, self._refused)
         return IndexState(base.factory, fresh, base.recall, self._refused, self._device.name)
 
+    def _serves(self, base: Base, covered: int) -> bool:
+        """Whether it is of the kind, and as good, as the plan wants; a GPU gets its own."""
+        plan, wanted = self._plan, self._plan.factory
+        if wanted == AUTOMATIC:
+            wanted = self._device.factory_for(len(base.slots))
+        is_wanted = base.factory == wanted and base.recall >= plan.recall
+        return is_wanted and self._device.name == "cpu" and covered >= plan.from_rows
+
     def is_due(self) -> bool:
         """Whether there should be a new base, or none any more."""
         plan = self._plan

@@ -1,4 +1,4 @@
-"""Keeps the index equal to the store: one full scan, then the log, for ever.
+"""Keeps the index equal to the store: a snapshot or one full scan, then the log, for ever.
 
 The log is the only way into the index, also for this process's own writes; so every replica sees
 the same history, and an index that lost its place notices.
@@ -9,10 +9,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import VectorIndex
 from service.retrieval.lag import Lag
+from service.retrieval.snapshots import Snapshots
 from service.store.base import LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
@@ -31,20 +33,23 @@ class Follower:
     Attributes:
         sequence: the last sequence number that the live index has applied.
         failure: why the log can't be followed at the moment; None when all is well.
+        source: what the live index began with; None before there is one.
     """
 
     def __init__(
         self,
         store: StreamerStore,
         new_index: Callable[[], VectorIndex],
+        snapshots: Snapshots | None = None,
         max_lag_s: float = 10.0,
     ) -> None:
-        """Follow `store` with an index that `new_index` makes empty.
+        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot.
 
         An index that lacks writes of `max_lag_s` seconds ago is behind.
         """
         self._store = store
         self._new_index = new_index
+        self._snapshots = snapshots
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
@@ -54,6 +59,7 @@ class Follower:
         self._lost: str | None = None
         self.sequence = 0
         self.failure: str | None = None
+        self.source: Literal["snapshot", "store"] | None = None
 
     def start(self) -> None:
         """Begin to follow, on the running event loop."""
@@ -78,6 +84,15 @@ class Follower:
         if self._index is None:
             raise NotReady("the index is being built from the store")
         return self._index
+
+    @property
+    def complete(self) -> tuple[VectorIndex, Position] | None:
+        """The live index and up to where it has everything; None while it is lost.
+
+        Safe to ask from any thread: the place is taken first, so the index may have more.
+        """
+        place, index = self._position, self._index
+        return (index, place) if index is not None and place.epoch else None
 
     @property
     def is_ready(self) -> bool:
@@ -181,6 +196,50 @@ class Follower:
             return
         if mine.epoch:
             self._lose("the store's history is another one than before")
+        began = await self._resumed(head) if self._index is None else None
+        self.source = "store" if began is None else "snapshot"
+        self._index, place = began or (await self._scanned(), head)
+        self._lost = None
+        await self._move_to(place)
+
+    async def _resumed(self, head: Position) -> tuple[VectorIndex, Position] | None:
+        """An index from a snapshot, and from the log all that came after it up to `head`."""
+        if self._snapshots is None:
+            return None
+        index = self._new_index()
+        place = await asyncio.to_thread(self._snapshots.restore, index, head)
+        if place is None:
+            return None
+        try:
+            end = await self._replay(index, place, head.sequence)
+        except LogGap as gap:
+            self._snapshots.discard(f"the log does not go on where it ends ({gap})")
+            return None
+        _log.info("the index is the snapshot of %d, the log up to %d", place.sequence, end.sequence)
+        return index, end
+
+    async def _replay(self, index: VectorIndex, place: Position, until: int) -> Position:
+        """Apply the log from a place on until `until` is reached; where it then is.
+
+        Raises:
+            LogGap: it does not go on there.
+        """
+        if place.sequence >= until:
+            return place
+        feed = self._store.follow(place.sequence, place.epoch, place.mark)
+        async with contextlib.aclosing(feed):
+            async for entries in feed:
+                for i, entry in enumerate(entries):
+                    _apply(index, entry)
+                    if i % _ROWS_PER_TURN == 0:
+                        await asyncio.sleep(0)
+                place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
+                if place.sequence >= until:
+                    break
+        return place
+
+    async def _scanned(self) -> VectorIndex:
+        """An index of all that is stored."""
         index = self._new_index()
         index.reserve(await self._store.count())
         async for entries in self._store.scan():
@@ -188,8 +247,7 @@ class Follower:
                 index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
                 if i % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
-        self._index, self._lost = index, None
-        await self._move_to(head)
+        return index
 
     def _lose(self, why: str) -> None:
         """The live index can't follow the log any more; it answers until there is a new one."""

@@ -41,6 +41,22 @@ class IndexOut(Response):
     device: Annotated[Literal["cpu", "gpu"], Field(description="Where `kind` is searched.")]
 
 
+class SnapshotOut(Response):
+    """What a start of this process would begin with."""
+
+    source: Annotated[
+        Literal["snapshot", "store"] | None,
+        Field(description="What the index that answers now began with; null before there is one."),
+    ]
+    sequence: Annotated[
+        int | None, Field(description="Up to which the last snapshot is complete; null: none.")
+    ]
+    written_at: Annotated[float | None, Field(description="Seconds since 1970.")]
+    failure: Annotated[
+        str | None, Field(description="Why the last attempt to write one failed, if it did.")
+    ]
+
+
 class HealthOut(Response):
     """The state of the service and of what it stands on."""
 
@@ -57,6 +73,7 @@ class HealthOut(Response):
         Field(description="Everything that was written so many seconds ago is in the index."),
     ]
     index: IndexOut | None
+    snapshot: SnapshotOut
     store: str
     towers: list[TowerOut]
     reason: str | None = None

@@ -1,6 +1,9 @@
 """Base, fresh rows and swaps against a dictionary and brute force, for every kind of base."""
 
+import tempfile
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from service.index.base import EVERYONE
 from service.index.device import Cpu, Device
 from service.index.filters import Condition, Filter
 from service.index.segments import Plan, SegmentedIndex
+from service.sealed import Sealed
 from tests.benchmarks.clustered import clustered
 from tests.service.index.owned import OwnedDevice
 from tests.service.index.records import row, unit
@@ -34,9 +38,9 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        device = OwnedDevice() if self.on_device else None
-        plan = Plan(self.kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
-        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], plan, device=device)
+        self.device = OwnedDevice() if self.on_device else None
+        self.plan = Plan(self.kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
+        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
         self.model: dict[str, int] = {}  # id -> seed
         self.sequence = 0
         for i, streamer_id in enumerate(IDS[:40]):
@@ -77,6 +81,19 @@ class Machine(RuleBasedStateMachine):
             return False
 
         self.index.rebuild(write)
+
+    @rule()
+    def snapshot_and_restart(self) -> None:
+        before = self.index
+        with tempfile.TemporaryDirectory() as folder:
+            before.save(Path(folder, "s"), {}, lambda: False)
+            self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
+            self.index.load(Sealed(Path(folder, "s")))
+        assert len(self.index) == len(before)
+        if len(before) >= 20 and not self.on_device:
+            assert self.index.state() == replace(before.state(), refused=None)
+        for a, b in zip(self.index.get(IDS), before.get(IDS), strict=True):
+            assert repr(a) == repr(b)
 
     @rule()
     def stop_a_rebuild(self) -> None:

@@ -1,0 +1,106 @@
+"""kill -9 while the index is saved again and again, under writes, and starts that begin with it.
+
+Whatever a start finds of snapshots, the index is what is stored (`check_service`).
+"""
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.sealed import UNFINISHED
+from tests.bundles import write_bundle
+from tests.reliability.service_history import ServiceHistory, under_writes
+from tests.service.process import Service, is_free, is_gone, wait_until
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = 8
+ALWAYS: dict[str, Any] = {
+    "STREAMER_INDEX__SNAPSHOT_S": "0.001",
+    "STREAMER_INDEX__SNAPSHOT_CHANGES": "1",
+    "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    write_bundle(folder)
+    return folder
+
+
+def snapshot(service: Service) -> dict:
+    return service.client.get("/readyz").json()["snapshot"]
+
+
+def test_a_service_that_is_killed_while_it_saves(bundle: Path, tmp_path: Path) -> None:
+    told, choices = ServiceHistory(), random.Random(11)
+    sources: list[str] = []
+    index, caught = tmp_path / "data" / "index", 0
+    for attempt in range(ROUNDS):
+        with Service(bundle, tmp_path / "data", **ALWAYS) as service:
+            service.wait_until_ready()
+            sources.append(snapshot(service)["source"])
+            if told.versions:
+                told.check_service(service)
+            store = service.store
+            with under_writes(service, told):
+                # A look at the index is due every half a second.
+                time.sleep(choices.uniform(0.4, 1.3))
+                if attempt % 2:
+                    for _ in range(20_000):
+                        if any(index.glob(f"{UNFINISHED}*")):
+                            break
+                service.process.kill()
+                store.kill()
+                service.process.wait()
+        wait_until(lambda: is_gone(store), "the store ends with its service")  # noqa: B023
+        wait_until(lambda: is_free(tmp_path / "data"), "the folder is free")
+        caught += any(index.glob(f"{UNFINISHED}*"))
+    with Service(bundle, tmp_path / "data", **ALWAYS) as service:
+        told.check_service(service.wait_until_ready())
+        sources.append(snapshot(service)["source"])
+        wait_until(lambda: snapshot(service)["sequence"] is not None, "it is saved")
+        wait_until(lambda: not any(index.glob(f"{UNFINISHED}*")), "what was left is removed")
+        assert service.stop() == 0
+    assert caught >= 1
+    assert sources[0] == "store"
+    assert sources.count("snapshot") >= ROUNDS // 2
+    assert len(told.versions) > 10 * ROUNDS
+
+
+def test_a_store_that_is_set_back_under_a_snapshot(bundle: Path, tmp_path: Path) -> None:
+    """By hand, with the service stopped: the copy of the folder has the same history's name."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    with Service(bundle, data, **ALWAYS) as service:
+        service.wait_until_ready()
+        service.bulk([{"streamer_id": f"s{i}", "tags": ["cooking"]} for i in range(50)])
+        assert service.stop() == 0
+    shutil.copytree(data / "store", copy)
+    with Service(bundle, data, **ALWAYS) as service:
+        service.wait_until_ready()
+        for i in range(20):
+            service.client.delete(f"/v1/streamers/s{i}").raise_for_status()
+        service.put("later", tags=["cooking"])
+        wait_until(lambda: snapshot(service)["sequence"] == 71, "all of it is saved")
+        assert service.stop() == 0
+    shutil.rmtree(data / "store")
+    shutil.copytree(copy, data / "store")
+    with Service(bundle, data, **ALWAYS) as service:
+        service.wait_until_ready()
+        assert "the store ends at 50, the snapshot at 71: the store was set back" in service.output
+        assert snapshot(service)["source"] == "store"
+        assert service.similar(tags=["cooking"]) == {f"s{i}" for i in range(50)}
+        # Numbers that the old snapshot knew as others come again.
+        for i in range(30):
+            service.put(f"other{i}", tags=["cooking"])
+        service.kill()
+    wait_until(lambda: is_free(data), "the folder is free")
+    with Service(bundle, data, **ALWAYS) as service:
+        service.wait_until_ready()
+        expected = {f"s{i}" for i in range(50)} | {f"other{i}" for i in range(30)}
+        assert service.similar(tags=["cooking"]) == expected
