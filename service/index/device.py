@@ -74,9 +74,8 @@ class OnCpu:
     def search(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         """See `Placed.search`."""
         faiss.omp_set_num_threads(1)  # of this thread
-        query = np.ascontiguousarray(query[None, :], np.float32)
-        places: NDArray[np.int64] = self.index.search(query, k)[1][0]
-        return places[places >= 0]
+        places: NDArray[np.int64] = self.index.search(query[None, :], k)[1][0]
+        return places if places[-1] >= 0 else places[places >= 0]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
