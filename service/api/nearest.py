@@ -62,7 +62,16 @@ def _answer(state: object, streamer_id: str, k: int, begin: float) -> bytes | No
         return None
     return to_json(
         {
-            "hits": [hit._asdict() for hit in answer.hits],
+            "hits": [
+                {
+                    "streamer_id": hit.streamer_id,
+                    "score": hit.score,
+                    "precision": hit.precision,
+                    "rank": hit.rank,
+                    "reasons": None,
+                }
+                for hit in answer.hits
+            ],
             "threshold": None,
             "complete": answer.incomplete_because is None,
             "incomplete_because": answer.incomplete_because,

@@ -31,8 +31,12 @@ class NoDevice(Exception):
 class Placed(Protocol):
     """An index that does not change any more, where it is searched. Safe from several threads."""
 
-    def search(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    def search(
+        self, query: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> NDArray[np.int64]:
         """Places of rows near a query (D,), best first; fewer than k where it has no more.
+
+        So many `cells` are looked into where it has cells and can choose for each query.
 
         Raises:
             RuntimeError: the device failed.
@@ -71,12 +75,16 @@ class OnCpu:
     def __init__(self, index: Any) -> None:
         self.index = index
 
-    def search(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    def search(
+        self, query: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> NDArray[np.int64]:
         """See `Placed.search`."""
         faiss.omp_set_num_threads(1)  # of this thread
-        query = np.ascontiguousarray(query[None, :], np.float32)
-        places: NDArray[np.int64] = self.index.search(query, k)[1][0]
-        return places[places >= 0]
+        parameters = None
+        if cells is not None and isinstance(self.index, faiss.IndexIVF):
+            parameters = faiss.SearchParametersIVF(nprobe=cells)
+        places: NDArray[np.int64] = self.index.search(query[None, :], k, params=parameters)[1][0]
+        return places if places[-1] >= 0 else places[places >= 0]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
@@ -106,8 +114,10 @@ class Owned:
         # The memory of a GPU is given back by the thread that took it.
         weakref.finalize(self, _forget, owner, self._held).atexit = False
 
-    def search(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """See `Placed.search`."""
+    def search(
+        self, query: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> NDArray[np.int64]:
+        """See `Placed.search`; `cells` is the same for all that are answered together."""
         waiting = _Waiting(query, min(k, self._most), Future())
         with self._lock:
             self._waiting.append(waiting)

@@ -29,7 +29,7 @@ from service.index.cold import Cold
 from service.index.filters import Filter
 from service.index.image import Image
 from service.index.numbers import slots_of
-from service.index.view import View, packed
+from service.index.view import View
 
 _INITIAL_SLOTS = 1024
 _ROWS_AT_ONCE = 64
@@ -82,7 +82,7 @@ class Rows:
         self._bits = np.zeros(_INITIAL_SLOTS // 8, np.uint8)  # of `_live`
         self._base: Base | None = None
         self._covered = BitMap()
-        self._covered_bits = np.zeros(0, np.uint8)
+        self._is_covered = np.zeros(0, np.bool_)  # by slot, the same
         self._fresh = BitMap()
         self._fresh_slots: NDArray[np.int64] | None = None  # of `_fresh`, None when it changed
         self._to_cover: BitMap | None = None  # by the base that is being built
@@ -209,8 +209,8 @@ class Rows:
     def _near(self, found: NDArray[np.int64], exclude: Collection[str]) -> Near:
         if self._fresh_slots is None:
             self._fresh_slots = slots_of(self._fresh)
-        bits, fresh, covered = self._covered_bits, self._fresh_slots, len(self._covered)
-        found = found[(bits[found >> 3] >> (found & 7).astype(np.uint8)) & 1 == 1]
+        fresh, covered = self._fresh_slots, len(self._covered)
+        found = found[self._is_covered[found]]
         for slot in self._slots_of(exclude):
             if slot in self._covered:
                 found = found[found != slot]
@@ -250,7 +250,8 @@ class Rows:
 
     def _search_by(self, base: Base | None, covered: BitMap) -> None:
         self._base, self._covered = base, covered
-        self._covered_bits = packed(covered, len(self._ids))
+        self._is_covered = np.zeros(len(self._ids), np.bool_)
+        self._is_covered[slots_of(covered)] = True
         self._fresh, self._fresh_slots = self._live - covered, None
 
     @property
@@ -393,7 +394,7 @@ class Rows:
             _clear(self._bits, slot)
             if slot in self._covered:
                 self._covered.remove(slot)
-                _clear(self._covered_bits, slot)
+                self._is_covered[slot] = False
             elif slot in self._fresh:
                 self._fresh.remove(slot)
                 self._fresh_slots = None

@@ -84,6 +84,8 @@ def precision_from(score: float, curves: Sequence[Curve]) -> float | None:
 
     None where nothing was measured.
     """
+    if len(curves) == 1:
+        return curves[0].precision_from(score)
     found = [curve.precision_from(score) for curve in curves]
     known = [precision for precision in found if precision is not None]
     return min(known) if known and len(known) == len(found) else None

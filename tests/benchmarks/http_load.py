@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -30,8 +31,7 @@ class _Connection(asyncio.Protocol):
         self.took: list[float] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport | asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
