@@ -76,7 +76,12 @@ def write(
     taken, live = _mask(image.taken, slots), _mask(image.live, slots)
     known = None
     if base is not None:
-        known = {"factory": base.factory, "recall": base.recall, "effort": base.effort}
+        known = {
+            "factory": base.factory,
+            "recall": base.recall,
+            "effort": base.effort,
+            "few_cells": base.few_cells,
+        }
     said = {**about, "format": _FORMAT, "slots": slots, "base": known}
     with sealing(path, said, is_stopped) as folder:
         with folder.file("embeddings") as file:
@@ -196,4 +201,12 @@ def _read_base(sealed: Sealed, about: Mapping[str, Any], dim: int, slots: int) -
             placed.set_effort(name, int(value))
     except RuntimeError as error:
         raise Broken(f"{sealed.path / 'base'} can't be read: {error}") from error
-    return Base(about["factory"], places, float(about["recall"]), about["effort"], placed)
+    few = about["few_cells"]
+    return Base(
+        about["factory"],
+        places,
+        float(about["recall"]),
+        about["effort"],
+        placed,
+        None if few is None else int(few),
+    )

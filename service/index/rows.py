@@ -13,9 +13,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Collection, Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,35 +24,16 @@ from service.index.approximate import Base
 from service.index.attributes import Attributes
 from service.index.base import EVERYONE, Facets, Row, StoredVector
 from service.index.cold import Cold
+from service.index.columns import clear_bit, grown, packed
 from service.index.filters import Filter
 from service.index.image import Image
 from service.index.numbers import slots_of
-from service.index.view import View
+from service.index.view import Near, View
 
 _INITIAL_SLOTS = 1024
 _ROWS_AT_ONCE = 64
 """So many rows are copied before a waiting writer gets its turn."""
 _UNKNOWN = -1
-_Scalar = TypeVar("_Scalar", bound=np.generic)
-
-
-@dataclass(frozen=True, eq=False)
-class Near:
-    """What a search by a base has to score, as it was at one moment.
-
-    Attributes:
-        slots: int64 (S,), those of the base's that are still what they were, and all fresh ones.
-        found: how many of them the base gave.
-        covered: how many it could have given.
-        size: of covered and fresh ones together.
-    """
-
-    embeddings: NDArray[np.float32]
-    ids: Sequence[str]
-    slots: NDArray[np.int64]
-    found: int
-    covered: int
-    size: int
 
 
 class Rows:
@@ -183,7 +162,7 @@ class Rows:
         if allowed is self._live:
             bits = self._bits[: (used + 7) // 8].copy()
             for slot in out:
-                _clear(bits, slot)
+                clear_bit(bits, slot)
         return View(self._embeddings[:used], self._ids, allowed - BitMap(out), bits)
 
     @contextlib.contextmanager
@@ -318,9 +297,7 @@ class Rows:
             self._modalities, self._ids = image.modalities, list(image.ids)
             self._slot_of, self._live = slot_of, image.live
             self._bits = packed(image.live, len(image.embeddings))
-            self._base, self._covered = image.base, image.covered
-            self._covered_bits = packed(image.covered, used)
-            self._fresh, self._fresh_slots = image.live - image.covered, None
+            self._search_by(image.base, image.covered)
             (self._attributes,) = image.attributes
             self._established = BitMap(self._slots_of(self._are_established)) & image.live
             self._left = deque((next(self._clock), slot) for slot in free)
@@ -372,10 +349,10 @@ class Rows:
         """Let the columns hold so many rows; readers keep the arrays that they have."""
         if rows > len(self._embeddings):
             rows = -(-rows // 8) * 8
-            self._embeddings = _grown(self._embeddings, rows)
-            self._versions = _grown(self._versions, rows)
-            self._modalities = _grown(self._modalities, rows)
-            self._bits = _grown(self._bits, rows // 8)
+            self._embeddings = grown(self._embeddings, rows)
+            self._versions = grown(self._versions, rows)
+            self._modalities = grown(self._modalities, rows)
+            self._bits = grown(self._bits, rows // 8)
 
     def _show(self, slot: int, facets: Facets) -> None:
         self._attributes.add(slot, facets)
@@ -391,7 +368,7 @@ class Rows:
             self._attributes.discard(slot, from_json(self._cold.read(slot)[1]))
             self._established.discard(slot)
             self._live.remove(slot)
-            _clear(self._bits, slot)
+            clear_bit(self._bits, slot)
             if slot in self._covered:
                 self._covered.remove(slot)
                 self._is_covered[slot] = False
@@ -407,14 +384,3 @@ def _modalities_used(facets: Facets) -> int:
     """How many modalities a streamer shows; unknown of those that an old release wrote."""
     found = facets.get("modalities_used")
     return found if isinstance(found, int) and 0 <= found < 128 else _UNKNOWN
-
-
-def _clear(bits: NDArray[np.uint8], slot: int) -> None:
-    bits[slot >> 3] &= ~np.uint8(1 << (slot & 7))
-
-
-def _grown(array: NDArray[_Scalar], length: int) -> NDArray[_Scalar]:
-    """The same rows and zeros behind them, which take no memory before they are written."""
-    grown = np.zeros((length, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from service.index.columns import packed
 from service.index.numbers import slots_of
 
 
@@ -42,8 +43,20 @@ class View:
         return packed(self.allowed, len(self.embeddings))
 
 
-def packed(slots: BitMap, used: int) -> NDArray[np.uint8]:
-    """A bitmap of slots below `used` as bits (ceil(used / 8),)."""
-    mask = np.zeros(used, np.bool_)
-    mask[slots_of(slots)] = True
-    return np.packbits(mask, bitorder="little")
+@dataclass(frozen=True, eq=False)
+class Near:
+    """What a search by a base has to score, as it was at one moment.
+
+    Attributes:
+        slots: int64 (S,), those of the base's that are still what they were, and all fresh ones.
+        found: how many of them the base gave.
+        covered: how many it could have given.
+        size: of covered and fresh ones together.
+    """
+
+    embeddings: NDArray[np.float32]
+    ids: Sequence[str]
+    slots: NDArray[np.int64]
+    found: int
+    covered: int
+    size: int

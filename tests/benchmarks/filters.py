@@ -62,7 +62,7 @@ class HeldStore(RedisStore):
             yield list(self._entries[start : start + chunk])
 
     async def follow(
-        self, after: int, epoch: str | None = None
+        self, after: int, epoch: str | None = None, mark: str = ""
     ) -> AsyncGenerator[list[LogEntry], None]:
         await asyncio.Event().wait()
         yield []
