@@ -34,8 +34,12 @@ from training.data.passes import mapped
 from training.duplicates import calibrate_duplicates
 from training.errors import CheckpointError, UsageError
 from training.established import Ballot, Vote, choose_vote, edges_of, graph_of, weighed
+from training.evaluation.audience import choose_audience_vote
 from training.evaluation.metrics import hubness, ndcg, recall
+from training.evaluation.setting import Setting
+from training.evaluation.subject import AudienceVote, Representation
 from training.evaluation.tasks import ColdStartTask, cold_start_task
+from training.evaluation.trained import AUDIENCE_VOTE
 from training.leaks import check_known, check_learned, check_stage
 from training.progress import Progress
 from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
@@ -206,6 +210,7 @@ def _checkpoint(
             "validation_step": float(chosen.step),
             **({} if math.isnan(chosen.value) else {recipe.metric_name: chosen.value}),
             **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
+            **{AUDIENCE_VOTE + name: value for name, value in chosen.audience_vote.items()},
             **counts(stage),
             **held_out_metrics(stage, vote, edges),
             **threshold.metrics,
@@ -253,6 +258,8 @@ class _Run:
         if stage.teacher is not None:
             asking = held_out_task(stage, held_out)
             chosen.vote = asdict(choose_vote(stage, stage.teacher, asking))
+        vote = audience_vote(stage, held_out)
+        chosen.audience_vote = {} if vote is None else asdict(vote)
         return chosen, stage
 
     def _stage(self, *splits: str) -> Stage:
@@ -312,6 +319,18 @@ def counts(stage: Stage) -> dict[str, float]:
         "tokens": float(len(stage.vocabulary.tokens)),
         "teacher_streamers": float(0 if stage.teacher is None else len(stage.teacher.rows)),
     }
+
+
+def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | None:
+    """How held-out streamers' audiences are best foretold by those of the stage's own.
+
+    None where audiences are unknown.
+    """
+    asking = sample(held_out, MOST_ASKED, stage.seed)
+    setting = Setting(stage.dataset, asking, sample(stage.known, MOST_SEARCHED, stage.seed))
+    if not len(asking) or setting.audience is None:
+        return None
+    return choose_audience_vote(setting, Representation.symmetric(embeddings(stage)))
 
 
 def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:

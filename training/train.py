@@ -74,6 +74,8 @@ class Trained:
         calibration: what the scores of these weights promise, as JSON (see `training.calibration`);
             kept with the choice, since a resumed fit does not make these weights again.
         vote: how established streamers vote with them (see `training.established`).
+        audience_vote: how the nearest say who will watch (see `training.evaluation.audience`);
+            empty where audiences are unknown.
     """
 
     step: int = 0
@@ -81,6 +83,7 @@ class Trained:
     history: list[tuple[int, float]] = field(default_factory=list)
     calibration: list[dict[str, Any]] = field(default_factory=list)
     vote: dict[str, Any] = field(default_factory=dict)
+    audience_vote: dict[str, float] = field(default_factory=dict)
 
 
 def train(

@@ -11,7 +11,9 @@ from training.baselines.lexical import bm25
 from training.data import Dataset
 from training.data.vectors import IdEmbeddings
 from training.errors import UsageError
+from training.evaluation.audience import choose_audience_vote
 from training.evaluation.run import evaluate
+from training.evaluation.setting import setting_of
 from training.evaluation.subject import Representation, count, scores, shown
 
 NEED_BEHAVIOUR = ["popularity", "ridge", "cca", "lexical+ridge", "knn-id", "ridge-id"]
@@ -75,6 +77,19 @@ def test_bm25_is_the_sum_over_the_query_s_tokens(world: Dataset, monkeypatch: py
             expected += counts[query, token] * idf * part
         got = scores(found.query[[query]], found.gallery[[other]])[0, 0]
         assert got == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_chooses_on_val_how_its_nearest_vote(
+    world: Dataset, corpus: Corpus, fitted: dict[str, Representation]
+):
+    learned = BASELINES["ridge"].make(corpus.selection)
+    chosen = choose_audience_vote(setting_of(world, "val"), learned)
+    assert fitted["ridge"].audience_vote == chosen
+    assert all(fitted[name].audience_vote is not None for name in set(BASELINES) - {"popularity"})
+    assert (
+        BASELINES["tf-idf"].fit(corpus_of(without_behaviour(world), "test", 0)).audience_vote
+        is None
+    )
 
 
 def test_popularity_is_the_same_for_everyone(world: Dataset, fitted: dict[str, Representation]):

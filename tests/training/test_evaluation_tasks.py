@@ -12,6 +12,7 @@ from model_export.contract.streamer import StreamerProfile
 from training.data import Dataset
 from training.data.tables import Interactions
 from training.errors import UsageError
+from training.evaluation.audience import choose_audience_vote, measure_audience
 from training.evaluation.duplicates import measure_duplicates
 from training.evaluation.labels import measure_labels
 from training.evaluation.metrics import b_cubed
@@ -19,6 +20,7 @@ from training.evaluation.neighbours import uniformity
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Setting, setting_of
 from training.evaluation.subject import (
+    AudienceVote,
     Representation,
     SideBySide,
     count,
@@ -84,11 +86,79 @@ def test_users_are_voted_for_by_the_nearest():
     )
     # User 0 has the votes of the first two, user 1, who is wanted, that of the first alone.
     # User 3 watches nobody warm and can't be found.
-    near_first = Representation.symmetric(directions(0, 90, 180, 10))
+    near_first = replace(
+        Representation.symmetric(directions(0, 90, 180, 10)), audience_vote=AudienceVote(0.4, 0)
+    )
     summary = evaluate(data, near_first).summary["audience"]
     assert summary["NDCG@50"] == pytest.approx(1 / np.log2(3))
     # By popularity users 0 and 2 come first.
     assert summary["popularity NDCG@50"] == pytest.approx(1 / np.log2(4))
+
+
+@pytest.mark.parametrize("temperature", [0.05, 5.0])
+@pytest.mark.parametrize("sharing", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("scale", [1, 100])
+def test_a_vote_is_sharpened_and_shared_as_its_definition_says(
+    temperature: float, sharing: float, scale: float
+):
+    rng = np.random.default_rng(3)
+    audience = (rng.random((40, 30)) < 0.2).astype(np.float32)
+    vectors = np.float32(scale) * rng.standard_normal((40, 4)).astype(np.float32)
+    data = dataset(["train"] * 30 + ["test"] * 10, interactions=watched(audience.tolist()))
+    found = measure_audience(
+        setting_of(data),
+        replace(
+            Representation.symmetric(vectors), audience_vote=AudienceVote(temperature, sharing)
+        ),
+    )
+    assert found is not None
+    expected = []
+    for row in found.queries:
+        scores = vectors[row] @ vectors[:30].T
+        votes = np.zeros(30)
+        for user in range(30):
+            for other in range(30):
+                if audience[other, user] and scores[other] > 0:
+                    vote = np.exp((scores[other] / scores.max() - 1) / temperature)
+                    votes[user] += vote / audience[other].sum() ** sharing
+        ranks = np.argsort(np.argsort(-votes, kind="stable"))
+        right = sorted(ranks[user] for user in np.flatnonzero(audience[row]))
+        gain = sum(1 / np.log2(2 + rank) for rank in right)
+        expected.append(gain / sum(1 / np.log2(2 + i) for i in range(len(right))))
+    np.testing.assert_allclose(found.per_query["NDCG@50"], expected, rtol=1e-6)
+
+
+def test_the_vote_is_chosen_where_it_is_best():
+    """Fifteen at nearly the nearest's cosine watch else: only a sharp vote leaves them out."""
+    others = [[0, 0, 0, 1]] * 15
+    data = dataset(
+        ["train"] + ["train"] * 15 + ["val", "test"],
+        interactions=watched([[1, 1, 0, 0], *others, [1, 1, 0, 0], [1, 1, 0, 0]]),
+    )
+    representation = Representation.symmetric(directions(0, *np.linspace(20, 25, 15), 0, 0))
+    vote = choose_audience_vote(setting_of(data, "val"), representation)
+    assert vote is not None
+    assert vote.temperature <= 0.05
+    sharp = replace(representation, audience_vote=vote)
+    flat = replace(representation, audience_vote=AudienceVote(0.8, 0))
+    assert evaluate(data, sharp).summary["audience"]["NDCG@50"] == pytest.approx(1)
+    assert evaluate(data, flat).summary["audience"]["NDCG@50"] < 0.8
+
+
+def test_who_is_near_nobody_has_no_votes():
+    data = dataset(["train", "train", "test"], interactions=watched([[1, 0], [0, 1], [0, 1]]))
+    found = measure_audience(setting_of(data), Representation.symmetric(directions(0, 10, 180)))
+    assert found is not None  # all votes are 0, and equals come in their order
+    assert found.summary["NDCG@50"] == pytest.approx(1 / np.log2(3))
+
+
+def test_nothing_is_chosen_without_audiences_or_where_they_do_not_vote():
+    vectors = Representation.symmetric(directions(0, 10))
+    assert choose_audience_vote(setting_of(dataset(["train", "val"]), "val"), vectors) is None
+    data = dataset(["train", "val"], interactions=watched([[1, 1], [1, 0]]))
+    popular = replace(vectors, user_scores=np.ones(2, np.float32))
+    assert choose_audience_vote(setting_of(data, "val"), popular) is None
+    assert choose_audience_vote(setting_of(data, "val"), vectors) is not None
 
 
 def test_a_relation_counts_as_an_audience_of_the_known_only():

@@ -21,6 +21,9 @@ from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
 from training.encoder import load_checkpoint
 from training.errors import CheckpointError, UsageError
+from training.evaluation.audience import VOTES
+from training.evaluation.subject import AudienceVote
+from training.evaluation.trained import represent
 from training.fit import Request, fit
 from training.stage import prepare
 from training.teacher import find_teacher
@@ -83,12 +86,17 @@ def test_the_predicted_id_embedding_is_in_the_units_of_its_space(
     assert off < 0.4
 
 
-def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path):
+def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path, world: Dataset):
     metrics = Checkpoint.load(checkpoint_folder).metrics
     assert 0 < metrics["test_NDCG@20"] <= 1
     assert 0 < metrics["test_TF-IDF_NDCG@20"] <= 1
     assert metrics["streamers"] == 300
     assert 0 <= metrics["duplicate_f1_all"] <= 1
+    chosen = AudienceVote(
+        metrics["validation_audience_temperature"], metrics["validation_audience_sharing"]
+    )
+    assert chosen in VOTES
+    assert represent(load_checkpoint(checkpoint_folder), world).audience_vote == chosen
     assert all(isinstance(value, float) for value in metrics.values())
 
 

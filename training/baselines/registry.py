@@ -1,7 +1,7 @@
 """The baselines by name. To add one, write its function and list it here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.baselines.behaviour import cca, knn_id, lexical_and_ridge, ridge, ridge_id
 from training.baselines.corpus import Corpus
@@ -9,6 +9,8 @@ from training.baselines.lexical import bm25, svd, tf_idf_cosine
 from training.baselines.text import pretrained_text
 from training.baselines.trivial import popularity, random
 from training.errors import UsageError
+from training.evaluation.audience import choose_audience_vote
+from training.evaluation.setting import Setting
 from training.evaluation.subject import Representation
 
 
@@ -17,12 +19,26 @@ class Baseline:
     """How a baseline is made.
 
     Attributes:
-        fit: corpus -> the representation; a UsageError where the data lacks what it needs.
+        make: corpus -> the representation; a UsageError where the data lacks what it needs.
         random: whether another seed gives another result.
     """
 
-    fit: Callable[[Corpus], Representation]
+    make: Callable[[Corpus], Representation]
     random: bool = False
+
+    def fit(self, corpus: Corpus) -> Representation:
+        """The baseline of a corpus, with what its scores say of users chosen on val.
+
+        Raises:
+            UsageError: the data lacks what it needs.
+        """
+        made, trial = self.make(corpus), corpus.selection
+        held_out = trial.dataset.rows("val")
+        if trial.audience is None or not len(held_out) or made.user_scores is not None:
+            return made
+        judged = made if trial is corpus else self.make(trial)
+        setting = Setting(trial.dataset, held_out, trial.known)
+        return replace(made, audience_vote=choose_audience_vote(setting, judged))
 
 
 BASELINES = {

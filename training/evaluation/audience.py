@@ -1,48 +1,101 @@
 """The second task: which users a cold streamer will have."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from training.blocks import blocks
 from training.evaluation.metrics import ndcg
 from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Matrix, Representation, count, scores
+from training.evaluation.subject import AudienceVote, Matrix, Representation, count, scores
 
 DEPTH = 50
 VOTERS = 50
 """So many of the nearest warm streamers vote for their audiences."""
-_BLOCK = 512
+VOTES = tuple(
+    AudienceVote(temperature, sharing)
+    for sharing in (0.5, 0.0, 1.0)
+    for temperature in (0.1, 0.025, 0.05, 0.2, 0.4, 0.8)
+)
+"""What every method chooses from on validation; the first one where nothing can be chosen."""
+_MOST_ASKED = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """Queries, the users that each should find, and who watches the gallery.
+
+    Attributes:
+        queries: int64 (Q,) rows.
+        users: per query its users, at least one.
+        watched: binary (G, U).
+    """
+
+    queries: NDArray[np.int64]
+    users: list[NDArray[np.int64]]
+    watched: sp.csr_matrix
 
 
 def measure_audience(setting: Setting, representation: Representation) -> Measured | None:
     """NDCG@50 of the users of a cold streamer, beside users ranked by popularity; None if unknown.
 
-    A user's score is the sum of the scores of the nearest warm streamers that it watches, negative
-    ones not counted. A user who watches no warm streamer can't be found and is left out of the
-    truth.
+    A user's score is the sum of the votes of the nearest warm streamers that it watches. A vote is
+    the softmax of score / (t · best score), so that scores of any scale and spread are treated
+    alike, over the size of the voter's audience to the power of s; t and s are the method's own,
+    from validation. Scores of 0 and less have no vote. A user who watches no warm streamer can't
+    be found and is left out of the truth.
     """
+    wanted = _wanted(setting, setting.queries)
+    if wanted is None:
+        return None
+    popular = np.asarray(wanted.watched.sum(0), np.float32).ravel()
+    everyone = np.tile(_best(popular), (len(wanted.queries), 1))
+    if representation.user_scores is None:
+        vote = representation.audience_vote or VOTES[0]
+        found = _Ballot.of(setting, representation, wanted).users(vote)
+    else:
+        found = np.tile(_best(representation.user_scores), (len(wanted.queries), 1))
+    per_query = {
+        "NDCG@50": ndcg(found, wanted.users, DEPTH),
+        "popularity NDCG@50": ndcg(everyone, wanted.users, DEPTH),
+    }
+    return Measured({n: float(v.mean()) for n, v in per_query.items()}, wanted.queries, per_query)
+
+
+def choose_audience_vote(setting: Setting, representation: Representation) -> AudienceVote | None:
+    """The vote with the best NDCG@50; None where audiences are unknown, or don't vote.
+
+    Args:
+        setting: the validation split against train.
+        representation: learned from train alone.
+    """
+    if representation.user_scores is not None:
+        return None
+    step = -(-len(setting.queries) // _MOST_ASKED)
+    wanted = _wanted(setting, setting.queries[:: max(step, 1)])
+    if wanted is None:
+        return None
+    ballot = _Ballot.of(setting, representation, wanted)
+    value = [ndcg(ballot.users(vote), wanted.users, DEPTH).mean() for vote in VOTES]
+    return VOTES[int(np.argmax(value))]
+
+
+def _wanted(setting: Setting, queries: NDArray[np.int64]) -> _Wanted | None:
+    """What these rows should find; None where no audience says so for any."""
     if setting.audience is None:
         return None
-    warm = sp.csr_matrix(setting.audience[setting.gallery])
-    watched = np.asarray(warm.sum(0), np.float32).ravel()
-    truth = sp.csr_matrix(setting.audience[setting.queries])
+    watched = sp.csr_matrix(setting.audience[setting.gallery])
+    can_be_found = np.diff(watched.tocsc().indptr) > 0  # (U,)
+    truth = sp.csr_matrix(setting.audience[queries])
     users = [truth.indices[a:b] for a, b in zip(truth.indptr[:-1], truth.indptr[1:], strict=True)]
-    relevant = [u[watched[u] > 0].astype(np.int64) for u in users]
-    asked = np.array([len(wanted) > 0 for wanted in relevant], bool)
-    queries, relevant = setting.queries[asked], [w for w in relevant if len(w)]
-    if not len(queries):
+    users = [each[can_be_found[each]].astype(np.int64) for each in users]
+    asked = np.array([len(each) > 0 for each in users], bool)
+    if not asked.any():
         return None
-    everyone = np.tile(_best(watched), (len(queries), 1))
-    if representation.user_scores is None:
-        found = _voted(representation.query[queries], representation.gallery[setting.gallery], warm)
-    else:
-        found = np.tile(_best(representation.user_scores), (len(queries), 1))
-    per_query = {
-        "NDCG@50": ndcg(found, relevant, DEPTH),
-        "popularity NDCG@50": ndcg(everyone, relevant, DEPTH),
-    }
-    return Measured({n: float(v.mean()) for n, v in per_query.items()}, queries, per_query)
+    return _Wanted(queries[asked], [each for each in users if len(each)], watched)
 
 
 def _best(user_scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -50,24 +103,43 @@ def _best(user_scores: NDArray[np.float32]) -> NDArray[np.int64]:
     return top(np.ones((1, 1), np.float32), user_scores[:, None], DEPTH)[0]
 
 
-def _voted(queries: Matrix, gallery: Matrix, audience: sp.csr_matrix) -> NDArray[np.int64]:
-    """The best users (Q, <= 50) by the votes of the nearest.
+@dataclass(frozen=True, eq=False)
+class _Ballot:
+    """Who votes for the users of Q queries.
 
-    Args:
-        queries: (Q, K).
-        gallery: (G, K).
-        audience: of the gallery, binary (G, U).
+    Attributes:
+        near: int64 (Q, V), places in the gallery, best first.
+        scores: float32 (Q, V), theirs.
+        watches: whom each user watches, (U, G).
     """
-    near = top(queries, gallery, VOTERS)  # (Q, V)
-    watches = sp.csr_matrix(audience.T)  # (U, G)
-    found = []
-    for start in range(0, count(queries), _BLOCK):
-        part = near[start : start + _BLOCK]
-        all_scores = scores(queries[start : start + _BLOCK], gallery)
-        weights = np.take_along_axis(all_scores, part, 1).clip(0).astype(np.float32)
+
+    near: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    watches: sp.csr_matrix
+
+    @classmethod
+    def of(cls, setting: Setting, representation: Representation, wanted: _Wanted) -> "_Ballot":
+        query: Matrix = representation.query[wanted.queries]
+        gallery = representation.gallery[setting.gallery]
+        near = top(query, gallery, VOTERS)
+        found = np.zeros(near.shape, np.float32)
+        for part in blocks(len(near), count(gallery)):
+            found[part] = np.take_along_axis(scores(query[part], gallery), near[part], 1)
+        return cls(near, found, sp.csr_matrix(wanted.watched.T))
+
+    def users(self, vote: AudienceVote) -> NDArray[np.int64]:
+        """The best users (Q, <= 50), best first."""
+        size = np.asarray(self.watches.sum(0)).ravel().clip(min=1)  # (G,)
+        positive = self.scores.clip(0)  # (Q, V)
+        best = np.maximum(positive[:, :1], np.finfo(np.float32).tiny)  # (Q, 1)
+        weights = np.exp((positive / best - 1) / vote.temperature) * (positive > 0)
+        weights = weights / size[self.near] ** vote.sharing
         votes = sp.csr_matrix(
-            (weights.ravel(), part.ravel(), np.arange(len(part) + 1) * part.shape[1]),
-            (len(part), count(gallery)),
+            (
+                weights.astype(np.float32).ravel(),
+                self.near.ravel(),
+                np.arange(len(self.near) + 1) * self.near.shape[1],
+            ),
+            (len(self.near), len(size)),
         )
-        found.append(top(votes, watches, DEPTH))
-    return np.concatenate(found)
+        return top(votes, self.watches, DEPTH)

@@ -29,6 +29,20 @@ Matrix = _Part | SideBySide
 """Rows of numbers: what takes `matrix[rows]` and the functions below."""
 
 
+@dataclass(frozen=True)
+class AudienceVote:
+    """How the nearest streamers say who will watch.
+
+    Attributes:
+        temperature: of the softmax over scores, as a share of the best one; the lower, the more the
+            nearest count.
+        sharing: 0 = each of a voter's users gets its whole vote, 1 = they share it.
+    """
+
+    temperature: float
+    sharing: float
+
+
 @dataclass(frozen=True, eq=False)
 class Representation:
     """Score of a pair = query row · gallery row; N streamers.
@@ -41,6 +55,7 @@ class Representation:
             the gallery is taken.
         user_scores: (U,) for a method that ranks users the same way for everyone; None = the
             audiences of the nearest streamers vote.
+        audience_vote: how they vote, chosen on validation; None = nothing was chosen.
         cold_start: another representation for cold streamers that look for established ones, whose
             behaviour may help to find them; None = this one.
         reads_behaviour: whether who is found is found by its behaviour, not by what it shows: such
@@ -52,6 +67,7 @@ class Representation:
     content: Matrix | None = None
     duplicate_threshold: float | None = None
     user_scores: NDArray[np.float32] | None = None
+    audience_vote: AudienceVote | None = None
     cold_start: "Representation | None" = None
     reads_behaviour: bool = False
 

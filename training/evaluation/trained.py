@@ -1,6 +1,7 @@
 """A trained encoder as a subject."""
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from training.encoder import StreamerEncoder
 from training.errors import CheckpointError
 from training.established import Ballot, Vote
 from training.evaluation.setting import Split
-from training.evaluation.subject import Representation, shown
+from training.evaluation.subject import AudienceVote, Representation, shown
 from training.stage import all_rows
 from training.towers import TowerReader, cache_folder
+
+AUDIENCE_VOTE = "validation_audience_"
+"""What the metrics of a checkpoint call an audience vote's numbers begin with."""
 
 
 def represent(
@@ -49,12 +53,26 @@ def _represent(
     source: ExportSource, dataset: Dataset, split: Split, pieces: Sequence[Sequence[Piece]]
 ) -> Representation:
     vectors = embed(source, pieces)
-    cold_start = _voted(source, dataset, vectors)
+    found = Representation(
+        vectors,
+        vectors,
+        audience_vote=_audience_vote(source),
+        cold_start=_voted(source, dataset, vectors),
+    )
     if dataset.duplicates is None:
-        return Representation(vectors, vectors, cold_start=cold_start)
+        return found
     content = sketches_of(_encoder(source), source.vocabulary, pieces) * shown(vectors)[:, None]
     threshold = source.duplicate_threshold.value if split == "test" else None
-    return Representation(vectors, vectors, content, threshold, cold_start=cold_start)
+    return replace(found, content=content, duplicate_threshold=threshold)
+
+
+def _audience_vote(source: ExportSource) -> AudienceVote | None:
+    """What validation chose; None in checkpoints where it could not, or did not yet."""
+    named = {
+        field.name: source.metrics.get(AUDIENCE_VOTE + field.name) for field in fields(AudienceVote)
+    }
+    chosen = {name: value for name, value in named.items() if value is not None}
+    return AudienceVote(**chosen) if len(chosen) == len(named) else None
 
 
 def _voted(
