@@ -1,4 +1,7 @@
-"""Prepares faster answers in a thread of its own, whenever the live index is due."""
+"""Prepares faster answers in a thread of its own, whenever the live index is due.
+
+Another thread compares answers with exact ones, also while the first is at work.
+"""
 
 import logging
 import os
@@ -8,6 +11,8 @@ from service.retrieval.follower import Follower
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
+_AUDIT_S = 1.0
+"""Between two audits. An exact search of a million takes a fiftieth of that."""
 _NICENESS = 10
 """On Linux each thread has its own: questions and writes come first."""
 
@@ -18,26 +23,30 @@ def give_way() -> None:
 
 
 class Upkeep:
-    """A thread that rebuilds the index that a follower serves.
+    """Threads that rebuild the index that a follower serves, and audit it.
 
-    A daemon, since FAISS can't be told to stop: the process ends without waiting for it.
+    Daemons, since FAISS can't be told to stop: the process ends without waiting for them.
     """
 
     def __init__(self, follower: Follower) -> None:
         """Look after the follower's index, whichever that is."""
         self._follower = follower
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._rebuild, name="upkeep", daemon=True),
+            threading.Thread(target=self._audit, name="audit", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin to look after it."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Begin nothing more, and let what is under way end early where it can."""
         self._stopped.set()
 
-    def _run(self) -> None:
+    def _rebuild(self) -> None:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
@@ -45,4 +54,14 @@ class Upkeep:
                     self._follower.index.rebuild(self._stopped.is_set)
             except Exception:  # noqa: BLE001 - or nothing would be rebuilt any more
                 _log.exception("the index could not be rebuilt; it answers as before")
+                self._stopped.wait(60)
+
+    def _audit(self) -> None:
+        give_way()
+        while not self._stopped.wait(_AUDIT_S):
+            try:
+                if self._follower.is_ready:
+                    self._follower.index.audit()
+            except Exception:  # noqa: BLE001 - or nothing would be audited any more
+                _log.exception("an answer could not be compared with the exact one")
                 self._stopped.wait(60)
