@@ -28,7 +28,7 @@ from service.store.redis_client import Argument, Limits, RedisClient
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 _ENTRY = ("version", "embedding", "content", "facets")
-_RECORD = (
+RECORD_FIELDS = (
     *_ENTRY,
     "profile",
     "digest",
@@ -39,6 +39,7 @@ _RECORD = (
     "updated_at",
     "tower_vectors",
 )
+"""Of the hash that holds a record."""
 
 
 class RedisStore:
@@ -116,7 +117,7 @@ class RedisStore:
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""
-        rows = await self._fields(ids, _RECORD)
+        rows = await self._fields(ids, RECORD_FIELDS)
         return [_to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
