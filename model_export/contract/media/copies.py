@@ -59,11 +59,11 @@ class Hashes:
     """Hashes of N pictures.
 
     Attributes:
-        signs: int8 (N, 225, 128), 1 or -1 for each bit of each part, the whole first.
+        bits: uint8 (N, 225, 16), the packed bits of each part, the whole first.
         telling: bool (N,), whether there is enough in the picture to know it again.
     """
 
-    signs: npt.NDArray[np.int8]
+    bits: npt.NDArray[np.uint8]
     telling: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -71,15 +71,15 @@ class Hashes:
 
 
 def hashes_of(outlines: npt.NDArray[np.uint8]) -> Hashes:
-    """Hashes of outlines (N, 32, 32), a quarter of a millisecond and 29 KB each."""
-    signs = np.empty((len(outlines), _PARTS, HASH_BITS), np.int8)
+    """Hashes of outlines (N, 32, 32), a fifth of a millisecond and 3.6 KB each."""
+    bits = np.empty((len(outlines), _PARTS, HASH_BITS // 8), np.uint8)
     telling = np.zeros(len(outlines), np.bool_)
-    for i, outline in enumerate(outlines):
-        spectra = _BASIS @ outline.astype(np.float64) @ _BASIS.T  # (15 x 16, 15 x 16)
+    for i, outline in enumerate(outlines.astype(np.float32)):
+        spectra = _BASIS @ outline @ _BASIS.T  # (15 x 16, 15 x 16)
         lowest = spectra.ravel()[_PLACES]  # (225, 128)
-        signs[i] = np.where(lowest > 0, 1, -1)
+        bits[i] = np.packbits(lowest > 0, axis=-1)
         telling[i] = np.count_nonzero(np.abs(lowest[0]) > _NOISE) > HASH_BITS // 2
-    return Hashes(signs, telling)
+    return Hashes(bits, telling)
 
 
 def bits_apart(first: Hashes, second: Hashes) -> npt.NDArray[np.int64]:
@@ -94,13 +94,19 @@ def bits_apart(first: Hashes, second: Hashes) -> npt.NDArray[np.int64]:
 
 def _most_alike(wholes: Hashes, parts: Hashes) -> npt.NDArray[np.float32]:
     """The largest dot product of each whole's signs with those of any part, (N, M)."""
-    whole = wholes.signs[:, 0].astype(np.float32)  # (N, 128)
+    whole = _signs(wholes.bits[:, 0])  # (N, 128)
     found = np.empty((len(wholes), len(parts)), np.float32)
-    for column, signs in enumerate(parts.signs.astype(np.float32, copy=False)):
+    for column, bits in enumerate(parts.bits):
+        signs = _signs(bits)  # (225, 128)
         even = whole[:, :_EVEN] @ signs[:, :_EVEN].T  # (N, 225)
         odd = whole[:, _EVEN:] @ signs[:, _EVEN:].T  # of the other sign if mirrored
         found[:, column] = (even + np.abs(odd)).max(1)
     return found
+
+
+def _signs(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """1 or -1 for each of packed bits, (R, 16) to (R, 128)."""
+    return np.unpackbits(bits, axis=-1).astype(np.float32) * 2 - 1
 
 
 def _basis() -> _Floats:
@@ -131,7 +137,7 @@ _LOWEST = sorted(
 _LOWEST.sort(key=lambda place: place[1] % 2)
 _EVEN = sum(column % 2 == 0 for _, column in _LOWEST)
 _ROWS, _COLUMNS = (np.array(axis) for axis in zip(*_LOWEST, strict=True))
-_BASIS = _basis()
+_BASIS = _basis().astype(np.float32)
 _INTERVALS = len(_BASIS) // _FREQUENCIES
 _PARTS = _INTERVALS**2
 

@@ -84,9 +84,9 @@ def test_bits_are_those_of_hashes_one_by_one() -> None:
     for i, row in enumerate(bits_apart(first, second)):
         for j, bits in enumerate(row):
             tried = [
-                np.count_nonzero(whole != part)
-                for whole in (first.signs[i, 0], mirrored.signs[i, 0])
-                for part in second.signs[j]
+                int(np.unpackbits(whole ^ part).sum())
+                for whole in (first.bits[i, 0], mirrored.bits[i, 0])
+                for part in second.bits[j]
             ]
             assert bits <= min(tried)
             assert bits > 0
