@@ -249,6 +249,10 @@ class Profiles:
             results[i] = Acknowledged(record, done.sequence, done.created, encoded.encoded)
         return [result for result in results if result is not None]
 
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """What towers made of stored streamers' pieces, packed; nothing of those not stored."""
+        return await self._stored_vectors(ids)
+
     async def _stored_vectors(self, ids: Sequence[str]) -> list[bytes]:
         """What towers made of these streamers' pieces when they were written last."""
         if not self._reader.has_towers or not ids:

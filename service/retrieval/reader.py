@@ -21,6 +21,7 @@ from model_export.contract.towers import TowerSpec, media_at, payload_key, vecto
 from model_export.contract.uninformative import says_nothing
 from service.errors import InvalidRequest, ServiceError
 from service.retrieval.sightings import (
+    NO_OUTLINE,
     Sighting,
     Sightings,
     error_of,
@@ -143,13 +144,11 @@ class Reader:
             pieces: of a profile.
             tower_vectors: what is stored of it. An earlier release stored no outlines.
         """
-        shared, stored = self._featurizer.vocabulary.uninformative, unpack(tower_vectors)
+        stored = unpack(tower_vectors)
         found: dict[str, Outline] = {}
-        for spec, made_of, vector in self._stored(pieces, stored):
+        for spec, made_of, _ in self._stored(pieces, stored):
             outline = stored.vectors.get(outline_key(made_of))
-            if spec.image is None or outline is None or not vector.any():
-                continue
-            if not says_nothing(vector_piece(spec, made_of, vector), shared):
+            if spec.image is not None and outline is not None and as_outline(outline).any():
                 found[made_of.source] = as_outline(outline)
         return found
 
@@ -224,7 +223,9 @@ class Reader:
                 read.append(vector_piece(spec, made_of, vector))
                 vectors[key_of(spec, made_of)] = vector
                 if spec.image is not None and sighting.outline is not None:
-                    vectors[outline_key(made_of)] = sighting.outline
+                    nothing = says_nothing(read[-1], self._featurizer.vocabulary.uninformative)
+                    outline = NO_OUTLINE if nothing else sighting.outline
+                    vectors[outline_key(made_of)] = outline
             elif sighting.error is not None:
                 error = _as_error(plan.item, piece, sighting.error)
                 if piece.payload_digest in plan.settled:

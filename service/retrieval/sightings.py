@@ -47,8 +47,8 @@ def outline_key(piece: Piece) -> Key:
     return OUTLINE, payload_key(piece)
 
 
-_NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
-"""Of a picture of one colour: nothing to know it again by."""
+NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+"""Of a picture of one colour, or one that many show: nothing to know it again by."""
 
 
 @dataclass(eq=False)
@@ -175,7 +175,7 @@ class Sightings:
                 if spec.text is not None:
                     prepared[spec.name] = payload_of(piece, profile)
                     continue
-                outline = None if spec.image is None else _NO_OUTLINE
+                outline = None if spec.image is None else NO_OUTLINE
                 try:
                     decoded = await self._work.prepare(
                         spec.name, lambda: fetched or payload_of(piece, profile), queued=queued

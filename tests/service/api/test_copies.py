@@ -125,3 +125,54 @@ def test_records_of_an_earlier_release_have_no_outlines_until_they_are_put_again
         assert counts() == {"image decoded": 1}  # no tower runs
         found = shared(client, {"streamer_id": "seed"}, "copy", sequence)
         assert found == {"similar_pictures": [{"seed": "avatar", "hit": "avatar"}]}
+
+
+def deduped(client: TestClient, **query: Any) -> dict[str, Any]:
+    answer = client.post("/v1/dedup", json=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+PEOPLE: dict[str, dict[str, Any]] = {
+    "one": {"tags": ["cooking"], "videos": videos(*map(shown, SCENES[:3]))},
+    "other": {"tags": ["music"], "videos": videos(*map(disguised, SCENES[1:4]))},
+    "half": {"tags": ["gaming"], "videos": videos(disguised(SCENES[0]), shown(SCENES[5]))},
+    "words": {"tags": ["cooking"], "videos": videos(shown(SCENES[6]))},
+}
+
+
+def test_two_copies_make_near_duplicates_of_other_words(client: TestClient) -> None:
+    written = [put(client, name, **profile) for name, profile in PEOPLE.items()]
+    ids = ["half", "one", "other"]
+    found = deduped(client, ids=ids, after_sequence=written[-1])
+    (cluster,) = found["clusters"]
+    assert cluster["representative"] == "one"
+    assert [m["streamer_id"] for m in cluster["members"]] == ["one", "other"]
+    assert [m["copies"] for m in cluster["members"]] == [2, 2]
+    assert all(m["score"] < found["threshold"] for m in cluster["members"])
+    assert found["unique"] == ["half"]
+    feed = deduped(client, ids=[*ids[1:], "half"], mode="feed", window=2)
+    assert feed["order"] == ["one", "half", "other"]
+    for query in ({"threshold": found["threshold"]}, {"pictures": False}):
+        assert deduped(client, ids=ids, **query)["clusters"] == []
+    again = deduped(client, ids=ids, threshold=found["threshold"], pictures=True)
+    assert again["clusters"] == found["clusters"]
+
+
+def test_profiles_that_are_not_stored_are_joined_alike(client: TestClient) -> None:
+    people = [{"streamer_id": f"p{i}", **profile} for i, profile in enumerate(PEOPLE.values())]
+    (cluster,) = deduped(client, profiles=people[:3])["clusters"]
+    assert [m["streamer_id"] for m in cluster["members"]] == ["p0", "p1"]
+
+
+def test_a_write_names_who_shows_the_same_pictures(client: TestClient) -> None:
+    put(client, "one", **PEOPLE["one"])
+    put(client, "half", **PEOPLE["half"])
+    near = client.put("/v1/streamers/other", json=PEOPLE["other"]).json()["near_duplicates"]
+    assert [(n["streamer_id"], n["copies"]) for n in near] == [("one", 2)]
+    assert near[0]["score"] < deduped(client, ids=["one"])["threshold"]
+    counts = Counts(client)
+    counts()  # since the start
+    patched = client.patch("/v1/streamers/other", json={"tags": ["travel"]}).json()
+    assert [(n["streamer_id"], n["copies"]) for n in patched["near_duplicates"]] == [("one", 2)]
+    assert counts() == {}

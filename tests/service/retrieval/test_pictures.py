@@ -1,10 +1,20 @@
 """Copies among the pictures of two streamers, each named once."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model_export.contract.media import outline_of
-from service.retrieval.pictures import Pictures, copies, pictures_of
+from service.retrieval.pictures import (
+    NEAREST_COMPARED,
+    Look,
+    Pictures,
+    copies,
+    look_in,
+    pictures_of,
+    who_shares,
+)
+from service.vectors import OUTLINE, Key, Seen, Vector, as_vector, pack
 from tests.contract.media.files import scene
 
 
@@ -46,3 +56,53 @@ def test_others_are_no_copies() -> None:
     assert copies(ours, theirs) == []
     assert len(copies(ours, ours)) == 12
     assert np.all(ours.hashes.telling)
+
+
+def look(direction: NDArray[np.float32], *seeds: int) -> Look:
+    """Of these scenes, by a tower to which all look alike."""
+    vectors: dict[Key, Vector] = {}
+    for seed in seeds:
+        key = seed.to_bytes(16, "big")
+        vectors[OUTLINE, key] = as_vector(outline_of(scene(seed)))
+        vectors[bytes(32), key] = direction.astype(np.float16)
+    return look_in(pack(Seen(vectors)))
+
+
+def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
+    rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    order = np.argsort(-(rows @ rows[5]))
+    near, far = int(order[NEAREST_COMPARED // 2]), int(order[-1])
+    shows = [(1000 + i, 2000 + i) for i in range(40)]
+    for place in (5, near, far):  # who looks least alike is not compared
+        shows[place] = (8, 9)
+    looks = [look(row, *seeds) for row, seeds in zip(rows, shows, strict=True)]
+    found = {(s.one, s.other): s.copies for s in who_shares(looks)}
+    assert found.pop((min(5, near), max(5, near))) == 2
+    assert set(found) <= {(min(far, near), max(far, near))}
+    few = [looks[5], looks[0], looks[far], look_in(b"")]
+    assert [(s.one, s.other) for s in who_shares(few)] == [(0, 2)]  # all are near, in a short list
+
+
+def test_one_picture_or_nobody_else_is_not_enough() -> None:
+    one = np.ones(3, np.float32)
+    assert who_shares([]) == []
+    assert who_shares([look(one, 1, 2)]) == []
+    assert who_shares([look(one, 1, 2), look(one, 1, 3)]) == []
+    assert who_shares([look(one, 1, 2), look(one, 1), look_in(b"")]) == []
+    assert [s.copies for s in who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)])] == [2]
+
+
+def test_a_look_is_the_mean_of_what_says_something() -> None:
+    vectors: dict[Key, Vector] = {}
+    for i, direction in enumerate(([3, 0], [0, 4], [1, 0])):
+        key = bytes([i]) * 16
+        image = scene(i) if i < 2 else Image.new("RGB", (9, 9))
+        vectors[OUTLINE, key] = as_vector(outline_of(image))
+        vectors[b"t" * 32, key] = np.array(direction, np.float16)
+    vectors[b"t" * 32, b"text" * 4] = np.array([0, -9], np.float16)
+    found = look_in(pack(Seen(vectors)))
+    assert found.may_share
+    assert found.hashes.telling.tolist() == [True, True, False]
+    assert list(found.means) == [b"t" * 32]
+    np.testing.assert_allclose(found.means[b"t" * 32], [0.5**0.5] * 2, atol=1e-6)
