@@ -14,6 +14,8 @@ from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.towers import (
     VECTOR,
+    Decoded,
+    ImageInputs,
     Payload,
     Prepared,
     TowerInputs,
@@ -75,6 +77,13 @@ class OnnxTowers:
             MissingExtra: what decodes it is not installed.
         """
         return self._towers[name].inputs.prepare(payload)
+
+    def decode(self, name: str, payload: Payload) -> Decoded:
+        """The same, and of a picture its outline; raises as `prepare`."""
+        inputs = self._towers[name].inputs
+        if isinstance(inputs, ImageInputs):
+            return inputs.decode(payload)
+        return Decoded(inputs.prepare(payload))
 
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
         """Vectors (N, width) of N decoded payloads; safe from several threads."""

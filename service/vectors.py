@@ -4,6 +4,7 @@ A vector is known by the version of its tower and the key of what the tower read
 whatever becomes of the streamer or of the encoder behind the towers.
 """
 
+import hashlib
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,9 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.media import OUTLINE_SIDE
+
 Vector = NDArray[np.float16]
 Key = tuple[bytes, bytes]
 """The tower's version, 32 bytes, and `towers.payload_key`, 16 bytes."""
+OUTLINE = hashlib.sha256(b"outline 1").digest()
+"""In place of a tower's version: what is kept is the outline of a picture, see `as_vector`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,17 @@ def _cut(packed: bytes, at: int, count: int, size: int) -> list[bytes]:
     if at + count * size > len(packed):
         raise ValueError("too short")
     return [packed[start : start + size] for start in range(at, at + count * size, size)]
+
+
+def as_vector(outline: NDArray[np.uint8]) -> Vector:
+    """An outline (32, 32), its bytes two by two in the place of numbers (512,): none is changed."""
+    return np.ascontiguousarray(outline).reshape(-1).view(np.float16)
+
+
+def as_outline(vector: Vector) -> NDArray[np.uint8]:
+    """What `as_vector` made a vector of."""
+    levels = np.ascontiguousarray(vector).view(np.uint8)
+    return levels.reshape(OUTLINE_SIDE, OUTLINE_SIDE)
 
 
 class RecentVectors:

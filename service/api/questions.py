@@ -184,6 +184,7 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
             profiles=body.profiles or (),
             threshold=body.threshold,
             min_precision=body.min_precision,
+            pictures=body.pictures,
             after_sequence=body.after_sequence,
         )
         return DedupClustersOut.model_validate(_fields(state, answer))
@@ -192,6 +193,7 @@ async def dedup(state: CurrentState, body: DedupIn) -> DedupClustersOut | DedupF
         profiles=body.profiles or (),
         threshold=body.threshold,
         min_precision=body.min_precision,
+        pictures=body.pictures,
         window=body.window,
         max_per_cluster=body.max_per_cluster,
         after_sequence=body.after_sequence,

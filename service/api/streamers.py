@@ -32,7 +32,9 @@ async def _written(state: State, done: Acknowledged) -> WrittenOut:
     near = (
         []
         if done.encoded is None
-        else await state.dedup.near_duplicates(record.streamer_id, done.encoded)
+        else await state.dedup.near_duplicates(
+            record.streamer_id, done.encoded, record.tower_vectors
+        )
     )
     await state.follower.show(done.sequence)
     return WrittenOut(

@@ -13,16 +13,22 @@ _BLOCK_ROWS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Who is connected with whom by content that is alike.
+    """Who is connected with whom.
 
     Attributes:
         label: int64 (N,), the first place of each place's component.
-        best: float32 (N,), the highest cosine with another place that reaches the threshold; -1
-            where none does.
+        best: float32 (N,), the highest cosine with another place that it is joined with; -1 where
+            there is none.
     """
 
     label: NDArray[np.int64]
     best: NDArray[np.float32]
+
+    def join(self, one: int, other: int, cosine: float) -> None:
+        """Connect two places as well."""
+        for place in (one, other):
+            self.best[place] = max(self.best[place], cosine)
+        _join(self.label, np.array([one, other]))
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,14 @@ def components(contents: NDArray[np.float32], threshold: float) -> Components:
             scores = cosines[near - start]
             best[place] = max(best[place], scores.max())
             best[near] = np.maximum(best[near], scores)
-            joined = np.unique(label[np.append(near, place)])
-            if len(joined) > 1:
-                label[np.isin(label, joined)] = joined[0]
+            _join(label, np.append(near, place))
     return Components(label, best)
+
+
+def _join(label: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+    joined = np.unique(label[places])
+    if len(joined) > 1:
+        label[np.isin(label, joined)] = joined[0]
 
 
 def groups_of(label: NDArray[np.int64]) -> list[list[int]]:

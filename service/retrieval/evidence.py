@@ -1,6 +1,6 @@
-"""What two streamers both show: labels, and the very same pictures, sounds and titles."""
+"""What two streamers both show: labels, pictures, sounds and titles, and copies of pictures."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import cast
 
@@ -64,11 +64,29 @@ def same_contents(seed: Contents, hit: Contents) -> dict[str, list[SameContent]]
     """What both show, at most `MAX_SAME` of a kind; kinds with nothing in common are left out."""
     shared: dict[str, list[SameContent]] = {}
     for kind, places in seed.items():
-        others = hit[kind]
-        same = [SameContent(where, others[h]) for h, where in places.items() if h in others]
+        same = _same(places, hit[kind])
         if same:
             shared[kind] = same[:MAX_SAME]
     return shared
+
+
+def similar_pictures(
+    seed: Contents, hit: Contents, found: Sequence[tuple[str, str]]
+) -> dict[str, list[SameContent]]:
+    """Pictures that are alike and not the very same, at most `MAX_SAME`; nothing for none.
+
+    Args:
+        seed: what it shows.
+        hit: likewise.
+        found: places in either, see `pictures.copies`.
+    """
+    same = {(p.seed, p.hit) for p in _same(seed["pictures"], hit["pictures"])}
+    alike = [SameContent(*places) for places in found if places not in same]
+    return {"similar_pictures": alike[:MAX_SAME]} if alike else {}
+
+
+def _same(seed: Mapping[str, str], hit: Mapping[str, str]) -> list[SameContent]:
+    return [SameContent(where, hit[digest]) for digest, where in seed.items() if digest in hit]
 
 
 def shared_facets(a: Mapping[str, object], b: Mapping[str, object]) -> dict[str, list[str]]:

@@ -26,8 +26,11 @@ from service.retrieval.evidence import (
     contents_of,
     same_contents,
     shared_facets,
+    similar_pictures,
 )
+from service.retrieval.pictures import Pictures, copies, pictures_of
 from service.retrieval.profiles import EncodedProfile, Profiles
+from service.retrieval.reader import Outline
 
 _READ_AT_ONCE = 8
 """Stored profiles in memory together: one may hold as many bytes as a request."""
@@ -99,7 +102,8 @@ class Reasons:
         nearest_seed: the wanted seed that is nearest to it: its id, or its pointer in the request.
         similarity: cosine of the embeddings with that seed.
         content_similarity: cosine of the content sketches with that seed, None where it has none.
-        shared: what both show: tags, category, language, and the same pictures, sounds, titles.
+        shared: what both show: tags, category, language, the same pictures, sounds, titles, and
+            pictures that are copies.
         by_modality: for each modality what it contributes to `similarity`, or why that can't be
             said; None when it is known of no modality.
         unexplained_because: why `by_modality` is None.
@@ -119,6 +123,7 @@ class _Known:
 
     features: Features
     contents: Contents
+    pictures: Pictures
 
 
 class Explainer:
@@ -137,7 +142,16 @@ class Explainer:
             both = [(s, h) for s, h in pairs if s.label in known and h.label in known]
             masks = await asyncio.to_thread(_masks, both, known)
             vectors = await self._encode(masks)
-        return [_reasons(seed, hit, known, vectors) for seed, hit in pairs]
+            alike = await asyncio.to_thread(
+                lambda: {
+                    (s.label, h.label): copies(known[s.label].pictures, known[h.label].pictures)
+                    for s, h in both
+                }
+            )
+        return [
+            _reasons(seed, hit, known, vectors, alike.get((seed.label, hit.label), ()))
+            for seed, hit in pairs
+        ]
 
     async def _known(self, sides: Mapping[str, Side]) -> dict[str, _Known]:
         """What each side shows, by label; nothing of bare vectors and of what was changed since."""
@@ -146,18 +160,23 @@ class Explainer:
             if side.profile is not None:
                 item = side.profile
                 pieces = await asyncio.to_thread(pieces_of, item.profile)
-                found[label] = await self._read(pieces, item.features)
+                outlines = await asyncio.to_thread(self._profiles.outlines, item)
+                found[label] = await self._read(pieces, item.features, outlines)
         stored = iter([side for side in sides.values() if side.version is not None])
         while part := list(islice(stored, _READ_AT_ONCE)):
             shown = await self._profiles.shown_by([side.label for side in part])
             for side, shows in zip(part, shown, strict=True):
                 if shows is not None and shows.version == side.version:
-                    found[side.label] = await self._read(shows.pieces, shows.features)
+                    found[side.label] = await self._read(
+                        shows.pieces, shows.features, shows.outlines
+                    )
         return found
 
-    async def _read(self, pieces: Collection[Piece], features: Features) -> _Known:
+    async def _read(
+        self, pieces: Collection[Piece], features: Features, outlines: Mapping[str, Outline]
+    ) -> _Known:
         contents = await asyncio.to_thread(contents_of, pieces, self._uninformative)
-        return _Known(features, contents)
+        return _Known(features, contents, await asyncio.to_thread(pictures_of, outlines))
 
     async def _encode(
         self, masks: Mapping[tuple[str, str], Features]
@@ -196,6 +215,7 @@ def _reasons(
     hit: Side,
     known: Mapping[str, _Known],
     vectors: Mapping[tuple[str, str], NDArray[np.float32]],
+    alike: Sequence[tuple[str, str]],
 ) -> Reasons:
     similarity = float(seed.embedding @ hit.embedding)
     content = None
@@ -211,6 +231,7 @@ def _reasons(
         why_not = f"streamer {changed.label!r} was changed while this was answered; ask again"
     else:
         shared.update(same_contents(ours.contents, theirs.contents))
+        shared.update(similar_pictures(ours.contents, theirs.contents, alike))
         statuses = ours.features.status, theirs.features.status
         by_modality = {
             modality: _not_compared(statuses[0][modality], statuses[1][modality])

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.encoder import Encoded
 from service.errors import ServiceError, StreamerNotFound, VersionConflict
-from service.retrieval.reader import Reader, ToRead
+from service.retrieval.reader import Outline, Reader, ToRead
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 
 Encode = Callable[[Features], Awaitable[Encoded]]
@@ -37,11 +37,15 @@ class EncodedProfile:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What version `version` of a stored streamer shows: its own pieces, and its features."""
+    """What version `version` of a stored streamer shows: its own pieces, and what was read of them.
+
+    `outlines` are those of its pictures, by their source.
+    """
 
     version: int
     pieces: Sequence[Piece]
     features: Features
+    outlines: Mapping[str, Outline]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +196,13 @@ class Profiles:
             return None
         profile = StreamerProfile.model_validate_json(record.profile)
         features = self._reader.as_stored(profile, record.tower_vectors)
-        return Shown(record.version, pieces_of(profile), features)
+        pieces = pieces_of(profile)
+        outlines = self._reader.outlines(pieces, record.tower_vectors)
+        return Shown(record.version, pieces, features, outlines)
+
+    def outlines(self, item: EncodedProfile) -> Mapping[str, Outline]:
+        """Outlines of the pictures of a profile that was encoded, by their source."""
+        return self._reader.outlines(pieces_of(item.profile), item.tower_vectors)
 
     async def page(self, after: str, limit: int) -> list[Record]:
         """Up to `limit` records in byte order of their ids, after `after`."""
@@ -238,6 +248,10 @@ class Profiles:
             done = cast(Written, outcome)  # nothing was expected, so nothing is refused
             results[i] = Acknowledged(record, done.sequence, done.created, encoded.encoded)
         return [result for result in results if result is not None]
+
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """What towers made of stored streamers' pieces, packed; nothing of those not stored."""
+        return await self._stored_vectors(ids)
 
     async def _stored_vectors(self, ids: Sequence[str]) -> list[bytes]:
         """What towers made of these streamers' pieces when they were written last."""

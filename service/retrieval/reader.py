@@ -6,9 +6,11 @@ and only then from the tower.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_export.contract.errors import UnreadableContent
@@ -16,18 +18,23 @@ from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TowerSpec, media_at, payload_key, vector_piece
+from model_export.contract.uninformative import says_nothing
 from service.errors import InvalidRequest, ServiceError
 from service.retrieval.sightings import (
+    NO_OUTLINE,
     Sighting,
     Sightings,
     error_of,
     key_of,
     of_bytes,
+    outline_key,
     pointer_to,
     seen_by,
     shown,
 )
-from service.vectors import Key, Seen, Vector, pack, unpack
+from service.vectors import Key, Seen, Vector, as_outline, pack, unpack
+
+Outline = NDArray[np.uint8]
 
 _log = logging.getLogger(__name__)
 
@@ -127,15 +134,35 @@ class Reader:
             UnreadableContent: it was written for another model.
         """
         pieces, stored = pieces_of(profile), unpack(tower_vectors)
-        read: list[Piece] = []
+        read = [vector_piece(*found) for found in self._stored(pieces, stored)]
+        return self._featurizer.from_pieces([*pieces, *read])
+
+    def outlines(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Outline]:
+        """Outlines of the pictures that say something, by their source; no picture is decoded.
+
+        Args:
+            pieces: of a profile.
+            tower_vectors: what is stored of it. An earlier release stored no outlines.
+        """
+        stored = unpack(tower_vectors)
+        found: dict[str, Outline] = {}
+        for spec, made_of, _ in self._stored(pieces, stored):
+            outline = stored.vectors.get(outline_key(made_of))
+            if spec.image is not None and outline is not None and as_outline(outline).any():
+                found[made_of.source] = as_outline(outline)
+        return found
+
+    def _stored(
+        self, pieces: Sequence[Piece], stored: Seen
+    ) -> Iterator[tuple[TowerSpec, Piece, Vector]]:
+        """The towers, what they read of these pieces, and what they made of it."""
         for spec in self._towers:
             for piece in seen_by(spec, pieces):
                 found = stored.addresses.get(_digest(piece))
                 made_of = piece if found is None else of_bytes(piece, found.hex())
                 vector = stored.vectors.get(key_of(spec, made_of))
                 if vector is not None:
-                    read.append(vector_piece(spec, made_of, vector))
-        return self._featurizer.from_pieces([*pieces, *read])
+                    yield spec, made_of, vector
 
     async def _read(self, items: Sequence[ToRead], *, queued: bool) -> list[Reading | ServiceError]:
         plans: list[_Plan | ServiceError] = []
@@ -172,6 +199,7 @@ class Reader:
                     sighting.specs.append(spec)
                 plan.seen.append((spec, piece, sighting))
         for _, piece, sighting in plan.seen:
+            sighting.is_news |= piece.payload_digest not in plan.settled
             was_address = sighting.is_address and piece.payload_digest in plan.settled
             if was_address and (found := plan.stored.addresses.get(_digest(piece))):
                 sighting.has_bytes(found.hex())
@@ -194,6 +222,10 @@ class Reader:
                     addresses[_digest(piece)] = _digest(made_of)
                 read.append(vector_piece(spec, made_of, vector))
                 vectors[key_of(spec, made_of)] = vector
+                if spec.image is not None and sighting.outline is not None:
+                    nothing = says_nothing(read[-1], self._featurizer.vocabulary.uninformative)
+                    outline = NO_OUTLINE if nothing else sighting.outline
+                    vectors[outline_key(made_of)] = outline
             elif sighting.error is not None:
                 error = _as_error(plan.item, piece, sighting.error)
                 if piece.payload_digest in plan.settled:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model_export.contract.errors import SilentContent, UnreadableContent
+from model_export.contract.media import OUTLINE_SIDE
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import (
@@ -22,7 +23,7 @@ from service.errors import InvalidRequest, ServiceError, Unavailable
 from service.media.fetch import Fetched
 from service.media.sniff import Kind
 from service.retrieval.tower_work import PART, Input, TowerWork
-from service.vectors import Key, RecentVectors, Seen, Vector
+from service.vectors import OUTLINE, Key, RecentVectors, Seen, Vector, as_vector
 
 Fetch = Callable[[str, Kind, str], Awaitable[Fetched]]
 """The bytes at a URL: see `Fetcher.fetch`."""
@@ -41,6 +42,15 @@ def key_of(spec: TowerSpec, piece: Piece) -> Key:
     return bytes.fromhex(spec.version), payload_key(piece)
 
 
+def outline_key(piece: Piece) -> Key:
+    """By what the outline of a picture is known."""
+    return OUTLINE, payload_key(piece)
+
+
+NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+"""Of a picture of one colour, or one that many show: nothing to know it again by."""
+
+
 @dataclass(eq=False)
 class Sighting:
     """One text, picture or sound that towers read, wherever it is shown.
@@ -53,6 +63,8 @@ class Sighting:
         stored: what towers saw in that profile before.
         specs: the towers that read it.
         vectors: what they made of it, by their name.
+        outline: of a picture, as `vectors.as_vector` packs it, once it is known.
+        is_news: whether it is worth decoding for its outline alone.
         error: why they can't.
     """
 
@@ -62,6 +74,8 @@ class Sighting:
     stored: Seen
     specs: list[TowerSpec] = field(default_factory=list[TowerSpec])
     vectors: dict[str, Vector] = field(default_factory=dict[str, Vector])
+    outline: Vector | None = None
+    is_news: bool = False
     error: ServiceError | UnreadableContent | None = None
 
     @property
@@ -73,6 +87,13 @@ class Sighting:
     def missing(self) -> list[TowerSpec]:
         """The towers that have still to read it."""
         return [] if self.error else [s for s in self.specs if s.name not in self.vectors]
+
+    @property
+    def to_decode(self) -> list[TowerSpec]:
+        """The towers that it has to be decoded for; one of them if only its outline is missing."""
+        pictures = [s for s in self.specs if s.image is not None]
+        lacks_outline = self.is_news and self.outline is None and not self.error
+        return self.missing or (pictures[:1] if lacks_outline else [])
 
     def has_bytes(self, digest: str) -> None:
         """What lies at the address is known: SHA-256 as hex."""
@@ -113,6 +134,10 @@ class Sightings:
             vector = self._recent.get(key) if vector is None else vector
             if vector is not None:
                 sighting.vectors[spec.name] = vector
+        if sighting.outline is None:
+            key = outline_key(sighting.piece)
+            found = stored.vectors.get(key)
+            sighting.outline = self._recent.get(key) if found is None else found
 
     async def make(self, sightings: Sequence[Sighting], *, queued: bool) -> None:
         """Let the towers read what they have not; what can't be read gets its error.
@@ -120,7 +145,7 @@ class Sightings:
         Raises:
             Unavailable: `queued`, and something can't be had at the moment.
         """
-        waiting = [s for s in sightings if s.missing]
+        waiting = [s for s in sightings if s.to_decode]
         for start in range(0, len(waiting), PART):
             part = waiting[start : start + PART]
             prepared = await asyncio.gather(*(self._prepare(s, queued) for s in part))
@@ -146,16 +171,25 @@ class Sightings:
             fetched = None
             if sighting.is_address:
                 fetched = await self._fetched(sighting, queued)
-            for spec in sighting.missing:
+            for spec in sighting.to_decode:
                 if spec.text is not None:
                     prepared[spec.name] = payload_of(piece, profile)
                     continue
+                outline = None if spec.image is None else NO_OUTLINE
                 try:
-                    prepared[spec.name] = await self._work.prepare(
+                    decoded = await self._work.prepare(
                         spec.name, lambda: fetched or payload_of(piece, profile), queued=queued
                     )
                 except SilentContent:  # well formed, and as good as absent
                     self._keep(sighting, spec, np.zeros(spec.width, np.float16))
+                else:
+                    if decoded.outline is not None:
+                        outline = as_vector(decoded.outline)
+                    if spec in sighting.missing:
+                        prepared[spec.name] = decoded.prepared
+                if outline is not None:
+                    sighting.outline = outline
+                    self._recent.put(outline_key(sighting.piece), outline)
         except (ServiceError, UnreadableContent) as error:
             sighting.error = error
             return {}

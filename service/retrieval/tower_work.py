@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.towers import Payload, Prepared, TowerSpec
+from model_export.contract.towers import Decoded, Payload, Prepared, TowerSpec
 from service.batcher import Batcher, queue_of_calls
 from service.settings import Towers
 from service.vectors import Vector
@@ -37,6 +37,10 @@ class Encoders(Protocol):
 
     def prepare(self, name: str, payload: Payload) -> Prepared:
         """A payload decoded; raises UnreadableContent."""
+        ...
+
+    def decode(self, name: str, payload: Payload) -> Decoded:
+        """The same, and of a picture its outline."""
         ...
 
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
@@ -106,7 +110,7 @@ class TowerWork:
         async with self._few_at_once:  # or a long list would be before all others in the threads
             return await asyncio.get_running_loop().run_in_executor(self._decoders, job)
 
-    async def prepare(self, name: str, payload: Callable[[], Payload], *, queued: bool) -> Prepared:
+    async def prepare(self, name: str, payload: Callable[[], Payload], *, queued: bool) -> Decoded:
         """A picture or sound decoded for the tower of this name.
 
         Raises:
@@ -115,7 +119,7 @@ class TowerWork:
             Overloaded: as `decode`.
         """
         self.decoded[name] += 1
-        return await self.decode(lambda: self._towers.prepare(name, payload()), queued=queued)
+        return await self.decode(lambda: self._towers.decode(name, payload()), queued=queued)
 
     async def encode(self, name: str, inputs: Sequence[Input], *, queued: bool) -> Sequence[Vector]:
         """Vectors of at most `PART` pieces by the tower of this name.

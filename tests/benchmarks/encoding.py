@@ -180,7 +180,8 @@ async def tower_throughput(
                 ready = part
                 if spec.text is None:
                     ready = [
-                        await work.prepare(spec.name, lambda p=p: p, queued=queued) for p in part
+                        (await work.prepare(spec.name, lambda p=p: p, queued=queued)).prepared
+                        for p in part
                     ]
                 await work.encode(spec.name, ready, queued=queued)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.streamer import StreamerProfile
-from model_export.contract.towers import Payload, Prepared, TowerSpec
+from model_export.contract.towers import Decoded, Payload, Prepared, TowerSpec
 from service.media.fetch import Fetched
 from service.retrieval.reader import Reader, Reading, ToRead
 from service.retrieval.sightings import Fetch, Sightings
@@ -75,6 +75,9 @@ class Recorded:
 
     def prepare(self, name: str, payload: Payload) -> Prepared:
         return self.towers.prepare(name, payload)
+
+    def decode(self, name: str, payload: Payload) -> Decoded:
+        return self.towers.decode(name, payload)
 
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
         self.runs.append(len(prepared))

@@ -5,24 +5,32 @@ first picture or sound is read: an install without the extras `images` and `audi
 """
 
 from model_export.contract.media.audio import AudioSpec, decode_audio
+from model_export.contract.media.copies import (
+    COPY_BITS,
+    OUTLINE_SIDE,
+    Hashes,
+    bits_apart,
+    hashes_of,
+    outline_of,
+)
 from model_export.contract.media.images import (
     ImageSpec,
-    crop_hashes,
     decode_image,
-    hamming,
-    perceptual_hash,
     prepare_image,
     shows_nothing,
 )
 
 __all__ = [
+    "COPY_BITS",
+    "OUTLINE_SIDE",
     "AudioSpec",
+    "Hashes",
     "ImageSpec",
-    "crop_hashes",
+    "bits_apart",
     "decode_audio",
     "decode_image",
-    "hamming",
-    "perceptual_hash",
+    "hashes_of",
+    "outline_of",
     "prepare_image",
     "shows_nothing",
 ]

@@ -14,6 +14,8 @@ what was learned from.
 
 from model_export.contract.towers.golden import golden_payloads, inputs_fingerprint
 from model_export.contract.towers.inputs import (
+    Decoded,
+    ImageInputs,
     Payload,
     Prepared,
     TowerBatch,
@@ -41,6 +43,8 @@ __all__ = [
     "KINDS",
     "TOWERS",
     "VECTOR",
+    "Decoded",
+    "ImageInputs",
     "Payload",
     "Prepared",
     "ReadKind",

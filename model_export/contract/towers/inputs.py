@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from model_export.contract.media import (
     ImageSpec,
     decode_audio,
     decode_image,
+    outline_of,
     prepare_image,
     shows_nothing,
 )
@@ -45,6 +46,13 @@ TowerBatch = dict[str, NDArray[np.generic]]
 """Named arrays, the inputs of a tower's graph."""
 Prepared = NDArray[np.generic]
 """One payload, ready to be put into a batch."""
+
+
+class Decoded(NamedTuple):
+    """What was read of a picture or a sound: ready for the tower, and of a picture its outline."""
+
+    prepared: Prepared
+    outline: NDArray[np.uint8] | None = None
 
 
 class TowerInputs(Protocol):
@@ -110,11 +118,15 @@ class ImageInputs:
 
     def prepare(self, payload: Payload) -> Prepared:
         """A picture, uint8 (S, S, 3)."""
+        return self.decode(payload).prepared
+
+    def decode(self, payload: Payload) -> Decoded:
+        """A picture, uint8 (S, S, 3), and its outline; raises as `prepare`."""
         image = decode_image(payload.data, payload.content_type, payload.source)
         square = prepare_image(image, self._spec)
         if shows_nothing(square):
             raise SilentContent(payload.source, "shows one colour: leave it out")
-        return square
+        return Decoded(square, outline_of(image))
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
         """The inputs for B pictures."""

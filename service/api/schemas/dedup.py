@@ -23,6 +23,13 @@ class DedupIn(Request):
         Field(gt=0, le=1, description="Content cosine; the model's calibrated one by default."),
     ] = None
     min_precision: MinPrecision | None = None
+    pictures: Annotated[
+        bool | None,
+        Field(
+            description="Also join those who share two pictures or more, in copies. By default "
+            "where neither threshold nor min_precision is given, which are about the score."
+        ),
+    ] = None
     window: Annotated[
         int, Field(ge=2, le=1000, description="feed: near-duplicates stand so far apart.")
     ] = 3
@@ -44,7 +51,12 @@ class MemberOut(Response):
     """A streamer of a cluster."""
 
     streamer_id: str
-    score: Annotated[float, Field(description="Highest content cosine to another member.")]
+    score: Annotated[
+        float, Field(description="Highest content cosine to another member that it is joined with.")
+    ]
+    copies: Annotated[
+        int, Field(description="Most pictures of it that are copies of another member's.")
+    ] = 0
 
 
 class ClusterOut(Response):

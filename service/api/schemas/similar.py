@@ -140,7 +140,7 @@ class SimilarIn(Request):
 
 
 class SameContentOut(Response):
-    """The same content in two profiles."""
+    """The same content in two profiles, or a copy of it."""
 
     seed: Annotated[str, Field(description="Where the seed shows it.", examples=["avatar"])]
     hit: Annotated[str, Field(description="Where the hit does.", examples=["videos[0].cover"])]
@@ -203,9 +203,10 @@ class ReasonsOut(Response):
     shared: Annotated[
         dict[str, list[str] | list[SameContentOut]],
         Field(
-            description="What both show: tags, category, language; and pictures, sounds and titles "
-            "of videos and lives that are the same in both, a few of each. Kinds with nothing in "
-            "common are left out."
+            description="What both show: tags, category, language; pictures, sounds and titles of "
+            "videos and lives that are the very same in both; and similar_pictures, of which one "
+            "is a copy of the other: re-encoded, scaled, recoloured, mirrored, or cropped by up to "
+            "a fifth of either side. A few of each. Kinds with nothing in common are left out."
         ),
     ]
     by_modality: Annotated[
@@ -266,6 +267,9 @@ class SimilarOut(Response):
                                 "shared": {
                                     "tags": ["cooking"],
                                     "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
+                                    "similar_pictures": [
+                                        {"seed": "avatar", "hit": "videos[3].cover"}
+                                    ],
                                 },
                                 "by_modality": {
                                     "tags": {"state": "compared", "contribution": 0.41},

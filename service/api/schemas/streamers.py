@@ -41,6 +41,13 @@ class NearDuplicateOut(Response):
 
     streamer_id: str
     score: Annotated[float, Field(description="Cosine of the content sketches.")]
+    copies: Annotated[
+        int,
+        Field(
+            description="Pictures of both that are copies, if it is one of the ten nearest by "
+            "embedding; two make a near-duplicate, whatever the score."
+        ),
+    ] = 0
     kind: Literal["near_duplicate"] = "near_duplicate"
 
 

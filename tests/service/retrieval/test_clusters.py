@@ -74,3 +74,13 @@ def test_spread_loses_nobody_and_keeps_apart_whenever_it_is_possible(labels, win
     feasible = (most - 1) * window + tied <= len(result.order)  # task scheduling with a cool-down
     if feasible:
         assert result.too_close == 0
+
+
+def test_places_are_joined_by_other_evidence_as_well() -> None:
+    vectors = np.eye(5, dtype=np.float32)
+    vectors[1] = vectors[0]
+    found = components(vectors, 0.9)
+    found.join(1, 3, 0.25)
+    found.join(3, 4, -0.125)
+    assert groups_of(found.label) == [[0, 1, 3, 4], [2]]
+    assert found.best.tolist() == [1, 1, -1, 0.25, -0.125]

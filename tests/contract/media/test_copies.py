@@ -1,0 +1,127 @@
+"""Copies of a picture are near to it, other pictures are not."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from model_export.contract.media import (
+    COPY_BITS,
+    OUTLINE_SIDE,
+    Hashes,
+    bits_apart,
+    decode_image,
+    hashes_of,
+    outline_of,
+)
+from model_export.contract.media.copies import HASH_BITS
+from tests.contract.media.files import COVER, saved, scene
+
+SCENES = [scene(seed) for seed in range(60)]
+
+
+def hashed(*images: Image.Image) -> Hashes:
+    return hashes_of(np.stack([outline_of(image) for image in images]))
+
+
+HASHES = hashed(*SCENES)
+
+
+def jpeg(image: Image.Image) -> Image.Image:
+    return decode_image(saved(image, "JPEG", quality=40), "image/jpeg", COVER)
+
+
+def recoloured(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, np.float64) * (1.15, 0.85, 1.0) + (10, -5, -15)
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def cropped(
+    wide: float, high: float, left: float, top: float
+) -> Callable[[Image.Image], Image.Image]:
+    def crop(image: Image.Image) -> Image.Image:
+        width, height = image.width * wide, image.height * high
+        x, y = (image.width - width) * left, (image.height - height) * top
+        return image.crop((round(x), round(y), round(x + width), round(y + height)))
+
+    return crop
+
+
+def all_at_once(image: Image.Image) -> Image.Image:
+    return ImageOps.mirror(recoloured(cropped(0.82, 0.93, 0.4, 0.9)(image)).resize((150, 101)))
+
+
+DISGUISES = [
+    jpeg,
+    recoloured,
+    ImageOps.grayscale,
+    ImageOps.mirror,
+    lambda image: image.resize((150, 101)),
+    cropped(0.894, 0.894, 0.3, 0.8),
+    cropped(0.8, 0.8, 0.5, 0.5),
+    cropped(0.8, 1, 1, 0),
+    cropped(0.97, 0.83, 0.2, 0.7),
+    all_at_once,
+]
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_copies_are_found_and_nothing_else(
+    disguise: Callable[[Image.Image], Image.Image],
+) -> None:
+    made = hashed(*(jpeg(disguise(image).convert("RGB")) for image in SCENES))
+    apart = bits_apart(made, HASHES)  # (60, 60)
+    copy = np.eye(len(SCENES), dtype=bool)
+    assert np.mean(apart[copy] <= COPY_BITS) >= 0.95
+    assert np.mean(apart[~copy] <= COPY_BITS) <= 0.0005
+    np.testing.assert_array_equal(apart, bits_apart(HASHES, made).T)
+
+
+def test_bits_are_those_of_hashes_one_by_one() -> None:
+    first, second = hashed(*SCENES[:3]), hashed(*SCENES[3:7])
+    mirrored = hashed(*map(ImageOps.mirror, SCENES[:3]))
+    for i, row in enumerate(bits_apart(first, second)):
+        for j, bits in enumerate(row):
+            tried = [
+                int(np.unpackbits(whole ^ part).sum())
+                for whole in (first.bits[i, 0], mirrored.bits[i, 0])
+                for part in second.bits[j]
+            ]
+            assert bits <= min(tried)
+            assert bits > 0
+    assert bits_apart(first, first).diagonal().tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(bits_apart(first, mirrored).diagonal(), [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGB", (64, 48), (9, 200, 90)),
+        Image.linear_gradient("L").convert("RGB"),
+        ImageOps.expand(Image.new("RGB", (64, 24), "red"), (0, 12), "black"),
+        Image.new("RGB", (1, 1)),
+        Image.new("RGB", (10_000, 1), "white"),
+    ],
+)
+def test_what_shows_too_little_is_no_copy_even_of_itself(image: Image.Image) -> None:
+    found = hashed(image)
+    assert not found.telling[0]
+    assert bits_apart(found, found).tolist() == [[HASH_BITS]]
+    assert (bits_apart(found, HASHES) == HASH_BITS).all()
+
+
+def test_no_pictures() -> None:
+    nothing = hashes_of(np.zeros((0, OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+    assert bits_apart(nothing, HASHES).shape == (0, 60)
+    assert bits_apart(HASHES, nothing).shape == (60, 0)
+
+
+def test_the_outline_is_what_it_was_in_the_last_release() -> None:
+    """Stored outlines stay comparable: raise `vectors.OUTLINE` when this changes."""
+    ramp = np.add.outer(np.arange(120) ** 2, 3 * np.arange(160)) % 256
+    outline = outline_of(Image.fromarray(ramp.astype(np.uint8)).convert("RGB"))
+    assert outline.dtype == np.uint8
+    assert outline.shape == (OUTLINE_SIDE, OUTLINE_SIDE)
+    assert outline[3, :8].tolist() == [164, 179, 194, 209, 160, 162, 126, 115]
+    assert int(outline.sum()) == 130741

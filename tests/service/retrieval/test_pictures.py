@@ -1,0 +1,108 @@
+"""Copies among the pictures of two streamers, each named once."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from model_export.contract.media import outline_of
+from service.retrieval.pictures import (
+    NEAREST_COMPARED,
+    Look,
+    Pictures,
+    copies,
+    look_in,
+    pictures_of,
+    who_shares,
+)
+from service.vectors import OUTLINE, Key, Seen, Vector, as_vector, pack
+from tests.contract.media.files import scene
+
+
+def shown(**images: Image.Image) -> Pictures:
+    return pictures_of({place: outline_of(image) for place, image in images.items()})
+
+
+def crop(image: Image.Image, share: float) -> Image.Image:
+    return image.crop((0, 0, round(image.width * share), round(image.height * share)))
+
+
+def test_each_picture_is_named_once_and_the_nearest_is_taken() -> None:
+    one, two = scene(1), scene(2)
+    ours = shown(b=two, a=one)
+    theirs = shown(x=scene(3), far=crop(one, 0.83), near=ImageOps.mirror(one), z=crop(two, 0.9))
+    assert copies(ours, theirs) == [("b", "z"), ("a", "near")]
+    assert sorted(copies(theirs, ours)) == [("near", "a"), ("z", "b")]
+    again = shown(a=one, c=crop(one, 0.95))
+    assert copies(again, theirs) == [("a", "near"), ("c", "far")]
+
+
+def test_the_same_outline_counts_once() -> None:
+    found = shown(first=scene(1), second=scene(1))
+    assert found.places == ["first"]
+    assert copies(found, shown(x=scene(1), y=scene(1))) == [("first", "x")]
+
+
+def test_nothing_to_compare() -> None:
+    nothing, grey = shown(), shown(a=Image.new("RGB", (40, 30), "grey"))
+    for ours in (nothing, grey):
+        for theirs in (nothing, grey, shown(a=scene(1))):
+            assert copies(ours, theirs) == []
+            assert copies(theirs, ours) == []
+
+
+def test_others_are_no_copies() -> None:
+    ours = shown(**{f"p{i}": scene(i) for i in range(12)})
+    theirs = shown(**{f"q{i}": scene(100 + i) for i in range(12)})
+    assert copies(ours, theirs) == []
+    assert len(copies(ours, ours)) == 12
+    assert np.all(ours.hashes.telling)
+
+
+def look(direction: NDArray[np.float32], *seeds: int) -> Look:
+    """Of these scenes, by a tower to which all look alike."""
+    vectors: dict[Key, Vector] = {}
+    for seed in seeds:
+        key = seed.to_bytes(16, "big")
+        vectors[OUTLINE, key] = as_vector(outline_of(scene(seed)))
+        vectors[bytes(32), key] = direction.astype(np.float16)
+    return look_in(pack(Seen(vectors)))
+
+
+def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
+    rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    order = np.argsort(-(rows @ rows[5]))
+    near, far = int(order[NEAREST_COMPARED // 2]), int(order[-1])
+    shows = [(1000 + i, 2000 + i) for i in range(40)]
+    for place in (5, near, far):  # who looks least alike is not compared
+        shows[place] = (8, 9)
+    looks = [look(row, *seeds) for row, seeds in zip(rows, shows, strict=True)]
+    found = {(s.one, s.other): s.copies for s in who_shares(looks)}
+    assert found.pop((min(5, near), max(5, near))) == 2
+    assert set(found) <= {(min(far, near), max(far, near))}
+    few = [looks[5], looks[0], looks[far], look_in(b"")]
+    assert [(s.one, s.other) for s in who_shares(few)] == [(0, 2)]  # all are near, in a short list
+
+
+def test_one_picture_or_nobody_else_is_not_enough() -> None:
+    one = np.ones(3, np.float32)
+    assert who_shares([]) == []
+    assert who_shares([look(one, 1, 2)]) == []
+    assert who_shares([look(one, 1, 2), look(one, 1, 3)]) == []
+    assert who_shares([look(one, 1, 2), look(one, 1), look_in(b"")]) == []
+    assert [s.copies for s in who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)])] == [2]
+
+
+def test_a_look_is_the_mean_of_what_says_something() -> None:
+    vectors: dict[Key, Vector] = {}
+    for i, direction in enumerate(([3, 0], [0, 4], [1, 0])):
+        key = bytes([i]) * 16
+        image = scene(i) if i < 2 else Image.new("RGB", (9, 9))
+        vectors[OUTLINE, key] = as_vector(outline_of(image))
+        vectors[b"t" * 32, key] = np.array(direction, np.float16)
+    vectors[b"t" * 32, b"text" * 4] = np.array([0, -9], np.float16)
+    found = look_in(pack(Seen(vectors)))
+    assert found.may_share
+    assert found.hashes.telling.tolist() == [True, True, False]
+    assert list(found.means) == [b"t" * 32]
+    np.testing.assert_allclose(found.means[b"t" * 32], [0.5**0.5] * 2, atol=1e-6)
