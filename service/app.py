@@ -207,7 +207,7 @@ def new_index(
     """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
     if settings.kind == EXACT:
         return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
-    plan = Plan(settings.kind, settings.from_rows, settings.recall)
+    plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
     return SegmentedIndex(
         manifest.dim, manifest.content_dim, established, plan, folder=folder, device=device
     )

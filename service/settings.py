@@ -121,6 +121,8 @@ class Index(BaseModel):
         kind: `auto`, `exact`, or a FAISS factory string such as `IVF1024,SQfp16` or `HNSW32`.
         from_rows: with fewer streamers, every one is looked at whatever the kind.
         recall: the share of the 50 nearest that anything but `exact` must find to be used.
+        floor: when it finds a smaller share on questions that are really asked, everyone is looked
+            at, until another one has proved itself on these questions too.
         device: where it is searched; by default where profiles are encoded.
         gpu_temp_mib: scratch memory on a GPU.
         snapshot_s: it is saved at most so often, for a quick start; 0 = never.
@@ -133,6 +135,7 @@ class Index(BaseModel):
     kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
     from_rows: Annotated[int, Field(ge=100)] = 50_000
     recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
+    floor: Annotated[float, Field(ge=0, le=0.999)] = 0.95
     device: Literal["cpu", "gpu"] | None = None
     gpu_temp_mib: Annotated[int, Field(ge=16)] = 256
     snapshot_s: Annotated[float, Field(ge=0)] = 60

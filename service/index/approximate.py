@@ -45,6 +45,37 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, eq=False)
+class _Trial:
+    """Vectors to look up (P, D), and the best scores of each, best first.
+
+    A stored row finds itself too, which is no merit, and is not counted.
+    """
+
+    probes: NDArray[np.float32]
+    nearest: Sequence[NDArray[np.float32]]
+
+    @classmethod
+    def of(
+        cls, probes: NDArray[np.float32], view: View, is_stopped: Callable[[], bool]
+    ) -> "_Trial":
+        nearest: list[NDArray[np.float32]] = []
+        for probe in probes:
+            _go_on(is_stopped)
+            nearest.append(-np.sort(-scan.best(probe, NEIGHBOURS + 1, view)[0]))
+        return cls(probes, nearest)
+
+    def recall(self, base: "Base", view: View, k: int) -> float:
+        """The share of the k nearest that a base finds: those as near as the last true one."""
+        hits = wanted = 0
+        for probe, scores in zip(self.probes, self.nearest, strict=True):
+            true = scores[: k + 1]
+            found, _ = scan.best_of(probe, k + 1, view.embeddings, base.nearest(probe, k))
+            hits += max(int((found >= true[-1] - 1e-6).sum()) - 1, 0)
+            wanted += len(true) - 1
+        return hits / max(wanted, 1)
+
+
+@dataclass(frozen=True, eq=False)
 class Base:
     """An immutable index that proved itself.
 
@@ -90,7 +121,12 @@ def check_factory(factory: str, dim: int) -> None:
 
 
 def build(
-    factory: str, view: View, recall: float, is_stopped: Callable[[], bool], device: Device
+    factory: str,
+    view: View,
+    recall: float,
+    is_stopped: Callable[[], bool],
+    device: Device,
+    questions: Sequence[NDArray[np.float32]] = (),
 ) -> Base:
     """An index of the rows that a view allows.
 
@@ -100,6 +136,7 @@ def build(
         recall: what it must reach.
         is_stopped: asked now and then.
         device: where it is searched.
+        questions: vectors (D,) on which it must reach it too.
 
     Raises:
         Refused: it does not, and the message says what it reaches; or FAISS raised an error.
@@ -107,23 +144,27 @@ def build(
     """
     faiss.omp_set_num_threads(1)  # of this thread; queries need the other cores
     try:
-        return _proved(factory, view, recall, is_stopped, device)
+        return _proved(factory, view, recall, is_stopped, device, questions)
     except (RuntimeError, MemoryError) as error:
         raise Refused(f"{factory} of {view.size} rows: {_reason(error)}") from error
 
 
 def _proved(
-    factory: str, view: View, recall: float, is_stopped: Callable[[], bool], device: Device
+    factory: str,
+    view: View,
+    recall: float,
+    is_stopped: Callable[[], bool],
+    device: Device,
+    questions: Sequence[NDArray[np.float32]],
 ) -> Base:
     slots = view.slots()
     rng = np.random.default_rng(len(slots))
     index = _filled(factory, view.embeddings, slots, rng, is_stopped)
     placed = device.place(index)
-    probes = view.embeddings[rng.choice(slots, min(_PROBES, len(slots)), replace=False)]
-    nearest: list[NDArray[np.float32]] = []
-    for probe in probes:
-        _go_on(is_stopped)
-        nearest.append(-np.sort(-scan.best(probe, NEIGHBOURS + 1, view)[0]))  # itself is one
+    stored = view.embeddings[rng.choice(slots, min(_PROBES, len(slots)), replace=False)]  # (P, D)
+    trials = [_Trial.of(stored, view, is_stopped)]
+    if questions:
+        trials.append(_Trial.of(np.stack(questions), view, is_stopped))
     reached, few_cells = 0.0, None
     # Measured on a sample, so a little more is asked for, and again more where it counts fewer.
     goal, goal_of_few = recall + (1 - recall) / 4, recall + (1 - recall) / 2
@@ -133,9 +174,9 @@ def _proved(
             placed.set_effort(name, effort)
         base = Base(factory, slots, reached, f"{name}={effort}" if name else "", placed)
         if few_cells is None and name == _CELLS:
-            found = _recall(base, view, probes, FEW, nearest)
+            found = min(trial.recall(base, view, FEW) for trial in trials)
             few_cells = effort if found >= goal_of_few else None
-        reached = _recall(base, view, probes, NEIGHBOURS, nearest)
+        reached = min(trial.recall(base, view, NEIGHBOURS) for trial in trials)
         if reached >= goal:
             return replace(base, recall=reached, few_cells=few_cells)
     raise Refused(f"{factory} finds {reached:.3f} of the nearest, {goal:.4f} is wanted")
@@ -205,26 +246,6 @@ def _efforts(index: Any) -> Iterator[tuple[str | None, int]]:
     if isinstance(index, faiss.IndexHNSW):
         return (("efSearch", 1 << i) for i in range(5, 11))
     return iter([(None, 0)])
-
-
-def _recall(
-    base: Base,
-    view: View,
-    probes: NDArray[np.float32],
-    k: int,
-    nearest: Sequence[NDArray[np.float32]],
-) -> float:
-    """The share of the k nearest of probes (P, D) found: those as near as the last true one.
-
-    `nearest` has the best scores of each probe (more than k), its own first.
-    """
-    hits = wanted = 0
-    for probe, scores in zip(probes, nearest, strict=True):
-        true = scores[: k + 1]
-        found, _ = scan.best_of(probe, k + 1, view.embeddings, base.nearest(probe, k))
-        hits += max(int((found >= true[-1] - 1e-6).sum()) - 1, 0)
-        wanted += len(true) - 1
-    return hits / max(wanted, 1)
 
 
 def _go_on(is_stopped: Callable[[], bool]) -> None:

@@ -86,6 +86,8 @@ class IndexState:
             where it is exact.
         refused: why a faster kind is not used, None where none was tried in vain.
         device: where `kind` is searched; rows that are looked at one by one are on the CPU.
+        served_recall: the share of the nearest that it finds on questions lately asked; None where
+            it is exact, and while too few were asked.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class IndexState:
     recall: float | None
     refused: str | None
     device: DeviceName = "cpu"
+    served_recall: float | None = None
 
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -175,6 +178,13 @@ class VectorIndex(Protocol):
 
     def is_due(self) -> bool:
         """Whether `rebuild` would make it answer faster."""
+        ...
+
+    def audit(self) -> None:
+        """Compare an answer with the exact one; takes as long as a search that is exact.
+
+        An index that is found to miss too many does without what made it fast.
+        """
         ...
 
     def rebuild(self, is_stopped: Callable[[], bool]) -> None:

@@ -147,6 +147,9 @@ class FlatIndex:
         """Never: nothing can be prepared."""
         return False
 
+    def audit(self) -> None:
+        """Nothing to do: every answer is exact."""
+
     def rebuild(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Nothing to do."""
 

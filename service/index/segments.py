@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from service.index import approximate, scan
 from service.index.approximate import AUTOMATIC, NEIGHBOURS, Base, Refused, Stopped
 from service.index.base import EVERYONE, EXACT, IndexState, Scorer, SearchResult
+from service.index.canary import Canary
 from service.index.device import Cpu, Device
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
@@ -38,6 +39,7 @@ class Plan:
         fresh_share: a new base is built when so many rows, by those of the base, are not in it ...
         fresh_rows: ... and so many at least.
         dead_share: the same of rows of the base that are no more.
+        floor: a base that finds a smaller share on questions that are really asked is given up.
     """
 
     factory: str = AUTOMATIC
@@ -46,6 +48,7 @@ class Plan:
     fresh_share: float = 0.05
     fresh_rows: int = 2000
     dead_share: float = 0.2
+    floor: float = 0.95
 
 
 class SegmentedIndex(FlatIndex):
@@ -67,6 +70,7 @@ class SegmentedIndex(FlatIndex):
         self._device = device or Cpu()
         self._refused_at = 0  # rows, when the last base was refused
         self._refused: str | None = None
+        self._canary = Canary(self._plan.floor)
         self._one_at_a_time = threading.Lock()
 
     def search(
@@ -86,6 +90,8 @@ class SegmentedIndex(FlatIndex):
         if plain and not exact and k <= NEIGHBOURS:
             found = self._nearest(seeds[0], k, exclude)
             if found is not None:
+                if self._canary.is_curious:
+                    self._canary.offer(seeds[0], k, exclude)
                 return found
         return super().search(
             seeds,
@@ -97,11 +103,27 @@ class SegmentedIndex(FlatIndex):
             established_only=established_only,
         )
 
-    def _give_up(self, base: Base, error: RuntimeError) -> None:
-        reason = f"{base.factory} failed on the {self._device.name}: {error}"
+    def _give_up(self, base: Base, why: str) -> None:
+        reason = f"{base.factory} {why}"
         _log.error("everyone is scanned from now on: %s", reason)
         self._refuse(reason, len(self))
         self._rows.give_up(base)
+
+    def audit(self) -> None:
+        """Ask a question that was asked lately again, exactly; see `VectorIndex.audit`."""
+        question, base = self._canary.take(), self._rows.base
+        if question is None or base is None:
+            return
+        query, k, exclude = question
+        served = self._nearest(query, k, exclude)
+        best = super().search(query[None, :], None, k, exclude=exclude)
+        if served is None or self._rows.base is not base:
+            return
+        self._canary.note(question, _scores(served), _scores(best))
+        alarm = self._canary.alarm
+        if alarm is not None:
+            self._give_up(base, f"is not used: {alarm}")
+            self._refused_at = 0  # another one may do better, on these questions too
 
     def _refuse(self, reason: str, rows: int) -> None:
         self._refused, self._refused_at = reason, rows
@@ -126,7 +148,7 @@ class SegmentedIndex(FlatIndex):
             try:
                 slots = base.nearest(query, k * 4**attempt)
             except RuntimeError as error:
-                self._give_up(base, error)
+                self._give_up(base, f"failed on the {self._device.name}: {error}")
                 return None
             with self._rows.near(base, slots, exclude) as near:
                 if near is None or near.found < min(k, near.covered):
@@ -145,7 +167,14 @@ class SegmentedIndex(FlatIndex):
         base, covered, fresh = self._rows.sizes()
         if base is None:
             return IndexState(EXACT, covered + fresh, None, self._refused)
-        return IndexState(base.factory, fresh, base.recall, self._refused, self._device.name)
+        return IndexState(
+            base.factory,
+            fresh,
+            base.recall,
+            self._refused,
+            self._device.name,
+            self._canary.recall,
+        )
 
     def _serves(self, base: Base, covered: int) -> bool:
         """Whether it is of the kind, and as good, as the plan wants; a GPU gets its own."""
@@ -185,7 +214,14 @@ class SegmentedIndex(FlatIndex):
                 factory = self._device.factory_for(view.size)
             _log.info("building %s of %d rows", factory, view.size)
             try:
-                base = approximate.build(factory, view, self._plan.recall, is_stopped, self._device)
+                base = approximate.build(
+                    factory,
+                    view,
+                    self._plan.recall,
+                    is_stopped,
+                    self._device,
+                    self._canary.questions(),
+                )
             except Stopped:
                 return
             except Refused as refused:
@@ -193,7 +229,13 @@ class SegmentedIndex(FlatIndex):
                 self._refuse(str(refused), view.size)
                 return
             self._refused = None
+            self._canary.forget()
             self._rows.adopt(base)
             _log.info(
                 "%d rows are in %s %s, recall %.4f", view.size, factory, base.effort, base.recall
             )
+
+
+def _scores(found: SearchResult) -> NDArray[np.float32]:
+    """Of all hits, best first (K,)."""
+    return np.array([hit.score for hit in found.hits], np.float32)

@@ -1,4 +1,7 @@
-"""Prepares faster answers, and snapshots, in a thread of its own, whenever they are due."""
+"""Prepares faster answers, and snapshots, in a thread of its own, whenever they are due.
+
+Another thread compares answers with exact ones, also while the first is at work.
+"""
 
 import asyncio
 import logging
@@ -14,6 +17,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 _LAST_S = 5.0
 """The longest that the end of the process waits for a last snapshot."""
+_AUDIT_S = 1.0
+"""Between two audits. An exact search of a million takes a fiftieth of that."""
 _NICENESS = 10
 """On Linux each thread has its own: questions and writes come first."""
 
@@ -24,9 +29,9 @@ def give_way() -> None:
 
 
 class Upkeep:
-    """A thread that rebuilds and saves the index that a follower serves.
+    """Threads that rebuild and save the index that a follower serves, and audit it.
 
-    A daemon, since FAISS can't be told to stop: the process ends without waiting for it.
+    Daemons, since FAISS can't be told to stop: the process ends without waiting for them.
     """
 
     def __init__(self, follower: Follower, snapshots: Snapshots | None = None) -> None:
@@ -34,12 +39,14 @@ class Upkeep:
         self._follower = follower
         self._snapshots = snapshots
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._rebuild, name="upkeep", daemon=True)
+        self._auditor = threading.Thread(target=self._audit, name="audit", daemon=True)
         self._rebuilt = False  # since the last snapshot
 
     def start(self) -> None:
         """Begin to look after it."""
         self._thread.start()
+        self._auditor.start()
 
     async def stop(self) -> None:
         """Begin nothing more, and let what is under way end early where it can.
@@ -55,7 +62,7 @@ class Upkeep:
         if not self._thread.is_alive():  # no base is being built
             self._save(lambda: time.monotonic() > until)
 
-    def _run(self) -> None:
+    def _rebuild(self) -> None:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
@@ -75,3 +82,13 @@ class Upkeep:
         if self._snapshots.is_due(index, place, rebuilt=self._rebuilt):
             self._rebuilt = False
             self._snapshots.write(index, place, is_stopped)
+
+    def _audit(self) -> None:
+        give_way()
+        while not self._stopped.wait(_AUDIT_S):
+            try:
+                if self._follower.is_ready:
+                    self._follower.index.audit()
+            except Exception:  # noqa: BLE001 - or nothing would be audited any more
+                _log.exception("an answer could not be compared with the exact one")
+                self._stopped.wait(60)

@@ -39,6 +39,13 @@ class IndexOut(Response):
         str | None, Field(description="Why a faster kind is not used, where it was tried.")
     ]
     device: Annotated[Literal["cpu", "gpu"], Field(description="Where `kind` is searched.")]
+    served_recall: Annotated[
+        float | None,
+        Field(
+            description="Share of the nearest that it finds on questions lately asked, a few of "
+            "which are asked again exactly. Below a floor every streamer is looked at."
+        ),
+    ]
 
 
 class SnapshotOut(Response):
