@@ -29,7 +29,7 @@ def give_way() -> None:
 
 
 class Upkeep:
-    """Threads that rebuild, save and audit the index that a follower serves.
+    """Threads that rebuild and save the index that a follower serves, and audit it.
 
     Daemons, since FAISS can't be told to stop: the process ends without waiting for them.
     """
