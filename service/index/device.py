@@ -8,7 +8,8 @@ import math
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
@@ -97,11 +98,43 @@ class _Waiting(NamedTuple):
     answer: Future[NDArray[np.int64]]
 
 
+class Owner:
+    """One thread that makes calls for others, one after the other."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=_make_calls, args=(self._calls,), name="gpu", daemon=True).start()
+        weakref.finalize(self, self._calls.put, None).atexit = False
+
+    def submit(self, call: Callable[[], _Result]) -> Future[_Result]:
+        """Have a call made.
+
+        It takes no lock but the queue's, which may be taken again by the thread that has it: so it
+        may come from the garbage collector, in the middle of anything, another `submit` included.
+        """
+        answer: Future[_Result] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - whoever waits is told
+                answer.set_exception(error)
+
+        self._calls.put(run)
+        return answer
+
+
+def _make_calls(calls: "SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # what it holds is not kept until the next one
+
+
 class Owned:
     """An index that one thread searches for all others, as many queries at once as wait."""
 
-    def __init__(self, owner: ThreadPoolExecutor, index: Any, parameters: Any, most: int) -> None:
-        """Search `index` in the one thread of `owner`, for at most `most` neighbours.
+    def __init__(self, owner: Owner, index: Any, parameters: Any, most: int) -> None:
+        """Search `index` in the thread of `owner`, for at most `most` neighbours.
 
         `parameters` is the FAISS parameter space that knows the index.
         """
@@ -112,7 +145,7 @@ class Owned:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         # The memory of a GPU is given back by the thread that took it.
-        weakref.finalize(self, _forget, owner, self._held).atexit = False
+        weakref.finalize(self, owner.submit, self._held.clear).atexit = False
 
     def search(
         self, query: NDArray[np.float32], k: int, cells: int | None = None
@@ -129,7 +162,7 @@ class Owned:
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
         self._owner.submit(
-            self._parameters.set_index_parameter, self._held[0], name, value
+            lambda: self._parameters.set_index_parameter(self._held[0], name, value)
         ).result()
 
     def _answer_all(self) -> None:
@@ -145,13 +178,6 @@ class Owned:
         for w, places in zip(waiting, found, strict=True):
             best = places[: w.k]
             w.answer.set_result(best[best >= 0])
-
-
-def _forget(owner: ThreadPoolExecutor, held: list[Any]) -> None:
-    try:
-        owner.submit(held.clear)
-    except RuntimeError:  # the interpreter ends, and everything with it
-        held.clear()
 
 
 class Cpu:
@@ -195,7 +221,7 @@ class Gpu:
             )
             raise NoDevice(reason)
         self._number = number
-        self._owner = ThreadPoolExecutor(1, thread_name_prefix="gpu")
+        self._owner = Owner()
         self._resources = self._run(lambda: _resources(temp_mib))
 
     def factory_for(self, rows: int) -> str:

@@ -1,13 +1,12 @@
 """A device like a GPU, made of the CPU: one thread owns what it holds; it may fill up or fail."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.device import DeviceName, Owned, Placed
+from service.index.device import DeviceName, Owned, Owner, Placed
 
 
 class OwnedDevice:
@@ -18,7 +17,7 @@ class OwnedDevice:
     def __init__(self) -> None:
         self.full = False
         self.broken = False
-        self._owner = ThreadPoolExecutor(1)
+        self._owner = Owner()
 
     def factory_for(self, rows: int) -> str:
         assert rows > 0

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.index.device import Cpu, Gpu, NoDevice, OnCpu, Owned
+from service.index.device import Cpu, Gpu, NoDevice, OnCpu, Owned, Owner
 from tests.benchmarks.clustered import clustered
+from tests.service.index.owned import OwnedDevice
 
 VECTORS = clustered(3000, 16, seed=1)
 
@@ -51,12 +52,11 @@ def flat() -> Any:
 
 
 @pytest.fixture
-def owner() -> Any:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
+def owner() -> Owner:
+    return Owner()
 
 
-def test_many_threads_share_the_one_that_owns_it(owner: ThreadPoolExecutor) -> None:
+def test_many_threads_share_the_one_that_owns_it(owner: Owner) -> None:
     watched = Watched(flat())
     owned = Owned(owner, watched, faiss.ParameterSpace(), most=2048)
     alone = OnCpu(flat())
@@ -72,7 +72,7 @@ def test_many_threads_share_the_one_that_owns_it(owner: ThreadPoolExecutor) -> N
     assert sum(watched.sizes) == 400
 
 
-def test_what_waits_becomes_the_next_call(owner: ThreadPoolExecutor) -> None:
+def test_what_waits_becomes_the_next_call(owner: Owner) -> None:
     watched = Watched(flat())
     watched.open.clear()
     owned = Owned(owner, watched, faiss.ParameterSpace(), most=2048)
@@ -88,20 +88,20 @@ def test_what_waits_becomes_the_next_call(owner: ThreadPoolExecutor) -> None:
     assert watched.sizes == [1, 8]
 
 
-def test_what_is_not_there_is_left_out_and_the_most_is_kept(owner: ThreadPoolExecutor) -> None:
+def test_what_is_not_there_is_left_out_and_the_most_is_kept(owner: Owner) -> None:
     small = faiss.IndexFlatIP(16)
     small.add(VECTORS[:5])
     assert len(Owned(owner, small, None, most=2048).search(VECTORS[0], 9)) == 5
     assert len(Owned(owner, flat(), None, most=7).search(VECTORS[0], 9)) == 7
 
 
-def test_a_failing_device_fails_everyone_who_waits(owner: ThreadPoolExecutor) -> None:
+def test_a_failing_device_fails_everyone_who_waits(owner: Owner) -> None:
     owned = Owned(owner, Watched(flat(), failing=True), None, most=2048)
     with pytest.raises(RuntimeError, match="CUDA error 719"):
         owned.search(VECTORS[0], 3)
 
 
-def test_the_effort_is_set_by_the_owner(owner: ThreadPoolExecutor) -> None:
+def test_the_effort_is_set_by_the_owner(owner: Owner) -> None:
     index: Any = faiss.index_factory(16, "IVF32,Flat", faiss.METRIC_INNER_PRODUCT)
     index.train(VECTORS)
     index.add(VECTORS)
@@ -111,7 +111,7 @@ def test_the_effort_is_set_by_the_owner(owner: ThreadPoolExecutor) -> None:
     assert owned.search(VECTORS[4], 5).tolist() == OnCpu(flat()).search(VECTORS[4], 5).tolist()
 
 
-def test_the_owner_frees_what_nobody_searches_any_more(owner: ThreadPoolExecutor) -> None:
+def test_the_owner_frees_what_nobody_searches_any_more(owner: Owner) -> None:
     freed_by: list[int] = []
     index = Watched(flat())
     weakref.finalize(index, lambda: freed_by.append(threading.get_ident()))
@@ -155,3 +155,20 @@ def test_a_gpu_finds_what_the_cpu_finds() -> None:
             for v in VECTORS[:200]
         ]
         assert np.mean(same) > 9.8  # half precision swaps some that are nearly equal
+
+
+def test_what_the_garbage_collector_finds_is_given_back_whoever_is_interrupted() -> None:
+    """Also in the middle of another call's `submit`."""
+    device = OwnedDevice()
+    index = faiss.IndexFlatIP(4)
+    index.add(np.eye(4, dtype=np.float32))
+    before = gc.get_threshold()
+    gc.set_threshold(1)  # it runs all the time
+    try:
+        for _ in range(300):
+            placed = device.place(index)
+            cycle: list[object] = [placed]
+            cycle.append(cycle)
+            assert placed.search(np.eye(4, dtype=np.float32)[2], 1).tolist() == [2]
+    finally:
+        gc.set_threshold(*before)
