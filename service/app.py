@@ -19,7 +19,7 @@ from fastapi_offline import FastAPIOffline
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
-from service.api import health, problems, questions, streamers
+from service.api import health, index, problems, questions, streamers
 from service.api.gate import Gate
 from service.api.nearest import NearestRoute
 from service.api.state import State, documented_key
@@ -57,7 +57,9 @@ from service.retrieval.snapshots import Model, Schedule, Snapshots
 from service.retrieval.tower_work import TowerWork
 from service.retrieval.upkeep import Upkeep
 from service.settings import Index, Settings
+from service.store.archive import RESTORING
 from service.store.base import StreamerStore
+from service.store.folder import UNFINISHED_STORE
 from service.store.redis_store import RedisStore
 from service.store.supervisor import EmbeddedStore
 from service.towers import OnnxTowers
@@ -86,6 +88,7 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
     )
     app.include_router(questions.router, dependencies=[documented_key])
     app.include_router(streamers.router, dependencies=[documented_key])
+    app.include_router(index.router, dependencies=[documented_key])
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(NearestRoute)
@@ -301,7 +304,13 @@ async def _open_store(
         if external.durability != "always":
             _log.warning("writes may be lost: %s", external.durability)
         return external, "external", lambda: None
-    embedded = EmbeddedStore(settings.data_dir / "store")
+    folder = settings.data_dir / "store"
+    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
+        raise StoreStartFailed(
+            f"putting a copy back into {settings.data_dir} was interrupted: run `python -m service "
+            "restore` again"
+        )
+    embedded = EmbeddedStore(folder)
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     try:
@@ -336,6 +345,11 @@ async def _settle_model(store: StreamerStore, profiles: Profiles, settings: Sett
     stored = await store.model_version()
     if stored == profiles.model_version:
         return
+    if stored == RESTORING:
+        raise ModelMismatch(
+            "putting a copy back into the store was interrupted: run `python -m service restore` "
+            "again"
+        )
     if stored is not None and await store.count() > 0:
         if not settings.reencode:
             if is_incomplete(stored):

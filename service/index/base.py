@@ -123,6 +123,10 @@ class VectorIndex(Protocol):
         """Rows by id, each as it is at some moment during the call; None of unknown streamers."""
         ...
 
+    def everyone(self) -> list[str]:
+        """The ids of all streamers, in any order, of those without a vector too."""
+        ...
+
     def vector(self, streamer_id: str) -> StoredVector | None:
         """The vector of one streamer; None if it is unknown. It takes microseconds."""
         ...

@@ -26,7 +26,7 @@ from service.index.base import (
     StoredVector,
 )
 from service.index.filters import Filter
-from service.index.rows import Rows
+from service.index.saved_rows import SavedRows
 from service.index.view import View
 from service.sealed import Sealed
 
@@ -49,7 +49,7 @@ class FlatIndex:
 
         What is seldom read lies in a file without a name in `folder`, or where temporary files are.
         """
-        self._rows = Rows(dim, content_dim, established, folder)
+        self._rows = SavedRows(dim, content_dim, established, folder)
 
     def __len__(self) -> int:
         """Number of streamers that have a vector."""
@@ -68,6 +68,10 @@ class FlatIndex:
     def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id; the arrays are copies."""
         return self._rows.get(ids)
+
+    def everyone(self) -> list[str]:
+        """All ids; see `VectorIndex.everyone`."""
+        return self._rows.everyone()
 
     def vector(self, streamer_id: str) -> StoredVector | None:
         """The vector of one streamer; see `VectorIndex.vector`."""

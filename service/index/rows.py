@@ -24,9 +24,8 @@ from service.index.approximate import Base
 from service.index.attributes import Attributes
 from service.index.base import EVERYONE, Facets, Row, StoredVector
 from service.index.cold import Cold
-from service.index.columns import clear_bit, grown, packed
+from service.index.columns import clear_bit, grown
 from service.index.filters import Filter
-from service.index.image import Image
 from service.index.numbers import slots_of
 from service.index.view import Near, View
 
@@ -77,16 +76,6 @@ class Rows:
         """Number of streamers that have a vector."""
         return len(self._live)
 
-    @property
-    def dim(self) -> int:
-        """Width of the embeddings."""
-        return self._embeddings.shape[1]
-
-    @property
-    def stride(self) -> int:
-        """Bytes of a slot in the file of sketches and facets."""
-        return self._cold.stride
-
     def reserve(self, rows: int) -> None:
         """Make room for so many, so that nothing is copied as they come."""
         with self._lock:
@@ -128,6 +117,10 @@ class Rows:
             with self._lock:
                 found += [self._row(name) for name in ids[start : start + _ROWS_AT_ONCE]]
         return found
+
+    def everyone(self) -> list[str]:
+        """All ids, of streamers without a vector too."""
+        return list(self._slot_of)
 
     def vector(self, streamer_id: str) -> StoredVector | None:
         """See `VectorIndex.vector`."""
@@ -247,64 +240,6 @@ class Rows:
         """The base, how many of its rows are covered still, and how many rows are fresh."""
         with self._lock:
             return self._base, len(self._covered), len(self._fresh)
-
-    @contextlib.contextmanager
-    def imaging(self) -> Generator[Image, None, None]:
-        """Everyone, to be written down beside searches and writes, until the context ends.
-
-        Streamers that change before it is given may be left out of it.
-        """
-        with self._lock:
-            used, ids = len(self._ids), self._ids.copy()
-            embeddings, versions = self._embeddings[:used], self._versions[:used]
-            modalities, kept = self._modalities[:used], self._cold.kept()
-            taken, live = self._taken(), self._live.copy()
-            base, covered = self._base, self._covered.copy()
-            columns = self._attributes.columns()
-            began = self._begin()
-        try:
-            parts: list[Attributes] = []
-            for name in columns:
-                with self._lock:
-                    parts.append(self._attributes.copy(name))
-                parts[-1].settle()
-            with self._lock:  # who is the same still was in each of the copies
-                gone = BitMap(slot for since, slot in self._left if since > began)
-            taken, live, covered = taken - gone, live - gone, covered - gone
-            for slot in {*gone, *(BitMap(range(used)) - taken)}:
-                ids[slot] = ""
-            yield Image(
-                *(embeddings, versions, modalities, ids, taken, live, covered, base, parts),
-                *(self._cold.blocks, kept),
-            )
-        finally:
-            self._end(began)
-
-    def restore(self, image: Image) -> None:
-        """Take over an image, arrays included; nobody may be here yet.
-
-        Raises:
-            Broken: it is not as it was written; all stays empty.
-            OSError: there is no room for it.
-        """
-        used, kept = len(image.ids), image.kept
-        self._cold.load(image.cold(np.ones(used, np.bool_)), kept)
-        slots: list[int] = slots_of(image.taken).tolist()
-        slot_of = {image.ids[slot]: slot for slot in slots}
-        free = BitMap(range(used)) - image.taken
-        with self._lock:
-            self._embeddings, self._versions = image.embeddings, image.versions
-            self._modalities, self._ids = image.modalities, list(image.ids)
-            self._slot_of, self._live = slot_of, image.live
-            self._bits = packed(image.live, len(image.embeddings))
-            self._search_by(image.base, image.covered)
-            (self._attributes,) = image.attributes
-            self._established = BitMap(self._slots_of(self._are_established)) & image.live
-            self._left = deque((next(self._clock), slot) for slot in free)
-
-    def _taken(self) -> BitMap:
-        """The slots that somebody has."""
-        return BitMap(range(len(self._ids))) - BitMap(slot for _, slot in self._left)
 
     def _begin(self) -> int:
         began = next(self._clock)

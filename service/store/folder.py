@@ -15,6 +15,8 @@ from service.errors import FolderInUse, StoreStartFailed
 MAX_SOCKET_PATH_BYTES = 107
 """`sun_path` of <sys/un.h> has 108 bytes, one of them the final NUL."""
 
+UNFINISHED_STORE = "store.unfinished"
+"""Beside the store's folder, while a copy is put back."""
 _SOCKET = "store.sock"
 _POLL_S = 0.05
 _OWNERS_BYTES = 64
@@ -102,10 +104,7 @@ def prepare_socket(folder: Path) -> Path:
     Raises:
         StoreStartFailed: someone else owns the place in the temporary folder.
     """
-    socket = folder / "run" / _SOCKET
-    if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
-        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-        socket = Path(tempfile.gettempdir(), f"streamer-{os.getuid()}-{name}", _SOCKET)
+    socket = socket_in(folder)
     socket.parent.mkdir(mode=0o700, exist_ok=True)
     status = socket.parent.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
@@ -115,6 +114,15 @@ def prepare_socket(folder: Path) -> Path:
         )
     socket.parent.chmod(0o700)
     socket.unlink(missing_ok=True)
+    return socket
+
+
+def socket_in(folder: Path) -> Path:
+    """Where the socket of a store in `folder`, an absolute path, is while it runs."""
+    socket = folder / "run" / _SOCKET
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+        socket = Path(tempfile.gettempdir(), f"streamer-{os.getuid()}-{name}", _SOCKET)
     return socket
 
 

@@ -117,9 +117,18 @@ class RedisClient:
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """The answers to many, sent together; others' commands may run in between."""
+        return await self._answers(commands, one_step=False)
+
+    async def ask_together(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """The answers to many, which run in one step, all of them or none."""
+        return await self._answers(commands, one_step=True)
+
+    async def _answers(
+        self, commands: Sequence[Sequence[Argument]], *, one_step: bool
+    ) -> list[Any]:
         if not commands:
             return []
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=one_step)
         for command in commands:
             pipeline.execute_command(*command)
         async with self._command():

@@ -34,7 +34,7 @@ _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
 _ENTRY = ("version", "embedding", "content", "facets")
-_RECORD = (
+RECORD_FIELDS = (
     *_ENTRY,
     "profile",
     "digest",
@@ -45,6 +45,7 @@ _RECORD = (
     "updated_at",
     "tower_vectors",
 )
+"""Of the hash that holds a record."""
 
 
 class RedisStore:
@@ -144,7 +145,7 @@ class RedisStore:
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""
-        rows = await self._fields(ids, _RECORD)
+        rows = await self._fields(ids, RECORD_FIELDS)
         return [_to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:

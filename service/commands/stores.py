@@ -1,0 +1,79 @@
+"""The store that a command works on: of a data folder, or an external one."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from model_export.contract.errors import ContractError
+from service.errors import FolderInUse, ServiceError, StartupError
+from service.sealed import Broken
+from service.store.archive import ArchivedStore
+from service.store.folder import socket_in
+from service.store.supervisor import EmbeddedStore, Patience
+
+STORE = "store"
+"""The store's folder below the data folder."""
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Which store; as `serve` finds it."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("STREAMER_DATA_DIR") or "data"),
+        help="of the embedded store (STREAMER_DATA_DIR, ./data); REDIS_URL names an external one",
+    )
+
+
+def external_url() -> str | None:
+    """The address of an external store, as `serve` reads it."""
+    return os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL") or None
+
+
+@contextlib.asynccontextmanager
+async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
+    """The store, whether a service runs on it or not.
+
+    Raises:
+        StartupError: there is none, or it does not start.
+        StoreUnavailable: it does not answer.
+    """
+    url = external_url()
+    async with contextlib.AsyncExitStack() as stack:
+        if url is None:
+            url = await _embedded(data_dir, stack)
+        store = await ArchivedStore(url).open()
+        stack.push_async_callback(store.close)
+        yield store
+
+
+async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
+    """The address of the embedded store; if no service runs it, this process does."""
+    folder = (data_dir / STORE).absolute()
+    if not folder.is_dir():
+        raise StartupError(
+            f"{folder} is not there: give the data folder of the service by --data-dir, or the "
+            "address of an external store by REDIS_URL"
+        )
+    embedded = EmbeddedStore(folder, patience=Patience(lock_s=0.1))
+    try:
+        await embedded.start()
+    except FolderInUse:
+        return f"unix://{quote(str(socket_in(folder)))}"
+    stack.push_async_callback(embedded.stop)
+    return embedded.url
+
+
+def finish(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """The status of a command's work; 1 and one line on standard error when it fails."""
+    try:
+        return asyncio.run(work())
+    except (ServiceError, ContractError, Broken, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1

@@ -1,0 +1,148 @@
+"""`python -m service verify`: are stored, saved and served vectors those of the profiles?"""
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+
+import httpx
+
+from service.commands.stores import add_data_dir, finish, opened_store
+from service.errors import ServiceError
+from service.retrieval.audit import (
+    Findings,
+    Stored,
+    check_snapshot,
+    check_store,
+    compare,
+)
+from service.sealed import Broken, Sealed
+from service.store.archive import ArchivedStore
+from service.store.base import LogGap, Position
+
+_WAIT_S = 30
+"""The longest that a service may take to show what was stored when the check began."""
+
+
+class _NotChecked(ServiceError):
+    """A part could not be looked at."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which store, and perhaps which service."""
+    add_data_dir(parser)
+    parser.add_argument("--url", help="of a running service on that store: checks its index too")
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("STREAMER_API_KEY"),
+        help="of that service (STREAMER_API_KEY)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check; 1 when anything differs, with the ids."""
+    return finish(lambda: _verify(args.data_dir, args.url, args.api_key))
+
+
+async def _verify(data_dir: Path, url: str | None, api_key: str | None) -> int:
+    async with opened_store(data_dir) as store:
+        findings = Findings()
+        stored = await check_store(store, findings)
+        model = await store.model_version() or "none"
+        wrong = _report("store", f"at {stored.at.sequence}, model {model}", findings)
+        for path in sorted((data_dir / "index").glob("[0-9]*")):
+            wrong += await _check_snapshot(path, stored, store)
+        if url is not None:
+            wrong += await _check_served(url, api_key, stored, store)
+    print("no differences" if wrong == 0 else f"{wrong} differences")
+    return 1 if wrong else 0
+
+
+async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:
+    from service.index.flat import FlatIndex  # FAISS, which the other parts need not
+
+    findings = Findings()
+    try:
+        sealed = Sealed(path)
+        about = sealed.about
+        place = Position(str(about["epoch"]), int(about["sequence"]))
+        index = FlatIndex(int(about["dim"]), int(about["content_dim"]))
+        await asyncio.to_thread(index.load, sealed)
+    except (Broken, KeyError, TypeError, ValueError) as error:
+        findings.add("*", f"can't be read, and will not be used: {error}")
+        return _report("snapshot", str(path), findings)
+    unused = await check_snapshot(index, place, stored, store, findings)
+    if unused is not None:
+        print(f"{'snapshot':9} {path}: will not be used: {unused}")
+        return 0
+    return _report("snapshot", f"at {place.sequence}, {path}", findings)
+
+
+async def _check_served(url: str, api_key: str | None, stored: Stored, store: ArchivedStore) -> int:
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    findings = Findings()
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+            rows = await _caught_up(client, stored.at.sequence)
+            held = await _served(client)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _NotChecked(f"{url} can't be asked: {str(error) or type(error).__name__}") from error
+    try:
+        changed = await store.changed_since(stored.at.sequence)
+    except LogGap as gap:
+        raise _NotChecked(
+            f"too much was written meanwhile to compare ({gap}): try again when less is written"
+        ) from gap
+    compare(stored, held, findings, changed)
+    if not changed and rows != findings.vectors:
+        findings.add("*", f"{rows} vectors can be found, {findings.vectors} are somebody's")
+    return _report("served", url, findings)
+
+
+async def _caught_up(client: httpx.AsyncClient, sequence: int) -> int:
+    """The number of vectors in the index, once it has applied a sequence number."""
+    until = time.monotonic() + _WAIT_S
+    while True:
+        answer = await client.get("/readyz")
+        try:
+            state = answer.json()
+            reached, rows = int(state["index_sequence"]), int(state["index_rows"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _NotChecked(f"{client.base_url} is not the address of the service") from error
+        if reached >= sequence and answer.status_code == 200:
+            return rows
+        if time.monotonic() > until:
+            raise _NotChecked(
+                f"{client.base_url} is at sequence {reached}, the store at {sequence}: "
+                f"{state.get('reason') or 'is it a service of this store?'}"
+            )
+        await asyncio.sleep(0.2)
+
+
+async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
+    """Version and digest of everyone whom a service holds in its index."""
+    held: dict[str, tuple[int, str]] = {}
+    async with client.stream("GET", "/v1/index") as answer:
+        if answer.status_code == 401:
+            raise _NotChecked(f"{client.base_url} needs an API key: give it by --api-key")
+        answer.raise_for_status()
+        async for line in answer.aiter_lines():
+            if line:
+                row = json.loads(line)
+                held[row["streamer_id"]] = row["version"], row["digest"]
+    return held
+
+
+def _report(part: str, what: str, findings: Findings) -> int:
+    """One line, and one for each of the first differences; how many there are."""
+    said = f"{findings.count} differences" if findings.count else "no differences"
+    print(
+        f"{part:9} {what}: {findings.streamers} streamers, {findings.vectors} with a vector: {said}"
+    )
+    for streamer_id, wrong in findings.shown:
+        print(f"          {streamer_id} {wrong}")
+    if findings.count > len(findings.shown):
+        print(f"          ... and {findings.count - len(findings.shown)} more")
+    return findings.count
