@@ -67,7 +67,8 @@ async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> i
     try:
         sealed = Sealed(path)
         about = sealed.about
-        place = Position(str(about["epoch"]), int(about["sequence"]))
+        mark = str(about.get("mark", ""))
+        place = Position(str(about["epoch"]), int(about["sequence"]), mark)
         index = FlatIndex(int(about["dim"]), int(about["content_dim"]))
         await asyncio.to_thread(index.load, sealed)
     except (Broken, KeyError, TypeError, ValueError) as error:

@@ -120,7 +120,7 @@ async def check_snapshot(
     if place.epoch != stored.at.epoch:
         return "it is of another history of the store"
     try:
-        changed = await store.changed_since(place.sequence)
+        changed = await store.changed_since(place.sequence, place.mark)
     except LogGap as gap:
         return f"the log does not go on where it ends ({gap})"
     held = {i: (version, digest) for i, version, digest in held_by(index)}

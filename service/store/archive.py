@@ -220,14 +220,14 @@ class ArchivedStore(RedisStore):
             if int(cursor) == 0:
                 return
 
-    async def changed_since(self, after: int) -> set[str]:
-        """Who was written or deleted after a sequence number.
+    async def changed_since(self, after: int, mark: str = "") -> set[str]:
+        """Who was written or deleted after a sequence number, which has that mark if it is given.
 
         Raises:
-            LogGap: the log does not go back so far.
+            LogGap: the log does not go back so far, or the number has another mark.
         """
         found: set[str] = set()
-        await self._check_continues(self._client, after, None, "")
+        await self._check_continues(self._client, after, None, mark)
         while True:
             news, _, _ = await self._read_together([], after)
             if not news:
