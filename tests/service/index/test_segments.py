@@ -319,10 +319,13 @@ def test_a_factory_string_is_checked_beforehand() -> None:
         check_factory("Bogus", 128)
 
 
-def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped() -> None:
+@pytest.mark.parametrize(("kind", "exact"), [("IVF16,Flat", False), ("HNSW16", True)])
+def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
+    kind: str, exact: bool
+) -> None:
     rng = np.random.default_rng(3)
     vectors = unit(rng, 2000, DIM)
-    index = filled("IVF16,Flat", vectors, recall=0.8)
+    index = filled(kind, vectors, recall=0.8)
     failures: list[BaseException] = []
     done = threading.Event()
 
@@ -332,7 +335,7 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped() -> 
             while not done.is_set():
                 i = (i + 7) % 1000  # the first thousand stay
                 before = set(gone)
-                found = index.search(vectors[i][None, :], None, 3)
+                found = index.search(vectors[i][None, :], None, 3, exact=exact)
                 assert found.hits[0].streamer_id == f"s{i}"
                 assert before.isdisjoint(hit.streamer_id for hit in found.hits)
         except BaseException as error:  # noqa: BLE001
@@ -355,4 +358,4 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped() -> 
     for thread in (*readers, builder):
         thread.join()
     assert failures == []
-    assert index.state().kind == "IVF16,Flat"
+    assert index.state().kind == kind
