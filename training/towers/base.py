@@ -18,6 +18,8 @@ from model_export.source import TowerSource
 from training.errors import UsageError
 
 _NO_VERSION = "0" * 64
+_PICTURES = "pictures of one colour show nothing"
+"""A change in how pictures are read makes another tower, so that no cache of before is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,7 @@ def _version(spec: TowerSpec, module: nn.Module, tokenizer: bytes | None, detail
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     digest.update(hashlib.sha256(tokenizer or b"").digest())
     digest.update(f"{type(module).__module__}.{type(module).__qualname__}|{detail}".encode())
+    digest.update(_PICTURES.encode() if spec.image is not None else b"")
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.contiguous().cpu().numpy()
         digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())

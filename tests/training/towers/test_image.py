@@ -10,11 +10,11 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
-from model_export.contract.media import ImageSpec, prepare_image
+from model_export.contract.media import AudioSpec, ImageSpec, prepare_image
 from model_export.source import TowerSource
 from training.errors import UsageError
-from training.towers import find_tower
-from training.towers.base import encode
+from training.towers import base, find_tower
+from training.towers.base import encode, make_tower
 from training.towers.image import EfficientNetLite0, PictureEncoder
 
 
@@ -142,3 +142,27 @@ def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path: Path
 def test_what_there_is_not(reference: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{problem}"):
         find_tower("image", reference, tmp_path)
+
+
+def test_another_way_of_reading_pictures_is_another_tower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads = {
+        "avatar": ImageSpec(size_px=8, resize_px=8, interpolation="bilinear"),
+        "audio": AudioSpec(rate_hz=8000, seconds=1),
+    }
+
+    def versions() -> list[str]:
+        return [
+            make_tower(
+                nn.Identity(), spec, name="t", width=3, modalities=[modality], reference="t"
+            ).spec.version
+            for modality, spec in reads.items()
+        ]
+
+    before = versions()
+    assert versions() == before
+    monkeypatch.setattr(base, "_PICTURES", "another rule")
+    after = versions()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
