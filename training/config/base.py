@@ -1,9 +1,13 @@
 """What all recipes, and all that learn from behaviour, can be told."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from training.config.bounds import BOUNDS
 from training.errors import UsageError
+
+FUSION_HEADS = 4
+"""Attention heads of the transformer."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class RecipeConfig:
             `training.towers.registry`; `auto`: see `training.towers.automatic`.
         image_tower: likewise, of avatars, covers and frames.
         audio_tower: likewise, of sounds.
+        fusion: how pieces come together, see `training.fusion`. Other than with `sum`,
+            `modality_dropout` hides each modality by itself.
+        fusion_dim: width of the transformer, a multiple of its 4 heads.
+        fusion_layers: of the transformer.
     """
 
     dim: int = 128
@@ -57,6 +65,9 @@ class RecipeConfig:
     text_tower: str = ""
     image_tower: str = ""
     audio_tower: str = ""
+    fusion: Literal["sum", "recency", "transformer"] = "sum"
+    fusion_dim: int = 64
+    fusion_layers: int = 1
 
     def __post_init__(self) -> None:
         """See that every number is within its bounds.
@@ -68,6 +79,10 @@ class RecipeConfig:
             value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
             if bounds is not None and not bounds.allow(value):
                 raise UsageError(f"--set {field.name}={value:g}: {bounds}")
+        if self.fusion_dim % FUSION_HEADS:
+            raise UsageError(
+                f"--set fusion_dim={self.fusion_dim}: must be a multiple of {FUSION_HEADS}"
+            )
 
 
 @dataclass(frozen=True)
