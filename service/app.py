@@ -51,6 +51,7 @@ from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
 from service.retrieval.reencode import is_incomplete, reencode_all
 from service.retrieval.searches import Searches
+from service.retrieval.seeds import Seeds
 from service.retrieval.sightings import Sightings
 from service.retrieval.similar import Similar
 from service.retrieval.snapshots import Model, Schedule, Snapshots
@@ -165,9 +166,8 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
             similar=Similar(
                 follower,
                 searches,
-                profiles,
+                Seeds(profiles, manifest.dim),
                 Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
-                manifest.dim,
                 Precision(known and known.embedding, "min_score"),
                 Pages(settings.paging),
                 timeout_ms,

@@ -1,9 +1,13 @@
 """`similar`, `cold-start`, `dedup`: the questions."""
 
 import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.api.schemas.cold_start import (
@@ -14,13 +18,23 @@ from service.api.schemas.cold_start import (
     NeighbourOut,
 )
 from service.api.schemas.dedup import DedupClustersOut, DedupFeedOut, DedupIn
-from service.api.schemas.similar import HitOut, SimilarIn, SimilarOut, ThresholdOut
+from service.api.schemas.similar import (
+    ExportIn,
+    HitOut,
+    SeedsIn,
+    SimilarIn,
+    SimilarOut,
+    ThresholdOut,
+)
 from service.api.state import CurrentState, State, StreamerIdPath
 from service.errors import FieldError, InvalidRequest
 from service.retrieval.dedup import DedupAnswer, FeedAnswer
-from service.retrieval.similar import Seed, SimilarAnswer, SimilarQuery
+from service.retrieval.seeds import Seed
+from service.retrieval.similar import SimilarAnswer, SimilarQuery
 
 router = APIRouter(prefix="/v1")
+NDJSON = "application/x-ndjson"
+_EXPORTED_AT_ONCE = 1000
 
 
 def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOut:
@@ -98,25 +112,73 @@ async def similar_to_seeds(state: CurrentState, body: SimilarIn) -> SimilarOut:
     """Stored streamers, profiles or vectors as seeds, wanted and unwanted, with a filter."""
     begin = time.perf_counter()
     _check_k(state, body.k, body.explain)
+    query = replace(_query(state, body), k=body.k, explain=body.explain, exact=body.exact)
+    ask = state.similar.search_all if body.pages else state.similar.search
+    return _similar_out(state, await ask(query), begin)
+
+
+def _query(state: State, body: SeedsIn) -> SimilarQuery:
     for name, seeds in (("positive", body.positive), ("negative", body.negative)):
         if len(seeds) > state.limits.max_seeds:
             raise InvalidRequest.of(
                 f"/{name}", f"may have {state.limits.max_seeds} seeds, it has {len(seeds)}"
             )
-    query = SimilarQuery(
+    return SimilarQuery(
         positive=[seed.domain() for seed in body.positive],
         negative=[seed.domain() for seed in body.negative],
         strategy=body.strategy,
-        k=body.k,
         min_score=body.min_score,
         min_precision=body.min_precision,
         filter=body.filter.domain(),
-        explain=body.explain,
-        exact=body.exact,
         after_sequence=body.after_sequence,
     )
-    ask = state.similar.search_all if body.pages else state.similar.search
-    return _similar_out(state, await ask(query), begin)
+
+
+@router.post(
+    "/similar/export",
+    tags=["similar"],
+    summary="Everyone who reaches a score",
+    response_class=StreamingResponse,
+    responses={200: {"content": {NDJSON: {}}, "description": "One streamer a line, best first."}},
+)
+async def export_similar(state: CurrentState, body: ExportIn) -> StreamingResponse:
+    """NDJSON, as of the moment of the question; the last line says how many there are.
+
+    Without that line, with `reached`, the answer was cut on its way.
+    """
+    parts = await state.similar.export(replace(_query(state, body), k=_EXPORTED_AT_ONCE))
+    return StreamingResponse(_lines(state, parts), media_type=NDJSON)
+
+
+async def _lines(state: State, parts: AsyncIterator[SimilarAnswer]) -> AsyncGenerator[bytes, None]:
+    last: SimilarAnswer | None = None
+    async for last in parts:
+        yield b"".join(
+            _line(
+                {
+                    "streamer_id": hit.streamer_id,
+                    "score": hit.score,
+                    "precision": hit.precision,
+                    "rank": hit.rank,
+                }
+            )
+            for hit in last.hits
+        )
+    if last is not None:
+        yield _line(
+            {
+                "reached": last.reached,
+                "threshold": last.threshold,
+                "complete": last.incomplete_because is None,
+                "incomplete_because": last.incomplete_because,
+                "model_version": state.model_version,
+                "index_sequence": last.index_sequence,
+            }
+        )
+
+
+def _line(value: dict[str, object]) -> bytes:
+    return to_json(value) + b"\n"
 
 
 @router.get("/similar", tags=["similar"], summary="The next page of an answer")

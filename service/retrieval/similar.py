@@ -1,6 +1,6 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,28 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.calibration import Curve
-from model_export.contract.streamer import StreamerProfile
-from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.index.base import Hit, Question, Row, Scorer, VectorIndex
+from service.errors import InvalidRequest
+from service.index.base import Hit, Question, Scorer, VectorIndex
 from service.index.filters import Filter
 from service.retrieval.explain import Explainer, Reasons, Side
 from service.retrieval.follower import Follower
 from service.retrieval.pages import Pages, Pinned
 from service.retrieval.precision import Precision, Threshold, precision_from
-from service.retrieval.profiles import Profiles
-from service.retrieval.reader import ToRead
 from service.retrieval.scorers import Strategy, combined
 from service.retrieval.searches import Searches
-
-
-@dataclass(frozen=True, eq=False)
-class Seed:
-    """One example: exactly one of `streamer_id`, `profile`, `vector` (D,); `weight` > 0."""
-
-    streamer_id: str | None = None
-    profile: StreamerProfile | None = None
-    vector: Sequence[float] | None = None
-    weight: float = 1.0
+from service.retrieval.seeds import ResolvedSeed, Seed, Seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,22 +80,11 @@ class SimilarAnswer:
 
 
 @dataclass(frozen=True, eq=False)
-class _ResolvedSeed:
-    side: Side
-    weight: float
-    modalities_used: int | None  # None where that is not known
-
-    @property
-    def embedding(self) -> NDArray[np.float32]:
-        return self.side.embedding  # (D,), unit length
-
-
-@dataclass(frozen=True, eq=False)
 class _Asked:
     index: VectorIndex
     sequence: int
     behind: str | None
-    positive: Sequence[_ResolvedSeed]
+    positive: Sequence[ResolvedSeed]
     seeds: NDArray[np.float32]  # (Q, D)
     scorer: Scorer | None
     exclude: Collection[str]
@@ -123,19 +100,17 @@ class Similar:
         self,
         follower: Follower,
         searches: Searches,
-        profiles: Profiles,
+        seeds: Seeds,
         explainer: Explainer,
-        dim: int,
         precision: Precision,
         pages: Pages,
         visible_timeout_ms: int,
     ) -> None:
-        """Search the follower's index; embeddings have `dim` numbers."""
+        """Search the follower's index."""
         self._follower = follower
         self._searches = searches
-        self._profiles = profiles
+        self._seeds = seeds
         self._explainer = explainer
-        self._dim = dim
         self._precision = precision
         self._pages = pages
         self._visible_timeout_ms = visible_timeout_ms
@@ -185,20 +160,30 @@ class Similar:
         reached = None if asked.min_score is None else found.reached
         return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
 
-    async def nearest(self, streamer_id: str, k: int) -> SimilarAnswer | None:
-        """The k nearest of a stored streamer, where they are found fast; may raise Overloaded.
+    async def nearest(self, seed: str | Sequence[float], k: int) -> SimilarAnswer | None:
+        """The k nearest of a stored streamer or of a vector (D,), where they are found fast.
 
         None elsewhere, and where there is an error to be told: `search` does the one or the other.
+
+        Raises:
+            Overloaded: too many searches wait already, or the deadline passed.
         """
         follower = self._follower
         if not follower.is_ready or not follower.index.is_fast(k):
             return None
         index, sequence, behind = follower.index, follower.sequence, follower.behind_because
-        seed = index.vector(streamer_id)
-        if seed is None or seed.embedding is None:
-            return None
-        found = await self._searches.nearest(index, Question(seed.embedding, k, (streamer_id,)))
-        curves = self._precision.curves((seed.modalities_used,))
+        if isinstance(seed, str):
+            stored = index.vector(seed)
+            if stored is None or stored.embedding is None:
+                return None
+            question, used = Question(stored.embedding, k, (seed,)), stored.modalities_used
+        else:
+            try:
+                question, used = Question(self._seeds.unit(seed, ""), k, ()), None
+            except InvalidRequest:
+                return None
+        found = await self._searches.nearest(index, question)
+        curves = self._precision.curves((used,))
         hits = [
             SimilarHit(name, score, precision_from(score, curves) if curves else None, rank, None)
             for rank, (name, score) in enumerate(found.hits, start=1)
@@ -212,6 +197,24 @@ class Similar:
             InvalidRequest: as `search`; or it asks for no score, or for reasons.
             ServiceError: as `search`.
         """
+        pinned = await self._everyone(query)
+        following = self._pages.pin(pinned) if len(pinned.ids) > query.k else None
+        return _page(pinned, 0, following, [True] * query.k)
+
+    async def export(self, query: SimilarQuery) -> AsyncGenerator[SimilarAnswer, None]:
+        """Find everyone who reaches the query's score; all of them, `k` at a time.
+
+        One answer at least; as pages, they are of the moment of the question. Raises as
+        `search_all`, before the first is given.
+        """
+        pinned = await self._everyone(query)
+        return self._parts(pinned)
+
+    async def _parts(self, pinned: Pinned) -> AsyncGenerator[SimilarAnswer, None]:
+        for start in range(0, max(len(pinned.ids), 1), pinned.page_size):
+            yield _page(pinned, start, None, await self._are_stored(pinned, start))
+
+    async def _everyone(self, query: SimilarQuery) -> Pinned:
         asked = await self._ask(query)
         score = asked.min_score
         if score is None or query.explain:
@@ -223,7 +226,7 @@ class Similar:
                 asked.seeds, asked.scorer, score, exclude=asked.exclude, wanted=query.filter
             )
         )
-        pinned = Pinned(
+        return Pinned(
             found.ids,
             found.scores,
             query.k,
@@ -232,8 +235,6 @@ class Similar:
             asked.behind,
             asked.sequence,
         )
-        following = self._pages.pin(pinned) if len(found.ids) > query.k else None
-        return _page(pinned, 0, following, [True] * query.k)
 
     async def next_page(self, cursor: str) -> SimilarAnswer:
         """What follows in an answer of `search_all`.
@@ -246,15 +247,21 @@ class Similar:
             Overloaded: too many searches wait already, or the deadline passed.
         """
         pinned, start, following = self._pages.at(cursor)
+        return _page(pinned, start, following, await self._are_stored(pinned, start))
+
+    async def _are_stored(self, pinned: Pinned, start: int) -> list[bool]:
+        """Who of a page is stored still."""
         ids = pinned.ids[start : start + pinned.page_size]
         index = self._follower.index
         rows = await self._searches.run(lambda: index.get(ids))
-        return _page(pinned, start, following, [row is not None for row in rows])
+        return [row is not None for row in rows]
 
     async def _ask(self, query: SimilarQuery) -> _Asked:
         """What a query comes to, and the index to be asked."""
         await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
-        positive, negative = await self._resolve(self._follower.index, query)
+        positive, negative = await self._seeds.resolve(
+            self._follower.index, query.positive, query.negative
+        )
         curves, threshold = self._calibrated(query, positive)
         seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
         seeds, scorer = combined(
@@ -274,7 +281,7 @@ class Similar:
         )
 
     def _calibrated(
-        self, query: SimilarQuery, positive: Sequence[_ResolvedSeed]
+        self, query: SimilarQuery, positive: Sequence[ResolvedSeed]
     ) -> tuple[Sequence[Curve], Threshold | None]:
         """What is known of the precision of the scores, and the score for `min_precision`.
 
@@ -295,7 +302,7 @@ class Similar:
         return curves, self._precision.threshold(query.min_precision, curves)
 
     async def _explain(
-        self, index: VectorIndex, hits: Sequence[Hit], positive: Sequence[_ResolvedSeed]
+        self, index: VectorIndex, hits: Sequence[Hit], positive: Sequence[ResolvedSeed]
     ) -> list[Reasons | None]:
         """By the nearest of the wanted seeds; None of a hit that was deleted since."""
         seeds = np.stack([s.embedding for s in positive])  # (Q, D)
@@ -308,71 +315,6 @@ class Similar:
         ]
         reasons = iter(await self._explainer.reasons(pairs))
         return [None if hit is None else next(reasons) for hit in sides]
-
-    async def _resolve(
-        self, index: VectorIndex, query: SimilarQuery
-    ) -> tuple[list[_ResolvedSeed], list[_ResolvedSeed]]:
-        """Wanted and unwanted seeds as vectors; all that are unknown are named together."""
-        seeds = [(f"/positive/{i}", seed) for i, seed in enumerate(query.positive)]
-        seeds += [(f"/negative/{i}", seed) for i, seed in enumerate(query.negative)]
-        rows = index.get([seed.streamer_id or "" for _, seed in seeds])
-        missing = [
-            FieldError(f"{where}/streamer_id", f"streamer {seed.streamer_id!r} is not stored")
-            for (where, seed), row in zip(seeds, rows, strict=True)
-            if seed.streamer_id is not None and row is None
-        ]
-        if missing:
-            raise StreamerNotFound("; ".join(e.detail for e in missing), missing)
-        resolved = [
-            await self._resolve_one(seed, row, where)
-            for (where, seed), row in zip(seeds, rows, strict=True)
-        ]
-        return resolved[: len(query.positive)], resolved[len(query.positive) :]
-
-    async def _resolve_one(self, seed: Seed, row: Row | None, pointer: str) -> _ResolvedSeed:
-        if seed.vector is not None:
-            vector = Side(pointer, self._unit(seed.vector, pointer), None, {})
-            return _ResolvedSeed(vector, seed.weight, None)
-        if seed.profile is not None:
-            item = await self._profiles.encode(ToRead(seed.profile, f"{pointer}/profile"))
-            if item.encoded is None:
-                raise InvalidRequest.of(
-                    f"{pointer}/profile", "shows nothing that the model can use (no vector)"
-                )
-            facets = {
-                "tags": item.profile.tags,
-                "category": item.profile.category,
-                "language": item.profile.language,
-            }
-            encoded = item.encoded
-            side = Side(pointer, encoded.embedding, encoded.content, facets, profile=item)
-            return _ResolvedSeed(side, seed.weight, item.features.modalities_used)
-        stored = None if row is None else Side.of(row)
-        if stored is None:
-            raise InvalidRequest.of(
-                f"{pointer}/streamer_id",
-                f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
-                "is similar to it (status insufficient_content)",
-            )
-        return _ResolvedSeed(stored, seed.weight, _modalities_used(stored.facets))
-
-    def _unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
-        if len(vector) != self._dim:
-            raise InvalidRequest.of(
-                f"{pointer}/vector", f"has {len(vector)} numbers, the model has {self._dim}"
-            )
-        values = np.asarray(vector, np.float64)
-        largest = float(np.abs(values).max())
-        if largest < 1e-30:
-            raise InvalidRequest.of(f"{pointer}/vector", "has length zero, so it has no direction")
-        values /= largest  # so that no square overflows
-        return (values / np.linalg.norm(values)).astype(np.float32)
-
-
-def _modalities_used(facets: Mapping[str, object]) -> int | None:
-    """How many modalities a stored streamer shows; unknown of those that an old release wrote."""
-    found = facets.get("modalities_used")
-    return found if isinstance(found, int) else None
 
 
 def _page(

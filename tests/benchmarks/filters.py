@@ -33,7 +33,8 @@ from service.retrieval.precision import Precision
 from service.retrieval.profiles import Profiles
 from service.retrieval.reader import Reader
 from service.retrieval.searches import Searches
-from service.retrieval.similar import Seed, Similar, SimilarQuery
+from service.retrieval.seeds import Seed, Seeds
+from service.retrieval.similar import Similar, SimilarQuery
 from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
 from service.store.redis_store import RedisStore
@@ -181,7 +182,9 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
     explainer = Explainer(profiles, bundle.featurizer.vocabulary.uninformative)
     precision = Precision(None, "min_score")
-    similar = Similar(follower, searches, profiles, explainer, DIM, precision, Pages(Paging()), 0)
+    similar = Similar(
+        follower, searches, Seeds(profiles, DIM), explainer, precision, Pages(Paging()), 0
+    )
     cold_start = ColdStart(follower, searches, profiles, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 

@@ -27,7 +27,8 @@ from service.app import open_state
 from service.index.device import OnCpu
 from service.index.filters import Condition, Filter
 from service.index.segments import SegmentedIndex
-from service.retrieval.similar import Seed, SimilarQuery
+from service.retrieval.seeds import Seed
+from service.retrieval.similar import SimilarQuery
 from service.retrieval.upkeep import give_way
 from service.settings import Settings
 from tests.benchmarks.stored import name_of, prepared, vectors_of
@@ -83,7 +84,7 @@ class Bench:
             if cells is None:
                 self.raw.index.search(query[None, :], 4 * K)
             else:
-                parameters = faiss.SearchParametersIVF(nprobe=cells)
+                parameters = faiss.SearchParametersIVF(nprobe=cells)  # pyright: ignore[reportCallIssue]
                 self.raw.index.search(query[None, :], 4 * K, params=parameters)
             asked += 1
         return asked / (time.perf_counter() - begin)

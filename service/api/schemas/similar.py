@@ -12,7 +12,7 @@ from model_export.contract.streamer import (
 )
 from service.api.schemas.base import AfterSequence, MinPrecision, Request, Response
 from service.index import filters
-from service.retrieval import scorers, similar
+from service.retrieval import scorers, seeds
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
 
@@ -63,17 +63,58 @@ class SeedIn(Request):
             raise ValueError("needs exactly one of: streamer_id, profile, vector")
         return self
 
-    def domain(self) -> similar.Seed:
+    def domain(self) -> seeds.Seed:
         """The seed that the use-cases know."""
         profile = None
         if self.profile is not None:
             fields = {n: getattr(self.profile, n) for n in StreamerContent.model_fields}
             profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
-        return similar.Seed(self.streamer_id, profile, self.vector, self.weight)
+        return seeds.Seed(self.streamer_id, profile, self.vector, self.weight)
 
 
-class SimilarIn(Request):
-    """Seeds, wanted and unwanted, and what the answer must look like."""
+class SeedsIn(Request):
+    """Seeds, wanted and unwanted, and who may be in the answer."""
+
+    positive: Annotated[list[SeedIn], Field(min_length=1)]
+    negative: tuple[SeedIn, ...] = ()
+    strategy: Annotated[
+        scorers.Strategy,
+        Field(
+            description="average: cosine with the mean of the positive seeds, minus that with the "
+            "negative mean, halved. best_score: the best cosine with any positive seed, negative "
+            "when a negative seed is nearer. sum: weighted sum of all cosines."
+        ),
+    ] = "average"
+    min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    min_precision: MinPrecision | None = None
+    filter: FilterIn = FilterIn()
+    after_sequence: AfterSequence = 0
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.min_score is not None and self.min_precision is not None:
+            raise ValueError("give one of: min_score, min_precision")
+        return self
+
+
+class ExportIn(SeedsIn):
+    """The same; a score must be asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"positive": [{"streamer_id": "s-1"}], "min_precision": 0.9}]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _a_limit(self) -> Self:
+        if self.min_score is None and self.min_precision is None:
+            raise ValueError("needs one of: min_score, min_precision")
+        return self
+
+
+class SimilarIn(SeedsIn):
+    """The same, and what the answer must look like."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -94,20 +135,7 @@ class SimilarIn(Request):
         }
     )
 
-    positive: Annotated[list[SeedIn], Field(min_length=1)]
-    negative: tuple[SeedIn, ...] = ()
-    strategy: Annotated[
-        scorers.Strategy,
-        Field(
-            description="average: cosine with the mean of the positive seeds, minus that with the "
-            "negative mean, halved. best_score: the best cosine with any positive seed, negative "
-            "when a negative seed is nearer. sum: weighted sum of all cosines."
-        ),
-    ] = "average"
     k: Annotated[int, Field(ge=1)] = 10
-    min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
-    min_precision: MinPrecision | None = None
-    filter: FilterIn = FilterIn()
     explain: Annotated[
         bool,
         Field(
@@ -130,13 +158,6 @@ class SimilarIn(Request):
             "page; GET /v1/similar?cursor= gives the next one. All are of the question's moment."
         ),
     ] = False
-    after_sequence: AfterSequence = 0
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if self.min_score is not None and self.min_precision is not None:
-            raise ValueError("give one of: min_score, min_precision")
-        return self
 
 
 class SameContentOut(Response):

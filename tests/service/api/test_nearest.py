@@ -1,12 +1,16 @@
 """The short way to the k nearest answers as the framework's route does, or leaves it to that."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from service.api.nearest import NearestRoute
+from tests.bundles import DIM
 from tests.service.api.conftest import put, wait_until_visible
 
 SHORT = ["", "?k=1", "?k=3", "?k=1000"]
@@ -25,14 +29,16 @@ LEFT_ALONE = [
 
 
 @pytest.fixture
-def passed(client: TestClient) -> Callable[[str], bool]:
-    """Whether the short way leaves a path to the framework, with this service's state."""
+def passed(client: TestClient) -> Callable[..., bool]:
+    """Whether the short way leaves a request to the framework, with this service's state."""
 
-    def ask(path: str) -> bool:
+    def ask(path: str, body: bytes | None = None, **headers: str) -> bool:
         left: list[str] = []
 
         async def framework(scope: Scope, receive: Receive, send: Send) -> None:
             left.append(scope["path"])
+            if body is not None:  # whatever was read of it is there again
+                assert (await receive())["body"] == body
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
 
@@ -40,7 +46,11 @@ def passed(client: TestClient) -> Callable[[str], bool]:
             scope["state"] = {"service": client.app_state["service"]}  # type: ignore[attr-defined]
             await NearestRoute(framework)(scope, receive, send)
 
-        TestClient(app).get(path)
+        if body is None:
+            TestClient(app).get(path)
+        else:
+            kind = {"content-type": "application/json", **headers}
+            TestClient(app).post(path, content=body, headers=kind)
         return bool(left)
 
     return ask
@@ -58,7 +68,7 @@ def fill(client: TestClient) -> None:
 
 @pytest.mark.parametrize("query", SHORT)
 def test_the_same_as_the_framework(
-    client: TestClient, passed: Callable[[str], bool], query: str
+    client: TestClient, passed: Callable[..., bool], query: str
 ) -> None:
     fill(client)
     path = f"/v1/streamers/s4/similar{query}"
@@ -79,7 +89,7 @@ def test_the_same_as_the_framework(
 
 @pytest.mark.parametrize("query", LEFT_ALONE)
 def test_what_is_not_ordinary_is_left_alone(
-    client: TestClient, passed: Callable[[str], bool], query: str
+    client: TestClient, passed: Callable[..., bool], query: str
 ) -> None:
     fill(client)
     assert passed(f"/v1/streamers/s4/similar{query}")
@@ -99,3 +109,71 @@ def test_other_methods_are_the_frameworks(client: TestClient) -> None:
     fill(client)
     assert client.post("/v1/streamers/s4/similar").status_code == 405
     assert client.get("/v1/streamers/s4").status_code == 200
+
+
+def vector_of(client: TestClient, streamer_id: str) -> list[float]:
+    found: list[float] = client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"]
+    return (7 * np.array(found)).tolist()  # the length of a seed does not matter
+
+
+@pytest.mark.parametrize("more", [{}, {"k": 3}, {"k": 1000}])
+@pytest.mark.parametrize("by_vector", [True, False])
+def test_a_body_with_one_seed_is_answered_as_by_the_framework(
+    client: TestClient, passed: Callable[..., bool], more: dict[str, int], by_vector: bool
+) -> None:
+    fill(client)
+    seed = {"vector": vector_of(client, "s4")} if by_vector else {"streamer_id": "s4"}
+    body: dict[str, Any] = {"positive": [seed], **more}
+    assert not passed("/v1/similar", json.dumps(body).encode()) or more == {"k": 1000}
+    ours = client.post("/v1/similar", json=body).json()
+    theirs = client.post("/v1/similar", json={**body, "explain": False}).json()
+    assert list(ours) == list(theirs)
+    assert ours.pop("took_ms") >= 0
+    assert theirs.pop("took_ms") >= 0
+    assert ours == theirs
+    assert ("s4" in {hit["streamer_id"] for hit in ours["hits"]}) == by_vector
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"positive": [{"streamer_id": "s4"}], "explain": True},
+        {"positive": [{"streamer_id": "s4"}], "after_sequence": 1},
+        {"positive": [{"streamer_id": "s4"}], "k": 0},
+        {"positive": [{"streamer_id": "s4"}], "k": 1001},
+        {"positive": [{"streamer_id": "nobody"}]},
+        {"positive": [{"streamer_id": "s4"}, {"streamer_id": "s5"}]},
+        {"positive": [{"profile": {"tags": ["cooking"]}}]},
+        {"positive": [{"vector": [0.0] * DIM}]},
+        {"positive": [{"vector": [1.0, 2.0]}]},
+        {"positive": []},
+        {"positive": [{"streamer_id": "s4"}], "unknown": 1},
+        [],
+    ],
+)
+def test_other_bodies_are_left_alone(
+    client: TestClient, passed: Callable[..., bool], body: object
+) -> None:
+    fill(client)
+    assert passed("/v1/similar", json.dumps(body).encode())
+
+
+def test_bodies_that_are_no_json_or_much_of_it_are_left_alone(
+    client: TestClient, passed: Callable[..., bool]
+) -> None:
+    fill(client)
+    good = b'{"positive": [{"streamer_id": "s4"}]}'
+    assert not passed("/v1/similar", good)
+    assert passed("/v1/similar", good[:-1])
+    assert passed("/v1/similar", good + b" " * (1 << 16))
+    assert passed("/v1/similar", good, **{"content-type": "text/plain"})
+    assert passed("/v1/similar", b"")
+    answer = client.post(
+        "/v1/similar", content=good[:-1], headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 400
+    for method in ("PUT", "DELETE", "PATCH"):
+        answer = client.request(
+            method, "/v1/similar", content=good, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 405
