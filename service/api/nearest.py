@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
 from service.api.state import State
+from service.errors import ServiceError
 
 _PATH = re.compile(r"/v1/streamers/([^/]{1,128})/similar")
 _ID = re.compile(ID_PATTERN)
@@ -32,7 +33,7 @@ class NearestRoute:
         """Answer it, or let it through."""
         begin = time.perf_counter()
         asked = _asked(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
-        body = None if asked is None else _answer(scope["state"]["service"], *asked, begin)
+        body = None if asked is None else await _answer(scope["state"]["service"], *asked, begin)
         if body is None:
             await self._app(scope, receive, send)
             return
@@ -54,10 +55,15 @@ def _asked(scope: Scope) -> tuple[str, int] | None:
     return None if k is None else (path[1], int(k[1]))
 
 
-def _answer(state: object, streamer_id: str, k: int, begin: float) -> bytes | None:
+async def _answer(state: object, streamer_id: str, k: int, begin: float) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it."""
     known = cast(State, state)
-    answer = known.similar.at_once(streamer_id, k) if k <= known.limits.max_k else None
+    if k > known.limits.max_k:
+        return None
+    try:
+        answer = await known.similar.nearest(streamer_id, k)
+    except ServiceError:
+        return None
     if answer is None:
         return None
     return to_json(

@@ -102,8 +102,17 @@ class Base:
         Raises:
             RuntimeError: the device failed.
         """
+        return self.nearest_of_many(query[None, :], k)[0]
+
+    def nearest_of_many(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
+        """The same of several (Q, D).
+
+        Raises:
+            RuntimeError: the device failed.
+        """
         cells = self.few_cells if k <= FEW else None
-        return self.slots[self.placed.search(query, min(_SURPLUS * k, len(self.slots)), cells)]
+        found = self.placed.search_many(queries, min(_SURPLUS * k, len(self.slots)), cells)
+        return [self.slots[places] for places in found]
 
 
 def check_factory(factory: str, dim: int) -> None:

@@ -52,6 +52,14 @@ class Hit(NamedTuple):
     score: float
 
 
+class Question(NamedTuple):
+    """For the k nearest of a vector (D,), without some."""
+
+    query: NDArray[np.float32]
+    k: int
+    exclude: Collection[str]
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """The best hits, best first, and how many streamers reached the wanted score at all.
@@ -157,6 +165,10 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
+        """As `search` by one seed without a scorer, each as of a moment during the call."""
+        ...
+
     def matches(
         self,
         seeds: NDArray[np.float32],
@@ -169,8 +181,12 @@ class VectorIndex(Protocol):
         """Everyone who reaches `min_score`, however many, as of one moment; always exact."""
         ...
 
+    def is_fast(self, k: int) -> bool:
+        """Whether a plain search takes less than about a millisecond, in a thread or not."""
+        ...
+
     def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether a search takes less than about a millisecond, so that nobody minds waiting.
+        """Whether a search takes so little time that handing it to a thread would take as much.
 
         `plain`: nothing but the cosine with one seed counts, and it need not be exact.
         """

@@ -8,22 +8,15 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.index.base import Question
+
 _WINDOW = 200
 _ENOUGH = 50
 """With fewer questions nothing is said: their share of misses is chance."""
-
-
-class Question(NamedTuple):
-    """One that was asked: its vector (D,), how many were wanted, and who not."""
-
-    query: NDArray[np.float32]
-    k: int
-    exclude: Collection[str]
 
 
 @dataclass(frozen=True)

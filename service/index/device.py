@@ -44,6 +44,12 @@ class Placed(Protocol):
         """
         ...
 
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> list[NDArray[np.int64]]:
+        """As `search`, of several (Q, D)."""
+        ...
+
     def set_effort(self, name: str, value: int) -> None:
         """Set a search parameter by FAISS's name for it, such as `nprobe`."""
         ...
@@ -80,12 +86,18 @@ class OnCpu:
         self, query: NDArray[np.float32], k: int, cells: int | None = None
     ) -> NDArray[np.int64]:
         """See `Placed.search`."""
+        return self.search_many(query[None, :], k, cells)[0]
+
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> list[NDArray[np.int64]]:
+        """See `Placed.search_many`; Python's other threads run meanwhile."""
         faiss.omp_set_num_threads(1)  # of this thread
         parameters = None
         if cells is not None and isinstance(self.index, faiss.IndexIVF):
             parameters = faiss.SearchParametersIVF(nprobe=cells)
-        places: NDArray[np.int64] = self.index.search(query[None, :], k, params=parameters)[1][0]
-        return places if places[-1] >= 0 else places[places >= 0]
+        found: NDArray[np.int64] = self.index.search(queries, k, params=parameters)[1]
+        return [places if places[-1] >= 0 else places[places >= 0] for places in found]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
@@ -158,6 +170,12 @@ class Owned:
         if is_first:
             self._owner.submit(self._answer_all)
         return waiting.answer.result()
+
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+    ) -> list[NDArray[np.int64]]:
+        """See `Placed.search_many`."""
+        return [self.search(query, k, cells) for query in queries]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""

@@ -20,6 +20,7 @@ from service.index.base import (
     Hit,
     IndexState,
     Matches,
+    Question,
     Row,
     Scorer,
     SearchResult,
@@ -102,6 +103,10 @@ class FlatIndex:
                 scores, slots, reached = _best_scored(seeds, scorer, k, min_score, view)
             return SearchResult(hits_of(scores, slots, view.ids, k), reached)
 
+    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
+        """One after the other; see `VectorIndex.search_many`."""
+        return [self.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
+
     def matches(
         self,
         seeds: NDArray[np.float32],
@@ -122,6 +127,10 @@ class FlatIndex:
         for first, last in edges.tolist():
             ids[first : last + 1] = sorted(ids[first : last + 1])
         return Matches(ids, scores)
+
+    def is_fast(self, k: int) -> bool:
+        """As long as there are few; see `VectorIndex.is_fast`."""
+        return self.is_quick(k, plain=True)
 
     def is_quick(self, k: int, *, plain: bool) -> bool:
         """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""

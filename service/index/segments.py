@@ -8,7 +8,7 @@ rows themselves are always up to date, and the base only says where to look.
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from service.index import approximate, scan
 from service.index.approximate import AUTOMATIC, NEIGHBOURS, Base, Refused, Stopped
-from service.index.base import EVERYONE, EXACT, IndexState, Scorer, SearchResult
+from service.index.base import EVERYONE, EXACT, IndexState, Question, Scorer, SearchResult
 from service.index.canary import Canary
 from service.index.device import Cpu, Device
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
 
 _log = logging.getLogger(__name__)
+_QUICK_BASE = 300_000
+"""A larger one takes longer than handing questions to threads, several at once."""
 _TRIES = 3
 """Searches of the base, each four times as wide as the last, until enough live rows are found."""
 
@@ -128,13 +130,40 @@ class SegmentedIndex(FlatIndex):
     def _refuse(self, reason: str, rows: int) -> None:
         self._refused, self._refused_at = reason, rows
 
-    def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`.
+    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
+        """By one search of the base where there is one; see `VectorIndex.search_many`."""
+        k = max(question.k for question in questions)
+        base = self._rows.base
+        if base is None or k > NEIGHBOURS:
+            return super().search_many(questions)
+        queries = np.stack([question.query for question in questions])  # (Q, D)
+        try:
+            slots = base.nearest_of_many(queries, k)
+        except RuntimeError as error:
+            self._give_up(base, f"failed on the {self._device.name}: {error}")
+            return super().search_many(questions)
+        if self._canary.is_curious:
+            self._canary.offer(*questions[0])
+        return [
+            self._scored(base, found, *question)
+            or self.search(question.query[None, :], None, question.k, exclude=question.exclude)
+            for question, found in zip(questions, slots, strict=True)
+        ]
 
-        On a GPU never: those who wait for it at once, in threads, become one search.
+    def is_fast(self, k: int) -> bool:
+        """By a base, or while there are few; see `VectorIndex.is_fast`.
+
+        Not on a GPU: those who wait for it at once, in threads, become one search.
         """
-        if plain and self._rows.base is not None:
-            return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
+        if self._rows.base is None:
+            return super().is_quick(k, plain=True)
+        return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
+
+    def is_quick(self, k: int, *, plain: bool) -> bool:
+        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
+        base = self._rows.base
+        if plain and base is not None:
+            return self.is_fast(k) and len(base.slots) <= _QUICK_BASE
         return super().is_quick(k, plain=plain)
 
     def _nearest(
@@ -150,12 +179,24 @@ class SegmentedIndex(FlatIndex):
             except RuntimeError as error:
                 self._give_up(base, f"failed on the {self._device.name}: {error}")
                 return None
-            with self._rows.near(base, slots, exclude) as near:
-                if near is None or near.found < min(k, near.covered):
-                    continue
-                scores, best = scan.best_of(query, k, near.embeddings, near.slots)
-                return SearchResult(hits_of(scores, best, near.ids, k), near.size, exact=False)
+            if (found := self._scored(base, slots, query, k, exclude)) is not None:
+                return found
         return None
+
+    def _scored(
+        self,
+        base: Base,
+        slots: NDArray[np.int64],
+        query: NDArray[np.float32],
+        k: int,
+        exclude: Collection[str],
+    ) -> SearchResult | None:
+        """The k best of the slots that a base found and of fresh ones; None if it found too few."""
+        with self._rows.near(base, slots, exclude) as near:
+            if near is None or near.found < min(k, near.covered):
+                return None
+            scores, best = scan.best_of(query, k, near.embeddings, near.slots)
+            return SearchResult(hits_of(scores, best, near.ids, k), near.size, exact=False)
 
     @property
     def base(self) -> Base | None:

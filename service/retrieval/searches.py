@@ -1,19 +1,21 @@
 """Searches, on the event loop where they are quick, and in threads where they are not."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batcher import queue_of_calls
-from service.index.base import EVERYONE, Scorer, SearchResult, VectorIndex
+from service.batcher import Batcher, queue_of_calls
+from service.index.base import EVERYONE, Question, Scorer, SearchResult, VectorIndex
 from service.index.filters import Filter
 from service.settings import Searching
 
 Result = TypeVar("Result")
+_AT_ONCE = 8
+"""Questions of one turn in a thread: enough that handing over is little, and few to wait for."""
 
 
 class Searches:
@@ -30,13 +32,26 @@ class Searches:
             what="searches",
         )
 
+        self._together = Batcher[tuple[VectorIndex, Question], SearchResult](
+            _search_together,
+            self._threads,
+            max_batch=_AT_ONCE,
+            max_wait_ms=0,
+            max_queue=settings.max_queue,
+            deadline_ms=settings.deadline_ms,
+            workers=settings.threads,
+            what="searches",
+        )
+
     def start(self) -> None:
         """Begin to work, on the running event loop."""
         self._queue.start()
+        self._together.start()
 
     async def stop(self) -> None:
         """Stop; whoever still waits gets Overloaded."""
         await self._queue.stop()
+        await self._together.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def search(
@@ -74,6 +89,17 @@ class Searches:
             return call()
         return await self.run(call, queued=queued)
 
+    async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
+        """As `VectorIndex.search_many`, together with others that are asked at the same time.
+
+        Raises:
+            Overloaded: as `search`.
+        """
+        if index.is_quick(question.k, plain=True):
+            query, k, exclude = question
+            return index.search(query[None, :], None, k, exclude=exclude)
+        return await self._together.submit((index, question))
+
     async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
         """What a call comes to, in a thread.
 
@@ -84,3 +110,13 @@ class Searches:
         if queued:
             return await self._queue.submit(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:
+    """The answers, by one call for each index: there are two while one follows the other."""
+    found: dict[int, SearchResult] = {}
+    for index in {id(index): index for index, _ in asked}.values():
+        places = [i for i, (other, _) in enumerate(asked) if other is index]
+        answers = index.search_many([asked[i][1] for i in places])
+        found.update(zip(places, answers, strict=True))
+    return [found[i] for i in range(len(asked))]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model_export.contract.calibration import Curve
 from model_export.contract.streamer import StreamerProfile
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.index.base import Hit, Row, Scorer, VectorIndex
+from service.index.base import Hit, Question, Row, Scorer, VectorIndex
 from service.index.filters import Filter
 from service.retrieval.explain import Explainer, Reasons, Side
 from service.retrieval.follower import Follower
@@ -53,14 +53,10 @@ class SimilarQuery:
     @property
     def is_plain(self) -> bool:
         """Whether it is for the nearest of one stored streamer, and nothing else."""
-        return (
-            len(self.positive) == 1
-            and self.positive[0].streamer_id is not None
-            and not self.negative
-            and self.strategy == "average"
-            and self.min_score is self.min_precision is None
-            and not (self.filter or self.explain or self.exact)
-        )
+        more = self.negative or self.filter or self.explain or self.exact
+        is_one = len(self.positive) == 1 and self.positive[0].streamer_id is not None
+        is_cosine = self.strategy == "average" and self.min_score is self.min_precision is None
+        return is_one and is_cosine and not more
 
 
 class SimilarHit(NamedTuple):
@@ -158,7 +154,7 @@ class Similar:
         """
         if query.is_plain:
             await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
-            answer = self.at_once(str(query.positive[0].streamer_id), query.k)
+            answer = await self.nearest(str(query.positive[0].streamer_id), query.k)
             if answer is not None:
                 return answer
         asked = await self._ask(query)
@@ -189,19 +185,19 @@ class Similar:
         reached = None if asked.min_score is None else found.reached
         return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
 
-    def at_once(self, streamer_id: str, k: int) -> SimilarAnswer | None:
-        """The k nearest of a stored streamer, where that needs neither a thread nor waiting.
+    async def nearest(self, streamer_id: str, k: int) -> SimilarAnswer | None:
+        """The k nearest of a stored streamer, where they are found fast; may raise Overloaded.
 
         None elsewhere, and where there is an error to be told: `search` does the one or the other.
         """
         follower = self._follower
-        if not follower.is_ready or not follower.index.is_quick(k, plain=True):
+        if not follower.is_ready or not follower.index.is_fast(k):
             return None
         index, sequence, behind = follower.index, follower.sequence, follower.behind_because
         seed = index.vector(streamer_id)
         if seed is None or seed.embedding is None:
             return None
-        found = index.search(seed.embedding[None, :], None, k, exclude=(streamer_id,))
+        found = await self._searches.nearest(index, Question(seed.embedding, k, (streamer_id,)))
         curves = self._precision.curves((seed.modalities_used,))
         hits = [
             SimilarHit(name, score, precision_from(score, curves) if curves else None, rank, None)

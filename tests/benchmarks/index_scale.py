@@ -1,0 +1,204 @@
+"""The service's questions without HTTP at up to a million streamers, beside raw FAISS, in one run.
+
+    python -m tests.benchmarks.index_scale --rows 1000000 --build build/scale
+
+A stored state (`stored`) is opened as the service opens it, in this process. Raw FAISS is the very
+index that the service searches, asked in the same rounds by one thread, one question at a time, for
+as many neighbours and with as much effort as the answer asks of it.
+"""
+
+import argparse
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+import psutil
+import uvloop
+from numpy.typing import NDArray
+
+from model_export.contract.streamer import StreamerProfile
+from service.api.state import State
+from service.app import open_state
+from service.index.device import OnCpu
+from service.index.filters import Condition, Filter
+from service.index.segments import SegmentedIndex
+from service.retrieval.similar import Seed, SimilarQuery
+from service.retrieval.upkeep import give_way
+from service.settings import Settings
+from tests.benchmarks.stored import name_of, prepared, vectors_of
+
+K, AT_ONCE, QUERIES = 10, 32, 200
+_HUNDREDTH = Filter([Condition("hundredth", any=[7])])
+
+
+class Bench:
+    """An opened state and the questions that it is asked."""
+
+    def __init__(self, state: State, rows: int) -> None:
+        index = state.follower.index
+        assert isinstance(index, SegmentedIndex)
+        assert index.base is not None
+        assert isinstance(index.base.placed, OnCpu)
+        self.state, self.rows, self.index = state, rows, index
+        self.base, self.raw = index.base, index.base.placed
+        self.rng = np.random.default_rng(3)
+        self.places = self.rng.integers(rows, size=20_000).tolist()
+
+    def plain(self, place: int, **other: object) -> Awaitable[object]:
+        """The nearest of one streamer."""
+        query = SimilarQuery([Seed(streamer_id=name_of(place))], **other)  # type: ignore[arg-type]
+        return self.state.similar.search(query)
+
+    async def rate(self, seconds: float) -> float:
+        """Questions a second through the use-case, `AT_ONCE` under way."""
+        until = time.perf_counter() + seconds
+        asked = 0
+        places = iter(self.places * 100)
+
+        async def ask() -> None:
+            nonlocal asked
+            while time.perf_counter() < until:
+                await self.plain(next(places))
+                asked += 1
+                await asyncio.sleep(0)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+        return asked / (time.perf_counter() - begin)
+
+    def raw_rate(self, seconds: float) -> float:
+        """Questions a second of the bare index."""
+        vectors = [self.index.vector(name_of(place)) for place in self.places[:3000]]
+        queries = [v.embedding for v in vectors if v is not None and v.embedding is not None]
+        faiss.omp_set_num_threads(1)
+        cells = self.base.few_cells
+        asked, begin = 0, time.perf_counter()
+        while time.perf_counter() - begin < seconds:
+            query = queries[asked % len(queries)]
+            if cells is None:
+                self.raw.index.search(query[None, :], 4 * K)
+            else:
+                parameters = faiss.SearchParametersIVF(nprobe=cells)
+                self.raw.index.search(query[None, :], 4 * K, params=parameters)
+            asked += 1
+        return asked / (time.perf_counter() - begin)
+
+    async def latencies(self, ask: Callable[[int], Awaitable[object]], many: int) -> list[float]:
+        """Milliseconds of questions one after the other."""
+        took: list[float] = []
+        for place in self.rng.integers(self.rows, size=many).tolist():
+            begin = time.perf_counter()
+            await ask(place)
+            took.append((time.perf_counter() - begin) * 1000)
+        return took
+
+    async def recall(self, vectors: NDArray[np.float32], among: NDArray[np.int64] | None) -> float:
+        """Of the `K` nearest of stored streamers, all or with the filter, against brute force."""
+        chosen = self.rng.choice(self.rows, QUERIES, replace=False)
+        slots = np.arange(self.rows) if among is None else among
+        gallery = vectors if among is None else vectors[among]
+        _, places = faiss.knn(vectors[chosen], gallery, K + 1, faiss.METRIC_INNER_PRODUCT)
+        found = 0
+        for place, row in zip(chosen.tolist(), slots[places].tolist(), strict=True):
+            best = {name_of(i) for i in row if i != place}
+            best = {name_of(i) for i in [i for i in row if i != place][:K]} if best else best
+            other = {} if among is None else {"filter": _HUNDREDTH}
+            answer = await self.plain(place, **other)
+            hits = answer.hits  # type: ignore[attr-defined]
+            found += len(best & {hit.streamer_id for hit in hits})
+        return found / (K * QUERIES)
+
+    async def visible(self, many: int) -> list[float]:
+        """Milliseconds from an acknowledged write to an answer that has it."""
+        took: list[float] = []
+        for i in range(many):
+            profile = StreamerProfile(streamer_id=f"written-{i}", tags=["cooking", "music"])
+            done = await self.state.profiles.put(profile, None)
+            begin = time.perf_counter()
+            await self.state.similar.search(
+                SimilarQuery([Seed(streamer_id=profile.streamer_id)], after_sequence=done.sequence)
+            )
+            took.append((time.perf_counter() - begin) * 1000)
+            await asyncio.sleep(0.005)
+        return took
+
+
+def told(name: str, took: Sequence[float]) -> float:
+    """Print median and 99th percentile; the latter."""
+    p50, p99 = np.quantile(np.array(took), [0.5, 0.99]).tolist()
+    print(f"{name:<44} p50 {p50:>8.3f} ms   p99 {p99:>8.3f} ms", flush=True)
+    return p99
+
+
+async def measure(state: State, rows: int, seconds: float, rounds: int) -> None:
+    """Print everything."""
+    process = psutil.Process()
+    bench = Bench(state, rows)
+    print(f"{bench.base.factory}, {bench.base.effort}, {bench.base.few_cells} cells for {K}")
+    print(f"RSS {process.memory_info().rss / 2**20:,.0f} MiB")
+    ratios: list[float] = []
+    for _ in range(rounds):
+        raw, ours = bench.raw_rate(seconds), await bench.rate(seconds)
+        ratios.append(ours / raw)
+        print(f"raw FAISS {raw:,.0f} q/s, use-case {ours:,.0f} q/s, ratio {ours / raw:.2f}")
+    print(f"median ratio {np.median(ratios):.2f}", flush=True)
+    filtered = lambda place: bench.plain(place, filter=_HUNDREDTH)  # noqa: E731
+    base = told("unfiltered", await bench.latencies(bench.plain, 1000))
+    share = told("filter that keeps 1 %", await bench.latencies(filtered, 300))
+    print(f"filtered / unfiltered p99 {share / base:.1f}")
+    builder = threading.Thread(target=lambda: (give_way(), bench.index.rebuild()), daemon=True)
+    builder.start()
+    told("written and visible, while a base is built", await bench.visible(200))
+    during = told("unfiltered, while a base is built", await bench.latencies(bench.plain, 1000))
+    print(f"still building: {builder.is_alive()}; p99 {during / base:.1f} times", flush=True)
+    vectors = vectors_of(rows)
+    print(f"recall@10 {await bench.recall(vectors, None):.4f}")
+    among = np.flatnonzero(np.arange(rows) % 100 == 7)
+    print(f"recall@10 filtered {await bench.recall(vectors, among):.4f}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Look now and then: nobody tells."""
+    while True:
+        await asyncio.sleep(0.1)
+        if condition():
+            return
+
+
+async def run(args: argparse.Namespace) -> None:
+    """Open, wait, measure."""
+    bundle, data = args.build / "bundle", args.build / f"data-{args.rows}"
+    begin, cpu = time.perf_counter(), time.process_time()
+    async with open_state(Settings(bundle=bundle, data_dir=data)) as state:
+        await until(lambda: state.follower.is_ready)
+        spent, used = time.perf_counter() - begin, time.process_time() - cpu
+        print(f"{len(state.follower.index):,} rows in {spent:.0f} s ({used:.0f} s of a core)")
+        await until(lambda: state.follower.index.state().kind != "exact")
+        spent, used = time.perf_counter() - begin, time.process_time() - cpu
+        print(f"a base in {spent:.0f} s ({used:.0f} s of a core)", flush=True)
+        await measure(state, args.rows, args.seconds, args.rounds)
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.index_scale", description=__doc__
+    )
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--build", type=Path, default=Path("build/scale"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1)
+    args = parser.parse_args()
+    prepared(args.build, args.rows)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(args))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
