@@ -126,6 +126,8 @@ class Bench:
             )
             took.append((time.perf_counter() - begin) * 1000)
             await asyncio.sleep(0.005)
+        for i in range(many):
+            await self.state.profiles.delete(f"written-{i}", None)
         return took
 
 
