@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from service.store.redis_store import RECORD_FIELDS, RedisStore
 RECORDS = "records.jsonl.gz"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being put back: no service starts on it."""
+_TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
 _KIND = "similar-streamer store"
 _FORMAT = 1
 _CHUNK = 500
@@ -53,6 +54,11 @@ class Copied:
 
 class ArchivedStore(RedisStore):
     """A store that can be copied and put back."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        """As `RedisStore`."""
+        super().__init__(url, **options)
+        self._tail = self._client.script(_TAIL)
 
     async def aclose(self) -> None:
         """As `close`, for `contextlib.aclosing`."""
@@ -99,32 +105,48 @@ class ArchivedStore(RedisStore):
     ) -> AsyncGenerator[list[tuple[str, Sequence[bytes]]], None]:
         """Records by id, without a version where there is none any more; fills `about`."""
         begun = await self.position()
-        after, seen, more = "", begun.sequence, True
+        after, seen = "", begun.sequence
         changed: dict[str, None] = {}
-        while True:
-            ids = await self.list_ids(after, _CHUNK) if more else list(changed)[:_CHUNK]
-            if more and not ids:
-                more = False
-                continue
-            if more:
-                after = ids[-1]
-            else:
-                for streamer_id in ids:
-                    del changed[streamer_id]
-            news, rows, known = await self._read_together(ids, seen)
+        while ids := await self.list_ids(after, _CHUNK):
+            after = ids[-1]
+            news, rows, _ = await self._read_together(ids, seen)
             yield list(zip(ids, rows, strict=True))
-            for expected, (sequence, streamer_id) in enumerate(news, seen + 1):
-                if sequence != expected:
-                    raise LogGap(f"the log goes on at {sequence}, not at {expected}")
-                changed[streamer_id] = None
-            seen += len(news)
-            if known["sequence"] > seen and not news:
-                raise LogGap(f"the log has lost {seen + 1}; it ends at {known['sequence']}")
-            if not more and not changed and known["sequence"] == seen:
-                break
+            seen = _note(news, seen, changed)
+        while (last := await self._read_last(changed, seen)) is None:
+            ids = list(changed)[:_CHUNK]
+            for streamer_id in ids:
+                del changed[streamer_id]
+            news, rows, _ = await self._read_together(ids, seen)
+            yield list(zip(ids, rows, strict=True))
+            seen = _note(news, seen, changed)
+        sequence, model, streamers, rest = last
+        yield [(streamer_id.decode(), row) for streamer_id, row in rest]
         if (await self.position()).epoch != begun.epoch:
             raise LogGap("the store was replaced meanwhile")
-        about |= {**known, "epoch": begun.epoch}
+        about |= {
+            "epoch": begun.epoch,
+            "sequence": int(sequence),
+            "model_version": None if model is None else model.decode(),
+            "streamers": int(streamers),
+        }
+
+    async def _read_last(self, changed: Collection[str], after: int) -> Any:
+        """In one step: records of some and of all who changed since, and what the store says.
+
+        None if those are too many for one step.
+
+        Raises:
+            LogGap: the log has lost entries.
+        """
+        if len(changed) > _CHUNK:
+            return None
+        answer = await self._tail(
+            [self._meta, self._ids, self._log],
+            [after, _CHUNK, self._record, len(RECORD_FIELDS), *RECORD_FIELDS, *changed],
+        )
+        if answer is not None and answer[0] == -1:
+            raise LogGap(f"the log has lost {after + 1}; it goes on at {answer[1]}")
+        return answer
 
     async def _read_together(
         self, ids: Sequence[str], after: int
@@ -276,6 +298,15 @@ def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
             raise Broken(f"{sealed.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Broken(f"{sealed.path / RECORDS} can't be read: {error!r}") from error
+
+
+def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
+    """Remember who changed after a sequence number; the last one that was seen now."""
+    for expected, (sequence, streamer_id) in enumerate(news, seen + 1):
+        if sequence != expected:
+            raise LogGap(f"the log goes on at {sequence}, not at {expected}")
+        changed[streamer_id] = None
+    return seen + len(news)
 
 
 def _line(streamer_id: str, row: Sequence[bytes | None]) -> bytes:
