@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 WORDS = " ".join(TOPICS.values()).split()
 KIND = "IVF8,SQfp16"
 STEADY, CHANGING, DOOMED = 300, 200, 150
-REBUILDS = 4
+REBUILDS = 3
 QUERIES = 150
 
 

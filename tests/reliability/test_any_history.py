@@ -1,9 +1,10 @@
-"""Any history of writes, rebuilds, restarts and rollbacks, against a dictionary and brute force.
+"""Any history of writes, rebuilds, snapshots, restarts and rollbacks, against brute force.
 
 A real store, its log, a follower and an index of every kind, as the service puts them together.
 """
 
 import asyncio
+import tempfile
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from service.index.filters import Condition, Filter
 from service.index.flat import FlatIndex
 from service.index.segments import Plan, SegmentedIndex
 from service.retrieval.follower import Follower
+from service.retrieval.snapshots import Model, Schedule, Snapshots
 from service.store.base import Delete, Record, Refused, Upsert, Written
 from service.store.redis_client import Limits
 from service.store.redis_store import RedisStore
@@ -36,7 +38,7 @@ from tests.service.valkey import Server
 DIM, CONTENT_DIM = 16, 4
 IDS = [f"s{i}" for i in range(50)]
 KINDS = (EXACT, "Flat", "IVF4,SQfp16", "HNSW8")
-LIMITS = Limits(follow_block_s=0.1)
+LIMITS = Limits(answer_timeout_s=30.0, follow_block_s=0.1)
 T = TypeVar("T")
 
 ids = st.sampled_from(IDS)
@@ -111,6 +113,8 @@ class AnyHistory(RuleBasedStateMachine):
         self.store = self.run(RedisStore(url, limits=LIMITS).open())
         self.model: dict[str, Stored] = {}
         self.backup: tuple[Mapping[bytes, bytes], dict[str, Stored]] | None = None
+        self.folder = tempfile.TemporaryDirectory()
+        self.snapshots = self._snapshots()
         self.follower = self.run(self._followed())
         self._write([Upsert(record(name, i + 1, i % 3)) for i, name in enumerate(IDS[:40])])
         for i, name in enumerate(IDS[:40]):
@@ -121,6 +125,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.run(self.store.close())
         self.runner.close()
         self.admin.close()
+        self.folder.cleanup()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
@@ -129,8 +134,12 @@ class AnyHistory(RuleBasedStateMachine):
     def index(self) -> VectorIndex:
         return self.follower.index
 
+    def _snapshots(self) -> Snapshots:
+        model = Model("m", DIM, CONTENT_DIM, "fingerprint")
+        return Snapshots(Path(self.folder.name), model, Schedule(reserve_bytes=0))
+
     async def _followed(self) -> Follower:
-        follower = Follower(self.store, lambda: new_index(self.kind))
+        follower = Follower(self.store, lambda: new_index(self.kind), self.snapshots)
         follower.start()
         await until(lambda: follower.is_ready)
         return follower
@@ -199,19 +208,31 @@ class AnyHistory(RuleBasedStateMachine):
         self.index.rebuild(meanwhile)
 
     @rule()
-    def restart(self) -> None:
+    def save(self) -> None:
+        assert self.follower.complete is not None
+        assert self.snapshots.write(*self.follower.complete)
+
+    @rule(changed=changes)
+    def restart(self, changed) -> None:
+        """From a snapshot, if one was saved that the store still agrees with."""
         self.run(self.follower.stop())
+        self._write_unseen(changed)
+        self.snapshots = self._snapshots()
         self.follower = self.run(self._followed())
+        self._wait_until_equal()
 
     @rule(changed=changes)
     def sleep_while_others_write(self, changed) -> None:
         self.run(self.follower.stop())
+        self._write_unseen(changed)
+        self.run(self._wake())
+        self._wait_until_equal()
+
+    def _write_unseen(self, changed: list[tuple[str, int, int]]) -> None:
         for streamer_id, seed, group in changed:
             (outcome,) = self.run(self.store.write([Upsert(record(streamer_id, seed, group))]))
             assert isinstance(outcome, Written)
             self.model[streamer_id] = Stored(outcome.sequence, seed, group)
-        self.run(self._wake())
-        self._wait_until_equal()
 
     async def _wake(self) -> None:
         self.follower.start()
@@ -239,16 +260,13 @@ class AnyHistory(RuleBasedStateMachine):
             pipeline.client_kill_filter(_type="normal", skipme=True)
             pipeline.execute()
         self.model = dict(model)
-        for streamer_id, seed, group in changed:
-            (outcome,) = self.run(self.store.write([Upsert(record(streamer_id, seed, group))]))
-            assert isinstance(outcome, Written)
-            self.model[streamer_id] = Stored(outcome.sequence, seed, group)
+        self._write_unseen(changed)
         if not is_awake:
             self.run(self._wake())
         self._wait_until_equal()
 
     def _wait_until_equal(self) -> None:
-        self.run(until(self._is_equal, 10))
+        self.run(until(self._is_equal, 30))
 
     def _is_equal(self) -> bool:
         if self.follower.behind_because is not None:
