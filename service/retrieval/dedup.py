@@ -18,8 +18,8 @@ from service.retrieval.pictures import (
     SHARED_PICTURES,
     Look,
     SamePictures,
+    count_copies,
     look_in,
-    pairs,
     who_shares,
 )
 from service.retrieval.precision import Precision
@@ -183,8 +183,7 @@ class Dedup:
         stored = await self._profiles.tower_vectors(ids)
 
         def compare() -> dict[str, int]:
-            looks = zip(ids, map(look_in, stored), strict=True)
-            return {name: len(pairs(own.hashes, look.hashes)) for name, look in looks}
+            return dict(zip(ids, count_copies(own, _looks(stored)), strict=True))
 
         return await asyncio.to_thread(compare)
 

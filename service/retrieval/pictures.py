@@ -1,12 +1,19 @@
 """Which pictures of two streamers are copies of each other, by their outlines."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.media import COPY_BITS, OUTLINE_SIDE, Hashes, bits_apart, hashes_of
+from model_export.contract.media import (
+    COPY_BITS,
+    OUTLINE_SIDE,
+    Hashes,
+    bits_apart,
+    bits_to_parts,
+    hashes_of,
+)
 from service.retrieval.reader import Outline
 from service.vectors import OUTLINE, as_outline, unpack
 
@@ -81,14 +88,14 @@ def _hashes(outlines: Collection[bytes]) -> Hashes:
     return hashes_of(np.frombuffer(b"".join(outlines), np.uint8).reshape(shape))
 
 
-def pairs(first: Hashes, second: Hashes) -> list[tuple[int, int]]:
+def pairs(apart: NDArray[np.int64]) -> list[tuple[int, int]]:
     """The places of pictures that are copies of each other, each of either side once.
 
     In the order of the first side's; of several that are alike, the nearest is taken.
+
+    Args:
+        apart: (N, M), see `bits_apart`.
     """
-    if not len(first) or not len(second):
-        return []
-    apart = bits_apart(first, second)  # (N, M)
     found: dict[int, int] = {}
     taken: set[int] = set()
     ours, theirs = np.nonzero(apart <= COPY_BITS)
@@ -102,7 +109,7 @@ def pairs(first: Hashes, second: Hashes) -> list[tuple[int, int]]:
 
 def copies(first: Pictures, second: Pictures) -> list[tuple[str, str]]:
     """The same by where they are shown."""
-    found = pairs(first.hashes, second.hashes)
+    found = pairs(bits_apart(first.hashes, second.hashes))
     return [(first.places[one], second.places[other]) for one, other in found]
 
 
@@ -129,12 +136,39 @@ def who_shares(looks: Sequence[Look]) -> list[SamePictures]:
         for version, places in by_tower.items()
         for one, other in _near_pairs(np.stack([looks[p].means[version] for p in places]))
     }
-    found: list[SamePictures] = []
-    for one, other in sorted(near):
-        count = len(pairs(looks[one].hashes, looks[other].hashes))
-        if count >= SHARED_PICTURES:
-            found.append(SamePictures(one, other, count))
-    return found
+    shared = ((*pair, len(pairs(apart))) for pair, apart in _apart(looks, near))
+    return sorted(
+        (SamePictures(*found) for found in shared if found[2] >= SHARED_PICTURES),
+        key=lambda same: (same.one, same.other),
+    )
+
+
+def _apart(
+    looks: Sequence[Look], near: Collection[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], NDArray[np.int64]]]:
+    """`bits_apart` of each pair, where the parts of each are unpacked once, for all its pairs."""
+    neighbours: dict[int, list[int]] = {}
+    for one, other in near:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    half: dict[tuple[int, int], NDArray[np.int64]] = {}
+    for place, others in neighbours.items():
+        several = [looks[other].hashes for other in others]
+        found = bits_to_parts(Hashes.wholes_of(several), looks[place].hashes)
+        ends = np.cumsum([len(hashes) for hashes in several])
+        for other, apart in zip(others, np.split(found, ends[:-1]), strict=True):
+            pair, sides = ((other, place), apart) if other < place else ((place, other), apart.T)
+            if pair in half:
+                yield pair, np.minimum(half.pop(pair), sides)
+            else:
+                half[pair] = sides
+
+
+def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
+    """How many pictures a streamer shares with each of others, in copies."""
+    looks = [one, *others]
+    found = dict(_apart(looks, [(0, place) for place in range(1, len(looks))]))
+    return [len(pairs(found[0, place])) for place in range(1, len(looks))]
 
 
 def _near_pairs(vectors: NDArray[np.float32]) -> list[tuple[int, int]]:

@@ -42,9 +42,10 @@ def only(*kinds: str) -> Callable[[Profile, Profile], Profile]:
     def view(profile: Profile, stranger: Profile) -> Profile:
         shown: Profile = {k: profile[k] for k in kinds if k in profile}
         for part in ("videos", "lives"):
-            items = [{k: v for k, v in one.items() if k in kinds} for one in profile.get(part, [])]
-            if any(items):
-                shown[part] = [item for item in items if item]
+            items = [item for item in profile.get(part, []) if item.keys() & set(kinds)]
+            kept = ("video_id", "live_id", *kinds)
+            if items:
+                shown[part] = [{k: v for k, v in item.items() if k in kept} for item in items]
         return shown
 
     return view
@@ -102,7 +103,10 @@ def write(service: Service, profiles: Iterator[Profile]) -> None:
     while part := "".join(islice(lines, _LINES)):
         answer = service.client.post("/v1/streamers:bulk", content=part, timeout=600)
         answer.raise_for_status()
-        last = [json.loads(line) for line in answer.text.splitlines()][-1]
+        outcomes = [json.loads(line) for line in answer.text.splitlines()]
+        wrong = [one for one in outcomes if one.get("outcome") != "created"]
+        assert not wrong, wrong[:1]
+        last = outcomes[-1]
     query = {"positive": [{"profile": {"bio": "x"}}], "after_sequence": last["sequence"]}
     service.client.post("/v1/similar", json=query).raise_for_status()
 

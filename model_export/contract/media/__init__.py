@@ -10,6 +10,7 @@ from model_export.contract.media.copies import (
     OUTLINE_SIDE,
     Hashes,
     bits_apart,
+    bits_to_parts,
     hashes_of,
     outline_of,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Hashes",
     "ImageSpec",
     "bits_apart",
+    "bits_to_parts",
     "decode_audio",
     "decode_image",
     "hashes_of",
