@@ -34,9 +34,10 @@ class ExportSource:
     """A trained encoder and where it comes from.
 
     Attributes:
-        module: `forward(token_ids, token_counts, token_modality, vectors_0, ...)` ->
+        module: `forward(token_ids, token_counts, token_modality, vectors_0, ...)`, the arrays of a
+            `FeatureBatch` in their order, ->
             `(embedding (B, D), content (B, C), modality_weights (B, M)[, id_embedding (B, E)])`,
-            shapes and types as in `contract.features.FeatureBatch`.
+            shapes and types as in `contract.features`.
         vocabulary: what its inputs are made with.
         recipe: the name of the method that trained it.
         dim: D.

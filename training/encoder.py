@@ -29,20 +29,13 @@ from training.bags import Bags, inverse_document_frequency
 from training.checkpoint import Checkpoint
 from training.compute import Compute
 from training.config import RecipeConfig, shared_config, shorter_widths
+from training.fusion import Recency, Transformer, fusion_of
+from training.piece_bags import PieceBags
+from training.piece_batch import PieceBatch, blocks_of_alike, members, padded
+from training.sketch import FIXED_SEED, ContentSketch, safe_normalise
 from training.towers import cache_folder, towers_again
 
 LANGUAGE = 1 + MODALITIES.index("language")
-FIXED_SEED = 1
-"""Of the parts that are never trained; the same for every model."""
-SAME_PIECE_DISTANCE = 0.2
-"""Between unit vectors: pieces much nearer are the same to the sketch, much farther are unlike."""
-VECTOR_SHARE = 0.5
-"""Length of the vectors' part of the sketch beside the unit part of the tokens."""
-
-
-def safe_normalise(x: Tensor) -> Tensor:
-    """X / sqrt(sum x^2 + 1e-6) over the last axis: finite, also in gradient, for an empty row."""
-    return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
 
 
 def pool(vectors: Tensor, modality: Tensor) -> Tensor:
@@ -50,40 +43,6 @@ def pool(vectors: Tensor, modality: Tensor) -> Tensor:
     present = (modality > 0).to(vectors.dtype).unsqueeze(-1)  # (B, P, 1)
     total = (safe_normalise(vectors) * present).sum(1)  # (B, W)
     return total / present.sum(1).clamp(min=1)
-
-
-class ContentSketch(nn.Module):
-    """A fixed, untrained sketch (B, C): near-duplicates have a high cosine, whatever was learned.
-
-    Tokens: each id, the buckets of unknown ones too, has a random sign vector, so the dot product
-    of two sketches is that of their weighted token vectors plus noise of about 1 / sqrt(C)
-    (Achlioptas 2003). Ready-made vectors: random Fourier features (Rahimi & Recht 2007) of a
-    narrow Gaussian kernel, summed over the pieces, so the dot product counts the pieces that both
-    show, not how alike their styles are. A shared language is no shared content and is left out.
-    """
-
-    def __init__(self, vocabulary: Vocabulary, dim: int) -> None:
-        super().__init__()
-        rng = np.random.default_rng(FIXED_SEED)
-        signs = rng.integers(0, 2, (vocabulary.size, dim), np.int8) * 2 - 1
-        self.signs: Tensor
-        self.register_buffer("signs", torch.from_numpy(signs.astype(np.int8)))
-        for i, space in enumerate(vocabulary.spaces):
-            frequency = rng.standard_normal((space.width, dim)) / SAME_PIECE_DISTANCE
-            phase = rng.uniform(0, 2 * math.pi, dim)
-            self.register_buffer(f"frequency_{i}", torch.from_numpy(frequency.astype(np.float32)))
-            self.register_buffer(f"phase_{i}", torch.from_numpy(phase.astype(np.float32)))
-
-    def forward(self, ids: Tensor, weights: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """The sketch of tokens (B, L), their weights (B, L), and (B, P, W), (B, P) per space."""
-        signs = self.signs[ids].to(weights.dtype)  # (B, L, C)
-        total = safe_normalise(torch.matmul(weights.unsqueeze(1), signs).squeeze(1))  # (B, C)
-        for i, (v, modality) in enumerate(zip(vectors[::2], vectors[1::2], strict=True)):
-            angle = safe_normalise(v) @ self.get_buffer(f"frequency_{i}")  # (B, P, C)
-            waves = torch.cos(angle + self.get_buffer(f"phase_{i}"))
-            present = (modality > 0).to(v.dtype).unsqueeze(-1)  # (B, P, 1)
-            total = total + VECTOR_SHARE * safe_normalise((waves * present).sum(1))
-        return safe_normalise(total)
 
 
 class StreamerEncoder(nn.Module):
@@ -126,6 +85,7 @@ class StreamerEncoder(nn.Module):
             self.spaces.append(nn.Parameter(torch.from_numpy(start)))
             self.register_buffer(f"centre_{i}", torch.zeros(space.width))
         self.content = ContentSketch(vocabulary, config.content_dim)
+        self.fusion = fusion_of(config)
         self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
         self.register_buffer("id_scale", torch.ones(()))
         self.id_scale: Tensor
@@ -162,7 +122,7 @@ class StreamerEncoder(nn.Module):
         last.bias.copy_(last.bias @ turn)
 
     def forward(
-        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
+        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         """The outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
 
@@ -170,16 +130,31 @@ class StreamerEncoder(nn.Module):
             embedding (B, D), content (B, C), modality weights (B, M), and with a teacher the
             ID-embedding (B, E) in the units of its space.
         """
+        count = 2 * len(self.spaces)
+        vectors, apart = inputs[:count], inputs[count:]
         weights = self._weights(token_ids, token_counts)  # (B, L)
+        if self.fusion is not None:
+            weights = weights / apart[1].clamp(min=1)
         is_known = (token_ids <= self.known).to(weights.dtype)
         known_ids = torch.where(token_ids <= self.known, token_ids, 0)
         rows = self.table[known_ids] * (weights * is_known).unsqueeze(-1)  # (B, L, H)
-        token_sum = rows.sum(1)  # (B, H)
-        pooled = [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
-        h, parts = self._fuse(token_sum, pooled)
+        if self.fusion is not None:
+            h, evidence = self._forward_apart(rows, vectors, apart)
+        else:
+            h, evidence = self._forward_sum(rows, token_modality, vectors)
         z = self._embed(h)
         sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
         content = self.content(token_ids, sketch_weights, vectors)
+        outputs = (z, content, _to_weights(evidence))
+        return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
+
+    def _forward_sum(
+        self, rows: Tensor, token_modality: Tensor, vectors: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The sum h (B, H) of table rows (B, L, H) and vectors, and each modality's part (B, M)."""
+        token_sum = rows.sum(1)  # (B, H)
+        pooled = [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
+        h, parts = self._fuse(token_sum, pooled)
         token_norm = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)
         evidence = _share(
             torch.matmul(rows, h.unsqueeze(-1)).squeeze(-1) * token_norm, token_modality
@@ -188,11 +163,111 @@ class StreamerEncoder(nn.Module):
             count = (modality > 0).sum(1, keepdim=True).clamp(min=1)
             each = (part * h).sum(-1, keepdim=True) / count  # (B, 1)
             evidence = evidence + _share(each.expand(modality.shape), modality)
-        outputs = (z, content, _to_weights(evidence))
-        return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
+        return h, evidence
+
+    def _forward_apart(
+        self, rows: Tensor, vectors: Sequence[Tensor], apart: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The same of pieces that are told apart."""
+        modality, age = apart[-2:]  # (B, N)
+        tokens = torch.matmul(members(apart[0], modality), rows)  # (B, N, H)
+        shown = [
+            (safe_normalise(v) * (place > 0).to(v.dtype).unsqueeze(-1), members(place, modality))
+            for v, place in zip(vectors[::2], apart[2:-2], strict=True)
+        ]
+        pieces = PieceBatch(tokens, shown, modality, age)
+        fused = self._fuse_pieces(pieces)
+        return fused[0], self._evidence(pieces, *fused)
+
+    def _fuse_pieces(
+        self, pieces: PieceBatch
+    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None]:
+        """The sum h (B, H), what each space adds to it, gates (B, N), and what pieces add."""
+        gates, added = self._gates(pieces)
+        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
+        pooled = [
+            torch.matmul(g, v).squeeze(1) / (g.sum(-1) + 1e-6)
+            for g, (v, _) in zip(pieces.of_vectors(gates), pieces.vectors, strict=True)
+        ]
+        more = None
+        if added is not None and isinstance(self.fusion, Transformer):
+            more = self.fusion.add(added.sum(1))
+        h, parts = self._fuse(token_sum, pooled, more)
+        return h, parts, gates, added
+
+    def _gates(self, pieces: PieceBatch) -> tuple[Tensor, Tensor | None]:
+        """See `Transformer.forward`; gates of padding are 0."""
+        there, added = (pieces.modality > 0).to(pieces.tokens.dtype), None
+        if isinstance(self.fusion, Recency):
+            gates = self.fusion(pieces.modality, pieces.age)
+        else:
+            assert self.fusion is not None
+            gates, added = self.fusion(self._contents(pieces), pieces.modality, pieces.age)
+        return gates * there, added
+
+    def _contents(self, pieces: PieceBatch) -> Tensor:
+        """What each piece would add to the sum if all counted alike (B, N, H)."""
+        total = pieces.tokens.sum(1, keepdim=True)
+        contents = pieces.tokens * torch.rsqrt((total * total).sum(-1, keepdim=True) + 1e-6)
+        for i, (project, (v, whose)) in enumerate(zip(self.spaces, pieces.vectors, strict=True)):
+            there = whose.sum(1).unsqueeze(-1)  # (B, P, 1)
+            each = (v - there * self.get_buffer(f"centre_{i}")) @ project  # (B, P, H)
+            each = self.vector_weight * each / there.sum(1, keepdim=True).clamp(min=1)
+            contents = contents + torch.matmul(whose, each)
+        return contents
+
+    def _evidence(
+        self,
+        pieces: PieceBatch,
+        h: Tensor,
+        parts: Sequence[Tensor],
+        gates: Tensor,
+        added: Tensor | None,
+    ) -> Tensor:
+        """Each modality's part (B, M) of the sum that `_fuse_pieces` made."""
+        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
+        scale = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)  # (B, 1)
+        amounts = torch.matmul(pieces.tokens, h.unsqueeze(-1)).squeeze(-1) * gates * scale  # (B, N)
+        for part, g, (_, whose) in zip(
+            parts, pieces.of_vectors(gates), pieces.vectors, strict=True
+        ):
+            share = gates * whose.sum(-1) / (g.sum(-1) + 1e-6)
+            amounts = amounts + share * (part * h).sum(-1, keepdim=True)
+        if added is not None and isinstance(self.fusion, Transformer):
+            amounts = amounts + torch.matmul(
+                added, (h @ self.fusion.add.weight).unsqueeze(-1)
+            ).squeeze(-1)
+        return _share(amounts, pieces.modality)
+
+    def _fused_apart(self, bags: Bags, pieces: PieceBags) -> Tensor:
+        """`fused` of rows whose pieces are told apart, those of alike size together."""
+        sizes = np.diff(pieces.indptr)
+        order = np.argsort(sizes, kind="stable")
+        groups = blocks_of_alike(sizes[order])
+        found = torch.cat([self._fused_block(bags.take(order[group])) for group in groups])
+        return found[self.place(np.argsort(order))]
+
+    def _fused_block(self, bags: Bags) -> Tensor:
+        known = bags.keep(bags.ids <= self.known)
+        assert known.pieces is not None
+        ids, counts, spread = (
+            self.place(array.astype(np.int64))
+            for array in (known.ids, known.counts, known.pieces.token_spread)
+        )
+        sums = functional.embedding_bag(
+            ids,
+            self.table,
+            self.place(known.pieces.starts(known.indptr)),
+            mode="sum",
+            per_sample_weights=self._weights(ids, counts) / spread,
+            include_last_offset=True,
+        )  # (Q, H)
+        return self._fuse_pieces(padded(sums, known.pieces, self.place))[0]
 
     def fused(self, bags: Bags) -> Tensor:
         """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
+        if bags.pieces is not None:
+            return self._fused_apart(bags, bags.pieces)
         known = bags.keep(bags.ids <= self.known)
         ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
@@ -225,9 +300,13 @@ class StreamerEncoder(nn.Module):
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
 
-    def _fuse(self, token_sum: Tensor, pooled: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The sum h (B, H), and what each space adds to it (B, H)."""
+    def _fuse(
+        self, token_sum: Tensor, pooled: Sequence[Tensor], more: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The sum h (B, H), with `more` (B, H), and what each space adds to it (B, H)."""
         h = safe_normalise(token_sum)
+        if more is not None:
+            h = h + more
         parts: list[Tensor] = []
         for i, (project, v) in enumerate(zip(self.spaces, pooled, strict=True)):
             present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)

@@ -80,7 +80,10 @@ def prepare(
         DataError: too few streamers show anything.
     """
     vocabulary = build_vocabulary(
-        subset(pieces, known), config.max_tokens, config.min_document_frequency
+        subset(pieces, known),
+        config.max_tokens,
+        config.min_document_frequency,
+        config.fusion != "sum",
     )
     bags, usable = corpus_bags(pieces, vocabulary)
     if usable[known].sum() < 2:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.apart import MODALITY_MASK, Apart, PieceTable, newest
 from model_export.contract.errors import UnreadableContent
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
@@ -34,6 +35,11 @@ FeatureBatch = dict[str, NDArray[np.generic]]
 `token_ids` int64 (B, L), 0 = padding; `token_counts` int64 (B, L); `token_modality` int64 (B, L),
 1 + place in `MODALITIES`, 0 = padding; and for the i-th space of the vocabulary
 `vectors_i` float32 (B, P, width) and `vectors_i_modality` int64 (B, P), 0 = padding.
+
+Where the vocabulary asks for pieces told apart (N of them), also `token_piece` and `token_spread`
+int64 (B, L), per space `vectors_i_piece` int64 (B, P), and `piece_modality` and `piece_age` int64
+(B, N), see `apart.PieceTable`; 0 = padding. A token is listed once for every piece that shows it,
+and its count is that of the whole modality.
 """
 
 _PREFIX = {"tag": "t", "category": "c", "language": "l"}
@@ -45,10 +51,12 @@ class Features:
     """The features of one profile, before padding.
 
     Attributes:
-        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id.
+        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id; by piece
+            and id where pieces are told apart.
         vectors: per space of the vocabulary, float32 (P, width).
         vectors_modality: per space, int64 (P,).
         status: per modality, what became of it.
+        pieces: what belongs to which piece, for encoders that tell them apart.
     """
 
     token_ids: NDArray[np.int64]
@@ -57,6 +65,7 @@ class Features:
     vectors: tuple[NDArray[np.float32], ...]
     vectors_modality: tuple[NDArray[np.int64], ...]
     status: dict[str, ModalityStatus]
+    pieces: PieceTable | None = None
 
     @property
     def modalities_used(self) -> int:
@@ -97,33 +106,46 @@ class Featurizer:
         """
         return self.from_pieces(pieces_of(profile))
 
-    def from_pieces(self, pieces: Sequence[Piece]) -> Features:
-        """Features of any selection of pieces; see `__call__`."""
+    def from_pieces(self, pieces: Sequence[Piece], newest_s: float | None = None) -> Features:
+        """Features of any selection of pieces; see `__call__`.
+
+        Args:
+            pieces: in the order of `pieces_of`.
+            newest_s: from when ages are counted; None = from the newest of these pieces.
+        """
         vocabulary = self.vocabulary
-        counts: Counter[tuple[int, int]] = Counter()  # (modality, token id) -> count
+        counts: Counter[tuple[int, int]] = Counter()  # (group, token id) -> count
         vectors: list[list[tuple[int, NDArray[np.float32]]]] = [[] for _ in vocabulary.spaces]
         status: dict[str, ModalityStatus] = dict.fromkeys(MODALITIES, "absent")
+        apart = None
+        if vocabulary.pieces_apart:
+            apart = Apart(newest(pieces) if newest_s is None else newest_s)
         for piece in pieces:
-            modality = _MODALITY_ID[piece.modality]
+            group = _MODALITY_ID[piece.modality]  # a modality is a group, or each of its pieces is
             found: ModalityStatus = "uninformative"
             if piece.kind == "vector":
                 space = self._space_of(piece)
                 vector = np.asarray(piece.vector, np.float32)  # (width,)
                 shows_something = bool((np.abs(vector) >= SMALLEST_COMPONENT).any())
                 if shows_something and not says_nothing(piece, vocabulary.uninformative):
-                    vectors[space].append((modality, vector))
+                    if apart is not None:
+                        group = apart.group(piece, group)
+                    vectors[space].append((group, vector))
                     found = "used"
             elif piece.kind == "media":
                 found = "unsupported"
             elif not says_nothing(piece, vocabulary.uninformative):
-                for token in piece_tokens(piece):
+                tokens = piece_tokens(piece)
+                if apart is not None and tokens:
+                    group = apart.group(piece, group)
+                for token in tokens:
                     token_id = vocabulary.token_id(token)
-                    counts[modality, token_id] += 1
+                    counts[group, token_id] += 1
                     if vocabulary.is_known(token_id):
                         found = "used"
             if found == "used" or status[piece.modality] in ("absent", "unsupported"):
                 status[piece.modality] = found
-        return self._pack(counts, vectors, status)
+        return self._pack(counts, vectors, status, apart)
 
     def _space_of(self, piece: Piece) -> int:
         index = self._space_index.get(piece.space)
@@ -146,6 +168,7 @@ class Featurizer:
         counts: Counter[tuple[int, int]],
         vectors: list[list[tuple[int, NDArray[np.float32]]]],
         status: dict[str, ModalityStatus],
+        apart: Apart | None,
     ) -> Features:
         keys = sorted(counts)
         if len(keys) > MAX_TOKENS:
@@ -159,27 +182,51 @@ class Featurizer:
 
             keys = sorted(sorted(keys, key=commonness)[:MAX_TOKENS])
         packed: list[NDArray[np.float32]] = []
-        packed_modality: list[NDArray[np.int64]] = []
+        groups: list[list[int]] = []
         for space, found in zip(self.vocabulary.spaces, vectors, strict=True):
             kept = found[:MAX_VECTORS]
             rows = [vector for _, vector in kept]
             packed.append(np.array(rows, np.float32).reshape(len(rows), space.width))  # (P, width)
-            packed_modality.append(np.array([m for m, _ in kept], np.int64))
-        return Features(
+            groups.append([group for group, _ in kept])
+        features = Features(
             token_ids=np.array([token_id for _, token_id in keys], np.int64),
             token_counts=np.array([counts[key] for key in keys], np.int64),
-            token_modality=np.array([modality for modality, _ in keys], np.int64),
+            token_modality=_modalities([group for group, _ in keys]),
             vectors=tuple(packed),
-            vectors_modality=tuple(packed_modality),
+            vectors_modality=tuple(map(_modalities, groups)),
             status=status,
         )
+        return features if apart is None else _apart(features, apart, keys, groups)
+
+
+def _modalities(groups: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(groups, np.int64) & MODALITY_MASK
+
+
+def _apart(
+    features: Features,
+    apart: Apart,
+    keys: Sequence[tuple[int, int]],
+    groups: Sequence[Sequence[int]],
+) -> Features:
+    """With what belongs to which piece, and the counts of whole modalities."""
+    total: Counter[tuple[int, int]] = Counter()
+    entries = list(zip(features.token_modality.tolist(), (t for _, t in keys), strict=True))
+    for entry, count in zip(entries, features.token_counts.tolist(), strict=True):
+        total[entry] += count
+    return replace(
+        features,
+        token_counts=np.array([total[entry] for entry in entries], np.int64),
+        pieces=apart.table(keys, groups),
+    )
 
 
 def without(features: Features, modality: str) -> Features:
     """The features of the same profile with one modality hidden, which is `absent` then.
 
     They are those of the profile's other pieces. Only beyond `MAX_TOKENS` or `MAX_VECTORS` may they
-    be fewer: what the hidden modality had pushed out does not come back.
+    be fewer: what the hidden modality had pushed out does not come back. Pieces that are told apart
+    keep their places and ages.
 
     Raises:
         KeyError: there is no such modality.
@@ -197,33 +244,43 @@ def without(features: Features, modality: str) -> Features:
             ids[k] for ids, k in zip(features.vectors_modality, kept_vectors, strict=True)
         ),
         status={**features.status, modality: "absent"},
+        pieces=features.pieces and features.pieces.keep(kept, kept_vectors),
     )
 
 
 def collate(features: Sequence[Features]) -> FeatureBatch:
     """Pad the features of B profiles to one batch; see `FeatureBatch` for shapes.
 
-    L and P are at least 1, so that no axis is empty.
+    L, P and N are at least 1, so that no axis is empty.
     """
     batch: FeatureBatch = {}
-    longest = max([1, *(len(f.token_ids) for f in features)])
     for name in ("token_ids", "token_counts", "token_modality"):
-        padded = np.zeros((len(features), longest), np.int64)  # (B, L)
-        for row, f in enumerate(features):
-            values = getattr(f, name)
-            padded[row, : len(values)] = values
-        batch[name] = padded
+        batch[name] = _padded([getattr(f, name) for f in features])  # (B, L)
     for i in range(len(features[0].vectors) if features else 0):
         most = max([1, *(len(f.vectors[i]) for f in features)])
         width = features[0].vectors[i].shape[1]
         matrix = np.zeros((len(features), most, width), np.float32)  # (B, P, width)
-        modality = np.zeros((len(features), most), np.int64)  # (B, P)
         for row, f in enumerate(features):
             matrix[row, : len(f.vectors[i])] = f.vectors[i]
-            modality[row, : len(f.vectors[i])] = f.vectors_modality[i]
         batch[f"vectors_{i}"] = matrix
-        batch[f"vectors_{i}_modality"] = modality
+        batch[f"vectors_{i}_modality"] = _padded([f.vectors_modality[i] for f in features])
+    tables = [f.pieces for f in features if f.pieces is not None]
+    if tables:
+        batch["token_piece"] = _padded([t.token_piece for t in tables])  # (B, L)
+        batch["token_spread"] = _padded([t.token_spread for t in tables])
+        for i in range(len(tables[0].vectors_piece)):
+            batch[f"vectors_{i}_piece"] = _padded([t.vectors_piece[i] for t in tables])  # (B, P)
+        batch["piece_modality"] = _padded([t.modality for t in tables])  # (B, N)
+        batch["piece_age"] = _padded([t.age for t in tables])
     return batch
+
+
+def _padded(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Rows of different lengths as a matrix of at least one column, zeros behind."""
+    padded = np.zeros((len(rows), max([1, *map(len, rows)])), np.int64)
+    for row, values in enumerate(rows):
+        padded[row, : len(values)] = values
+    return padded
 
 
 def fingerprint(featurizer: Featurizer, profiles: Sequence[StreamerContent]) -> str:

@@ -36,6 +36,7 @@ class Vocabulary:
         spaces: the vector spaces that the encoder reads.
         uninformative: cluster hashes of pieces that so many streamers share that they say nothing
             (boilerplate such as 欢迎关注 or `video 12`, placeholder covers).
+        pieces_apart: whether the encoder is told which piece shows what, see `apart`.
     """
 
     tokens: Sequence[str]
@@ -44,6 +45,7 @@ class Vocabulary:
     buckets: int = 1 << 14
     spaces: Sequence[Space] = ()
     uninformative: frozenset[str] = frozenset()
+    pieces_apart: bool = False
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -76,6 +78,8 @@ class Vocabulary:
             "tokens": list(self.tokens),
             "document_frequency": list(self.document_frequency),
         }
+        if self.pieces_apart:  # a release that does not know it refuses the file
+            content["pieces_apart"] = True
         path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -109,6 +113,7 @@ class Vocabulary:
             buckets=stored.buckets,
             spaces=tuple(Space(s.name, s.width) for s in stored.spaces),
             uninformative=stored.uninformative,
+            pieces_apart=stored.pieces_apart,
         )
 
 
@@ -130,6 +135,7 @@ class _Stored(_Part):
     uninformative: frozenset[str]
     tokens: list[str]
     document_frequency: list[Annotated[int, Field(ge=0)]]
+    pieces_apart: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

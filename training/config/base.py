@@ -1,6 +1,7 @@
 """What all recipes, and all that learn from behaviour, can be told."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from training.config.bounds import BOUNDS
 from training.errors import UsageError
@@ -33,6 +34,9 @@ class RecipeConfig:
             `training.towers.registry`; `auto`: see `training.towers.automatic`.
         image_tower: likewise, of avatars, covers and frames.
         audio_tower: likewise, of sounds.
+        fusion: how pieces come together, see `training.fusion`: `sum`, `recency`, `transformer`.
+        fusion_dim: width of the transformer.
+        fusion_layers: of the transformer.
     """
 
     dim: int = 128
@@ -57,6 +61,9 @@ class RecipeConfig:
     text_tower: str = ""
     image_tower: str = ""
     audio_tower: str = ""
+    fusion: Literal["sum", "recency", "transformer"] = "sum"
+    fusion_dim: int = 128
+    fusion_layers: int = 1
 
     def __post_init__(self) -> None:
         """See that every number is within its bounds.

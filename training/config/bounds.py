@@ -49,6 +49,8 @@ BOUNDS = {
     "false_negative_cosine": _COSINE,
     "filter_quantile": _SHARE,
     "group_modality": _SHARE,
+    "fusion_dim": _COUNT,
+    "fusion_layers": _COUNT,
     "hard_negatives": _COUNT_OR_OFF,
     "hard_share": _PART,
     "hidden_dim": _COUNT,

@@ -4,10 +4,12 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.apart import newest
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.bags import Bags, corpus_bags
@@ -36,14 +38,15 @@ class Parts:
             parts: per streamer, per part, its pieces.
             vocabulary: of the stage.
         """
-        counts = array("q")
+        counts, newest_s = array("q"), array("d")
 
         def flat() -> Iterator[Sequence[Piece]]:
             for each in parts:
                 counts.append(len(each))
+                newest_s.extend([newest(chain.from_iterable(each))] * len(each))
                 yield from each
 
-        self._bags, usable = corpus_bags(flat(), vocabulary)
+        self._bags, usable = corpus_bags(flat(), vocabulary, newest_s)
         self._first = np.cumsum([0, *counts])  # row of each streamer's first part
         self.usable: list[NDArray[np.bool_]] = np.split(usable, self._first[1:-1])
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from training.bags import Bags
 from training.config import MlmConfig
-from training.encoder import safe_normalise
 from training.errors import DataError
 from training.grad_cache import embed_in_chunks
 from training.losses.masked_token import masked_token_prediction
+from training.sketch import safe_normalise
 from training.stage import Stage
 from training.tasks.atom_views import AtomViews, ViewSearch
 from training.tasks.base import Task, step_generator

@@ -33,17 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="covers, avatars and frames as pictures, and sounds, in place of cover vectors",
     )
     parser.add_argument(
+        "--drift",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of people whose older titles are about a former interest (default: 0)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace the data set that is in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the world, unless the folder holds this very one."""
-    asked = (args.streamers, args.seed, args.format, args.media)
+    asked = (args.streamers, args.seed, args.format, args.media, args.drift)
     if not args.overwrite and is_written(args.out, *asked):
         sys.stdout.write(f"{args.out} holds this world already\n")
         return
-    world = generate(args.streamers, args.seed, args.media)
+    world = generate(args.streamers, args.seed, args.media, args.drift)
     write_world(world, args.out, args.seed, args.format)
     groups = len(set(world.groups) - {None})
     sys.stdout.write(

@@ -32,7 +32,12 @@ _FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (endi
 
 
 def is_written(
-    folder: Path, streamers: int, seed: int, file_format: Format, media: bool = False
+    folder: Path,
+    streamers: int,
+    seed: int,
+    file_format: Format,
+    media: bool = False,
+    drift: float = 0.0,
 ) -> bool:
     """Whether the folder holds exactly this world, unchanged; False when there is nothing yet.
 
@@ -54,7 +59,7 @@ def is_written(
         marker = None
     if not isinstance(marker, dict):
         raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
-    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, {}):
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, drift, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
         raise OutputError(f"{folder}: its files were changed meanwhile; --overwrite restores them")
@@ -76,7 +81,8 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             _write_streamers(world, made, file_format)
             for name, columns in _tables(world).items():
                 _write_table(made, name, columns, file_format)
-            marker = _marker(len(world.profiles), seed, file_format, world.media, _digests(made))
+            count, digests = len(world.profiles), _digests(made)
+            marker = _marker(count, seed, file_format, world.media, world.drift, digests)
             for name in (MARKER, *_FILE_NAMES):
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
@@ -89,7 +95,12 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
 
 
 def _marker(
-    streamers: int, seed: int, file_format: Format, media: bool, digests: dict[str, str]
+    streamers: int,
+    seed: int,
+    file_format: Format,
+    media: bool,
+    drift: float,
+    digests: dict[str, str],
 ) -> dict[str, Any]:
     return {
         "generator": GENERATOR,
@@ -97,6 +108,7 @@ def _marker(
         "seed": seed,
         "format": file_format,
         **({"media": MEDIA_GENERATOR} if media else {}),
+        **({"drift": drift} if drift else {}),
         "files": digests,
     }
 

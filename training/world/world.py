@@ -10,6 +10,7 @@ import numpy as np
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
 from training.world.covers import CoverVectors
+from training.world.drift import Drift
 from training.world.duplicates import duplicate, group_sizes, is_recognisable
 from training.world.media import Studio, made
 from training.world.streamers import People, Person
@@ -33,6 +34,7 @@ class World:
             else is shown is boilerplate.
         audience: who watches whom.
         media: whether covers are pictures, and there are avatars, frames and sounds.
+        drift: share of streamers without duplicates whose older titles are about a former interest.
     """
 
     profiles: list[dict[str, Any]]
@@ -42,6 +44,7 @@ class World:
     earnest: list[frozenset[str]]
     audience: Audience
     media: bool = False
+    drift: float = 0.0
 
     @property
     def ids(self) -> list[str]:
@@ -53,17 +56,21 @@ class World:
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
-def generate(streamers: int, seed: int, media: bool = False) -> World:
+def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0) -> World:
     """Make a world; the same one for the same arguments, on any day and in any process.
 
     Args:
         streamers: how many.
         seed: another one, another world.
         media: pictures and sounds in place of cover vectors; all else stays the same.
+        drift: share of streamers without duplicates whose older titles are about a former interest;
+            all else stays the same.
 
     Raises:
-        UsageError: fewer than `MIN_STREAMERS` streamers.
+        UsageError: fewer than `MIN_STREAMERS` streamers, or a share that is none.
     """
+    if not 0 <= drift <= 1:
+        raise UsageError(f"--drift {drift:g}: a share is between 0 and 1")
     if streamers < MIN_STREAMERS:
         raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
     rng = random.Random(f"world/{seed}")
@@ -73,11 +80,16 @@ def generate(streamers: int, seed: int, media: bool = False) -> World:
         shown = Studio(random.Random(f"world/{seed}/media"), interests)
     else:
         shown = CoverVectors(noise, interests)
-    people = People(rng, shown, interests, load_phrases())
+    phrases = load_phrases()
+    change = Drift(random.Random(f"world/{seed}/drift"), drift, interests, phrases)
+    people = People(rng, shown, interests, phrases)
     accounts = _accounts(rng, people, streamers)
     rng.shuffle(accounts)
     groups = [group for _, group in accounts]
     persons = [person for person, _ in accounts]
+    for person, group in accounts:
+        if group is None:
+            change(person)
     digits = len(str(streamers - 1))
     return World(
         profiles=[_with_ids(f"w{i:0{digits}}", p.profile) for i, p in enumerate(persons)],
@@ -87,6 +99,7 @@ def generate(streamers: int, seed: int, media: bool = False) -> World:
         earnest=[person.real for person in persons],
         audience=draw_audience(views, _crowd(persons, people, interests)),
         media=media,
+        drift=drift,
     )
 
 

@@ -196,3 +196,40 @@ def _tfidf(profiles: list[StreamerProfile]) -> sp.csr_matrix:
 def _unit(matrix: sp.csr_matrix) -> sp.csr_matrix:
     length: NDArray[np.float64] = np.sqrt(np.asarray(matrix.multiply(matrix).sum(1)).ravel())
     return sp.csr_matrix(sp.diags_array(1 / np.maximum(length, 1e-9)) @ matrix)
+
+
+def test_who_drifts_has_older_titles_about_something_else_and_all_else_is_the_same(
+    world: World,
+) -> None:
+    changed = generate(STREAMERS, seed=5, drift=0.5)
+    assert (changed.topics, changed.groups, changed.splits) == (
+        world.topics,
+        world.groups,
+        world.splits,
+    )
+    for name in ("user", "streamer", "views"):
+        assert np.array_equal(getattr(changed.audience, name), getattr(world.audience, name))
+    drifted = shows = 0
+    for before, after, group in zip(world.profiles, changed.profiles, world.groups, strict=True):
+        old: set[str] = set()
+        for kind, shown_at in (("videos", "published_at"), ("lives", "started_at")):
+            pairs = list(zip(before.get(kind, []), after.get(kind, []), strict=True))
+            for one, other in pairs:
+                same = {k: v for k, v in one.items() if k not in ("title", "tags")}
+                assert same == {k: v for k, v in other.items() if k not in ("title", "tags")}
+            different = {
+                a[shown_at]
+                for b, a in pairs
+                if (b["title"], b.get("tags")) != (a["title"], a.get("tags"))
+            }
+            kept = {a[shown_at] for b, a in pairs if a[shown_at] not in different}
+            assert not different or not kept or max(different) <= max(kept)
+            old |= different
+        assert not old or (group is None and max(old) < "2025-05-02")
+        rest = {k: v for k, v in before.items() if k not in ("videos", "lives")}
+        assert rest == {k: v for k, v in after.items() if k not in ("videos", "lives")}
+        shows += group is None and bool(before.get("videos") or before.get("lives"))
+        drifted += bool(old)
+    assert 0.25 < drifted / shows < 0.5  # half, but for those who show boilerplate alone
+    with pytest.raises(UsageError, match="--drift 1"):
+        generate(STREAMERS, seed=5, drift=1.5)
