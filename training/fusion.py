@@ -21,6 +21,8 @@ from training.config import RecipeConfig
 _KINDS = 1 + len(MODALITIES)
 _GATE_SPEED = 5.0
 """Logits of gates per unit of their parameters, which AdamW moves by about a thousandth a step."""
+_ADDED = 0.05
+_NOTHING = 1e-10
 _HEADS = 4
 
 
@@ -53,9 +55,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.read = nn.Linear(width, dim)
         self.size = nn.Linear(1, dim)
-        self.modality = nn.Embedding(_KINDS, dim)
-        self.age = nn.Embedding(AGES, dim)
-        self.null = nn.Parameter(torch.randn(len(MODALITIES), dim) * 0.5)
+        self.kinds = nn.Parameter(torch.randn(_KINDS, dim))
+        self.ages = nn.Parameter(torch.randn(AGES, dim))
+        self.null = nn.Parameter(torch.randn(len(MODALITIES), dim))
         self.layers = nn.ModuleList(_Layer(dim) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.gate = nn.Linear(dim, 1)
@@ -64,7 +66,8 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.gate.weight.zero_()
             self.gate.bias.zero_()
-            self.add.weight.mul_(0.1)
+            # What is added has a length of about `_ADDED` beside the sum's 1.
+            self.add.weight.normal_(std=_ADDED / math.sqrt(dim * width))
 
     def forward(self, contents: Tensor, modality: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
         """What each piece counts, and what it says beside the others.
@@ -77,13 +80,14 @@ class Transformer(nn.Module):
         Returns:
             Gates (B, N), > 0, and what `add` turns into a part of the sum (B, N, W).
         """
-        length = torch.sqrt((contents * contents).sum(-1, keepdim=True) + 1e-12)  # (B, N, 1)
-        there = length.squeeze(-1) > 1e-5  # (B, N)
+        square = (contents * contents).sum(-1)  # (B, N)
+        there = square > _NOTHING
+        length = torch.sqrt(torch.where(there, square, 1.0)).unsqueeze(-1)  # (B, N, 1)
         x = self.read(contents / length) + self.size(torch.log(length))
-        x = x + self.modality(modality) + self.age(age)  # (B, N, W)
+        x = x + self.kinds[modality] + self.ages[age]  # (B, N, W)
         kinds = torch.arange(1, _KINDS, device=modality.device)
         shown = ((modality.unsqueeze(-1) == kinds) & there.unsqueeze(-1)).any(1)  # (B, M)
-        x = torch.cat([x, self.null.expand(len(x), -1, -1)], 1)  # (B, N + M, W)
+        x = torch.cat([x, self.null.expand(x.shape[0], -1, -1)], 1)  # (B, N + M, W)
         mask = torch.cat([there, ~shown], 1)
         bias = torch.where(mask, 0.0, -1e4).unsqueeze(1).unsqueeze(1)  # (B, 1, 1, N + M)
         for layer in self.layers:

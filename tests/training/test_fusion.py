@@ -180,9 +180,9 @@ def test_the_transformer_reads_pieces_beside_each_other_ages_and_what_is_absent(
         beside[0, 1] += 1
         assert not torch.allclose(fusion(beside, modality, age)[0][0, 0], gates[0, 0])
         assert not torch.allclose(fusion(contents, modality, age + 1)[0][0, 0], gates[0, 0])
-        fusion.null[MODALITIES.index("bio")] += 5  # is shown: its null token is not read
+        fusion.null[MODALITIES.index("bio")].normal_()  # is shown: its null token is not read
         torch.testing.assert_close(fusion(contents, modality, age)[0][:, :2], gates[:, :2])
-        fusion.null[MODALITIES.index("audio")] += 5
+        fusion.null[MODALITIES.index("audio")].normal_()
         assert not torch.allclose(fusion(contents, modality, age)[0][0, 0], gates[0, 0])
     assert not added[0, 2].any()
     turned = [1, 0, 2]
