@@ -17,13 +17,13 @@ from torch.nn import functional
 from model_export.contract.apart import AGES
 from model_export.contract.pieces import MODALITIES
 from training.config import RecipeConfig
+from training.config.base import FUSION_HEADS
 
 _KINDS = 1 + len(MODALITIES)
 _GATE_SPEED = 5.0
 """Logits of gates per unit of their parameters, which AdamW moves by about a thousandth a step."""
 _ADDED = 0.05
 _NOTHING = 1e-10
-_HEADS = 4
 
 
 class Recency(nn.Module):
@@ -111,9 +111,9 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Tokens (B, N, W) and what is added to their attention (B, 1, 1, N), to (B, N, W)."""
         rows, tokens, dim = x.shape
-        parts = self.inward(self.first(x)).view(rows, tokens, 3, _HEADS, dim // _HEADS)
+        parts = self.inward(self.first(x)).view(rows, tokens, 3, FUSION_HEADS, dim // FUSION_HEADS)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, W / heads)
-        attention = query @ key.transpose(-1, -2) / math.sqrt(dim // _HEADS) + bias
+        attention = query @ key.transpose(-1, -2) / math.sqrt(dim // FUSION_HEADS) + bias
         found = (functional.softmax(attention, -1) @ value).transpose(1, 2)  # (B, N, heads, ...)
         x = x + self.outward(found.reshape(rows, tokens, dim))
         return x + self.mlp(self.second(x))

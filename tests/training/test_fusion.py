@@ -25,6 +25,7 @@ from training.config import (
     PtumConfig,
     RecipeConfig,
     TransferPlusConfig,
+    override,
 )
 from training.data import Dataset
 from training.encoder import StreamerEncoder, load_checkpoint
@@ -49,7 +50,8 @@ def words(fusion: str):
 
 def encoder_of(fusion: str) -> StreamerEncoder:
     torch.manual_seed(0)
-    made = StreamerEncoder(words(fusion), RecipeConfig(**WIDTHS, fusion=fusion), id_dim=5)
+    config = override(RecipeConfig(**WIDTHS), [f"fusion={fusion}"])
+    made = StreamerEncoder(words(fusion), config, id_dim=5)
     bags, _ = corpus_bags(pieces(), words(fusion))
     made.start_from(start_of_table(bags, words(fusion), 24, 0), [bags.pooled[0].mean(0)])
     return made.eval()

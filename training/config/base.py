@@ -6,6 +6,9 @@ from typing import Literal
 from training.config.bounds import BOUNDS
 from training.errors import UsageError
 
+FUSION_HEADS = 4
+"""Attention heads of the transformer."""
+
 
 @dataclass(frozen=True)
 class RecipeConfig:
@@ -34,8 +37,9 @@ class RecipeConfig:
             `training.towers.registry`; `auto`: see `training.towers.automatic`.
         image_tower: likewise, of avatars, covers and frames.
         audio_tower: likewise, of sounds.
-        fusion: how pieces come together, see `training.fusion`: `sum`, `recency`, `transformer`.
-        fusion_dim: width of the transformer.
+        fusion: how pieces come together, see `training.fusion`. Other than with `sum`,
+            `modality_dropout` hides each modality by itself.
+        fusion_dim: width of the transformer, a multiple of its 4 heads.
         fusion_layers: of the transformer.
     """
 
@@ -62,7 +66,7 @@ class RecipeConfig:
     image_tower: str = ""
     audio_tower: str = ""
     fusion: Literal["sum", "recency", "transformer"] = "sum"
-    fusion_dim: int = 128
+    fusion_dim: int = 64
     fusion_layers: int = 1
 
     def __post_init__(self) -> None:
@@ -75,6 +79,10 @@ class RecipeConfig:
             value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
             if bounds is not None and not bounds.allow(value):
                 raise UsageError(f"--set {field.name}={value:g}: {bounds}")
+        if self.fusion_dim % FUSION_HEADS:
+            raise UsageError(
+                f"--set fusion_dim={self.fusion_dim}: must be a multiple of {FUSION_HEADS}"
+            )
 
 
 @dataclass(frozen=True)
