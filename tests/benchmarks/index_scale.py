@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
-import faiss
+import faiss as untyped_faiss
 import numpy as np
 import psutil
 import uvloop
@@ -33,6 +34,7 @@ from service.retrieval.upkeep import give_way
 from service.settings import Settings
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 
+faiss = cast(Any, untyped_faiss)
 K, AT_ONCE, QUERIES = 10, 32, 200
 _HUNDREDTH = Filter([Condition("hundredth", any=[7])])
 
@@ -106,8 +108,7 @@ class Bench:
         _, places = faiss.knn(vectors[chosen], gallery, K + 1, faiss.METRIC_INNER_PRODUCT)
         found = 0
         for place, row in zip(chosen.tolist(), slots[places].tolist(), strict=True):
-            best = {name_of(i) for i in row if i != place}
-            best = {name_of(i) for i in [i for i in row if i != place][:K]} if best else best
+            best = {name_of(i) for i in [i for i in row if i != place][:K]}
             other = {} if among is None else {"filter": _HUNDREDTH}
             answer = await self.plain(place, **other)
             hits = answer.hits  # type: ignore[attr-defined]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from service.errors import Overloaded
+from service.index.base import Question, SearchResult
 from service.index.filters import Condition, Filter
 from service.index.flat import FlatIndex
+from service.index.segments import Plan, SegmentedIndex
 from service.retrieval.searches import Searches
 from service.settings import Searching
 from tests.service.index.records import row, unit
@@ -98,3 +100,27 @@ def test_what_is_too_much_is_refused_and_writes_never_are() -> None:
         assert await write == 3
 
     with_searches(scenario, Searching(threads=1, max_queue=1))
+
+
+def test_questions_to_a_large_base_are_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.index.segments._QUICK_BASE", 100)
+    index = SegmentedIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
+    vectors = unit(np.random.default_rng(1), 300, DIM)
+    for i, vector in enumerate(vectors):
+        index.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
+    questions = [Question(vector, 1 + i % 7, (f"s{i}",)) for i, vector in enumerate(vectors)]
+    index.rebuild()
+    assert index.is_fast(10)
+    assert not index.is_quick(10, plain=True)
+    expected = [index.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
+    assert index.search_many(questions) == expected
+
+    async def ask() -> list[SearchResult]:
+        searches = Searches(Searching())
+        searches.start()
+        try:
+            return await asyncio.gather(*(searches.nearest(index, q) for q in questions))
+        finally:
+            await searches.stop()
+
+    assert asyncio.run(ask()) == expected
