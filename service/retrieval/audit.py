@@ -107,7 +107,9 @@ def _wrong_with(record: Record, model: str | None, size: int) -> list[str]:
     if record.embedding:
         if len(record.embedding) != size:
             wrong.append(f"has a vector of {len(record.embedding)} bytes, others have {size}")
-        length = float(np.linalg.norm(np.frombuffer(_whole(record.embedding), "<f4")))
+        length = float(
+            np.linalg.norm(np.frombuffer(_whole(record.embedding), "<f4").astype(np.float64))
+        )
         if not math.isfinite(length) or abs(length - 1) > _UNIT:
             wrong.append(f"has a vector of length {length:.3f}")
     return wrong

@@ -248,25 +248,25 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
     data = tmp_path / "data"
     service = serve(**SAVED, STREAMER_API_KEY="secret")
     service.client.headers["Authorization"] = "Bearer secret"
-    sequence = fill(service)
+    url, sequence = service.url, fill(service)
     wait_until(lambda: readyz(service)["snapshot"]["sequence"] == sequence, "the index is saved")
-    status, said = verify(data, "--url", service.url, "--api-key", "secret")
+    status, said = verify(data, "--url", url, "--api-key", "secret")
     assert status == 0, said
     counted = "62 streamers, 61 with a vector: no differences"
     assert f"store     at {sequence}, model test-0: {counted}" in said
     assert f"snapshot  at {sequence}, {data}/index/0" in said
-    assert f"served    {service.url}: {counted}" in said
+    assert f"served    {url}: {counted}" in said
     assert said.endswith("no differences\n")
-    status, said = verify(data, "--url", service.url)
+    status, said = verify(data, "--url", url)
     assert status == 1
     assert "needs an API key: give it by --api-key" in said
     assert service.stop() == 0
     status, said = verify(data)
     assert status == 0, said
     assert "served" not in said
-    status, said = verify(data, "--url", service.url)
+    status, said = verify(data, "--url", url)
     assert status == 1
-    assert f"{service.url} can't be asked" in said
+    assert f"{url} can't be asked" in said
 
 
 def tampered(service: Service, data: Path) -> None:
@@ -295,7 +295,7 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
     snapshot, _, served = rest.partition("\nserved")
     for what in (
         "s0 has a vector of length",
-        "s2 has a vector of 124 bytes, others have 128",
+        "s2 has a vector of 508 bytes, others have 512",
         "s3 has no vector and status indexed",
         "s3 has one of vector and content sketch without the other",
         "s4 was made by model another, the store is of test-0",
@@ -303,7 +303,7 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
         "s6 has a record and is not listed",
         "s7 is of version 99999, the last write was",
     ):
-        assert what in store or what.startswith("s0")
+        assert what in store
     for part in (snapshot, served):
         for what in (
             "s0 has another vector in the index than in the store",
