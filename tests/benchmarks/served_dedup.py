@@ -148,7 +148,9 @@ def measure(service: Service, world: World, seed: int, others: int | None) -> No
     copied = [pair for places in group.values() for pair in combinations(places, 2)]
     names = [world.ids[row] for row in asked]
     profiles = [made(world.profiles[row]) for row in asked]
-    strangers = rng.sample(profiles, len(profiles))
+    elsewhere = generate(2 * len(profiles) + 100, seed + 1)
+    alone = [p for p, g in zip(elsewhere.profiles, elsewhere.groups, strict=True) if g is None]
+    strangers = rng.sample(alone, len(profiles))
     print(f"{len(asked)} streamers, {len(group)} groups")
     several = [(a, b) for a, b in copied if len(shown[a] & shown[b]) > 1]
     print(f"{'':<48} {'pairs':>6} {'joined':>7} {'recall':>7} {'precision':>10}")
