@@ -2,19 +2,18 @@
 
     python -m tests.benchmarks.index_http --rows 100000 --build build/scale
 
-One load generator for both (`http_load`), rounds of both in turn; client and servers share the
+One load generator for both (`closed_loop`), rounds of both in turn; client and servers share the
 cores. The exit status is 1 when a target is missed.
 """
 
 import argparse
 import contextlib
-import json
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ import httpx
 import numpy as np
 import psutil
 
+from tests.benchmarks.closed_loop import http_request, load
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.service.process import ROOT, Service, environment
 
@@ -49,25 +49,6 @@ def floor() -> Generator[int, None, None]:
     finally:
         process.terminate()
         process.wait()
-
-
-def loaded(port: int, paths: Sequence[str], seconds: float, connections: int) -> dict[str, float]:
-    """What `http_load` measures."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.benchmarks.http_load", "--port", str(port)),
-            *("--seconds", str(seconds), "--connections", str(connections)),
-        ],
-        input="\n".join(paths),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
 
 
 def wait_for(service: Service, rows: int) -> tuple[float, float, str]:
@@ -104,13 +85,15 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--build", type=Path, default=Path("build/scale"))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--requests", type=int, default=10_000, help="of a round")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--quiet", default="", help="a command that others' load stops under")
     args = parser.parse_args()
     bundle, data = prepared(args.build, args.rows)
     rng = np.random.default_rng(3)
-    paths = [f"/v1/streamers/{name_of(i)}/similar" for i in rng.integers(args.rows, size=20_000)]
+    asked = [
+        http_request("GET", f"/v1/streamers/{name_of(i)}/similar")
+        for i in rng.integers(args.rows, size=args.requests)
+    ]
     with Service(bundle, data) as service, floor() as floor_port:
         ready_s, fast_s, kind = wait_for(service, args.rows)
         port = urlsplit(service.url).port or 0
@@ -119,11 +102,13 @@ def main() -> int:
         ratios: list[float] = []
         rates: list[tuple[float, float]] = []
         for _ in range(args.rounds):
-            below = loaded(floor_port, paths, args.seconds, args.connections)
-            ours = loaded(port, paths, args.seconds, args.connections)
-            ratios.append(ours["rate"] / below["rate"])
-            rates.append((below["rate"], ours["rate"]))
-            print(f"floor {below}\nours  {ours}", flush=True)
+            below = load(floor_port, asked, connections=args.connections)
+            ours = load(port, asked, connections=args.connections)
+            ratios.append(ours.rate / below.rate)
+            rates.append((below.rate, ours.rate))
+            for name, run in (("floor", below), ("ours", ours)):
+                p50, p99 = run.ms(0.5), run.ms(0.99)
+                print(f"{name}: {run.rate:,.0f}/s, {p50:.1f} and {p99:.1f} ms", flush=True)
         rss = psutil.Process(service.process.pid).memory_info().rss
         store = service.store.memory_info().rss
     target = 0.6 if args.rows <= 100_000 else 0.45

@@ -1,0 +1,1 @@
+"""The service beside other vector stores, in one run."""
