@@ -1,6 +1,8 @@
 """The command, and the folder that it leaves: a tower like any other, up to the served encoder."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from training.cli import main
 from training.config import TransferPlusConfig
 from training.data import load_dataset
 from training.encoder import load_checkpoint
+from training.errors import LeakError
 from training.evaluation.trained import represent
 from training.fit import Request, fit
 from training.towers import find_tower
@@ -53,6 +56,7 @@ def test_from_the_command_to_the_served_encoder(
     assert record["tower"] == before.description()
 
     data = load_dataset(topics_folder)
+    assert tower.learned_from == tuple(data.ids[row] for row in data.rows("train"))
     config = TransferPlusConfig(**TAUGHT, steps=2, evaluate_every=1, text_tower=reference)
     cache, checkpoint = tmp_path / "cache", tmp_path / "checkpoint"
     fit(Request("transfer-plus", config, 0, 1, checkpoint, tower_cache=cache), data)
@@ -86,6 +90,24 @@ def test_a_tower_that_has_no_weights_to_train(
     assert "--tower use-multilingual: its weights come ready for use and can't be trained" in said
     assert "take hf:FOLDER_OR_NAME" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tower_that_was_tuned_on_a_held_out_streamer_fails_a_fit(
+    topics_folder: Path, encoder_folder: Path, tmp_path: Path
+) -> None:
+    data = load_dataset(topics_folder)
+    folder = Path(shutil.copytree(encoder_folder, tmp_path / "tuned"))
+    config = TransferPlusConfig(**TAUGHT, steps=1, text_tower=f"hf:{folder}", refit=False)
+    request = Request("transfer-plus", config, 0, 1, tmp_path / "c", tower_cache=tmp_path / "k")
+    (folder / "learned_from.txt").write_text("s0\ns8\ns4")  # s4 chooses, s8 is for the test
+    with pytest.raises(
+        LeakError, match=r"tuned: held-out 's4' \(val\), 's8' \(test\) was learned from; tune it ag"
+    ):
+        fit(request, data)
+    (folder / "learned_from.txt").write_text("s0\ns1\nof-another-set")
+    request = replace(request, out=tmp_path / "d")
+    train = [data.ids[row] for row in data.rows("train")]
+    assert list(fit(request, data).learned_from) == [*train, "of-another-set"]
 
 
 @pytest.mark.parametrize(
