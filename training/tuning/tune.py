@@ -55,7 +55,7 @@ class Options:
     batch: int = 128
     learning_rate: float = 2e-5
     temperature: float = 0.05
-    evaluate_every: int = 50
+    evaluate_every: int = 25
     patience: int = 3
     seed: int = 0
 
