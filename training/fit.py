@@ -40,7 +40,7 @@ from training.evaluation.setting import Setting
 from training.evaluation.subject import AudienceVote, Representation
 from training.evaluation.tasks import ColdStartTask, cold_start_task
 from training.evaluation.trained import AUDIENCE_VOTE
-from training.leaks import check_known, check_learned, check_stage
+from training.leaks import check_known, check_learned, check_stage, check_towers
 from training.progress import Progress
 from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
 from training.tasks.base import Task
@@ -173,6 +173,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
 
 def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
     """The towers, with all that the data set shows them encoded by the first process."""
+    check_towers(request.towers, dataset)
     stream = sys.stderr if request.compute.is_first else io.StringIO()
     device = request.compute.device
     reader = TowerReader(request.towers, request.tower_cache, device, stream)
@@ -193,6 +194,8 @@ def _checkpoint(
     edges = None
     if stage.teacher is not None:
         edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
+    learned_from = [dataset.ids[row] for row in stage.known]
+    tuned_on = {name for tower in request.towers for name in tower.learned_from}
     return Checkpoint(
         tensors={
             name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
@@ -216,7 +219,7 @@ def _checkpoint(
             **threshold.metrics,
         },
         established=_established(stage, vote, edges),
-        learned_from=[dataset.ids[row] for row in stage.known],
+        learned_from=[*learned_from, *sorted(tuned_on.difference(learned_from))],
     )
 
 

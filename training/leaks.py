@@ -13,6 +13,7 @@ from training.data import Dataset
 from training.errors import LeakError
 from training.stage import Stage
 from training.teacher import Teacher
+from training.towers import Tower
 
 _SHOWN = 3
 
@@ -85,6 +86,22 @@ def check_learned(learned_from: Collection[str], dataset: Dataset, rows: NDArray
     held_out = np.array([row for row in rows.tolist() if dataset.ids[row] in learned], np.int64)
     if len(held_out):
         raise LeakError(f"{_named(dataset, held_out)} was learned from")
+
+
+def check_towers(towers: Sequence[Tower], dataset: Dataset) -> None:
+    """See that no tower was tuned on a held-out streamer.
+
+    Raises:
+        LeakError: one was.
+    """
+    for tower in towers:
+        try:
+            check_learned(tower.learned_from, dataset, dataset.rows("val", "test"))
+        except LeakError as error:
+            raise LeakError(
+                f"{tower.spec.kind}_tower={tower.reference}: {error}; tune it again with the "
+                "splits of this data set"
+            ) from None
 
 
 def _named(dataset: Dataset, rows: NDArray[np.int64]) -> str:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.data import Dataset
-from training.errors import UsageError
+from training.errors import DataError, UsageError
 from training.positives import IdSpace, Positives, SharedAudience
 from training.teacher import audience_of, id_matrix
 
@@ -115,6 +115,7 @@ def near_by_behaviour(
         neighbours: so many nearest of each are alike to it.
 
     Raises:
+        DataError: it is known of fewer than two of them.
         UsageError: the data set has no behaviour.
     """
     audience = audience_of(dataset, known)
@@ -131,6 +132,11 @@ def near_by_behaviour(
         raise UsageError(
             f"--set positives=behaviour: {dataset.folder} has neither interactions nor relations "
             "nor id_embeddings; use positives=dropout"
+        )
+    if len(rows) < 2:
+        raise DataError(
+            f"{dataset.folder}: behaviour is known of {len(rows)} training streamers, so nobody is "
+            "near anybody; leave its file out, or choose other splits"
         )
     near, weights = space.candidates(min(neighbours, len(rows) - 1))
     index = (np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel())

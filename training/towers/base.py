@@ -28,9 +28,11 @@ class Tower(TowerSource):
 
     Attributes:
         reference: what `training.towers.registry.find_tower` makes it of.
+        learned_from: ids of the streamers that it was tuned on, see `training.tuning`.
     """
 
     reference: str = ""
+    learned_from: tuple[str, ...] = ()
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint keeps of it, JSON-serialisable."""

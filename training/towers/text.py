@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_export.contract.towers import KINDS, ReadKind, TextSpec
+from training.checkpoint import LEARNED_FROM
 from training.errors import UsageError
 from training.towers.base import Tower, make_tower
 from training.towers.packages import hugging_face_library
@@ -20,6 +21,9 @@ MODALITIES = ("bio", "videos", "lives")
 MAX_TOKENS = 128
 """A text is cut to so many tokens: a title is much shorter, and time grows with the length."""
 Pooling = Literal["mean", "cls"]
+_POOLING = Path("1_Pooling/config.json")
+_LENGTH = Path("sentence_bert_config.json")
+_PROMPTS = Path("config_sentence_transformers.json")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class HuggingFaceText(nn.Module):
 
     def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
         super().__init__()
-        self.encoder, self.pooling = encoder, pooling
+        self.encoder = encoder
+        self.pooling: Pooling = pooling
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vectors (B, W) of tokens (B, L) and their mask (B, L), 0 = padding."""
@@ -138,7 +143,7 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         kinds=list(options.kinds),
     )
     pooling = options.pooling or own.pooling or "mean"
-    return make_tower(
+    tower = make_tower(
         HuggingFaceText(encoder, pooling),
         text,
         tokenizer=backend.to_str().encode(),
@@ -148,16 +153,44 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         reference=reference,
         detail=f"pooling={pooling}",
     )
+    learned_from = Path(where) / LEARNED_FROM
+    if not learned_from.is_file():
+        return tower
+    return replace(tower, learned_from=tuple(learned_from.read_text(encoding="utf-8").split()))
 
 
 def _own_options(folder: Path) -> TextOptions:
     """What a folder of sentence-transformers says about itself; nothing for any other."""
-    pooling = _json(folder / "1_Pooling" / "config.json")
-    length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    pooling = _json(folder / _POOLING)
+    length = _json(folder / _LENGTH).get("max_seq_length")
+    prompts = _json(folder / _PROMPTS)
+    named = prompts.get("prompts")
+    prefix = named.get(prompts.get("default_prompt_name")) if isinstance(named, dict) else None
     return TextOptions(
         pooling=("cls" if pooling.get("pooling_mode_cls_token") else "mean") if pooling else None,
+        prefix=prefix if isinstance(prefix, str) else None,
         max_tokens=length if isinstance(length, int) else None,
     )
+
+
+def write_own_options(folder: Path, pooling: Pooling, text: TextSpec, width: int) -> None:
+    """Make a folder say how its encoder is used, as those of sentence-transformers do.
+
+    Raises:
+        OSError: the folder can't be written to.
+    """
+    said: dict[Path, dict[str, Any]] = {
+        _POOLING: {
+            "word_embedding_dimension": width,
+            "pooling_mode_cls_token": pooling == "cls",
+            "pooling_mode_mean_tokens": pooling == "mean",
+        },
+        _LENGTH: {"max_seq_length": text.max_tokens},
+        _PROMPTS: {"prompts": {"text": text.prefix}, "default_prompt_name": "text"},
+    }
+    for file, content in said.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""The command, and the folder that it leaves: a tower like any other, up to the served encoder."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import pieces_of
+from model_export.contract.towers import TextSpec
+from model_export.export import export_bundle
+from service.encoder import OnnxEncoder
+from service.towers import OnnxTowers
+from tests.training.small import TAUGHT
+from training.cli import main
+from training.config import TransferPlusConfig
+from training.data import load_dataset
+from training.encoder import load_checkpoint
+from training.errors import LeakError
+from training.evaluation.trained import represent
+from training.fit import Request, fit
+from training.towers import find_tower
+from training.tuning.folder import setting_of
+
+QUICK = ["--steps", "4", "--evaluate-every", "2", "--batch", "16", "--lr", "0.01", "--threads", "1"]
+
+
+def call(data: Path, tower: str, out: Path) -> int:
+    arguments = ["--data", str(data), "--tower", tower, "--out", str(out)]
+    cache = ["--tower-cache", str(out.parent / "cache")]
+    return main(["tune-tower", *arguments, *cache, *QUICK])
+
+
+def test_from_the_command_to_the_served_encoder(
+    topics_folder: Path, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tuned"
+    options = "?pooling=cls&prefix=music: &max_tokens=9&modalities=videos"
+    assert call(topics_folder, f"hf:{encoder_folder}{options}", out) == 0
+    said = capsys.readouterr()
+    assert "tune step 2: NDCG@20 " in said.err
+    assert f"use         --set 'text_tower=hf:{out}?modalities=videos'" in said.out
+    assert "36 training streamers, behaviour is known of 36" in said.out
+
+    reference = f"hf:{out}?modalities=videos"
+    tower = find_tower("text", reference, tmp_path / "cache")
+    assert tower.spec.name == "tuned"
+    assert tower.spec.text == TextSpec(max_tokens=9, prefix="music: ")
+    assert tower.module.pooling == "cls"
+    before = find_tower("text", f"hf:{encoder_folder}{options}", tmp_path / "cache")
+    assert tower.spec.version != before.spec.version
+    record = json.loads((out / "tuning.json").read_text())
+    assert record["tower"] == before.description()
+
+    data = load_dataset(topics_folder)
+    assert tower.learned_from == tuple(data.ids[row] for row in data.rows("train"))
+    config = TransferPlusConfig(**TAUGHT, steps=2, evaluate_every=1, text_tower=reference)
+    cache, checkpoint = tmp_path / "cache", tmp_path / "checkpoint"
+    fit(Request("transfer-plus", config, 0, 1, checkpoint, tower_cache=cache), data)
+    source = load_checkpoint(checkpoint, cache)
+    export_bundle(source, tmp_path / "bundle")
+    bundle = Bundle(tmp_path / "bundle")
+    served = OnnxTowers(bundle).read(data.profiles)
+    assert {piece.space for pieces in served for piece in pieces} >= {"tuned"}
+    assert all(len(s) > len(pieces_of(p)) for s, p in zip(served, data.profiles, strict=True))
+    features = [bundle.featurizer.from_pieces(pieces) for pieces in served]
+    found = np.stack([each.embedding for each in OnnxEncoder(bundle).encode(features)])
+    expected = represent(source, data, tower_cache=cache).query
+    assert isinstance(expected, np.ndarray)
+    assert (found * expected).sum(1).min() > 0.999
+
+
+def test_a_folder_that_is_there_is_left_alone(
+    topics_folder: Path, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    assert call(topics_folder, f"hf:{encoder_folder}", tmp_path / "out") == 1
+    assert "out is there already; choose another --out" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_tower_that_has_no_weights_to_train(
+    topics_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(topics_folder, "use-multilingual", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "--tower use-multilingual: its weights come ready for use and can't be trained" in said
+    assert "take hf:FOLDER_OR_NAME" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tower_that_was_tuned_on_a_held_out_streamer_fails_a_fit(
+    topics_folder: Path, encoder_folder: Path, tmp_path: Path
+) -> None:
+    data = load_dataset(topics_folder)
+    folder = Path(shutil.copytree(encoder_folder, tmp_path / "tuned"))
+    config = TransferPlusConfig(**TAUGHT, steps=1, text_tower=f"hf:{folder}", refit=False)
+    request = Request("transfer-plus", config, 0, 1, tmp_path / "c", tower_cache=tmp_path / "k")
+    (folder / "learned_from.txt").write_text("s0\ns8\ns4")  # s4 chooses, s8 is for the test
+    with pytest.raises(
+        LeakError, match=r"tuned: held-out 's4' \(val\), 's8' \(test\) was learned from; tune it ag"
+    ):
+        fit(request, data)
+    (folder / "learned_from.txt").write_text("s0\ns1\nof-another-set")
+    request = replace(request, out=tmp_path / "d")
+    train = [data.ids[row] for row in data.rows("train")]
+    assert list(fit(request, data).learned_from) == [*train, "of-another-set"]
+
+
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        ("", "text_tower=hf:new"),
+        ("?pooling=cls&prefix=a: &max_tokens=100", "text_tower=hf:new"),
+        (
+            "?kinds=text,tag&modalities=name,tags&max_tokens=256",
+            "text_tower=hf:new?kinds=text,tag&modalities=name,tags&max_tokens=256",
+        ),
+    ],
+)
+def test_how_the_folder_is_to_be_used(options: str, setting: str) -> None:
+    assert setting_of(f"hf:old{options}", Path("new")) == setting

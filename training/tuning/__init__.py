@@ -1,0 +1,6 @@
+"""Text towers that go on learning: an encoder of Hugging Face's, tuned on what streamers write."""
+
+from training.tuning.folder import write_tuned
+from training.tuning.tune import Options, Tuned, tune
+
+__all__ = ["Options", "Tuned", "tune", "write_tuned"]

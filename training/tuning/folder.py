@@ -1,0 +1,85 @@
+"""A tuned tower as a folder of Hugging Face's, which `hf:FOLDER` takes like any other."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from training.checkpoint import LEARNED_FROM
+from training.errors import OutputError
+from training.towers.packages import hugging_face_library
+from training.towers.text import MAX_TOKENS, write_own_options
+from training.tuning.tune import Options, Tuned
+
+RECORD = "tuning.json"
+
+
+def check_free(folder: Path) -> None:
+    """See that nothing is there yet.
+
+    Raises:
+        OutputError: something is.
+    """
+    if folder.exists():
+        raise OutputError(f"{folder} is there already; choose another --out")
+
+
+def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) -> None:
+    """Write model, tokenizer, how they are used, and of whom they were learned; all or nothing.
+
+    Args:
+        tuned: what is written.
+        options: how it was tuned.
+        data_digest: of the data set.
+        folder: that is not there yet.
+
+    Raises:
+        OutputError: it is there, or can't be written.
+    """
+    check_free(folder)
+    encoder: Any = tuned.module.encoder
+    where = encoder.name_or_path
+    transformers = hugging_face_library("--tower")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(where, use_fast=True)
+    spec = tuned.tower.spec
+    assert spec.text is not None
+    record = {
+        "tower": tuned.tower.description(),
+        "options": asdict(options),
+        "data_digest": data_digest,
+        "metric": tuned.metric,
+        "history": tuned.history,
+        "step": tuned.step,
+        **tuned.counts,
+    }
+    partial = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        encoder.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        write_own_options(partial, tuned.module.pooling, spec.text, spec.width)
+        (partial / LEARNED_FROM).write_text("\n".join(tuned.learned_from), encoding="utf-8")
+        (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        partial.chmod(0o755)  # a temporary folder is nobody else's
+        partial.rename(folder)
+    except OSError as error:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(f"{folder} can't be written: {error.strerror}") from error
+
+
+def setting_of(reference: str, folder: Path) -> str:
+    """The setting that takes the tuned folder as the tower was taken before.
+
+    What the folder itself says is left out, and stays.
+    """
+    given: Mapping[str, str] = dict(parse_qsl(reference.partition("?")[2], keep_blank_values=True))
+    kept = {name: value for name, value in given.items() if name in ("modalities", "kinds")}
+    if int(given.get("max_tokens", "0")) > MAX_TOKENS:
+        kept["max_tokens"] = given["max_tokens"]
+    return f"text_tower=hf:{folder}" + ("?" + urlencode(kept, safe=",") if kept else "")
