@@ -7,7 +7,7 @@ their size. All text is escaped.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -39,10 +39,9 @@ class Scale:
         return min(max((x - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def label(self, tick: float) -> str:
-        """A tick with as many decimals as the step between ticks needs."""
-        step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else self.high - self.low
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return f"{tick:,.{digits}f}".replace(",", " ").replace("-", "−")
+        """A tick with as many decimals as all of them need."""
+        digits = next(d for d in range(13) if all(abs(t - round(t, d)) < 1e-12 for t in self.ticks))
+        return f"{tick:,.{digits}f}".replace("-", "−")
 
 
 def scale(
@@ -158,6 +157,8 @@ class Series:
 _WIDTH, _HEIGHT = 380, 240
 _LEFT, _TOP, _BOTTOM = 46, 10, 34
 _LETTER, _LINE = 7.5, 13.5
+_GAP, _LEADER = 8, 16  # from the plot to the names; as much more where lines lead to them
+_MOST_TICKS = 6
 
 
 def line_chart(
@@ -170,28 +171,43 @@ def line_chart(
         x_name: of the axis.
         y_name: read out; a caption tells it to those who see.
         zero: whether the y-axis begins at zero.
-        dots: whether every point is shown.
+        dots: whether every point is shown, and told on the x-axis where there are few.
     """
-    longest = max(len(each.name) for each in series)
-    right = min(max(longest * _LETTER + 12, 24), _WIDTH * 0.4)
-    width, height = _WIDTH - _LEFT - right, _HEIGHT - _TOP - _BOTTOM
+    height = _HEIGHT - _TOP - _BOTTOM
     every = [point for each in series for point in each.points]
     xs, ys = scale([x for x, _ in every], tight=True), scale([y for _, y in every], zero=zero)
+    measured = tuple(sorted({x for x, _ in every}))
+    if dots and len(measured) <= _MOST_TICKS:
+        xs = replace(xs, ticks=measured)
+    # Where names can't stand right behind their lines, dots lead to them.
+    ends = [(_TOP + height * (1 - ys.share(each.points[-1][1])), each) for each in series]
+    names = _spread(ends, _TOP, _TOP + height)
+    led = any(abs(at - y) > 4 or each.points[-1][0] < xs.high for at, y, each in names)
+    gap = _GAP + (_LEADER if led else 0)
+    longest = max(len(each.name) for each in series)
+    right = min(max(longest * _LETTER + gap + 4, 24), _WIDTH * 0.45)
+    width = _WIDTH - _LEFT - right
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x, y = _LEFT + width * xs.share(point[0]), _TOP + height * (1 - ys.share(point[1]))
         return round(x, 1), round(y, 1)
 
     parts = [_axes(xs, ys, width, height, x_name)]
-    ends: list[tuple[float, Series]] = []
     for each in series:
         placed = [place(point) for point in each.points]
         parts.append(_line(each, placed, dots, None if each.marked is None else place(each.marked)))
-        ends.append((placed[-1][1], each))
-    for y, each in _spread(ends, _TOP, _TOP + height):
+    begin = round(_LEFT + width + gap, 1)
+    for _, y, each in names:
+        if led:
+            x, end = place(each.points[-1])
+            parts.append(
+                Markup('<line class="leader {}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+                    _style(each), x + 4, end, round(begin - 3, 1), round(y, 1)
+                )
+            )
         parts.append(
             Markup('<text class="name {}" x="{}" y="{}">{}</text>').format(
-                _style(each), round(_LEFT + width + 8, 1), round(y + 4, 1), each.name
+                _style(each), begin, round(y + 4, 1), each.name
             )
         )
     label = f"{y_name} by {x_name}: {', '.join(each.name for each in series)}"
@@ -253,8 +269,8 @@ def _style(each: Series) -> str:
 
 def _spread(
     ends: Sequence[tuple[float, Series]], top: float, bottom: float
-) -> list[tuple[float, Series]]:
-    """Heights of the names: as near to their lines as they can be without meeting."""
+) -> list[tuple[float, float, Series]]:
+    """Heights of lines' ends and of their names, as near as they can be without meeting."""
     ordered = sorted(ends, key=lambda end: end[0])
     step = min(_LINE, (bottom - top) / max(len(ordered) - 1, 1))
     heights: list[float] = []
@@ -264,4 +280,4 @@ def _spread(
     for place in reversed(range(len(heights))):
         heights[place] = min(heights[place], limit)
         limit = heights[place] - step
-    return [(y, each) for y, (_, each) in zip(heights, ordered, strict=True)]
+    return [(at, y, each) for y, (at, each) in zip(heights, ordered, strict=True)]

@@ -36,14 +36,14 @@ def figures(data: DataResult, details: Details) -> list[Figure]:
 def _training(data: DataResult, details: Details) -> list[Figure]:
     """A chart per validation metric; recipes in colour, their variants in the background."""
     found = []
-    asked = data.references[:1]
+    kinds = {method.name: method.kind for method in data.methods}
+    recipes = [c.method for c in details.training if kinds.get(c.method) == "recipe"]
+    # A recipe has the same colour in all of them, the one in question the first.
+    styles = _styles([*data.references[:1], *recipes])
     for metric in sorted({curve.metric for curve in details.training}):
         curves = [c for c in details.training if c.metric == metric and len(c.points) > 1]
         if not curves:
             continue
-        kinds = {method.name: method.kind for method in data.methods}
-        foremost = [c.method for c in curves if kinds.get(c.method) == "recipe"]
-        styles = _styles([c.method for c in curves if c.method in asked] + foremost)
         series = [
             Series(
                 curve.method,
@@ -121,15 +121,17 @@ def _retention(details: Details) -> list[Figure]:
     styles = _styles([part.modality for part in by_harm])
     words = {
         "drop": "When parts of a profile are missing",
-        "swap": "When they are somebody else's",
-        "boilerplate": "When boilerplate is added to them",
+        "swap": "When parts are somebody else's",
+        "boilerplate": "When boilerplate is added",
     }
     for corruption in dict.fromkeys(each.corruption for each in details.retention):
         parts = [each for each in details.retention if each.corruption == corruption]
         series = [
             Series(
                 part.modality,
-                tuple(zip(part.shares, part.retention, strict=True)),
+                tuple(
+                    (100 * share, x) for share, x in zip(part.shares, part.retention, strict=True)
+                ),
                 styles.get(part.modality),
             )
             for part in parts
@@ -139,7 +141,7 @@ def _retention(details: Details) -> list[Figure]:
                 words.get(corruption, corruption),
                 f"{details.retention_of}: how much of the metric is left, by the share of the "
                 "streamers that this happens to.",
-                line_chart(_drawn(series), "share", "retention", zero=True, dots=True),
+                line_chart(_drawn(series), "% of the streamers", "retention", zero=True, dots=True),
             )
         )
     return found

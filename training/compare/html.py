@@ -181,8 +181,8 @@ def _worst_note(details: Details) -> str:
     asked = worst.queries - worst.nothing_to_ask
     text = (
         f"By content, {worst.missed:,} of {asked:,} queries find nothing relevant among their "
-        f"first 20 of {worst.gallery:,}. The number before a streamer is its rank; bold are the "
-        "relevant."
+        f"first 20 of {worst.gallery:,}. The number before a streamer is its rank; the relevant "
+        "ones are bold."
     )
     if worst.nothing_to_ask:
         text += f" {worst.nothing_to_ask:,} more show nothing to encode."

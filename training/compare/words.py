@@ -80,7 +80,7 @@ def seconds(x: float | None) -> str:
 
 def megabytes(x: float | None) -> str:
     """A size of memory, given in MiB."""
-    return MISSING if x is None else f"{x:,.0f} MB".replace(",", " ")
+    return MISSING if x is None else f"{x:,.0f} MB"
 
 
 def listed(names: Iterable[str], at_most: int = 4) -> str:

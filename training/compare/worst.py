@@ -152,7 +152,7 @@ def _profiles(dataset: Dataset, rows: Iterable[int]) -> dict[int, Shown]:
 def _shown(profile: StreamerProfile) -> Shown:
     works = [*profile.videos, *profile.lives]
     titles = [readable(work.title) for work in works if work.title]
-    tags = [readable(tag, 40) for tag in profile.tags]
+    tags = list(dict.fromkeys(readable(tag, 40) for tag in profile.tags))
     return Shown(
         id=profile.streamer_id,
         name=readable(profile.name or "", 80),

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from training.compare.charts import Series, axis, key, line_chart, scale, whisker
+from training.compare.charts import Scale, Series, axis, key, line_chart, scale, whisker
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,9 @@ def test_one_value_has_a_scale_too(value: float):
 
 def test_labels_have_as_many_decimals_as_the_ticks_need():
     assert [scale([0, 0.27]).label(t) for t in (0.0, 0.1)] == ["0.0", "0.1"]
-    assert scale([0, 4000]).label(2000.0) == "2 000"
+    assert scale([0, 4000]).label(2000.0) == "2,000"
     assert scale([-1, 1]).label(-0.5) == "−0.5"
+    assert Scale(0, 50, (0, 12.5, 50)).label(12.5) == "12.5"
 
 
 def test_a_whisker_is_placed_in_per_cent_and_says_what_it_shows():
@@ -81,6 +82,29 @@ def test_lines_stay_inside_and_names_apart():
     assert min(b - a for a, b in itertools.pairwise(places)) > 12
     assert places[0] > 0
     assert places[-1] < height
+
+
+def test_few_points_are_told_on_the_axis():
+    series = [Series("a", ((0, 1), (25, 0.9), (100, 0.5)))]
+    svg = ET.fromstring(line_chart(series, "%", "retention", zero=True, dots=True))
+    axis_labels = svg.findall("text[@text-anchor='middle']")
+    assert [label.text for label in axis_labels] == ["0", "25", "100", "%"]
+
+
+def test_a_name_that_stands_elsewhere_is_led_to_from_the_end_of_its_line():
+    beside = [Series("a", ((0, 0), (9, 1))), Series("b", ((0, 0), (9, 0.5)))]
+    assert not ET.fromstring(line_chart(beside, "x", "y")).findall(
+        "line[@class='leader background']"
+    )
+    for other in (((0, 0), (9, 0.99)), ((0, 0), (5, 0.5))):  # too near; ends early
+        svg = ET.fromstring(line_chart([beside[0], Series("b", other, 1)], "x", "y"))
+        [leader] = svg.findall("line[@class='leader s1']")
+        [line] = svg.findall("polyline[@class='line s1']")
+        [name] = svg.findall("text[@class='name s1']")
+        end = [float(x) for x in line.get("points", "").split()[-1].split(",")]
+        assert [float(leader.get(at, "")) for at in ("x1", "y1")] == [end[0] + 4, end[1]]
+        assert 0 < float(name.get("x", "")) - float(leader.get("x2", "")) < 5
+        assert float(name.get("y", "")) - float(leader.get("y2", "")) == pytest.approx(4, abs=0.2)
 
 
 def test_names_are_escaped():

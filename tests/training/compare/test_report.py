@@ -7,11 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, DATA, HOSTILE, details, results
+from tests.training.compare.synthetic import (
+    BEHAVIOUR,
+    CONTENT,
+    DATA,
+    HOSTILE,
+    QUALITY,
+    details,
+    finished,
+    results,
+)
 from training.compare import html
 from training.compare.collect import as_json
 from training.compare.details import Details
 from training.compare.results import Failure
+from training.compare.summary import summarise
 
 FAILURE = Failure("lastfm ptum seed 1", "killed <b>by</b> signal 9")
 
@@ -66,8 +76,8 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
             "Training: MRR on validation",
             "A teacher with errors",
             "When parts of a profile are missing",
-            "When they are somebody else's",
-            "When boilerplate is added to them",
+            "When parts are somebody else's",
+            "When boilerplate is added",
             "Score to precision",
             "What transfer-plus withstands",
             "What it took",
@@ -126,6 +136,36 @@ def test_what_is_not_known_is_left_out():
     assert root.find(".//nav") is None
     assert "At a glance" not in page
     assert "None" not in text_of(root)
+
+
+def test_without_baselines_nothing_is_compared_with_the_best():
+    found = results(("lastfm",))
+    recipes = {m: q for m, q in QUALITY.items() if m.recipe}
+    alone = replace(found, data=(summarise(finished("lastfm", recipes), ("transfer-plus",)),))
+    for of, there in ((found, True), (alone, False)):
+        root = ET.fromstring(html.render(of, {}).removeprefix("<!DOCTYPE html>"))
+        for table in root.findall(".//table[@class='forest sticky']"):
+            heads = table.findall("thead/tr/th")
+            assert ("of bestbaseline" in [text_of(head) for head in heads]) is there
+            width = sum(int(head.get("colspan", "1")) for head in heads)
+            assert {len(list(row)) for row in table.findall("tbody/tr")} == {width}
+
+
+def test_a_recipe_has_one_colour_in_all_training_curves(root: ET.Element):
+    section = root.findall(".//section")[1]
+    colours: dict[str, set[str]] = {}
+    for figure in section.findall(".//figure"):
+        if text_of(figure).startswith("Training: "):
+            for line in figure.findall(".//polyline"):
+                colours.setdefault(line.findtext("title") or "", set()).add(line.get("class", ""))
+    assert colours["transfer-plus"] == {"line s0"}
+    assert {name for name, of in colours.items() if of == {"line background"}} == {
+        "no-weights",
+        "noise-25",
+        "noise-50",
+    }
+    recipes = {"transfer-plus", "kd-rkd", "transfer", "masked-views"}
+    assert len(set.union(*(colours[name] for name in recipes))) == len(recipes)
 
 
 def test_a_hostile_data_set_name_is_only_text():

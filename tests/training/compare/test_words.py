@@ -29,7 +29,7 @@ def test_numbers():
     assert words.span(Estimate(2, 1, 3), 1) == "1.0 to 3.0"
     assert words.times(Estimate(1.254, 1, 2)) == "1.25 ×"
     assert words.times(None) == "–"
-    assert words.megabytes(1234.4) == "1 234 MB"
+    assert words.megabytes(1234.4) == "1,234 MB"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_without_truth_there_are_none(world: Dataset, vectors: np.ndarray):
 def test_profiles_are_cut_to_what_can_be_read(world: Dataset, vectors: np.ndarray):
     long = [
         profile.model_copy(
-            update={"bio": "word " * 500, "tags": [f"{i} " + "t" * 90 for i in range(40)]}
+            update={"bio": "word " * 500, "tags": [f"{i} " + "t" * 90 for i in range(40)] * 2}
         )
         for profile in world.profiles
     ]
@@ -68,7 +68,7 @@ def test_profiles_are_cut_to_what_can_be_read(world: Dataset, vectors: np.ndarra
     query = found.cases[0].query
     assert len(query.bio) <= 220
     assert query.bio.endswith("…")
-    assert len(query.tags) + query.more_tags == 40
+    assert len(query.tags) + query.more_tags == 40  # each once
     assert max(map(len, query.tags)) <= 40
 
 
