@@ -16,6 +16,8 @@ from service.api.state import State
 from service.errors import BodyTooLarge, ServiceError
 from service.retrieval.profiles import Acknowledged, Unchanged
 
+NDJSON = "application/x-ndjson"
+
 
 class NdjsonResponse(StreamingResponse):
     """Result lines, sent while the request is still being read.
@@ -24,7 +26,7 @@ class NdjsonResponse(StreamingResponse):
     swallow parts of the body; here the reader of the body notices.
     """
 
-    media_type = "application/x-ndjson"
+    media_type = NDJSON
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all lines."""

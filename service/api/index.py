@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from service.api.bulk import NDJSON
 from service.api.state import CurrentState
 from service.index.base import VectorIndex
 from service.retrieval.audit import held_by
 
 router = APIRouter(prefix="/v1", tags=["health"])
-_NDJSON = "application/x-ndjson"
 _LINES = 500
 
 
@@ -19,11 +19,11 @@ _LINES = 500
     "/index",
     summary="Everyone in the index, with the version and a digest of the vector",
     response_class=StreamingResponse,
-    responses={200: {"content": {_NDJSON: {}}, "description": "One streamer a line."}},
+    responses={200: {"content": {NDJSON: {}}, "description": "One streamer a line."}},
 )
 def get_index(state: CurrentState) -> StreamingResponse:
     """NDJSON; `digest` is empty without a vector. `python -m service verify --url` reads it."""
-    return StreamingResponse(_lines(state.follower.index), media_type=_NDJSON)
+    return StreamingResponse(_lines(state.follower.index), media_type=NDJSON)
 
 
 def _lines(index: VectorIndex) -> Iterator[bytes]:

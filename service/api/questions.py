@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.api.bulk import NDJSON
 from service.api.schemas.cold_start import (
     ColdStartIn,
     ColdStartOut,
@@ -33,7 +34,6 @@ from service.retrieval.seeds import Seed
 from service.retrieval.similar import SimilarAnswer, SimilarQuery
 
 router = APIRouter(prefix="/v1")
-NDJSON = "application/x-ndjson"
 _EXPORTED_AT_ONCE = 1000
 
 

@@ -5,7 +5,6 @@ model or of another history is removed and not mended, and no trouble with one s
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from service.index.base import VectorIndex
 from service.sealed import Broken, Sealed, Stopped, remove_unfinished
 from service.store.base import Position
+from service.store.folder import try_lock
 
 _log = logging.getLogger(__name__)
 _LOCK = "lock"
@@ -221,14 +221,6 @@ class Snapshots:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield _try_lock(fd)
+            yield try_lock(fd)
         finally:
             os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -50,7 +50,7 @@ class FolderLock:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + wait_s
         try:
-            while not _try_lock(fd):
+            while not try_lock(fd):
                 if time.monotonic() >= deadline:
                     raise FolderInUse(
                         _in_use(self._path.parent, os.pread(fd, _OWNERS_BYTES, 0).decode())
@@ -76,7 +76,8 @@ class FolderLock:
             self._fd = None
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
+    """Whether nobody else had the lock of an open file, which is ours then."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
