@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.bundles import DIM
+from tests.bundles import DIM, write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +42,17 @@ def put(client: TestClient, streamer_id: str, **profile: object) -> int:
     answer = client.put(f"/v1/streamers/{streamer_id}", json=profile)
     answer.raise_for_status()
     return answer.json()["sequence"]
+
+
+@pytest.fixture(scope="module")
+def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("towers") / "b"
+    write_bundle(folder, tower=True, media=True)
+    return folder
+
+
+@pytest.fixture
+def media_client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings)) as client:
+        yield client

@@ -1,6 +1,5 @@
 """Copies of pictures: kept when a picture is decoded anyway, named as reasons."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from redis import Redis
 from service.app import create_app
 from service.settings import Settings
 from service.vectors import OUTLINE, Seen, pack, unpack
-from tests.bundles import write_bundle
 from tests.contract.media.files import saved, scene
 from tests.service.api.conftest import put
 from tests.service.towers import Counts, media
@@ -34,18 +32,9 @@ def videos(*covers: dict[str, str]) -> list[dict[str, Any]]:
     return [{"video_id": f"v{i}", "cover": cover} for i, cover in enumerate(covers)]
 
 
-@pytest.fixture(scope="module")
-def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("towers") / "b"
-    write_bundle(folder, tower=True, media=True)
-    return folder
-
-
 @pytest.fixture
-def client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
-    settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
-        yield client
+def client(media_client: TestClient) -> TestClient:
+    return media_client
 
 
 def shared(client: TestClient, seed: dict[str, Any], hit: str, sequence: int = 0) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Pictures and sounds by their bytes: read once, refused by name, never decoded for nothing."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,9 @@ RED, BLUE = media(picture("red")), media(picture("blue"))
 TONE = media(sound(440), "audio/wav")
 
 
-@pytest.fixture(scope="module")
-def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("towers") / "b"
-    write_bundle(folder, tower=True, media=True)
-    return folder
-
-
 @pytest.fixture
-def client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
-    settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
-        yield client
+def client(media_client: TestClient) -> TestClient:
+    return media_client
 
 
 @pytest.fixture
