@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 
 from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import pieces_of
-from training.checkpoint import STATE, Checkpoint, is_finished, load_state, save_state
+from training.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
@@ -255,17 +254,6 @@ def test_wrong_calls_are_one_line(
     assert error.count("\n") == 1
 
 
-def until_state(out: Path, process: subprocess.Popen[bytes], stage: str) -> None:
-    """Wait until a state of that stage was saved."""
-    for _ in range(4000):
-        state = load_state(out) if (out / STATE).exists() else None
-        if state is not None and state[1]["stage"] == stage:
-            return
-        assert process.poll() is None, "ended too early"
-        time.sleep(0.05)
-    pytest.fail("no state was saved")
-
-
 @pytest.mark.timeout(900)  # four processes, one after the other
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0"]
@@ -273,14 +261,13 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for stage in ("select", "refit"):
-        process = subprocess.Popen(
-            [*COMMAND, *arguments, "--out", str(killed)], stderr=subprocess.DEVNULL, env=environment
-        )
-        try:
-            until_state(killed, process, stage)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        command = [sys.executable, "-m", "tests.training.killed_worker", stage, *COMMAND[3:]]
+        command += [*arguments, "--out", str(killed)]
+        ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        state = load_state(killed)
+        assert state is not None
+        assert state[1]["stage"] == stage
         assert not is_finished(killed)
     for out in (killed, whole):
         # The same environment: another number of threads adds up in another order.

@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.training.parallel_worker import CASES, FIT, FIT_SETTINGS, record
-from training.checkpoint import STATE, Checkpoint, is_finished, load_state
+from training.checkpoint import Checkpoint, is_finished, load_state
 from training.compute import Compute
 from training.data import load_dataset
 
@@ -30,42 +27,27 @@ PATIENCE_S = 240
 PROCESSES = 2
 
 
-@contextmanager
-def together(module: str, arguments: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two processes as `torchrun` starts them; they end with the block, whatever happens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    running: list[subprocess.Popen[bytes]] = []
+def by_torchrun(module: str, arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Exit status of two processes that train together, what they print, and their errors."""
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--local-addr", "127.0.0.1", "--nproc-per-node", str(PROCESSES)),
+            *("-m", module, *arguments),
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, to be ended together
+    )
     try:
-        for rank in range(PROCESSES):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            running.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", module, *arguments],
-                    env=ENVIRONMENT | common | own,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                )
-            )
-        yield running
+        out, errors = running.communicate(timeout=PATIENCE_S)
     finally:
-        for process in running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-def finish(running: Sequence[subprocess.Popen[bytes]]) -> list[str]:
-    """What each printed, when all have ended well."""
-    printed = []
-    for process in running:
-        out, errors = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, errors.decode()
-        printed.append(out.decode())
-    return printed
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+    return running.returncode, out, errors
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +55,8 @@ def worked(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A folder with what two processes recorded, and with the checkpoint of their fit."""
     folder = tmp_path_factory.mktemp("parallel")
     arguments = [str(small_world_folder), str(folder / "recorded"), str(folder / "checkpoint")]
-    with together("tests.training.parallel_worker", arguments) as running:
-        finish(running)
+    status, _, errors = by_torchrun("tests.training.parallel_worker", arguments)
+    assert status == 0, errors
     return folder
 
 
@@ -124,45 +106,20 @@ def fitting(folder: Path, out: Path) -> list[str]:
     ]
 
 
-def by_torchrun(arguments: Sequence[str]) -> str:
-    """What two processes print that `torchrun` started."""
-    running = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--local-addr", "127.0.0.1", "--nproc-per-node", str(PROCESSES)),
-            *("-m", "training", *arguments),
-        ],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # a group of its own, to be ended together
-    )
-    try:
-        out, errors = running.communicate(timeout=PATIENCE_S)
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.communicate()
-    assert running.returncode == 0, errors.decode()
-    return out.decode()
-
-
 @pytest.mark.timeout(4 * PATIENCE_S)
 def test_killed_they_go_on_to_the_result_of_those_that_were_not(
     worked: Path, small_world_folder: Path, tmp_path: Path
 ):
     out = tmp_path / "killed"
-    with together("training", fitting(small_world_folder, out)) as running:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (out / STATE).exists():
-            assert time.monotonic() < deadline, "no state was saved"
-            assert all(process.poll() is None for process in running), "ended too early"
-            time.sleep(0.02)
-        for process in running:
-            process.send_signal(signal.SIGKILL)
+    arguments = fitting(small_world_folder, out)
+    status, _, errors = by_torchrun("tests.training.killed_worker", ["select", *arguments])
+    assert status != 0
+    assert "SIGKILL" in errors
     assert load_state(out) is not None
     assert not is_finished(out)
-    assert by_torchrun(fitting(small_world_folder, out)).count("saved") == 1
+    status, printed, errors = by_torchrun("training", arguments)
+    assert status == 0, errors
+    assert printed.count("saved") == 1
     one, other = Checkpoint.load(out), Checkpoint.load(worked / "checkpoint")
     assert one.config == other.config
     assert one.config["compute"] == {"device": "cpu", "precision": "bfloat16", "processes": 2}
