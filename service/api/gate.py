@@ -7,8 +7,8 @@ first). Starlette's own body limit answers in plain text; ours answers as all ot
 import asyncio
 import hmac
 import json
+import os
 import re
-import uuid
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,7 +51,7 @@ class Gate:
             return
         headers = _headers(scope)
         given = headers.get(b"x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
         scope["request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
 
@@ -100,16 +100,16 @@ class _Body:
         self._seen = 0
         self._timeout_s = timeout_s
         self._may_pause = may_pause
-        self._until = asyncio.get_running_loop().time() + timeout_s
+        self._until = 0.0  # known once it is waited for
         self._is_complete = False  # then `receive` waits for the client to leave
 
     async def __call__(self) -> Message:
         if self._is_complete:
             return await self._receive()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._timeout_s if self._may_pause else self._until
+        if self._may_pause or not self._until:
+            self._until = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(

@@ -29,7 +29,9 @@ _CELLS = "nprobe"
 """FAISS's name for how many cells a search looks into."""
 _PROBES = 256
 """So many rows are looked up to measure it: its standard error at .99 is about .002."""
-_SURPLUS = 4
+_PRECISE = ("Flat", "SQfp16", "SQbf16")
+"""How factory strings end whose numbers are as good as exact."""
+_SURPLUS, _SURPLUS_OF_COARSE = 2, 4
 """So many times as many as asked for are fetched: some are dead, and coarse codes misjudge."""
 _CHUNK = 8192
 _POINTS_PER_CELL = 64
@@ -111,7 +113,8 @@ class Base:
             RuntimeError: the device failed.
         """
         cells = self.few_cells if k <= FEW else None
-        found = self.placed.search_many(queries, min(_SURPLUS * k, len(self.slots)), cells)
+        surplus = _SURPLUS if self.factory.endswith(_PRECISE) else _SURPLUS_OF_COARSE
+        found = self.placed.search_many(queries, min(surplus * k, len(self.slots)), cells)
         return [self.slots[places] for places in found]
 
 

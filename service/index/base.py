@@ -32,8 +32,7 @@ class Row:
     content: NDArray[np.float16] | None
 
 
-@dataclass(frozen=True, eq=False)
-class StoredVector:
+class StoredVector(NamedTuple):
     """What a question by a stored streamer starts from.
 
     Attributes:
@@ -60,8 +59,7 @@ class Question(NamedTuple):
     exclude: Collection[str]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+class SearchResult(NamedTuple):
     """The best hits, best first, and how many streamers reached the wanted score at all.
 
     `exact`: every streamer that may be in it was looked at.

@@ -81,6 +81,7 @@ class OnCpu:
 
     def __init__(self, index: Any) -> None:
         self.index = index
+        self._parameters: dict[int, Any] = {}  # by cells; to make them takes as long as 1,000 rows
 
     def search(
         self, query: NDArray[np.float32], k: int, cells: int | None = None
@@ -93,15 +94,20 @@ class OnCpu:
     ) -> list[NDArray[np.int64]]:
         """See `Placed.search_many`; Python's other threads run meanwhile."""
         faiss.omp_set_num_threads(1)  # of this thread
-        parameters = None
-        if cells is not None and isinstance(self.index, faiss.IndexIVF):
-            parameters = faiss.SearchParametersIVF(nprobe=cells)
+        parameters = None if cells is None else self._looking_into(cells)
         found: NDArray[np.int64] = self.index.search(queries, k, params=parameters)[1]
         return [places if places[-1] >= 0 else places[places >= 0] for places in found]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
         faiss.ParameterSpace().set_index_parameter(self.index, name, value)
+
+    def _looking_into(self, cells: int) -> Any:
+        """FAISS's parameters for so many cells; None where it has none."""
+        found = self._parameters.get(cells)
+        if found is None and isinstance(self.index, faiss.IndexIVF):
+            found = self._parameters[cells] = faiss.SearchParametersIVF(nprobe=cells)
+        return found
 
 
 class _Waiting(NamedTuple):
@@ -204,8 +210,8 @@ class Cpu:
     name: DeviceName = "cpu"
 
     def factory_for(self, rows: int) -> str:
-        """By the measurements in docs/performance.md: 4√N cells of half-precision numbers."""
-        cells = 1 << round(math.log2(4 * math.sqrt(rows)))
+        """By the measurements in docs/performance.md: 2√N cells of half-precision numbers."""
+        cells = 1 << round(math.log2(2 * math.sqrt(rows)))
         return f"IVF{cells},SQfp16"
 
     def place(self, index: Any) -> Placed:

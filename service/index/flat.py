@@ -171,7 +171,7 @@ def hits_of(
     scores: NDArray[np.float32], slots: Sequence[int], ids: Sequence[str], k: int
 ) -> list[Hit]:
     """The k best of what was found, best first; equal ones by their ids."""
-    found = sorted(zip((-scores).tolist(), [ids[slot] for slot in slots], strict=True))
+    found = sorted(zip((-scores).tolist(), map(ids.__getitem__, slots), strict=True))
     return [Hit(name, -x) for x, name in found[:k]]
 
 

@@ -182,13 +182,14 @@ class Rows:
         if self._fresh_slots is None:
             self._fresh_slots = slots_of(self._fresh)
         fresh, covered = self._fresh_slots, len(self._covered)
-        found = found[self._is_covered[found]]
+        is_wanted = self._is_covered[found]
         for slot in self._slots_of(exclude):
             if slot in self._covered:
-                found = found[found != slot]
+                is_wanted &= found != slot
                 covered -= 1
             elif slot in self._fresh:
                 fresh = fresh[fresh != slot]
+        found = found[is_wanted]
         slots = np.concatenate([found, fresh]) if len(fresh) else found
         size = covered + len(fresh)
         return Near(self._embeddings, self._ids, slots, len(found), covered, size)

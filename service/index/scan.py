@@ -37,7 +37,8 @@ def best(query: NDArray[np.float32], k: int, view: View) -> tuple[NDArray[np.flo
     if share < _SPARSE:
         return best_of(query, depth, view.embeddings, slots)
     scores = _inner_products(query, view.embeddings)[slots]
-    return _top(scores, slots, depth)
+    top = np.argpartition(scores, len(scores) - depth)[len(scores) - depth :]
+    return scores[top], slots[top].tolist()
 
 
 def best_of(
@@ -46,15 +47,23 @@ def best_of(
     """The same of some rows (S,) of a matrix (N, D)."""
     if len(slots) == 0:
         return np.empty(0, np.float32), []
+    k = min(k, len(slots))
     query = np.ascontiguousarray(query, np.float32)
-    return _top(_inner_products_at(query, matrix, slots), slots, min(k, len(slots)))
-
-
-def _top(
-    scores: NDArray[np.float32], slots: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.float32], list[int]]:
-    best = np.argpartition(scores, len(scores) - k)[len(scores) - k :]
-    return scores[best], slots[best].tolist()
+    scores, found = np.empty(k, np.float32), np.empty(k, np.int64)
+    _one_thread()
+    faiss.knn_inner_products_by_idx(
+        faiss.swig_ptr(query),
+        faiss.swig_ptr(matrix),
+        faiss.swig_ptr(slots),
+        matrix.shape[1],
+        1,
+        len(matrix),
+        len(slots),
+        k,
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(found),
+    )
+    return scores, found.tolist()
 
 
 def _passing_over(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,7 @@ class View:
         return packed(self.allowed, len(self.embeddings))
 
 
-@dataclass(frozen=True, eq=False)
-class Near:
+class Near(NamedTuple):
     """What a search by a base has to score, as it was at one moment.
 
     Attributes:

@@ -61,8 +61,7 @@ class SimilarHit(NamedTuple):
     reasons: Reasons | None
 
 
-@dataclass(frozen=True)
-class SimilarAnswer:
+class SimilarAnswer(NamedTuple):
     """The answer; `incomplete_because` says what is missing, None when nothing is.
 
     `exact`: every streamer that may be in it was looked at. `reached`: how many reach the score,

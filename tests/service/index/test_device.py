@@ -135,8 +135,8 @@ def test_a_gpu_that_is_not_there_is_not_made_up() -> None:
 
 
 def test_the_automatic_kind_grows_with_the_rows() -> None:
-    assert Cpu().factory_for(100_000) == "IVF1024,SQfp16"
-    assert Cpu().factory_for(1_000_000) == "IVF4096,SQfp16"
+    assert Cpu().factory_for(100_000) == "IVF512,SQfp16"
+    assert Cpu().factory_for(1_000_000) == "IVF2048,SQfp16"
 
 
 @pytest.mark.gpu
