@@ -19,8 +19,9 @@ from fastapi_offline import FastAPIOffline
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
-from service.api import health, index, problems, questions, streamers
+from service.api import health, index, metrics, problems, questions, streamers
 from service.api.gate import Gate
+from service.api.metrics import Traffic
 from service.api.nearest import NearestRoute
 from service.api.state import State, documented_key
 from service.batcher import Batcher
@@ -80,6 +81,7 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
         async with open_state(settings) as opened:
             yield {"service": opened}
 
+    traffic = Traffic()
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
@@ -91,10 +93,12 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
     app.include_router(streamers.router, dependencies=[documented_key])
     app.include_router(index.router, dependencies=[documented_key])
     app.include_router(health.router)
+    app.include_router(metrics.router_of(traffic))
     problems.install(app)
     app.add_middleware(NearestRoute)
     app.add_middleware(  # the last one is the first to see a request
         Gate,
+        traffic=traffic,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,

@@ -9,10 +9,13 @@ import hmac
 import json
 import os
 import re
+import time
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.metrics import Traffic
 from service.api.problems import MEDIA_TYPE, problem_of
 from service.errors import BodyTooLarge, RequestError, Unauthorized
 
@@ -28,17 +31,19 @@ class Gate:
         self,
         app: ASGIApp,
         *,
+        traffic: Traffic,
         api_key: str | None,
         body_limit: int,
         bulk_body_limit: int,
         body_timeout_s: float,
     ) -> None:
-        """Without `api_key` everyone may pass; limits are in bytes.
+        """Without `api_key` everyone may pass; limits are in bytes; `traffic` counts.
 
         A body may pause for `body_timeout_s` seconds; one that is not of many lines has to be there
         within that time.
         """
         self._app = app
+        self._traffic = traffic
         self._api_key = None if api_key is None else api_key.encode()
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
@@ -49,6 +54,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begin, status = time.perf_counter(), 0
         headers = _headers(scope)
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
@@ -57,29 +63,35 @@ class Gate:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                nonlocal status
+                status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         is_bulk = scope["path"] == _BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
-        try:
-            if scope["path"].startswith("/v1/"):
-                self._check_key(headers.get(b"authorization", ""))
-            length = headers.get(b"content-length", "")
-            if length.isdigit() and int(length) > limit:
-                raise _too_large(limit)
-        except RequestError as error:
-            await _refuse(error, scope, send_with_id)
-            return
         body = _Body(receive, limit, self._body_timeout_s, may_pause=is_bulk)
-        await self._app(scope, body, send_with_id)
+        try:
+            refused = self._refused(scope["path"], headers, limit)
+            if refused is None:
+                await self._app(scope, body, send_with_id)
+            else:
+                await _refuse(refused, scope, send_with_id)
+        finally:
+            self._traffic.note(scope, status, time.perf_counter() - begin)
 
-    def _check_key(self, authorization: str) -> None:
+    def _refused(self, path: str, headers: Mapping[bytes, str], limit: int) -> RequestError | None:
+        """Why a request may not pass, None if it may."""
+        if path.startswith("/v1/") and not self._knows_key(headers.get(b"authorization", "")):
+            return Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+        length = headers.get(b"content-length", "")
+        return _too_large(limit) if length.isdigit() and int(length) > limit else None
+
+    def _knows_key(self, authorization: str) -> bool:
         if self._api_key is None:
-            return
+            return True
         scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), self._api_key):
-            raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), self._api_key)
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:

@@ -54,7 +54,13 @@ async def startupz(state: CurrentState, response: Response) -> HealthOut:
 @router.get("/readyz", summary="Reads and writes work")
 async def readyz(state: CurrentState, response: Response) -> HealthOut:
     """503 while the index is built or lags, or the store is silent; queries may work still."""
-    reason = None if state.follower.is_ready else "the index is being built from the store"
-    reason = reason or state.store_problem() or state.follower.behind_because
+    reason = why_not_ready(state)
     response.status_code = 200 if reason is None else 503
     return _health(state, reason)
+
+
+def why_not_ready(state: State) -> str | None:
+    """For people; None when reads and writes work, on an index that is not behind."""
+    if not state.follower.is_ready:
+        return "the index is being built from the store"
+    return state.store_problem() or state.follower.behind_because

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
+from service.api.metrics import Known
 from service.api.schemas.similar import SimilarIn
 from service.api.state import State
 from service.errors import ServiceError
@@ -28,6 +29,7 @@ _DEFAULT_K = 10
 _JSON = (b"content-type", b"application/json")
 _ORDINARY = frozenset({"positive", "k"})
 _BODY_BYTES = 1 << 16
+_GET_ROUTE, _POST_ROUTE = Known("/v1/streamers/{streamer_id}/similar"), Known(_POST)
 _Asked = tuple[str | Sequence[float], int]
 """A streamer's id or a vector, and how many are wanted."""
 
@@ -53,6 +55,7 @@ class NearestRoute:
         if body is None:
             await self._app(scope, receive, send)
             return
+        scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
