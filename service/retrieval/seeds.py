@@ -1,5 +1,6 @@
 """The examples that a question starts from, as vectors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -107,12 +108,12 @@ class Seeds:
             raise InvalidRequest.of(
                 f"{pointer}/vector", f"has {len(vector)} numbers, the model has {self._dim}"
             )
-        values = np.asarray(vector, np.float64)
-        largest = float(np.abs(values).max())
-        if largest < 1e-30:
+        length = math.hypot(*vector)
+        if length < 1e-30:
             raise InvalidRequest.of(f"{pointer}/vector", "has length zero, so it has no direction")
-        values /= largest  # so that no square overflows
-        return (values / np.linalg.norm(values)).astype(np.float32)
+        if math.isinf(length):  # of finite numbers
+            return self.unit([number / 2**64 for number in vector], pointer)
+        return (np.asarray(vector, np.float64) / length).astype(np.float32)
 
 
 def _modalities_used(facets: Mapping[str, object]) -> int | None:
