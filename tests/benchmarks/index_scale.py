@@ -84,10 +84,10 @@ class Bench:
         while time.perf_counter() - begin < seconds:
             query = queries[asked % len(queries)]
             if cells is None:
-                self.raw.index.search(query[None, :], 4 * K)
+                self.raw.index.search(query[None, :], K + 1)
             else:
                 parameters = faiss.SearchParametersIVF(nprobe=cells)  # pyright: ignore[reportCallIssue]
-                self.raw.index.search(query[None, :], 4 * K, params=parameters)
+                self.raw.index.search(query[None, :], K + 1, params=parameters)
             asked += 1
         return asked / (time.perf_counter() - begin)
 
