@@ -144,7 +144,7 @@ def main() -> int:
     parser.add_argument("--chroma", help="the program of a Chroma server")
     parser.add_argument("--redis", help="redis-server, of Redis 8 or newer")
     parser.add_argument("--redis-effort", type=int, default=200, help="EF of its questions")
-    parser.add_argument("--build", type=Path, default=Path("build/bench"))
+    parser.add_argument("--build", type=Path, default=Path("build/peers"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     engines: list[Engine] = [Ours()]

@@ -65,10 +65,16 @@ class _Process:
     """A server in a process of its own."""
 
     def __init__(self, command: Sequence[str], log: Path, **variables: str) -> None:
+        self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, env={**os.environ, **variables}
             )
+
+    def check(self) -> None:
+        """Give up, with its last words, once it has ended by itself."""
+        if self._process.poll() is not None:
+            raise SystemExit(f"{self._log}: {self._log.read_text(errors='replace')[-2000:]}")
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -119,6 +125,7 @@ class Ours:
         )
 
     def is_settled(self) -> bool:
+        self._process.check()
         answer = json.loads(ask(self.port, http_request("GET", "/readyz")))
         return answer["index_rows"] < 50_000 or answer["index"]["kind"] != "exact"
 
@@ -172,6 +179,7 @@ class Chroma:
         )
 
     def is_settled(self) -> bool:
+        self._process.check()
         found: Any = self._ask("GET", self._ALL)
         self._path = f"{self._ALL}/{found[0]['id']}" if found else ""
         return True
@@ -225,6 +233,7 @@ class RedisSets:
         self._process = _Process([self._program, *flat, "--save", ""], data / "log")
 
     def is_settled(self) -> bool:
+        self._process.check()
         return bool(self._client.ping())
 
     def _fill(self, vectors: NDArray[np.float32]) -> None:
