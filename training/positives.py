@@ -73,8 +73,8 @@ class Behaviour(Protocol):
         """
         ...
 
-    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which pairs (B, B) of these rows must not be called unlike."""
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pairs (B, K) of these rows and others must not be called unlike."""
         ...
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -140,10 +140,9 @@ class SharedAudience:
 
         return _nearest(block, len(size), count, able)
 
-    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`: those who share enough users."""
-        drawn = self.audience[rows]
-        return (drawn @ drawn.T).toarray() >= MIN_SHARED
+        return (self.audience[rows] @ self.audience[others].T).toarray() >= MIN_SHARED
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`."""
@@ -177,9 +176,9 @@ class IdSpace:
         near, cosines = nearest(self.directions, count, able)
         return near, np.exp((cosines - cosines[:, :1]) / self.temperature)
 
-    def related(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`."""
-        return self.directions[rows] @ self.directions[rows].T > self.related_from
+        return self.directions[rows] @ self.directions[others].T > self.related_from
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`."""

@@ -59,7 +59,7 @@ def test_nobody_is_left_where_all_may_be_alike():
     ids=["audience", "ID space"],
 )
 def test_pairs_of_rows_and_others_are_those_of_the_square(behaviour: Behaviour):
-    square = behaviour.related(np.arange(40))
+    square = behaviour.related(np.arange(40), np.arange(40))
     assert 0.05 < square.mean() < 0.95
     rows = np.array([5, 0, 39])
     others = np.random.default_rng(2).integers(0, 40, (3, 12))

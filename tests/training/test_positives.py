@@ -44,7 +44,7 @@ def test_audiences_are_compared_by_cosine_from_two_users_on(power: float):
     dense[7] = 0
     behaviour = SharedAudience(sp.csr_matrix(dense), power)
     near, weights = behaviour.candidates(6)
-    related = behaviour.related(np.arange(40))
+    related = behaviour.related(np.arange(40), np.arange(40))
     for i in range(40):
         cosines = []
         for j in range(40):
@@ -78,7 +78,7 @@ def test_weights_in_the_id_space_fall_with_the_cosine():
         np.testing.assert_allclose(weights[i], expected, rtol=1e-3)
     rows = np.array([4, 9, 1])
     expected = directions[rows] @ directions[rows].T > 0.7
-    np.testing.assert_array_equal(behaviour.related(rows), expected)
+    np.testing.assert_array_equal(behaviour.related(rows, rows), expected)
 
 
 def test_other_content_makes_a_weight_smaller_down_to_the_floor():

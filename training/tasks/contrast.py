@@ -77,7 +77,8 @@ class Contrast(nn.Module):
             rows: whose the queries are, data set rows (B,).
             key_rows: whose the keys are (K,).
             wanted: weights of the positives (B, K).
-            excluded: bool (B, K), more keys that are neither positives nor negatives.
+            excluded: bool (B, K), more keys that are neither positives nor negatives; or
+                (B, K + M), past keys as well.
         """
         if not len(queries):
             return (queries.sum() + keys.sum()) * 0
@@ -90,7 +91,7 @@ class Contrast(nn.Module):
         wanted = functional.pad(wanted, (0, more))
         doubtful &= wanted <= 0
         if excluded is not None:
-            doubtful |= functional.pad(excluded, (0, more))
+            doubtful |= functional.pad(excluded, (0, len(key_rows) - excluded.shape[1]))
         loss = self._loss(queries @ keys.T, wanted, doubtful)
         for width in self._config.widths:
             asking, asked = (safe_normalise(each[:, :width]) for each in (queries, keys))
@@ -98,6 +99,12 @@ class Contrast(nn.Module):
                 asking @ asked.T, wanted, doubtful
             )
         return loss
+
+    def remembered(self) -> NDArray[np.int64]:
+        """Whose the past keys are, data set rows (M,)."""
+        if self.memory is None:
+            return np.zeros(0, np.int64)
+        return self.memory.held()[1].cpu().numpy()
 
     def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """The pairs (B, K) that are no negatives."""
@@ -119,7 +126,8 @@ class Contrast(nn.Module):
             embeddings: unit rows (B, D).
             rows: whose they are, data set rows (B,).
             wanted: weights of the positives (B, B).
-            excluded: bool (B, B), what is neither positive nor negative; a row itself always is.
+            excluded: bool (B, B), or (B, B + M) with past rows, what is neither positive nor
+                negative; a row itself always is.
         """
         loss = self(embeddings, embeddings, rows, rows, wanted, excluded)
         self.remember(embeddings, rows)

@@ -20,7 +20,6 @@ from training.positives import (
     trusted_only,
     weigh,
 )
-from training.relations import NearByBehaviour
 from training.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
@@ -65,8 +64,7 @@ class TransferPlus(TaughtTask):
                 "together and that content bears out; see what --set denoise=false gives, or use "
                 "--recipe masked-views"
             )
-        near = NearByBehaviour(self.rows, self._positives).alike if config.memory else None
-        self._contrast = Contrast(stage, config, near)
+        self._contrast = Contrast(stage, config)
         self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
 
     @property
@@ -156,7 +154,9 @@ class TransferPlus(TaughtTask):
     def _pairs(
         self, drawn: NDArray[np.int64], anchors: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Weights of the batch's pairs (B, B), and which to leave out (B, B).
+        """Weights of the batch's pairs (B, B), and which to leave out (B, B + M).
+
+        M are those of whom the memory holds something.
 
         Args:
             drawn: the anchors, a positive of each, and hard negatives (B,).
@@ -168,8 +168,13 @@ class TransferPlus(TaughtTask):
         for a, b in ((half, half + len(half)), (half + len(half), half)):
             wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
         wanted[same] = 0
-        content = self._content[drawn]
-        doubtful = self._behaviour.related(drawn) | (
-            content @ content.T > self._config.negative_content_cosine
+        excluded = same | (self._doubtful(drawn, drawn) & (wanted <= 0))
+        past = np.searchsorted(self.rows, self._contrast.remembered())
+        return wanted, np.hstack([excluded, self._doubtful(drawn, past)])
+
+    def _doubtful(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Pairs (R, K) that must not be called unlike: by behaviour, or by what they show."""
+        alike = self._content[rows] @ self._content[others].T
+        return self._behaviour.related(rows, others) | (
+            alike > self._config.negative_content_cosine
         )
-        return wanted, same | (doubtful & (wanted <= 0))

@@ -19,6 +19,7 @@ from training.stage import Stage
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer_plus import TransferPlus
+from training.teacher import audience_of
 from training.train import Journal, train, update
 
 CONFIG = MaskedViewsConfig(**SMALL, temperature=0.1)
@@ -72,6 +73,36 @@ def test_every_variant_trains_transfer_plus(world: Dataset, name: str):
     optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
     losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(20)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_those_of_past_batches_who_share_an_audience_are_no_negatives(
+    world: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    """As those of the same batch."""
+    small = TransferPlusConfig(**TAUGHT)
+    config = override(small, ["memory=60", "hard_negatives=0"])
+    assert isinstance(config, TransferPlusConfig)
+    task = TransferPlus(stage_of(world, config), config, None)
+    seen: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []
+    among = Contrast.among
+
+    def watched(self: Contrast, z: torch.Tensor, rows: np.ndarray, *pairs: torch.Tensor):
+        past = self.remembered()
+        seen.append((rows, torch.from_numpy(past), pairs[1]))
+        return among(self, z, rows, *pairs)
+
+    monkeypatch.setattr(Contrast, "among", watched)
+    for step in (0, 1):
+        task.losses(step)
+    audience = audience_of(world, np.arange(len(world.ids)))
+    assert audience is not None
+    (rows, past, excluded) = seen[1]
+    assert len(past) > 0
+    shared = (audience[rows] @ audience[past.numpy()].T).toarray() >= 2
+    assert shared.any()
+    assert not shared.all()
+    assert excluded[:, len(rows) :].numpy()[shared].all()
+    assert not excluded[:, len(rows) :].all()
 
 
 def test_an_empty_batch_is_zero_with_a_gradient(stage: Stage):
