@@ -55,8 +55,10 @@ def print_of(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.u
     heard /= np.sqrt((heard**2).mean()) + 1e-9
     frames = heard[begins[:, None] + np.arange(window)]  # (48, window)
     frames *= np.hanning(window).astype(np.float32)
-    power = np.abs(np.fft.rfft(frames, 4 * window)) ** 2  # (48, F)
-    halves = np.log(power @ _bands(rate_hz, window).T + _FLOOR)  # (48, 120), half a semitone each
+    bands = _bands(rate_hz, window)  # (120, F)
+    waves = np.fft.rfft(frames, 4 * window)[:, : bands.shape[1]]  # (48, F)
+    power = waves.real**2 + waves.imag**2
+    halves = np.log(power @ bands.T + _FLOOR)  # (48, 120), half a semitone each
     levels = _SCALE * (halves.reshape(PRINT_MOMENTS, PRINT_BANDS, 2).mean(-1) - np.log(_FLOOR))
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
@@ -137,4 +139,5 @@ def _bands(rate_hz: int, window: int) -> _Floats:
     width = per_octave * np.log2(1 + 0.6 * rate_hz / window / hertz)
     apart = np.abs(per_octave * np.log2(bins / hertz[:, None]))
     triangles = np.maximum(0, 1 - apart / np.maximum(1, width)[:, None])
-    return (triangles / triangles.sum(1, keepdims=True)).astype(np.float32)
+    heard = int(np.flatnonzero(triangles.max(0) > 0)[-1]) + 1  # no band reaches higher
+    return (triangles / triangles.sum(1, keepdims=True))[:, :heard].astype(np.float32)
