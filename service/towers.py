@@ -14,6 +14,7 @@ from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.towers import (
     VECTOR,
+    AudioInputs,
     Decoded,
     ImageInputs,
     Payload,
@@ -79,9 +80,9 @@ class OnnxTowers:
         return self._towers[name].inputs.prepare(payload)
 
     def decode(self, name: str, payload: Payload) -> Decoded:
-        """The same, and of a picture its outline; raises as `prepare`."""
+        """The same, and what tells copies of a picture or sound; raises as `prepare`."""
         inputs = self._towers[name].inputs
-        if isinstance(inputs, ImageInputs):
+        if isinstance(inputs, ImageInputs | AudioInputs):
             return inputs.decode(payload)
         return Decoded(inputs.prepare(payload))
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.media import OUTLINE_SIDE
+from model_export.contract.media import OUTLINE_SIDE, PRINT_BANDS, PRINT_MOMENTS
 
 Vector = NDArray[np.float16]
 Key = tuple[bytes, bytes]
 """The tower's version, 32 bytes, and `towers.payload_key`, 16 bytes."""
 OUTLINE = hashlib.sha256(b"outline 1").digest()
 """In place of a tower's version: what is kept is the outline of a picture, see `as_vector`."""
+PRINT = hashlib.sha256(b"print 1").digest()
+"""The same for the print of a sound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ def _cut(packed: bytes, at: int, count: int, size: int) -> list[bytes]:
 
 
 def as_vector(outline: NDArray[np.uint8]) -> Vector:
-    """An outline (32, 32), its bytes two by two in the place of numbers (512,): none is changed."""
+    """An outline or a print, its bytes two by two in the place of numbers: none is changed."""
     return np.ascontiguousarray(outline).reshape(-1).view(np.float16)
 
 
@@ -105,6 +107,12 @@ def as_outline(vector: Vector) -> NDArray[np.uint8]:
     """What `as_vector` made a vector of."""
     levels = np.ascontiguousarray(vector).view(np.uint8)
     return levels.reshape(OUTLINE_SIDE, OUTLINE_SIDE)
+
+
+def as_print(vector: Vector) -> NDArray[np.uint8]:
+    """The same of the print of a sound."""
+    levels = np.ascontiguousarray(vector).view(np.uint8)
+    return levels.reshape(PRINT_MOMENTS, PRINT_BANDS)
 
 
 class RecentVectors:

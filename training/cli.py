@@ -19,7 +19,7 @@ COMMANDS = {
     "data": ("training.data.command", "check a data set folder"),
     "evaluate": ("training.evaluation.command", "measure a checkpoint or a baseline"),
     "fit": ("training.fit_command", "train an encoder on a data set folder"),
-    "tune-tower": ("training.tuning.command", "go on training a pretrained text encoder"),
+    "tune-tower": ("training.tuning.command", "go on training a pretrained tower"),
     "world": ("training.world.command", "write a simulated data set folder with known truth"),
 }
 """Command -> its module and one line of help."""

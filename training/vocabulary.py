@@ -63,9 +63,18 @@ def _first_pass(
     for pieces in profiles:
         shown_by.update({piece.cluster_hash for piece in pieces if may_say_nothing(piece)})
         spaces.see(pieces)
-    limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * len(profiles))
-    shared = frozenset(cluster for cluster, count in shown_by.counts.items() if count > limit)
-    return shared, spaces.found()
+    return shown_by_many(shown_by, len(profiles)), spaces.found()
+
+
+def shown_by_many(shown_by: FrequencyCounter, streamers: int) -> frozenset[str]:
+    """The clusters that so many streamers show that they say nothing, see `build_vocabulary`.
+
+    Args:
+        shown_by: how many show each cluster.
+        streamers: how many there are.
+    """
+    limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * streamers)
+    return frozenset(cluster for cluster, count in shown_by.counts.items() if count > limit)
 
 
 def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> set[str]:

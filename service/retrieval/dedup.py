@@ -15,9 +15,9 @@ from service.retrieval.clusters import Components, components, groups_of, spread
 from service.retrieval.follower import Follower
 from service.retrieval.pictures import (
     NEAREST_COMPARED,
-    SHARED_PICTURES,
+    SHARED_COPIES,
     Look,
-    SamePictures,
+    SameMedia,
     count_copies,
     look_in,
     who_shares,
@@ -144,13 +144,13 @@ class Dedup:
         """Stored streamers with nearly the same content as this one, nearest first.
 
         Candidates are the nearest by embedding: what has nearly the same content is among them, and
-        among the first of them who shows copies of the same pictures. Empty while the index is not
-        ready; a write never waits for it.
+        among the first of them who shows copies of the same pictures and sounds. Empty while the
+        index is not ready; a write never waits for it.
 
         Args:
             streamer_id: this one, which is left out.
             encoded: what was made of it.
-            tower_vectors: what is stored of its pictures.
+            tower_vectors: what is stored of its pictures and sounds.
         """
         if not self._follower.is_ready:
             return []
@@ -171,12 +171,12 @@ class Dedup:
             if row is not None and row.content is not None:
                 score = float(content @ row.content.astype(np.float32))
                 count = copies.get(row.streamer_id, 0)
-                if score >= self.threshold or count >= SHARED_PICTURES:
+                if score >= self.threshold or count >= SHARED_COPIES:
                     near.append(NearDuplicate(row.streamer_id, score, count))
         return sorted(near, key=lambda n: (-n.score, n.streamer_id))
 
     async def _copies(self, tower_vectors: bytes, ids: Sequence[str]) -> dict[str, int]:
-        """How many pictures these stored streamers share with what is in `tower_vectors`."""
+        """How many pictures and sounds these stored streamers share with what is stored here."""
         own = await asyncio.to_thread(look_in, tower_vectors)
         if not ids or not own.may_share:
             return {}
@@ -202,7 +202,7 @@ class Dedup:
         Pairs are joined from `threshold` on, or from where the calibration promises
         `min_precision`: the share of pairs that are duplicates, among those that reach it. With
         `pictures`, and by default where neither of these is given, those are joined as well who
-        share `SHARED_PICTURES` pictures.
+        share `SHARED_COPIES` pictures or sounds.
 
         Raises:
             StreamerNotFound: names every id that is not stored.
@@ -284,16 +284,16 @@ class Dedup:
         found = await asyncio.to_thread(compare)
         copies: dict[int, int] = {}
         if with_pictures:
-            for pair in await self._same_pictures(names, shown, stored=not profiles):
+            for pair in await self._same_media(names, shown, stored=not profiles):
                 found.join(pair.one, pair.other, _cosine(shown[pair.one], shown[pair.other]))
                 for place in (pair.one, pair.other):
                     copies[place] = max(copies.get(place, 0), pair.copies)
         return _Compared(names, [one.content is not None for one in shown], found, copies, behind)
 
-    async def _same_pictures(
+    async def _same_media(
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
-    ) -> list[SamePictures]:
-        """Who shares pictures with whom, by places in the list."""
+    ) -> list[SameMedia]:
+        """Who shares pictures and sounds with whom, by places in the list."""
         looks: list[Look] = []
         for start in range(0, len(names), _PROFILES_PER_TURN):
             part = slice(start, start + _PROFILES_PER_TURN)

@@ -1,4 +1,4 @@
-"""What two streamers both show: labels, pictures, sounds and titles, and copies of pictures."""
+"""What two streamers both show: labels, pictures, sounds and titles, and copies."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -70,19 +70,20 @@ def same_contents(seed: Contents, hit: Contents) -> dict[str, list[SameContent]]
     return shared
 
 
-def similar_pictures(
-    seed: Contents, hit: Contents, found: Sequence[tuple[str, str]]
+def similar(
+    kind: str, seed: Contents, hit: Contents, found: Sequence[tuple[str, str]]
 ) -> dict[str, list[SameContent]]:
-    """Pictures that are alike and not the very same, at most `MAX_SAME`; nothing for none.
+    """What is alike and not the very same, at most `MAX_SAME`; nothing for none.
 
     Args:
+        kind: `pictures` or `sounds`.
         seed: what it shows.
         hit: likewise.
-        found: places in either, see `pictures.copies`.
+        found: places in either, see `pictures.copies` and `pictures.sound_copies`.
     """
-    same = {(p.seed, p.hit) for p in _same(seed["pictures"], hit["pictures"])}
+    same = {(p.seed, p.hit) for p in _same(seed[kind], hit[kind])}
     alike = [SameContent(*places) for places in found if places not in same]
-    return {"similar_pictures": alike[:MAX_SAME]} if alike else {}
+    return {f"similar_{kind}": alike[:MAX_SAME]} if alike else {}
 
 
 def _same(seed: Mapping[str, str], hit: Mapping[str, str]) -> list[SameContent]:

@@ -26,9 +26,16 @@ from service.retrieval.evidence import (
     contents_of,
     same_contents,
     shared_facets,
-    similar_pictures,
+    similar,
 )
-from service.retrieval.pictures import Pictures, copies, pictures_of
+from service.retrieval.pictures import (
+    Pictures,
+    Sounds,
+    copies,
+    pictures_of,
+    sound_copies,
+    sounds_of,
+)
 from service.retrieval.profiles import EncodedProfile, Profiles
 from service.retrieval.reader import Outline
 
@@ -124,6 +131,7 @@ class _Known:
     features: Features
     contents: Contents
     pictures: Pictures
+    sounds: Sounds
 
 
 class Explainer:
@@ -144,12 +152,11 @@ class Explainer:
             vectors = await self._encode(masks)
             alike = await asyncio.to_thread(
                 lambda: {
-                    (s.label, h.label): copies(known[s.label].pictures, known[h.label].pictures)
-                    for s, h in both
+                    (s.label, h.label): _copies(known[s.label], known[h.label]) for s, h in both
                 }
             )
         return [
-            _reasons(seed, hit, known, vectors, alike.get((seed.label, hit.label), ()))
+            _reasons(seed, hit, known, vectors, alike.get((seed.label, hit.label), {}))
             for seed, hit in pairs
         ]
 
@@ -161,22 +168,28 @@ class Explainer:
                 item = side.profile
                 pieces = await asyncio.to_thread(pieces_of, item.profile)
                 outlines = await asyncio.to_thread(self._profiles.outlines, item)
-                found[label] = await self._read(pieces, item.features, outlines)
+                prints = await asyncio.to_thread(self._profiles.prints, item)
+                found[label] = await self._read(pieces, item.features, outlines, prints)
         stored = iter([side for side in sides.values() if side.version is not None])
         while part := list(islice(stored, _READ_AT_ONCE)):
             shown = await self._profiles.shown_by([side.label for side in part])
             for side, shows in zip(part, shown, strict=True):
                 if shows is not None and shows.version == side.version:
                     found[side.label] = await self._read(
-                        shows.pieces, shows.features, shows.outlines
+                        shows.pieces, shows.features, shows.outlines, shows.prints
                     )
         return found
 
     async def _read(
-        self, pieces: Collection[Piece], features: Features, outlines: Mapping[str, Outline]
+        self,
+        pieces: Collection[Piece],
+        features: Features,
+        outlines: Mapping[str, Outline],
+        prints: Mapping[str, Outline],
     ) -> _Known:
         contents = await asyncio.to_thread(contents_of, pieces, self._uninformative)
-        return _Known(features, contents, await asyncio.to_thread(pictures_of, outlines))
+        pictures = await asyncio.to_thread(pictures_of, outlines)
+        return _Known(features, contents, pictures, await asyncio.to_thread(sounds_of, prints))
 
     async def _encode(
         self, masks: Mapping[tuple[str, str], Features]
@@ -188,6 +201,14 @@ class Explainer:
             encoded = await self._profiles.encode_features(list(part.values()))
             vectors |= {key: e.embedding for key, e in zip(part, encoded, strict=True)}
         return vectors
+
+
+def _copies(seed: _Known, hit: _Known) -> dict[str, list[tuple[str, str]]]:
+    """Where either shows what is a copy of the other's, by kind."""
+    return {
+        "pictures": copies(seed.pictures, hit.pictures),
+        "sounds": sound_copies(seed.sounds, hit.sounds),
+    }
 
 
 def _compared(seed: _Known, hit: _Known) -> Iterator[str]:
@@ -215,7 +236,7 @@ def _reasons(
     hit: Side,
     known: Mapping[str, _Known],
     vectors: Mapping[tuple[str, str], NDArray[np.float32]],
-    alike: Sequence[tuple[str, str]],
+    alike: Mapping[str, Sequence[tuple[str, str]]],
 ) -> Reasons:
     similarity = float(seed.embedding @ hit.embedding)
     content = None
@@ -231,7 +252,8 @@ def _reasons(
         why_not = f"streamer {changed.label!r} was changed while this was answered; ask again"
     else:
         shared.update(same_contents(ours.contents, theirs.contents))
-        shared.update(similar_pictures(ours.contents, theirs.contents, alike))
+        for kind, places in alike.items():
+            shared.update(similar(kind, ours.contents, theirs.contents, places))
         statuses = ours.features.status, theirs.features.status
         by_modality = {
             modality: _not_compared(statuses[0][modality], statuses[1][modality])

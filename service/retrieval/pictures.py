@@ -1,23 +1,30 @@
-"""Which pictures of two streamers are copies of each other, by their outlines."""
+"""Which pictures and sounds of two streamers are copies: by their outlines and prints."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.media import (
+    COPY_AGREEMENT,
     COPY_BITS,
     OUTLINE_SIDE,
+    PRINT_BANDS,
+    PRINT_MOMENTS,
     Hashes,
+    Prints,
+    agreement,
     bits_apart,
     bits_to_parts,
     hashes_of,
+    prints_of,
 )
 from service.retrieval.reader import Outline
-from service.vectors import OUTLINE, as_outline, unpack
+from service.vectors import OUTLINE, PRINT, as_outline, as_print, unpack
 
-SHARED_PICTURES = 2
+SHARED_COPIES = 2
 """So many copies, or more, make two streamers near-duplicates, whatever else they show.
 
 In a simulated world of 2,000, 77 pairs of accounts of one person share so many pictures: .987 of
@@ -51,32 +58,37 @@ def pictures_of(outlines: Mapping[str, Outline]) -> Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What is stored of a streamer's pictures, those with the same outline once.
+    """What is stored of a streamer's pictures and sounds, those with the same outline once.
 
     Attributes:
-        hashes: of each; none of those that say nothing tells anything.
+        hashes: of each picture; none of those that say nothing tells anything.
+        prints: of each sound, likewise.
         means: by the version of a tower, the mean of its unit vectors of them, (width,).
     """
 
     hashes: Hashes
+    prints: Prints
     means: Mapping[bytes, NDArray[np.float32]]
 
     @property
     def may_share(self) -> bool:
-        """Whether there are enough pictures to be compared."""
-        return int(self.hashes.telling.sum()) >= SHARED_PICTURES
+        """Whether there are enough pictures and sounds to be compared."""
+        return int(self.hashes.telling.sum() + self.prints.telling.sum()) >= SHARED_COPIES
 
 
 def look_in(tower_vectors: bytes) -> Look:
-    """The pictures whose outlines are stored."""
+    """The pictures whose outlines are stored, and the sounds whose prints are."""
     stored = unpack(tower_vectors).vectors
     outlines = {key: as_outline(v) for (what, key), v in stored.items() if what == OUTLINE}
+    heard = {key: as_print(v) for (what, key), v in stored.items() if what == PRINT}
+    known = {key for key, levels in (outlines | heard).items() if levels.any()}
     sums: dict[bytes, NDArray[np.float32]] = {}
     for (version, key), vector in stored.items():
-        if version != OUTLINE and key in outlines and outlines[key].any():
+        if version not in (OUTLINE, PRINT) and key in known:
             sums[version] = sums.get(version, 0) + _unit(vector.astype(np.float32))
     hashes = _hashes(dict.fromkeys(outline.tobytes() for outline in outlines.values()))
-    return Look(hashes, {version: _unit(total) for version, total in sums.items()})
+    prints = _prints(dict.fromkeys(levels.tobytes() for levels in heard.values()))
+    return Look(hashes, prints, {version: _unit(total) for version, total in sums.items()})
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,17 +100,23 @@ def _hashes(outlines: Collection[bytes]) -> Hashes:
     return hashes_of(np.frombuffer(b"".join(outlines), np.uint8).reshape(shape))
 
 
-def pairs(apart: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """The places of pictures that are copies of each other, each of either side once.
+def _prints(levels: Collection[bytes]) -> Prints:
+    shape = (len(levels), PRINT_MOMENTS, PRINT_BANDS)
+    return prints_of(np.frombuffer(b"".join(levels), np.uint8).reshape(shape))
+
+
+def pairs(apart: NDArray[Any], most: float = COPY_BITS) -> list[tuple[int, int]]:
+    """The places of pictures or sounds that are copies of each other, each of either side once.
 
     In the order of the first side's; of several that are alike, the nearest is taken.
 
     Args:
-        apart: (N, M), see `bits_apart`.
+        apart: (N, M), how far, as `bits_apart`.
+        most: how far copies are at most.
     """
     found: dict[int, int] = {}
     taken: set[int] = set()
-    ours, theirs = np.nonzero(apart <= COPY_BITS)
+    ours, theirs = np.nonzero(apart <= most)
     for i in np.argsort(apart[ours, theirs], kind="stable").tolist():
         one, other = int(ours[i]), int(theirs[i])
         if one not in found and other not in taken:
@@ -113,8 +131,32 @@ def copies(first: Pictures, second: Pictures) -> list[tuple[str, str]]:
     return [(first.places[one], second.places[other]) for one, other in found]
 
 
+@dataclass(frozen=True, eq=False)
+class Sounds:
+    """The sounds of a streamer, as `Pictures`."""
+
+    places: Sequence[str]
+    prints: Prints
+
+
+def sounds_of(heard: Mapping[str, Outline]) -> Sounds:
+    """The sounds with these prints, by their places."""
+    first: dict[bytes, str] = {}
+    for place, levels in heard.items():
+        first.setdefault(levels.tobytes(), place)
+    return Sounds(list(first.values()), _prints(first))
+
+
+def sound_copies(first: Sounds, second: Sounds) -> list[tuple[str, str]]:
+    """As `copies`, of sounds."""
+    ours = agreement(first.prints, second.prints)
+    alike = np.maximum(ours, agreement(second.prints, first.prints).T)
+    found = pairs(1 - alike, 1 - COPY_AGREEMENT)
+    return [(first.places[one], second.places[other]) for one, other in found]
+
+
 @dataclass(frozen=True)
-class SamePictures:
+class SameMedia:
     """Two streamers of a list, by their places, and how many copies they share."""
 
     one: int
@@ -122,10 +164,11 @@ class SamePictures:
     copies: int
 
 
-def who_shares(looks: Sequence[Look]) -> list[SamePictures]:
-    """The pairs of a list that share `SHARED_PICTURES` pictures or more.
+def who_shares(looks: Sequence[Look]) -> list[SameMedia]:
+    """The pairs of a list that share `SHARED_COPIES` pictures and sounds or more.
 
-    Compared is who shows that many with the `NEAREST_COMPARED` others that look most like it.
+    Compared is who shows that many with the `NEAREST_COMPARED` others that look, and those that
+    sound, most like it.
     """
     by_tower: dict[bytes, list[int]] = {}
     for place, look in enumerate(looks):
@@ -136,26 +179,49 @@ def who_shares(looks: Sequence[Look]) -> list[SamePictures]:
         for version, places in by_tower.items()
         for one, other in _near_pairs(np.stack([looks[p].means[version] for p in places]))
     }
-    shared = ((*pair, len(pairs(apart))) for pair, apart in _apart(looks, near))
-    return sorted(
-        (SamePictures(*found) for found in shared if found[2] >= SHARED_PICTURES),
-        key=lambda same: (same.one, same.other),
-    )
+    shared = sorted(_copies(looks, near).items())
+    return [SameMedia(*pair, count) for pair, count in shared if count >= SHARED_COPIES]
+
+
+def _copies(looks: Sequence[Look], near: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How many pictures and sounds each pair shares, in copies."""
+
+    def seen(others: Sequence[int], place: int) -> NDArray[Any]:
+        several = [looks[other].hashes for other in others]
+        return bits_to_parts(Hashes.wholes_of(several), looks[place].hashes)
+
+    def heard(others: Sequence[int], place: int) -> NDArray[Any]:
+        several = Prints.all_of([looks[other].prints for other in others])
+        return 1 - agreement(several, looks[place].prints)
+
+    pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]
+    found = {pair: len(pairs(apart)) for pair, apart in _apart(near, pictures, seen)}
+    for pair, apart in _apart(near, sounds, heard):
+        found[pair] += len(pairs(apart, 1 - COPY_AGREEMENT))
+    return found
 
 
 def _apart(
-    looks: Sequence[Look], near: Collection[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], NDArray[np.int64]]]:
-    """`bits_apart` of each pair, where the parts of each are unpacked once, for all its pairs."""
+    near: Collection[tuple[int, int]],
+    sizes: Sequence[int],
+    laid: Callable[[Sequence[int], int], NDArray[Any]],
+) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+    """How far apart what the sides of each pair show is, with either side's parts tried.
+
+    Args:
+        near: pairs of places, the lower first.
+        sizes: how much is shown at each place.
+        laid: how far all that some others show is from the parts of what one place shows: (of all
+            these others, of this one). The parts are made once, for all pairs of a place.
+    """
     neighbours: dict[int, list[int]] = {}
     for one, other in near:
         neighbours.setdefault(one, []).append(other)
         neighbours.setdefault(other, []).append(one)
-    half: dict[tuple[int, int], NDArray[np.int64]] = {}
+    half: dict[tuple[int, int], NDArray[Any]] = {}
     for place, others in neighbours.items():
-        several = [looks[other].hashes for other in others]
-        found = bits_to_parts(Hashes.wholes_of(several), looks[place].hashes)
-        ends = np.cumsum([len(hashes) for hashes in several])
+        found = laid(others, place)
+        ends = np.cumsum([sizes[other] for other in others])
         for other, apart in zip(others, np.split(found, ends[:-1]), strict=True):
             pair, sides = ((other, place), apart) if other < place else ((place, other), apart.T)
             if pair in half:
@@ -165,10 +231,11 @@ def _apart(
 
 
 def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
-    """How many pictures a streamer shares with each of others, in copies."""
+    """How many pictures and sounds a streamer shares with each of others, in copies."""
     looks = [one, *others]
-    found = dict(_apart(looks, [(0, place) for place in range(1, len(looks))]))
-    return [len(pairs(found[0, place])) for place in range(1, len(looks))]
+    places = range(1, len(looks))
+    found = _copies(looks, [(0, place) for place in places])
+    return [found[0, place] for place in places]
 
 
 def _near_pairs(vectors: NDArray[np.float32]) -> list[tuple[int, int]]:

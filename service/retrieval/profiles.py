@@ -39,13 +39,14 @@ class EncodedProfile:
 class Shown:
     """What version `version` of a stored streamer shows: its own pieces, and what was read of them.
 
-    `outlines` are those of its pictures, by their source.
+    `outlines` are those of its pictures, `prints` those of its sounds, by their source.
     """
 
     version: int
     pieces: Sequence[Piece]
     features: Features
     outlines: Mapping[str, Outline]
+    prints: Mapping[str, Outline]
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,11 +199,16 @@ class Profiles:
         features = self._reader.as_stored(profile, record.tower_vectors)
         pieces = pieces_of(profile)
         outlines = self._reader.outlines(pieces, record.tower_vectors)
-        return Shown(record.version, pieces, features, outlines)
+        prints = self._reader.prints(pieces, record.tower_vectors)
+        return Shown(record.version, pieces, features, outlines, prints)
 
     def outlines(self, item: EncodedProfile) -> Mapping[str, Outline]:
         """Outlines of the pictures of a profile that was encoded, by their source."""
         return self._reader.outlines(pieces_of(item.profile), item.tower_vectors)
+
+    def prints(self, item: EncodedProfile) -> Mapping[str, Outline]:
+        """The prints of its sounds, likewise."""
+        return self._reader.prints(pieces_of(item.profile), item.tower_vectors)
 
     async def page(self, after: str, limit: int) -> list[Record]:
         """Up to `limit` records in byte order of their ids, after `after`."""

@@ -21,18 +21,18 @@ from model_export.contract.towers import TowerSpec, media_at, payload_key, vecto
 from model_export.contract.uninformative import says_nothing
 from service.errors import InvalidRequest, ServiceError
 from service.retrieval.sightings import (
-    NO_OUTLINE,
     Sighting,
     Sightings,
     error_of,
     key_of,
+    no_outline,
     of_bytes,
     outline_key,
     pointer_to,
     seen_by,
     shown,
 )
-from service.vectors import Key, Seen, Vector, as_outline, pack, unpack
+from service.vectors import Key, Seen, Vector, as_outline, as_print, pack, unpack
 
 Outline = NDArray[np.uint8]
 
@@ -152,6 +152,16 @@ class Reader:
                 found[made_of.source] = as_outline(outline)
         return found
 
+    def prints(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Outline]:
+        """The prints of the sounds that say something, likewise."""
+        stored = unpack(tower_vectors)
+        found: dict[str, Outline] = {}
+        for spec, made_of, _ in self._stored(pieces, stored):
+            heard = stored.vectors.get(outline_key(made_of))
+            if spec.audio is not None and heard is not None and as_print(heard).any():
+                found[made_of.source] = as_print(heard)
+        return found
+
     def _stored(
         self, pieces: Sequence[Piece], stored: Seen
     ) -> Iterator[tuple[TowerSpec, Piece, Vector]]:
@@ -222,9 +232,9 @@ class Reader:
                     addresses[_digest(piece)] = _digest(made_of)
                 read.append(vector_piece(spec, made_of, vector))
                 vectors[key_of(spec, made_of)] = vector
-                if spec.image is not None and sighting.outline is not None:
+                if spec.text is None and sighting.outline is not None:
                     nothing = says_nothing(read[-1], self._featurizer.vocabulary.uninformative)
-                    outline = NO_OUTLINE if nothing else sighting.outline
+                    outline = no_outline(spec) if nothing else sighting.outline
                     vectors[outline_key(made_of)] = outline
             elif sighting.error is not None:
                 error = _as_error(plan.item, piece, sighting.error)

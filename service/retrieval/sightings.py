@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model_export.contract.errors import SilentContent, UnreadableContent
-from model_export.contract.media import OUTLINE_SIDE
+from model_export.contract.media import OUTLINE_SIDE, PRINT_BANDS, PRINT_MOMENTS
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import (
+    KINDS,
     Payload,
     TowerSpec,
     media_at,
@@ -23,7 +24,7 @@ from service.errors import InvalidRequest, ServiceError, Unavailable
 from service.media.fetch import Fetched
 from service.media.sniff import Kind
 from service.retrieval.tower_work import PART, Input, TowerWork
-from service.vectors import OUTLINE, Key, RecentVectors, Seen, Vector, as_vector
+from service.vectors import OUTLINE, PRINT, Key, RecentVectors, Seen, Vector, as_vector
 
 Fetch = Callable[[str, Kind, str], Awaitable[Fetched]]
 """The bytes at a URL: see `Fetcher.fetch`."""
@@ -43,12 +44,19 @@ def key_of(spec: TowerSpec, piece: Piece) -> Key:
 
 
 def outline_key(piece: Piece) -> Key:
-    """By what the outline of a picture is known."""
-    return OUTLINE, payload_key(piece)
+    """By what the outline of a picture or the print of a sound is known."""
+    return PRINT if piece.modality in KINDS["audio"] else OUTLINE, payload_key(piece)
 
 
 NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
 """Of a picture of one colour, or one that many show: nothing to know it again by."""
+NO_PRINT = as_vector(np.zeros((PRINT_MOMENTS, PRINT_BANDS), np.uint8))
+"""Of silence, or a sound that many play."""
+
+
+def no_outline(spec: TowerSpec) -> Vector:
+    """Of what says nothing, for what this tower reads."""
+    return NO_OUTLINE if spec.image is not None else NO_PRINT
 
 
 @dataclass(eq=False)
@@ -63,7 +71,7 @@ class Sighting:
         stored: what towers saw in that profile before.
         specs: the towers that read it.
         vectors: what they made of it, by their name.
-        outline: of a picture, as `vectors.as_vector` packs it, once it is known.
+        outline: of a picture, or a sound's print, as `vectors.as_vector` packs it, once known.
         is_news: whether it is worth decoding for its outline alone.
         error: why they can't.
     """
@@ -91,9 +99,9 @@ class Sighting:
     @property
     def to_decode(self) -> list[TowerSpec]:
         """The towers that it has to be decoded for; one of them if only its outline is missing."""
-        pictures = [s for s in self.specs if s.image is not None]
+        media = [s for s in self.specs if s.text is None]
         lacks_outline = self.is_news and self.outline is None and not self.error
-        return self.missing or (pictures[:1] if lacks_outline else [])
+        return self.missing or (media[:1] if lacks_outline else [])
 
     def has_bytes(self, digest: str) -> None:
         """What lies at the address is known: SHA-256 as hex."""
@@ -175,7 +183,7 @@ class Sightings:
                 if spec.text is not None:
                     prepared[spec.name] = payload_of(piece, profile)
                     continue
-                outline = None if spec.image is None else NO_OUTLINE
+                outline = no_outline(spec)
                 try:
                     decoded = await self._work.prepare(
                         spec.name, lambda: fetched or payload_of(piece, profile), queued=queued
@@ -187,9 +195,8 @@ class Sightings:
                         outline = as_vector(decoded.outline)
                     if spec in sighting.missing:
                         prepared[spec.name] = decoded.prepared
-                if outline is not None:
-                    sighting.outline = outline
-                    self._recent.put(outline_key(sighting.piece), outline)
+                sighting.outline = outline
+                self._recent.put(outline_key(sighting.piece), outline)
         except (ServiceError, UnreadableContent) as error:
             sighting.error = error
             return {}

@@ -40,7 +40,7 @@ class Encoders(Protocol):
         ...
 
     def decode(self, name: str, payload: Payload) -> Decoded:
-        """The same, and of a picture its outline."""
+        """The same, and what tells copies of a picture or sound."""
         ...
 
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from model_export.contract.media import AudioSpec
 from model_export.contract.towers import KINDS
 from training.errors import UsageError
-from training.towers.base import Tower, make_tower, no_options
+from training.towers.base import Tower, make_tower, no_options, with_learned_from
 from training.towers.packages import hugging_face_library
 
 MODALITIES = KINDS["audio"]
@@ -155,7 +155,7 @@ def hugging_face_audio(where: str, reference: str, space: str) -> Tower:
             f"audio_tower={reference}: {type(encoder).__name__} does not read samples; take "
             "wav2vec 2.0, HuBERT or WavLM, or the tower log-mel"
         )
-    return make_tower(
+    tower = make_tower(
         SampleEncoder(encoder),
         AudioSpec(rate_hz=_RATE_HZ, seconds=SECONDS),
         name=space,
@@ -165,3 +165,4 @@ def hugging_face_audio(where: str, reference: str, space: str) -> Tower:
         reference=reference,
         detail=type(encoder).__name__,
     )
+    return with_learned_from(tower, where)

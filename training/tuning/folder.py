@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from training.checkpoint import LEARNED_FROM
 from training.errors import OutputError
+from training.towers import Tower
+from training.towers.image import SCALING
 from training.towers.packages import hugging_face_library
-from training.towers.text import MAX_TOKENS, write_own_options
+from training.towers.text import MAX_TOKENS, HuggingFaceText, write_own_options
+from training.tuning.trainable import hugging_face_encoder
 from training.tuning.tune import Options, Tuned
 
 RECORD = "tuning.json"
@@ -29,7 +32,7 @@ def check_free(folder: Path) -> None:
 
 
 def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) -> None:
-    """Write model, tokenizer, how they are used, and of whom they were learned; all or nothing.
+    """Write the model, how it reads, and of whom it learned; all or nothing.
 
     Args:
         tuned: what is written.
@@ -41,12 +44,7 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
         OutputError: it is there, or can't be written.
     """
     check_free(folder)
-    encoder: Any = tuned.module.encoder
-    where = encoder.name_or_path
-    transformers = hugging_face_library("--tower")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(where, use_fast=True)
-    spec = tuned.tower.spec
-    assert spec.text is not None
+    encoder: Any = hugging_face_encoder(tuned.module)
     record = {
         "tower": tuned.tower.description(),
         "options": asdict(options),
@@ -61,8 +59,7 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         encoder.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        write_own_options(partial, tuned.module.pooling, spec.text, spec.width)
+        _write_reading(tuned, encoder.name_or_path, partial)
         (partial / LEARNED_FROM).write_text("\n".join(tuned.learned_from), encoding="utf-8")
         (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         partial.chmod(0o755)  # a temporary folder is nobody else's
@@ -73,13 +70,29 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
         raise OutputError(f"{folder} can't be written: {error.strerror}") from error
 
 
-def setting_of(reference: str, folder: Path) -> str:
+def _write_reading(tuned: Tuned, where: str, folder: Path) -> None:
+    """What comes before the model: a tokenizer and its use, or how pictures are scaled."""
+    spec = tuned.tower.spec
+    transformers = hugging_face_library("--tower")
+    if spec.image is not None:
+        shutil.copyfile(transformers.utils.cached_file(where, SCALING), folder / SCALING)
+    if spec.text is not None:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, use_fast=True)
+        tokenizer.save_pretrained(folder)
+        assert isinstance(tuned.module, HuggingFaceText)
+        write_own_options(folder, tuned.module.pooling, spec.text, spec.width)
+
+
+def setting_of(tower: Tower, folder: Path) -> str:
     """The setting that takes the tuned folder as the tower was taken before.
 
     What the folder itself says is left out, and stays.
     """
-    given: Mapping[str, str] = dict(parse_qsl(reference.partition("?")[2], keep_blank_values=True))
+    given: Mapping[str, str] = dict(
+        parse_qsl(tower.reference.partition("?")[2], keep_blank_values=True)
+    )
     kept = {name: value for name, value in given.items() if name in ("modalities", "kinds")}
     if int(given.get("max_tokens", "0")) > MAX_TOKENS:
         kept["max_tokens"] = given["max_tokens"]
-    return f"text_tower=hf:{folder}" + ("?" + urlencode(kept, safe=",") if kept else "")
+    options = "?" + urlencode(kept, safe=",") if kept else ""
+    return f"{tower.spec.kind}_tower=hf:{folder}{options}"

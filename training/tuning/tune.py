@@ -1,9 +1,9 @@
-"""Contrastive tuning of a text tower on the texts of training streamers."""
+"""Contrastive tuning of a tower on what training streamers show."""
 
-import copy
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_export.contract.towers import Payload, TowerInputs, inputs_of
+from model_export.contract.towers import Prepared
 from training.compute import Compute
 from training.data import Dataset
 from training.errors import DivergedError, UsageError
@@ -20,12 +20,14 @@ from training.leaks import check_known
 from training.losses.info_nce import info_nce
 from training.progress import Progress
 from training.relations import NearByBehaviour, near_by_behaviour
+from training.stage import sample
 from training.tasks.base import step_generator
 from training.towers import Tower
 from training.towers.base import frozen
-from training.towers.text import HuggingFaceText
+from training.tuning.items import Items
 from training.tuning.pairs import Pairs
-from training.tuning.texts import Texts, meaningless, texts_of
+from training.tuning.shown import ITEMS, Shown, meaningless, shown_to
+from training.tuning.trainable import nothing_masked, trainable
 from training.tuning.validation import Validation
 from training.usage import peak_rss_mib
 
@@ -34,7 +36,7 @@ _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises; pretrained weights are lost otherwise."""
 _WEIGHT_DECAY, _CLIP_NORM = 0.01, 1.0
 _ENCODED = 64
-"""Texts that validation encodes at a time."""
+"""Pieces that validation encodes at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Options:
 
     Attributes:
         steps: at most so many.
-        batch: texts per step, two per anchor.
+        batch: pieces per step, two per anchor.
         learning_rate: of AdamW at its highest, after a linear rise and before a cosine's fall.
         temperature: of the contrast.
         evaluate_every: steps between validations.
@@ -80,19 +82,19 @@ class Tuned:
 
     Attributes:
         tower: the one that was given.
-        module: its encoder with the weights of the best step.
+        module: the same with the weights of the best step.
         step: the best step; 0 = none was better than the weights as they came.
         metric: what validation measures.
         history: (step, value) of every validation, beginning with step 0.
         losses: of every step.
-        learned_from: ids of the streamers whose texts were learned from.
+        learned_from: ids of the streamers that were learned from.
         counts: of what there was to learn from.
         seconds: that it took.
         peak_rss_mib: memory that the process took at most.
     """
 
     tower: Tower
-    module: HuggingFaceText
+    module: nn.Module
     step: int
     metric: str
     history: list[tuple[int, float]]
@@ -114,32 +116,38 @@ def tune(
 
     Args:
         tower: of an encoder of Hugging Face's.
-        dataset: the texts and the behaviour of its split `train` are learned from, its split `val`
-            chooses the step, nobody else is read.
+        dataset: what the streamers of its split `train` show and their behaviour are learned from,
+            its split `val` chooses the step, nobody else is read.
         options: how.
         compute: what on; one process.
         stream: to report progress to; standard error by default.
 
     Raises:
+        DataError: a picture or sound can't be read; names streamer and field.
         DivergedError: the loss is no longer a number.
         LeakError: a held-out streamer would be learned from.
-        UsageError: the tower has no weights to train, or nobody writes, or nobody is held out.
+        UsageError: the tower has no weights to train, or nobody shows what it reads, or nobody is
+            held out.
     """
     begin = time.monotonic()
     compute = compute or Compute()
-    module = _trainable(tower)
+    module, kind = trainable(tower), ITEMS[tower.spec.kind]
     known = dataset.rows("train")
     check_known(dataset, known, ("train",))
     uninformative = meaningless(dataset, known)
-    texts = texts_of(dataset, known, tower.spec, uninformative)
-    check_known(dataset, texts.rows, ("train",))
-    _check_enough(texts, tower, dataset)
+    learned = known if kind.most_streamers is None else sample(known, kind.most_streamers, 0)
+    shown = shown_to(tower, dataset, learned, uninformative, kind.most_of_each, stream)
+    check_known(dataset, shown.rows, ("train",))
+    _check_enough(shown, tower, dataset)
     relation = _relation(dataset, known)
-    validation = Validation(dataset, known, tower.spec, uninformative, options.seed)
-    tuner = _Tuner(module.to(compute.device), tower, texts, Pairs(texts, relation), options)
-    with Progress(
-        "tune", options.steps, validation.metric, sys.stderr if stream is None else stream
-    ) as progress:
+    validation = Validation(dataset, known, tower, uninformative, options.seed, stream)
+    tuner = _Tuner(module.to(compute.device), tower, shown, relation, options)
+    with (
+        nothing_masked(module),
+        Progress(
+            "tune", options.steps, validation.metric, sys.stderr if stream is None else stream
+        ) as progress,
+    ):
         history, step = _run(tuner, validation, options, progress)
     return Tuned(
         tower=tower,
@@ -148,10 +156,10 @@ def tune(
         metric=validation.metric,
         history=history,
         losses=tuner.losses,
-        learned_from=[dataset.ids[row] for row in texts.rows],
+        learned_from=[dataset.ids[row] for row in shown.rows],
         counts={
-            "streamers": len(texts.rows),
-            "texts": len(texts.texts),
+            "streamers": len(shown.rows),
+            kind.several: len(shown.items),
             "with_behaviour": 0 if relation is None else len(relation.anchors),
             "validation_queries": validation.queries,
         },
@@ -160,22 +168,13 @@ def tune(
     )
 
 
-def _trainable(tower: Tower) -> HuggingFaceText:
-    """A copy of the tower's module, to be trained."""
-    if not isinstance(tower.module, HuggingFaceText):
+def _check_enough(shown: Shown, tower: Tower, dataset: Dataset) -> None:
+    if len(shown.rows) < 2:
+        more = "; name others with ?modalities=name,bio,tags and ?kinds=text,tag"
         raise UsageError(
-            f"--tower {tower.reference}: its weights come ready for use and can't be trained "
-            "further; take hf:FOLDER_OR_NAME, an encoder of Hugging Face's, or all-minilm-l6-v2"
-        )
-    return copy.deepcopy(tower.module).requires_grad_(True)
-
-
-def _check_enough(texts: Texts, tower: Tower, dataset: Dataset) -> None:
-    if len(texts.rows) < 2:
-        raise UsageError(
-            f"--tower {tower.reference}: {len(texts.rows)} training streamers of {dataset.folder} "
-            f"show a text that it reads ({', '.join(tower.spec.modalities)}); name others with "
-            "?modalities=name,bio,tags and ?kinds=text,tag"
+            f"--tower {tower.reference}: {len(shown.rows)} training streamers of {dataset.folder} "
+            f"show {shown.items.one} that it reads ({', '.join(tower.spec.modalities)})"
+            + (more if tower.spec.text is not None else "")
         )
 
 
@@ -192,11 +191,16 @@ class _Tuner:
     """The module, and a step of its training."""
 
     def __init__(
-        self, module: HuggingFaceText, tower: Tower, texts: Texts, pairs: Pairs, options: Options
+        self,
+        module: nn.Module,
+        tower: Tower,
+        shown: Shown,
+        relation: NearByBehaviour | None,
+        options: Options,
     ) -> None:
         self.module, self.losses = module, list[float]()
-        self._tower, self._texts, self._pairs, self._options = tower, texts, pairs, options
-        self._inputs: TowerInputs = inputs_of(tower.spec, tower.tokenizer)
+        self._width, self._options = tower.spec.width, options
+        self._items, self._pairs = shown.items, Pairs(shown, relation)
         self._device = next(module.parameters()).device
         self._optimiser = torch.optim.AdamW(
             module.parameters(), lr=options.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
@@ -210,11 +214,12 @@ class _Tuner:
             group["lr"] = options.learning_rate * _schedule(step, options.steps)
         drawn = self._pairs.draw(options.batch // 2, rng)
         wanted, excluded = self._pairs.masks(drawn)
+        views = [self._items.view(number, rng) for number in drawn.items.tolist()]
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(options.seed * 1_000_003 + step)
             self.module.train()
-            z = self.module(*self._batch([self._texts.texts[i] for i in drawn.texts]))  # (B, W)
+            z = self.module(*self._batch(self._items, views))  # (B, W)
             loss = info_nce(
                 z @ z.T, self._place(wanted), self._place(excluded), options.temperature
             )
@@ -225,21 +230,20 @@ class _Tuner:
         self.losses.append(float(loss.detach()))
         return self.losses[-1]
 
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Vectors of texts (T, W), as they are served."""
+    def encode(self, items: Items) -> NDArray[np.float32]:
+        """Vectors of pieces (T, W), as they are served."""
         self.module.eval()
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors = np.zeros((len(texts), self._tower.spec.width), np.float32)
+        order = sorted(range(len(items)), key=items.size)
+        vectors = np.zeros((len(items), self._width), np.float32)
         for start in range(0, len(order), _ENCODED):
-            places = order[start : start + _ENCODED]
+            numbers = order[start : start + _ENCODED]
             with torch.inference_mode():
-                z = self.module(*self._batch([texts[place] for place in places]))
-            vectors[places] = z.cpu().numpy()
+                z = self.module(*self._batch(items, [items.prepare(i) for i in numbers]))
+            vectors[numbers] = z.cpu().numpy()
         return vectors
 
-    def _batch(self, texts: list[str]) -> list[Tensor]:
-        prepared = [self._inputs.prepare(Payload("text", text=text)) for text in texts]
-        return [self._place(array) for array in self._inputs.batch(prepared).values()]
+    def _batch(self, items: Items, prepared: Sequence[Prepared]) -> list[Tensor]:
+        return [self._place(array) for array in items.batch(prepared).values()]
 
     def _place(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
@@ -254,7 +258,7 @@ def _run(
         (step, value) of every validation, and the best step.
     """
     module = tuner.module
-    history = [(0, validation.value(tuner.encode(validation.texts)))]
+    history = [(0, validation.value(tuner.encode(validation.items)))]
     progress.checked(*history[0])
     best, best_step, best_value = _weights(module), *history[0]
     for step in range(1, options.steps + 1):
@@ -264,7 +268,7 @@ def _run(
         progress.stepped(step, {"loss": loss})
         if step % options.evaluate_every and step != options.steps:
             continue
-        value = validation.value(tuner.encode(validation.texts))
+        value = validation.value(tuner.encode(validation.items))
         progress.checked(step, value)
         history.append((step, value))
         if value > best_value:

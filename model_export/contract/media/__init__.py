@@ -20,13 +20,27 @@ from model_export.contract.media.images import (
     prepare_image,
     shows_nothing,
 )
+from model_export.contract.media.sound_copies import (
+    COPY_AGREEMENT,
+    PRINT_BANDS,
+    PRINT_MOMENTS,
+    Prints,
+    agreement,
+    print_of,
+    prints_of,
+)
 
 __all__ = [
+    "COPY_AGREEMENT",
     "COPY_BITS",
     "OUTLINE_SIDE",
+    "PRINT_BANDS",
+    "PRINT_MOMENTS",
     "AudioSpec",
     "Hashes",
     "ImageSpec",
+    "Prints",
+    "agreement",
     "bits_apart",
     "bits_to_parts",
     "decode_audio",
@@ -34,5 +48,7 @@ __all__ = [
     "hashes_of",
     "outline_of",
     "prepare_image",
+    "print_of",
+    "prints_of",
     "shows_nothing",
 ]

@@ -14,6 +14,7 @@ what was learned from.
 
 from model_export.contract.towers.golden import golden_payloads, inputs_fingerprint
 from model_export.contract.towers.inputs import (
+    AudioInputs,
     Decoded,
     ImageInputs,
     Payload,
@@ -43,6 +44,7 @@ __all__ = [
     "KINDS",
     "TOWERS",
     "VECTOR",
+    "AudioInputs",
     "Decoded",
     "ImageInputs",
     "Payload",

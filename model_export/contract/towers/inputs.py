@@ -15,6 +15,7 @@ from model_export.contract.media import (
     decode_image,
     outline_of,
     prepare_image,
+    print_of,
     shows_nothing,
 )
 from model_export.contract.towers.spec import TextSpec, TowerSpec
@@ -49,7 +50,10 @@ Prepared = NDArray[np.generic]
 
 
 class Decoded(NamedTuple):
-    """What was read of a picture or a sound: ready for the tower, and of a picture its outline."""
+    """What was read of a picture or a sound: ready for the tower, and what tells its copies.
+
+    That is the outline of a picture, the print of a sound.
+    """
 
     prepared: Prepared
     outline: NDArray[np.uint8] | None = None
@@ -139,9 +143,14 @@ class AudioInputs:
     def __init__(self, spec: AudioSpec) -> None:
         self._spec = spec
 
-    def prepare(self, payload: Payload) -> Prepared:
+    def prepare(self, payload: Payload) -> NDArray[np.float32]:
         """A sound, float32 (N,)."""
         return decode_audio(payload.data, payload.content_type, self._spec, payload.source)
+
+    def decode(self, payload: Payload) -> Decoded:
+        """A sound, float32 (N,), and its print; raises as `prepare`."""
+        samples = self.prepare(payload)
+        return Decoded(samples, print_of(samples, self._spec.rate_hz))
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
         """The inputs for B sounds."""

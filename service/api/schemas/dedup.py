@@ -26,8 +26,8 @@ class DedupIn(Request):
     pictures: Annotated[
         bool | None,
         Field(
-            description="Also join those who share two pictures or more, in copies. By default "
-            "where neither threshold nor min_precision is given, which are about the score."
+            description="Also join those who share two pictures or sounds or more, in copies. By "
+            "default where neither threshold nor min_precision is given, which are about the score."
         ),
     ] = None
     window: Annotated[
@@ -55,7 +55,8 @@ class MemberOut(Response):
         float, Field(description="Highest content cosine to another member that it is joined with.")
     ]
     copies: Annotated[
-        int, Field(description="Most pictures of it that are copies of another member's.")
+        int,
+        Field(description="Most pictures and sounds of it that are copies of another member's."),
     ] = 0
 
 

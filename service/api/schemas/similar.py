@@ -227,7 +227,8 @@ class ReasonsOut(Response):
             description="What both show: tags, category, language; pictures, sounds and titles of "
             "videos and lives that are the very same in both; and similar_pictures, of which one "
             "is a copy of the other: re-encoded, scaled, recoloured, mirrored, or cropped by up to "
-            "a fifth of either side. A few of each. Kinds with nothing in common are left out."
+            "a fifth of either side; similar_sounds likewise: re-encoded, louder, a semitone off. "
+            "A few of each. Kinds with nothing in common are left out."
         ),
     ]
     by_modality: Annotated[

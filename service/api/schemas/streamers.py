@@ -44,8 +44,8 @@ class NearDuplicateOut(Response):
     copies: Annotated[
         int,
         Field(
-            description="Pictures of both that are copies, if it is one of the ten nearest by "
-            "embedding; two make a near-duplicate, whatever the score."
+            description="Pictures and sounds of both that are copies, if it is one of the ten "
+            "nearest by embedding; two make a near-duplicate, whatever the score."
         ),
     ] = 0
     kind: Literal["near_duplicate"] = "near_duplicate"

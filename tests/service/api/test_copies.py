@@ -1,8 +1,9 @@
-"""Copies of pictures: kept when a picture is decoded anyway, named as reasons."""
+"""Copies of pictures and sounds: kept when these are decoded anyway, named as reasons."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, ImageOps
@@ -11,10 +12,12 @@ from redis import Redis
 from service.app import create_app
 from service.settings import Settings
 from service.vectors import OUTLINE, Seen, pack, unpack
+from tests.contract.media import files
 from tests.contract.media.files import saved, scene
 from tests.service.api.conftest import put
 from tests.service.towers import Counts, media
 
+MEDIA = ("pictures", "sounds")
 SCENES = [scene(seed) for seed in range(8)]
 
 
@@ -42,7 +45,7 @@ def shared(client: TestClient, seed: dict[str, Any], hit: str, sequence: int = 0
     answer = client.post("/v1/similar", json=query)
     assert answer.status_code == 200, answer.text
     found = {h["streamer_id"]: h["reasons"]["shared"] for h in answer.json()["hits"]}
-    return {kind: pairs for kind, pairs in found[hit].items() if kind.endswith("pictures")}
+    return {kind: pairs for kind, pairs in found[hit].items() if kind.endswith(MEDIA)}
 
 
 def test_copies_are_named_apart_from_the_very_same(client: TestClient) -> None:
@@ -165,3 +168,31 @@ def test_a_write_names_who_shows_the_same_pictures(client: TestClient) -> None:
     patched = client.patch("/v1/streamers/other", json={"tags": ["travel"]}).json()
     assert [(n["streamer_id"], n["copies"]) for n in patched["near_duplicates"]] == [("one", 2)]
     assert counts() == {}
+
+
+def notes(seed: int, gain: float = 1, begin: int = 0, kind: str = "wav") -> dict[str, str]:
+    """A second and a half of notes, 90 ms each."""
+    pitches = np.repeat(np.random.default_rng(seed).uniform(200, 2000, 17), 1440)
+    wave = gain * 0.4 * np.sin(2 * np.pi * np.cumsum(pitches) / 16_000)
+    signal = wave[begin:].astype(np.float32)
+    return media(files.encoded(signal, kind, 16_000), files.DECLARED[kind])
+
+
+def test_copies_of_sounds_are_named_and_joined(client: TestClient) -> None:
+    def played(*sounds: dict[str, str]) -> list[dict[str, Any]]:
+        return [{"video_id": f"v{i}", "audio": sound} for i, sound in enumerate(sounds)]
+
+    put(client, "seed", videos=played(notes(1), notes(2), notes(3)), bio="cooking")
+    put(client, "other", videos=played(notes(4), notes(5)), bio="gaming")
+    softer, later = notes(1, gain=0.3, kind="flac"), notes(2, begin=800)
+    sequence = put(client, "copy", videos=played(later, softer, notes(6)), bio="boss music")
+    assert shared(client, {"streamer_id": "seed"}, "copy", sequence) == {
+        "similar_sounds": [
+            {"seed": "videos[0].audio", "hit": "videos[1].audio"},
+            {"seed": "videos[1].audio", "hit": "videos[0].audio"},
+        ]
+    }
+    names = ["seed", "other", "copy"]
+    by_copies = {"threshold": 1, "pictures": True, "after_sequence": sequence}
+    (cluster,) = deduped(client, ids=names, **by_copies)["clusters"]
+    assert {m["streamer_id"]: m["copies"] for m in cluster["members"]} == {"seed": 2, "copy": 2}

@@ -9,15 +9,15 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.features import Featurizer
-from model_export.contract.media import outline_of
+from model_export.contract.media import decode_audio, outline_of, print_of
 from model_export.contract.pieces import pieces_of
 from model_export.contract.towers import vector_piece
 from service.retrieval.reader import Reader, ToRead
-from service.retrieval.sightings import Sightings, key_of, seen_by
-from service.vectors import RecentVectors, unpack
+from service.retrieval.sightings import Sightings, key_of, outline_key, seen_by
+from service.vectors import RecentVectors, as_print, unpack
 from tests.bundles import write_bundle
 from tests.contract.media.files import saved, scene
-from tests.media_towers import blank
+from tests.media_towers import audio_spec, blank, sound
 from tests.service.towers import media, nobody, profile, reading
 
 COVER = saved(scene(1), "PNG")
@@ -50,6 +50,28 @@ def test_each_picture_that_says_something_has_one(bundle: Bundle) -> None:
             assert list(outlines) == ["videos[0].cover"]
             np.testing.assert_array_equal(outlines["videos[0].cover"], outline_of(scene(1)))
             assert read.reader.outlines(pieces_of(item), b"") == {}
+
+    asyncio.run(scenario())
+
+
+def test_each_sound_that_is_heard_has_a_print(bundle: Bundle) -> None:
+    sounds = [media(sound(hz), "audio/wav") for hz in (440.0, 0.0)]
+    item = profile(videos=[{"video_id": f"v{i}", "audio": one} for i, one in enumerate(sounds)])
+
+    async def scenario() -> None:
+        async with reading(bundle) as read:
+            found = await read.reader.read(ToRead(item))
+            stored = unpack(found.tower_vectors).vectors
+            heard, silent = (stored[outline_key(piece)] for piece in pieces_of(item))
+            hears = audio_spec().audio
+            assert hears is not None
+            expected = print_of(decode_audio(sound(440.0), "audio/wav", hears, ""), hears.rate_hz)
+            np.testing.assert_array_equal(as_print(heard), expected)
+            assert not as_print(silent).any()
+            assert read.reader.outlines(pieces_of(item), found.tower_vectors) == {}
+            before = dict(read.work.decoded)
+            await read.reader.read(ToRead(item, tower_vectors=found.tower_vectors))
+            assert read.work.decoded == before
 
     asyncio.run(scenario())
 

@@ -1,20 +1,23 @@
 """Copies among the pictures of two streamers, each named once."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from model_export.contract.media import outline_of
+from model_export.contract.media import outline_of, print_of
 from service.retrieval.pictures import (
     NEAREST_COMPARED,
     Look,
     Pictures,
     copies,
+    count_copies,
     look_in,
     pictures_of,
     who_shares,
 )
-from service.vectors import OUTLINE, Key, Seen, Vector, as_vector, pack
+from service.vectors import OUTLINE, PRINT, Key, Seen, Vector, as_vector, pack
 from tests.contract.media.files import scene
 
 
@@ -66,6 +69,35 @@ def look(direction: NDArray[np.float32], *seeds: int) -> Look:
         vectors[OUTLINE, key] = as_vector(outline_of(scene(seed)))
         vectors[bytes(32), key] = direction.astype(np.float16)
     return look_in(pack(Seen(vectors)))
+
+
+def heard(direction: NDArray[np.float32], *hertz: int, pictures: Sequence[int] = ()) -> Look:
+    """Of warbling tones, and of scenes, by towers to which all are alike."""
+    vectors: dict[Key, Vector] = {}
+    for pitch in hertz:
+        key = pitch.to_bytes(16, "big")
+        vectors[PRINT, key] = as_vector(print_of(warble(pitch), 16_000))
+        vectors[b"a" * 32, key] = direction.astype(np.float16)
+    for seed in pictures:
+        vectors[OUTLINE, seed.to_bytes(16, "little")] = as_vector(outline_of(scene(seed)))
+    return look_in(pack(Seen(vectors)))
+
+
+def warble(seed: int) -> NDArray[np.float32]:
+    """A second of notes, 90 ms each."""
+    notes = np.repeat(np.random.default_rng(seed).uniform(200, 2000, 12), 1440)[:16_000]
+    return (0.5 * np.sin(2 * np.pi * np.cumsum(notes) / 16_000)).astype(np.float32)
+
+
+def test_who_shares_two_sounds_or_one_of_either() -> None:
+    one = np.ones(3, np.float32)
+    shared = who_shares([heard(one, 1, 2, 3), heard(one, 4, 5), heard(one, 3, 6, 1)])
+    assert [(s.one, s.other, s.copies) for s in shared] == [(0, 2, 2)]
+    assert who_shares([heard(one, 1, 2), heard(one, 1, 3)]) == []
+    both = [heard(one, 1, pictures=[7]), heard(one, 1, pictures=[7]), heard(one, 2, pictures=[7])]
+    assert [(s.one, s.other, s.copies) for s in who_shares(both)] == [(0, 1, 2)]
+    assert count_copies(both[0], both[1:]) == [2, 1]
+    assert set(both[0].means) == {b"a" * 32}
 
 
 def test_who_shares_two_pictures_among_those_that_look_alike() -> None:

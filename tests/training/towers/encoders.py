@@ -1,10 +1,19 @@
-"""A Hugging Face encoder of two layers and random weights, saved as a folder."""
+"""Hugging Face encoders of a layer or two and random weights, saved as folders."""
 
+import json
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    ViTConfig,
+    ViTModel,
+    Wav2Vec2Config,
+    Wav2Vec2Model,
+)
 
 from tests import towers
 
@@ -33,4 +42,42 @@ def write_encoder(folder: Path, seed: int = 0) -> Path:
         model_max_length=LENGTH,
     )
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_vision(folder: Path, seed: int = 0) -> Path:
+    """Write a ViT of 32 pixels a side."""
+    torch.manual_seed(seed)
+    config = ViTConfig(
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        image_size=32,
+        patch_size=8,
+        hidden_dropout_prob=0.0,
+        initializer_range=0.2,  # the usual .02 is for widths of 768
+    )
+    ViTModel(config).save_pretrained(folder)
+    thirds = [0.5, 0.5, 0.5]
+    scaling = {"size": {"height": 32, "width": 32}, "image_mean": thirds, "image_std": thirds}
+    (folder / "preprocessor_config.json").write_text(json.dumps(scaling))
+    return folder
+
+
+def write_hearing(folder: Path, seed: int = 0) -> Path:
+    """Write a wav2vec 2.0 that takes 20 steps a second."""
+    torch.manual_seed(seed)
+    config = Wav2Vec2Config(
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16, 16),
+        conv_stride=(40, 20),
+        conv_kernel=(80, 20),
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    Wav2Vec2Model(config).save_pretrained(folder)
     return folder

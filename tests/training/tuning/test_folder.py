@@ -82,13 +82,25 @@ def test_a_folder_that_is_there_is_left_alone(
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("tower", "instead"),
+    [
+        ("use-multilingual", "an encoder of Hugging Face's, or all-minilm-l6-v2"),
+        ("efficientnet-lite0", "a vision model of Hugging Face's (ViT"),
+        ("log-mel", "an encoder of samples of Hugging Face's (wav2vec 2.0"),
+    ],
+)
 def test_a_tower_that_has_no_weights_to_train(
-    topics_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    topics_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tower: str,
+    instead: str,
 ) -> None:
-    assert call(topics_folder, "use-multilingual", tmp_path / "out") == 2
+    assert call(topics_folder, tower, tmp_path / "out") == 2
     said = capsys.readouterr().err
-    assert "--tower use-multilingual: its weights come ready for use and can't be trained" in said
-    assert "take hf:FOLDER_OR_NAME" in said
+    assert f"--tower {tower}: its weights come ready for use and can't be trained" in said
+    assert f"take hf:FOLDER_OR_NAME, {instead}" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -121,5 +133,6 @@ def test_a_tower_that_was_tuned_on_a_held_out_streamer_fails_a_fit(
         ),
     ],
 )
-def test_how_the_folder_is_to_be_used(options: str, setting: str) -> None:
-    assert setting_of(f"hf:old{options}", Path("new")) == setting
+def test_how_the_folder_is_to_be_used(encoder_folder: Path, options: str, setting: str) -> None:
+    tower = find_tower("text", f"hf:{encoder_folder}{options}", encoder_folder.parent)
+    assert setting_of(tower, Path("new")) == setting
