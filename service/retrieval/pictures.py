@@ -196,9 +196,18 @@ def _copies(looks: Sequence[Look], near: Collection[tuple[int, int]]) -> dict[tu
 
     pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]
     found = {pair: len(pairs(apart)) for pair, apart in _apart(near, pictures, seen)}
-    for pair, apart in _apart(near, sounds, heard):
-        found[pair] += len(pairs(apart, 1 - COPY_AGREEMENT))
+    for (one, other), apart in _apart(near, sounds, heard):
+        fewer = min(int(looks[place].prints.telling.sum()) for place in (one, other))
+        found[one, other] += _counted(len(pairs(apart, 1 - COPY_AGREEMENT)), fewer)
     return found
+
+
+def _counted(shared: int, fewer: int) -> int:
+    """For how many copies sounds count, of so many shared ones and all of who shows fewer.
+
+    Two who play the same songs are not one person: where most are other sounds, it is one copy.
+    """
+    return shared if 2 * shared >= fewer else min(shared, 1)
 
 
 def _apart(

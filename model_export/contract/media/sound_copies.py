@@ -55,10 +55,12 @@ def print_of(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.u
     heard /= np.sqrt((heard**2).mean()) + 1e-9
     frames = heard[begins[:, None] + np.arange(window)]  # (48, window)
     frames *= np.hanning(window).astype(np.float32)
-    bands = _bands(rate_hz, window)  # (120, F)
-    waves = np.fft.rfft(frames, 4 * window)[:, : bands.shape[1]]  # (48, F)
+    bins, weights = _bands(rate_hz, window)  # (120, W)
+    waves = np.fft.rfft(frames, 2 * window)[:, : bins.max() + 1]  # (48, F)
     power = waves.real**2 + waves.imag**2
-    halves = np.log(power @ bands.T + _FLOOR)  # (48, 120), half a semitone each
+    # Not a product of matrices: BLAS would wake its threads, which take longer than the sum.
+    loud = np.einsum("tbw,bw->tb", power[:, bins], weights)
+    halves = np.log(loud + _FLOOR)  # (48, 120), half a semitone each
     levels = _SCALE * (halves.reshape(PRINT_MOMENTS, PRINT_BANDS, 2).mean(-1) - np.log(_FLOOR))
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
@@ -131,13 +133,21 @@ def _played(changes: _Floats, semitones: int) -> _Floats:
 
 
 @lru_cache(maxsize=8)
-def _bands(rate_hz: int, window: int) -> _Floats:
-    """Triangles half a semitone apart, (120, F), each of sum 1, as wide as the window."""
+def _bands(rate_hz: int, window: int) -> tuple[npt.NDArray[np.int64], _Floats]:
+    """Triangles half a semitone apart, each of sum 1, as wide as the window.
+
+    Returns:
+        Of each the frequencies that it hears, as places in a spectrum, and their weights: (120, W),
+        the weights of those beyond a narrow one are 0.
+    """
     per_octave = 24
     hertz = _LOWEST_HZ * 2 ** (np.arange(2 * PRINT_BANDS) / per_octave)
-    bins = np.maximum(np.arange(4 * window // 2 + 1) * rate_hz / (4 * window), 1e-3)
+    frequencies = np.maximum(np.arange(window + 1) * rate_hz / (2 * window), 1e-3)
     width = per_octave * np.log2(1 + 0.6 * rate_hz / window / hertz)
-    apart = np.abs(per_octave * np.log2(bins / hertz[:, None]))
-    triangles = np.maximum(0, 1 - apart / np.maximum(1, width)[:, None])
-    heard = int(np.flatnonzero(triangles.max(0) > 0)[-1]) + 1  # no band reaches higher
-    return (triangles / triangles.sum(1, keepdims=True))[:, :heard].astype(np.float32)
+    apart = np.abs(per_octave * np.log2(frequencies / hertz[:, None]))
+    triangles = np.maximum(0, 1 - apart / np.maximum(1, width)[:, None])  # (120, F)
+    widest = int((triangles > 0).sum(1).max())
+    first = np.minimum((triangles > 0).argmax(1), len(frequencies) - widest)
+    bins = first[:, None] + np.arange(widest)
+    weights = np.take_along_axis(triangles, bins, 1)
+    return bins, (weights / weights.sum(1, keepdims=True)).astype(np.float32)

@@ -100,6 +100,19 @@ def test_who_shares_two_sounds_or_one_of_either() -> None:
     assert set(both[0].means) == {b"a" * 32}
 
 
+def test_a_few_songs_among_many_are_one_copy() -> None:
+    one, many = np.ones(3, np.float32), range(10, 16)
+    first = heard(one, 1, 2, *many)
+    others = [
+        heard(one, 1, 2, *(100 + x for x in many)),
+        heard(one, 1, 2, 200, 201),
+        heard(one, 1, 2, 200, 201, 202),
+    ]
+    assert count_copies(first, others) == [1, 2, 1]
+    shown = [heard(one, 1, 2, *many, pictures=[7]), heard(one, 1, 2, 200, 201, 202, pictures=[7])]
+    assert count_copies(shown[0], shown[1:]) == [2]
+
+
 def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
     rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
