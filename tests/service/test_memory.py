@@ -47,9 +47,10 @@ def mixed(choices: random.Random, number: int) -> dict[str, Any]:
     words = [f"w{choices.randrange(5000)}" for _ in range(choices.choice([1, 3, 10, 200]))]
     profile: dict[str, Any] = {"streamer_id": f"s{number}", "bio": " ".join(words)}
     if choices.random() < 0.5:
-        profile["videos"] = titles(*(f"{number} {i}" for i in range(choices.choice([1, 4, 64]))))
+        (many,) = choices.choices([1, 4, 64], (4, 4, 1))
+        profile["videos"] = titles(*(f"{number} {i}" for i in range(many)))
     if choices.random() < 0.3:
-        size = choices.choice([(64, 64), (333, 200), (1280, 720)])
+        (size,) = choices.choices([(64, 64), (333, 200), (1280, 720)], (4, 4, 1))
         kind = choices.choice(["PNG", "JPEG", "WEBP"])
         shown = encoded(kind, size) + b"%d" % choices.getrandbits(64)
         profile["avatar"] = media(shown, f"image/{kind.lower()}")
