@@ -32,6 +32,8 @@ them have two copies, and .987 of all pairs that have are such accounts.
 """
 NEAREST_COMPARED = 10
 """By what pictures look like in the mean, or by embedding: those 77 are the nearest 5 by either."""
+_MOST_SOUNDS = 16
+"""Of each streamer in a list; a print that is ready to be compared takes 6 KB."""
 _BLOCK_ROWS = 1024
 
 
@@ -87,7 +89,8 @@ def look_in(tower_vectors: bytes) -> Look:
         if version not in (OUTLINE, PRINT) and key in known:
             sums[version] = sums.get(version, 0) + _unit(vector.astype(np.float32))
     hashes = _hashes(dict.fromkeys(outline.tobytes() for outline in outlines.values()))
-    prints = _prints(dict.fromkeys(levels.tobytes() for levels in heard.values()))
+    said = dict.fromkeys(levels.tobytes() for levels in heard.values() if levels.any())
+    prints = _prints(list(said)[:_MOST_SOUNDS])
     return Look(hashes, prints, {version: _unit(total) for version, total in sums.items()})
 
 

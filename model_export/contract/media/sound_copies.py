@@ -70,11 +70,11 @@ class Prints:
     """Prints of N sounds, made ready to be compared.
 
     Attributes:
-        changes: float32 (N, 48, 60), of each band beside its octave, over time.
+        changes: float16 (N, 48, 60), of each band beside its octave, over time.
         telling: bool (N,), whether enough changes to know the sound again.
     """
 
-    changes: _Floats
+    changes: npt.NDArray[np.float16]
     telling: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ def prints_of(levels: npt.NDArray[np.uint8]) -> Prints:
     changes = np.zeros(beside.shape, np.float32)
     changes[:, 1:-1] = beside[:, 2:] - beside[:, :-2]
     telling = (np.abs(changes) > 1).mean((1, 2)) >= _TELLING
-    return Prints(changes, telling & floats.any((1, 2)))
+    return Prints(changes.astype(np.float16), telling & floats.any((1, 2)))
 
 
 def agreement(wholes: Prints, sounds: Prints) -> _Floats:
@@ -105,10 +105,11 @@ def agreement(wholes: Prints, sounds: Prints) -> _Floats:
 
     0 where either tells too little. Who wants it both ways asks twice.
     """
-    middle = _signs(wholes.changes[:, _FIRST : _FIRST + _LENGTH])  # (N, 30 x 56)
+    whole = wholes.changes[:, _FIRST : _FIRST + _LENGTH].astype(np.float32)
+    middle = _signs(whole)  # (N, 30 x 56)
     best = np.zeros((len(wholes), len(sounds)), np.float32)
     for semitones in _SEMITONES:
-        played = _played(sounds.changes, semitones)
+        played = _played(sounds.changes.astype(np.float32), semitones)
         for begin in _BEGINS:
             if begin + _LENGTH <= played.shape[1]:
                 laid = _signs(played[:, begin : begin + _LENGTH])

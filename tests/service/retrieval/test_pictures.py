@@ -100,6 +100,12 @@ def test_who_shares_two_sounds_or_one_of_either() -> None:
     assert set(both[0].means) == {b"a" * 32}
 
 
+def test_of_many_sounds_so_many_are_compared_as_memory_allows() -> None:
+    many = heard(np.ones(3, np.float32), *range(70))
+    assert len(many.prints) == 16
+    assert many.prints.changes.nbytes < 100_000
+
+
 def test_a_few_songs_among_many_are_one_copy() -> None:
     one, many = np.ones(3, np.float32), range(10, 16)
     first = heard(one, 1, 2, *many)
