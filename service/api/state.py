@@ -43,7 +43,7 @@ class State:
     store_problem: Callable[[], str | None]
 
 
-def state_of(request: Request) -> State:
+async def state_of(request: Request) -> State:
     """The state that the lifespan yielded."""
     return cast(State, request.state.service)
 
@@ -69,7 +69,7 @@ def _version(value: str, header: str) -> int:
     return int(tag)
 
 
-def expected_version(
+async def expected_version(
     if_match: Annotated[str | None, Header(description="Write only over this version.")] = None,
     if_none_match: Annotated[
         str | None, Header(description="`*`: write only if the streamer is not stored yet.")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index import scan
+from service.index.cells import Reach
 from service.index.device import Device, Placed
 from service.index.view import View
 
@@ -27,6 +28,10 @@ FEW = 10
 """As many as most ask for; they are found with less effort than `NEIGHBOURS`."""
 _CELLS = "nprobe"
 """FAISS's name for how many cells a search looks into."""
+_MARGINS = tuple(0.02 * 1.2**i for i in range(22))
+"""Of inner products with cells' centres, to be tried in this order; the last one is 0.9."""
+_MORE_CELLS = 2
+"""So many times as many cells as all queries alike would need, for those that need most."""
 _PROBES = 256
 """So many rows are looked up to measure it: its standard error at .99 is about .002."""
 _PRECISE = ("Flat", "SQfp16", "SQbf16")
@@ -85,10 +90,10 @@ class Base:
         factory: what FAISS made it of.
         slots: int64 (N,), the slot of each of its rows.
         recall: the share of true nearest neighbours found, of `NEIGHBOURS` each.
-        effort: the setting that it takes.
-        few_cells: so many of its cells are enough for the `FEW` nearest; None where it has none, or
-            as many as for more.
+        effort: the setting that it takes, where queries can't have each their own.
         placed: the index, where it is searched.
+        reach: the cells that a query takes; None where it has none, or can't choose.
+        reach_of_few: the same where only the `FEW` nearest are asked for.
     """
 
     factory: str
@@ -96,7 +101,8 @@ class Base:
     recall: float
     effort: str
     placed: Placed
-    few_cells: int | None = None
+    reach: Reach | None = None
+    reach_of_few: Reach | None = None
 
     def nearest(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         """Slots of more than k rows near a query (D,), the best k among them for sure or nearly.
@@ -112,9 +118,9 @@ class Base:
         Raises:
             RuntimeError: the device failed.
         """
-        cells = self.few_cells if k <= FEW else None
+        reach = self.reach_of_few if k <= FEW else self.reach
         surplus = _SURPLUS if self.factory.endswith(_PRECISE) else _SURPLUS_OF_COARSE
-        found = self.placed.search_many(queries, min(surplus * k, len(self.slots)), cells)
+        found = self.placed.search_many(queries, min(surplus * k, len(self.slots)), reach)
         return [self.slots[places] for places in found]
 
 
@@ -177,21 +183,53 @@ def _proved(
     trials = [_Trial.of(stored, view, is_stopped)]
     if questions:
         trials.append(_Trial.of(np.stack(questions), view, is_stopped))
-    reached, few_cells = 0.0, None
-    # Measured on a sample, so a little more is asked for, and again more where it counts fewer.
-    goal, goal_of_few = recall + (1 - recall) / 4, recall + (1 - recall) / 2
+    reached = 0.0
+    # Measured on a sample, so a little more is asked for.
+    goal = recall + (1 - recall) / 4
     for name, effort in _efforts(index):
         _go_on(is_stopped)
         if name is not None:
             placed.set_effort(name, effort)
         base = Base(factory, slots, reached, f"{name}={effort}" if name else "", placed)
-        if few_cells is None and name == _CELLS:
-            found = min(trial.recall(base, view, FEW) for trial in trials)
-            few_cells = effort if found >= goal_of_few else None
-        reached = min(trial.recall(base, view, NEIGHBOURS) for trial in trials)
+        reached = _least(trials, base, view, NEIGHBOURS)
         if reached >= goal:
-            return replace(base, recall=reached, few_cells=few_cells)
+            proved = replace(base, recall=reached)
+            if name == _CELLS and placed.chooses_cells:
+                return _choosing(proved, effort, recall, goal, trials, view, is_stopped)
+            return proved
     raise Refused(f"{factory} finds {reached:.3f} of the nearest, {goal:.4f} is wanted")
+
+
+def _choosing(
+    base: Base,
+    cells: int,
+    recall: float,
+    goal: float,
+    trials: Sequence[_Trial],
+    view: View,
+    is_stopped: Callable[[], bool],
+) -> Base:
+    """The same base, with as many cells for each query as that one needs.
+
+    As many `cells` for all reach the goal. It asks more of the few nearest, where a sample counts
+    fewer.
+    """
+    goal_of_few = recall + (1 - recall) / 2
+    for margin in _MARGINS:
+        _go_on(is_stopped)
+        reach = Reach(_MORE_CELLS * cells, margin)
+        tried = replace(base, reach=reach, reach_of_few=reach)
+        if base.reach_of_few is None and _least(trials, tried, view, FEW) >= goal_of_few:
+            base = replace(base, reach_of_few=reach)
+        reached = _least(trials, tried, view, NEIGHBOURS)
+        if base.reach_of_few is not None and reached >= goal:
+            return replace(base, reach=reach, recall=reached)
+    return replace(base, reach_of_few=None)
+
+
+def _least(trials: Sequence[_Trial], base: Base, view: View, k: int) -> float:
+    """The recall in the worst of the trials."""
+    return min(trial.recall(base, view, k) for trial in trials)
 
 
 def _filled(

@@ -16,6 +16,8 @@ import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
+from service.index.cells import Cells, Reach
+
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
 MIB = 1 << 20
@@ -32,12 +34,17 @@ class NoDevice(Exception):
 class Placed(Protocol):
     """An index that does not change any more, where it is searched. Safe from several threads."""
 
+    @property
+    def chooses_cells(self) -> bool:
+        """Whether it has cells and can choose among them for each query."""
+        ...
+
     def search(
-        self, query: NDArray[np.float32], k: int, cells: int | None = None
+        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> NDArray[np.int64]:
         """Places of rows near a query (D,), best first; fewer than k where it has no more.
 
-        So many `cells` are looked into where it has cells and can choose for each query.
+        Without a `reach`, or where it can't choose, the effort is the one that was set.
 
         Raises:
             RuntimeError: the device failed.
@@ -45,7 +52,7 @@ class Placed(Protocol):
         ...
 
     def search_many(
-        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+        self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
         """As `search`, of several (Q, D)."""
         ...
@@ -81,33 +88,34 @@ class OnCpu:
 
     def __init__(self, index: Any) -> None:
         self.index = index
-        self._parameters: dict[int, Any] = {}  # by cells; to make them takes as long as 1,000 rows
+        self._cells = Cells(index) if isinstance(index, faiss.IndexIVF) else None
+
+    @property
+    def chooses_cells(self) -> bool:
+        """See `Placed.chooses_cells`."""
+        return self._cells is not None
 
     def search(
-        self, query: NDArray[np.float32], k: int, cells: int | None = None
+        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> NDArray[np.int64]:
         """See `Placed.search`."""
-        return self.search_many(query[None, :], k, cells)[0]
+        return self.search_many(query[None, :], k, reach)[0]
 
     def search_many(
-        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+        self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
         """See `Placed.search_many`; Python's other threads run meanwhile."""
         faiss.omp_set_num_threads(1)  # of this thread
-        parameters = None if cells is None else self._looking_into(cells)
-        found: NDArray[np.int64] = self.index.search(queries, k, params=parameters)[1]
+        found: NDArray[np.int64]
+        if reach is None or self._cells is None:
+            found = self.index.search(queries, k)[1]
+        else:
+            found = self._cells.search(queries, k, reach)
         return [places if places[-1] >= 0 else places[places >= 0] for places in found]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""
         faiss.ParameterSpace().set_index_parameter(self.index, name, value)
-
-    def _looking_into(self, cells: int) -> Any:
-        """FAISS's parameters for so many cells; None where it has none."""
-        found = self._parameters.get(cells)
-        if found is None and isinstance(self.index, faiss.IndexIVF):
-            found = self._parameters[cells] = faiss.SearchParametersIVF(nprobe=cells)
-        return found
 
 
 class _Waiting(NamedTuple):
@@ -165,10 +173,16 @@ class Owned:
         # The memory of a GPU is given back by the thread that took it.
         weakref.finalize(self, owner.submit, self._held.clear).atexit = False
 
+    @property
+    def chooses_cells(self) -> bool:
+        """Never: all that are answered together take the same."""
+        return False
+
     def search(
-        self, query: NDArray[np.float32], k: int, cells: int | None = None
+        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> NDArray[np.int64]:
-        """See `Placed.search`; `cells` is the same for all that are answered together."""
+        """See `Placed.search`."""
+        del reach
         waiting = _Waiting(query, min(k, self._most), Future())
         with self._lock:
             self._waiting.append(waiting)
@@ -178,10 +192,10 @@ class Owned:
         return waiting.answer.result()
 
     def search_many(
-        self, queries: NDArray[np.float32], k: int, cells: int | None = None
+        self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
         """See `Placed.search_many`."""
-        return [self.search(query, k, cells) for query in queries]
+        return [self.search(query, k, reach) for query in queries]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""

@@ -13,6 +13,7 @@ from pyroaring import BitMap
 
 from service.index.approximate import Base
 from service.index.attributes import Attributes
+from service.index.cells import Reach
 from service.index.device import OnCpu
 from service.index.numbers import slots_of
 from service.index.pack import Packer, Unpacker
@@ -21,7 +22,7 @@ from service.sealed import Broken, Sealed, sealing
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-_FORMAT = 1
+_FORMAT = 2
 _BLOCK_ROWS = 8192
 _FAISS_BLOCK = 1 << 20
 _ROOM = 1.05
@@ -80,7 +81,8 @@ def write(
             "factory": base.factory,
             "recall": base.recall,
             "effort": base.effort,
-            "few_cells": base.few_cells,
+            "reach": base.reach,
+            "reach_of_few": base.reach_of_few,
         }
     said = {**about, "format": _FORMAT, "slots": slots, "base": known}
     with sealing(path, said, is_stopped) as folder:
@@ -201,12 +203,19 @@ def _read_base(sealed: Sealed, about: Mapping[str, Any], dim: int, slots: int) -
             placed.set_effort(name, int(value))
     except RuntimeError as error:
         raise Broken(f"{sealed.path / 'base'} can't be read: {error}") from error
-    few = about["few_cells"]
     return Base(
         about["factory"],
         places,
         float(about["recall"]),
         about["effort"],
         placed,
-        None if few is None else int(few),
+        _reach(about["reach"]),
+        _reach(about["reach_of_few"]),
     )
+
+
+def _reach(said: Sequence[Any] | None) -> Reach | None:
+    if said is None:
+        return None
+    cells, margin = said
+    return Reach(int(cells), float(margin))

@@ -27,7 +27,7 @@ from service.index.cold import Cold
 from service.index.columns import clear_bit, grown
 from service.index.filters import Filter
 from service.index.numbers import slots_of
-from service.index.view import Near, View
+from service.index.view import Candidates, Near, View
 
 _INITIAL_SLOTS = 1024
 _ROWS_AT_ONCE = 64
@@ -160,25 +160,30 @@ class Rows:
 
     @contextlib.contextmanager
     def near(
-        self, base: Base, found: NDArray[np.int64], exclude: Collection[str]
+        self,
+        base: Base,
+        found: Sequence[NDArray[np.int64]],
+        excluded: Sequence[Collection[str]],
     ) -> Generator[Near | None, None, None]:
-        """What to score of slots that a base found (S,) and of fresh ones, without `exclude`.
+        """What to score of slots that a base found (S,) and of fresh ones, by search.
 
-        It stays as it is until the context ends. None when another base is in its place meanwhile,
-        so that what it lacks may be neither fresh nor found.
+        Of each search those that it wants `excluded` are left out. It stays as it is until the
+        context ends. None when another base is in its place meanwhile, so that what it lacks may be
+        neither fresh nor found.
         """
         with self._lock:
             if base is not self._base:
                 near, began = None, None
             else:
-                near, began = self._near(found, exclude), self._begin()
+                each = [self._candidates(*s) for s in zip(found, excluded, strict=True)]
+                near, began = Near(self._embeddings, self._ids, each), self._begin()
         try:
             yield near
         finally:
             if began is not None:
                 self._end(began)
 
-    def _near(self, found: NDArray[np.int64], exclude: Collection[str]) -> Near:
+    def _candidates(self, found: NDArray[np.int64], exclude: Collection[str]) -> Candidates:
         if self._fresh_slots is None:
             self._fresh_slots = slots_of(self._fresh)
         fresh, covered = self._fresh_slots, len(self._covered)
@@ -191,8 +196,7 @@ class Rows:
                 fresh = fresh[fresh != slot]
         found = found[is_wanted]
         slots = np.concatenate([found, fresh]) if len(fresh) else found
-        size = covered + len(fresh)
-        return Near(self._embeddings, self._ids, slots, len(found), covered, size)
+        return Candidates(slots, len(found), covered, covered + len(fresh))
 
     @contextlib.contextmanager
     def building(self) -> Generator[View, None, None]:

@@ -1,6 +1,6 @@
 """Exact scans: every allowed row is looked at, by FAISS's brute-force kernels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
@@ -45,25 +45,45 @@ def best_of(
     query: NDArray[np.float32], k: int, matrix: NDArray[np.float32], slots: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], list[int]]:
     """The same of some rows (S,) of a matrix (N, D)."""
-    if len(slots) == 0:
-        return np.empty(0, np.float32), []
-    k = min(k, len(slots))
-    query = np.ascontiguousarray(query, np.float32)
-    scores, found = np.empty(k, np.float32), np.empty(k, np.int64)
+    return best_of_each(query[None, :], k, matrix, [slots])[0]
+
+
+def best_of_each(
+    queries: NDArray[np.float32],
+    k: int,
+    matrix: NDArray[np.float32],
+    slots: Sequence[NDArray[np.int64]],
+) -> list[tuple[NDArray[np.float32], list[int]]]:
+    """The same for each of the queries (Q, D), each of rows of its own, in one call of FAISS."""
+    width = max(len(some) for some in slots)
+    if width == 0:
+        return [(np.empty(0, np.float32), [])] * len(slots)
+    if len(slots) == 1:
+        among = slots[0]
+    else:
+        among = np.full((len(slots), width), -1, np.int64)  # FAISS stops at -1
+        for row, some in zip(among, slots, strict=True):
+            row[: len(some)] = some
+    k = min(k, width)
+    queries = np.ascontiguousarray(queries, np.float32)
+    scores = np.empty((len(slots), k), np.float32)
+    found = np.empty((len(slots), k), np.int64)
     _one_thread()
     faiss.knn_inner_products_by_idx(
-        faiss.swig_ptr(query),
+        faiss.swig_ptr(queries),
         faiss.swig_ptr(matrix),
-        faiss.swig_ptr(slots),
+        faiss.swig_ptr(among),
         matrix.shape[1],
-        1,
-        len(matrix),
         len(slots),
+        len(matrix),
+        width,
         k,
         faiss.swig_ptr(scores),
         faiss.swig_ptr(found),
+        width,
     )
-    return scores, found.tolist()
+    best = zip(scores, found.tolist(), [min(k, len(some)) for some in slots], strict=True)
+    return [(some_scores[:many], some[:many]) for some_scores, some, many in best]
 
 
 def _passing_over(

@@ -22,12 +22,11 @@ from service.index.canary import Canary
 from service.index.device import Cpu, Device
 from service.index.filters import Filter
 from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
+from service.index.view import Near
 
 _log = logging.getLogger(__name__)
-_QUICK_BASE = 300_000
-"""A larger one takes longer than handing questions to threads, several at once."""
-_TRIES = 3
-"""Searches of the base, each four times as wide as the last, until enough live rows are found."""
+_WIDEST = 16
+"""The base is asked for up to so many times as many as are wanted, until enough live ones come."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,10 @@ class SegmentedIndex(FlatIndex):
         """By the base where nothing but the cosine with one seed counts; else by a scan."""
         plain = scorer is None and min_score is None and not wanted and not established_only
         if plain and not exact and k <= NEIGHBOURS:
-            found = self._nearest(seeds[0], k, exclude)
+            question = Question(seeds[0], k, exclude)
+            (found,) = self._by_base([question])
             if found is not None:
-                if self._canary.is_curious:
-                    self._canary.offer(seeds[0], k, exclude)
+                self._tell_canary(question)
                 return found
         return super().search(
             seeds,
@@ -117,7 +116,7 @@ class SegmentedIndex(FlatIndex):
         if question is None or base is None:
             return
         query, k, exclude = question
-        served = self._nearest(query, k, exclude)
+        (served,) = self._by_base([question])
         best = super().search(query[None, :], None, k, exclude=exclude)
         if served is None or self._rows.base is not base:
             return
@@ -132,23 +131,17 @@ class SegmentedIndex(FlatIndex):
 
     def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
         """By one search of the base where there is one; see `VectorIndex.search_many`."""
-        k = max(question.k for question in questions)
-        base = self._rows.base
-        if base is None or k > NEIGHBOURS:
-            return super().search_many(questions)
-        queries = np.stack([question.query for question in questions])  # (Q, D)
-        try:
-            slots = base.nearest_of_many(queries, k)
-        except RuntimeError as error:
-            self._give_up(base, f"failed on the {self._device.name}: {error}")
-            return super().search_many(questions)
-        if self._canary.is_curious:
-            self._canary.offer(*questions[0])
+        found = self._by_base(questions)
+        if found[0] is not None:
+            self._tell_canary(questions[0])
         return [
-            self._scored(base, found, *question)
-            or self.search(question.query[None, :], None, question.k, exclude=question.exclude)
-            for question, found in zip(questions, slots, strict=True)
+            known or super(SegmentedIndex, self).search(q[None, :], None, k, exclude=exclude)
+            for known, (q, k, exclude) in zip(found, questions, strict=True)
         ]
+
+    def _tell_canary(self, question: Question) -> None:
+        if self._canary.is_curious:
+            self._canary.offer(*question)
 
     def is_fast(self, k: int) -> bool:
         """By a base, or while there are few; see `VectorIndex.is_fast`.
@@ -160,43 +153,33 @@ class SegmentedIndex(FlatIndex):
         return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
 
     def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
-        base = self._rows.base
-        if plain and base is not None:
-            return self.is_fast(k) and len(base.slots) <= _QUICK_BASE
-        return super().is_quick(k, plain=plain)
+        """Never on a GPU, which others may be waiting for; see `VectorIndex.is_quick`."""
+        is_elsewhere = self._rows.base is not None and self._device.name != "cpu"
+        return not is_elsewhere and super().is_quick(k, plain=plain)
 
-    def _nearest(
-        self, query: NDArray[np.float32], k: int, exclude: Collection[str]
-    ) -> SearchResult | None:
-        """The k best of both parts; None when the base does not come up with enough live rows."""
-        for attempt in range(_TRIES):
-            base = self._rows.base
-            if base is None:
-                return None
-            try:
-                slots = base.nearest(query, k * 4**attempt)
-            except RuntimeError as error:
-                self._give_up(base, f"failed on the {self._device.name}: {error}")
-                return None
-            if (found := self._scored(base, slots, query, k, exclude)) is not None:
-                return found
-        return None
+    def _by_base(self, questions: Sequence[Question], width: int = 1) -> list[SearchResult | None]:
+        """The best of both parts; None where the base does not come up with enough live rows.
 
-    def _scored(
-        self,
-        base: Base,
-        slots: NDArray[np.int64],
-        query: NDArray[np.float32],
-        k: int,
-        exclude: Collection[str],
-    ) -> SearchResult | None:
-        """The k best of the slots that a base found and of fresh ones; None if it found too few."""
-        with self._rows.near(base, slots, exclude) as near:
-            if near is None or near.found < min(k, near.covered):
-                return None
-            scores, best = scan.best_of(query, k, near.embeddings, near.slots)
-            return SearchResult(hits_of(scores, best, near.ids, k), near.size, exact=False)
+        It is asked for `width` times as many as are wanted.
+        """
+        base, k = self._rows.base, max(question.k for question in questions)
+        nothing: list[SearchResult | None] = [None] * len(questions)
+        if base is None or k > NEIGHBOURS:
+            return nothing
+        queries = np.stack([question.query for question in questions])  # (Q, D)
+        try:
+            slots = base.nearest_of_many(queries, width * k)
+        except RuntimeError as error:
+            self._give_up(base, f"failed on the {self._device.name}: {error}")
+            return nothing
+        with self._rows.near(base, slots, [question.exclude for question in questions]) as near:
+            found = nothing if near is None else _best(near, queries, questions)
+        lacking = [i for i, known in enumerate(found) if known is None]
+        if lacking and width < _WIDEST:
+            again = self._by_base([questions[i] for i in lacking], 4 * width)
+            for i, known in zip(lacking, again, strict=True):
+                found[i] = known
+        return found
 
     @property
     def base(self) -> Base | None:
@@ -275,6 +258,21 @@ class SegmentedIndex(FlatIndex):
             _log.info(
                 "%d rows are in %s %s, recall %.4f", view.size, factory, base.effort, base.recall
             )
+
+
+def _best(
+    near: Near, queries: NDArray[np.float32], questions: Sequence[Question]
+) -> list[SearchResult | None]:
+    """The k best candidates of each question; None where the base found fewer than that."""
+    k = max(question.k for question in questions)
+    slots = [candidates.slots for candidates in near.each]
+    scored = scan.best_of_each(queries, k, near.embeddings, slots)
+    return [
+        None
+        if candidates.found < min(question.k, candidates.covered)
+        else SearchResult(hits_of(scores, best, near.ids, question.k), candidates.size, exact=False)
+        for question, candidates, (scores, best) in zip(questions, near.each, scored, strict=True)
+    ]
 
 
 def _scores(found: SearchResult) -> NDArray[np.float32]:

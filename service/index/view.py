@@ -44,8 +44,8 @@ class View:
         return packed(self.allowed, len(self.embeddings))
 
 
-class Near(NamedTuple):
-    """What a search by a base has to score, as it was at one moment.
+class Candidates(NamedTuple):
+    """What one search by a base has to score.
 
     Attributes:
         slots: int64 (S,), those of the base's that are still what they were, and all fresh ones.
@@ -54,9 +54,21 @@ class Near(NamedTuple):
         size: of covered and fresh ones together.
     """
 
-    embeddings: NDArray[np.float32]
-    ids: Sequence[str]
     slots: NDArray[np.int64]
     found: int
     covered: int
     size: int
+
+
+class Near(NamedTuple):
+    """The same of several searches, as it was at one moment.
+
+    Attributes:
+        embeddings: float32 (slots, D).
+        ids: of the slots.
+        each: the candidates of each search.
+    """
+
+    embeddings: NDArray[np.float32]
+    ids: Sequence[str]
+    each: Sequence[Candidates]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.index.canary import Canary
+from service.index.cells import Reach
 from service.index.segments import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
 from tests.service.index.records import row, unit
@@ -30,9 +31,17 @@ def ask(index: SegmentedIndex, queries: np.ndarray, k: int = 20) -> None:
         index.audit()
 
 
-def effort(index: SegmentedIndex) -> int:
+def spoil(index: SegmentedIndex) -> None:
+    """Let its base look into one cell, whatever is asked."""
     assert index.base is not None
-    return int(index.base.effort.removeprefix("nprobe="))
+    for name in ("reach", "reach_of_few"):
+        object.__setattr__(index.base, name, Reach(1, 0.0))  # it is frozen
+
+
+def reach(index: SegmentedIndex) -> Reach:
+    assert index.base is not None
+    assert index.base.reach is not None
+    return index.base.reach
 
 
 def test_a_good_base_is_known_to_be_good(index: SegmentedIndex) -> None:
@@ -52,8 +61,7 @@ def test_a_good_base_is_known_to_be_good(index: SegmentedIndex) -> None:
 def test_a_base_that_became_bad_is_given_up(
     index: SegmentedIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert index.base is not None
-    index.base.placed.set_effort("nprobe", 1)
+    spoil(index)
     ask(index, STRANGE[:49])
     assert index.state().kind == "IVF64,Flat"
     ask(index, STRANGE[49:])
@@ -69,16 +77,15 @@ def test_a_base_that_became_bad_is_given_up(
 
 
 def test_the_next_base_proves_itself_on_these_questions_too(index: SegmentedIndex) -> None:
-    before = effort(index)
-    assert index.base is not None
-    index.base.placed.set_effort("nprobe", 1)
+    before = reach(index)
+    spoil(index)
     ask(index, STRANGE)
     assert index.state().kind == "exact"
     index.rebuild()
     assert index.state().kind == "IVF64,Flat"
     assert index.state().refused is None
     assert not index.is_due()
-    assert effort(index) > before
+    assert reach(index).cells > before.cells
     ask(index, unit(np.random.default_rng(7), 60, DIM))
     served = index.state().served_recall
     assert served is not None

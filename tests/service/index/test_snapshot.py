@@ -217,7 +217,7 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
         (resealed, {}, {"slots": 1 << 40}, "slots of"),
         (resealed, {}, {"slots": -1}, "slots of"),
         (resealed, {}, {"slots": "many"}, "does not fit together"),
-        (resealed, {}, {"format": 2}, "format 2, this release reads 1"),
+        (resealed, {}, {"format": 1}, "format 1, this release reads 2"),
         (resealed, {"ids": before.read("ids") + b"one more\n"}, {}, "ids of"),
         (resealed, {"ids": b"\xff" + before.read("ids")[1:]}, {}, "does not fit together"),
         (resealed, {"live": before.read("taken")}, {}, None),
@@ -290,6 +290,8 @@ def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
     assert index.base is not None
     assert loaded.base is not None
     assert loaded.base.effort == index.base.effort
+    assert loaded.base.reach == index.base.reach is not None
+    assert loaded.base.reach_of_few == index.base.reach_of_few is not None
     assert isinstance(index.base.placed, OnCpu)
     assert isinstance(loaded.base.placed, OnCpu)
     assert loaded.base.placed.index.nprobe == index.base.placed.index.nprobe > 1

@@ -103,7 +103,7 @@ def test_what_is_too_much_is_refused_and_writes_never_are() -> None:
 
 
 def test_questions_to_a_large_base_are_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.index.segments._QUICK_BASE", 100)
+    monkeypatch.setattr("service.index.flat.QUICK_ROWS", 100)
     index = SegmentedIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
     vectors = unit(np.random.default_rng(1), 300, DIM)
     for i, vector in enumerate(vectors):
