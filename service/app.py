@@ -108,10 +108,13 @@ def create_app(settings: Settings, state: State | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
+async def open_state(
+    settings: Settings, embedded: EmbeddedStore | None = None
+) -> AsyncGenerator[State, None]:
     """Everything that the endpoints work with; closed in reverse order.
 
-    The index is built in the background: `/readyz` tells when it is complete.
+    The index is built in the background: `/readyz` tells when it is complete. The `embedded` store
+    may have begun to start already.
 
     Raises:
         StartupError: with what to do about it.
@@ -122,11 +125,15 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
     manifest = _at_width(bundle.manifest, settings.dim)
     encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
     towers = OnnxTowers(bundle, threads=1, device=settings.device)
-    established = bundle.established()
     _check_index(settings.index, manifest.dim)
-    device = _index_device(settings)
+    established, device = bundle.established(), _index_device(settings)
+    folder = settings.data_dir if settings.redis_url is None else None
+    known_ids = established.ids if established else ()
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
+    snapshots = _snapshots(settings, manifest)
+    snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
-        store, store_name, trouble = await _open_store(settings, stack)
+        store, store_name, trouble = await _open_store(settings, embedded, stack)
         executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
 
@@ -150,10 +157,6 @@ async def open_state(settings: Settings) -> AsyncGenerator[State, None]:
         reader = _reader(bundle, work, settings, stack)
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
-        known_ids = established.ids if established else ()
-        folder = settings.data_dir if settings.redis_url is None else None
-        snapshots = _snapshots(settings, manifest)
-        empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
         follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
         follower.start()
         stack.push_async_callback(follower.stop)
@@ -289,7 +292,7 @@ def check_configuration(settings: Settings) -> None:
 
 
 async def _open_store(
-    settings: Settings, stack: contextlib.AsyncExitStack
+    settings: Settings, embedded: EmbeddedStore | None, stack: contextlib.AsyncExitStack
 ) -> tuple[StreamerStore, str, Any]:
     """The store, its name, and a function that tells what is wrong with it.
 
@@ -308,13 +311,13 @@ async def _open_store(
         if external.durability != "always":
             _log.warning("writes may be lost: %s", external.durability)
         return external, "external", lambda: None
-    folder = settings.data_dir / "store"
+    folder = settings.store_folder
     if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
         raise StoreStartFailed(
             f"putting a copy back into {settings.data_dir} was interrupted: run `python -m service "
             "restore` again"
         )
-    embedded = EmbeddedStore(folder)
+    embedded = embedded or EmbeddedStore(folder)
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     try:

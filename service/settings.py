@@ -231,6 +231,11 @@ class Settings(BaseSettings):
     media: Media = Media()
 
     @property
+    def store_folder(self) -> Path:
+        """Of the embedded store."""
+        return self.data_dir / "store"
+
+    @property
     def is_open_to_the_network(self) -> bool:
         """Whether anyone but this machine can reach the address."""
         try:

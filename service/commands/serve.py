@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydantic_settings import SettingsError
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError
 from service.settings import Settings
+from service.store.supervisor import EmbeddedStore
 
 _log = logging.getLogger(__name__)
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")
@@ -124,13 +126,15 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime.
-    from service.app import create_app, open_state
-
-    async with open_state(settings) as state:
+    async with contextlib.AsyncExitStack() as stack:
+        embedded = _begun(settings, stack)
+        # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
+        # a thread, since the store reads its log meanwhile.
+        app = await asyncio.to_thread(import_module, "service.app")
+        state = await stack.enter_async_context(app.open_state(settings, embedded))
         server = _Server(
             uvicorn.Config(
-                create_app(settings, state),
+                app.create_app(settings, state),
                 lifespan="on",
                 log_level=log_level,
                 access_log=log_level == "debug",
@@ -140,6 +144,16 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
         )
         _log.info("listening on %s", _url(listener))
         await server.serve(sockets=[listener])
+
+
+def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStore | None:
+    """The embedded store, where it has a log to read: that takes as long as everything else."""
+    if settings.redis_url is not None or not settings.store_folder.exists():
+        return None
+    embedded = EmbeddedStore(settings.store_folder)
+    embedded.begin()
+    stack.push_async_callback(embedded.stop)
+    return embedded
 
 
 class _Server(uvicorn.Server):

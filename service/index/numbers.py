@@ -58,8 +58,8 @@ class Numbers:
         found = BitMap(s for s, v in self._few.items() if v in wanted) & among
         exact = [f for v in wanted if (f := _as_float(v)) is not None]
         if self._many is not None and exact:
-            places = np.flatnonzero(np.isin(self._many, exact))
-            found |= bitmap_of(places) & among
+            is_one = self._many == exact[0] if len(exact) == 1 else np.isin(self._many, exact)
+            found |= bitmap_of(np.flatnonzero(is_one)) & among
         return found
 
     def within(self, bounds: Condition, among: BitMap) -> BitMap:

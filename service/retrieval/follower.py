@@ -206,10 +206,10 @@ class Follower:
         """An index from a snapshot, and from the log all that came after it up to `head`."""
         if self._snapshots is None:
             return None
-        index = self._new_index()
-        place = await asyncio.to_thread(self._snapshots.restore, index, head)
-        if place is None:
+        found = await asyncio.to_thread(self._snapshots.restore, self._new_index, head)
+        if found is None:
             return None
+        index, place = found
         try:
             end = await self._replay(index, place, head.sequence)
         except LogGap as gap:

@@ -8,11 +8,13 @@ import contextlib
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from service.index.base import VectorIndex
 from service.sealed import Broken, Sealed, Stopped, remove_unfinished
@@ -74,6 +76,14 @@ class SnapshotState:
     failure: str | None = None
 
 
+class _Read(NamedTuple):
+    """What a snapshot gave."""
+
+    filled: VectorIndex
+    place: Position
+    written_at: float
+
+
 class Snapshots:
     """The snapshots of one process, in a folder that it may share with others.
 
@@ -88,30 +98,75 @@ class Snapshots:
         self._schedule = schedule or Schedule()
         self._last: Position | None = None
         self._tried_at: float | None = None
+        self._ahead: tuple[Path, Future[_Read]] | None = None
         self.state = SnapshotState()
 
-    def restore(self, index: VectorIndex, head: Position) -> Position | None:
-        """Fill an empty index from the newest snapshot; where it then is in the log.
+    def begin(self, new_index: Callable[[], VectorIndex]) -> None:
+        """Read the newest snapshot in a thread already, before the store answers.
 
-        None, with the index still empty, where there is no snapshot that continues the store's
-        history, which ends at `head`; those that can't be used are gone then.
+        Whether it may be used, `restore` finds out.
+        """
+        paths = self._paths()
+        if self._schedule.every_s == 0 or not paths:
+            return
+        answer: Future[_Read] = Future()
+
+        def read() -> None:
+            try:
+                answer.set_result(self._read(paths[0], new_index, None))
+            except BaseException as error:  # noqa: BLE001 - `restore` is told
+                answer.set_exception(error)
+
+        self._ahead = paths[0], answer
+        threading.Thread(target=read, name="snapshot", daemon=True).start()
+
+    def restore(
+        self, new_index: Callable[[], VectorIndex], head: Position
+    ) -> tuple[VectorIndex, Position] | None:
+        """An index from the newest snapshot, and where it then is in the log.
+
+        None where there is no snapshot that continues the store's history, which ends at `head`;
+        those that can't be used are gone then.
         """
         if self._schedule.every_s == 0:
             self.discard("snapshots are switched off")
             return None
+        ahead, self._ahead = self._ahead, None
         for path in self._paths():
             try:
-                sealed = Sealed(path)
-                place = self._checked(sealed.about, head)
-                index.load(sealed)
+                if ahead is not None and ahead[0] == path:
+                    found = ahead[1].result()
+                    _check_continues(found.place, head)
+                else:
+                    found = self._read(path, new_index, head)
             except (Broken, OSError, MemoryError) as error:
                 _log.warning("the index is built from the store, not from a snapshot: %s", error)
                 self._remove(path)
                 continue
-            self._last = place
-            self.state = SnapshotState(place.sequence, float(sealed.about["written_at"]))
-            return place
+            self._last = found.place
+            self.state = SnapshotState(found.place.sequence, found.written_at)
+            return found.filled, found.place
         return None
+
+    def _read(
+        self, path: Path, new_index: Callable[[], VectorIndex], head: Position | None
+    ) -> _Read:
+        """A snapshot of this model; of a history that ends at `head`, where that is known."""
+        sealed = Sealed(path)
+        for name, mine in asdict(self._model).items():
+            if sealed.about.get(name) != mine:
+                said = sealed.about.get(name)
+                raise Broken(f"it was written for {name} {said}, this is {mine}")
+        place = Position(
+            str(sealed.about.get("epoch")),
+            int(sealed.about.get("sequence", -1)),
+            str(sealed.about.get("mark", "")),
+        )
+        if head is not None:
+            _check_continues(place, head)
+        index = new_index()
+        index.load(sealed)
+        return _Read(index, place, float(sealed.about["written_at"]))
 
     def discard(self, why: str) -> None:
         """Remove all snapshots."""
@@ -184,29 +239,6 @@ class Snapshots:
         if free < wanted:
             raise OSError(0, f"it wants {wanted >> 20} MiB, {free >> 20} MiB are free")
 
-    def _checked(self, about: dict[str, Any], head: Position) -> Position:
-        """Where a snapshot ends.
-
-        Raises:
-            Broken: it can't be continued.
-        """
-        for name, mine in asdict(self._model).items():
-            if about.get(name) != mine:
-                raise Broken(f"it was written for {name} {about.get(name)}, this is {mine}")
-        place = Position(
-            str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
-        )
-        if place.epoch != head.epoch:
-            raise Broken("the store's history is another one: it was restored or emptied")
-        if not 0 <= place.sequence <= head.sequence:
-            raise Broken(
-                f"the store ends at {head.sequence}, the snapshot at {place.sequence}: the store "
-                "was set back"
-            )
-        if place.sequence == head.sequence and place.mark != head.mark:
-            raise Broken("the store was set back, and written anew since")
-        return place
-
     def _paths(self) -> list[Path]:
         """The snapshots, newest first."""
         names = [p for p in self._folder.glob("[0-9]" * _DIGITS) if p.is_dir()]
@@ -224,3 +256,20 @@ class Snapshots:
             yield try_lock(fd)
         finally:
             os.close(fd)
+
+
+def _check_continues(place: Position, head: Position) -> None:
+    """That a history which ends at `head` goes on from a place.
+
+    Raises:
+        Broken: it does not.
+    """
+    if place.epoch != head.epoch:
+        raise Broken("the store's history is another one: it was restored or emptied")
+    if not 0 <= place.sequence <= head.sequence:
+        raise Broken(
+            f"the store ends at {head.sequence}, the snapshot at {place.sequence}: the store was "
+            "set back"
+        )
+    if place.sequence == head.sequence and place.mark != head.mark:
+        raise Broken("the store was set back, and written anew since")

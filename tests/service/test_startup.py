@@ -37,6 +37,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def stored(folder: Path) -> dict[str, bytes]:
+    """Contents but for the traces of whoever owned the folder: the store begins to read early."""
+    traces = ("store/lock", "store/store.log")
+    return {n: c for n, c in contents(folder).items() if not n.startswith(traces)}
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as taken:
@@ -140,12 +146,13 @@ def test_a_bad_bundle_does_not_touch_what_is_stored(
     service = serve()
     version = service.put("a", tags=["cooking"])
     service.stop()
-    before = contents(tmp_path / "data")
+    before = stored(tmp_path / "data")
     damaged = tmp_path / "damaged"
     shutil.copytree(bundle, damaged)
     flip_a_byte(damaged)
     refusal(damaged, tmp_path / "data")
-    assert contents(tmp_path / "data") == before
+    assert stored(tmp_path / "data") == before
+    assert is_free(tmp_path / "data")
     assert serve().streamers()["a"]["version"] == version
 
 

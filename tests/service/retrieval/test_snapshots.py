@@ -247,6 +247,14 @@ def filled(rows: int = 50, dim: int = DIM) -> FlatIndex:
     return index
 
 
+def empty() -> FlatIndex:
+    return FlatIndex(DIM, DIM)
+
+
+def no_index() -> FlatIndex:
+    raise AssertionError("it was read already")
+
+
 def test_when_one_is_due(tmp_path: Path) -> None:
     now = Schedule(every_s=1000, changes=5, from_rows=50, reserve_bytes=0)
     snapshots, index = Snapshots(tmp_path, MODEL, now), filled()
@@ -271,9 +279,48 @@ def test_the_older_one_goes_when_the_new_one_is_there(tmp_path: Path) -> None:
         assert snapshots.write(index, Position("e", sequence))
         assert snapshots.state.sequence == sequence
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000003", "lock"]
-    found = FlatIndex(DIM, DIM)
-    assert Snapshots(tmp_path, MODEL, SOON).restore(found, Position("e", 99)) == Position("e", 70)
-    assert len(found) == 50
+    restored = Snapshots(tmp_path, MODEL, SOON).restore(empty, Position("e", 99))
+    assert restored is not None
+    index, place = restored
+    assert place == Position("e", 70)
+    assert len(index) == 50
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (Position("other", 70), "the store's history is another one"),
+        (Position("e", 69), "the store was set back"),
+        (Position("e", 70, "x"), "written anew since"),
+    ],
+)
+def test_one_that_was_read_ahead_is_of_this_history_or_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, head: Position, why: str
+) -> None:
+    assert Snapshots(tmp_path, MODEL, SOON).write(filled(), Position("e", 70, "m"))
+    ahead = Snapshots(tmp_path, MODEL, SOON)
+    ahead.begin(empty)
+    restored = ahead.restore(no_index, Position("e", 75))
+    assert restored is not None
+    assert len(restored[0]) == 50
+    assert restored[1] == Position("e", 70, "m")
+    assert ahead.state.sequence == 70
+    ahead.begin(empty)
+    assert ahead.restore(no_index, head) is None
+    assert why in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_one_that_is_damaged_is_noticed_when_it_is_wanted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert Snapshots(tmp_path, MODEL, SOON).write(filled(), Position("e", 70))
+    (tmp_path / "000000000001" / "ids").write_bytes(b"")
+    ahead = Snapshots(tmp_path, MODEL, SOON)
+    ahead.begin(empty)
+    assert ahead.restore(no_index, Position("e", 70)) is None
+    assert "has 0 bytes" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_only_one_process_writes_at_a_time(tmp_path: Path) -> None:
@@ -298,7 +345,8 @@ def test_it_leaves_room_for_the_store(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     snapshots = Snapshots(tmp_path / "file" / "index", MODEL, SOON)
-    assert snapshots.restore(FlatIndex(DIM, DIM), Position("e", 1)) is None
+    snapshots.begin(empty)
+    assert snapshots.restore(empty, Position("e", 1)) is None
     assert not snapshots.write(filled(), Position("e", 50))
     assert "Not a directory" in str(snapshots.state.failure)
 
@@ -324,7 +372,7 @@ def test_a_full_disk_leaves_the_one_before(tmp_path: Path, size: int) -> None:
     assert "File too large" in str(snapshots.state.failure)
     assert snapshots.state.sequence == 50
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000001", "lock"]
-    assert Snapshots(tmp_path, MODEL, SOON).restore(FlatIndex(DIM, DIM), Position("e", 50))
+    assert Snapshots(tmp_path, MODEL, SOON).restore(empty, Position("e", 50))
     assert snapshots.write(index, Position("e", 60))
     assert snapshots.state.failure is None
 
@@ -341,10 +389,10 @@ def test_a_real_disk_that_is_full(tmp_path: Path) -> None:
         assert not snapshots.write(filled(5000), Position("e", 60))
         assert "No space left on device" in str(snapshots.state.failure)
         assert sorted(path.name for path in disk.iterdir()) == ["000000000001", "lock"]
-        found = FlatIndex(DIM, DIM)
-        restored = Snapshots(disk, MODEL, SOON).restore(found, Position("e", 50))
-        assert restored == Position("e", 50)
-        assert len(found) == 1000
+        restored = Snapshots(disk, MODEL, SOON).restore(empty, Position("e", 50))
+        assert restored is not None
+        assert restored[1] == Position("e", 50)
+        assert len(restored[0]) == 1000
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
