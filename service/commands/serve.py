@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
@@ -81,8 +83,22 @@ def run(args: argparse.Namespace) -> int:
         return 130  # stopped before it was up
     except (ServiceError, ContractError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
-        return 1
-    return 0
+        return leave(1)
+    return leave(0)
+
+
+def leave(status: int) -> int:
+    """The status; with it the process ends here, if a thread that can't be told to stop still runs.
+
+    A daemon that comes back from FAISS while the interpreter ends would abort the process (before
+    Python 3.14: https://github.com/python/cpython/issues/87135).
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _listen(host: str, port: int) -> socket.socket:

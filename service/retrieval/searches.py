@@ -42,6 +42,7 @@ class Searches:
             workers=settings.threads,
             what="searches",
         )
+        self._coming = 0
 
     def start(self) -> None:
         """Begin to work, on the running event loop."""
@@ -92,13 +93,24 @@ class Searches:
     async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
         """As `VectorIndex.search_many`, together with others that are asked at the same time.
 
+        A lone one is answered on the event loop at once, where it is known to be fast.
+
         Raises:
             Overloaded: as `search`.
         """
-        if index.is_quick(question.k, plain=True):
-            query, k, exclude = question
-            return index.search(query[None, :], None, k, exclude=exclude)
-        return await self._together.submit((index, question))
+        if not index.is_quick(question.k, plain=True) and await self._has_company():
+            return await self._together.submit((index, question))
+        (answer,) = index.search_many([question])
+        return answer
+
+    async def _has_company(self) -> bool:
+        """Whether others are asking, or come in the same turn of the event loop."""
+        self._coming += 1
+        try:
+            await asyncio.sleep(0)
+            return self._coming > 1 or not self._together.is_idle
+        finally:
+            self._coming -= 1
 
     async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
         """What a call comes to, in a thread.

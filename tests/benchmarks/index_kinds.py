@@ -86,7 +86,9 @@ def measure(
             raise SystemExit(refused)
         base = index.base
     if base is not None and isinstance(base.placed, OnCpu):
-        effort, mib = base.effort, len(faiss.serialize_index(base.placed.index)) / 2**20
+        few = base.reach_of_few
+        within = "" if few is None else f", within {few.margin:.3f} of {few.cells}"
+        effort, mib = base.effort + within, len(faiss.serialize_index(base.placed.index)) / 2**20
     during = [0.0]
     builder = threading.Thread(target=lambda: (give_way(), index.rebuild()))
     builder.start()

@@ -178,6 +178,7 @@ async def measure(state: State, rows: int, seconds: float, rounds: int) -> None:
     told("written and visible, while a base is built", await bench.visible(200))
     during = told("unfiltered, while a base is built", await bench.latencies(bench.plain, 1000))
     print(f"still building: {builder.is_alive()}; p99 {during / base:.1f} times", flush=True)
+    await asyncio.to_thread(builder.join)
     among = np.flatnonzero(np.arange(rows) % 100 == 7)
     print(f"recall@10 filtered {await bench.recall(vectors, among):.4f}")
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +14,15 @@ import httpx
 import pytest
 
 from tests.service.conftest import Serve
-from tests.service.process import START_S, Service, is_free, is_gone, wait_until
+from tests.service.process import (
+    ROOT,
+    START_S,
+    Service,
+    environment,
+    is_free,
+    is_gone,
+    wait_until,
+)
 
 SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""
@@ -32,6 +42,18 @@ def test_it_stops_in_order(serve: Serve, number: signal.Signals) -> None:
     assert "Traceback" not in service.output
     assert "ready to exit" in (service.data_dir / "store" / "store.log").read_text()
     assert set(serve().streamers()) == {"a"}
+
+
+def test_it_ends_as_it_should_while_a_base_is_built() -> None:
+    """FAISS can't be told to stop; four processes, since it went wrong every second time."""
+    command = [sys.executable, "-m", "tests.service.ended_in_a_build"]
+    ending = [
+        subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in ending:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (3, b"")
 
 
 def test_ctrl_c_at_a_terminal(serve: Serve) -> None:

@@ -151,20 +151,21 @@ class Chroma:
     _BATCH = 2000
     _ALL = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, effort: int) -> None:
         self.port = free_port()
         self._program = program
+        self._effort = effort
         self._path = ""
 
     def stored(self, folder: Path, vectors: NDArray[np.float32]) -> Path:
-        data = folder / f"chroma-{len(vectors)}"
+        data = folder / f"chroma-{len(vectors)}-{self._effort}"
         if not data.exists():
             with filling(self, data):
                 self._fill(vectors)
         return data
 
     def _fill(self, vectors: NDArray[np.float32]) -> None:
-        settings = {"hnsw": {"space": "cosine"}}
+        settings = {"hnsw": {"space": "cosine", "ef_search": self._effort}}
         self._ask("POST", self._ALL, {"name": "streamers", "configuration": settings})
         assert self.is_settled()
         for start in range(0, len(vectors), self._BATCH):

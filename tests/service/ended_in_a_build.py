@@ -1,0 +1,31 @@
+"""A process that ends, as the service does, while a thread that can't be stopped builds a base."""
+
+import sys
+import threading
+
+import numpy as np
+
+from service.commands.serve import leave
+from service.index.segments import Plan, SegmentedIndex
+from tests.benchmarks.clustered import clustered
+
+DIM, ROWS = 32, 4000
+
+
+def main() -> int:
+    """End with status 3, at any moment of a build."""
+    index = SegmentedIndex(DIM, DIM, (), Plan("IVF64,SQfp16", from_rows=100, recall=0.9))
+    for i, vector in enumerate(clustered(ROWS, DIM)):
+        index.upsert(f"s{i}", 1, vector.tobytes(), vector.astype("<f2").tobytes(), b"{}")
+
+    def build() -> None:
+        while True:
+            index.rebuild()
+
+    threading.Thread(target=build, daemon=True).start()
+    threading.Event().wait(float(np.random.default_rng().uniform(0.1, 0.5)))
+    return leave(3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
