@@ -75,11 +75,6 @@ class Batcher(Generic[Item, Result]):
         while self._waiting:
             self._fail(self._waiting.popleft(), Overloaded("the service is stopping"))
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing runs and nobody waits."""
-        return self._running == 0 and not self._waiting
-
     async def submit(self, item: Item) -> Result:
         """The result for one item.
 

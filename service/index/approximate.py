@@ -28,7 +28,7 @@ FEW = 10
 """As many as most ask for; they are found with less effort than `NEIGHBOURS`."""
 _CELLS = "nprobe"
 """FAISS's name for how many cells a search looks into."""
-_MARGINS = tuple(0.02 * 1.2**i for i in range(22))
+_MARGINS = tuple(0.02 * 1.1**i for i in range(41))
 """Of inner products with cells' centres, to be tried in this order; the last one is 0.9."""
 _MORE_CELLS = 2
 """So many times as many cells as all queries alike would need, for those that need most."""

@@ -25,6 +25,9 @@ from service.index.flat import QUICK_ROWS, FlatIndex, hits_of
 from service.index.view import Near
 
 _log = logging.getLogger(__name__)
+_QUICK_BASE = 2_000_000
+"""Handing a question to a thread and back takes as long as a search of so many (measured: with two
+cores busy, a million are answered faster by the event loop than by threads beside it)."""
 _WIDEST = 16
 """The base is asked for up to so many times as many as are wanted, until enough live ones come."""
 
@@ -153,9 +156,11 @@ class SegmentedIndex(FlatIndex):
         return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
 
     def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Never on a GPU, which others may be waiting for; see `VectorIndex.is_quick`."""
-        is_elsewhere = self._rows.base is not None and self._device.name != "cpu"
-        return not is_elsewhere and super().is_quick(k, plain=plain)
+        """By a base that is not large, or while there are few; see `VectorIndex.is_quick`."""
+        base = self._rows.base
+        if plain and base is not None:
+            return self.is_fast(k) and len(base.slots) <= _QUICK_BASE
+        return super().is_quick(k, plain=plain)
 
     def _by_base(self, questions: Sequence[Question], width: int = 1) -> list[SearchResult | None]:
         """The best of both parts; None where the base does not come up with enough live rows.
@@ -255,9 +260,8 @@ class SegmentedIndex(FlatIndex):
             self._refused = None
             self._canary.forget()
             self._rows.adopt(base)
-            _log.info(
-                "%d rows are in %s %s, recall %.4f", view.size, factory, base.effort, base.recall
-            )
+            effort = base.reach or base.effort
+            _log.info("%d rows are in %s, %s, recall %.4f", view.size, factory, effort, base.recall)
 
 
 def _best(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,14 @@ from service.index.filters import Filter
 from service.settings import Searching
 
 Result = TypeVar("Result")
-_AT_ONCE = 8
-"""Questions of one turn in a thread: enough that handing over is little, and few to wait for."""
+_AT_ONCE = 16
+"""Questions in one call of the index: enough that it costs each little, and few to wait for."""
+
+
+class _Asked(NamedTuple):
+    to: VectorIndex
+    question: Question
+    answer: "asyncio.Future[SearchResult]"
 
 
 class Searches:
@@ -42,7 +48,7 @@ class Searches:
             workers=settings.threads,
             what="searches",
         )
-        self._coming = 0
+        self._asked: list[_Asked] = []
 
     def start(self) -> None:
         """Begin to work, on the running event loop."""
@@ -93,24 +99,32 @@ class Searches:
     async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
         """As `VectorIndex.search_many`, together with others that are asked at the same time.
 
-        A lone one is answered on the event loop at once, where it is known to be fast.
-
         Raises:
             Overloaded: as `search`.
         """
-        if not index.is_quick(question.k, plain=True) and await self._has_company():
+        if not index.is_quick(question.k, plain=True):
             return await self._together.submit((index, question))
-        (answer,) = index.search_many([question])
-        return answer
+        loop = asyncio.get_running_loop()
+        asked = _Asked(index, question, loop.create_future())
+        if not self._asked:
+            loop.call_soon(self._answer_turn)
+        self._asked.append(asked)
+        return await asked.answer
 
-    async def _has_company(self) -> bool:
-        """Whether others are asking, or come in the same turn of the event loop."""
-        self._coming += 1
+    def _answer_turn(self) -> None:
+        """Answer those who asked in this turn of the event loop, or the first of many."""
+        asked, self._asked = self._asked[:_AT_ONCE], self._asked[_AT_ONCE:]
+        if self._asked:
+            asyncio.get_running_loop().call_soon(self._answer_turn)
+        asked = [a for a in asked if not a.answer.done()]  # who has gone needs none
         try:
-            await asyncio.sleep(0)
-            return self._coming > 1 or not self._together.is_idle
-        finally:
-            self._coming -= 1
+            found = _search_together([(a.to, a.question) for a in asked])
+        except Exception as error:  # noqa: BLE001 - belongs to those who asked
+            for a in asked:
+                a.answer.set_exception(error)
+            return
+        for a, result in zip(asked, found, strict=True):
+            a.answer.set_result(result)
 
     async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
         """What a call comes to, in a thread.

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 import pytest
@@ -102,25 +102,82 @@ def test_what_is_too_much_is_refused_and_writes_never_are() -> None:
     with_searches(scenario, Searching(threads=1, max_queue=1))
 
 
-def test_questions_to_a_large_base_are_answered_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.index.flat.QUICK_ROWS", 100)
-    index = SegmentedIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
-    vectors = unit(np.random.default_rng(1), 300, DIM)
-    for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
-    questions = [Question(vector, 1 + i % 7, (f"s{i}",)) for i, vector in enumerate(vectors)]
-    index.rebuild()
+class Counted(SegmentedIndex):
+    """Notes how many questions come at once, and in which thread."""
+
+    def __init__(self) -> None:
+        super().__init__(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
+        self.asked: list[tuple[int, str]] = []
+        self.vectors = unit(np.random.default_rng(1), 300, DIM)
+        for i, vector in enumerate(self.vectors):
+            self.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
+        self.rebuild()
+        self.questions = [Question(v, 1 + i % 7, (f"s{i}",)) for i, v in enumerate(self.vectors)]
+        self.expected = [
+            self.search(q[None, :], None, k, exclude=out) for q, k, out in self.questions
+        ]
+
+    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
+        self.asked.append((len(questions), threading.current_thread().name))
+        return super().search_many(questions)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_questions_to_a_base_are_answered_together(
+    monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    """On the event loop; by a large base in threads."""
+    if is_large:
+        monkeypatch.setattr("service.index.segments._QUICK_BASE", 100)
+    index = Counted()
     assert index.is_fast(10)
-    assert not index.is_quick(10, plain=True)
-    expected = [index.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
-    assert index.search_many(questions) == expected
+    assert index.is_quick(10, plain=True) is not is_large
+    assert index.search_many(index.questions) == index.expected
+    index.asked.clear()
 
-    async def ask() -> list[SearchResult]:
-        searches = Searches(Searching())
-        searches.start()
-        try:
-            return await asyncio.gather(*(searches.nearest(index, q) for q in questions))
-        finally:
-            await searches.stop()
+    async def scenario(searches: Searches) -> None:
+        answers = await asyncio.gather(*(searches.nearest(index, q) for q in index.questions))
+        assert list(answers) == index.expected
+        assert await searches.nearest(index, index.questions[5]) == index.expected[5]
 
-    assert asyncio.run(ask()) == expected
+    with_searches(scenario)
+    together = [many for many, _ in index.asked]
+    assert sum(together) == 301
+    assert max(together) == 16
+    assert len(together) < 100
+    where = {thread.startswith("search") for _, thread in index.asked}
+    assert where == {is_large}
+
+
+def test_each_is_answered_by_the_index_it_asked() -> None:
+    """A new one takes the old one's place while questions to both are under way."""
+    first, second = Counted(), Counted()
+    second.remove("s1", 2)
+    question = Question(first.vectors[1], 1, ())
+
+    async def scenario(searches: Searches) -> None:
+        asked = [searches.nearest(index, question) for index in (first, second, first)]
+        found = [result.hits[0].streamer_id for result in await asyncio.gather(*asked)]
+        assert found[0] == found[2] == "s1"
+        assert found[1] != "s1"
+
+    with_searches(scenario)
+
+
+def test_who_leaves_or_breaks_it_leaves_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Counted()
+
+    async def scenario(searches: Searches) -> None:
+        tasks = [asyncio.ensure_future(searches.nearest(index, q)) for q in index.questions[:20]]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[3], asyncio.CancelledError)
+        assert answers[:3] + answers[4:] == index.expected[:3] + index.expected[4:20]
+        with monkeypatch.context() as patched:
+            patched.setattr(index, "search_many", lambda questions: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await searches.nearest(index, index.questions[0])
+        assert await searches.nearest(index, index.questions[0]) == index.expected[0]
+
+    with_searches(scenario)
