@@ -1,7 +1,7 @@
 """The numbers of one attribute, by slot: where is it within bounds?"""
 
 import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,22 @@ _SPARSE = 32
 
 _DENSE = 16
 """Of more than one slot in so many, it is faster to compare the numbers of all slots."""
+_DISTINCT = 256
+"""With at most so many different numbers (levels, ages, years) there is a bitmap for each."""
 
 
 class Numbers:
     """One attribute's numbers.
 
-    Where many slots have one they are float64 in an array, compared all at once. Where few have,
-    and for integers that float64 can't hold, a dictionary has them: memory stays in proportion to
-    the numbers, however many attributes there are.
+    Where many slots have one they are float64 in an array, compared all at once, unless few of them
+    are different. Where few slots have one, and for integers that float64 can't hold, a dictionary
+    has them: memory stays in proportion to the numbers, however many attributes there are.
     """
 
     def __init__(self) -> None:
         self._few: dict[int, int | float] = {}
         self._many: NDArray[np.float64] | None = None  # by slot, NaN without a number
+        self._holders: dict[float, BitMap] | None = None  # of those, None where there are too many
         self._count = 0
 
     def __len__(self) -> int:
@@ -50,6 +53,11 @@ class Numbers:
         """Forget the number of a slot that has one."""
         self._count -= 1
         if self._few.pop(slot, None) is None and self._many is not None:
+            if self._holders is not None:
+                value = float(self._many[slot])
+                self._holders[value].discard(slot)
+                if not self._holders[value]:
+                    del self._holders[value]
             self._many[slot] = np.nan
 
     def any_of(self, values: Sequence[int | float], among: BitMap) -> BitMap:
@@ -57,6 +65,8 @@ class Numbers:
         wanted = set(values)
         found = BitMap(s for s, v in self._few.items() if v in wanted) & among
         exact = [f for v in wanted if (f := _as_float(v)) is not None]
+        if self._holders is not None:
+            return found | self._held(exact, among)
         if self._many is not None and exact:
             is_one = self._many == exact[0] if len(exact) == 1 else np.isin(self._many, exact)
             found |= bitmap_of(np.flatnonzero(is_one)) & among
@@ -65,6 +75,8 @@ class Numbers:
     def within(self, bounds: Condition, among: BitMap) -> BitMap:
         """Which of these slots have a number within the bounds."""
         found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
+        if self._holders is not None:
+            return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
         if self._many is not None and len(among) * _DENSE > len(self._many):
             found |= bitmap_of(np.flatnonzero(_hold(self._many, bounds))) & among
         elif self._many is not None and among:
@@ -72,6 +84,10 @@ class Numbers:
             slots = slots[: np.searchsorted(slots, len(self._many))]
             found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
         return found
+
+    def _held(self, values: Iterable[float], among: BitMap) -> BitMap:
+        holders = self._holders or {}
+        return BitMap().union(*(holders[v] for v in values if v in holders)) & among
 
     def copy(self) -> "Numbers":
         """The same numbers, which nobody changes."""
@@ -105,13 +121,13 @@ class Numbers:
             many = np.frombuffer(parts.get(dumped["many"]), np.float64).copy()
             if len(many) > slots:
                 raise ValueError(f"{len(many)} numbers of {slots} slots")
-            numbers._many = many
+            numbers._many, numbers._holders = many, _holders_of(many)
             numbers._count += int(np.count_nonzero(~np.isnan(many)))
         return numbers
 
     def _spread(self) -> None:
         """From the dictionary into an array."""
-        few, self._few = self._few, {}
+        few, self._few, self._holders = self._few, {}, {}
         self._many = np.full(2 * max(few), np.nan)
         for slot, value in few.items():
             self._put(self._many, slot, value)
@@ -122,8 +138,12 @@ class Numbers:
             many = self._many
         if isinstance(value, int) and abs(value) > 1 << 53:
             self._few[slot] = value
-        else:
-            many[slot] = value
+            return
+        many[slot] = value
+        if self._holders is not None:
+            self._holders.setdefault(float(value), BitMap()).add(slot)
+            if len(self._holders) > _DISTINCT:
+                self._holders = None
 
 
 def slots_of(bitmap: BitMap) -> NDArray[np.int64]:
@@ -136,6 +156,21 @@ def bitmap_of(slots: NDArray[np.integer]) -> BitMap:
     values = array.array("I")
     values.frombytes(slots.astype(np.uint32).tobytes())
     return BitMap(values)
+
+
+def _holders_of(many: NDArray[np.float64]) -> dict[float, BitMap] | None:
+    """By number, the slots that have it; None where too many numbers are different."""
+    slots = np.flatnonzero(~np.isnan(many))
+    if len(slots) == 0:
+        return {}
+    if len(set(many[slots[: 4 * _DISTINCT]].tolist())) > _DISTINCT:
+        return None
+    values, which = np.unique(many[slots], return_inverse=True)
+    if len(values) > _DISTINCT:
+        return None
+    order = np.argsort(which, kind="stable")
+    parts = np.split(slots[order], np.searchsorted(which[order], np.arange(1, len(values))))
+    return {value: bitmap_of(part) for value, part in zip(values.tolist(), parts, strict=True)}
 
 
 def _as_float(value: int | float) -> float | None:

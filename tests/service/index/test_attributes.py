@@ -1,7 +1,9 @@
 """Bitmaps of values: the same as asking each streamer."""
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from pyroaring import BitMap
 
 from service.index.attributes import Attributes
 from service.index.filters import Condition, Filter
+from service.index.pack import Packer, Unpacker
 from tests.service.index.records import lets_through
 
 FACETS = {
@@ -125,3 +128,33 @@ def test_numbers_that_many_have_and_numbers_that_few_have(step: int) -> None:
     above = Filter([Condition("views", gt=2.0**60)])
     left = {s for s in slots[20:] if s % 7 == 0 and float(2**60 + s) >= 2.0**60 and s > 0}
     assert set(attributes.allowed(above, BitMap(slots))) == left
+
+
+@pytest.mark.parametrize("distinct", [1, 7, 256, 257, 3000])
+def test_few_different_numbers_and_many(distinct: int) -> None:
+    """Also after a snapshot, and after some had another number for a while."""
+    slots, value = range(3000), lambda slot: (slot % distinct) / 4
+    made = Attributes()
+    for slot in slots:
+        made.add(slot, {"attributes": {"level": value(slot)}})
+    for slot in slots[::3]:
+        made.discard(slot, {"attributes": {"level": value(slot)}})
+        made.add(slot, {"attributes": {"level": 9000 + slot}})
+        made.discard(slot, {"attributes": {"level": 9000 + slot}})
+        made.add(slot, {"attributes": {"level": value(slot)}})
+    loaded, pack = Attributes(), Packer()
+    columns = made.dump(np.ones(len(slots), np.bool_), BitMap(slots), pack)
+    for column in columns:
+        loaded.load(json.loads(json.dumps(column)), Unpacker(bytes(pack.data)), len(slots))
+    conditions = [
+        (Condition("level", any=[0.5, 0.25, 7, 1e9]), lambda v: v in (0.5, 0.25, 7)),
+        (Condition("level", gt=0.25, lte=60), lambda v: 0.25 < v <= 60),
+        (Condition("level", lt=0), lambda _: False),
+    ]
+    for attributes in (made, loaded):
+        for condition, holds in conditions:
+            found = attributes.allowed(Filter([condition]), BitMap(range(500, 3000)))
+            assert set(found) == {s for s in slots if s >= 500 and holds(value(s))}
+        for slot in slots:
+            attributes.discard(slot, {"attributes": {"level": value(slot)}})
+        assert attributes.names == 0
