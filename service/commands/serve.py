@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, args.log_level))
     except asyncio.CancelledError:
-        return 130  # stopped before it was up
+        return leave(130)  # stopped before it was up
     except (ServiceError, ContractError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return leave(1)
@@ -95,8 +95,9 @@ def leave(status: int) -> int:
     """
     if any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for output in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # it may be closed, or nobody reads it any more
+                output.flush()
         os._exit(status)
     return status
 

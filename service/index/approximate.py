@@ -110,16 +110,10 @@ class Base:
     reach: Reach | None = None
     reach_of_few: Reach | None = None
 
-    def nearest(self, query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Slots of more than k rows near a query (D,), the best k among them for sure or nearly.
-
-        Raises:
-            RuntimeError: the device failed.
-        """
-        return self.nearest_of_many(query[None, :], k)[0]
-
     def nearest_of_many(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
-        """The same of several (Q, D).
+        """Slots of more than k rows near each of the queries (Q, D).
+
+        The best k are among them for sure or nearly.
 
         Raises:
             RuntimeError: the device failed.
@@ -255,13 +249,18 @@ def _filled(
         sample = min(sample, _POINTS_PER_CELL * cells.nlist)
     index.train(matrix[np.sort(rng.choice(slots, sample, replace=False))])
     parts = [slots[start : start + _CHUNK] for start in range(0, len(slots), _CHUNK)]
-    if isinstance(index, faiss.IndexIVF):
+    if isinstance(index, faiss.IndexIVF) and _has_plain_lists(index):
         _fill_cells(index, matrix, parts, is_stopped)
         return index
     for part in parts:
         _go_on(is_stopped)
         index.add(matrix[part])
     return index
+
+
+def _has_plain_lists(index: Any) -> bool:
+    """Not those of fast-scan kinds, which are in blocks of codes and must be filled by `add`."""
+    return isinstance(faiss.downcast_InvertedLists(index.invlists), faiss.ArrayInvertedLists)
 
 
 def _fill_cells(

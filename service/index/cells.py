@@ -29,6 +29,14 @@ class Reach(NamedTuple):
 class Cells:
     """A filled FAISS IVF index that does not change any more. Safe from several threads."""
 
+    @staticmethod
+    def are_in(index: Any) -> bool:
+        """Whether it is one, and its centres are compared by inner products."""
+        if not isinstance(index, faiss.IndexIVF):
+            return False
+        centres = faiss.downcast_index(index.quantizer)
+        return isinstance(centres, faiss.IndexFlat | faiss.IndexHNSW)
+
     def __init__(self, index: Any) -> None:
         self._index = index
         self._centres = index.quantizer

@@ -39,22 +39,16 @@ class Placed(Protocol):
         """Whether it has cells and can choose among them for each query."""
         ...
 
-    def search(
-        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
-    ) -> NDArray[np.int64]:
-        """Places of rows near a query (D,), best first; fewer than k where it has no more.
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
+    ) -> list[NDArray[np.int64]]:
+        """Places of rows near each query (Q, D), best first; fewer than k where it has no more.
 
         Without a `reach`, or where it can't choose, the effort is the one that was set.
 
         Raises:
             RuntimeError: the device failed.
         """
-        ...
-
-    def search_many(
-        self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
-    ) -> list[NDArray[np.int64]]:
-        """As `search`, of several (Q, D)."""
         ...
 
     def set_effort(self, name: str, value: int) -> None:
@@ -88,18 +82,12 @@ class OnCpu:
 
     def __init__(self, index: Any) -> None:
         self.index = index
-        self._cells = Cells(index) if isinstance(index, faiss.IndexIVF) else None
+        self._cells = Cells(index) if Cells.are_in(index) else None
 
     @property
     def chooses_cells(self) -> bool:
         """See `Placed.chooses_cells`."""
         return self._cells is not None
-
-    def search(
-        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
-    ) -> NDArray[np.int64]:
-        """See `Placed.search`."""
-        return self.search_many(query[None, :], k, reach)[0]
 
     def search_many(
         self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
@@ -178,24 +166,18 @@ class Owned:
         """Never: all that are answered together take the same."""
         return False
 
-    def search(
-        self, query: NDArray[np.float32], k: int, reach: Reach | None = None
-    ) -> NDArray[np.int64]:
-        """See `Placed.search`."""
-        del reach
-        waiting = _Waiting(query, min(k, self._most), Future())
-        with self._lock:
-            self._waiting.append(waiting)
-            is_first = len(self._waiting) == 1
-        if is_first:
-            self._owner.submit(self._answer_all)
-        return waiting.answer.result()
-
     def search_many(
         self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
         """See `Placed.search_many`."""
-        return [self.search(query, k, reach) for query in queries]
+        del reach
+        mine = [_Waiting(query, min(k, self._most), Future()) for query in queries]
+        with self._lock:
+            is_first = not self._waiting
+            self._waiting += mine
+        if is_first:
+            self._owner.submit(self._answer_all)
+        return [waiting.answer.result() for waiting in mine]
 
     def set_effort(self, name: str, value: int) -> None:
         """See `Placed.set_effort`."""

@@ -133,14 +133,17 @@ class SegmentedIndex(FlatIndex):
         self._refused, self._refused_at = reason, rows
 
     def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
-        """By one search of the base where there is one; see `VectorIndex.search_many`."""
-        found = self._by_base(questions)
-        if found[0] is not None:
-            self._tell_canary(questions[0])
-        return [
-            known or super(SegmentedIndex, self).search(q[None, :], None, k, exclude=exclude)
-            for known, (q, k, exclude) in zip(found, questions, strict=True)
-        ]
+        """By one search of the base for each k: no answer depends on who else asks."""
+        found: dict[int, SearchResult] = {}
+        for k in {question.k for question in questions}:
+            places = [i for i, question in enumerate(questions) if question.k == k]
+            some = [questions[i] for i in places]
+            by_base = self._by_base(some)
+            if by_base[0] is not None:
+                self._tell_canary(some[0])
+            for i, known, (q, _, exclude) in zip(places, by_base, some, strict=True):
+                found[i] = known or super().search(q[None, :], None, k, exclude=exclude)
+        return [found[i] for i in range(len(questions))]
 
     def _tell_canary(self, question: Question) -> None:
         if self._canary.is_curious:
@@ -165,9 +168,9 @@ class SegmentedIndex(FlatIndex):
     def _by_base(self, questions: Sequence[Question], width: int = 1) -> list[SearchResult | None]:
         """The best of both parts; None where the base does not come up with enough live rows.
 
-        It is asked for `width` times as many as are wanted.
+        All want the same number of hits; the base is asked for `width` times as many.
         """
-        base, k = self._rows.base, max(question.k for question in questions)
+        base, k = self._rows.base, questions[0].k
         nothing: list[SearchResult | None] = [None] * len(questions)
         if base is None or k > NEIGHBOURS:
             return nothing
@@ -178,7 +181,7 @@ class SegmentedIndex(FlatIndex):
             self._give_up(base, f"failed on the {self._device.name}: {error}")
             return nothing
         with self._rows.near(base, slots, [question.exclude for question in questions]) as near:
-            found = nothing if near is None else _best(near, queries, questions)
+            found = nothing if near is None else _best(near, queries, k)
         lacking = [i for i, known in enumerate(found) if known is None]
         if lacking and width < _WIDEST:
             again = self._by_base([questions[i] for i in lacking], 4 * width)
@@ -264,18 +267,15 @@ class SegmentedIndex(FlatIndex):
             _log.info("%d rows are in %s, %s, recall %.4f", view.size, factory, effort, base.recall)
 
 
-def _best(
-    near: Near, queries: NDArray[np.float32], questions: Sequence[Question]
-) -> list[SearchResult | None]:
-    """The k best candidates of each question; None where the base found fewer than that."""
-    k = max(question.k for question in questions)
+def _best(near: Near, queries: NDArray[np.float32], k: int) -> list[SearchResult | None]:
+    """The k best candidates of each query (Q, D); None where the base found fewer than that."""
     slots = [candidates.slots for candidates in near.each]
     scored = scan.best_of_each(queries, k, near.embeddings, slots)
     return [
         None
-        if candidates.found < min(question.k, candidates.covered)
-        else SearchResult(hits_of(scores, best, near.ids, question.k), candidates.size, exact=False)
-        for question, candidates, (scores, best) in zip(questions, near.each, scored, strict=True)
+        if candidates.found < min(k, candidates.covered)
+        else SearchResult(hits_of(scores, best, near.ids, k), candidates.size, exact=False)
+        for candidates, (scores, best) in zip(near.each, scored, strict=True)
     ]
 
 

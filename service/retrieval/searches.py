@@ -117,14 +117,16 @@ class Searches:
         if self._asked:
             asyncio.get_running_loop().call_soon(self._answer_turn)
         asked = [a for a in asked if not a.answer.done()]  # who has gone needs none
-        try:
-            found = _search_together([(a.to, a.question) for a in asked])
-        except Exception as error:  # noqa: BLE001 - belongs to those who asked
-            for a in asked:
-                a.answer.set_exception(error)
-            return
-        for a, result in zip(asked, found, strict=True):
-            a.answer.set_result(result)
+        for index in {id(a.to): a.to for a in asked}.values():  # two while one follows the other
+            mine = [a for a in asked if a.to is index]
+            try:
+                found = index.search_many([a.question for a in mine])
+            except Exception as error:  # noqa: BLE001 - belongs to those who asked
+                for a in mine:
+                    a.answer.set_exception(error)
+                continue
+            for a, result in zip(mine, found, strict=True):
+                a.answer.set_result(result)
 
     async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
         """What a call comes to, in a thread.

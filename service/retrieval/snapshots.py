@@ -115,7 +115,7 @@ class Snapshots:
             try:
                 answer.set_result(self._read(paths[0], new_index, None))
             except BaseException as error:  # noqa: BLE001 - `restore` is told
-                answer.set_exception(error)
+                answer.set_exception(error.with_traceback(None))  # which holds a half-filled index
 
         self._ahead = paths[0], answer
         threading.Thread(target=read, name="snapshot", daemon=True).start()
@@ -138,6 +138,7 @@ class Snapshots:
                     found = ahead[1].result()
                     _check_continues(found.place, head)
                 else:
+                    ahead = None  # there is a newer one; two would take twice the memory
                     found = self._read(path, new_index, head)
             except (Broken, OSError, MemoryError) as error:
                 _log.warning("the index is built from the store, not from a snapshot: %s", error)

@@ -113,6 +113,7 @@ class EmbeddedStore:
         self._binary = Path()
         self._process: Process | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
         self._supervision: asyncio.Task[None] | None = None
         self._disk = DiskGuard(
             self._folder, reserve_bytes, self._patience.first_full_s, self._patience.longest_full_s
@@ -147,7 +148,10 @@ class EmbeddedStore:
         return None if self.state == "ready" else f"the store is {self.state}"
 
     def begin(self) -> None:
-        """Start it beside other work, on the running event loop; `start` waits for that."""
+        """Start it beside other work, on the running event loop; `start` waits for that.
+
+        What is stored stays as it is until then: a torn log is mended for whoever waits.
+        """
         if self._starting is None:
             self._starting = asyncio.create_task(self._start(), name="embedded store's start")
 
@@ -159,12 +163,13 @@ class EmbeddedStore:
             StoreStartFailed: there is no binary, or the store ended or did not answer in time; the
                 message has its last words.
         """
+        self._wanted.set()
         self.begin()
         assert self._starting is not None
         try:
             await self._starting
         except BaseException:
-            self._starting = None  # it may be tried again
+            await self.stop()  # a cancellation may come when it has just started
             raise
 
     async def _start(self) -> None:
@@ -250,6 +255,7 @@ class EmbeddedStore:
             torn = TornLog.named_in(self._output.latest(), self._folder)
             if torn is None:
                 raise
+            await self._wanted.wait()
             await asyncio.to_thread(torn.keep_copy)
             process = await self._spawn(cut_torn_log=True)
             _log.warning("the end of %s was torn; what was cut is in %s", torn.path, torn.copy)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.index.device import Cpu, Gpu, NoDevice, OnCpu, Owned, Owner
+from service.index.device import Cpu, Gpu, NoDevice, OnCpu, Owned, Owner, Placed
 from tests.benchmarks.clustered import clustered
 from tests.service.index.owned import OwnedDevice
 
@@ -51,6 +51,10 @@ def flat() -> Any:
     return index
 
 
+def nearest(index: Placed, i: int, k: int) -> list[int]:
+    return index.search_many(VECTORS[i : i + 1], k)[0].tolist()
+
+
 @pytest.fixture
 def owner() -> Owner:
     return Owner()
@@ -63,7 +67,7 @@ def test_many_threads_share_the_one_that_owns_it(owner: Owner) -> None:
 
     def ask(i: int) -> bool:
         k = 1 + i % 20
-        return owned.search(VECTORS[i], k).tolist() == alone.search(VECTORS[i], k).tolist()
+        return nearest(owned, i, k) == nearest(alone, i, k)
 
     with ThreadPoolExecutor(8) as askers:
         assert all(askers.map(ask, range(400)))
@@ -77,9 +81,9 @@ def test_what_waits_becomes_the_next_call(owner: Owner) -> None:
     watched.open.clear()
     owned = Owned(owner, watched, faiss.ParameterSpace(), most=2048)
     with ThreadPoolExecutor(9) as askers:
-        first = askers.submit(owned.search, VECTORS[0], 3)
+        first = askers.submit(nearest, owned, 0, 3)
         assert watched.entered.wait(30)
-        others = [askers.submit(owned.search, VECTORS[i], i) for i in range(1, 9)]
+        others = [askers.submit(nearest, owned, i, i) for i in range(1, 9)]
         while len(owned._waiting) < 8:  # they have asked
             threading.Event().wait(0.001)
         watched.open.set()
@@ -88,17 +92,25 @@ def test_what_waits_becomes_the_next_call(owner: Owner) -> None:
     assert watched.sizes == [1, 8]
 
 
+def test_several_that_come_together_are_one_call(owner: Owner) -> None:
+    watched = Watched(flat())
+    owned = Owned(owner, watched, faiss.ParameterSpace(), most=2048)
+    found = owned.search_many(VECTORS[:20], 7)
+    assert [f.tolist() for f in found] == [nearest(OnCpu(flat()), i, 7) for i in range(20)]
+    assert watched.sizes == [20]
+
+
 def test_what_is_not_there_is_left_out_and_the_most_is_kept(owner: Owner) -> None:
     small = faiss.IndexFlatIP(16)
     small.add(VECTORS[:5])
-    assert len(Owned(owner, small, None, most=2048).search(VECTORS[0], 9)) == 5
-    assert len(Owned(owner, flat(), None, most=7).search(VECTORS[0], 9)) == 7
+    assert len(nearest(Owned(owner, small, None, most=2048), 0, 9)) == 5
+    assert len(nearest(Owned(owner, flat(), None, most=7), 0, 9)) == 7
 
 
 def test_a_failing_device_fails_everyone_who_waits(owner: Owner) -> None:
     owned = Owned(owner, Watched(flat(), failing=True), None, most=2048)
     with pytest.raises(RuntimeError, match="CUDA error 719"):
-        owned.search(VECTORS[0], 3)
+        nearest(owned, 0, 3)
 
 
 def test_the_effort_is_set_by_the_owner(owner: Owner) -> None:
@@ -108,7 +120,7 @@ def test_the_effort_is_set_by_the_owner(owner: Owner) -> None:
     owned = Owned(owner, index, faiss.ParameterSpace(), most=2048)
     owned.set_effort("nprobe", 32)
     assert index.nprobe == 32
-    assert owned.search(VECTORS[4], 5).tolist() == OnCpu(flat()).search(VECTORS[4], 5).tolist()
+    assert nearest(owned, 4, 5) == nearest(OnCpu(flat()), 4, 5)
 
 
 def test_the_owner_frees_what_nobody_searches_any_more(owner: Owner) -> None:
@@ -116,7 +128,7 @@ def test_the_owner_frees_what_nobody_searches_any_more(owner: Owner) -> None:
     index = Watched(flat())
     weakref.finalize(index, lambda: freed_by.append(threading.get_ident()))
     owned = Owned(owner, index, None, most=2048)
-    owned.search(VECTORS[0], 3)
+    nearest(owned, 0, 3)
     me = threading.get_ident()
     del index, owned
     gc.collect()
@@ -151,8 +163,12 @@ def test_a_gpu_finds_what_the_cpu_finds() -> None:
             here.set_effort("nprobe", 32)
             there.set_effort("nprobe", 32)
         same = [
-            len(set(here.search(v, 10).tolist()) & set(there.search(v, 10).tolist()))
-            for v in VECTORS[:200]
+            len(set(a.tolist()) & set(b.tolist()))
+            for a, b in zip(
+                here.search_many(VECTORS[:200], 10),
+                there.search_many(VECTORS[:200], 10),
+                strict=True,
+            )
         ]
         assert np.mean(same) > 9.8  # half precision swaps some that are nearly equal
 
@@ -169,6 +185,6 @@ def test_what_the_garbage_collector_finds_is_given_back_whoever_is_interrupted()
             placed = device.place(index)
             cycle: list[object] = [placed]
             cycle.append(cycle)
-            assert placed.search(np.eye(4, dtype=np.float32)[2], 1).tolist() == [2]
+            assert placed.search_many(np.eye(4, dtype=np.float32)[2:3], 1)[0].tolist() == [2]
     finally:
         gc.set_threshold(*before)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from service.index.approximate import AUTOMATIC, check_factory
-from service.index.base import EVERYONE
+from service.index.base import EVERYONE, Question
 from service.index.device import Cpu, Device
 from service.index.filters import Condition, Filter
 from service.index.segments import Plan, SegmentedIndex
@@ -359,3 +359,24 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
         thread.join()
     assert failures == []
     assert index.state().kind == kind
+
+
+def test_no_answer_depends_on_who_else_asks() -> None:
+    """Also where forty are equally near, and some of them are in it."""
+    vectors = np.repeat(unit(np.random.default_rng(0), 30, DIM), 40, axis=0)
+    index = filled("IVF16,Flat", vectors)
+    index.rebuild()
+    questions = [Question(vectors[40 * i], 1 + 3 * (i % 6), (f"s{i}",)) for i in range(30)]
+    alone = [index.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
+    assert index.search_many(questions) == alone
+
+
+def test_fast_scan_kinds_are_filled_as_they_must_be() -> None:
+    """Their lists are in blocks: written to as others are, they broke the memory of the process."""
+    vectors = clustered(12_000, 32)
+    index = SegmentedIndex(32, CONTENT_DIM, (), Plan("IVF64,PQ16x4fs", from_rows=100, recall=0.5))
+    for i, vector in enumerate(vectors):
+        index.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
+    index.rebuild()
+    assert index.state().kind == "IVF64,PQ16x4fs"
+    assert index.search(vectors[:1], None, 5).hits[0].streamer_id == "s0"

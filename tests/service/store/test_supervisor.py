@@ -256,6 +256,51 @@ async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_cancellation_in_the_moment_of_success_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded = EmbeddedStore(tmp_path, patience=HASTY)
+    starting = asyncio.create_task(embedded.start())
+    launch = embedded._launch
+
+    async def launched() -> object:
+        process = await launch()
+        asyncio.get_running_loop().call_soon(starting.cancel)
+        return process
+
+    monkeypatch.setattr(embedded, "_launch", launched)
+    await asyncio.gather(starting, return_exceptions=True)
+    assert starting.cancelled()
+    assert (embedded.state, embedded.pid) == ("stopped", None)
+    async with EmbeddedStore(tmp_path, patience=HASTY):
+        pass
+
+
+async def test_nothing_is_mended_for_nobody(tmp_path: Path) -> None:
+    """A start that was begun, and then is not wanted, leaves a torn log as it is."""
+    async with EmbeddedStore(tmp_path) as embedded:
+        store = await connect(embedded)
+        for i in range(3):
+            await put(store, f"s{i}")
+        await store.close()
+    log = log_file(tmp_path)
+    log.write_bytes(log.read_bytes()[:-7])
+    before = log.read_bytes()
+    embedded = EmbeddedStore(tmp_path, patience=HASTY)
+    embedded.begin()
+    await until(lambda: "Unexpected end of file" in (tmp_path / "store.log").read_text())
+    await asyncio.sleep(0.1)
+    assert embedded.state == "starting"
+    await embedded.stop()
+    assert log.read_bytes() == before
+    embedded.begin()
+    await embedded.start()
+    store = await connect(embedded)
+    assert {"s0", "s1"} <= set(await scanned(store))
+    await store.close()
+    await embedded.stop()
+
+
 async def test_a_damaged_log_is_not_served(tmp_path: Path) -> None:
     async with EmbeddedStore(tmp_path) as embedded:
         store = await connect(embedded)
