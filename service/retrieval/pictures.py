@@ -52,10 +52,16 @@ class Pictures:
 
 def pictures_of(outlines: Mapping[str, Outline]) -> Pictures:
     """The pictures with these outlines, by their places."""
-    first: dict[bytes, str] = {}
-    for place, outline in outlines.items():
-        first.setdefault(outline.tobytes(), place)
+    first = _first_places(outlines)
     return Pictures(list(first.values()), _hashes(first))
+
+
+def _first_places(shown: Mapping[str, Outline]) -> dict[bytes, str]:
+    """Where each different outline or print is shown first."""
+    first: dict[bytes, str] = {}
+    for place, levels in shown.items():
+        first.setdefault(levels.tobytes(), place)
+    return first
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +150,7 @@ class Sounds:
 
 def sounds_of(heard: Mapping[str, Outline]) -> Sounds:
     """The sounds with these prints, by their places."""
-    first: dict[bytes, str] = {}
-    for place, levels in heard.items():
-        first.setdefault(levels.tobytes(), place)
+    first = _first_places(heard)
     return Sounds(list(first.values()), _prints(first))
 
 

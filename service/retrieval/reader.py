@@ -6,7 +6,7 @@ and only then from the tower.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -144,22 +144,26 @@ class Reader:
             pieces: of a profile.
             tower_vectors: what is stored of it. An earlier release stored no outlines.
         """
-        stored = unpack(tower_vectors)
-        found: dict[str, Outline] = {}
-        for spec, made_of, _ in self._stored(pieces, stored):
-            outline = stored.vectors.get(outline_key(made_of))
-            if spec.image is not None and outline is not None and as_outline(outline).any():
-                found[made_of.source] = as_outline(outline)
-        return found
+        return self._marks(pieces, tower_vectors, lambda spec: spec.image is not None, as_outline)
 
     def prints(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Outline]:
         """The prints of the sounds that say something, likewise."""
+        return self._marks(pieces, tower_vectors, lambda spec: spec.audio is not None, as_print)
+
+    def _marks(
+        self,
+        pieces: Sequence[Piece],
+        tower_vectors: bytes,
+        is_asked: Callable[[TowerSpec], bool],
+        read: Callable[[Vector], Outline],
+    ) -> dict[str, Outline]:
+        """What tells copies of pieces that some towers read, by source, if it says something."""
         stored = unpack(tower_vectors)
         found: dict[str, Outline] = {}
         for spec, made_of, _ in self._stored(pieces, stored):
-            heard = stored.vectors.get(outline_key(made_of))
-            if spec.audio is not None and heard is not None and as_print(heard).any():
-                found[made_of.source] = as_print(heard)
+            mark = stored.vectors.get(outline_key(made_of))
+            if is_asked(spec) and mark is not None and read(mark).any():
+                found[made_of.source] = read(mark)
         return found
 
     def _stored(

@@ -1,7 +1,7 @@
 """Searches, on the event loop where they are quick, and in threads where they are not."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -117,8 +117,8 @@ class Searches:
         if self._asked:
             asyncio.get_running_loop().call_soon(self._answer_turn)
         asked = [a for a in asked if not a.answer.done()]  # who has gone needs none
-        for index in {id(a.to): a.to for a in asked}.values():  # two while one follows the other
-            mine = [a for a in asked if a.to is index]
+        for index, places in _by_index([a.to for a in asked]):
+            mine = [asked[i] for i in places]
             try:
                 found = index.search_many([a.question for a in mine])
             except Exception as error:  # noqa: BLE001 - belongs to those who asked
@@ -141,10 +141,14 @@ class Searches:
 
 
 def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:
-    """The answers, by one call for each index: there are two while one follows the other."""
+    """The answers, by one call for each index."""
     found: dict[int, SearchResult] = {}
-    for index in {id(index): index for index, _ in asked}.values():
-        places = [i for i, (other, _) in enumerate(asked) if other is index]
-        answers = index.search_many([asked[i][1] for i in places])
-        found.update(zip(places, answers, strict=True))
+    for index, places in _by_index([index for index, _ in asked]):
+        found.update(zip(places, index.search_many([asked[i][1] for i in places]), strict=True))
     return [found[i] for i in range(len(asked))]
+
+
+def _by_index(indexes: Sequence[VectorIndex]) -> Iterator[tuple[VectorIndex, list[int]]]:
+    """Each index and where it stands: there are two while one takes the other's place."""
+    for index in {id(index): index for index in indexes}.values():
+        yield index, [i for i, other in enumerate(indexes) if other is index]

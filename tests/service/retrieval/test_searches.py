@@ -122,14 +122,14 @@ class Counted(SegmentedIndex):
         return super().search_many(questions)
 
 
-@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("limit", [None, "_QUICK_BASE", "_QUICK_FRESH"])
 def test_questions_to_a_base_are_answered_together(
-    monkeypatch: pytest.MonkeyPatch, is_large: bool
+    monkeypatch: pytest.MonkeyPatch, limit: str | None
 ) -> None:
-    """On the event loop; by a large base in threads."""
-    if is_large:
-        monkeypatch.setattr("service.index.segments._QUICK_BASE", 100)
-    index = Counted()
+    """On the event loop; by a large base, or one with many rows beside it, in threads."""
+    is_large, index = limit is not None, Counted()
+    if limit is not None:
+        monkeypatch.setattr(f"service.index.segments.{limit}", -1)
     assert index.is_fast(10)
     assert index.is_quick(10, plain=True) is not is_large
     assert index.search_many(index.questions) == index.expected

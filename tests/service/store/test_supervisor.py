@@ -39,6 +39,16 @@ def log_file(folder: Path) -> Path:
     return path
 
 
+async def stored_log(folder: Path, many: int) -> Path:
+    """The log of a store that holds s0, s1, ... and was stopped."""
+    async with EmbeddedStore(folder) as embedded:
+        store = await connect(embedded)
+        for i in range(many):
+            await put(store, f"s{i}")
+        await store.close()
+    return log_file(folder)
+
+
 def exists(path: Path) -> bool:
     return path.exists()
 
@@ -278,12 +288,7 @@ async def test_a_cancellation_in_the_moment_of_success_leaves_nothing(
 
 async def test_nothing_is_mended_for_nobody(tmp_path: Path) -> None:
     """A start that was begun, and then is not wanted, leaves a torn log as it is."""
-    async with EmbeddedStore(tmp_path) as embedded:
-        store = await connect(embedded)
-        for i in range(3):
-            await put(store, f"s{i}")
-        await store.close()
-    log = log_file(tmp_path)
+    log = await stored_log(tmp_path, 3)
     log.write_bytes(log.read_bytes()[:-7])
     before = log.read_bytes()
     embedded = EmbeddedStore(tmp_path, patience=HASTY)
@@ -302,12 +307,7 @@ async def test_nothing_is_mended_for_nobody(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_log_is_not_served(tmp_path: Path) -> None:
-    async with EmbeddedStore(tmp_path) as embedded:
-        store = await connect(embedded)
-        for i in range(10):
-            await put(store, f"s{i}")
-        await store.close()
-    path = log_file(tmp_path)
+    path = await stored_log(tmp_path, 10)
     whole = path.read_bytes()
     path.write_bytes(damaged(whole))
     with pytest.raises(StoreStartFailed, match="Bad file format") as failure:
