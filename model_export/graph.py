@@ -11,8 +11,8 @@ import torch
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
-from model_export.contract.apart import AGES
 from model_export.contract.features import FeatureBatch, Features, collate
+from model_export.contract.piece_table import AGES
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Vocabulary
 from model_export.errors import GraphError, SourceError

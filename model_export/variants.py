@@ -18,9 +18,9 @@ from model_export.contract.errors import ContractError
 from model_export.contract.variants import VARIANTS, Variant, VariantGraph, VariantName
 from model_export.errors import ExportError, GraphError
 from model_export.folder import new_folder
-from model_export.judge import Judge, Ranked, TowerVectors, Trial
 from model_export.loading import resolved
-from model_export.shrink import shrink
+from model_export.quantize import shrink
+from model_export.ranking_check import Judge, Ranked, TowerVectors, Trial
 
 MOST_LOST = 0.005
 """Of NDCG@20, relative."""
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=resolved,
         required=True,
         help="import string of what makes a trial of a data set folder and a number of streamers, "
-        "as training.evaluation.trial:load_trial",
+        "as training.inference.trial:load_trial",
     )
     parser.add_argument("--data", type=Path, required=True, help="data set folder to judge by")
     parser.add_argument("--streamers", type=int, default=1000, help="so many of it at most")

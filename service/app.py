@@ -19,13 +19,18 @@ from fastapi_offline import FastAPIOffline
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
-from service.api import health, index, metrics, problems, questions, streamers
-from service.api.gate import Gate
-from service.api.metrics import Traffic
-from service.api.nearest import NearestRoute
-from service.api.state import State, documented_key
-from service.batcher import Batcher
-from service.encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
+from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.tower_jobs import Sightings
+from service.engine.encoding.tower_pool import TowerWork
+from service.engine.encoding.tower_vectors import RecentVectors
+from service.engine.replica.follower import Follower
+from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.snapshots import Model, Schedule, Snapshots
+from service.engine.scoring.precision import Precision
+from service.engine.work.batcher import Batcher
+from service.engine.work.search_pool import Searches
 from service.errors import (
     ModelMismatch,
     StartupError,
@@ -34,38 +39,37 @@ from service.errors import (
     StoreUnavailable,
     UnsafeConfiguration,
 )
-from service.index.approximate import AUTOMATIC, check_factory
+from service.features.cold_start.service import ColdStart, Recommender
+from service.features.dedup.service import Dedup
+from service.features.models.reencode import is_incomplete, reencode_all
+from service.features.operations import health, metrics
+from service.features.operations import index_listing as index
+from service.features.operations.installation import twin_packages
+from service.features.operations.metrics import Traffic
+from service.features.similar import endpoints as questions
+from service.features.similar.explain import Explainer
+from service.features.similar.fast_path import NearestRoute
+from service.features.similar.pages import Pages
+from service.features.similar.seeds import Seeds
+from service.features.similar.service import Similar
+from service.features.streamers import endpoints as streamers
+from service.features.streamers.service import Profiles
+from service.http import problems
+from service.http.dependencies import State, documented_key
+from service.http.request_guard import Gate
 from service.index.base import EXACT, VectorIndex
-from service.index.device import Device, NoDevice, device_of
-from service.index.flat import FlatIndex
-from service.index.segments import Plan, SegmentedIndex
+from service.index.faiss.ann.device import Device, NoDevice, device_of
+from service.index.faiss.ann.segment import AUTOMATIC, check_factory
+from service.index.faiss.flat import FlatIndex
+from service.index.faiss.segmented import Plan, SegmentedIndex
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
-from service.packages import twin_packages
-from service.retrieval.cold_start import ColdStart, Recommender
-from service.retrieval.dedup import Dedup
-from service.retrieval.explain import Explainer
-from service.retrieval.follower import Follower
-from service.retrieval.pages import Pages
-from service.retrieval.precision import Precision
-from service.retrieval.profiles import Profiles
-from service.retrieval.reader import Reader
-from service.retrieval.reencode import is_incomplete, reencode_all
-from service.retrieval.searches import Searches
-from service.retrieval.seeds import Seeds
-from service.retrieval.sightings import Sightings
-from service.retrieval.similar import Similar
-from service.retrieval.snapshots import Model, Schedule, Snapshots
-from service.retrieval.tower_work import TowerWork
-from service.retrieval.upkeep import Upkeep
 from service.settings import Index, Settings
-from service.store.archive import RESTORING
 from service.store.base import StreamerStore
-from service.store.folder import UNFINISHED_STORE
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore
-from service.towers import OnnxTowers
-from service.vectors import RecentVectors
+from service.store.embedded.folder import UNFINISHED_STORE
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import RESTORING
+from service.store.redis.store import RedisStore
 
 _log = logging.getLogger(__name__)
 

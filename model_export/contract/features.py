@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.apart import MODALITY_MASK, Apart, PieceTable, newest
 from model_export.contract.errors import UnreadableContent
+from model_export.contract.piece_table import MODALITY_MASK, Apart, PieceTable, newest
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import label_token, text_tokens

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from service.packages import twin_packages
+from service.features.operations.installation import twin_packages
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
 _LOW_DISK_BYTES = 1 << 30
@@ -117,7 +117,7 @@ def _store() -> Check:
         return _external_store(url)
 
     def look() -> str:
-        from service.store.binary import find_binary
+        from service.store.embedded.binary import find_binary
 
         return f"embedded: {find_binary()}"
 
@@ -126,7 +126,7 @@ def _store() -> Check:
 
 def _external_store(url: str) -> Check:
     async def durability() -> str:
-        from service.store.redis_store import RedisStore
+        from service.store.redis.store import RedisStore
 
         store = await RedisStore(url).open()
         await store.close()
@@ -144,7 +144,7 @@ def _bundle(path: Path | None) -> Check:
 
     def look() -> str:
         from model_export.contract.bundle import Bundle
-        from service.encoder import OnnxEncoder
+        from service.engine.encoding.onnx_encoder import OnnxEncoder
 
         bundle = Bundle(path, os.environ.get("STREAMER_VARIANT") or None)
         dim = os.environ.get("STREAMER_DIM")
@@ -163,7 +163,7 @@ def _towers(path: Path | None) -> Check:
 
     def look() -> str:
         from model_export.contract.bundle import Bundle
-        from service.towers import OnnxTowers
+        from service.engine.encoding.onnx_towers import OnnxTowers
 
         specs = OnnxTowers(Bundle(path, os.environ.get("STREAMER_VARIANT") or None)).specs
         found = [f"{spec.name} reads {spec.kind} ({', '.join(spec.modalities)})" for spec in specs]

@@ -16,8 +16,8 @@ from model_export.contract.errors import ContractError, UnreadableContent, first
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
-from service.encoder import OnnxEncoder
-from service.towers import OnnxTowers
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
 
 _CHUNK = 512
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from service.commands.stores import STORE, add_data_dir, external_url, finish
 from service.errors import StartupError
-from service.sealed import Sealed, sync_folder
-from service.store.archive import ArchivedStore, copy_in
+from service.files.checksummed import Sealed, sync_folder
 from service.store.base import Position
-from service.store.folder import UNFINISHED_STORE, FolderLock
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import ArchivedStore, copy_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from pydantic_settings import SettingsError
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError
 from service.settings import Settings
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.supervisor import EmbeddedStore
 
 _log = logging.getLogger(__name__)
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from model_export.contract.errors import ContractError
 from service.errors import FolderInUse, ServiceError, StartupError
-from service.sealed import Broken
-from service.store.archive import ArchivedStore
-from service.store.folder import socket_in
-from service.store.supervisor import EmbeddedStore, Patience
+from service.files.checksummed import Broken
+from service.store.embedded.folder import socket_in
+from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.redis.backup import ArchivedStore
 
 STORE = "store"
 """The store's folder below the data folder."""

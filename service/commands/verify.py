@@ -11,16 +11,16 @@ import httpx
 
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
-from service.retrieval.audit import (
+from service.features.operations.verification import (
     Findings,
     Stored,
     check_snapshot,
     check_store,
     compare,
 )
-from service.sealed import Broken, Sealed
-from service.store.archive import ArchivedStore
+from service.files.checksummed import Broken, Sealed
 from service.store.base import LogGap, Position
+from service.store.redis.backup import ArchivedStore
 
 _WAIT_S = 30
 """The longest that a service may take to show what was stored when the check began."""
@@ -61,7 +61,7 @@ async def _verify(data_dir: Path, url: str | None, api_key: str | None) -> int:
 
 
 async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:
-    from service.index.flat import FlatIndex  # FAISS, which the other parts need not
+    from service.index.faiss.flat import FlatIndex  # FAISS, which the other parts need not
 
     findings = Findings()
     try:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.device import DeviceName
+from service.files.checksummed import Sealed
+from service.index.faiss.ann.device import DeviceName
 from service.index.filters import Filter
-from service.sealed import Sealed
 
 Facets = dict[str, Any]
 EVERYONE = Filter()

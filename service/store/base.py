@@ -40,8 +40,9 @@ class Record(IndexEntry):
         modalities: JSON bytes, per modality what became of it.
         id_embedding: float32 bytes, predicted for the recommender's space; empty without one.
         updated_at: seconds since 1970, by the service's clock; for people, never for order.
-        tower_vectors: what towers made of the profile's pieces (`service.vectors`); empty without
-            towers, and in records of releases that had none.
+        tower_vectors: what towers made of the profile's pieces
+            (`service.engine.encoding.tower_vectors`); empty without towers, and in records of
+            releases that had none.
     """
 
     profile: bytes

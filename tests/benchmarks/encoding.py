@@ -37,12 +37,12 @@ from model_export.contract.towers import (
     payload_of,
     pieces_for,
 )
-from service.batcher import Batcher
-from service.batches import alike
-from service.encoder import Encoded, OnnxEncoder
-from service.retrieval.tower_work import PART, TowerWork
+from service.engine.encoding.length_batches import alike
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
+from service.engine.encoding.tower_pool import PART, TowerWork
+from service.engine.work.batcher import Batcher
 from service.settings import Encoding, Towers
-from service.towers import OnnxTowers
 
 AT_LEAST = 0.85
 """Of the throughput of raw ONNX Runtime."""

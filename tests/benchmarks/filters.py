@@ -22,22 +22,22 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
-from service.encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.profile_reader import Reader
+from service.engine.replica.follower import Follower
+from service.engine.scoring.precision import Precision
+from service.engine.work.search_pool import Searches
+from service.features.cold_start.service import ColdStart, Recommender
+from service.features.similar.explain import Explainer
+from service.features.similar.pages import Pages
+from service.features.similar.seeds import Seed, Seeds
+from service.features.similar.service import Similar, SimilarQuery
+from service.features.streamers.service import Profiles
+from service.index.faiss.flat import FlatIndex
 from service.index.filters import Condition, Filter
-from service.index.flat import FlatIndex
-from service.retrieval.cold_start import ColdStart, Recommender
-from service.retrieval.explain import Explainer
-from service.retrieval.follower import Follower
-from service.retrieval.pages import Pages
-from service.retrieval.precision import Precision
-from service.retrieval.profiles import Profiles
-from service.retrieval.reader import Reader
-from service.retrieval.searches import Searches
-from service.retrieval.seeds import Seed, Seeds
-from service.retrieval.similar import Similar, SimilarQuery
 from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
-from service.store.redis_store import RedisStore
+from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
 from tests.bundles import CONTENT_DIM, DIM, ID_DIM, write_bundle
 

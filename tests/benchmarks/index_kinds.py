@@ -17,12 +17,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.approximate import AUTOMATIC
+from service.engine.replica.maintenance import give_way
 from service.index.base import EXACT
-from service.index.device import Cpu, OnCpu
-from service.index.flat import FlatIndex
-from service.index.segments import Plan, SegmentedIndex
-from service.retrieval.upkeep import give_way
+from service.index.faiss.ann.device import Cpu, OnCpu
+from service.index.faiss.ann.segment import AUTOMATIC
+from service.index.faiss.flat import FlatIndex
+from service.index.faiss.segmented import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
 
 DIM, CONTENT_DIM, QUERIES = 128, 8, 500

@@ -23,14 +23,14 @@ import uvloop
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.api.state import State
 from service.app import open_state
-from service.index.device import OnCpu
+from service.engine.replica.maintenance import give_way
+from service.features.similar.seeds import Seed
+from service.features.similar.service import SimilarQuery
+from service.http.dependencies import State
+from service.index.faiss.ann.device import OnCpu
+from service.index.faiss.segmented import SegmentedIndex
 from service.index.filters import Condition, Filter
-from service.index.segments import SegmentedIndex
-from service.retrieval.seeds import Seed
-from service.retrieval.similar import SimilarQuery
-from service.retrieval.upkeep import give_way
 from service.settings import Settings
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from service.index.segments import Plan, SegmentedIndex
-from service.retrieval.upkeep import give_way
-from service.sealed import Sealed
+from service.engine.replica.maintenance import give_way
+from service.files.checksummed import Sealed
+from service.index.faiss.segmented import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
 
 DIM, CONTENT_DIM = 128, 128

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.store.base import Record, Upsert
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
 from tests.bundles import DIM, write_bundle
 

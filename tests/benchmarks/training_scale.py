@@ -19,14 +19,14 @@ from pathlib import Path
 
 from model_export.contract.pieces import pieces_of
 from tests.benchmarks.synthetic import write
-from training.bags import corpus_bags
 from training.config import override
 from training.data import load_dataset
 from training.data.passes import mapped, subset
-from training.fit import Request, fit
+from training.features.bags import corpus_bags
+from training.features.vocabulary import build_vocabulary
+from training.numeric.memory_usage import peak_rss_mib
 from training.tasks.recipes import find_recipe
-from training.usage import peak_rss_mib
-from training.vocabulary import build_vocabulary
+from training.trainer.fit import Request, fit
 
 _SHORT = ("steps=20", "evaluate_every=10", "refit=false")
 

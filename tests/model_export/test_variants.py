@@ -16,11 +16,11 @@ from model_export.contract.features import collate
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from model_export.errors import GraphError, SourceError
-from model_export.judge import Judge, Trial
-from model_export.shrink import shrink
+from model_export.quantize import shrink
+from model_export.ranking_check import Judge, Trial
 from model_export.variants import add_variants, main
-from service.encoder import OnnxEncoder
-from service.towers import OnnxTowers
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
 from tests import bundles, towers
 
 TEXTS = ["cooking noodles", "gaming boss", "music", "noodles", "boss", "music gaming"]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from service.store.base import LogEntry
-from service.store.redis_store import RedisStore
+from service.store.redis.store import RedisStore
 from tests.service.store.records import apply, read_log, scanned
 
 State = str | None

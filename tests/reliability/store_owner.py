@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from service.store.base import Delete, Written
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
 from tests.service.store.records import upsert
 
 WRITERS = 6

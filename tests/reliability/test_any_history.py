@@ -22,16 +22,16 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
+from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.index.base import EVERYONE, EXACT, Hit, VectorIndex
+from service.index.faiss.flat import FlatIndex
+from service.index.faiss.segmented import Plan, SegmentedIndex
 from service.index.filters import Condition, Filter
-from service.index.flat import FlatIndex
-from service.index.segments import Plan, SegmentedIndex
-from service.retrieval.follower import Follower
-from service.retrieval.snapshots import Model, Schedule, Snapshots
 from service.store.base import Delete, Record, Refused, Upsert, Written
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
-from tests.service.index.records import lets_through, row, unit
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
+from tests.service.index.faiss.records import lets_through, row, unit
 from tests.service.store.records import until
 from tests.service.valkey import Server
 

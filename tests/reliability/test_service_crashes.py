@@ -16,8 +16,8 @@ from redis import Redis
 from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import Piece
 from model_export.contract.towers import Payload, payload_key
-from service.towers import OnnxTowers
-from service.vectors import unpack
+from service.engine.encoding.onnx_towers import OnnxTowers
+from service.engine.encoding.tower_vectors import unpack
 from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
 from tests.service.process import Service, is_free, is_gone, wait_until

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.sealed import UNFINISHED
+from service.files.checksummed import UNFINISHED
 from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
 from tests.service.process import Service, is_free, is_gone, wait_until

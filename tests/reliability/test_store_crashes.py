@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 
 from service.errors import FolderInUse, StoreUnavailable
 from service.store.base import Delete, Written
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore, Patience
+from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.redis.store import RedisStore
 from tests.reliability.history import History
 from tests.reliability.store_owner import WHOLE_LOG
 from tests.service.store.records import until, upsert

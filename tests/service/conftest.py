@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
-from tests.bundles import write_bundle
+from service.app import create_app
+from service.settings import Settings
+from tests.bundles import DIM, write_bundle
 from tests.service.process import Service
 
 Serve = Callable[..., Service]
@@ -45,3 +48,50 @@ def serve(bundle: Path, tmp_path: Path) -> Iterator[Serve]:
             return running.enter_context(service).wait_until_ready()
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(running: TestClient) -> Iterator[TestClient]:
+    """A service without streamers."""
+    yield running
+    while streamers := running.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]:
+        last = 0
+        for streamer in streamers:
+            answer = running.delete(f"/v1/streamers/{streamer['streamer_id']}")
+            last = answer.json()["sequence"]
+        wait_until_visible(running, last)
+
+
+def wait_until_visible(client: TestClient, sequence: int) -> None:
+    """Return when the index has applied this write."""
+    client.post(
+        "/v1/similar", json={"positive": [{"vector": [1.0] * DIM}], "after_sequence": sequence}
+    ).raise_for_status()
+
+
+def put(client: TestClient, streamer_id: str, **profile: object) -> int:
+    """Write a streamer; its sequence number."""
+    answer = client.put(f"/v1/streamers/{streamer_id}", json=profile)
+    answer.raise_for_status()
+    return answer.json()["sequence"]
+
+
+@pytest.fixture(scope="module")
+def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("towers") / "b"
+    write_bundle(folder, tower=True, media=True)
+    return folder
+
+
+@pytest.fixture
+def media_client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings)) as client:
+        yield client

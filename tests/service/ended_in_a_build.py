@@ -6,7 +6,7 @@ import threading
 import numpy as np
 
 from service.commands.serve import leave
-from service.index.segments import Plan, SegmentedIndex
+from service.index.faiss.segmented import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
 
 DIM, ROWS = 32, 4000

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from model_export.contract.bundle import Bundle
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import Decoded, Payload, Prepared, TowerSpec
+from service.engine.encoding.onnx_towers import OnnxTowers
+from service.engine.encoding.profile_reader import Reader, Reading, ToRead
+from service.engine.encoding.tower_jobs import Fetch, Sightings
+from service.engine.encoding.tower_pool import TowerWork
+from service.engine.encoding.tower_vectors import RecentVectors
 from service.media.fetch import Fetched
-from service.retrieval.reader import Reader, Reading, ToRead
-from service.retrieval.sightings import Fetch, Sightings
-from service.retrieval.tower_work import TowerWork
 from service.settings import Towers
-from service.towers import OnnxTowers
-from service.vectors import RecentVectors
 
 
 class Client(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.store.binary import find_binary
+from service.store.embedded.binary import find_binary
 from tests.service.process import wait_until
 
 

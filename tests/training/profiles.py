@@ -5,7 +5,7 @@ from typing import Any
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.vocabulary import Vocabulary
-from training.vocabulary import build_vocabulary
+from training.features.vocabulary import build_vocabulary
 
 TOPICS = {
     "cooking": ["noodles", "soup", "红烧肉", "家常菜"],

@@ -5,8 +5,8 @@ from typing import Any
 from model_export.contract.pieces import pieces_of
 from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset
-from training.stage import Stage, prepare
-from training.teacher import find_teacher
+from training.preparation.stage import Stage, prepare
+from training.teachers.id_embeddings import find_teacher
 
 WIDTHS: dict[str, Any] = {"dim": 16, "table_dim": 32, "hidden_dim": 32, "content_dim": 32}
 SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}

@@ -8,12 +8,12 @@ import pytest
 
 from training.config import TransferPlusConfig
 from training.data import Dataset, load_dataset
-from training.encoder import load_checkpoint
 from training.evaluation.metrics import hubness
 from training.evaluation.setting import setting_of
-from training.evaluation.trained import represent
-from training.fit import Request, fit
-from training.teacher import audience_of
+from training.inference.representation import represent
+from training.models.encoder import load_checkpoint
+from training.teachers.id_embeddings import audience_of
+from training.trainer.fit import Request, fit
 
 DATA = Path(os.environ.get("STREAMER_DATA") or Path(__file__).parents[3] / "shared" / "data")
 pytestmark = [

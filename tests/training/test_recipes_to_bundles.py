@@ -8,11 +8,11 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.export import export_bundle
-from training.checkpoint import Checkpoint
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
 from training.data import Dataset
-from training.encoder import load_checkpoint
-from training.fit import Request, fit
+from training.models.checkpoint import Checkpoint
+from training.models.encoder import load_checkpoint
+from training.trainer.fit import Request, fit
 
 SMALL: dict[str, Any] = {
     "dim": 16,

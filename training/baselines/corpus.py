@@ -12,15 +12,15 @@ from sklearn.utils.extmath import randomized_svd
 
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.vocabulary import Vocabulary
-from training.bags import Bags, corpus_bags, tf_idf
 from training.data import Dataset
 from training.data.passes import mapped, subset
 from training.errors import UsageError
 from training.evaluation.setting import KNOWN, Split
 from training.evaluation.subject import Matrix, unit
-from training.leaks import check_known
-from training.teacher import audience_of, id_matrix
-from training.vocabulary import build_vocabulary
+from training.features.bags import Bags, corpus_bags, tf_idf
+from training.features.vocabulary import build_vocabulary
+from training.preparation.leaks import check_known
+from training.teachers.id_embeddings import audience_of, id_matrix
 
 CONTENT_RANK = 256
 ID_RANK = 256

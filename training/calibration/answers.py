@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.blocks import blocks
 from training.calibration.truth import Truth
+from training.numeric.blocks import blocks
 
 DEPTH = 100
 """Answers of a typical query: the median of the hundredth best score is where they end."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model_export.contract.calibration import Curve
-from training.stage import Stage, embeddings, sample
+from training.preparation.stage import Stage, embeddings, sample
 
 _SHARES = np.geomspace(1, 1e-5, 200)
 _QUERIES = 1000

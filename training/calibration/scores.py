@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from model_export.contract.calibration import Calibration, Curve, Part, ScoreCalibration
 from model_export.contract.features import Featurizer
-from training.bags import known_pieces
 from training.calibration.answers import Answers, find_answers
 from training.calibration.curves import curve
 from training.calibration.scale import carried_over, score_scale
 from training.calibration.truth import duplicate_truth, held_out_truth
 from training.config import ContrastConfig
 from training.data.passes import subset
-from training.duplicates import content_sketches
-from training.stage import Stage, embeddings
+from training.features.bags import known_pieces
+from training.inference.duplicate_threshold import content_sketches
+from training.preparation.stage import Stage, embeddings
 
 MODALITIES = ((1, 1), (2, 3), (4, None))
 """Queries that show so many modalities have a curve of their own where they are enough."""

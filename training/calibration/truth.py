@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.tasks import MIN_SHARED
-from training.positives import nearest
-from training.stage import Stage, sample
-from training.teacher import audience_of, id_matrix
+from training.mining.positives import nearest
+from training.preparation.stage import Stage, sample
+from training.teachers.id_embeddings import audience_of, id_matrix
 
 MAX_QUERIES = 2000
 MAX_GALLERY = 30_000

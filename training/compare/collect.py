@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model_export.contract.calibration import Calibration, Curve, ScoreCalibration
-from training.checkpoint import read_config
 from training.compare.details import Details, PrecisionCurve, TrainingCurve
 from training.compare.measure import Measurer
 from training.compare.plan import Run, code_version
@@ -17,6 +16,7 @@ from training.compare.runs import CHECKPOINT, METRICS, cost_of
 from training.compare.summary import summarise
 from training.errors import EvaluationError
 from training.evaluation.result import Evaluation
+from training.models.checkpoint import read_config
 from training.tasks.recipes import RECIPES
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
 from training.baselines import BASELINES, Corpus, corpus_of
-from training.checkpoint import Checkpoint, write_atomically
+from training.commands.evaluate import represent_checkpoint
 from training.compare.details import Retention
 from training.compare.plan import Run
 from training.compare.results import COMPARED
@@ -16,13 +16,13 @@ from training.compare.runs import CHECKPOINT, METRICS
 from training.compare.summary import has, tasks_of
 from training.compare.worst import WorstCases, worst_cases
 from training.data import Dataset, load_dataset
-from training.encoder import load_checkpoint
-from training.evaluation.command import represent_checkpoint
 from training.evaluation.result import Evaluation
-from training.evaluation.robustness import Robustness, robustness
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
+from training.inference.robustness import Robustness, robustness
+from training.models.checkpoint import Checkpoint, write_atomically
+from training.models.encoder import load_checkpoint
 
 _WORST = "worst.json"
 _RETENTION = "robustness.json"

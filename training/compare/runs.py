@@ -22,11 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.checkpoint import write_atomically
 from training.compare.plan import Run, source_digest
 from training.compare.progress import Progress
 from training.compare.results import Cost, Failure
 from training.errors import OutputError, TrainingError
+from training.models.checkpoint import write_atomically
 
 CHECKPOINT = "checkpoint"
 METRICS = "metrics.json"

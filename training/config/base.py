@@ -37,7 +37,7 @@ class RecipeConfig:
             `training.towers.registry`; `auto`: see `training.towers.automatic`.
         image_tower: likewise, of avatars, covers and frames.
         audio_tower: likewise, of sounds.
-        fusion: how pieces come together, see `training.fusion`. Other than with `sum`,
+        fusion: how pieces come together, see `training.models.fusion`. Other than with `sum`,
             `modality_dropout` hides each modality by itself.
         fusion_dim: width of the transformer, a multiple of its 4 heads.
         fusion_layers: of the transformer.

@@ -13,7 +13,7 @@ class MaskedViewsConfig(ContrastConfig):
     """Two masked views of a streamer find each other; needs no behaviour.
 
     Attributes:
-        overlap: rho, the bound of the views' overlap (see `training.views`).
+        overlap: rho, the bound of the views' overlap (see `training.features.masked_views`).
         group_modality: probability that a draw moves whole modalities together.
     """
 

@@ -6,11 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from training.blocks import blocks
 from training.evaluation.metrics import ndcg
 from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
 from training.evaluation.subject import AudienceVote, Matrix, Representation, count, scores
+from training.numeric.blocks import blocks
 
 DEPTH = 50
 VOTERS = 50

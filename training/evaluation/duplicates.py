@@ -5,11 +5,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from training.duplicates import best_threshold
 from training.evaluation.metrics import b_cubed, f1, pairs_of_groups
 from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
 from training.evaluation.subject import Matrix, Representation, paired_scores, scores, unit
+from training.inference.duplicate_threshold import best_threshold
 
 _CANDIDATES = 20
 _BLOCK = 1024

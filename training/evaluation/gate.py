@@ -1,4 +1,4 @@
-"""How well the rule for meaningless pieces (`training.vocabulary`) finds boilerplate."""
+"""How well the rule for meaningless pieces (`training.features.vocabulary`) finds boilerplate."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from model_export.contract.pieces import Piece
 from model_export.contract.uninformative import may_say_nothing, says_nothing
-from training.vocabulary import build_vocabulary
+from training.features.vocabulary import build_vocabulary
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.blocks import blocks
+from training.numeric.blocks import blocks
 
 DEPTH = 20
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.blocks import blocks
 from training.evaluation.subject import Matrix, count, scores
+from training.numeric.blocks import blocks
 
 
 def top(queries: Matrix, gallery: Matrix, depth: int) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.checkpoint import write_atomically
 from training.errors import EvaluationError
+from training.models.checkpoint import write_atomically
 
 _FIELDS = ("data", "digest", "subject", "seed", "split", "summary")
 

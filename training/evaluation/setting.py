@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.data import Dataset
 from training.errors import UsageError
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
-from training.teacher import audience_of, id_matrix
+from training.teachers.id_embeddings import audience_of, id_matrix
 
 Split = Literal["test", "val"]
 SPLITS: tuple[Split, ...] = ("test", "val")

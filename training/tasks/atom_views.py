@@ -9,15 +9,15 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.apart import newest
+from model_export.contract.piece_table import newest
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.bags import Bags, corpus_bags
 from training.data.passes import subset
-from training.encoder import StreamerEncoder
 from training.evaluation.metrics import reciprocal_rank
-from training.stage import MOST_ASKED, Stage, all_rows, sample
-from training.views import Atom, ViewMaker, overlap
+from training.features.bags import Bags, corpus_bags
+from training.features.masked_views import Atom, ViewMaker, overlap
+from training.models.encoder import StreamerEncoder
+from training.preparation.stage import MOST_ASKED, Stage, all_rows, sample
 
 MOST_CUT = 50_000
 """Streamers whose parts are kept, drawn at random from more; a fit of 500 steps draws 128,000."""

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from torch import Tensor, nn
 
-from training.encoder import StreamerEncoder
+from training.models.encoder import StreamerEncoder
 
 
 class Task(ABC):

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ContrastConfig
+from training.losses.cross_batch_memory import CrossBatchMemory
 from training.losses.debiased import debiased
 from training.losses.decoupled import decoupled
 from training.losses.entmax import entmax
 from training.losses.info_nce import info_nce
 from training.losses.siglip import siglip
-from training.memory import CrossBatchMemory
-from training.sketch import safe_normalise
-from training.stage import Stage, all_rows
+from training.models.content_sketch import safe_normalise
+from training.preparation.stage import Stage, all_rows
 
 Alike = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 """Whether the i-th of one and the i-th of the other, data set rows (P,), are alike."""

@@ -14,8 +14,6 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from training.augment import drop_tokens
-from training.bags import Bags
 from training.config import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -24,12 +22,14 @@ from training.config import (
     TeacherConfig,
 )
 from training.evaluation.tasks import ColdStartTask
+from training.features.bags import Bags
+from training.features.dropout import drop_tokens
 from training.losses.pseudo_label import pseudo_label
 from training.losses.regression import regression
 from training.losses.relational_angle import relational_angle
 from training.losses.relational_distance import relational_distance
 from training.losses.soft_label import soft_label
-from training.stage import Stage
+from training.preparation.stage import Stage
 from training.tasks.base import step_generator
 from training.tasks.taught import TaughtTask
 

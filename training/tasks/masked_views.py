@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from training.config import MaskedViewsConfig
 from training.errors import DataError
-from training.grad_cache import embed_in_chunks
-from training.stage import Stage
+from training.features.masked_views import ViewMaker
+from training.models.grad_cache import embed_in_chunks
+from training.preparation.stage import Stage
 from training.tasks.atom_views import AtomViews, ViewSearch
 from training.tasks.base import Task, step_generator
 from training.tasks.contrast import Contrast
-from training.views import ViewMaker
 
 
 class MaskedViews(Task):

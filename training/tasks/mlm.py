@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.bags import Bags
 from training.config import MlmConfig
 from training.errors import DataError
-from training.grad_cache import embed_in_chunks
+from training.features.bags import Bags
+from training.features.masked_views import ViewMaker
 from training.losses.masked_token import masked_token_prediction
-from training.sketch import safe_normalise
-from training.stage import Stage
+from training.models.content_sketch import safe_normalise
+from training.models.grad_cache import embed_in_chunks
+from training.preparation.stage import Stage
 from training.tasks.atom_views import AtomViews, ViewSearch
 from training.tasks.base import Task, step_generator
-from training.views import ViewMaker
 
 _SAMPLING_POWER = 0.75
 """Of the share of a token: rare ones are drawn more often than they are shown (Mikolov 2013)."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_export.contract.pieces import Piece
-from training.bags import Bags
 from training.config import PtumConfig
 from training.data.passes import subset
 from training.errors import DataError
-from training.grad_cache import embed_in_chunks
+from training.features.bags import Bags
 from training.losses.multi_negative import multi_negative_softmax
-from training.stage import Stage, sample
+from training.models.grad_cache import embed_in_chunks
+from training.preparation.stage import Stage, sample
 from training.tasks.atom_views import MOST_CUT, Parts, ViewSearch
 from training.tasks.base import Task, step_generator
 

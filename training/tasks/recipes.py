@@ -23,7 +23,7 @@ from training.config import (
 )
 from training.errors import UsageError
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
-from training.stage import MOST_ASKED, MOST_SEARCHED, Stage, sample
+from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, sample
 from training.tasks.base import Task
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.masked_views import MaskedViews
@@ -32,7 +32,7 @@ from training.tasks.ptum import Ptum
 from training.tasks.simcse import Simcse
 from training.tasks.transfer import Transfer
 from training.tasks.transfer_plus import TransferPlus
-from training.teacher import audience_of, id_matrix
+from training.teachers.id_embeddings import audience_of, id_matrix
 
 HeldOut = NDArray[int64] | None
 Build = Callable[[Stage, Any, HeldOut], Task]

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.augment import drop_tokens
 from training.config import SimcseConfig
 from training.errors import DataError
-from training.grad_cache import embed_in_chunks
-from training.positives import nearest
-from training.relations import (
+from training.features.dropout import drop_tokens
+from training.mining.positives import nearest
+from training.mining.supervised_pairs import (
     AlikeSearch,
     Relation,
     known_duplicates,
     near_by_behaviour,
     same_label,
 )
-from training.stage import Stage, all_rows
+from training.models.grad_cache import embed_in_chunks
+from training.preparation.stage import Stage, all_rows
 from training.tasks.atom_views import ViewSearch
 from training.tasks.base import Task, step_generator
 from training.tasks.contrast import Contrast

@@ -9,7 +9,7 @@ from sklearn.linear_model import RidgeCV
 
 from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
-from training.stage import Stage, all_rows
+from training.preparation.stage import Stage, all_rows
 from training.tasks.base import Task
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)

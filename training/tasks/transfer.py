@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.augment import drop_tokens
 from training.config import TransferConfig
 from training.data.passes import subset
 from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
-from training.filters import (
+from training.features.dropout import drop_tokens
+from training.mining.content_filters import (
     Similarity,
     cosine_similarity,
     edit_similarity,
@@ -19,9 +19,9 @@ from training.filters import (
     tags_of,
     text_of,
 )
-from training.grad_cache import embed_in_chunks
-from training.positives import Positives, nearest
-from training.stage import Stage, all_rows
+from training.mining.positives import Positives, nearest
+from training.models.grad_cache import embed_in_chunks
+from training.preparation.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews

@@ -4,15 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.augment import drop_tokens
-from training.blocks import blocks
 from training.config import TransferPlusConfig
 from training.errors import DataError
 from training.evaluation.tasks import ColdStartTask
-from training.grad_cache import embed_in_chunks
-from training.hard_negatives import HardNegatives, find_hard_negatives
+from training.features.dropout import drop_tokens
 from training.losses.regression import regression
-from training.positives import (
+from training.mining.hard_negatives import HardNegatives, find_hard_negatives
+from training.mining.positives import (
     Behaviour,
     IdSpace,
     Positives,
@@ -20,12 +18,14 @@ from training.positives import (
     trusted_only,
     weigh,
 )
-from training.stage import Stage, all_rows
+from training.models.grad_cache import embed_in_chunks
+from training.numeric.blocks import blocks
+from training.preparation.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 from training.tasks.taught import TaughtTask
-from training.teacher import Teacher
-from training.trust import Judgement
+from training.teachers.id_embeddings import Teacher
+from training.teachers.label_noise import Judgement
 
 _PARTNER_WEIGHT = 0.3
 """An anchor's own drawn positive counts at least so much."""

@@ -16,8 +16,8 @@ from model_export.contract.features import MAX_VECTORS
 from model_export.contract.media import AudioSpec, ImageSpec
 from model_export.contract.towers import TextSpec, TowerBatch, TowerSpec
 from model_export.source import TowerSource
-from training.checkpoint import LEARNED_FROM
 from training.errors import UsageError
+from training.models.checkpoint import LEARNED_FROM
 
 _NO_VERSION = "0" * 64
 _PICTURES = "pictures of one colour show nothing"

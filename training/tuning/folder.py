@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from training.checkpoint import LEARNED_FROM
 from training.errors import OutputError
+from training.models.checkpoint import LEARNED_FROM
 from training.towers import Tower
 from training.towers.image import SCALING
 from training.towers.packages import hugging_face_library

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.relations import Relation
+from training.mining.supervised_pairs import Relation
 from training.tuning.shown import Shown
 
 _ABROAD = 0.5

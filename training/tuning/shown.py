@@ -14,14 +14,14 @@ from model_export.contract.towers import TowerKind, payload_key, payload_of, pie
 from model_export.contract.uninformative import may_say_nothing, says_nothing
 from training.data import Dataset
 from training.data.passes import subset
-from training.frequency import FrequencyCounter
+from training.features.lossy_counting import FrequencyCounter
+from training.features.vocabulary import shown_by_many
 from training.towers import Tower
 from training.towers.progress import Progress
 from training.tuning.items import Items
 from training.tuning.pictures import Pictures
 from training.tuning.sounds import Sounds
 from training.tuning.texts import Texts
-from training.vocabulary import shown_by_many
 
 ITEMS: dict[TowerKind, type[Items]] = {"text": Texts, "image": Pictures, "audio": Sounds}
 """Kind of a tower -> what keeps and changes what it reads."""

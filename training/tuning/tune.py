@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_export.contract.towers import Prepared
-from training.compute import Compute
 from training.data import Dataset
 from training.errors import DivergedError, UsageError
-from training.leaks import check_known
 from training.losses.info_nce import info_nce
-from training.progress import Progress
-from training.relations import NearByBehaviour, near_by_behaviour
-from training.stage import sample
+from training.mining.supervised_pairs import NearByBehaviour, near_by_behaviour
+from training.models.distributed import Compute
+from training.numeric.memory_usage import peak_rss_mib
+from training.preparation.leaks import check_known
+from training.preparation.stage import sample
 from training.tasks.base import step_generator
 from training.towers import Tower
 from training.towers.base import frozen
+from training.trainer.progress import Progress
 from training.tuning.items import Items
 from training.tuning.pairs import Pairs
 from training.tuning.shown import ITEMS, Shown, meaningless, shown_to
 from training.tuning.trainable import nothing_masked, trainable
 from training.tuning.validation import Validation
-from training.usage import peak_rss_mib
 
 _NEIGHBOURS = 20
 _WARM_UP = 0.1

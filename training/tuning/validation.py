@@ -11,7 +11,7 @@ from training.errors import UsageError
 from training.evaluation.metrics import reciprocal_rank
 from training.evaluation.setting import Setting
 from training.evaluation.tasks import ColdStartTask
-from training.stage import sample
+from training.preparation.stage import sample
 from training.towers import Tower
 from training.tuning.items import Items
 from training.tuning.shown import ITEMS, Shown, shown_to

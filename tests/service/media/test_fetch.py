@@ -6,8 +6,8 @@ import ssl
 import pytest
 import trustme
 
-from service.api.problems import problem_of
 from service.errors import MediaNotFetched, MediaUnavailable, Unavailable, UrlRefused
+from service.http.problems import problem_of
 from service.media.fetch import Fetcher
 from service.settings import Media
 from tests.service.media.server import (

@@ -8,9 +8,9 @@ import pytest
 import trustme
 
 from model_export.contract.bundle import Bundle
+from service.engine.encoding.profile_reader import Reading, ToRead
+from service.engine.encoding.tower_vectors import unpack
 from service.errors import InvalidRequest, MediaNotFetched, MediaUnavailable, UrlRefused
-from service.retrieval.reader import Reading, ToRead
-from service.vectors import unpack
 from tests.bundles import write_bundle
 from tests.media_towers import picture, sound
 from tests.service.media.server import (

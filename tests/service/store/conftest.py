@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
 
 FAST = Limits(connect_timeout_s=10.0, answer_timeout_s=10.0, follow_block_s=0.2)
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 
 from service.store.base import Delete, IndexEntry, LogEntry, Outcome, Record, Upsert, Written
-from service.store.redis_store import RedisStore
+from service.store.redis.store import RedisStore
 
 BINARY = bytes(range(256)) + b"\r\n$-1\r\n\0"
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from service.sealed import Broken, Sealed, sealing
-from service.store.archive import (
+from service.files.checksummed import Broken, Sealed, sealing
+from service.store.base import Delete, LogGap, Record, Upsert
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import (
     RECORDS,
     RESTORING,
     ArchivedStore,
@@ -21,8 +23,6 @@ from service.store.archive import (
     copy_in,
     records_in,
 )
-from service.store.base import Delete, LogGap, Record, Upsert
-from service.store.supervisor import EmbeddedStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import BINARY, put, read_log, record, remove, upsert
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreFull, StoreUnavailable, Unavailable
-from service.store.disk_guard import DiskGuard
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore, Patience
+from service.store.embedded.disk_guard import DiskGuard
+from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until
 

@@ -9,8 +9,8 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.store.base import Delete, LogEntry, LogGap
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
 from tests.service.store.conftest import OpenStore
 from tests.service.store.records import (
     apply,

@@ -9,8 +9,8 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.store.base import Delete, Refused, Written
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
 from tests.reliability.fault_proxy import FaultProxy
 from tests.service.store.records import put, read_log, scanned, upsert
 from tests.service.valkey import Server

@@ -13,9 +13,9 @@ import pytest
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
 from service.store.base import Delete, Written
-from service.store.redis_client import Limits
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST, OpenStore
 from tests.service.store.records import put, read_log, remove, scanned, upsert
 

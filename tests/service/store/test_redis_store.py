@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.store.base import Delete, Outcome, Refused, Upsert, Written
-from service.store.redis_store import RedisStore
+from service.store.redis.store import RedisStore
 from tests.service.store.conftest import OpenStore
 from tests.service.store.records import BINARY, put, record, remove, scanned, upsert
 

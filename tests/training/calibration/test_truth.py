@@ -12,7 +12,7 @@ from training.calibration.truth import Truth, duplicate_truth, held_out_truth
 from training.config import RecipeConfig
 from training.data import Dataset
 from training.data.vectors import IdEmbeddings
-from training.stage import Stage, prepare
+from training.preparation.stage import Stage, prepare
 
 
 @pytest.fixture(scope="module")

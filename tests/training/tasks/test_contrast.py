@@ -14,13 +14,13 @@ from training.config import ContrastConfig, MaskedViewsConfig, TransferPlusConfi
 from training.data import Dataset
 from training.errors import UsageError
 from training.losses.info_nce import info_nce
-from training.progress import Progress
-from training.stage import Stage
+from training.preparation.stage import Stage
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer_plus import TransferPlus
-from training.teacher import audience_of
-from training.train import Journal, train, update
+from training.teachers.id_embeddings import audience_of
+from training.trainer.loop import Journal, train, update
+from training.trainer.progress import Progress
 
 CONFIG = MaskedViewsConfig(**SMALL, temperature=0.1)
 VARIANTS = get_args(get_type_hints(ContrastConfig)["contrast"])

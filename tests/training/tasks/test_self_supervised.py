@@ -10,15 +10,15 @@ import torch
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from tests.training.small import SMALL, stage_of
-from training.bags import Bags
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig, override
 from training.data import Dataset
 from training.errors import DataError, UsageError
-from training.stage import prepare
+from training.features.bags import Bags
+from training.preparation.stage import prepare
 from training.tasks.mlm import Masked, MaskedTokens
 from training.tasks.ptum import Ptum, others, time_order
 from training.tasks.simcse import Simcse
-from training.train import update
+from training.trainer.loop import update
 
 RNG = np.random.default_rng
 

@@ -20,11 +20,11 @@ from training.config import (
 )
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
-from training.stage import Stage
+from training.preparation.stage import Stage
 from training.tasks.base import Task
 from training.tasks.recipes import RECIPES, find_recipe
-from training.teacher import find_teacher
-from training.train import update
+from training.teachers.id_embeddings import find_teacher
+from training.trainer.loop import update
 
 CONFIGS: dict[str, RecipeConfig] = {
     "masked-views": MaskedViewsConfig(**SMALL),

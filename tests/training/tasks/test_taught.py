@@ -22,16 +22,16 @@ from training.config import (
     TransferPlusConfig,
 )
 from training.data import Dataset, load_dataset
-from training.encoder import load_checkpoint
 from training.errors import DataError, UsageError
-from training.fit import Request, fit
-from training.stage import Stage
+from training.models.encoder import load_checkpoint
+from training.preparation.stage import Stage
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.recipes import RECIPES
 from training.tasks.transfer_plus import TransferPlus
-from training.teacher import Teacher
-from training.train import update
-from training.trust import Judgement
+from training.teachers.id_embeddings import Teacher
+from training.teachers.label_noise import Judgement
+from training.trainer.fit import Request, fit
+from training.trainer.loop import update
 from training.world import generate
 from training.world.files import write_world
 

@@ -12,11 +12,11 @@ from tests.training.small import TAUGHT, stage_of
 from training.config import TransferConfig
 from training.data import Dataset
 from training.errors import DataError, UsageError
-from training.progress import Progress
-from training.stage import Stage
+from training.preparation.stage import Stage
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer import Transfer
-from training.train import Journal, Trained, train, update
+from training.trainer.loop import Journal, Trained, train, update
+from training.trainer.progress import Progress
 
 CONFIG = TransferConfig(**TAUGHT, pretrain_steps=0)
 FILTERS = ("edit-distance", "similarity", "tags")

@@ -16,20 +16,20 @@ from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import Media, StreamerProfile, Video
 from model_export.errors import SourceError
 from model_export.export import export_bundle
-from service.encoder import OnnxEncoder
-from service.towers import OnnxTowers
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
 from tests.contract.media import files
 from tests.training.small import SMALL, TAUGHT
 from tests.training.towers.encoders import write_encoder
-from training.checkpoint import Checkpoint
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
-from training.encoder import load_checkpoint
 from training.errors import CheckpointError, DataError, UsageError
-from training.evaluation.trained import represent
-from training.fit import Request, already_trained, fit
+from training.features.masked_views import ViewMaker
+from training.inference.representation import represent
+from training.models.checkpoint import Checkpoint
+from training.models.encoder import load_checkpoint
 from training.towers import TowerReader, find_tower
-from training.views import ViewMaker
+from training.trainer.fit import Request, already_trained, fit
 
 TOWER = "use-multilingual?modalities=bio&max_tokens=32"
 CONFIG = TransferPlusConfig(

@@ -12,17 +12,17 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import pieces_of
 from model_export.contract.towers import TextSpec
 from model_export.export import export_bundle
-from service.encoder import OnnxEncoder
-from service.towers import OnnxTowers
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
 from tests.training.small import TAUGHT
-from training.cli import main
+from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import load_dataset
-from training.encoder import load_checkpoint
 from training.errors import LeakError
-from training.evaluation.trained import represent
-from training.fit import Request, fit
+from training.inference.representation import represent
+from training.models.encoder import load_checkpoint
 from training.towers import find_tower
+from training.trainer.fit import Request, fit
 from training.tuning.folder import setting_of
 
 QUICK = ["--steps", "4", "--evaluate-every", "2", "--batch", "16", "--lr", "0.01", "--threads", "1"]

@@ -18,11 +18,11 @@ from model_export.contract.towers import VECTOR, TowerKind, inputs_of, payload_o
 from model_export.towers import tower_to_onnx
 from tests.contract.media import files
 from tests.training.towers.encoders import write_hearing, write_vision
-from training.cli import main
+from training.commands.cli import main
 from training.data import Dataset, load_dataset
 from training.errors import DataError, LeakError
 from training.evaluation.metrics import reciprocal_rank
-from training.leaks import check_towers
+from training.preparation.leaks import check_towers
 from training.towers import Tower, find_tower
 from training.towers.base import encode
 from training.tuning import Options, Tuned, tune, write_tuned

@@ -7,7 +7,7 @@ import pytest
 
 from model_export.contract.towers import Payload
 from training.data import Dataset
-from training.relations import near_by_behaviour
+from training.mining.supervised_pairs import near_by_behaviour
 from training.towers import Tower, find_tower
 from training.tuning.pairs import Drawn, Pairs
 from training.tuning.shown import Shown, meaningless, shown_to

@@ -1,1 +1,0 @@
-"""HTTP: routers, schemas and dependencies. No logic."""

@@ -1,0 +1,270 @@
+"""Which pictures and sounds of two streamers are copies: by their outlines and prints."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.media import (
+    COPY_AGREEMENT,
+    COPY_BITS,
+    OUTLINE_SIDE,
+    PRINT_BANDS,
+    PRINT_MOMENTS,
+    Hashes,
+    Prints,
+    agreement,
+    bits_apart,
+    bits_to_parts,
+    hashes_of,
+    prints_of,
+)
+from service.engine.encoding.profile_reader import Outline
+from service.engine.encoding.tower_vectors import OUTLINE, PRINT, as_outline, as_print, unpack
+
+SHARED_COPIES = 2
+"""So many copies, or more, make two streamers near-duplicates, whatever else they show.
+
+In a simulated world of 2,000, 77 pairs of accounts of one person share so many pictures: .987 of
+them have two copies, and .987 of all pairs that have are such accounts.
+"""
+NEAREST_COMPARED = 10
+"""By what pictures look like in the mean, or by embedding: those 77 are the nearest 5 by either."""
+_MOST_SOUNDS = 16
+"""Of each streamer in a list; a print that is ready to be compared takes 6 KB."""
+_BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The pictures of a streamer, those with the same outline once.
+
+    Attributes:
+        places: where each is shown first, as `videos[0].cover`.
+        hashes: of each.
+    """
+
+    places: Sequence[str]
+    hashes: Hashes
+
+
+def pictures_of(outlines: Mapping[str, Outline]) -> Pictures:
+    """The pictures with these outlines, by their places."""
+    first = _first_places(outlines)
+    return Pictures(list(first.values()), _hashes(first))
+
+
+def _first_places(shown: Mapping[str, Outline]) -> dict[bytes, str]:
+    """Where each different outline or print is shown first."""
+    first: dict[bytes, str] = {}
+    for place, levels in shown.items():
+        first.setdefault(levels.tobytes(), place)
+    return first
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is stored of a streamer's pictures and sounds, those with the same outline once.
+
+    Attributes:
+        hashes: of each picture; none of those that say nothing tells anything.
+        prints: of each sound, likewise.
+        means: by the version of a tower, the mean of its unit vectors of them, (width,).
+    """
+
+    hashes: Hashes
+    prints: Prints
+    means: Mapping[bytes, NDArray[np.float32]]
+
+    @property
+    def may_share(self) -> bool:
+        """Whether there are enough pictures and sounds to be compared."""
+        return int(self.hashes.telling.sum() + self.prints.telling.sum()) >= SHARED_COPIES
+
+
+def look_in(tower_vectors: bytes) -> Look:
+    """The pictures whose outlines are stored, and the sounds whose prints are."""
+    stored = unpack(tower_vectors).vectors
+    outlines = {key: as_outline(v) for (what, key), v in stored.items() if what == OUTLINE}
+    heard = {key: as_print(v) for (what, key), v in stored.items() if what == PRINT}
+    known = {key for key, levels in (outlines | heard).items() if levels.any()}
+    sums: dict[bytes, NDArray[np.float32]] = {}
+    for (version, key), vector in stored.items():
+        if version not in (OUTLINE, PRINT) and key in known:
+            sums[version] = sums.get(version, 0) + _unit(vector.astype(np.float32))
+    hashes = _hashes(dict.fromkeys(outline.tobytes() for outline in outlines.values()))
+    said = dict.fromkeys(levels.tobytes() for levels in heard.values() if levels.any())
+    prints = _prints(list(said)[:_MOST_SOUNDS])
+    return Look(hashes, prints, {version: _unit(total) for version, total in sums.items()})
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+
+def _hashes(outlines: Collection[bytes]) -> Hashes:
+    shape = (len(outlines), OUTLINE_SIDE, OUTLINE_SIDE)
+    return hashes_of(np.frombuffer(b"".join(outlines), np.uint8).reshape(shape))
+
+
+def _prints(levels: Collection[bytes]) -> Prints:
+    shape = (len(levels), PRINT_MOMENTS, PRINT_BANDS)
+    return prints_of(np.frombuffer(b"".join(levels), np.uint8).reshape(shape))
+
+
+def pairs(apart: NDArray[Any], most: float = COPY_BITS) -> list[tuple[int, int]]:
+    """The places of pictures or sounds that are copies of each other, each of either side once.
+
+    In the order of the first side's; of several that are alike, the nearest is taken.
+
+    Args:
+        apart: (N, M), how far, as `bits_apart`.
+        most: how far copies are at most.
+    """
+    found: dict[int, int] = {}
+    taken: set[int] = set()
+    ours, theirs = np.nonzero(apart <= most)
+    for i in np.argsort(apart[ours, theirs], kind="stable").tolist():
+        one, other = int(ours[i]), int(theirs[i])
+        if one not in found and other not in taken:
+            found[one] = other
+            taken.add(other)
+    return sorted(found.items())
+
+
+def copies(first: Pictures, second: Pictures) -> list[tuple[str, str]]:
+    """The same by where they are shown."""
+    found = pairs(bits_apart(first.hashes, second.hashes))
+    return [(first.places[one], second.places[other]) for one, other in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Sounds:
+    """The sounds of a streamer, as `Pictures`."""
+
+    places: Sequence[str]
+    prints: Prints
+
+
+def sounds_of(heard: Mapping[str, Outline]) -> Sounds:
+    """The sounds with these prints, by their places."""
+    first = _first_places(heard)
+    return Sounds(list(first.values()), _prints(first))
+
+
+def sound_copies(first: Sounds, second: Sounds) -> list[tuple[str, str]]:
+    """As `copies`, of sounds."""
+    ours = agreement(first.prints, second.prints)
+    alike = np.maximum(ours, agreement(second.prints, first.prints).T)
+    found = pairs(1 - alike, 1 - COPY_AGREEMENT)
+    return [(first.places[one], second.places[other]) for one, other in found]
+
+
+@dataclass(frozen=True)
+class SameMedia:
+    """Two streamers of a list, by their places, and how many copies they share."""
+
+    one: int
+    other: int
+    copies: int
+
+
+def who_shares(looks: Sequence[Look]) -> list[SameMedia]:
+    """The pairs of a list that share `SHARED_COPIES` pictures and sounds or more.
+
+    Compared is who shows that many with the `NEAREST_COMPARED` others that look, and those that
+    sound, most like it.
+    """
+    by_tower: dict[bytes, list[int]] = {}
+    for place, look in enumerate(looks):
+        for version in look.means if look.may_share else ():
+            by_tower.setdefault(version, []).append(place)
+    near = {
+        (places[one], places[other])
+        for version, places in by_tower.items()
+        for one, other in _near_pairs(np.stack([looks[p].means[version] for p in places]))
+    }
+    shared = sorted(_copies(looks, near).items())
+    return [SameMedia(*pair, count) for pair, count in shared if count >= SHARED_COPIES]
+
+
+def _copies(looks: Sequence[Look], near: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How many pictures and sounds each pair shares, in copies."""
+
+    def seen(others: Sequence[int], place: int) -> NDArray[Any]:
+        several = [looks[other].hashes for other in others]
+        return bits_to_parts(Hashes.wholes_of(several), looks[place].hashes)
+
+    def heard(others: Sequence[int], place: int) -> NDArray[Any]:
+        several = Prints.all_of([looks[other].prints for other in others])
+        return 1 - agreement(several, looks[place].prints)
+
+    pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]
+    found = {pair: len(pairs(apart)) for pair, apart in _apart(near, pictures, seen)}
+    for (one, other), apart in _apart(near, sounds, heard):
+        fewer = min(int(looks[place].prints.telling.sum()) for place in (one, other))
+        found[one, other] += _counted(len(pairs(apart, 1 - COPY_AGREEMENT)), fewer)
+    return found
+
+
+def _counted(shared: int, fewer: int) -> int:
+    """For how many copies sounds count, of so many shared ones and all of who shows fewer.
+
+    Two who play the same songs are not one person: where most are other sounds, it is one copy.
+    """
+    return shared if 2 * shared >= fewer else min(shared, 1)
+
+
+def _apart(
+    near: Collection[tuple[int, int]],
+    sizes: Sequence[int],
+    laid: Callable[[Sequence[int], int], NDArray[Any]],
+) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+    """How far apart what the sides of each pair show is, with either side's parts tried.
+
+    Args:
+        near: pairs of places, the lower first.
+        sizes: how much is shown at each place.
+        laid: how far all that some others show is from the parts of what one place shows: (of all
+            these others, of this one). The parts are made once, for all pairs of a place.
+    """
+    neighbours: dict[int, list[int]] = {}
+    for one, other in near:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    half: dict[tuple[int, int], NDArray[Any]] = {}
+    for place, others in neighbours.items():
+        found = laid(others, place)
+        ends = np.cumsum([sizes[other] for other in others])
+        for other, apart in zip(others, np.split(found, ends[:-1]), strict=True):
+            pair, sides = ((other, place), apart) if other < place else ((place, other), apart.T)
+            if pair in half:
+                yield pair, np.minimum(half.pop(pair), sides)
+            else:
+                half[pair] = sides
+
+
+def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
+    """How many pictures and sounds a streamer shares with each of others, in copies."""
+    looks = [one, *others]
+    places = range(1, len(looks))
+    found = _copies(looks, [(0, place) for place in places])
+    return [found[0, place] for place in places]
+
+
+def _near_pairs(vectors: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Pairs of rows (N, D), the lower first, of which one is among the other's nearest."""
+    size, near = len(vectors), min(NEAREST_COMPARED, len(vectors) - 1)
+    if near < 1:
+        return []
+    found: set[tuple[int, int]] = set()
+    for start in range(0, size, _BLOCK_ROWS):
+        cosines = vectors[start : start + _BLOCK_ROWS] @ vectors.T  # (<= block, N)
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -np.inf
+        nearest = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
+        for row, others in enumerate(nearest.tolist(), start):
+            found.update((min(row, other), max(row, other)) for other in others)
+    return sorted(found)

@@ -1,0 +1,113 @@
+"""Features to vectors, by ONNX Runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.errors import BundleError
+from model_export.contract.features import Features, collate
+from service.engine.encoding.length_batches import alike
+from service.engine.encoding.onnx_session import Device, open_session
+
+_MAX_BATCH = 64
+"""Profiles of one run: more gain nothing."""
+_MAX_PADDED = 2048
+"""Profiles times the longest of them, in tokens and vectors, of one run. What the graph makes of
+more does not stay in a core's cache, and the arena keeps the peak of any run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the encoder says about one profile.
+
+    Attributes:
+        embedding: float32 (D,), unit length.
+        content: float16 (C,), unit length: the content sketch.
+        modality_weights: float32 (M,), the share of each modality in the evidence.
+        id_embedding: float32 (E,) in the recommender's space, or None.
+    """
+
+    embedding: NDArray[np.float32]
+    content: NDArray[np.float16]
+    modality_weights: NDArray[np.float32]
+    id_embedding: NDArray[np.float32] | None
+
+
+class Encoder(Protocol):
+    """Anything that turns usable features into vectors."""
+
+    @property
+    def device(self) -> Device:
+        """Where it really runs: `cpu` or `gpu`."""
+        ...
+
+    def encode(self, features: Sequence[Features]) -> list[Encoded]:
+        """One result per item, in order; safe to call from several threads."""
+        ...
+
+
+class OnnxEncoder:
+    """The graph of a verified bundle."""
+
+    def __init__(
+        self, bundle: Bundle, *, threads: int = 1, device: Device = "cpu", dim: int | None = None
+    ) -> None:
+        """Load the graph.
+
+        Args:
+            bundle: with the graph.
+            threads: per run.
+            device: to run on.
+            dim: D, one of the manifest's widths; None = the full one.
+
+        Raises:
+            BundleError: the graph can't be loaded, has not the outputs that the manifest promises,
+                or not that width; or a GPU was asked for and ONNX Runtime would silently use the
+                CPU.
+        """
+        self._dim = bundle.manifest.at(dim).dim
+        where = f"{bundle.path}/encoder.onnx"
+        session = open_session(bundle.encoder_bytes(), where, threads=threads, device=device)
+        bundle.release_encoder_bytes()
+        self.device = device
+        self._session = session
+        self._inputs = [cast(str, i.name) for i in session.get_inputs()]
+        self._outputs = ["embedding", "content", "modality_weights"]
+        if bundle.manifest.id_space is not None:
+            self._outputs.append("id_embedding")
+        missing = set(self._outputs) - {o.name for o in session.get_outputs()}
+        if missing:
+            raise BundleError(f"{where} has no output {sorted(missing)}")
+
+    def encode(self, features: Sequence[Features]) -> list[Encoded]:
+        """Encode in batches of similar length."""
+        lengths = [len(f.token_ids) + sum(map(len, f.vectors)) for f in features]
+        results: list[Encoded | None] = [None] * len(features)
+        for rows in alike(lengths, _MAX_BATCH, _MAX_PADDED):
+            for i, encoded in zip(rows, self._run([features[i] for i in rows]), strict=True):
+                results[i] = encoded
+        return cast(list[Encoded], results)
+
+    def _run(self, features: Sequence[Features]) -> list[Encoded]:
+        batch = collate(features)
+        outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
+        content = cast(NDArray[np.float32], outputs[1]).astype(np.float16)  # (B, C)
+        weights = cast(NDArray[np.float32], outputs[2])  # (B, M)
+        ids = cast(NDArray[np.float32], outputs[3]) if len(outputs) > 3 else None  # (B, E)
+        return [
+            Encoded(embedding[i], content[i], weights[i], None if ids is None else ids[i])
+            for i in range(len(features))
+        ]
+
+
+def _shortened(embedding: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """The first numbers of unit vectors (B, >= dim), again of unit length (B, dim)."""
+    if embedding.shape[1] == dim:
+        return embedding
+    first = embedding[:, :dim]
+    return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)

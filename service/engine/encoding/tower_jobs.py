@@ -1,0 +1,238 @@
+"""Pieces of profiles that towers read, from bytes, texts or addresses to vectors."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from model_export.contract.errors import SilentContent, UnreadableContent
+from model_export.contract.media import OUTLINE_SIDE, PRINT_BANDS, PRINT_MOMENTS
+from model_export.contract.pieces import Piece
+from model_export.contract.streamer import StreamerProfile
+from model_export.contract.towers import (
+    KINDS,
+    Payload,
+    TowerSpec,
+    media_at,
+    payload_key,
+    payload_of,
+    pieces_for,
+)
+from service.engine.encoding.tower_pool import PART, Input, TowerWork
+from service.engine.encoding.tower_vectors import (
+    OUTLINE,
+    PRINT,
+    Key,
+    RecentVectors,
+    Seen,
+    Vector,
+    as_vector,
+)
+from service.errors import InvalidRequest, ServiceError, Unavailable
+from service.media.fetch import Fetched
+from service.media.sniff import Kind
+
+Fetch = Callable[[str, Kind, str], Awaitable[Fetched]]
+"""The bytes at a URL: see `Fetcher.fetch`."""
+
+_BYTES, _ADDRESS = "data:", "url:"
+"""How digests of bytes and of addresses begin."""
+
+
+def pointer_to(source: str) -> str:
+    """A part of a profile as a JSON pointer: `/videos/0/cover` for `videos[0].cover`."""
+    return "/" + source.replace("[", "/").replace("]", "").replace(".", "/")
+
+
+def key_of(spec: TowerSpec, piece: Piece) -> Key:
+    """By what a vector is known."""
+    return bytes.fromhex(spec.version), payload_key(piece)
+
+
+def outline_key(piece: Piece) -> Key:
+    """By what the outline of a picture or the print of a sound is known."""
+    return PRINT if piece.modality in KINDS["audio"] else OUTLINE, payload_key(piece)
+
+
+NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+"""Of a picture of one colour, or one that many show: nothing to know it again by."""
+NO_PRINT = as_vector(np.zeros((PRINT_MOMENTS, PRINT_BANDS), np.uint8))
+"""Of silence, or a sound that many play."""
+
+
+def no_outline(spec: TowerSpec) -> Vector:
+    """Of what says nothing, for what this tower reads."""
+    return NO_OUTLINE if spec.image is not None else NO_PRINT
+
+
+@dataclass(eq=False)
+class Sighting:
+    """One text, picture or sound that towers read, wherever it is shown.
+
+    Attributes:
+        profile: where it is shown.
+        pointer: where that profile stands in its request.
+        piece: the part that shows it. Of an address, once its bytes are known, it is as if they
+            had been in the profile.
+        stored: what towers saw in that profile before.
+        specs: the towers that read it.
+        vectors: what they made of it, by their name.
+        outline: of a picture, or a sound's print, as `vectors.as_vector` packs it, once known.
+        is_news: whether it is worth decoding for its outline alone.
+        error: why they can't.
+    """
+
+    profile: StreamerProfile
+    pointer: str
+    piece: Piece
+    stored: Seen
+    specs: list[TowerSpec] = field(default_factory=list[TowerSpec])
+    vectors: dict[str, Vector] = field(default_factory=dict[str, Vector])
+    outline: Vector | None = None
+    is_news: bool = False
+    error: ServiceError | UnreadableContent | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether nobody knows yet what is there."""
+        return self.piece.payload_digest.startswith(_BYTES + _ADDRESS)
+
+    @property
+    def missing(self) -> list[TowerSpec]:
+        """The towers that have still to read it."""
+        return [] if self.error else [s for s in self.specs if s.name not in self.vectors]
+
+    @property
+    def to_decode(self) -> list[TowerSpec]:
+        """The towers that it has to be decoded for; one of them if only its outline is missing."""
+        media = [s for s in self.specs if s.text is None]
+        lacks_outline = self.is_news and self.outline is None and not self.error
+        return self.missing or (media[:1] if lacks_outline else [])
+
+    def has_bytes(self, digest: str) -> None:
+        """What lies at the address is known: SHA-256 as hex."""
+        self.piece = of_bytes(self.piece, digest)
+
+
+def of_bytes(piece: Piece, digest: str) -> Piece:
+    """A piece as if the bytes with this SHA-256, as hex, had been in the profile."""
+    return replace(piece, payload_digest=_BYTES + digest)
+
+
+def shown(piece: Piece) -> Piece:
+    """A piece, an address as if it were bytes: what is there may be read as well."""
+    if not piece.payload_digest.startswith(_ADDRESS):
+        return piece
+    return replace(piece, payload_digest=_BYTES + piece.payload_digest)
+
+
+def seen_by(spec: TowerSpec, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces that a tower reads, as `shown`."""
+    return pieces_for(spec, map(shown, pieces))
+
+
+class Sightings:
+    """Makes the vectors of sightings, a part at a time."""
+
+    def __init__(self, work: TowerWork, recent: RecentVectors, fetch: Fetch) -> None:
+        """Vectors come from `recent` before they are made; `fetch` asks for what has an address."""
+        self._work = work
+        self._recent = recent
+        self._fetch = fetch
+
+    def recall(self, sighting: Sighting, stored: Seen) -> None:
+        """Fill in what need not be made."""
+        for spec in sighting.missing:
+            key = key_of(spec, sighting.piece)
+            vector = stored.vectors.get(key)
+            vector = self._recent.get(key) if vector is None else vector
+            if vector is not None:
+                sighting.vectors[spec.name] = vector
+        if sighting.outline is None:
+            key = outline_key(sighting.piece)
+            found = stored.vectors.get(key)
+            sighting.outline = self._recent.get(key) if found is None else found
+
+    async def make(self, sightings: Sequence[Sighting], *, queued: bool) -> None:
+        """Let the towers read what they have not; what can't be read gets its error.
+
+        Raises:
+            Unavailable: `queued`, and something can't be had at the moment.
+        """
+        waiting = [s for s in sightings if s.to_decode]
+        for start in range(0, len(waiting), PART):
+            part = waiting[start : start + PART]
+            prepared = await asyncio.gather(*(self._prepare(s, queued) for s in part))
+            for s in part:
+                if queued and isinstance(s.error, Unavailable):
+                    raise s.error
+            for spec in self._work.specs:
+                inputs = {
+                    s: p[spec.name] for s, p in zip(part, prepared, strict=True) if spec.name in p
+                }
+                if inputs:
+                    vectors = await self._work.encode(
+                        spec.name, list(inputs.values()), queued=queued
+                    )
+                    for s, vector in zip(inputs, vectors, strict=True):
+                        self._keep(s, spec, vector)
+
+    async def _prepare(self, sighting: Sighting, queued: bool) -> dict[str, Input]:
+        """What the missing towers take in, by their name."""
+        profile, piece = sighting.profile, sighting.piece
+        prepared: dict[str, Input] = {}
+        try:
+            fetched = None
+            if sighting.is_address:
+                fetched = await self._fetched(sighting, queued)
+            for spec in sighting.to_decode:
+                if spec.text is not None:
+                    prepared[spec.name] = payload_of(piece, profile)
+                    continue
+                outline = no_outline(spec)
+                try:
+                    decoded = await self._work.prepare(
+                        spec.name, lambda: fetched or payload_of(piece, profile), queued=queued
+                    )
+                except SilentContent:  # well formed, and as good as absent
+                    self._keep(sighting, spec, np.zeros(spec.width, np.float16))
+                else:
+                    if decoded.outline is not None:
+                        outline = as_vector(decoded.outline)
+                    if spec in sighting.missing:
+                        prepared[spec.name] = decoded.prepared
+                sighting.outline = outline
+                self._recent.put(outline_key(sighting.piece), outline)
+        except (ServiceError, UnreadableContent) as error:
+            sighting.error = error
+            return {}
+        return prepared
+
+    async def _fetched(self, sighting: Sighting, queued: bool) -> Payload:
+        source = sighting.piece.source
+        url = media_at(sighting.profile, source).url
+        assert url is not None
+        spec = sighting.specs[0]  # all of one kind
+        kind: Kind = "audio" if spec.audio is not None else "image"
+        found = await self._fetch(url, kind, f"{sighting.pointer}{pointer_to(source)}/url")
+        data = found.data
+        sighting.has_bytes(
+            await self._work.decode(lambda: hashlib.sha256(data).hexdigest(), queued=queued)
+        )
+        self.recall(sighting, sighting.stored)
+        return Payload(source, data=data, content_type=found.content_type)
+
+    def _keep(self, sighting: Sighting, spec: TowerSpec, vector: Vector) -> None:
+        sighting.vectors[spec.name] = vector
+        self._recent.put(key_of(spec, sighting.piece), vector)
+
+
+def error_of(errors: Sequence[ServiceError]) -> ServiceError:
+    """One error for several parts of a profile that can't be read, each named."""
+    wrong = [e for e in errors if isinstance(e, InvalidRequest)]
+    if len(wrong) < 2:
+        return (wrong or errors)[0]
+    kind = type(wrong[0]) if len({type(e) for e in wrong}) == 1 else InvalidRequest
+    return kind("; ".join(e.detail for e in wrong), [one for e in wrong for one in e.errors])

@@ -1,0 +1,283 @@
+"""Keeps the index equal to the store: a snapshot or one full scan, then the log, for ever.
+
+The log is the only way into the index, also for this process's own writes; so every replica sees
+the same history, and an index that lost its place notices.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from service.engine.replica.lag import Lag
+from service.engine.replica.snapshots import Snapshots
+from service.errors import NotReady, NotYetVisible, Unavailable
+from service.index.base import VectorIndex
+from service.store.base import LogEntry, LogGap, Position, StreamerStore
+
+_log = logging.getLogger(__name__)
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LOOK_S = 0.5
+"""How often it is looked where the log ends."""
+_SHOW_MS = 100
+"""The longest that the answer to a write waits for the index."""
+_ROWS_PER_TURN = 50
+"""How many entries are applied before other tasks get their turn."""
+
+
+class Follower:
+    """Owns the live index and the position up to which it is complete.
+
+    Attributes:
+        sequence: the last sequence number that the live index has applied.
+        failure: why the log can't be followed at the moment; None when all is well.
+        source: what the live index began with; None before there is one.
+    """
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        new_index: Callable[[], VectorIndex],
+        snapshots: Snapshots | None = None,
+        max_lag_s: float = 10.0,
+    ) -> None:
+        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot.
+
+        An index that lacks writes of `max_lag_s` seconds ago is behind.
+        """
+        self._store = store
+        self._new_index = new_index
+        self._snapshots = snapshots
+        self._index: VectorIndex | None = None
+        self._position = Position("", 0)  # from where on the log is followed; not of a lost index
+        self._moved = asyncio.Condition()
+        self._lag = Lag()
+        self._max_lag_s = max_lag_s
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lost: str | None = None
+        self.sequence = 0
+        self.failure: str | None = None
+        self.source: Literal["snapshot", "store"] | None = None
+
+    def start(self) -> None:
+        """Begin to follow, on the running event loop."""
+        self._tasks = [
+            asyncio.create_task(self._run(), name="follower"),
+            asyncio.create_task(self._look(), name="follower's lag"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop following."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def index(self) -> VectorIndex:
+        """The live index.
+
+        Raises:
+            NotReady: the first scan is still running.
+        """
+        if self._index is None:
+            raise NotReady("the index is being built from the store")
+        return self._index
+
+    @property
+    def complete(self) -> tuple[VectorIndex, Position] | None:
+        """The live index and up to where it has everything; None while it is lost.
+
+        Safe to ask from any thread: the place is taken first, so the index may have more.
+        """
+        place, index = self._position, self._index
+        return (index, place) if index is not None and place.epoch else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first scan is complete."""
+        return self._index is not None
+
+    @property
+    def behind_because(self) -> str | None:
+        """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        if self._lost is not None:
+            return f"the index is being built anew, and this is the old one: {self._lost}"
+        if self.failure is not None:
+            return f"the newest writes may be missing: {self.failure}"
+        lag_s = self.lag_s
+        if lag_s is not None and lag_s > self._max_lag_s:
+            return (
+                f"the newest writes may be missing: the index is {lag_s:.1f} s behind, at sequence "
+                f"{self.sequence} of {self.head}"
+            )
+        return None
+
+    @property
+    def lag_s(self) -> float | None:
+        """Seconds since the live index surely held all that was written; None before it did."""
+        return self._lag.lag_s(self._position, time.monotonic())
+
+    @property
+    def head(self) -> int | None:
+        """The last sequence number of the store, as it was a moment ago; None before a look."""
+        return self._lag.head
+
+    async def wait_for(self, sequence: int, timeout_ms: int) -> None:
+        """Return once the index has applied `sequence`.
+
+        Raises:
+            NotYetVisible: it did not within the time.
+        """
+        if self._position.sequence >= sequence:
+            return
+        try:
+            async with asyncio.timeout(timeout_ms / 1000), self._moved:
+                await self._moved.wait_for(lambda: self._position.sequence >= sequence)
+        except TimeoutError:
+            raise NotYetVisible(
+                f"the index has applied sequence {self._position.sequence}, not yet {sequence}"
+            ) from None
+
+    async def show(self, sequence: int) -> None:
+        """Let the index take in an acknowledged write before its answer goes out.
+
+        So that the next question to this process sees it. It takes the log about a millisecond; an
+        index that is behind keeps nobody waiting, the write is on disk already.
+        """
+        if self.is_ready and self.behind_because is None:
+            with contextlib.suppress(NotYetVisible):
+                await self.wait_for(sequence, _SHOW_MS)
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._synchronise()
+                self.failure = None
+                attempt = 0
+                await self._follow()
+            except LogGap as gap:
+                self._lose(f"the log does not go on where it ended ({gap})")
+            except Unavailable as error:
+                if self.failure is None:
+                    _log.warning("the store can't be followed: %s", error)
+                self.failure = error.detail
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+            except Exception as error:  # noqa: BLE001 - or the index would silently stand still
+                if self.failure is None:
+                    _log.exception("the index can't take in the log")
+                self.failure = f"the index can't take in the log: {error!r}"
+                self._lose(self.failure)
+                await asyncio.sleep(_RETRY_S[-1])
+
+    async def _look(self) -> None:
+        """Look where the log ends, on another connection than the one that follows it."""
+        while True:
+            try:
+                await self._look_once()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the lag grows
+                _log.debug("the end of the log can't be seen: %s", error)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look_once(self) -> Position:
+        began = time.monotonic()
+        head = await self._store.position()
+        self._lag.saw(began, head)
+        return head
+
+    async def _synchronise(self) -> None:
+        """Build the index anew unless it continues the store's present history."""
+        head = await self._look_once()
+        mine = self._position
+        if self._index is not None and head.epoch == mine.epoch and head.sequence >= mine.sequence:
+            return
+        if mine.epoch:
+            self._lose("the store's history is another one than before")
+        began = await self._resumed(head) if self._index is None else None
+        self.source = "store" if began is None else "snapshot"
+        self._index, place = began or (await self._scanned(), head)
+        self._lost = None
+        await self._move_to(place)
+
+    async def _resumed(self, head: Position) -> tuple[VectorIndex, Position] | None:
+        """An index from a snapshot, and from the log all that came after it up to `head`."""
+        if self._snapshots is None:
+            return None
+        found = await asyncio.to_thread(self._snapshots.restore, self._new_index, head)
+        if found is None:
+            return None
+        index, place = found
+        try:
+            end = await self._replay(index, place, head.sequence)
+        except LogGap as gap:
+            self._snapshots.discard(f"the log does not go on where it ends ({gap})")
+            return None
+        _log.info("the index is the snapshot of %d, the log up to %d", place.sequence, end.sequence)
+        return index, end
+
+    async def _replay(self, index: VectorIndex, place: Position, until: int) -> Position:
+        """Apply the log from a place on until `until` is reached; where it then is.
+
+        Raises:
+            LogGap: it does not go on there.
+        """
+        if place.sequence >= until:
+            return place
+        feed = self._store.follow(place.sequence, place.epoch, place.mark)
+        async with contextlib.aclosing(feed):
+            async for entries in feed:
+                for i, entry in enumerate(entries):
+                    _apply(index, entry)
+                    if i % _ROWS_PER_TURN == 0:
+                        await asyncio.sleep(0)
+                place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
+                if place.sequence >= until:
+                    break
+        return place
+
+    async def _scanned(self) -> VectorIndex:
+        """An index of all that is stored."""
+        index = self._new_index()
+        index.reserve(await self._store.count())
+        async for entries in self._store.scan():
+            for i, e in enumerate(entries):
+                index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+                if i % _ROWS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+        return index
+
+    def _lose(self, why: str) -> None:
+        """The live index can't follow the log any more; it answers until there is a new one."""
+        self._position = Position("", 0)
+        if self._index is not None:
+            self._lost = why
+            _log.warning("rebuilding the index: %s", why)
+
+    async def _follow(self) -> None:
+        index = self.index
+        start = self._position
+        feed = self._store.follow(start.sequence, start.epoch, start.mark)
+        async with contextlib.aclosing(feed):
+            async for entries in feed:
+                for i in range(0, len(entries), _ROWS_PER_TURN):
+                    part = entries[i : i + _ROWS_PER_TURN]
+                    for entry in part:
+                        _apply(index, entry)
+                    await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
+
+    async def _move_to(self, position: Position) -> None:
+        async with self._moved:
+            self._position = position
+            self.sequence = position.sequence
+            self._moved.notify_all()
+
+
+def _apply(index: VectorIndex, entry: LogEntry) -> None:
+    e = entry.entry
+    if e is None:
+        index.remove(entry.streamer_id, entry.sequence)
+    else:
+        index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

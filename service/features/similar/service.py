@@ -1,0 +1,340 @@
+"""Similar streamers of one or many seeds, wanted and unwanted."""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.calibration import Curve
+from service.engine.replica.follower import Follower
+from service.engine.scoring.precision import Precision, Threshold, precision_from
+from service.engine.scoring.strategies import Strategy, combined
+from service.engine.work.search_pool import Searches
+from service.errors import InvalidRequest
+from service.features.similar.explain import Explainer, Reasons, Side
+from service.features.similar.pages import Pages, Pinned
+from service.features.similar.seeds import ResolvedSeed, Seed, Seeds
+from service.index.base import Hit, Question, Scorer, VectorIndex
+from service.index.filters import Filter
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarQuery:
+    """What is asked for; see the API for the meaning of each field.
+
+    At most one of `min_score` and `min_precision` is given.
+    """
+
+    positive: Sequence[Seed]
+    negative: Sequence[Seed] = ()
+    strategy: Strategy = "average"
+    k: int = 10
+    min_score: float | None = None
+    min_precision: float | None = None
+    filter: Filter = field(default_factory=Filter)
+    explain: bool = False
+    exact: bool = False
+    after_sequence: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is for the nearest of one stored streamer, and nothing else."""
+        more = self.negative or self.filter or self.explain or self.exact
+        is_one = len(self.positive) == 1 and self.positive[0].streamer_id is not None
+        is_cosine = self.strategy == "average" and self.min_score is self.min_precision is None
+        return is_one and is_cosine and not more
+
+
+class SimilarHit(NamedTuple):
+    """One streamer of the answer.
+
+    `precision` is the estimated share of right ones among all that score at least as much; None
+    where the model's calibration does not tell.
+    """
+
+    streamer_id: str
+    score: float
+    precision: float | None
+    rank: int
+    reasons: Reasons | None
+
+
+class SimilarAnswer(NamedTuple):
+    """The answer; `incomplete_because` says what is missing, None when nothing is.
+
+    `exact`: every streamer that may be in it was looked at. `reached`: how many reach the score,
+    None where none was asked for. `next_cursor`: to the page that follows.
+    `threshold` is what `min_precision` came to, None where it was not asked for.
+    """
+
+    hits: Sequence[SimilarHit]
+    threshold: Threshold | None
+    incomplete_because: str | None
+    exact: bool
+    index_sequence: int
+    reached: int | None
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    index: VectorIndex
+    sequence: int
+    behind: str | None
+    positive: Sequence[ResolvedSeed]
+    seeds: NDArray[np.float32]  # (Q, D)
+    scorer: Scorer | None
+    exclude: Collection[str]
+    min_score: float | None
+    curves: Sequence[Curve]
+    threshold: Threshold | None
+
+
+class Similar:
+    """The use-case behind `GET /v1/streamers/{id}/similar` and `POST /v1/similar`."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        searches: Searches,
+        seeds: Seeds,
+        explainer: Explainer,
+        precision: Precision,
+        pages: Pages,
+        visible_timeout_ms: int,
+    ) -> None:
+        """Search the follower's index."""
+        self._follower = follower
+        self._searches = searches
+        self._seeds = seeds
+        self._explainer = explainer
+        self._precision = precision
+        self._pages = pages
+        self._visible_timeout_ms = visible_timeout_ms
+
+    async def search(self, query: SimilarQuery) -> SimilarAnswer:
+        """Find the nearest streamers; seeds are never in the answer.
+
+        Raises:
+            StreamerNotFound: names every seed that is not stored.
+            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero; or
+                `min_precision` is asked of scores that are no cosine with one seed.
+            PrecisionNotPromised: the model's calibration can't promise `min_precision`.
+            NotYetVisible: `after_sequence` was not reached in time.
+            StoreUnavailable: reasons are asked for, and the store does not answer.
+            Overloaded: too many searches wait already, or the deadline passed.
+        """
+        if query.is_plain:
+            await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
+            answer = await self.nearest(str(query.positive[0].streamer_id), query.k)
+            if answer is not None:
+                return answer
+        asked = await self._ask(query)
+        found = await self._searches.search(
+            asked.index,
+            asked.seeds,
+            asked.scorer,
+            query.k,
+            exclude=asked.exclude,
+            min_score=asked.min_score,
+            wanted=query.filter,
+            exact=query.exact,
+        )
+        reasons: Sequence[Reasons | None] = [None] * len(found.hits)
+        if query.explain:
+            reasons = await self._explain(asked.index, found.hits, asked.positive)
+        hits = [
+            SimilarHit(
+                hit.streamer_id, hit.score, precision_from(hit.score, asked.curves), rank, why
+            )
+            for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
+        ]
+        why = asked.behind
+        if asked.min_score is not None and found.reached > len(hits):
+            limit = "min_score" if asked.threshold is None else "min_precision"
+            cut = f"{found.reached} streamers reach {limit}, k is {query.k}"
+            why = cut if why is None else f"{why}; {cut}"
+        reached = None if asked.min_score is None else found.reached
+        return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
+
+    async def nearest(self, seed: str | Sequence[float], k: int) -> SimilarAnswer | None:
+        """The k nearest of a stored streamer or of a vector (D,), where they are found fast.
+
+        None elsewhere, and where there is an error to be told: `search` does the one or the other.
+
+        Raises:
+            Overloaded: too many searches wait already, or the deadline passed.
+        """
+        follower = self._follower
+        if not follower.is_ready or not follower.index.is_fast(k):
+            return None
+        index, sequence, behind = follower.index, follower.sequence, follower.behind_because
+        if isinstance(seed, str):
+            stored = index.vector(seed)
+            if stored is None or stored.embedding is None:
+                return None
+            question, used = Question(stored.embedding, k, (seed,)), stored.modalities_used
+        else:
+            try:
+                question, used = Question(self._seeds.unit(seed, ""), k, ()), None
+            except InvalidRequest:
+                return None
+        found = await self._searches.nearest(index, question)
+        curves = self._precision.curves((used,))
+        hits = [
+            SimilarHit(name, score, precision_from(score, curves) if curves else None, rank, None)
+            for rank, (name, score) in enumerate(found.hits, start=1)
+        ]
+        return SimilarAnswer(hits, None, behind, found.exact, sequence, None)
+
+    async def search_all(self, query: SimilarQuery) -> SimilarAnswer:
+        """Find everyone who reaches the query's score: the first `k`, and a cursor to the others.
+
+        Raises:
+            InvalidRequest: as `search`; or it asks for no score, or for reasons.
+            ServiceError: as `search`.
+        """
+        pinned = await self._everyone(query)
+        following = self._pages.pin(pinned) if len(pinned.ids) > query.k else None
+        return _page(pinned, 0, following, [True] * query.k)
+
+    async def export(self, query: SimilarQuery) -> AsyncGenerator[SimilarAnswer, None]:
+        """Find everyone who reaches the query's score; all of them, `k` at a time.
+
+        One answer at least; as pages, they are of the moment of the question. Raises as
+        `search_all`, before the first is given.
+        """
+        pinned = await self._everyone(query)
+        return self._parts(pinned)
+
+    async def _parts(self, pinned: Pinned) -> AsyncGenerator[SimilarAnswer, None]:
+        for start in range(0, max(len(pinned.ids), 1), pinned.page_size):
+            yield _page(pinned, start, None, await self._are_stored(pinned, start))
+
+    async def _everyone(self, query: SimilarQuery) -> Pinned:
+        asked = await self._ask(query)
+        score = asked.min_score
+        if score is None or query.explain:
+            raise InvalidRequest.of(
+                "/pages", "needs min_score or min_precision, and can't be given with explain"
+            )
+        found = await self._searches.run(
+            lambda: asked.index.matches(
+                asked.seeds, asked.scorer, score, exclude=asked.exclude, wanted=query.filter
+            )
+        )
+        return Pinned(
+            found.ids,
+            found.scores,
+            query.k,
+            asked.curves,
+            asked.threshold,
+            asked.behind,
+            asked.sequence,
+        )
+
+    async def next_page(self, cursor: str) -> SimilarAnswer:
+        """What follows in an answer of `search_all`.
+
+        It is of the moment of the question; only who was deleted since is left out.
+
+        Raises:
+            CursorExpired: the answer is not kept any more.
+            NotReady: there is no index.
+            Overloaded: too many searches wait already, or the deadline passed.
+        """
+        pinned, start, following = self._pages.at(cursor)
+        return _page(pinned, start, following, await self._are_stored(pinned, start))
+
+    async def _are_stored(self, pinned: Pinned, start: int) -> list[bool]:
+        """Who of a page is stored still."""
+        ids = pinned.ids[start : start + pinned.page_size]
+        index = self._follower.index
+        rows = await self._searches.run(lambda: index.get(ids))
+        return [row is not None for row in rows]
+
+    async def _ask(self, query: SimilarQuery) -> _Asked:
+        """What a query comes to, and the index to be asked."""
+        await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
+        positive, negative = await self._seeds.resolve(
+            self._follower.index, query.positive, query.negative
+        )
+        curves, threshold = self._calibrated(query, positive)
+        seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
+        seeds, scorer = combined(
+            query.strategy, seeds, [s.weight for s in positive], [s.weight for s in negative]
+        )
+        return _Asked(
+            index=self._follower.index,
+            sequence=self._follower.sequence,  # what is searched is this or newer
+            behind=self._follower.behind_because,
+            positive=positive,
+            seeds=seeds,
+            scorer=scorer,
+            exclude={s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id},
+            min_score=query.min_score if threshold is None else threshold.min_score,
+            curves=curves,
+            threshold=threshold,
+        )
+
+    def _calibrated(
+        self, query: SimilarQuery, positive: Sequence[ResolvedSeed]
+    ) -> tuple[Sequence[Curve], Threshold | None]:
+        """What is known of the precision of the scores, and the score for `min_precision`.
+
+        It was measured on the cosine with one streamer, so nothing is known of other scores.
+        """
+        is_cosine = len(positive) == 1 or query.strategy == "best_score"
+        if query.negative or not is_cosine:
+            if query.min_precision is None:
+                return (), None
+            raise InvalidRequest.of(
+                "/min_precision",
+                "is known for the cosine with one streamer: ask with one positive seed or with "
+                "strategy best_score, and without negative seeds; or use min_score",
+            )
+        curves = self._precision.curves([seed.modalities_used for seed in positive])
+        if query.min_precision is None:
+            return curves, None
+        return curves, self._precision.threshold(query.min_precision, curves)
+
+    async def _explain(
+        self, index: VectorIndex, hits: Sequence[Hit], positive: Sequence[ResolvedSeed]
+    ) -> list[Reasons | None]:
+        """By the nearest of the wanted seeds; None of a hit that was deleted since."""
+        seeds = np.stack([s.embedding for s in positive])  # (Q, D)
+        rows = index.get([hit.streamer_id for hit in hits])
+        sides = [None if row is None else Side.of(row) for row in rows]
+        pairs = [
+            (positive[int((seeds @ hit.embedding).argmax())].side, hit)
+            for hit in sides
+            if hit is not None
+        ]
+        reasons = iter(await self._explainer.reasons(pairs))
+        return [None if hit is None else next(reasons) for hit in sides]
+
+
+def _page(
+    pinned: Pinned, start: int, following: str | None, is_stored: Sequence[bool]
+) -> SimilarAnswer:
+    """One page, without those of it that are not stored any more."""
+    ids = pinned.ids[start : start + pinned.page_size]
+    scores: list[float] = pinned.scores[start : start + pinned.page_size].tolist()
+    hits = [
+        SimilarHit(name, score, precision_from(score, pinned.curves), rank, None)
+        for rank, (name, score, stored) in enumerate(
+            zip(ids, scores, is_stored, strict=False), start=start + 1
+        )
+        if stored
+    ]
+    return SimilarAnswer(
+        hits,
+        pinned.threshold,
+        pinned.incomplete_because,
+        True,
+        pinned.sequence,
+        len(pinned.ids),
+        following,
+    )

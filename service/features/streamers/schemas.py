@@ -1,0 +1,101 @@
+"""Writing and reading streamers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
+from service.http.schemas import Response
+
+
+class StreamerBody(StreamerContent):
+    """A profile; its id is in the address and may be repeated here."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "night-kitchen",
+                    "bio": "每天晚上做家常菜, home cooking live",
+                    "tags": ["美食", "cooking"],
+                    "language": "zh",
+                    "attributes": {"followers": 1200, "partner": False},
+                    "videos": [{"video_id": "v1", "title": "红烧肉怎么做"}],
+                }
+            ]
+        }
+    )
+
+    streamer_id: StreamerId | None = None
+
+    def profile(self, streamer_id: str) -> StreamerProfile:
+        """The profile under this id."""
+        return StreamerProfile.model_construct(
+            **{name: getattr(self, name) for name in StreamerContent.model_fields},
+            streamer_id=streamer_id,
+        )
+
+
+class NearDuplicateOut(Response):
+    """A stored streamer that shows nearly the same."""
+
+    streamer_id: str
+    score: Annotated[float, Field(description="Cosine of the content sketches.")]
+    copies: Annotated[
+        int,
+        Field(
+            description="Pictures and sounds of both that are copies, if it is one of the ten "
+            "nearest by embedding; two make a near-duplicate, whatever the score."
+        ),
+    ] = 0
+    kind: Literal["near_duplicate"] = "near_duplicate"
+
+
+class WrittenOut(Response):
+    """An acknowledged write: it is on disk."""
+
+    streamer_id: str
+    version: Annotated[int, Field(description="Also the ETag; send it as If-Match.")]
+    sequence: Annotated[int, Field(description="Send it as after_sequence to see this write.")]
+    created: bool
+    model_version: str
+    status: Literal["indexed", "insufficient_content"]
+    modalities: Annotated[
+        dict[str, str], Field(description="used, absent, uninformative or unsupported")
+    ]
+    near_duplicates: list[NearDuplicateOut]
+
+
+class DeletedOut(Response):
+    """An acknowledged delete: it is on disk."""
+
+    streamer_id: str
+    sequence: int
+
+
+class StreamerOut(Response):
+    """What is stored of a streamer."""
+
+    streamer_id: str
+    version: int
+    status: str
+    modalities: dict[str, str]
+    model_version: str
+    updated_at: Annotated[float, Field(description="Seconds since 1970, UTC.")]
+    profile: dict[str, Any]
+
+
+class StreamerPage(Response):
+    """A page of streamers in byte order of their ids."""
+
+    streamers: list[StreamerOut]
+    next_cursor: Annotated[str | None, Field(description="None on the last page.")]
+
+
+class EmbeddingOut(Response):
+    """The vector of a streamer; personal data."""
+
+    streamer_id: str
+    version: int
+    model_version: str
+    embedding: list[float]

@@ -1,0 +1,205 @@
+"""The numbers of one attribute, by slot: where is it within bounds?"""
+
+import array
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from service.index.faiss.snapshot.blobs import Packer, Unpacker
+from service.index.filters import Condition
+
+_SPARSE = 32
+"""Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
+
+
+_DENSE = 16
+"""Of more than one slot in so many, it is faster to compare the numbers of all slots."""
+_DISTINCT = 256
+"""With at most so many different numbers (levels, ages, years) there is a bitmap for each."""
+
+
+class Numbers:
+    """One attribute's numbers.
+
+    Where many slots have one they are float64 in an array, compared all at once, unless few of them
+    are different. Where few slots have one, and for integers that float64 can't hold, a dictionary
+    has them: memory stays in proportion to the numbers, however many attributes there are.
+    """
+
+    def __init__(self) -> None:
+        self._few: dict[int, int | float] = {}
+        self._many: NDArray[np.float64] | None = None  # by slot, NaN without a number
+        self._holders: dict[float, BitMap] | None = None  # of those, None where there are too many
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Number of slots that have a number."""
+        return self._count
+
+    def add(self, slot: int, value: int | float) -> None:
+        """Remember the number of a slot that has none yet."""
+        self._count += 1
+        if self._many is None:
+            self._few[slot] = value
+            if len(self._few) * _SPARSE > max(slot, 1024):
+                self._spread()
+        else:
+            self._put(self._many, slot, value)
+
+    def discard(self, slot: int) -> None:
+        """Forget the number of a slot that has one."""
+        self._count -= 1
+        if self._few.pop(slot, None) is None and self._many is not None:
+            if self._holders is not None:
+                value = float(self._many[slot])
+                self._holders[value].discard(slot)
+                if not self._holders[value]:
+                    del self._holders[value]
+            self._many[slot] = np.nan
+
+    def any_of(self, values: Sequence[int | float], among: BitMap) -> BitMap:
+        """Which of these slots have one of these numbers."""
+        wanted = set(values)
+        found = BitMap(s for s, v in self._few.items() if v in wanted) & among
+        exact = [f for v in wanted if (f := _as_float(v)) is not None]
+        if self._holders is not None:
+            return found | self._held(exact, among)
+        if self._many is not None and exact:
+            is_one = self._many == exact[0] if len(exact) == 1 else np.isin(self._many, exact)
+            found |= bitmap_of(np.flatnonzero(is_one)) & among
+        return found
+
+    def within(self, bounds: Condition, among: BitMap) -> BitMap:
+        """Which of these slots have a number within the bounds."""
+        found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
+        if self._holders is not None:
+            return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
+        if self._many is not None and len(among) * _DENSE > len(self._many):
+            found |= bitmap_of(np.flatnonzero(_hold(self._many, bounds))) & among
+        elif self._many is not None and among:
+            slots = slots_of(among)
+            slots = slots[: np.searchsorted(slots, len(self._many))]
+            found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
+        return found
+
+    def _held(self, values: Iterable[float], among: BitMap) -> BitMap:
+        holders = self._holders or {}
+        return BitMap().union(*(holders[v] for v in values if v in holders)) & among
+
+    def copy(self) -> "Numbers":
+        """The same numbers, which nobody changes."""
+        twin = Numbers()
+        twin._few, twin._count = self._few.copy(), self._count
+        twin._many = None if self._many is None else self._many.copy()
+        return twin
+
+    def dump(self, mask: NDArray[np.bool_], pack: Packer) -> dict[str, Any]:
+        """The numbers of the slots in a mask (slots,)."""
+        few = [(slot, value) for slot, value in self._few.items() if mask[slot]]
+        dumped: dict[str, Any] = {"slots": [s for s, _ in few], "values": [v for _, v in few]}
+        if self._many is not None:
+            many = self._many[: len(mask)]
+            dumped["many"] = pack.add(np.where(mask[: len(many)], many, np.nan).tobytes())
+        return dumped
+
+    @classmethod
+    def load(cls, dumped: dict[str, Any], parts: Unpacker, slots: int) -> "Numbers":
+        """What was dumped.
+
+        Raises:
+            ValueError: it is not of so many slots.
+        """
+        numbers = cls()
+        numbers._few = dict(zip(dumped["slots"], dumped["values"], strict=True))
+        if not all(0 <= slot < slots for slot in numbers._few):
+            raise ValueError(f"numbers of slots beyond {slots}")
+        numbers._count = len(numbers._few)
+        if "many" in dumped:
+            many = np.frombuffer(parts.get(dumped["many"]), np.float64).copy()
+            if len(many) > slots:
+                raise ValueError(f"{len(many)} numbers of {slots} slots")
+            numbers._many, numbers._holders = many, _holders_of(many)
+            numbers._count += int(np.count_nonzero(~np.isnan(many)))
+        return numbers
+
+    def _spread(self) -> None:
+        """From the dictionary into an array."""
+        few, self._few, self._holders = self._few, {}, {}
+        self._many = np.full(2 * max(few), np.nan)
+        for slot, value in few.items():
+            self._put(self._many, slot, value)
+
+    def _put(self, many: NDArray[np.float64], slot: int, value: int | float) -> None:
+        if slot >= len(many):
+            self._many = np.concatenate([many, np.full(slot + 1, np.nan)])
+            many = self._many
+        if isinstance(value, int) and abs(value) > 1 << 53:
+            self._few[slot] = value
+            return
+        many[slot] = value
+        if self._holders is not None:
+            self._holders.setdefault(float(value), BitMap()).add(slot)
+            if len(self._holders) > _DISTINCT:
+                self._holders = None
+
+
+def slots_of(bitmap: BitMap) -> NDArray[np.int64]:
+    """The members of a bitmap, ascending (S,)."""
+    return np.frombuffer(bitmap.to_array(), np.uint32).astype(np.int64)
+
+
+def bitmap_of(slots: NDArray[np.integer]) -> BitMap:
+    """The bitmap of some slots (S,)."""
+    values = array.array("I")
+    values.frombytes(slots.astype(np.uint32).tobytes())
+    return BitMap(values)
+
+
+def _holders_of(many: NDArray[np.float64]) -> dict[float, BitMap] | None:
+    """By number, the slots that have it; None where too many numbers are different."""
+    slots = np.flatnonzero(~np.isnan(many))
+    if len(slots) == 0:
+        return {}
+    if len(set(many[slots[: 4 * _DISTINCT]].tolist())) > _DISTINCT:
+        return None
+    values, which = np.unique(many[slots], return_inverse=True)
+    if len(values) > _DISTINCT:
+        return None
+    order = np.argsort(which, kind="stable")
+    parts = np.split(slots[order], np.searchsorted(which[order], np.arange(1, len(values))))
+    return {value: bitmap_of(part) for value, part in zip(values.tolist(), parts, strict=True)}
+
+
+def _as_float(value: int | float) -> float | None:
+    """The float that equals a number, if there is one."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if found == value else None
+
+
+def _holds(value: int | float, bounds: Condition) -> bool:
+    return (
+        (bounds.gt is None or value > bounds.gt)
+        and (bounds.gte is None or value >= bounds.gte)
+        and (bounds.lt is None or value < bounds.lt)
+        and (bounds.lte is None or value <= bounds.lte)
+    )
+
+
+def _hold(values: NDArray[np.float64], bounds: Condition) -> NDArray[np.bool_]:
+    """The same of many; NaN is within no bounds."""
+    kept = np.isfinite(values)
+    if bounds.gt is not None:
+        kept &= values > bounds.gt
+    if bounds.gte is not None:
+        kept &= values >= bounds.gte
+    if bounds.lt is not None:
+        kept &= values < bounds.lt
+    if bounds.lte is not None:
+        kept &= values <= bounds.lte
+    return kept

@@ -1,1 +1,0 @@
-"""The use-cases: upsert, delete, similar, cold start, dedup. They know nothing of HTTP."""

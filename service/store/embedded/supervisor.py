@@ -1,0 +1,400 @@
+"""Runs the embedded store: one Valkey process on one folder, for as long as the service lives.
+
+How the pieces keep each acknowledged write:
+
+- A lock on the folder, held by the service *and* by the store process: two stores on one folder
+  would corrupt the log, and nothing in Valkey prevents it.
+- `appendfsync always`: a reply leaves the store after the fsync that covers it. What a crash can
+  tear is therefore only the end of the log, and only what nobody was told is stored.
+- `aof-load-truncated no`: the store doesn't cut its own log on a hunch. When it finds the end
+  torn, the supervisor keeps a copy of what is about to be cut and only then allows the cut, so a
+  log that was damaged in another way (a flipped length looks like a torn end) loses no bytes.
+- SIGTERM from the kernel when the service dies (`launch.py`), and a session of its own, so that
+  Ctrl-C reaches the service alone, which then stops the store in order.
+- When the disk is full, Valkey ends rather than acknowledge. It is started again read-only, and
+  made writable when there is room again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote
+
+from service.errors import StoreStartFailed
+from service.store.embedded.binary import find_binary
+from service.store.embedded.disk_guard import DiskGuard
+from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
+from service.store.embedded.process_log import ProcessLog
+from service.store.embedded.torn_log import TornLog
+
+_log = logging.getLogger(__name__)
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_COULD_NOT_WRITE = 1
+"""With this status a Valkey that served ends itself, under `appendfsync always`, when its log
+can't be written. Its last words say so too, but they may not have found room either."""
+
+State = Literal["stopped", "starting", "ready", "read_only", "silent", "restarting"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the supervisor waits, in seconds.
+
+    Attributes:
+        lock_s: for a predecessor to let go of the folder.
+        start_s: for the store to read its log and answer.
+        stop_s: for the store to end in order, before it is killed.
+        first_restart_s: before the first restart; doubled for each store that dies soon after.
+        longest_restart_s: at most so long.
+        steady_s: a store that ran so long did not die "soon".
+        watch_s: between two looks at the store and its disk.
+        answer_s: for an answer at such a look; a store that takes longer is silent.
+        first_full_s: read-only after the store could not write; doubled each time that it tries
+            again in vain.
+        longest_full_s: at most so long.
+    """
+
+    lock_s: float = 5.0
+    start_s: float = 120.0
+    stop_s: float = 30.0
+    first_restart_s: float = 0.05
+    longest_restart_s: float = 1.0
+    steady_s: float = 10.0
+    watch_s: float = 2.0
+    answer_s: float = 5.0
+    first_full_s: float = 2.0
+    longest_full_s: float = 60.0
+
+
+class EmbeddedStore:
+    """A Valkey process with its data in `folder`, restarted when it dies.
+
+    Start and stop it on the same event loop. The kernel ends the store when the *thread* that
+    started it ends, so that loop must live as long as the service.
+
+    Attributes:
+        state: what the store is doing; "read_only" while its disk is full, "silent" while it runs
+            but does not answer.
+        last_error: why it last failed, for people; None when it never did.
+        restarts: how often it was started again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_memory_bytes: int = 0,
+        reserve_bytes: int = 32 << 20,
+        patience: Patience | None = None,
+    ) -> None:
+        """Nothing happens before `start`.
+
+        Args:
+            folder: where the data lies; made when it is not there.
+            max_memory_bytes: writes are refused (StoreFull) beyond it; 0 = no limit.
+            reserve_bytes: the store is read-only while the disk has less than this left.
+            patience: how long to wait for what.
+        """
+        self._folder = folder.absolute()
+        self._max_memory_bytes = max_memory_bytes
+        self._reserve_bytes = reserve_bytes
+        self._patience = patience or Patience()
+        self._lock = FolderLock(self._folder)
+        self._output = ProcessLog(self._folder / "store.log")
+        self._socket: Path | None = None
+        self._binary = Path()
+        self._process: Process | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._supervision: asyncio.Task[None] | None = None
+        self._disk = DiskGuard(
+            self._folder, reserve_bytes, self._patience.first_full_s, self._patience.longest_full_s
+        )
+        self._writes = True
+        self.state: State = "stopped"
+        self.last_error: str | None = None
+        self.restarts = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, from `start` on; the same after a restart."""
+        if self._socket is None:
+            raise RuntimeError("the store was not started")
+        return f"unix://{quote(str(self._socket))}"
+
+    @property
+    def pid(self) -> int | None:
+        """The store process; None while there is none."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and running else None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the store runs and takes writes."""
+        return self.state == "ready"
+
+    def trouble(self) -> str | None:
+        """What is wrong at the moment, for people; None when the store is ready."""
+        if not self._writes:
+            return "the store's disk is full: reads work, and writes will when it has room"
+        return None if self.state == "ready" else f"the store is {self.state}"
+
+    def begin(self) -> None:
+        """Start it beside other work, on the running event loop; `start` waits for that.
+
+        What is stored stays as it is until then: a torn log is mended for whoever waits.
+        """
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start(), name="embedded store's start")
+
+    async def start(self) -> None:
+        """Lock the folder, start the store and wait until it answers.
+
+        Raises:
+            FolderInUse: another service owns the folder.
+            StoreStartFailed: there is no binary, or the store ended or did not answer in time; the
+                message has its last words.
+        """
+        self._wanted.set()
+        self.begin()
+        assert self._starting is not None
+        try:
+            await self._starting
+        except BaseException:
+            await self.stop()  # a cancellation may come when it has just started
+            raise
+
+    async def _start(self) -> None:
+        self._binary = find_binary()
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._lock.acquire(self._patience.lock_s)
+        except OSError as error:
+            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+        try:
+            self.state = "starting"
+            self._prepare()
+            process = await self._launch()
+        except BaseException:
+            await self._clean_up()
+            raise
+        self._supervision = asyncio.create_task(self._supervise(process), name="embedded-store")
+
+    def _prepare(self) -> None:
+        """Make the locked folder ready for a store.
+
+        Raises:
+            StoreStartFailed: it can't be made so.
+        """
+        try:
+            self._socket = prepare_socket(self._folder)
+            for left_behind in self._folder.glob("temp-rewriteaof-*"):  # by a store killed in one
+                left_behind.unlink()
+            self._output.rotate()
+        except OSError as error:
+            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+        self._writes = self._disk.allows_writes(trial=True)
+
+    async def stop(self) -> None:
+        """Stop the store in order and let go of the folder; safe to call twice."""
+        tasks = [task for task in (self._starting, self._supervision) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._starting = self._supervision = None
+        await self._clean_up()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _clean_up(self) -> None:
+        try:
+            await self._end_process()
+        finally:
+            if self._socket is not None:
+                remove_socket(self._socket)
+                self._socket = None
+            self._lock.release()
+            self.state = "stopped"
+
+    async def _end_process(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # it ended, and was not yet waited for
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._patience.stop_s):
+                await process.wait()
+        except TimeoutError:
+            _log.error("the store did not stop within %g s: killing it", self._patience.stop_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    # Starting
+
+    async def _launch(self) -> Process:
+        """Start the store, mending a torn log, and wait until it answers."""
+        try:
+            process = await self._spawn(cut_torn_log=False)
+        except StoreStartFailed:
+            torn = TornLog.named_in(self._output.latest(), self._folder)
+            if torn is None:
+                raise
+            await self._wanted.wait()
+            await asyncio.to_thread(torn.keep_copy)
+            process = await self._spawn(cut_torn_log=True)
+            _log.warning("the end of %s was torn; what was cut is in %s", torn.path, torn.copy)
+            try:
+                await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
+            except OSError as error:
+                _log.warning("%s is a copy of the whole log: %s", torn.copy, error)
+        self.state = "ready" if self._writes else "read_only"
+        return process
+
+    async def _spawn(self, *, cut_torn_log: bool) -> Process:
+        """Start a process and wait until it answers.
+
+        Raises:
+            StoreStartFailed: it did not come up; it is gone then.
+        """
+        try:
+            with self._output.open() as output:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()),
+                    str(self._binary), *self._options(cut_torn_log),
+                    stdin=DEVNULL, stdout=output, stderr=output,
+                    pass_fds=[self._lock.fd], start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise StoreStartFailed(f"the store can't be started: {error}") from error
+        self._process = process
+        self._lock.sign(process.pid)
+        try:
+            async with asyncio.timeout(self._patience.start_s):
+                await self._until_it_answers(process)
+        except TimeoutError:
+            await self._end_process()
+            raise StoreStartFailed(
+                f"the store did not answer within {self._patience.start_s:g} s; "
+                f"{self._output.last_words()}"
+            ) from None
+        return process
+
+    def _options(self, cut_torn_log: bool) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self._folder),
+            "databases": "1",
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "no-appendfsync-on-rewrite": "no",
+            "aof-load-truncated": "yes" if cut_torn_log else "no",
+            # Vectors don't get smaller, and the log is read in two thirds of the time without.
+            "rdbcompression": "no",
+            "maxmemory": str(self._max_memory_bytes),
+            "maxmemory-policy": "noeviction",
+            # Valkey's own way to refuse writes and nothing else: it waits for a replica.
+            "min-replicas-to-write": "0" if self._writes else "1",
+        }
+        return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+    async def _until_it_answers(self, process: Process) -> None:
+        while process.returncode is None:
+            with contextlib.suppress(OSError):
+                if await self._command("PING") == b"+PONG":
+                    return
+            await asyncio.sleep(0.02)
+        raise StoreStartFailed(f"the store {_ending(process)}; {self._output.last_words()}")
+
+    async def _command(self, command: str) -> bytes:
+        """The first line of the answer to an inline command.
+
+        Raises:
+            OSError: there is none (a TimeoutError is one too).
+        """
+        async with asyncio.timeout(self._patience.answer_s):
+            reader, writer = await asyncio.open_unix_connection(self._socket)
+            try:
+                writer.write(f"{command}\r\n".encode())
+                return (await reader.readline()).rstrip()
+            finally:
+                writer.close()
+
+    # Watching
+
+    async def _supervise(self, process: Process) -> None:
+        """Start the store again whenever it ends, and look after the disk meanwhile."""
+        early_ends = 0
+        while True:
+            begun = time.monotonic()
+            await self._watch(process)
+            early_ends = early_ends + 1 if time.monotonic() - begun < self._patience.steady_s else 0
+            process = await self._restart(early_ends)
+            self.restarts += 1
+
+    async def _restart(self, early_ends: int) -> Process:
+        """Start the store, however often that takes."""
+        delay_s = self._patience.first_restart_s * 2 ** min(early_ends, 30)
+        while True:
+            await asyncio.sleep(min(delay_s, self._patience.longest_restart_s))
+            delay_s *= 2
+            try:
+                return await self._launch()
+            except StoreStartFailed as error:
+                self.last_error = error.detail
+                _log.error("the store can't be restarted: %s", error.detail)
+
+    async def _watch(self, process: Process) -> None:
+        """Return when the store has ended, with the reason in `last_error`."""
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not (await asyncio.wait([ended], timeout=self._patience.watch_s))[0]:
+                await self._look_after_it()
+        finally:
+            ended.cancel()
+        self.state = "restarting"
+        if process.returncode == _COULD_NOT_WRITE:
+            self._disk.store_could_not_write()
+        self._writes = self._disk.allows_writes(trial=True)
+        self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
+        _log.error("%s; starting it again", self.last_error)
+
+    async def _look_after_it(self) -> None:
+        """Make the store read-only before its disk is full, and writable when there is room."""
+        writes = self._disk.allows_writes(trial=not self._writes)
+        try:
+            answer = await self._command(f"CONFIG SET min-replicas-to-write {int(not writes)}")
+        except OSError as error:
+            answer = repr(error).encode()
+        before = self.state
+        if answer == b"+OK":
+            self._writes = writes
+            self.state = "ready" if writes else "read_only"
+        else:
+            self.state = "silent"
+            self.last_error = f"the store does not answer as it should: {answer.decode()}"
+        if self.state != before:
+            _log.warning("the store was %s and is %s", before, self.state)
+
+
+def _ending(process: Process) -> str:
+    status = process.returncode or 0
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"

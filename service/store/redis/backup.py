@@ -1,0 +1,348 @@
+"""Everything that is stored, as it was at one moment, copied to a folder and put back.
+
+The copy is of plain records, not of a server's files: any Valkey or Redis can take it, of any
+version. `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
+"""
+
+import base64
+import json
+import secrets
+import time
+import zlib
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from service.errors import StartupError
+from service.files.checksummed import Broken, Sealed, sealing
+from service.store.base import LogGap, Position
+from service.store.redis.client import Argument
+from service.store.redis.store import RECORD_FIELDS, RedisStore
+
+RECORDS = "records.jsonl.gz"
+RESTORING = "incomplete:restore"
+"""A store's model version while it is being put back: no service starts on it."""
+_TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
+_KIND = "similar-streamer store"
+_FORMAT = 1
+_CHUNK = 500
+_LOG_CHUNK = 1000
+_TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
+_JSON = frozenset({"facets", "profile", "modalities"})
+_LINE_BYTES = 64 << 20
+
+
+class NotCopied(StartupError):
+    """The copy could not be made, or not be put back; the message says why."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy holds.
+
+    Attributes:
+        streamers: how many.
+        sequence: of the last write that is in it.
+        model_version: whose vectors they are; None for an empty store.
+    """
+
+    streamers: int
+    sequence: int
+    model_version: str | None
+
+
+class ArchivedStore(RedisStore):
+    """A store that can be copied and put back."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        """As `RedisStore`."""
+        super().__init__(url, **options)
+        self._tail = self._client.script(_TAIL)
+
+    async def aclose(self) -> None:
+        """As `close`, for `contextlib.aclosing`."""
+        await self.close()
+
+    async def copy_to(self, path: Path) -> Copied:
+        """Copy everything to a new folder, beside reads and writes.
+
+        The records are read part by part, then again those that changed meanwhile, until nothing
+        changed any more: the last part is read in one step with the end of the log.
+
+        Raises:
+            NotCopied: the log lost entries meanwhile, since too much was written.
+            OSError: the folder can't be written; nothing is there then.
+            StoreUnavailable: the store does not answer; likewise.
+        """
+        about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
+        with sealing(path, about) as folder, folder.file(RECORDS) as file:
+            packed = zlib.compressobj(1, wbits=31)
+            ids: set[str] = set()
+            try:
+                async for part in self._parts(about):
+                    lines: list[bytes] = []
+                    for streamer_id, row in part:
+                        (ids.add if row[0] else ids.discard)(streamer_id)
+                        lines.append(_line(streamer_id, row))
+                    file.write(packed.compress(b"".join(lines)))
+            except LogGap as gap:
+                raise NotCopied(
+                    f"the store was written faster than it could be copied ({gap}): try again "
+                    "when less is written"
+                ) from gap
+            file.write(packed.flush())
+            if len(ids) != about["streamers"]:
+                raise NotCopied(
+                    f"the store lists {about['streamers']} streamers and has {len(ids)}: "
+                    "`python -m service verify` names those that are wrong"
+                )
+            about["written_at"] = time.time()
+        return Copied(about["streamers"], about["sequence"], about["model_version"])
+
+    async def _parts(
+        self, about: dict[str, Any]
+    ) -> AsyncGenerator[list[tuple[str, Sequence[bytes]]], None]:
+        """Records by id, without a version where there is none any more; fills `about`."""
+        begun = await self.position()
+        after, seen = "", begun.sequence
+        changed: dict[str, None] = {}
+        while ids := await self.list_ids(after, _CHUNK):
+            after = ids[-1]
+            news, rows, _ = await self._read_together(ids, seen)
+            yield list(zip(ids, rows, strict=True))
+            seen = _note(news, seen, changed)
+        while (last := await self._read_last(changed, seen)) is None:
+            ids = list(changed)[:_CHUNK]
+            for streamer_id in ids:
+                del changed[streamer_id]
+            news, rows, _ = await self._read_together(ids, seen)
+            yield list(zip(ids, rows, strict=True))
+            seen = _note(news, seen, changed)
+        sequence, model, streamers, rest = last
+        yield [(streamer_id.decode(), row) for streamer_id, row in rest]
+        if (await self.position()).epoch != begun.epoch:
+            raise LogGap("the store was replaced meanwhile")
+        about |= {
+            "epoch": begun.epoch,
+            "sequence": int(sequence),
+            "model_version": None if model is None else model.decode(),
+            "streamers": int(streamers),
+        }
+
+    async def _read_last(self, changed: Collection[str], after: int) -> Any:
+        """In one step: records of some and of all who changed since, and what the store says.
+
+        None if those are too many for one step.
+
+        Raises:
+            LogGap: the log has lost entries.
+        """
+        if len(changed) > _CHUNK:
+            return None
+        answer = await self._tail(
+            [self._meta, self._ids, self._log],
+            [after, _CHUNK, self._record, len(RECORD_FIELDS), *RECORD_FIELDS, *changed],
+        )
+        if answer is not None and answer[0] == -1:
+            raise LogGap(f"the log has lost {after + 1}; it goes on at {answer[1]}")
+        return answer
+
+    async def _read_together(
+        self, ids: Sequence[str], after: int
+    ) -> tuple[list[tuple[int, str]], list[list[bytes]], dict[str, Any]]:
+        """In one step: who changed after a sequence number, records, and what the store says."""
+        meta, count, news, *rows = await self._client.ask_together(
+            [
+                ("HMGET", self._meta, "sequence", "model_version"),
+                ("ZCARD", self._ids),
+                ("XRANGE", self._log, f"({after}-0", "+", "COUNT", _LOG_CHUNK),
+                *(("HMGET", self._record + i, *RECORD_FIELDS) for i in ids),
+            ]
+        )
+        sequence, model = meta
+        changed = [(int(key.split(b"-")[0]), fields[b"id"].decode()) for key, fields in news]
+        known = {
+            "sequence": int(sequence or 0),
+            "model_version": None if model is None else model.decode(),
+            "streamers": int(count),
+        }
+        return changed, rows, known
+
+    async def put_back(self, sealed: Sealed) -> Position:
+        """Fill a store, which is empty, with what a copy holds; where it then is.
+
+        It is another history from then on: whoever followed the one before notices.
+
+        Raises:
+            NotCopied: the store is not empty.
+            Broken: that is no copy, or a damaged one.
+            StoreUnavailable, StoreFull: the store can't take it; no service starts on what is there
+                then, and it may be put back again.
+        """
+        copied = copy_in(sealed)
+        if await self.model_version() == RESTORING:
+            await self._clear()
+        elif await self.count() or (await self.position()).sequence:
+            raise NotCopied(
+                f"the store holds {await self.count()} streamers: a copy is put back into an empty "
+                "one; empty it, or take another"
+            )
+        await self.set_model_version(RESTORING)
+        chunk: list[tuple[str, dict[str, bytes] | None]] = []
+        for each in records_in(sealed):
+            chunk.append(each)
+            if len(chunk) == _CHUNK:
+                await self._put(chunk)
+                chunk = []
+        await self._put(chunk)
+        found = await self.count()
+        if found != copied.streamers:
+            raise Broken(f"{sealed.path} has {found} streamers, {copied.streamers} were written")
+        epoch = secrets.token_hex(16)
+        await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
+        if copied.model_version is None:
+            await self._client.ask("HDEL", self._meta, "model_version")
+        else:
+            await self.set_model_version(copied.model_version)
+        return await self.position()
+
+    async def _put(self, chunk: Sequence[tuple[str, dict[str, bytes] | None]]) -> None:
+        commands: list[list[Argument]] = []
+        for streamer_id, fields in chunk:
+            key = self._record + streamer_id
+            commands.append(["DEL", key])
+            if fields is None:
+                commands.append(["ZREM", self._ids, streamer_id])
+            else:
+                pairs = [part for pair in fields.items() for part in pair]
+                commands.append(["HSET", key, *pairs])
+                commands.append(["ZADD", self._ids, 0, streamer_id])
+        await self._client.ask_together(commands)
+
+    async def _clear(self) -> None:
+        """Remove what an interrupted `put_back` left."""
+        while ids := await self.list_ids("", _CHUNK):
+            await self._put([(streamer_id, None) for streamer_id in ids])
+
+    async def is_listed(self, streamer_id: str) -> bool:
+        """Whether it is among the ids."""
+        return await self._client.ask("ZSCORE", self._ids, streamer_id) is not None
+
+    async def orphans(self) -> AsyncGenerator[str, None]:
+        """Streamers with a record that are not listed, so that nothing would ever find them."""
+        cursor, pattern = b"0", _escaped(self._record) + "*"
+        while True:
+            cursor, keys = await self._client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            ids = [cast(bytes, key).decode().removeprefix(self._record) for key in keys]
+            scores = await self._client.ask_all([("ZSCORE", self._ids, i) for i in ids])
+            for streamer_id, score in zip(ids, scores, strict=True):
+                if score is None and (await self.digests([streamer_id]))[0] is not None:
+                    yield streamer_id
+            if int(cursor) == 0:
+                return
+
+    async def changed_since(self, after: int, mark: str = "") -> set[str]:
+        """Who was written or deleted after a sequence number, which has that mark if it is given.
+
+        Raises:
+            LogGap: the log does not go back so far, or the number has another mark.
+        """
+        found: set[str] = set()
+        await self._check_continues(self._client, after, None, mark)
+        while True:
+            news, _, _ = await self._read_together([], after)
+            if not news:
+                return found
+            found |= {streamer_id for _, streamer_id in news}
+            after = news[-1][0]
+
+
+def copy_in(sealed: Sealed) -> Copied:
+    """What the manifest of a copy says.
+
+    Raises:
+        Broken: it is none, or of another release.
+    """
+    about = sealed.about
+    if about.get("kind") != _KIND or about.get("format") != _FORMAT:
+        raise Broken(
+            f"{sealed.path} is {about.get('kind', 'something else')!r} of format "
+            f"{about.get('format')}, not {_KIND!r} of format {_FORMAT}"
+        )
+    model = about.get("model_version")
+    try:
+        return Copied(int(about["streamers"]), int(about["sequence"]), model and str(model))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Broken(f"{sealed.path} has another form than this release writes") from error
+
+
+def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
+    """Streamers and the fields of their records, None for those that were deleted since.
+
+    Raises:
+        Broken: they are not as they were written; before the last is given.
+    """
+    rest = b""
+    unpacked = zlib.decompressobj(wbits=31)
+    try:
+        for block in sealed.blocks(RECORDS):
+            while block:  # a part at a time: a small file may unpack to a huge one
+                lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
+                block = unpacked.unconsumed_tail
+                rest = lines.pop()
+                if len(rest) > _LINE_BYTES:
+                    raise Broken(f"{sealed.path / RECORDS} has a line of {len(rest)} bytes")
+                yield from map(_record, lines)
+        if rest or not unpacked.eof:
+            raise Broken(f"{sealed.path / RECORDS} ends in the middle")
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Broken(f"{sealed.path / RECORDS} can't be read: {error!r}") from error
+
+
+def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
+    """Remember who changed after a sequence number; the last one that was seen now."""
+    for expected, (sequence, streamer_id) in enumerate(news, seen + 1):
+        if sequence != expected:
+            raise LogGap(f"the log goes on at {sequence}, not at {expected}")
+        changed[streamer_id] = None
+    return seen + len(news)
+
+
+def _line(streamer_id: str, row: Sequence[bytes | None]) -> bytes:
+    if row[0] is None:
+        return json.dumps({"streamer_id": streamer_id, "deleted": True}).encode() + b"\n"
+    fields = {
+        name: _shown(name, value)
+        for name, value in zip(RECORD_FIELDS, row, strict=True)
+        if value is not None
+    }
+    text = json.dumps({"streamer_id": streamer_id, **fields}, ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass") + b"\n"  # as `json.loads` reads it
+
+
+def _record(line: bytes) -> tuple[str, dict[str, bytes] | None]:
+    found: dict[str, Any] = json.loads(line)
+    streamer_id = str(found.pop("streamer_id"))
+    if found.get("deleted"):
+        return streamer_id, None
+    if not found.keys() <= set(RECORD_FIELDS) or not found.keys() >= {"version", "profile"}:
+        raise ValueError(f"{streamer_id}: fields {sorted(found)}")
+    return streamer_id, {name: _stored(name, value) for name, value in found.items()}
+
+
+def _shown(name: str, value: bytes) -> str:
+    if name in _TEXTS or name in _JSON:
+        return value.decode("utf-8", "surrogateescape")
+    return base64.b64encode(value).decode()
+
+
+def _stored(name: str, value: str) -> bytes:
+    if name in _TEXTS or name in _JSON:
+        return value.encode("utf-8", "surrogateescape")
+    return base64.b64decode(value, validate=True)
+
+
+def _escaped(text: str) -> str:
+    """A text as a pattern that matches itself."""
+    return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in text)

@@ -1,0 +1,38 @@
+"""Whether a server keeps what it acknowledges."""
+
+from redis.exceptions import ResponseError
+
+from service.store.redis.client import RedisClient
+
+ALWAYS = "always"
+
+
+async def find_durability(client: RedisClient) -> str:
+    """Tell "always", or what may be lost and how, for people.
+
+    Raises:
+        StoreUnavailable: the server does not answer.
+    """
+    try:
+        fsync = await _setting(client, "appendfsync")
+        log = await _setting(client, "appendonly")
+        policy = await _setting(client, "maxmemory-policy")
+        memory = await _setting(client, "maxmemory")
+        rewrite = await _setting(client, "no-appendfsync-on-rewrite")
+    except ResponseError as error:
+        return f"unknown: the server does not show its configuration ({error})"
+    if log != "yes":
+        return f"none: appendonly is {log}, so a restart of the server may lose everything"
+    if memory != "0" and policy != "noeviction":
+        return f"evicting: maxmemory-policy is {policy}, so streamers vanish when memory is full"
+    if fsync != ALWAYS:
+        return f"{fsync}: appendfsync is not always, so a crash may lose the last writes"
+    if rewrite == "yes":
+        return (
+            "mostly: no-appendfsync-on-rewrite is yes, so a crash during a rewrite may lose writes"
+        )
+    return ALWAYS
+
+
+async def _setting(client: RedisClient, name: str) -> str:
+    return str((await client.ask("CONFIG GET", name))[name])

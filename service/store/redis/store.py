@@ -1,0 +1,347 @@
+"""The store on Valkey or Redis: the embedded one, or a server of one's own.
+
+ss:meta          hash: epoch, sequence, mark (of the last write), model_version
+ss:ids           sorted set of all ids, each with score 0: byte order
+ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
+ss:record:<id>   hash: the fields of `Record`
+ss:done:<mark>   what a write did, for as long as it may be sent again
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+from service.errors import StoreUnavailable
+from service.store.base import (
+    Delete,
+    IndexEntry,
+    LogEntry,
+    LogGap,
+    Outcome,
+    Position,
+    Record,
+    Refused,
+    Upsert,
+    Written,
+)
+from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
+from service.store.redis.durability import ALWAYS, find_durability
+
+_WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
+_WAITS_S = (0.0, 0.05)
+"""Before a write whose connection was lost is sent again."""
+_ENTRY = ("version", "embedding", "content", "facets")
+RECORD_FIELDS = (
+    *_ENTRY,
+    "profile",
+    "digest",
+    "model_version",
+    "status",
+    "modalities",
+    "id_embedding",
+    "updated_at",
+    "tower_vectors",
+)
+"""Of the hash that holds a record."""
+
+
+class RedisStore:
+    """A `StreamerStore` on a Valkey or Redis server.
+
+    Attributes:
+        durability: "always" when an acknowledged write is on disk and stays there; otherwise what
+            may be lost, for people. Known from `open` on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "ss:",
+        limits: Limits | None = None,
+        trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Nothing is connected before `open`.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            prefix: how every key begins; services with the same prefix share their streamers.
+            limits: sizes and times.
+            trouble: what the supervisor of an embedded store knows to be wrong, if anything.
+
+        Raises:
+            UnsafeConfiguration: the address can't be understood.
+        """
+        self._limits = limits or Limits()
+        self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
+        self._record, self._done = f"{prefix}record:", f"{prefix}done:"
+        self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
+        self._client = RedisClient(url, self._limits, trouble)
+        self._write = self._client.script(_WRITE)
+        self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
+        self.durability = "unknown"
+
+    async def open(self) -> Self:
+        """Connect, and find out how durable the server is.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        try:
+            self.durability = await find_durability(self._client)
+            await self.position()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.close()
+
+    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+        """Apply operations in order, as one atomic script; see `StreamerStore.write`.
+
+        Each write has a mark, by which the script knows what it did already, and a latest time to
+        begin. Without it, what a network held back could undo a later write that was acknowledged.
+
+        Raises:
+            StoreFull: nothing was written, since disk or memory is full.
+            StoreUnavailable: no answer; the operations may or may not have been applied.
+        """
+        if not operations:
+            return []
+        mark = secrets.token_hex(8)
+        keys = [self._meta, self._ids, self._log, self._done + mark]
+        arguments: list[Argument] = []
+        for operation in operations:
+            keys.append(self._record + _id_of(operation))
+            arguments += _arguments(operation)
+        waits = iter(_WAITS_S)
+        while True:
+            began = time.monotonic()
+            try:
+                answers = await self._write(keys, [*self._terms(mark, began), *arguments])
+            except ConnectionLost:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+                continue
+            if isinstance(answers, list):
+                return [_outcome(answer) for answer in cast(list[list[int]], answers)]
+            self._ahead_ms = answers - began * 1000  # the server's clock was set
+            if next(waits, None) is None:
+                raise StoreUnavailable("the store's clock jumps, or a write takes too long")
+
+    def _terms(self, mark: str, began: float) -> list[Argument]:
+        """What write.lua takes for a write as a whole."""
+        patience_ms = self._limits.answer_timeout_s * 1000
+        latest = began * 1000 + self._ahead_ms + patience_ms
+        return [self._limits.log_entries, mark, round(latest), round(3 * patience_ms)]
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        """Records by id, None where there is none."""
+        rows = await self._fields(ids, RECORD_FIELDS)
+        return [_to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
+
+    async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
+        """(version, profile digest) by id, None where there is none."""
+        rows = await self._fields(ids, ("version", "digest"))
+        return [(int(version), digest.decode()) if version else None for version, digest in rows]
+
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """That field alone by id, empty where there is none."""
+        rows = await self._fields(ids, ("tower_vectors",))
+        return [found or b"" for (found,) in rows]
+
+    async def list_ids(self, after: str, limit: int) -> list[str]:
+        """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
+        start = f"({after}" if after else "-"
+        found: list[bytes] = await self._client.ask(
+            "ZRANGEBYLEX", self._ids, start, "+", "LIMIT", 0, limit
+        )
+        return [streamer_id.decode() for streamer_id in found]
+
+    async def count(self) -> int:
+        """Number of streamers stored."""
+        return int(await self._client.ask("ZCARD", self._ids))
+
+    async def position(self) -> Position:
+        """Where the log ends now."""
+        began = time.monotonic()
+        seconds, microseconds = await self._client.ask("TIME")
+        self._ahead_ms = seconds * 1000 + microseconds / 1000 - began * 1000
+        return await self._position(self._client)
+
+    async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
+        """All entries, in chunks; see `StreamerStore.scan`."""
+        after = ""
+        while ids := await self.list_ids(after, chunk):
+            rows = await self._fields(ids, _ENTRY)
+            yield [_to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+            after = ids[-1]
+
+    async def follow(
+        self, after: int, epoch: str | None = None, mark: str = ""
+    ) -> AsyncGenerator[list[LogEntry], None]:
+        """Log entries from `after + 1` on; see `StreamerStore.follow`.
+
+        Raises:
+            LogGap: number `after + 1` is no longer in the log, or this is another history.
+            StoreUnavailable: the connection was lost; follow again from the last entry applied.
+        """
+        client = self._new_follower()
+        try:
+            await self._check_continues(client, after, epoch, mark)
+            while True:
+                entries = await self._read_log(client, after)
+                if entries:
+                    yield entries
+                    after, mark = entries[-1].sequence, entries[-1].mark
+                else:
+                    await self._check_continues(client, after, epoch, mark)
+        finally:
+            await client.close()
+
+    async def model_version(self) -> str | None:
+        """The model whose vectors are stored; None for an empty store."""
+        version: bytes | None = await self._client.ask("HGET", self._meta, "model_version")
+        return None if version is None else version.decode()
+
+    async def set_model_version(self, version: str) -> None:
+        """Record which model the stored vectors belong to."""
+        await self._client.ask("HSET", self._meta, "model_version", version)
+
+    async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
+        return await self._client.ask_all([("HMGET", self._record + i, *names) for i in ids])
+
+    async def _position(self, client: RedisClient) -> Position:
+        """The epoch names a history that never goes back.
+
+        It is drawn once for a store. A server that may lose acknowledged writes in a crash can go
+        back and then count on, so its every run is an epoch.
+        """
+        epoch, sequence, mark = await client.ask("HMGET", self._meta, "epoch", "sequence", "mark")
+        if epoch is None:
+            await client.ask("HSETNX", self._meta, "epoch", secrets.token_hex(16))
+            return await self._position(client)
+        run = b"" if self.durability == ALWAYS else b"." + await _run_id(client)
+        return Position((epoch + run).decode(), int(sequence or 0), (mark or b"").decode())
+
+    async def _check_continues(
+        self, client: RedisClient, after: int, epoch: str | None, mark: str
+    ) -> None:
+        """That entry `after + 1` is in the log or still to come.
+
+        Raises:
+            LogGap: it is not.
+        """
+        position = await self._position(client)
+        if epoch is not None and epoch != position.epoch:
+            raise LogGap(f"this is another history: epoch {position.epoch}, not {epoch}")
+        if position.sequence < after:
+            raise LogGap(f"the log ends at {position.sequence}, before {after}")
+        found = {after: position.mark}
+        if position.sequence > after:
+            answer = await client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
+            found = {e.sequence: e.mark for e in (_to_log_entry(*item) for item in answer)}
+            if after + 1 not in found:
+                raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
+        if mark and found.get(after) != mark:
+            raise LogGap(f"the store went back, and then {after} was written anew, or is lost")
+
+    async def _read_log(self, client: RedisClient, after: int) -> list[LogEntry]:
+        """The next entries, or none when there was no news for a while.
+
+        Raises:
+            LogGap: there are entries, but not the next one.
+        """
+        limits = self._limits
+        answer = await client.ask(
+            *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
+            *("STREAMS", self._log, f"{after}-0"),
+        )
+        entries = [_to_log_entry(key, fields) for _, part in answer for key, fields in part]
+        for expected, entry in enumerate(entries, after + 1):
+            if entry.sequence != expected:
+                raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
+        return entries
+
+
+async def _run_id(client: RedisClient) -> bytes:
+    """A name of the server's present run."""
+    return str((await client.ask("INFO", "server"))["run_id"]).encode()
+
+
+def _outcome(answer: list[int]) -> Outcome:
+    accepted, number, created = answer
+    return Written(number, created=bool(created)) if accepted else Refused(number)
+
+
+def _id_of(operation: Upsert | Delete) -> str:
+    return operation.record.streamer_id if isinstance(operation, Upsert) else operation.streamer_id
+
+
+def _arguments(operation: Upsert | Delete) -> list[Argument]:
+    """What write.lua takes for one operation."""
+    expected = "" if operation.expected_version is None else operation.expected_version
+    if isinstance(operation, Delete):
+        return ["delete", operation.streamer_id, expected]
+    record = operation.record
+    return [
+        "upsert",
+        record.streamer_id,
+        expected,
+        record.embedding,
+        record.content,
+        record.facets,
+        record.profile,
+        record.digest,
+        record.model_version,
+        record.status,
+        record.modalities,
+        record.id_embedding,
+        repr(record.updated_at),
+        record.tower_vectors,
+    ]
+
+
+def _to_entry(streamer_id: str, row: Sequence[bytes]) -> IndexEntry:
+    version, embedding, content, facets = row
+    return IndexEntry(streamer_id, int(version), embedding, content, facets)
+
+
+def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
+    version, embedding, content, facets, profile, digest, model, status, *rest = row
+    modalities, id_embedding, updated_at, tower_vectors = rest
+    return Record(
+        streamer_id=streamer_id,
+        version=int(version),
+        embedding=embedding,
+        content=content,
+        facets=facets,
+        profile=profile,
+        digest=digest.decode(),
+        model_version=model.decode(),
+        status="indexed" if status == b"indexed" else "insufficient_content",
+        modalities=modalities,
+        id_embedding=id_embedding,
+        updated_at=float(updated_at),
+        tower_vectors=tower_vectors or b"",
+    )
+
+
+def _to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
+    sequence = int(key.split(b"-")[0])
+    streamer_id = fields[b"id"].decode()
+    mark = fields.get(b"mark", b"").decode()
+    if fields[b"op"] == b"delete":
+        return LogEntry(sequence, streamer_id, None, mark)
+    entry = IndexEntry(
+        streamer_id, sequence, fields[b"embedding"], fields[b"content"], fields[b"facets"]
+    )
+    return LogEntry(sequence, streamer_id, entry, mark)

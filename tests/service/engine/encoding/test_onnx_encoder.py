@@ -1,0 +1,79 @@
+"""The encoder on a verified bundle."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.errors import BundleError
+from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from tests.bundles import CONTENT_DIM, DIM, ID_DIM, SHORT_DIM, TOPICS, write_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    write_bundle(folder)
+    return folder
+
+
+def test_a_batch_of_any_mixture_gives_what_each_gives_alone(bundle: Path) -> None:
+    """Lengths are mixed so that batches are cut and re-ordered inside."""
+    opened = Bundle(bundle)
+    encoder = OnnxEncoder(opened)
+    words = [word for text in TOPICS.values() for word in text.split()]
+    profiles = [
+        StreamerProfile(streamer_id=f"s{i}", bio=" ".join(words[: 1 + i % len(words)]))
+        for i in range(120)
+    ]
+    long = " ".join(f"w{i}" for i in range(900))
+    profiles += [StreamerProfile(streamer_id=f"l{i}", bio=long, tags=["music"]) for i in range(60)]
+    features = [opened.featurizer(p) for p in profiles]
+    together = encoder.encode(features)
+    for item, alone in zip(together, features, strict=True):
+        (expected,) = encoder.encode([alone])
+        np.testing.assert_allclose(item.embedding, expected.embedding, atol=1e-5)
+        np.testing.assert_allclose(item.content, expected.content, atol=1e-3)
+        assert item.embedding.shape == (DIM,)
+        assert item.content.shape == (CONTENT_DIM,)
+        assert item.id_embedding is not None
+        assert item.id_embedding.shape == (ID_DIM,)
+        assert abs(float(item.modality_weights.sum()) - 1) < 1e-5
+    assert encoder.encode([]) == []
+
+
+def test_a_shorter_embedding_is_the_first_numbers_at_unit_length(bundle: Path) -> None:
+    opened = Bundle(bundle)
+    full, short = OnnxEncoder(opened), OnnxEncoder(Bundle(bundle), dim=SHORT_DIM)
+    features = [opened.featurizer(StreamerProfile(streamer_id="s", bio=t)) for t in TOPICS.values()]
+    for a, b in zip(full.encode(features), short.encode(features), strict=True):
+        first = a.embedding[:SHORT_DIM]
+        np.testing.assert_allclose(b.embedding, first / np.linalg.norm(first), atol=1e-6)
+        assert b.embedding.dtype == np.float32
+        # All else is what it was.
+        np.testing.assert_array_equal(a.content, b.content)
+        np.testing.assert_array_equal(a.modality_weights, b.modality_weights)
+        assert a.id_embedding is not None
+        np.testing.assert_array_equal(a.id_embedding, b.id_embedding)
+    with pytest.raises(BundleError, match="has no 33 dimensions"):
+        OnnxEncoder(Bundle(bundle), dim=33)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu(bundle: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("ONNX Runtime has a GPU here")
+    with pytest.raises(BundleError, match="device gpu was asked for"):
+        OnnxEncoder(Bundle(bundle), device="gpu")
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_what_the_cpu_gives(bundle: Path) -> None:
+    opened = Bundle(bundle)
+    features = [opened.featurizer(StreamerProfile(streamer_id="s", bio=t)) for t in TOPICS.values()]
+    on_gpu, on_cpu = OnnxEncoder(opened, device="gpu"), OnnxEncoder(Bundle(bundle))
+    assert on_gpu.device == "gpu"
+    for a, b in zip(on_gpu.encode(features), on_cpu.encode(features), strict=True):
+        np.testing.assert_allclose(a.embedding, b.embedding, atol=1e-3)

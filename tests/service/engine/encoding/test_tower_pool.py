@@ -1,0 +1,159 @@
+"""Who has to wait for whom, and that nobody waits for ever; with real towers."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.towers import Prepared
+from service.engine.encoding.profile_reader import Reading, ToRead
+from service.errors import Overloaded
+from tests import towers
+from tests.bundles import write_bundle
+from tests.media_towers import picture
+from tests.service.towers import media, profile, reading, titles
+
+QUESTION = "boss gaming music"
+"""As many tokens as no title below has."""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder: Path = tmp_path_factory.mktemp("towers") / "b"
+    write_bundle(folder, tower=True, media=True)
+    return Bundle(folder)
+
+
+def bulk(profiles: int, pieces: int) -> list[ToRead]:
+    """Profiles that show different titles, of one word."""
+    return [
+        ToRead(profile(videos=titles(*(f"w{p}x{i}" for i in range(pieces)))))
+        for p in range(profiles)
+    ]
+
+
+def test_a_question_comes_between_the_parts_of_a_long_list(bundle: Bundle) -> None:
+    asked = threading.Event()
+    went_on = threading.Event()
+    answered_at: list[int] = []
+
+    async def scenario() -> None:
+        async with reading(bundle) as read:
+
+            def hold(prepared: Sequence[Prepared]) -> None:
+                if len(read.towers.runs) == 3:  # the list is under way
+                    asked.set()
+                    went_on.wait(20)
+                if any(len(tokens) > 3 for tokens in prepared):
+                    answered_at.append(len(read.towers.runs))
+
+            read.towers.before_run = hold
+            long = asyncio.create_task(read.reader.read_many(bulk(64, 20)))
+            await asyncio.to_thread(asked.wait, 20)
+            question = asyncio.create_task(read(bio=QUESTION))
+            await asyncio.sleep(0.05)  # it is in the queue
+            went_on.set()
+            assert (await question).features.usable
+            assert not long.done()
+            assert all(isinstance(r, Reading) for r in await long)
+            assert max(read.towers.runs) <= 16
+            assert len(read.towers.runs) == 64 * 20 / 16 + 1
+
+    asyncio.run(scenario())
+    assert answered_at == [4]  # right after the part that ran when it came
+
+
+def test_pieces_of_several_requests_are_one_run(bundle: Bundle) -> None:
+    async def scenario() -> None:
+        async with reading(bundle, max_wait_ms=50) as read:
+            found = await asyncio.gather(*(read(bio=word) for word in towers.WORDS[4:]))
+            assert len(found) == 5
+            assert sum(read.towers.runs) == 5
+            assert len(read.towers.runs) <= 2
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_and_a_deadline_are_refusals_that_pass(bundle: Bundle) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    async def scenario() -> None:
+        async with reading(bundle, max_queue=16, deadline_ms=300, max_batch=1) as read:
+
+            def hold(_: Sequence[Prepared]) -> None:
+                begun.set()
+                release.wait(20)
+
+            read.towers.before_run = hold
+            first = asyncio.create_task(read(bio="boss"))
+            await asyncio.to_thread(begun.wait, 20)
+            second = asyncio.create_task(read(videos=titles(*(f"w{i}" for i in range(16)))))
+            await asyncio.sleep(0.02)
+            with pytest.raises(Overloaded, match="16 pieces are waiting"):
+                await read(bio="music")
+            for one in (first, second):
+                with pytest.raises(Overloaded, match=r"not done within 0\.3 s"):
+                    await one
+            release.set()
+            assert (await read(bio="music")).features.usable
+
+    asyncio.run(scenario())
+
+
+def test_what_was_refused_is_not_encoded_for_nobody(bundle: Bundle) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    async def scenario() -> None:
+        async with reading(bundle, max_batch=1) as read:
+
+            def hold(_: Sequence[Prepared]) -> None:
+                begun.set()
+                release.wait(20)
+
+            read.towers.before_run = hold
+            left = asyncio.create_task(read(videos=titles(*(f"w{i}" for i in range(10)))))
+            await asyncio.to_thread(begun.wait, 20)
+            left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
+            release.set()
+            await read(bio="music")
+            assert read.towers.runs == [1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_pictures_of_a_long_list_leave_room_to_decode_others(bundle: Bundle) -> None:
+    async def scenario() -> None:
+        async with reading(bundle) as read:
+            covers = [media(picture("red", size=(900 + i, 900))) for i in range(64)]
+            items = [ToRead(profile(avatar=cover)) for cover in covers]
+            long = asyncio.create_task(read.reader.read_many(items))
+            while read.work.decoded["test-image"] < 5:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await read(avatar=media(picture("blue")))
+            assert not long.done()
+            assert all(isinstance(r, Reading) for r in await long)
+
+    asyncio.run(scenario())
+
+
+def test_the_loop_is_free_while_pictures_are_decoded(bundle: Bundle) -> None:
+    large = media(picture("red", size=(5000, 5000)))
+
+    async def scenario() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        async with reading(bundle) as read:
+            begin, longest = loop.time(), 0.0
+            task = asyncio.create_task(read(avatar=large))
+            while not task.done():
+                before = loop.time()
+                await asyncio.sleep(0.001)
+                longest = max(longest, loop.time() - before)
+            await task
+            return loop.time() - begin, longest
+
+    took, longest = asyncio.run(scenario())
+    assert longest < took / 3

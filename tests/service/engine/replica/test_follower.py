@@ -1,0 +1,233 @@
+"""The index stays equal to the store, whatever happens to the log."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+
+from service.engine.replica.follower import Follower
+from service.errors import NotReady, NotYetVisible
+from service.index.faiss.flat import FlatIndex
+from service.store.base import Delete, IndexEntry, Record, Upsert, Written
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
+
+DIM = 4
+LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
+
+
+def upsert(streamer_id: str, seed: int = 0) -> Upsert:
+    vector = np.random.default_rng(seed).standard_normal(DIM).astype("<f4")
+    return Upsert(
+        Record(
+            streamer_id=streamer_id,
+            version=0,
+            embedding=vector.tobytes(),
+            content=vector.astype("<f2").tobytes(),
+            facets=json.dumps({"seed": seed}).encode(),
+            profile=b"{}",
+            digest="",
+            model_version="m",
+            status="indexed",
+            modalities=b"{}",
+            id_embedding=b"",
+            updated_at=0.0,
+        )
+    )
+
+
+@asynccontextmanager
+async def parts(folder: Path) -> AsyncGenerator[tuple[EmbeddedStore, RedisStore, Follower], None]:
+    """A store that keeps few log entries, and a follower that was not started yet."""
+    async with EmbeddedStore(folder) as embedded:
+        store = await RedisStore(embedded.url, limits=LIMITS, trouble=embedded.trouble).open()
+        follower = Follower(store, lambda: FlatIndex(DIM, DIM))
+        try:
+            yield embedded, store, follower
+        finally:
+            await follower.stop()
+            await store.close()
+
+
+async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Wait for it, for a minute at most."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = holds()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.02)
+
+
+def test_it_scans_then_follows(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (_, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(1500)])
+            with pytest.raises(NotReady):
+                _ = follower.index
+            follower.start()
+            await until(lambda: follower.is_ready)
+            assert len(follower.index) == 1500
+            assert follower.sequence == 1500
+            await store.write([upsert("s0", 99), Delete("s1"), upsert("new")])
+            await follower.wait_for(1503, 5000)
+            rows = follower.index.get(["s0", "s1", "new"])
+            assert rows[0] is not None
+            assert rows[0].facets == {"seed": 99}
+            assert rows[1] is None
+            assert rows[2] is not None
+            with pytest.raises(NotYetVisible, match="1503"):
+                await follower.wait_for(1504, 50)
+
+    asyncio.run(scenario())
+
+
+def test_a_write_is_shown_unless_the_index_is_behind(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            loop = asyncio.get_running_loop()
+            await follower.show(10**9)  # no index yet: it returns
+            follower.start()
+            await until(lambda: follower.is_ready)
+            for i in range(200):
+                (written,) = await store.write([upsert(f"s{i}", i)])
+                assert isinstance(written, Written)
+                await follower.show(written.sequence)
+                assert follower.index.get([f"s{i}"]) != [None]
+            begun = loop.time()
+            await follower.show(10**9)  # never written
+            assert 0.05 < loop.time() - begun < 30
+            await embedded.stop()
+            await until(lambda: follower.behind_because is not None)
+            begun = loop.time()
+            for _ in range(600):  # a minute, if each waited its tenth of a second
+                await follower.show(10**9)
+            assert loop.time() - begun < 30
+
+    asyncio.run(scenario())
+
+
+def test_a_gap_in_the_log_means_a_new_scan(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            await follower.stop()  # it lags behind ...
+            await store.write([Delete("s3")])
+            for _ in range(300):  # ... until the log has lost what it needs next
+                await store.write([upsert(f"t{i}", i) for i in range(10)])
+            admin: Redis = Redis.from_url(embedded.url)
+            await admin.xtrim("ss:log", maxlen=10, approximate=False)
+            await admin.aclose()
+            assert len(follower.index) == 20
+            follower.start()
+            await until(lambda: follower.sequence == 3021)
+            assert len(follower.index) == 29
+            assert follower.index.get(["s3"]) == [None]
+
+    asyncio.run(scenario())
+
+
+class SlowToScan(RedisStore):
+    """A store whose scans wait until they may go on."""
+
+    may_scan: asyncio.Event
+
+    async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
+        await self.may_scan.wait()
+        async for entries in super().scan(chunk):
+            yield entries
+
+
+@pytest.mark.parametrize("cause", ["gap", "another history"])
+def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause: str) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, _):
+            slow = await SlowToScan(embedded.url, limits=LIMITS).open()
+            slow.may_scan = asyncio.Event()
+            slow.may_scan.set()
+            follower = Follower(slow, lambda: FlatIndex(DIM, DIM))
+            assert follower.sequence == 0
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            assert (follower.sequence, follower.behind_because) == (20, None)
+            await follower.stop()
+            slow.may_scan.clear()
+            admin: Redis = Redis.from_url(embedded.url)
+            if cause == "gap":
+                await store.write([upsert(f"t{i}", i) for i in range(10)])
+                await admin.xtrim("ss:log", maxlen=2, approximate=False)
+            else:
+                await admin.flushall()
+                await store.write([upsert(f"t{i}", i) for i in range(30)])
+            await admin.aclose()
+            follower.start()
+            await until(lambda: follower.behind_because is not None)
+            assert "being built anew" in str(follower.behind_because)
+            assert follower.is_ready  # the old index answers, and says of when it is
+            assert (len(follower.index), follower.sequence) == (20, 20)
+            with pytest.raises(NotYetVisible, match="applied sequence 0"):
+                await follower.wait_for(1, 50)  # no number of the lost history counts
+            slow.may_scan.set()
+            await follower.wait_for(30, 5000)
+            assert (follower.sequence, follower.behind_because) == (30, None)
+            await follower.stop()
+            await slow.close()
+
+    asyncio.run(scenario())
+
+
+def test_another_history_means_a_new_scan(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            admin: Redis = Redis.from_url(embedded.url)
+            await admin.flushall()  # as after a restore of a backup
+            await admin.aclose()
+            await store.write([upsert("only", 1)])
+            await until(lambda: follower.sequence == 1)
+            assert len(follower.index) == 1
+            assert follower.index.get(["only"])[0] is not None
+
+    asyncio.run(scenario())
+
+
+def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            index = follower.index
+            assert embedded.pid is not None
+            os.kill(embedded.pid, signal.SIGKILL)
+            await until(lambda: follower.failure is not None)
+            assert len(follower.index) == 20  # it answers from memory meanwhile
+            assert "the newest writes may be missing" in str(follower.behind_because)
+
+            async def written() -> bool:
+                try:
+                    await store.write([upsert("after", 1)])
+                except Exception:  # noqa: BLE001 - whatever it is, it has to pass
+                    return False
+                return True
+
+            await until(written)
+            await until(lambda: follower.index.get(["after"])[0] is not None)
+            await until(lambda: follower.failure is None)
+            assert follower.behind_because is None
+            assert follower.index is index  # the same history: no new scan was needed
+
+    asyncio.run(scenario())

@@ -1,0 +1,52 @@
+"""The lag is never smaller than it is, whatever the log and the index do."""
+
+from service.engine.replica.lag import Lag
+from service.store.base import Position
+
+
+def at(sequence: int, epoch: str = "e") -> Position:
+    return Position(epoch, sequence)
+
+
+def test_before_anything_is_known() -> None:
+    lag = Lag()
+    assert (lag.head, lag.lag_s(at(5), 1.0)) == (None, None)
+    lag.saw(2.0, at(10))
+    assert (lag.head, lag.lag_s(at(9), 3.0)) == (10, None)
+
+
+def test_an_index_holds_what_was_there_before_the_look() -> None:
+    lag = Lag()
+    for second, end in enumerate([10, 10, 20, 90], 1):
+        lag.saw(float(second), at(end))
+    assert lag.lag_s(at(10), 5.0) == 3.0
+    assert lag.lag_s(at(19), 5.0) == 3.0
+    assert lag.lag_s(at(20), 5.0) == 2.0
+    assert lag.lag_s(at(91), 5.0) == 1.0
+    assert lag.lag_s(at(91), 100.0) == 96.0  # nobody looked since: there may be more
+
+
+def test_another_history_is_not_the_one_that_was_applied() -> None:
+    lag = Lag()
+    lag.saw(1.0, at(10))
+    assert lag.lag_s(at(10), 1.5) == 0.5
+    lag.saw(2.0, at(5, "other"))
+    assert lag.lag_s(at(10), 3.0) == 2.0
+    lag.saw(4.0, at(6, "other"))
+    assert lag.lag_s(Position("", 0), 5.0) == 4.0  # the old index is being replaced
+    assert lag.lag_s(at(6, "other"), 5.0) == 1.0
+
+
+def test_a_log_that_went_back_is_not_waited_for() -> None:
+    lag = Lag()
+    lag.saw(1.0, at(100))
+    lag.saw(2.0, at(40))
+    assert lag.lag_s(at(40), 3.0) == 1.0
+
+
+def test_what_nobody_reaches_is_forgotten_in_the_end() -> None:
+    lag = Lag()
+    for second in range(30_000):
+        lag.saw(float(second), at(second))
+    assert lag.lag_s(at(19_999), 30_000.0) is None
+    assert lag.lag_s(at(20_000), 30_000.0) == 10_000.0

@@ -1,0 +1,50 @@
+"""A long list leaves the encoder to others in between."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.features import Features
+from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.profile_reader import Reader
+from service.engine.replica.follower import Follower
+from service.engine.scoring.precision import Precision
+from service.engine.work.search_pool import Searches
+from service.features.dedup.service import Dedup
+from service.features.streamers.service import Profiles
+from service.index.faiss.flat import FlatIndex
+from service.settings import Searching
+from service.store.redis.store import RedisStore
+
+
+def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
+    model = Bundle(bundle)
+    encoder, manifest = OnnxEncoder(model), model.manifest
+    sizes: list[int] = []
+
+    async def encode_one(features: Features) -> Encoded:
+        return encoder.encode([features])[0]
+
+    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+        sizes.append(len(features))
+        return encoder.encode(features)
+
+    store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
+    dedup = Dedup(
+        Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
+        Searches(Searching()),
+        Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
+        manifest.content_dim,
+        0.9,
+        Precision(None, "threshold"),
+        0,
+    )
+    shown = [{"tags": ["cooking"]}, {"tags": ["music"]}, {}]
+    profiles = [StreamerProfile(streamer_id=f"s{i}", **shown[i % 3]) for i in range(300)]
+    answer = asyncio.run(dedup.clusters(profiles=profiles))
+    assert sum(sizes) == 200
+    assert max(sizes) <= 64
+    assert [len(cluster.members) for cluster in answer.clusters] == [100, 100]
+    assert answer.not_comparable == [f"s{i}" for i in range(2, 300, 3)]

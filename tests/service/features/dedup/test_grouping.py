@@ -1,0 +1,86 @@
+"""Clusters and spreading, against their definitions."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.features.dedup.grouping import components, groups_of, spread
+
+
+def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((2500, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[7] = 0  # shows nothing
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    found = components(vectors, 0.98)
+    expected = np.arange(2500)
+    for _ in range(2500):  # the smallest place spreads along the pairs until nothing changes
+        near = np.where(cosines >= 0.98, expected[None, :], 2500).min(axis=1)
+        if (near >= expected).all():
+            break
+        expected = np.minimum(near, expected)
+    np.testing.assert_array_equal(found.label, expected)
+    assert len(np.unique(expected)) not in (1, 2500)
+    highest = np.where(cosines >= 0.98, cosines, -1).max(axis=1)
+    np.testing.assert_allclose(found.best, highest, atol=1e-6)
+    assert found.best[7] == -1
+
+
+def test_groups_are_ordered_by_their_first_place() -> None:
+    assert groups_of(np.array([0, 1, 1, 3, 1, 0])) == [[0, 5], [1, 2, 4], [3]]
+
+
+def test_spread_keeps_the_order_where_it_can() -> None:
+    assert spread([[0], [1], [2]], 3, None).order == [0, 1, 2]
+    assert spread([[0, 1], [2], [3]], 2, None).order == [0, 2, 1, 3]
+    assert spread([[0], [1], [2, 3, 4]], 2, None).order == [2, 0, 3, 1, 4]
+
+
+def test_spread_holds_back_and_counts_what_is_too_close() -> None:
+    result = spread([[0, 1, 2], [3]], 3, 2)
+    assert result.held_back == [2]
+    assert sorted(result.order) == [0, 1, 3]
+    assert result.too_close == 1
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    st.integers(2, 5),
+    st.none() | st.integers(1, 4),
+)
+def test_spread_loses_nobody_and_keeps_apart_whenever_it_is_possible(labels, window, limit) -> None:
+    groups: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        groups.setdefault(label, []).append(place)
+    result = spread(list(groups.values()), window, limit)
+    assert sorted([*result.order, *result.held_back]) == list(range(len(labels)))
+    kept = {label: [p for p in result.order if labels[p] == label] for label in groups}
+    assert all(places == sorted(places) for places in kept.values())  # stable within a cluster
+    if limit is not None:
+        assert all(len(places) <= limit for places in kept.values())
+    where = {place: i for i, place in enumerate(result.order)}
+    violations = sum(
+        where[b] - where[a] < window for places in kept.values() for a, b in pairwise(places)
+    )
+    assert (violations == 0) == (result.too_close == 0)
+    counts = sorted((len(places) for places in kept.values()), reverse=True)
+    most = counts[0] if counts else 0
+    tied = counts.count(most)
+    feasible = (most - 1) * window + tied <= len(result.order)  # task scheduling with a cool-down
+    if feasible:
+        assert result.too_close == 0
+
+
+def test_places_are_joined_by_other_evidence_as_well() -> None:
+    vectors = np.eye(5, dtype=np.float32)
+    vectors[1] = vectors[0]
+    found = components(vectors, 0.9)
+    found.join(1, 3, 0.25)
+    found.join(3, 4, -0.125)
+    assert groups_of(found.label) == [[0, 1, 3, 4], [2]]
+    assert found.best.tolist() == [1, 1, -1, 0.25, -0.125]

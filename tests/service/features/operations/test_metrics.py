@@ -1,0 +1,78 @@
+"""What Prometheus scrapes is what happened."""
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from service.app import create_app
+from service.settings import Settings
+from tests.bundles import TOPICS
+from tests.service.conftest import put, wait_until_visible
+
+Labels = frozenset[tuple[str, str]]
+
+
+def scraped(client: TestClient) -> dict[tuple[str, Labels], float]:
+    """Name and labels of every sample -> its value."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def answered(client: TestClient, method: str, route: str, status: int) -> float:
+    labels = frozenset({("method", method), ("route", route), ("status", str(status))})
+    return scraped(client).get(("streamer_request_seconds_count", labels), 0)
+
+
+SIMILAR = "/v1/streamers/{streamer_id}/similar"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "route", "status"),
+    [
+        ("GET", "/v1/streamers/a/similar", None, SIMILAR, 200),
+        ("GET", "/v1/streamers/a/similar?explain=true", None, SIMILAR, 200),
+        ("GET", "/v1/streamers/nobody/similar", None, SIMILAR, 404),
+        ("GET", "/v1/streamers/a/similar?k=0", None, SIMILAR, 422),
+        ("POST", "/v1/similar", {"positive": [{"streamer_id": "a"}]}, "/v1/similar", 200),
+        ("GET", "/v1/streamers/a", None, "/v1/streamers/{streamer_id}", 200),
+        ("GET", "/readyz", None, "/readyz", 200),
+        ("GET", "/made/up", None, "other", 404),
+    ],
+)
+def test_requests_are_counted_by_the_route_that_answered(
+    client: TestClient, method: str, path: str, body: object, route: str, status: int
+):
+    put(client, "b", bio=TOPICS["music"])
+    wait_until_visible(client, put(client, "a", bio=TOPICS["music"]))
+    before = answered(client, method, route, status)
+    assert client.request(method, path, json=body).status_code == status
+    assert answered(client, method, route, status) == before + 1
+
+
+def test_the_index_and_the_store_are_told_of(client: TestClient):
+    sequence = put(client, "a", bio=TOPICS["music"])
+    wait_until_visible(client, sequence)
+    found = {name: value for (name, labels), value in scraped(client).items() if not labels}
+    ready = client.get("/readyz").json()
+    assert found["streamer_index_rows"] == ready["index_rows"] > 0
+    assert found["streamer_index_sequence"] >= sequence
+    assert found["streamer_store_up"] == found["streamer_ready"] == 1
+    assert found["streamer_index_lag_seconds"] >= 0
+    assert "streamer_index_served_recall" not in found  # every answer is exact
+    assert found["process_resident_memory_bytes"] > 0
+
+
+def test_what_is_refused_at_the_gate_is_counted_too(bundle: Path, tmp_path: Path):
+    settings = Settings(bundle=bundle, data_dir=tmp_path, api_key=SecretStr("secret-of-the-test"))
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/v1/streamers/a").status_code == 401
+        assert answered(client, "GET", "other", 401) == 1

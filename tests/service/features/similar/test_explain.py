@@ -1,0 +1,322 @@
+"""Reasons over HTTP: by modality, by shared evidence, and where there are none."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.features import Featurizer
+from model_export.contract.pieces import MODALITIES, pieces_of
+from model_export.contract.streamer import StreamerContent
+from service.app import create_app
+from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.settings import Limits, Settings
+from tests.bundles import BOILERPLATE, SPACE, TOPICS
+from tests.service.conftest import put
+
+Hit = dict[str, Any]
+
+
+def cover(*numbers: float) -> dict[str, Any]:
+    return {"vector": list(numbers), "space": SPACE}
+
+
+SEED: dict[str, Any] = {
+    "name": "guitar evenings",
+    "bio": TOPICS["music"],
+    "tags": ["music", "guitar"],
+    "category": "music",
+    "language": "en",
+    "avatar": cover(1, 2, 3, 4),
+    "videos": [{"video_id": "v", "title": "vocal cover", "cover": cover(1, 0, 0, 2)}],
+}
+NEAR: dict[str, Any] = {
+    "name": "ranked match",
+    "bio": "guitar vocal 音乐 concert",
+    "tags": ["music", "vocal", "soup"],
+    "category": "gaming",
+    "language": "en",
+    "videos": [
+        {"video_id": "v", "title": "guitar concert", "cover": cover(1, 1, 0, 2)},
+        {"video_id": "w", "title": "beach train", "tags": ["music"]},
+    ],
+    "lives": [{"live_id": "l", "title": "soup"}],
+}
+FAR: dict[str, Any] = {"bio": "mountain beach guitar", "tags": ["travel"], "language": "zh"}
+
+
+def explained(client: TestClient, **query: Any) -> dict[str, Hit]:
+    """The hits by id, with reasons."""
+    answer = client.post("/v1/similar", json={"k": 20, "explain": True, **query})
+    assert answer.status_code == 200, answer.text
+    return {hit["streamer_id"]: hit for hit in answer.json()["hits"]}
+
+
+class Reference:
+    """The cosine of two profiles whose pieces are left out before anything is made of them."""
+
+    def __init__(self, bundle: Path) -> None:
+        opened = Bundle(bundle)
+        self._featurizer: Featurizer = opened.featurizer
+        self._encoder = OnnxEncoder(opened)
+
+    def cosine(self, a: dict[str, Any], b: dict[str, Any], hidden: str = "") -> float:
+        vectors = []
+        for profile in (a, b):
+            pieces = pieces_of(StreamerContent.model_validate(profile))
+            left = self._featurizer.from_pieces([p for p in pieces if p.modality != hidden])
+            assert left.usable
+            (encoded,) = self._encoder.encode([left])
+            vectors.append(encoded.embedding)
+        return float(vectors[0] @ vectors[1])
+
+    def contribution(self, a: dict[str, Any], b: dict[str, Any], modality: str) -> float:
+        return self.cosine(a, b) - self.cosine(a, b, modality)
+
+
+@pytest.fixture(scope="module")
+def reference(bundle: Path) -> Reference:
+    return Reference(bundle)
+
+
+def test_contributions_are_those_of_encoding_again_without_each_modality(
+    client: TestClient, reference: Reference
+) -> None:
+    put(client, "seed", **SEED)
+    put(client, "near", **NEAR)
+    sequence = put(client, "far", **FAR)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    assert set(hits) == {"near", "far"}
+    wanted = {
+        "near": {"name", "bio", "tags", "category", "language", "videos", "covers"},
+        "far": {"bio", "tags", "language"},
+    }
+    found: dict[str, dict[str, float]] = {}
+    for streamer_id, profile in {"near": NEAR, "far": FAR}.items():
+        reasons = hits[streamer_id]["reasons"]
+        assert reasons["similarity"] == pytest.approx(hits[streamer_id]["score"], abs=1e-6)
+        assert reasons["unexplained_because"] is None
+        assert list(reasons["by_modality"]) == list(MODALITIES)
+        found[streamer_id] = {
+            modality: entry["contribution"]
+            for modality, entry in reasons["by_modality"].items()
+            if entry["state"] == "compared"
+        }
+        assert set(found[streamer_id]) == wanted[streamer_id]
+        for modality, contribution in found[streamer_id].items():
+            expected = reference.contribution(SEED, profile, modality)
+            assert contribution == pytest.approx(expected, abs=1e-5), modality
+    assert found["near"]["bio"] > 0.02
+    assert found["near"]["category"] < -0.01  # music is not gaming: without it they are nearer
+
+
+def test_absent_is_told_apart_from_unlike(client: TestClient) -> None:
+    put(client, "seed", **SEED)
+    sequence = put(client, "near", **NEAR)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    by_modality = hits["near"]["reasons"]["by_modality"]
+    assert by_modality["avatar"] == {"state": "absent", "in": "hit"}
+    assert by_modality["lives"] == {"state": "absent", "in": "seed"}
+    assert by_modality["frames"] == {"state": "absent", "in": "both"}
+    assert by_modality["audio"] == {"state": "absent", "in": "both"}
+    assert by_modality["name"]["state"] == "compared"  # unlike, and that is no absence
+    assert set(by_modality["name"]) == {"state", "contribution"}
+
+
+def test_what_says_nothing_and_what_can_not_be_read_has_no_number(client: TestClient) -> None:
+    url = {"url": "https://media.example.org/a.png"}
+    put(client, "seed", **{**SEED, "bio": BOILERPLATE, "avatar": url})
+    put(client, "told", **{**NEAR, "avatar": url})
+    put(client, "boring", **{**NEAR, "bio": BOILERPLATE, "avatar": cover(0, 0, 0, 0)})
+    sequence = put(client, "silent", **{**NEAR, "bio": None})
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    bio = {i: hit["reasons"]["by_modality"]["bio"] for i, hit in hits.items()}
+    avatar = {i: hit["reasons"]["by_modality"]["avatar"] for i, hit in hits.items()}
+    assert bio["told"] == {"state": "uninformative", "in": "seed"}
+    assert bio["boring"] == {"state": "uninformative", "in": "both"}
+    assert bio["silent"] == {"state": "absent", "in": "hit"}
+    assert avatar["told"] == {"state": "unsupported", "in": "both"}
+    assert avatar["boring"] == {"state": "unsupported", "in": "seed"}
+
+
+def test_where_nothing_else_is_shown_there_is_no_number(
+    client: TestClient, reference: Reference
+) -> None:
+    bare = {"tags": ["music"], "language": "en"}  # a language alone is nothing to go by
+    put(client, "seed", **SEED)
+    put(client, "bare", **bare)
+    sequence = put(client, "bare-too", tags=["music", "guitar"])
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    by_modality = hits["bare"]["reasons"]["by_modality"]
+    assert by_modality["tags"] == {"state": "nothing_left", "in": "hit"}
+    assert by_modality["language"]["contribution"] == pytest.approx(
+        reference.contribution(SEED, bare, "language"), abs=1e-5
+    )
+    others = explained(client, positive=[{"streamer_id": "bare"}])
+    assert others["bare-too"]["reasons"]["by_modality"]["tags"] == {
+        "state": "nothing_left",
+        "in": "both",
+    }
+    tags = others["seed"]["reasons"]["by_modality"]["tags"]
+    assert tags == {"state": "nothing_left", "in": "seed"}
+
+
+def test_a_profile_as_seed_is_explained_like_a_stored_one(
+    client: TestClient, reference: Reference
+) -> None:
+    sequence = put(client, "near", **NEAR)
+    hits = explained(client, positive=[{"profile": SEED}], after_sequence=sequence)
+    reasons = hits["near"]["reasons"]
+    assert reasons["nearest_seed"] == "/positive/0"
+    for modality in ("bio", "tags", "covers"):
+        assert reasons["by_modality"][modality]["contribution"] == pytest.approx(
+            reference.contribution(SEED, NEAR, modality), abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
+def test_of_several_seeds_the_nearest_one_is_meant(
+    client: TestClient, reference: Reference, strategy: str
+) -> None:
+    put(client, "music", **SEED)
+    put(client, "travel", tags=["travel"], bio=TOPICS["travel"], language="zh")
+    put(client, "near", **NEAR)
+    sequence = put(client, "far", **FAR)
+    hits = explained(
+        client,
+        positive=[{"streamer_id": "music", "weight": 9}, {"streamer_id": "travel"}],
+        negative=[{"profile": {"tags": ["soup"]}}],
+        strategy=strategy,
+        after_sequence=sequence,
+    )
+    near, far = hits["near"]["reasons"], hits["far"]["reasons"]
+    assert (near["nearest_seed"], far["nearest_seed"]) == ("music", "travel")
+    assert near["similarity"] == pytest.approx(reference.cosine(SEED, NEAR), abs=1e-5)
+    assert near["by_modality"]["bio"]["contribution"] == pytest.approx(
+        reference.contribution(SEED, NEAR, "bio"), abs=1e-5
+    )
+    assert far["by_modality"]["avatar"] == {"state": "absent", "in": "both"}
+
+
+def test_a_vector_as_seed_says_why_it_is_not_explained(client: TestClient) -> None:
+    put(client, "near", **NEAR)
+    sequence = put(client, "far", **FAR)
+    vector = client.get("/v1/streamers/near/embedding").json()["embedding"]
+    hits = explained(
+        client,
+        positive=[{"vector": vector}, {"streamer_id": "far"}],
+        after_sequence=sequence,
+    )
+    reasons = hits["near"]["reasons"]
+    assert reasons["nearest_seed"] == "/positive/0"
+    assert reasons["by_modality"] is None
+    assert "/positive/0 is a vector" in reasons["unexplained_because"]
+    assert reasons["similarity"] == pytest.approx(1, abs=1e-5)
+    assert reasons["shared"] == {}
+
+
+def test_the_same_pictures_sounds_and_titles_are_named_on_both_sides(client: TestClient) -> None:
+    picture = {"data": base64.b64encode(b"\x89PNG one").decode(), "content_type": "image/png"}
+    sound = {"data": base64.b64encode(b"ID3 one").decode(), "content_type": "audio/mpeg"}
+    put(
+        client,
+        "seed",
+        tags=["music"],
+        avatar=picture,
+        videos=[
+            {"video_id": "a", "title": "Concert: vocal!", "cover": cover(1, 2, 3, 4)},
+            {"video_id": "b", "title": "?!", "cover": cover(0, 0, 0, 0), "audio": sound},
+        ],
+    )
+    sequence = put(
+        client,
+        "copy",
+        tags=["music", "soup"],
+        avatar=cover(1, 2, 3, 4),
+        videos=[
+            {"video_id": "c", "title": "!?", "cover": cover(0, 0, 0, 0)},
+            {"video_id": "d", "title": "concert vocal", "cover": picture},
+        ],
+        lives=[{"live_id": "e", "audio": sound}],
+    )
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    assert hits["copy"]["reasons"]["shared"] == {
+        "tags": ["music"],
+        "pictures": [
+            {"seed": "avatar", "hit": "videos[1].cover"},
+            {"seed": "videos[0].cover", "hit": "avatar"},
+        ],
+        "sounds": [{"seed": "videos[1].audio", "hit": "lives[0].audio"}],
+        "titles": [{"seed": "videos[0].title", "hit": "videos[1].title"}],
+    }
+
+
+def test_reasons_follow_a_change(client: TestClient, reference: Reference) -> None:
+    put(client, "seed", **SEED)
+    put(client, "near", **NEAR)
+    changed = {**NEAR, "bio": "beach hostel"}
+    sequence = put(client, "near", **changed)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    assert hits["near"]["reasons"]["by_modality"]["bio"]["contribution"] == pytest.approx(
+        reference.contribution(SEED, changed, "bio"), abs=1e-5
+    )
+
+
+def test_without_explain_there_are_no_reasons(client: TestClient) -> None:
+    put(client, "seed", **SEED)
+    sequence = put(client, "near", **NEAR)
+    params: dict[str, Any] = {"after_sequence": sequence}
+    (hit,) = client.get("/v1/streamers/seed/similar", params=params).json()["hits"]
+    assert hit["reasons"] is None
+    params["explain"] = True
+    (hit,) = client.get("/v1/streamers/seed/similar", params=params).json()["hits"]
+    assert hit["reasons"]["by_modality"]["bio"]["state"] == "compared"
+
+
+@pytest.fixture(scope="module")
+def strict(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service that explains two hits at most."""
+    settings = Settings(
+        bundle=bundle,
+        data_dir=tmp_path_factory.mktemp("strict"),
+        limits=Limits(max_k=20, max_explained=2),
+    )
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def test_more_than_the_limit_are_not_explained(strict: TestClient) -> None:
+    sequence = put(strict, "seed", **SEED)
+    query: dict[str, Any] = {
+        "positive": [{"streamer_id": "seed"}],
+        "k": 3,
+        "after_sequence": sequence,
+    }
+    strict.post("/v1/similar", json=query).raise_for_status()
+    strict.post("/v1/similar", json={**query, "k": 2, "explain": True}).raise_for_status()
+    refused = strict.post("/v1/similar", json={**query, "explain": True})
+    assert refused.status_code == 422
+    detail = "may be at most 2 with explain (max_explained); it is 3"
+    (error,) = refused.json()["errors"]
+    assert (error["pointer"], error["detail"]) == ("/k", detail)
+    refused = strict.get("/v1/streamers/seed/similar", params={"k": 3, "explain": True})
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert (error["parameter"], error["detail"]) == ("k", detail)
+    too_many = strict.post("/v1/similar", json={**query, "k": 21, "explain": True})
+    assert too_many.json()["errors"][0]["detail"] == "may be at most 20; it is 21"
+
+
+def test_the_reasons_are_documented(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert set(schemas["NotComparedOut"]["properties"]) == {"state", "in"}
+    (example,) = schemas["SimilarOut"]["examples"]
+    assert set(example) <= set(schemas["SimilarOut"]["properties"])
+    (hit,) = example["hits"]
+    assert set(hit) <= set(schemas["HitOut"]["properties"])
+    assert set(hit["reasons"]) <= set(schemas["ReasonsOut"]["properties"])
+    assert set(hit["reasons"]["by_modality"]) < set(MODALITIES)

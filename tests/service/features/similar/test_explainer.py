@@ -1,0 +1,216 @@
+"""Explanations: what is encoded for them, in which parts, and what happens meanwhile."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.features import Features, Featurizer
+from model_export.contract.pieces import MODALITIES, Piece
+from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.profile_reader import Reader
+from service.features.similar.explain import Compared, Explainer, NotCompared, Side
+from service.features.streamers.service import Profiles
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.store import RedisStore
+from tests.bundles import TOPICS
+
+WORDS = [word for words in TOPICS.values() for word in words.split()]
+
+
+class Watched(Featurizer):
+    """The real one; remembers in which threads it worked."""
+
+    threads: set[int]
+
+    def from_pieces(self, pieces: Sequence[Piece], newest_s: float | None = None) -> Features:
+        self.threads.add(threading.get_ident())
+        return super().from_pieces(pieces, newest_s)
+
+
+class Counted:
+    """The real encoder; remembers what each call encoded, and how many ran at once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._encoder = OnnxEncoder(bundle)
+        self.calls: list[Sequence[Features]] = []
+        self.most_running = self._running = 0
+
+    async def one(self, features: Features) -> Encoded:
+        return self._encoder.encode([features])[0]
+
+    async def many(self, features: Sequence[Features]) -> list[Encoded]:
+        self.calls.append(features)
+        self._running += 1
+        self.most_running = max(self.most_running, self._running)
+        await asyncio.sleep(0.01)
+        self._running -= 1
+        return self._encoder.encode(features)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Everything real; `put` gives a stored streamer as an index knows it."""
+
+    store: RedisStore
+    profiles: Profiles
+    featurizer: Watched
+    encoder: Counted
+    explainer: Explainer
+
+    async def put(self, streamer_id: str, **fields: object) -> Side:
+        profile = StreamerProfile.model_validate({"streamer_id": streamer_id, **fields})
+        written = await self.profiles.put(profile, None)
+        vectors = written.encoded
+        assert vectors is not None
+        return Side(streamer_id, vectors.embedding, vectors.content, {}, written.sequence)
+
+
+@asynccontextmanager
+async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
+    opened = Bundle(bundle)
+    vocabulary = opened.featurizer.vocabulary
+    featurizer, encoder = Watched(vocabulary), Counted(opened)
+    featurizer.threads = set()
+    async with EmbeddedStore(folder / "store") as embedded:
+        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+        try:
+            version, reader = opened.manifest.model_version, Reader(featurizer)
+            profiles = Profiles(store, reader, encoder.one, encoder.many, version)
+            explainer = Explainer(profiles, vocabulary.uninformative)
+            yield Parts(store, profiles, featurizer, encoder, explainer)
+        finally:
+            await store.close()
+
+
+def shown(i: int) -> dict[str, object]:
+    return {"bio": " ".join(WORDS[i % 7 : i % 7 + 5]), "tags": [WORDS[i % 31]], "language": "en"}
+
+
+def test_each_profile_is_encoded_once_without_each_modality_in_small_parts(
+    bundle: Path, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            seed = await parts.put("seed", **shown(3), category="music")
+            hits = [await parts.put(f"s{i}", **shown(i)) for i in range(50)]
+            parts.featurizer.threads.clear()
+            reasons = await parts.explainer.reasons([(seed, hit) for hit in hits])
+            sizes = [len(call) for call in parts.encoder.calls]
+            assert sum(sizes) == 51 * 3  # bio, tags and language of each; no hit has a category
+            assert max(sizes) <= 64
+            masked = [features.status for call in parts.encoder.calls for features in call]
+            for modality in ("bio", "tags", "language"):
+                assert sum(status[modality] == "absent" for status in masked) == 51
+            assert threading.get_ident() not in parts.featurizer.threads
+            assert parts.featurizer.threads
+            for why, hit in zip(reasons, hits, strict=True):
+                assert why.similarity == pytest.approx(float(seed.embedding @ hit.embedding))
+                assert why.by_modality is not None
+                assert list(why.by_modality) == list(MODALITIES)
+                assert why.by_modality["category"] == NotCompared("absent", "hit")
+                assert isinstance(why.by_modality["bio"], Compared)
+
+    asyncio.run(check())
+
+
+def test_two_seeds_are_encoded_for_the_hits_that_are_nearest_to_them(
+    bundle: Path, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            a, b = await parts.put("a", **shown(1)), await parts.put("b", **shown(2), name="soup")
+            near_a = await parts.put("near-a", bio="kitchen", tags=["soup"])
+            near_b = await parts.put("near-b", name="raid boss", tags=["soup"])
+            await parts.explainer.reasons([(a, near_a), (b, near_b)])
+            assert sum(map(len, parts.encoder.calls)) == 8  # bio and tags; name and tags
+
+    asyncio.run(check())
+
+
+def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
+    bundle: Path, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            seed, same = await parts.put("seed", **shown(0)), await parts.put("same", **shown(1))
+            changed = await parts.put("changed", **shown(2))
+            deleted = await parts.put("deleted", **shown(2))
+            await parts.put("changed", **shown(5))
+            await parts.profiles.delete("deleted", None)
+            pairs = [(seed, same), (seed, changed), (seed, deleted), (changed, same)]
+            found = await parts.explainer.reasons(pairs)
+            assert found[0].by_modality is not None
+            assert found[0].unexplained_because is None
+            for why, name in zip(found[1:], ("changed", "deleted", "changed"), strict=True):
+                assert why.by_modality is None
+                assert why.unexplained_because is not None
+                assert repr(name) in why.unexplained_because
+                assert why.shared == {}
+            other = Profiles(
+                parts.store,
+                Reader(parts.featurizer),
+                parts.encoder.one,
+                parts.encoder.many,
+                "another-model",
+            )
+            (why,) = await Explainer(other, set()).reasons([(seed, same)])
+            assert why.by_modality is None
+
+    asyncio.run(check())
+
+
+def test_a_vector_has_no_modalities(bundle: Path, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            hit = await parts.put("hit", **shown(0))
+            seed = Side("/positive/0", hit.embedding, None, {})
+            (why,) = await parts.explainer.reasons([(seed, hit)])
+            assert why.by_modality is None
+            assert why.content_similarity is None
+            assert why.unexplained_because is not None
+            assert "/positive/0 is a vector" in why.unexplained_because
+            assert parts.encoder.calls == []
+            assert await parts.explainer.reasons([]) == []
+
+    asyncio.run(check())
+
+
+def test_few_answers_are_explained_at_once(bundle: Path, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            seed, hit = await parts.put("seed", **shown(0)), await parts.put("hit", **shown(1))
+            answers = await asyncio.gather(
+                *(parts.explainer.reasons([(seed, hit)]) for _ in range(8))
+            )
+            assert len(parts.encoder.calls) == 8
+            assert parts.encoder.most_running == 2
+            assert all(answer == answers[0] for answer in answers)
+
+    asyncio.run(check())
+
+
+def test_what_is_the_same_on_both_sides_contributes_and_what_differs_takes_away(
+    bundle: Path, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with running(bundle, tmp_path) as parts:
+            seed = await parts.put("seed", bio=TOPICS["music"], tags=["music"])
+            alike = await parts.put("alike", bio=TOPICS["music"], tags=["cooking"])
+            (why,) = await parts.explainer.reasons([(seed, alike)])
+            assert why.by_modality is not None
+            bio, tags = why.by_modality["bio"], why.by_modality["tags"]
+            assert isinstance(bio, Compared)
+            assert isinstance(tags, Compared)
+            # With the tags hidden the bios are the same, so that the cosine is 1.
+            assert tags.contribution == pytest.approx(why.similarity - 1, abs=1e-5)
+            # With the bios hidden, what is left is two tags of random vectors.
+            assert bio.contribution > 0.5
+
+    asyncio.run(check())

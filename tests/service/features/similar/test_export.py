@@ -1,0 +1,85 @@
+"""Everyone who reaches a score, in one answer: equal to all pages of the same question."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.conftest import put, wait_until_visible
+
+
+def fill(client: TestClient, count: int = 40) -> None:
+    last = 0
+    for i in range(count):
+        tags = ["cooking", ("gaming", "music", "travel")[i % 3]]
+        last = put(client, f"s{i}", tags=tags, bio="soup " * (i % 4), language="zh")
+    wait_until_visible(client, last)
+
+
+def exported(client: TestClient, body: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+    answer = client.post("/v1/similar/export", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    *hits, last = [json.loads(line) for line in answer.text.splitlines()]
+    return hits, last
+
+
+@pytest.mark.parametrize("least", [-1.0, 0.3, 0.9, 1.0])
+def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
+    fill(client)
+    body = {"positive": [{"streamer_id": "s4"}, {"streamer_id": "s5"}], "min_score": least}
+    hits, last = exported(client, body)
+    page = client.post("/v1/similar", json={**body, "k": 1000, "pages": True}).json()
+    for hit in page["hits"]:
+        del hit["reasons"]
+    assert hits == page["hits"]
+    assert len(hits) == last["reached"] == page["reached"]
+    assert last["complete"]
+    assert last["index_sequence"] == page["index_sequence"]
+    assert last["model_version"] == page["model_version"]
+
+
+def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.features.similar.endpoints._EXPORTED_AT_ONCE", 7)
+    fill(client)
+    hits, last = exported(client, {"positive": [{"streamer_id": "s4"}], "min_score": -1})
+    assert [hit["rank"] for hit in hits] == list(range(1, 40))
+    assert last["reached"] == 39
+
+
+def test_a_precision_says_which_score_it_came_to(client: TestClient) -> None:
+    fill(client)
+    body = {"positive": [{"streamer_id": "s4"}], "min_precision": 0.5}
+    hits, last = exported(client, body)
+    asked = client.post("/v1/similar", json={**body, "k": 1000}).json()
+    assert last["threshold"] == asked["threshold"]
+    assert [hit["streamer_id"] for hit in hits] == [hit["streamer_id"] for hit in asked["hits"]]
+
+
+def test_nobody_is_an_answer_too(client: TestClient) -> None:
+    fill(client)
+    wanted = {"must": [{"field": "language", "any": ["fr"]}]}
+    body = {"positive": [{"streamer_id": "s4"}], "min_score": 0.5, "filter": wanted}
+    hits, last = exported(client, body)
+    assert hits == []
+    assert last["reached"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"positive": [{"streamer_id": "s4"}]}, 422, ""),
+        ({"positive": [{"streamer_id": "s4"}], "min_score": 0.5, "k": 3}, 422, "/k"),
+        ({"positive": [{"streamer_id": "s4"}], "min_score": 0.5, "min_precision": 0.5}, 422, ""),
+        ({"positive": [{"streamer_id": "nobody"}], "min_score": 0}, 404, "/positive/0/streamer_id"),
+    ],
+)
+def test_errors_come_before_the_first_line(
+    client: TestClient, body: dict[str, Any], status: int, pointer: str
+) -> None:
+    fill(client)
+    answer = client.post("/v1/similar/export", json=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]

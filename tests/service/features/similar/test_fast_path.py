@@ -1,0 +1,175 @@
+"""The short way to the k nearest answers as the framework's route does, or leaves it to that."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from service.features.similar.fast_path import NearestRoute
+from tests.bundles import DIM
+from tests.service.conftest import put, wait_until_visible
+
+SHORT = ["", "?k=1", "?k=3", "?k=1000"]
+LEFT_ALONE = [
+    "?k=0",
+    "?k=1001",
+    "?k=03",
+    "?k=3&explain=false",
+    "?k=3&k=4",
+    "?exact=true",
+    "?after_sequence=1",
+    "?min_score=0.5",
+    "?k=%33",
+    "?unknown=1",
+]
+
+
+@pytest.fixture
+def passed(client: TestClient) -> Callable[..., bool]:
+    """Whether the short way leaves a request to the framework, with this service's state."""
+
+    def ask(path: str, body: bytes | None = None, **headers: str) -> bool:
+        left: list[str] = []
+
+        async def framework(scope: Scope, receive: Receive, send: Send) -> None:
+            left.append(scope["path"])
+            if body is not None:  # whatever was read of it is there again
+                assert (await receive())["body"] == body
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = {"service": client.app_state["service"]}  # type: ignore[attr-defined]
+            await NearestRoute(framework)(scope, receive, send)
+
+        if body is None:
+            TestClient(app).get(path)
+        else:
+            kind = {"content-type": "application/json", **headers}
+            TestClient(app).post(path, content=body, headers=kind)
+        return bool(left)
+
+    return ask
+
+
+def fill(client: TestClient) -> None:
+    last = 0
+    for i in range(30):
+        last = put(
+            client, f"s{i}", tags=["cooking", ("gaming", "music", "travel")[i % 3]], bio="soup"
+        )
+    put(client, "shows.nothing")
+    wait_until_visible(client, last + 1)
+
+
+@pytest.mark.parametrize("query", SHORT)
+def test_the_same_as_the_framework(
+    client: TestClient, passed: Callable[..., bool], query: str
+) -> None:
+    fill(client)
+    path = f"/v1/streamers/s4/similar{query}"
+    assert not passed(path) or query == "?k=1000"  # so many take a while
+    short = client.get(path)
+    other = client.get(f"{path}{'&' if query else '?'}explain=false")
+    assert short.status_code == other.status_code == 200
+    assert short.headers["content-type"] == other.headers["content-type"]
+    assert short.headers["x-request-id"]
+    ours, theirs = short.json(), other.json()
+    assert list(ours) == list(theirs)
+    assert ours.pop("took_ms") >= 0
+    assert theirs.pop("took_ms") >= 0
+    assert ours == theirs
+    assert len(ours["hits"]) == min(int(query[3:] or 10), 29)
+    assert ours["hits"][0]["precision"] is not None
+
+
+@pytest.mark.parametrize("query", LEFT_ALONE)
+def test_what_is_not_ordinary_is_left_alone(
+    client: TestClient, passed: Callable[..., bool], query: str
+) -> None:
+    fill(client)
+    assert passed(f"/v1/streamers/s4/similar{query}")
+
+
+@pytest.mark.parametrize(
+    ("streamer_id", "status"), [("nobody", 404), ("shows.nothing", 422), ("..", 422), ("a b", 422)]
+)
+def test_errors_are_the_frameworks(client: TestClient, streamer_id: str, status: int) -> None:
+    fill(client)
+    answer = client.get(f"/v1/streamers/{streamer_id.replace('..', '%2E%2E')}/similar")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_other_methods_are_the_frameworks(client: TestClient) -> None:
+    fill(client)
+    assert client.post("/v1/streamers/s4/similar").status_code == 405
+    assert client.get("/v1/streamers/s4").status_code == 200
+
+
+def vector_of(client: TestClient, streamer_id: str) -> list[float]:
+    found: list[float] = client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"]
+    return (7 * np.array(found)).tolist()  # the length of a seed does not matter
+
+
+@pytest.mark.parametrize("more", [{}, {"k": 3}, {"k": 1000}])
+@pytest.mark.parametrize("by_vector", [True, False])
+def test_a_body_with_one_seed_is_answered_as_by_the_framework(
+    client: TestClient, passed: Callable[..., bool], more: dict[str, int], by_vector: bool
+) -> None:
+    fill(client)
+    seed = {"vector": vector_of(client, "s4")} if by_vector else {"streamer_id": "s4"}
+    body: dict[str, Any] = {"positive": [seed], **more}
+    assert not passed("/v1/similar", json.dumps(body).encode()) or more == {"k": 1000}
+    ours = client.post("/v1/similar", json=body).json()
+    theirs = client.post("/v1/similar", json={**body, "explain": False}).json()
+    assert list(ours) == list(theirs)
+    assert ours.pop("took_ms") >= 0
+    assert theirs.pop("took_ms") >= 0
+    assert ours == theirs
+    if len(ours["hits"]) > 10:  # everyone there is
+        assert ("s4" in {hit["streamer_id"] for hit in ours["hits"]}) == by_vector
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"positive": [{"streamer_id": "s4"}], "explain": True},
+        {"positive": [{"streamer_id": "s4"}], "after_sequence": 1},
+        {"positive": [{"streamer_id": "s4"}], "k": 0},
+        {"positive": [{"streamer_id": "s4"}], "k": 1001},
+        {"positive": [{"streamer_id": "nobody"}]},
+        {"positive": [{"streamer_id": "s4"}, {"streamer_id": "s5"}]},
+        {"positive": [{"profile": {"tags": ["cooking"]}}]},
+        {"positive": [{"vector": [0.0] * DIM}]},
+        {"positive": [{"vector": [1.0, 2.0]}]},
+        {"positive": []},
+        {"positive": [{"streamer_id": "s4"}], "unknown": 1},
+        [],
+    ],
+)
+def test_other_bodies_are_left_alone(
+    client: TestClient, passed: Callable[..., bool], body: object
+) -> None:
+    fill(client)
+    assert passed("/v1/similar", json.dumps(body).encode())
+
+
+def test_bodies_that_are_no_json_or_much_of_it_are_left_alone(
+    client: TestClient, passed: Callable[..., bool]
+) -> None:
+    fill(client)
+    good = b'{"positive": [{"streamer_id": "s4"}]}'
+    assert not passed("/v1/similar", good)
+    assert passed("/v1/similar", good[:-1])
+    assert passed("/v1/similar", good + b" " * (1 << 16))
+    assert passed("/v1/similar", good, **{"content-type": "text/plain"})
+    assert passed("/v1/similar", b"")
+    kind = {"content-type": "application/json"}
+    assert client.post("/v1/similar", content=good[:-1], headers=kind).status_code == 400
+    for method in ("PUT", "DELETE", "PATCH"):
+        assert client.request(method, "/v1/similar", content=good, headers=kind).status_code == 405

@@ -1,0 +1,188 @@
+"""Writing and reading streamers."""
+
+import json
+
+import numpy as np
+from fastapi.testclient import TestClient
+
+from tests.bundles import DIM, SPACE
+from tests.service.conftest import put, wait_until_visible
+
+PROFILE = {
+    "name": "night kitchen 🍜",
+    "bio": "家常菜 every night, soup and noodles",
+    "tags": ["cooking", "美食"],
+    "category": "cooking",
+    "language": "zh",
+    "attributes": {"views": 12, "partner": False, "ratio": 0.5, "city": "北京"},
+    "videos": [
+        {
+            "video_id": "v1",
+            "title": "红烧肉",
+            "published_at": "2026-05-01T12:00:00Z",
+            "cover": {"vector": [1.0, 2.0, 3.0, 4.0], "space": SPACE},
+        }
+    ],
+    "lives": [{"live_id": "l1", "title": "soup", "started_at": "2026-05-02T12:00:00+08:00"}],
+}
+
+
+def test_what_was_written_is_read_back(client: TestClient) -> None:
+    written = client.put("/v1/streamers/s:1", json=PROFILE)
+    assert written.status_code == 201
+    body = written.json()
+    assert body["status"] == "indexed"
+    assert body["modalities"]["bio"] == "used"
+    assert body["modalities"]["covers"] == "used"
+    assert body["modalities"]["avatar"] == "absent"
+    read = client.get("/v1/streamers/s:1")
+    assert read.headers["etag"] == written.headers["etag"] == f'"{body["version"]}"'
+    stored = read.json()["profile"]
+    assert stored.pop("streamer_id") == "s:1"
+    assert stored.pop("lives")[0]["started_at"].startswith("2026-05-02T12:00:00")
+    expected = {k: v for k, v in PROFILE.items() if k != "lives"}
+    assert stored == expected
+
+
+def test_a_patch_changes_parts_and_null_removes(client: TestClient) -> None:
+    put(client, "s", **PROFILE)
+    answer = client.patch(
+        "/v1/streamers/s", json={"bio": None, "attributes": {"views": 13, "city": None}}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["modalities"]["bio"] == "absent"
+    profile = client.get("/v1/streamers/s").json()["profile"]
+    assert "bio" not in profile
+    assert profile["attributes"] == {"views": 13, "partner": False, "ratio": 0.5}
+    assert profile["tags"] == PROFILE["tags"]
+
+
+def test_a_patch_must_leave_a_valid_profile(client: TestClient) -> None:
+    put(client, "s", tags=["cooking"])
+    answer = client.patch("/v1/streamers/s", json={"bio": 5, "nmae": "x"})
+    assert answer.status_code == 422
+    assert {e["pointer"] for e in answer.json()["errors"]} == {"/bio", "/nmae"}
+    assert client.get("/v1/streamers/s").json()["profile"] == {
+        "streamer_id": "s",
+        "tags": ["cooking"],
+    }
+
+
+def test_versions_only_grow_even_over_a_delete(client: TestClient) -> None:
+    versions = [put(client, "s", tags=["cooking"]), put(client, "s", tags=["cooking"])]
+    versions.append(client.delete("/v1/streamers/s").json()["sequence"])
+    versions.append(put(client, "s", tags=["cooking"]))
+    assert versions == list(range(versions[0], versions[0] + 4))
+
+
+def test_a_conditional_create(client: TestClient) -> None:
+    headers = {"If-None-Match": "*"}
+    assert client.put("/v1/streamers/s", json={}, headers=headers).status_code == 201
+    assert client.put("/v1/streamers/s", json={}, headers=headers).status_code == 412
+
+
+def test_a_profile_without_content_is_stored_and_never_a_neighbour(client: TestClient) -> None:
+    for i, profile in enumerate(
+        [{}, {"language": "zh"}, {"bio": "欢迎关注~"}, {"name": "unknownword"}, {"bio": "   "}]
+    ):
+        answer = client.put(f"/v1/streamers/empty-{i}", json=profile)
+        assert answer.json()["status"] == "insufficient_content", profile
+    assert client.get("/v1/streamers/empty-2").json()["modalities"]["bio"] == "uninformative"
+    sequence = put(client, "s", tags=["cooking"])
+    answer = client.post(
+        "/v1/similar",
+        json={"positive": [{"vector": [0.1] * DIM}], "k": 100, "after_sequence": sequence},
+    )
+    assert [h["streamer_id"] for h in answer.json()["hits"]] == ["s"]
+    assert client.get("/v1/streamers/empty-0/embedding").status_code == 404
+
+
+def test_content_that_goes_takes_the_vector_with_it(client: TestClient) -> None:
+    put(client, "a", tags=["cooking"])
+    put(client, "b", tags=["cooking"])
+    sequence = put(client, "b")
+    answer = client.get("/v1/streamers/a/similar", params={"after_sequence": sequence})
+    assert answer.json()["hits"] == []
+
+
+def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None:
+    put(client, "seed", tags=["cooking"])
+
+    def found() -> list[str]:
+        answer = client.get("/v1/streamers/seed/similar")  # without after_sequence
+        return [hit["streamer_id"] for hit in answer.json()["hits"]]
+
+    for i in range(50):
+        put(client, f"s{i}", tags=["cooking"])
+        assert found() == [f"s{i}"]
+        assert client.patch(f"/v1/streamers/s{i}", json={"tags": None}).status_code == 200
+        assert found() == []
+        put(client, f"s{i}", tags=["cooking"])
+        client.delete(f"/v1/streamers/s{i}")
+        assert found() == []
+
+
+def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
+    ids = sorted(f"s-{i}" for i in range(25))
+    body = b"\n".join(json.dumps({"streamer_id": i}).encode() for i in reversed(ids))
+    client.post("/v1/streamers:bulk", content=body)
+    seen, cursor, pages = [], None, 0
+    while True:
+        params = {"limit": 10} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/streamers", params=params).json()
+        seen += [s["streamer_id"] for s in page["streamers"]]
+        pages += 1
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ids
+    assert pages == 3
+
+
+def test_the_embedding_is_the_one_that_is_searched(client: TestClient) -> None:
+    sequence = put(client, "a", **PROFILE)
+    vector = client.get("/v1/streamers/a/embedding").json()["embedding"]
+    assert abs(float(np.linalg.norm(vector)) - 1) < 1e-5
+    hits = client.post(
+        "/v1/similar", json={"positive": [{"vector": vector}], "after_sequence": sequence}
+    ).json()["hits"]
+    assert hits[0]["streamer_id"] == "a"
+    assert abs(hits[0]["score"] - 1) < 1e-5
+
+
+def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None:
+    lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(3)]
+    lines.append(json.dumps({"streamer_id": "s-0", "tags": ["music"]}))
+    lines.append(json.dumps({"streamer_id": "s-0", "tags": ["cooking"]}))
+
+    def outcomes() -> list[str]:
+        answer = client.post(
+            "/v1/streamers:bulk", params={"skip_unchanged": True}, content="\n".join(lines)
+        )
+        return [json.loads(line)["outcome"] for line in answer.text.splitlines()]
+
+    assert outcomes() == ["created", "created", "created", "updated", "updated"]
+    assert outcomes() == ["unchanged", "unchanged", "unchanged", "updated", "updated"]
+    assert client.get("/v1/streamers/s-0").json()["profile"]["tags"] == ["cooking"]
+
+
+def test_bulk_answers_hundreds_of_lines_in_order(client: TestClient) -> None:
+    lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(500)]
+    answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n")
+    results = [json.loads(line) for line in answer.text.splitlines()]
+    assert [r["line"] for r in results] == list(range(1, 501))
+    assert len({r["sequence"] for r in results}) == 500
+    wait_until_visible(client, results[-1]["sequence"])
+    assert client.get("/readyz").json()["index_rows"] == 500
+
+
+def test_a_write_names_its_near_duplicates(client: TestClient) -> None:
+    sequence = put(client, "first", **PROFILE)
+    wait_until_visible(client, sequence)
+    copy = {**PROFILE, "name": "another name", "attributes": {}}
+    near = client.put("/v1/streamers/second", json=copy).json()["near_duplicates"]
+    assert [n["streamer_id"] for n in near] == ["first"]
+    assert near[0]["kind"] == "near_duplicate"
+    assert near[0]["score"] > 0.8
+    other = client.put("/v1/streamers/third", json={"tags": ["music"], "bio": "guitar"})
+    assert other.json()["near_duplicates"] == []

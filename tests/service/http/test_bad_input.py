@@ -1,0 +1,311 @@
+"""Wrong requests: the right status, a code, the field by name, and nothing changed."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.bundles import DIM, SPACE, SPACE_WIDTH
+from tests.service.conftest import put
+
+NAN_VECTOR = f'{{"avatar":{{"vector":[NaN,1,2,3],"space":"{SPACE}"}}}}'
+
+
+def problem(answer, status: int, code: str) -> dict:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return body
+
+
+def pointers(body: dict) -> list[str]:
+    return [e.get("pointer", e.get("parameter")) for e in body["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("profile", "pointer"),
+    [
+        ('{"nmae":"x"}', "/nmae"),
+        ('{"videos":[{"video_id":"v","titel":"x"}]}', "/videos/0/titel"),
+        ('{"bio":7}', "/bio"),
+        ('{"tags":"cooking"}', "/tags"),
+        (json.dumps({"bio": "x" * 6000}), "/bio"),
+        (NAN_VECTOR, "/avatar/vector/0"),
+        ('{"avatar":{"vector":[1],"space":"nowhere"}}', "/avatar/space"),
+        (f'{{"avatar":{{"vector":[1,2],"space":"{SPACE}"}}}}', "/avatar/vector"),
+        (
+            f'{{"videos":[{{"video_id":"v","cover":{{"vector":[1],"space":"{SPACE}"}}}}]}}',
+            "/videos/0/cover/vector",
+        ),
+        ('{"avatar":{"vector":[1]}}', "/avatar"),
+        ('{"attributes":{"a":[1]}}', "/attributes/a"),
+        ('{"streamer_id":"other"}', "/streamer_id"),
+        ('{"videos":[{"video_id":"v","published_at":"2026-01-01T00:00:00"}]}', None),
+        ("[]", ""),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_is_stored(
+    client: TestClient, profile: str, pointer: str | None
+) -> None:
+    answer = client.put(
+        "/v1/streamers/s", content=profile, headers={"Content-Type": "application/json"}
+    )
+    body = problem(answer, 422, "invalid_request")
+    assert pointers(body) == [pointer or "/videos/0/published_at"] or pointer == ""
+    assert client.get("/v1/streamers/s").status_code == 404
+
+
+@pytest.mark.parametrize("body", [b'{"bio":"\xff\xfe"}', b'{"bio":', b"rubbish"])
+def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: bytes) -> None:
+    answer = client.put(
+        "/v1/streamers/s", content=body, headers={"Content-Type": "application/json"}
+    )
+    problem(answer, 400, "malformed_body")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    ("content_type", "body"), [("text/plain", b'{"bio":"x"}'), ("application/json", b"[]")]
+)
+def test_what_is_no_json_object_is_told_how_to_send_one(
+    client: TestClient, method: str, content_type: str, body: bytes
+) -> None:
+    headers = {"Content-Type": content_type}
+    answer = client.request(method, "/v1/streamers/s", content=body, headers=headers)
+    said = problem(answer, 422, "invalid_request")["detail"]
+    assert said == "body: must be a JSON object, sent with Content-Type: application/json"
+
+
+@pytest.mark.parametrize("body", [b'{"bio":"\\ud800"}', b'{"bio":"\xed\xa0\x80"}'])
+def test_a_lone_surrogate_is_no_text(client: TestClient, body: bytes) -> None:
+    answer = client.put(
+        "/v1/streamers/s",
+        content=body,
+        headers={"Content-Type": "application/json"},
+    )
+    assert pointers(problem(answer, 422, "invalid_request")) == ["/bio"]
+    assert client.get("/v1/streamers/s").status_code == 404
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_ten_megabytes_are_too_large(client: TestClient, declared: bool) -> None:
+    body = b'{"bio":"' + b"x" * 10_000_000 + b'"}'
+    content = body if declared else iter([body[i : i + 65536] for i in range(0, len(body), 65536)])
+    answer = client.put(
+        "/v1/streamers/s", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert "8388608" in problem(answer, 413, "body_too_large")["detail"]
+
+
+@pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "a%20b", "%2e%2e", "x" * 129, "a%0Ab", "名"])
+def test_an_id_that_is_none_is_refused(client: TestClient, bad: str) -> None:
+    answer = client.put(f"/v1/streamers/{bad}", json={"tags": ["cooking"]})
+    if bad == "a%0Ab":  # no path at all
+        problem(answer, 404, "no_such_path")
+        return
+    body = problem(answer, 422, "invalid_request")
+    assert pointers(body) == ["streamer_id"]
+
+
+def test_versions_are_checked(client: TestClient) -> None:
+    first = put(client, "s", tags=["cooking"])
+    second = put(client, "s", tags=["music"])
+    stale = {"If-Match": f'"{first}"'}
+    for answer in (
+        client.put("/v1/streamers/s", json={"tags": ["x"]}, headers=stale),
+        client.patch("/v1/streamers/s", json={"tags": ["x"]}, headers=stale),
+        client.delete("/v1/streamers/s", headers=stale),
+        client.put("/v1/streamers/s", json={"tags": ["x"]}, headers={"If-None-Match": "*"}),
+    ):
+        assert str(second) in problem(answer, 412, "version_conflict")["detail"]
+    assert client.get("/v1/streamers/s").json()["profile"]["tags"] == ["music"]
+    absent = client.put("/v1/streamers/t", json={}, headers={"If-Match": '"5"'})
+    problem(absent, 412, "version_conflict")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"If-Match": "latest"},
+        {"If-Match": '"0"'},
+        {"If-Match": b"\xb2"},  # a superscript two: a digit to `str.isdigit`, but not to `int`
+        {"If-Match": "9" * 5000},
+        {"If-None-Match": '"3"'},
+    ],
+)
+def test_a_version_that_is_none_is_refused(client: TestClient, headers: dict[str, str]) -> None:
+    body = problem(client.put("/v1/streamers/s", json={}, headers=headers), 422, "invalid_request")
+    assert pointers(body) == [next(iter(headers)).lower()]
+
+
+def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
+    put(client, "known", tags=["cooking"])
+    sequence = put(client, "empty")
+    answer = client.post(
+        "/v1/similar",
+        json={
+            "positive": [{"streamer_id": "known"}, {"streamer_id": "gone-1"}],
+            "negative": [{"streamer_id": "gone-2"}],
+            "after_sequence": sequence,
+        },
+    )
+    body = problem(answer, 404, "streamer_not_found")
+    assert pointers(body) == ["/positive/1/streamer_id", "/negative/0/streamer_id"]
+    assert "gone-1" in body["detail"]
+    assert "gone-2" in body["detail"]
+    answer = client.get("/v1/streamers/empty/similar")
+    assert "insufficient_content" in problem(answer, 422, "invalid_request")["detail"]
+    for path in (
+        "/v1/streamers/gone",
+        "/v1/streamers/gone/similar",
+        "/v1/streamers/gone/embedding",
+    ):
+        problem(client.get(path), 404, "streamer_not_found")
+    problem(client.delete("/v1/streamers/gone"), 404, "streamer_not_found")
+    problem(client.patch("/v1/streamers/gone", json={}), 404, "streamer_not_found")
+    body = problem(
+        client.post("/v1/dedup", json={"ids": ["known", "x", "y"]}), 404, "streamer_not_found"
+    )
+    assert pointers(body) == ["/ids/1", "/ids/2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"positive": []}, "/positive"),
+        ({}, "/positive"),
+        ({"positive": [{}]}, "/positive/0"),
+        ({"positive": [{"streamer_id": "a", "vector": [1]}]}, "/positive/0"),
+        ({"positive": [{"vector": [1.0] * (DIM + 1)}]}, "/positive/0/vector"),
+        ({"positive": [{"vector": [0.0] * DIM}]}, "/positive/0/vector"),
+        ({"positive": [{"profile": {}}]}, "/positive/0/profile"),
+        ({"positive": [{"profile": {"language": "zh"}}]}, "/positive/0/profile"),
+        ({"positive": [{"profile": {"bio": "欢迎关注!"}}]}, "/positive/0/profile"),
+        ({"positive": [{"vector": [1.0] * DIM, "weight": 0}]}, "/positive/0/weight"),
+        ({"positive": [{"vector": [1.0] * DIM}], "k": 0}, "/k"),
+        ({"positive": [{"vector": [1.0] * DIM}], "k": 1001}, "/k"),
+        ({"positive": [{"vector": [1.0] * DIM}], "k": "many"}, "/k"),
+        ({"positive": [{"vector": [1.0] * DIM}], "min_score": 2}, "/min_score"),
+        ({"positive": [{"vector": [1.0] * DIM}], "strategy": "x"}, "/strategy"),
+        ({"positive": [{"vector": [1.0] * DIM}] * 101}, "/positive"),
+        (
+            {"positive": [{"vector": [1.0] * DIM}], "filter": {"must": [{"field": "views"}]}},
+            "/filter/must/0",
+        ),
+        (
+            {"positive": [{"vector": [1.0] * DIM}], "filter": {"must": [{"feld": "v", "gt": 1}]}},
+            "/filter/must/0/field",
+        ),
+    ],
+)
+def test_a_wrong_query_is_explained(client: TestClient, query: dict, pointer: str) -> None:
+    body = problem(client.post("/v1/similar", json=query), 422, "invalid_request")
+    assert pointer in pointers(body)
+
+
+def test_a_query_vector_with_nan_is_refused(client: TestClient) -> None:
+    body = '{"positive":[{"vector":[' + ",".join(["NaN"] * DIM) + "]}]}"
+    answer = client.post("/v1/similar", content=body, headers={"Content-Type": "application/json"})
+    assert "/positive/0/vector/0" in pointers(problem(answer, 422, "invalid_request"))
+
+
+@pytest.mark.parametrize("k", ["0", "1001", "-1", "x"])
+def test_k_of_a_get_is_checked(client: TestClient, k: str) -> None:
+    put(client, "s", tags=["cooking"])
+    answer = client.get("/v1/streamers/s/similar", params={"k": k})
+    assert pointers(problem(answer, 422, "invalid_request")) == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/v1/cold-start", {}, ""),
+        ("/v1/cold-start", {"streamer_id": "a", "profile": {}}, ""),
+        ("/v1/cold-start", {"profile": {}, "space": "other"}, "/space"),
+        ("/v1/cold-start", {"profile": {}, "neighbours": 0}, "/neighbours"),
+        ("/v1/dedup", {}, ""),
+        ("/v1/dedup", {"ids": []}, "/ids"),
+        ("/v1/dedup", {"ids": ["a", "a/b"]}, "/ids/1"),
+        ("/v1/dedup", {"ids": ["a"], "threshold": 1.5}, "/threshold"),
+        ("/v1/dedup", {"ids": ["a"], "mode": "x"}, "/mode"),
+        ("/v1/dedup", {"profiles": [{"streamer_id": "a"}] * 2}, "/profiles/1"),
+        (
+            "/v1/dedup",
+            {
+                "profiles": [
+                    {
+                        "streamer_id": "a",
+                        "avatar": {"vector": [1] * (SPACE_WIDTH + 1), "space": SPACE},
+                    }
+                ]
+            },
+            "/profiles/0/avatar/vector",
+        ),
+    ],
+)
+def test_wrong_cold_starts_and_dedups(
+    client: TestClient, path: str, body: dict, pointer: str
+) -> None:
+    assert pointer in pointers(problem(client.post(path, json=body), 422, "invalid_request"))
+
+
+def test_bad_lines_in_the_middle_stop_nothing(client: TestClient) -> None:
+    lines = [
+        json.dumps({"streamer_id": "n1", "tags": ["cooking"]}).encode(),
+        b"rubbish",
+        b"",
+        json.dumps({"streamer_id": "n2", "nmae": "x"}).encode(),
+        b'{"streamer_id":"n3","bio":"\xff"}',
+        json.dumps({"tags": ["cooking"]}).encode(),
+        json.dumps({"streamer_id": "n4", "avatar": {"vector": [1], "space": SPACE}}).encode(),
+        json.dumps({"streamer_id": "n5", "bio": "x" * 6000}).encode(),
+        json.dumps({"streamer_id": "n1", "tags": ["music"]}).encode(),
+        json.dumps({"streamer_id": "n6"}).encode(),
+    ]
+    answer = client.post("/v1/streamers:bulk", content=b"\n".join(lines))
+    assert answer.status_code == 200
+    results = [json.loads(line) for line in answer.text.splitlines()]
+    assert [(r["line"], r["outcome"]) for r in results] == [
+        (1, "created"),
+        (2, "error"),
+        (4, "error"),
+        (5, "error"),
+        (6, "error"),
+        (7, "error"),
+        (8, "error"),
+        (9, "updated"),
+        (10, "created"),
+    ]
+    assert pointers(results[2]["error"]) == ["/nmae"]
+    assert pointers(results[5]["error"]) == ["/avatar/vector"]
+    assert client.get("/v1/streamers/n1").json()["profile"]["tags"] == ["music"]
+    assert client.get("/v1/streamers/n2").status_code == 404
+
+
+def test_a_line_that_is_too_long_is_one_bad_line(client: TestClient) -> None:
+    long = b'{"streamer_id":"n","bio":"' + b"x" * (9 << 20) + b'"}'
+    good = json.dumps({"streamer_id": "n2", "tags": ["cooking"]}).encode()
+    answer = client.post("/v1/streamers:bulk", content=long + b"\n" + good)
+    results = [json.loads(line) for line in answer.text.splitlines()]
+    assert [r["outcome"] for r in results] == ["error", "created"]
+    assert results[0]["error"]["code"] == "body_too_large"
+
+
+def test_a_cursor_that_is_none_is_refused(client: TestClient) -> None:
+    answer = client.get("/v1/streamers", params={"cursor": "ä"})
+    assert pointers(problem(answer, 422, "invalid_request")) == ["cursor"]
+
+
+def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) -> None:
+    sequence = put(client, "s", tags=["cooking"])
+    answer = client.get("/v1/streamers/s/similar", params={"after_sequence": sequence + 1_000_000})
+    problem(answer, 503, "not_yet_visible")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
+    problem(client.get("/v1/nothing"), 404, "no_such_path")
+    problem(client.put("/v1/similar", json={}), 405, "method_not_allowed")

@@ -1,0 +1,160 @@
+"""Bitmaps of values: the same as asking each streamer."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from service.index.faiss.rows.attributes import Attributes
+from service.index.faiss.snapshot.blobs import Packer, Unpacker
+from service.index.filters import Condition, Filter
+from tests.service.index.faiss.records import lets_through
+
+FACETS = {
+    "language": "zh",
+    "tags": ["a", "b"],
+    "attributes": {"views": 10, "ratio": 0.5, "partner": True, "level": 1, "language": "other"},
+}
+SCALARS = st.sampled_from(
+    ["a", "b", "zh", "1", True, False, 0, 1, 1.0, 0.5, -3, 2**53 + 1, 10**400]
+)
+NUMBERS = st.sampled_from([-3.0, 0.0, 0.5, 1.0, 2.0**53, 2.0**54])
+NAMES = st.sampled_from(["views", "level", "language", "tags"])
+ALL_FACETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("not filterable"),
+        "language": st.sampled_from(["zh", "en"]),
+        "category": st.sampled_from(["a", "b"]),
+        "tags": st.lists(st.sampled_from(["a", "b", "1"]), max_size=4),
+        "attributes": st.dictionaries(NAMES, SCALARS),
+    },
+)
+FIELDS = st.sampled_from(
+    [
+        "language",
+        "category",
+        "tags",
+        "views",
+        "level",
+        "attributes.language",
+        "attributes.tags",
+        "x",
+    ]
+)
+BOUND = st.none() | NUMBERS
+VALUES = st.none() | st.lists(SCALARS, min_size=1, max_size=3)
+CONDITIONS = st.builds(
+    Condition, FIELDS, any=VALUES, all=VALUES, gt=BOUND, gte=BOUND, lt=BOUND, lte=BOUND
+).filter(lambda c: c.any or c.all or c.is_bounded)
+FILTERS = st.builds(Filter, st.lists(CONDITIONS, max_size=2), st.lists(CONDITIONS, max_size=2))
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (Condition("language", any=["zh", "en"]), True),
+        (Condition("language", any=["en"]), False),
+        (Condition("attributes.language", any=["other"]), True),
+        (Condition("tags", any=["b", "c"]), True),
+        (Condition("tags", all=["a", "b"]), True),
+        (Condition("tags", all=["a", "c"]), False),
+        (Condition("views", any=[10.0]), True),
+        (Condition("partner", any=[True]), True),
+        (Condition("partner", any=[1]), False),
+        (Condition("level", any=[True]), False),
+        (Condition("partner", gte=0), False),
+        (Condition("language", gte=0), False),
+        (Condition("views", gt=10), False),
+        (Condition("views", gte=10, lte=10), True),
+        (Condition("ratio", lt=0.5), False),
+        (Condition("ratio", any=[0.5], gt=0.1), True),
+        (Condition("category", any=["x"]), False),
+        (Condition("nothing", lt=1), False),
+    ],
+)
+def test_a_condition(condition: Condition, holds: bool) -> None:
+    attributes, everyone = Attributes(), BitMap([7])
+    attributes.add(7, FACETS)
+    assert (7 in attributes.allowed(Filter(must=[condition]), everyone)) is holds
+    assert (7 in attributes.allowed(Filter(must_not=[condition]), everyone)) is not holds
+
+
+def test_no_condition_is_no_filter() -> None:
+    assert not Filter()
+    assert Filter(must_not=[Condition("tags", any=["a"])])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    history=st.lists(st.tuples(st.integers(0, 90), st.none() | ALL_FACETS), max_size=60),
+    many=st.lists(SCALARS, max_size=80),
+    wanted=st.lists(FILTERS, min_size=1, max_size=5),
+)
+def test_any_history_is_filtered_as_each_streamer_by_itself(
+    history: list[tuple[int, dict[str, Any] | None]], many: list[Any], wanted: list[Filter]
+) -> None:
+    attributes, known = Attributes(), dict[int, dict[str, Any]]()
+    started = [(100 + i, {"attributes": {"views": value}}) for i, value in enumerate(many)]
+    for slot, facets in [*started, *history]:
+        if slot in known:
+            attributes.discard(slot, known.pop(slot))
+        if facets is not None:
+            attributes.add(slot, facets)
+            known[slot] = facets
+    for each in wanted:
+        expected = {slot for slot, facets in known.items() if lets_through(each, facets)}
+        assert set(attributes.allowed(each, BitMap(known))) == expected
+    for slot, facets in known.items():
+        attributes.discard(slot, facets)
+    assert attributes.names == 0  # nothing stays behind
+
+
+@pytest.mark.parametrize("step", [1, 40])
+def test_numbers_that_many_have_and_numbers_that_few_have(step: int) -> None:
+    attributes = Attributes()
+    slots = range(0, 4000, step)
+    for slot in slots:
+        attributes.add(slot, {"attributes": {"views": slot if slot % 7 else 2**60 + slot}})
+    bounds = Filter([Condition("views", gte=500, lt=2.0**60)])
+    expected = {s for s in slots if s >= 500 and s % 7}
+    assert set(attributes.allowed(bounds, BitMap(slots))) == expected
+    for slot in slots[:20]:
+        attributes.discard(slot, {"attributes": {"views": slot if slot % 7 else 2**60 + slot}})
+    above = Filter([Condition("views", gt=2.0**60)])
+    left = {s for s in slots[20:] if s % 7 == 0 and float(2**60 + s) >= 2.0**60 and s > 0}
+    assert set(attributes.allowed(above, BitMap(slots))) == left
+
+
+@pytest.mark.parametrize("distinct", [1, 7, 256, 257, 3000])
+def test_few_different_numbers_and_many(distinct: int) -> None:
+    """Also after a snapshot, and after some had another number for a while."""
+    slots, value = range(3000), lambda slot: (slot % distinct) / 4
+    made = Attributes()
+    for slot in slots:
+        made.add(slot, {"attributes": {"level": value(slot)}})
+    for slot in slots[::3]:
+        made.discard(slot, {"attributes": {"level": value(slot)}})
+        made.add(slot, {"attributes": {"level": 9000 + slot}})
+        made.discard(slot, {"attributes": {"level": 9000 + slot}})
+        made.add(slot, {"attributes": {"level": value(slot)}})
+    loaded, pack = Attributes(), Packer()
+    columns = made.dump(np.ones(len(slots), np.bool_), BitMap(slots), pack)
+    for column in columns:
+        loaded.load(json.loads(json.dumps(column)), Unpacker(bytes(pack.data)), len(slots))
+    conditions = [
+        (Condition("level", any=[0.5, 0.25, 7, 1e9]), lambda v: v in (0.5, 0.25, 7)),
+        (Condition("level", gt=0.25, lte=60), lambda v: 0.25 < v <= 60),
+        (Condition("level", lt=0), lambda _: False),
+    ]
+    for attributes in (made, loaded):
+        for condition, holds in conditions:
+            found = attributes.allowed(Filter([condition]), BitMap(range(500, 3000)))
+            assert set(found) == {s for s in slots if s >= 500 and holds(value(s))}
+        for slot in slots:
+            attributes.discard(slot, {"attributes": {"level": value(slot)}})
+        assert attributes.names == 0

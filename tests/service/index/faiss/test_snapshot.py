@@ -1,0 +1,378 @@
+"""Saved and loaded again, an index is the same; anything else is noticed before it is used."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.files.checksummed import MANIFEST, Broken, Sealed, Stopped, sealing
+from service.index.base import VectorIndex
+from service.index.faiss.ann.device import Device, OnCpu
+from service.index.faiss.flat import FlatIndex
+from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.snapshot import format as image
+from service.index.filters import Condition, Filter
+from tests.service.index.faiss.owned import OwnedDevice
+from tests.service.index.faiss.records import lets_through, row, unit
+
+DIM, CONTENT_DIM = 16, 4
+ESTABLISHED = [f"s{i}" for i in range(0, 900, 3)]
+QUERIES = unit(np.random.default_rng(99), 16, DIM)
+FILTERS = [
+    Filter([Condition("tags", any=["t3"])]),
+    Filter([Condition("language", any=["zh"]), Condition("views", gte=100, lt=300)]),
+    Filter([Condition("attributes.live", any=[True])], [Condition("city", any=["c5", "c17"])]),
+    Filter([Condition("rare", any=[1 << 70, 5])]),
+    Filter([Condition("ratio", lte=0.25)]),
+]
+
+
+def facets(i: int) -> dict:
+    attributes = {"views": i % 500, "live": i % 3 == 0, "city": f"c{i}", "ratio": i / 900}
+    if i % 50 == 0:
+        attributes["rare"] = 1 << 70 if i % 100 else i
+    if i % 31 == 0:
+        attributes["long"] = "x" * 900
+    return {
+        "name": f"näme {i}\n",
+        "language": ["zh", "en"][i % 2],
+        "tags": [f"t{i % 7}", f"t{i % 5}"],
+        "attributes": attributes,
+    }
+
+
+def flat() -> FlatIndex:
+    return FlatIndex(DIM, CONTENT_DIM, ESTABLISHED)
+
+
+def segmented(
+    kind: str = "IVF16,SQfp16", device: Device | None = None, **plan: Any
+) -> SegmentedIndex:
+    wanted = Plan(kind, **{"from_rows": 100, "recall": 0.8, "fresh_rows": 500, **plan})
+    return SegmentedIndex(DIM, CONTENT_DIM, ESTABLISHED, wanted, device=device)
+
+
+def fill(index: VectorIndex) -> dict[str, tuple[np.ndarray | None, dict]]:
+    """Streamers with a history: changed ones, removed ones, and some without a vector."""
+    vectors = unit(np.random.default_rng(0), 900, DIM)
+    model: dict[str, tuple[np.ndarray | None, dict]] = {}
+
+    def upsert(name: str, version: int, vector: np.ndarray | None, i: int) -> None:
+        index.upsert(name, version, *row(vector, CONTENT_DIM, facets(i)))
+        model[name] = vector, facets(i)
+
+    for i, vector in enumerate(vectors):
+        upsert(f"s{i}", i + 1, None if i % 11 == 0 else vector, i)
+    index.rebuild(lambda: False)
+    for i in range(0, 100, 2):
+        upsert(f"s{i}", 1000 + i, -vectors[i], i + 1)
+    for i in range(100, 150):
+        index.remove(f"s{i}", 2000)
+        del model[f"s{i}"]
+    for i in range(20):
+        upsert(f"n{i}", 3000 + i, unit(np.random.default_rng(i), DIM), i)
+    return model
+
+
+def same(a: VectorIndex, b: VectorIndex, model: dict) -> None:
+    """Both are the model, by all that can be asked."""
+    assert len(a) == len(b) == sum(vector is not None for vector, _ in model.values())
+    assert a.state() == b.state()
+    names = [*model, "s100", "nobody"]
+    for found, expected in zip(a.get(names), b.get(names), strict=True):
+        assert repr(found) == repr(expected)
+    for query in QUERIES:
+        every: list[dict[str, Any]] = [{}, {"established_only": True}, {"exact": True}]
+        for options in every:
+            found = a.search(query[None], None, 10, **options)
+            assert found == b.search(query[None], None, 10, **options)
+            if found.exact:
+                best = sorted(
+                    (
+                        float(query @ vector)
+                        for name, (vector, _) in model.items()
+                        if vector is not None
+                        if name in ESTABLISHED or not options.get("established_only")
+                    ),
+                    reverse=True,
+                )
+                np.testing.assert_allclose([h.score for h in found.hits], best[:10], atol=1e-6)
+    for wanted in FILTERS:
+        found = a.search(QUERIES[:1], None, 1000, wanted=wanted)
+        assert {h.streamer_id for h in found.hits} == {
+            name for name, (v, f) in model.items() if v is not None and lets_through(wanted, f)
+        }
+
+
+def saved(index: VectorIndex, path: Path) -> Sealed:
+    index.save(path, {"said": "by the caller"}, lambda: False)
+    return Sealed(path)
+
+
+@pytest.mark.parametrize("new", [flat, segmented, lambda: segmented("HNSW8")])
+def test_a_round_trip(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
+    index = new()
+    model = fill(index)
+    sealed = saved(index, tmp_path / "s")
+    assert sealed.about["said"] == "by the caller"
+    loaded = new()
+    loaded.load(sealed)
+    same(loaded, index, model)
+    # It goes on as the other: versions count, slots are free or not, a second trip is the same.
+    for each in (index, loaded):
+        each.upsert("s5", 3, *row(QUERIES[0], CONTENT_DIM, {}))  # an old one
+        each.remove("s6", 5000)
+        each.upsert("s7", 5001, *row(QUERIES[1], CONTENT_DIM, facets(3)))
+        for i in range(200):
+            each.upsert(f"m{i}", 6000 + i, *row(QUERIES[i % 16], CONTENT_DIM, facets(i)))
+    del model["s6"]
+    model["s7"] = QUERIES[1], facets(3)
+    model |= {f"m{i}": (QUERIES[i % 16], facets(i)) for i in range(200)}
+    same(loaded, index, model)
+    again = new()
+    again.load(saved(loaded, tmp_path / "t"))
+    same(again, index, model)
+
+
+def test_an_empty_one(tmp_path: Path) -> None:
+    loaded = flat()
+    loaded.load(saved(flat(), tmp_path / "s"))
+    assert len(loaded) == 0
+    loaded.upsert("a", 1, *row(QUERIES[0], CONTENT_DIM, {}))
+    assert loaded.search(QUERIES[:1], None, 5).hits[0].streamer_id == "a"
+
+
+def test_what_was_removed_is_not_on_disk(tmp_path: Path) -> None:
+    index = flat()
+    secret = unit(np.random.default_rng(5), DIM)
+    index.upsert("gone-streamer", 1, *row(secret, CONTENT_DIM, {"name": "gone-name"}))
+    long = {"name": "gone-name", "attributes": {"text": "gone-text" * 100}}
+    index.upsert("gone-too", 2, *row(secret, CONTENT_DIM, long))
+    index.upsert("here", 3, *row(QUERIES[0], CONTENT_DIM, {"name": "here"}))
+    index.remove("gone-streamer", 4)
+    index.remove("gone-too", 5)
+    saved(index, tmp_path / "s")
+    content = b"".join(path.read_bytes() for path in (tmp_path / "s").iterdir())
+    assert b"here" in content
+    assert b"gone-" not in content
+    assert secret.tobytes() not in content
+
+
+def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
+    index = segmented()
+    model = fill(index)
+    path = tmp_path / "s"
+    files = [*saved(index, path).files, MANIFEST]
+    assert len(files) == 13
+    for name in files:
+        good = (path / name).read_bytes()
+        places = [0, len(good) // 3, len(good) - 1]
+        damaged = [good[:-1], good[: len(good) // 2], good + b"\0", b""]
+        for place in places:
+            flipped = bytearray(good)
+            flipped[place] ^= 1 << place % 8
+            damaged.append(bytes(flipped))
+        for bad in damaged:
+            (path / name).write_bytes(bad)
+            loaded = segmented()
+            with pytest.raises(Broken):
+                loaded.load(Sealed(path))
+            assert len(loaded) == 0
+            assert loaded.get(["s1"]) == [None]
+        (path / name).unlink()
+        with pytest.raises(Broken, match="No such file"):
+            segmented().load(Sealed(path))
+        (path / name).write_bytes(good)
+    loaded = segmented()
+    loaded.load(Sealed(path))
+    same(loaded, index, model)
+
+
+def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -> Sealed:
+    """The same with other files, and a manifest that vouches for them."""
+    before = Sealed(path)
+    shutil.rmtree(to, ignore_errors=True)
+    with sealing(to, {**before.about, **about}) as folder:
+        for name in before.files:
+            folder.write(name, changes.get(name, before.read(name)))
+    return Sealed(to)
+
+
+def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
+    """With the right checksums: of a faulty writer, or of another release."""
+    index = segmented()
+    fill(index)
+    path, to = tmp_path / "s", tmp_path / "t"
+    before = saved(index, path)
+    rest = json.loads(before.read("rest"))
+    beyond = {**rest, "columns": [{**rest["columns"][0], "slots": [0, 1 << 40]}]}
+    cases = [
+        (resealed, {"embeddings": before.read("embeddings")[:-4]}, {}, "bytes, not"),
+        (resealed, {}, {"slots": 1 << 40}, "slots of"),
+        (resealed, {}, {"slots": -1}, "slots of"),
+        (resealed, {}, {"slots": "many"}, "does not fit together"),
+        (resealed, {}, {"format": 1}, "format 1, this release reads 2"),
+        (resealed, {"ids": before.read("ids") + b"one more\n"}, {}, "ids of"),
+        (resealed, {"ids": b"\xff" + before.read("ids")[1:]}, {}, "does not fit together"),
+        (resealed, {"live": before.read("taken")}, {}, None),
+        (resealed, {"covered": b"nonsense"}, {}, "does not fit together"),
+        (resealed, {"rest": b"{}"}, {}, "does not fit together"),
+        (resealed, {"rest": json.dumps(beyond).encode()}, {}, "does not fit together"),
+        (resealed, {"base": b"nonsense"}, {}, "base can't be read"),
+        (resealed, {"base-slots": (1 << 40).to_bytes(8, "little") * 5}, {}, "slots beyond"),
+        (resealed, {"base-slots": bytes(8)}, {}, "base is of"),
+    ]
+    for make, changes, about, said in cases:
+        sealed = make(path, to, changes, **about)
+        loaded = segmented()
+        if said is None:
+            loaded.load(sealed)  # whoever has no vector has one of zeros: nothing tells
+        else:
+            with pytest.raises(Broken, match=said):
+                loaded.load(sealed)
+            assert len(loaded) == 0
+
+
+@pytest.mark.parametrize(("dim", "content_dim"), [(DIM * 2, CONTENT_DIM), (DIM, CONTENT_DIM * 2)])
+def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
+    index = flat()
+    fill(index)
+    sealed = saved(index, tmp_path / "s")
+    with pytest.raises(Broken):
+        FlatIndex(dim, content_dim).load(sealed)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        flat,
+        lambda: segmented("HNSW8"),
+        lambda: segmented(from_rows=10_000),
+        lambda: segmented(recall=0.999),
+        lambda: segmented(device=OwnedDevice()),
+    ],
+)
+def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
+    index = segmented(recall=0.5)
+    model = fill(index)
+    assert index.base is not None
+    loaded = new()
+    loaded.load(saved(index, tmp_path / "s"))
+    assert loaded.state().kind == "exact"
+    query = QUERIES[0]
+    best = max(float(query @ v) for v, _ in model.values() if v is not None)
+    assert loaded.search(query[None], None, 1).hits[0].score == pytest.approx(best, abs=1e-6)
+
+
+def test_what_a_gpu_holds_is_not_saved(tmp_path: Path) -> None:
+    index = segmented("Flat", OwnedDevice())
+    model = fill(index)
+    assert index.base is not None
+    sealed = saved(index, tmp_path / "s")
+    assert "base" not in sealed.files
+    for loaded in (segmented("Flat", OwnedDevice()), segmented("Flat"), flat()):
+        loaded.load(sealed)
+        assert loaded.state().kind == "exact"
+        assert len(loaded) == sum(vector is not None for vector, _ in model.values())
+
+
+def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
+    index = segmented(recall=0.75)
+    fill(index)
+    loaded = segmented(recall=0.75)
+    loaded.load(saved(index, tmp_path / "s"))
+    assert index.base is not None
+    assert loaded.base is not None
+    assert loaded.base.effort == index.base.effort
+    assert loaded.base.reach == index.base.reach is not None
+    assert loaded.base.reach_of_few == index.base.reach_of_few is not None
+    assert isinstance(index.base.placed, OnCpu)
+    assert isinstance(loaded.base.placed, OnCpu)
+    assert loaded.base.placed.index.nprobe == index.base.placed.index.nprobe > 1
+
+
+def test_it_ends_early_when_it_is_told_to(tmp_path: Path) -> None:
+    index = FlatIndex(2048, 8)
+    vectors = unit(np.random.default_rng(0), 2500, 2048)
+    for i, vector in enumerate(vectors):
+        index.upsert(f"s{i}", 1, *row(vector, 8, {}))
+    with pytest.raises(Stopped):
+        index.save(tmp_path / "s", {}, lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None:
+    """Whatever changes while it is saved is in the log from the place that was noted before."""
+    index = segmented()
+    log: list[tuple[str, int, tuple | None]] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        rng = np.random.default_rng(1)
+        while not stop.is_set():
+            version, name = len(log) + 1, f"s{rng.integers(400)}"
+            kind = rng.integers(10)
+            entry = (
+                None
+                if kind == 0
+                else row(
+                    None if kind == 1 else unit(rng, DIM),
+                    CONTENT_DIM,
+                    facets(int(rng.integers(900))),
+                )
+            )
+            apply(index, (name, version, entry))
+            log.append((name, version, entry))
+            time.sleep(0.0005)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    snapshots: list[tuple[int, Path]] = []
+    while len(log) < 600:
+        time.sleep(0.01)
+    for i in range(8):
+        if i % 4 == 1:
+            index.rebuild()
+        place = len(log)
+        index.save(tmp_path / f"{i}", {}, lambda: False)
+        snapshots.append((place, tmp_path / f"{i}"))
+    stop.set()
+    writer.join()
+    assert len({place for place, _ in snapshots}) > 4
+    model: dict[str, tuple | None] = {}
+    for name, _, entry in log:
+        model[name] = entry
+    alive = {name: entry for name, entry in model.items() if entry is not None}
+    for place, path in snapshots:
+        loaded = segmented()
+        loaded.load(Sealed(path))
+        for entry in log[place:]:
+            apply(loaded, entry)
+        assert len(loaded) == sum(bool(entry[0]) for entry in alive.values())
+        for a, b in zip(loaded.get(list(model)), index.get(list(model)), strict=True):
+            assert repr(a) == repr(b)
+        for wanted in FILTERS:
+            found = loaded.search(QUERIES[:1], None, 1000, wanted=wanted)
+            assert {h.streamer_id for h in found.hits} == {
+                name
+                for name, (vector, _, text) in alive.items()
+                if vector and lets_through(wanted, json.loads(text))
+            }
+
+
+def apply(index: VectorIndex, logged: tuple[str, int, tuple | None]) -> None:
+    name, version, entry = logged
+    if entry is None:
+        index.remove(name, version)
+    else:
+        index.upsert(name, version, *entry)
+
+
+def test_the_format_is_that_of_this_release(tmp_path: Path) -> None:
+    assert saved(flat(), tmp_path / "s").about["format"] == image._FORMAT

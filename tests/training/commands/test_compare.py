@@ -1,0 +1,283 @@
+"""The command as a person calls it: resumed, interrupted, with failures, and called wrongly."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from training.commands.cli import main
+from training.compare.measure import Measurer
+from training.compare.plan import methods_of, plan
+from training.compare.progress import Progress
+from training.compare.runs import cost_of, execute, interrupt_later, report_folder
+from training.errors import OutputError
+
+pytestmark = pytest.mark.timeout(240)  # two fits as processes, on cores that may be busy
+
+SETTINGS = {"steps": 10, "evaluate_every": 5, "table_dim": 16, "dim": 16, "hidden_dim": 16}
+SETTINGS |= {"content_dim": 64, "teacher_dim": 8, "teacher_iterations": 2, "batch_size": 64}
+
+
+def call(data: list[Path], out: Path, *more: str) -> int:
+    options = ["--data", *map(str, data), "--out", str(out), "--threads", "1", "--seeds", "1"]
+    options += ["--recipes", "transfer-plus", "--baselines", "random,tf-idf", "--robustness"]
+    for name, value in SETTINGS.items():
+        options += ["--set", f"transfer-plus.{name}={value}"]
+    return main(["compare", *options, *more])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a call left and said."""
+
+    data: list[Path]
+    out: Path
+    status: int
+    printed: str
+    progress: str
+
+
+@pytest.fixture(scope="module")
+def compared(world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """Three methods on a world, and on one without behaviour, where one can't be trained."""
+    folder = tmp_path_factory.mktemp("compare")
+    alone = folder / "alone"
+    shutil.copytree(world_folder, alone)
+    (alone / "interactions.csv").unlink()
+    data, out = [world_folder, alone], folder / "report"
+    with pytest.MonkeyPatch.context() as patch:
+        said = [(folder / name).open("w+", encoding="utf-8") for name in ("printed", "progress")]
+        patch.setattr("sys.stdout", said[0])
+        patch.setattr("sys.stderr", said[1])
+        status = call(data, out)
+        for stream in said:
+            stream.close()
+    texts = [(folder / name).read_text(encoding="utf-8") for name in ("printed", "progress")]
+    return Compared(data, out, status, *texts)
+
+
+def test_every_run_is_told_and_counted(compared: Compared):
+    assert compared.printed.startswith(
+        "6 runs of 3 methods on 2 data sets: 0 done already, 6 to do\n"
+    )
+    lines = compared.progress.splitlines()
+    assert len(lines) == 6
+    world = compared.data[0].name
+    for line, start in zip(
+        lines,
+        (
+            f"[1/6] {world} random seed 0: neighbours 0.",
+            f"[2/6] {world} tf-idf: neighbours 0.",
+            f"[3/6] {world} transfer-plus seed 0: neighbours 0.",
+            "[4/6] alone random seed 0: labels 0.",
+            "[5/6] alone tf-idf: labels 0.",
+            "[6/6] alone transfer-plus seed 0: FAILED: ",
+        ),
+        strict=True,
+    ):
+        assert line.startswith(start)
+    assert lines[3].endswith(" left")
+    assert "left" not in lines[5]
+    assert all("cold start 0." in line for line in lines[:3])
+    assert f"{world}, neighbours by content: transfer-plus " in compared.printed
+    assert f"{world}, cold start: transfer-plus " in compared.printed
+    assert "alone, labels: " in compared.printed
+    assert "report.html, results.md and results.json" in compared.printed
+
+
+def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared):
+    assert compared.status == 1
+    reason = "use --recipe masked-views"
+    for text in (
+        compared.progress,
+        compared.printed,
+        *((compared.out / name).read_text() for name in ("report.html", "results.md")),
+    ):
+        assert "alone transfer-plus seed 0" in text
+        assert reason in text
+    results = json.loads((compared.out / "results.json").read_text())
+    assert [failure["name"] for failure in results["failures"]] == ["alone transfer-plus seed 0"]
+    methods = [{m["name"] for m in data["methods"]} for data in results["data"]]
+    assert methods == [{"random", "tf-idf", "transfer-plus"}, {"random", "tf-idf"}]
+    tasks = [[task["task"] for task in data["tasks"]] for data in results["data"]]
+    assert tasks == [["neighbours", "cold start"], ["labels"]]
+
+
+def test_the_report_has_what_a_fit_left(compared: Compared):
+    results = json.loads((compared.out / "results.json").read_text())
+    world = results["data"][0]
+    plus = next(m for m in world["methods"] if m["name"] == "transfer-plus")
+    assert plus["cost"]["fit_seconds"] > 0
+    assert plus["cost"]["peak_rss_mb"] > 100
+    (curve,) = world["details"]["training"]
+    assert [step for step, _ in curve["points"]] == [0, 5, 10]
+    assert curve["chosen"] in (0, 5, 10)
+    assert len(world["details"]["worst"]["cases"]) == 4
+    assert world["details"]["retention_of"] == "transfer-plus"
+    assert {r["corruption"] for r in world["details"]["retention"]} == {
+        "drop",
+        "swap",
+        "boilerplate",
+    }
+    assert all(r["retention"][0] == 1 for r in world["details"]["retention"])
+    assert world["details"]["worst_of"] == "transfer-plus"
+    assert "Worst cases of transfer-plus" in (compared.out / "report.html").read_text()
+
+
+def test_what_is_finished_is_not_made_again(compared: Compared, capsys: pytest.CaptureFixture[str]):
+    runs = compared.out / "runs" / compared.data[0].name
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
+    assert call(compared.data[:1], compared.out) == 0
+    printed = capsys.readouterr()
+    assert "3 runs of 3 methods on 1 data set: 3 done already, 0 to do" in printed.out
+    assert printed.err == ""
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
+    world_folder: Path, tmp_path: Path
+):
+    methods = methods_of([], ["tf-idf"], [], [], "test")
+    (run,) = plan([world_folder], methods, 1, "test", tmp_path)
+    measurer = Measurer("test", 1)
+
+    def make(one):
+        assert execute([one], measurer, Progress([one], [], 1), jobs=1, threads=1, lock=0) == []
+
+    make(run)
+    assert cost_of(run) is not None
+    (run.folder / "left").touch()
+    status = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps({"identity": status["identity"]}))
+    assert cost_of(run) is None  # as kill -9 leaves it
+    make(run)
+    assert (run.folder / "left").exists()
+    other = replace(run, identity={**run.identity, "code_version": "another"})
+    assert cost_of(other) is None
+    make(other)
+    assert not (run.folder / "left").exists()
+    (run.folder / "run.json").write_text("damaged")
+    assert cost_of(other) is None
+
+
+def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "report"
+    log = out / "runs" / world_folder.name / "transfer-plus-seed0" / "log.txt"
+
+    def interrupt() -> None:
+        for _ in range(10_000):
+            if log.exists():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert call([world_folder], out) == 130
+    thread.join()
+    assert "stopped" in capsys.readouterr().err
+    with report_folder(out):
+        pass  # no process holds the lock any more
+    arguments = ["compare", "--data", str(world_folder), "--out", str(out), "--seeds", "1"]
+    assert main([*arguments, "--baselines", "random,tf-idf"]) == 0
+    assert "2 done already, 0 to do" in capsys.readouterr().out
+    assert main([*arguments, "--baselines", "random,tf-idf", "--overwrite", "random"]) == 0
+    assert "1 done already, 1 to do" in capsys.readouterr().out
+
+
+def test_ctrl_c_waits_until_a_fit_that_starts_is_known():
+    known = []
+
+    def start() -> None:
+        with interrupt_later():
+            signal.raise_signal(signal.SIGINT)
+            known.append("fit")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert known == ["fit"]
+
+
+def test_runs_of_other_sources_are_told(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["compare", "--data", str(world_folder), "--out", str(tmp_path / "report")]
+    arguments += ["--baselines", "tf-idf", "--threads", "1"]
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    assert "other source code" not in capsys.readouterr().out
+    status = tmp_path / "report" / "runs" / world_folder.name / "tf-idf-seed0" / "run.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "source": "older"}))
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "1 done already, 0 to do" in printed
+    assert "made by other source code of this version: the runs of tf-idf;" in printed
+
+
+def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
+    with (
+        report_folder(tmp_path / "a"),
+        pytest.raises(OutputError, match="in use by another comparison"),
+        report_folder(tmp_path / "a"),
+    ):
+        pass
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").touch()
+    with (
+        pytest.raises(OutputError, match=r"holds other files \(thesis.tex"),
+        report_folder(tmp_path / "b"),
+    ):
+        pass
+    with (
+        pytest.raises(OutputError, match="can't be used: Not a directory"),
+        report_folder(tmp_path / "b" / "thesis.tex" / "c"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (["--recipes", "magic"], 2, "--recipes magic: unknown"),
+        (["--baselines", "magic"], 2, "--baselines magic: unknown"),
+        (["--variant", "x"], 2, "write it as NAME=RECIPE:key=value"),
+        (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
+        (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
+        (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
+        (["--data", "/nowhere"], 1, "/nowhere is no folder"),
+        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
+    ],
+)
+def test_wrong_calls_are_refused_before_anything_runs(
+    world_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    status: int,
+    message: str,
+):
+    assert call([world_folder], tmp_path / "report", *more) == status
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "report" / "runs").exists()
+
+
+def test_bad_data_is_refused_before_anything_runs(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bad = tmp_path / "bad"
+    shutil.copytree(world_folder, bad)
+    with (bad / "splits.csv").open("a") as file:
+        file.write("nobody,train\n")
+    assert call([world_folder, bad], tmp_path / "report") == 1
+    assert "nobody" in capsys.readouterr().err
+    assert not (tmp_path / "report" / "runs").exists()

@@ -1,0 +1,173 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.commands.cli import main
+from training.config import TransferPlusConfig
+from training.data import Dataset
+from training.data.dataset import hashed_split
+from training.evaluation.result import Evaluation
+from training.evaluation.run import evaluate
+from training.inference.representation import represent
+from training.models.encoder import load_checkpoint
+from training.trainer.fit import Request, fit
+
+CONFIG = TransferPlusConfig(
+    table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=20, evaluate_every=10
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit") / "checkpoint"
+    fit(Request("transfer-plus", CONFIG, 5, threads=1, out=folder), world)
+    return folder
+
+
+def call(*words: object) -> int:
+    return main(["evaluate", *map(str, words)])
+
+
+def test_a_baseline_is_measured_printed_and_written(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "new" / "metrics.json"
+    assert call("--data", world_folder, "--baseline", "tf-idf", "--out", out) == 0
+    found = Evaluation.load(out)
+    assert (found.subject, found.split, found.data) == ("tf-idf", "test", world_folder.name)
+    printed = capsys.readouterr().out
+    assert f"tf-idf on {world_folder.name}, test split" in printed
+    assert f"NDCG@20              {found.summary['neighbours']['NDCG@20']:8.4f}" in printed
+    assert printed.endswith(f"saved {out}\n")
+
+
+def test_a_checkpoint_is_measured(
+    world: Dataset, world_folder: Path, checkpoint: Path, tmp_path: Path
+):
+    out = tmp_path / "metrics.json"
+    assert call("--data", world_folder, "--checkpoint", checkpoint, "--out", out) == 0
+    found = Evaluation.load(out)
+    assert (found.subject, found.seed) == ("transfer-plus", 5)
+    source = load_checkpoint(checkpoint)
+    expected = evaluate(world, represent(source, world)).summary
+    assert found.summary == expected
+    assert found.summary["neighbours"]["NDCG@20"] == pytest.approx(source.metrics["test_NDCG@20"])
+    assert found.summary["cold start"]["NDCG@20"] == pytest.approx(
+        source.metrics["test_cold_start_NDCG@20"]
+    )
+
+
+def test_robustness_is_written_beside(
+    world_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "m.json"
+    options = ("--data", world_folder, "--checkpoint", checkpoint, "--out", out, "--robustness")
+    assert call(*options) == 0
+    rows = json.loads((tmp_path / "m.robustness.json").read_text())
+    assert {"modality", "corruption", "share", "metric", "retention", "overlap"} <= set(rows[0])
+    assert "boilerplate" in capsys.readouterr().out
+
+
+def test_embeddings_are_kept_of_all_who_show_anything(
+    world: Dataset, world_folder: Path, checkpoint: Path, tmp_path: Path
+):
+    out, kept = tmp_path / "m.json", tmp_path / "new" / "v.npz"
+    options = ("--data", world_folder, "--checkpoint", checkpoint, "--out", out, "--vectors", kept)
+    assert call(*options) == 0
+    expected = np.asarray(represent(load_checkpoint(checkpoint), world).query)
+    usable = np.abs(expected).sum(1) > 0
+    with np.load(kept, allow_pickle=False) as blob:
+        assert blob["ids"].tolist() == np.array(world.ids)[usable].tolist()
+        np.testing.assert_array_equal(blob["vectors"], expected[usable])
+
+
+def test_val_was_learned_from_in_the_end(
+    world_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "m.json"
+    options = ("--data", world_folder, "--checkpoint", checkpoint, "--out", out, "--split", "val")
+    assert call(*options) == 1
+    assert "fit with --set refit=false" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_without_the_refit_val_can_be_measured(world: Dataset, world_folder: Path, tmp_path: Path):
+    alone = tmp_path / "c"
+    fit(Request("transfer-plus", replace(CONFIG, refit=False), 0, threads=1, out=alone), world)
+    out = tmp_path / "m.json"
+    options = ("--data", world_folder, "--checkpoint", alone, "--out", out, "--split", "val")
+    assert call(*options) == 0
+    assert Evaluation.load(out).split == "val"
+
+
+def test_a_checkpoint_of_other_splits_is_refused(
+    world: Dataset, world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "c"
+    shuffled = hashed_split([f"{name}+" for name in world.ids], world.duplicates)
+    assert np.any((shuffled != "test") & (world.split == "test"))
+    fit(Request("transfer-plus", CONFIG, 0, threads=1, out=folder), replace(world, split=shuffled))
+    out = tmp_path / "m.json"
+    assert call("--data", world_folder, "--checkpoint", folder, "--out", out) == 1
+    assert "was learned from; train on" in capsys.readouterr().err
+
+
+def test_other_data_is_allowed_and_said(
+    world_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other, out = tmp_path / "other", tmp_path / "m.json"
+    shutil.copytree(world_folder, other)
+    (other / "labels.csv").unlink()
+    assert call("--data", other, "--checkpoint", checkpoint, "--out", out) == 0
+    assert "trained on other data than this" in capsys.readouterr().out
+    assert "labels" not in Evaluation.load(out).summary
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--baseline", "nosuch", "--out", "m.json"), "--baseline nosuch: unknown; the baselines"),
+        (("--baseline", "svd", "--out", "m.txt"), "needs a name that ends in .json"),
+        (("--baseline", "svd", "--out", "m.json", "--robustness"), "so it needs --checkpoint"),
+        (("--baseline", "svd", "--out", "m.json", "--modalities"), "so it needs --checkpoint"),
+        (
+            ("--baseline", "svd", "--out", "m.json", "--vectors", "v.npz"),
+            "so it needs --checkpoint",
+        ),
+        (
+            ("--checkpoint", "c", "--out", "m.json", "--vectors", "v.npy"),
+            "--vectors v.npy: needs a name that ends in .npz",
+        ),
+        (("--out", "m.json"), "one of the arguments --checkpoint --baseline is required"),
+        (("--baseline", "svd", "--checkpoint", "c", "--out", "m.json"), "not allowed with"),
+        (("--baseline", "svd", "--out", "m.json", "--split", "train"), "invalid choice: 'train'"),
+    ],
+)
+def test_a_wrong_call_is_told_in_one_line(
+    words: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = call("--data", tmp_path, *words)
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_what_is_no_checkpoint_is_told(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "m.json"
+    assert call("--data", world_folder, "--checkpoint", tmp_path, "--out", out) == 1
+    assert "it is not a checkpoint" in capsys.readouterr().err

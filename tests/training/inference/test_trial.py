@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_export.errors import SourceError
+from training.data import Dataset
+from training.evaluation.setting import setting_of
+from training.inference.trial import load_trial
+
+
+def test_cold_streamers_search_warm_ones(world: Dataset, world_folder: Path):
+    task = setting_of(world).neighbours
+    assert task is not None
+    whole = load_trial(world_folder, 10_000)
+    split = dict(zip(world.ids, world.split, strict=True))
+    assert {split[p.streamer_id] for p in whole.queries} == {"test"}
+    assert {split[p.streamer_id] for p in whole.gallery} == {"train", "val"}
+    assert len(whole.queries) == len(task.queries)
+    assert len(whole.gallery) == len(task.gallery)
+    row_of = {name: row for row, name in enumerate(world.ids)}
+    place_of = {int(row): place for place, row in enumerate(task.queries)}
+    for profile, found in zip(whole.queries, whole.relevant, strict=True):
+        wanted = task.gallery[task.relevant[place_of[row_of[profile.streamer_id]]]]
+        assert {whole.gallery[i].streamer_id for i in found} == {world.ids[row] for row in wanted}
+
+
+def test_fewer_are_drawn_and_each_has_somebody_to_find(world_folder: Path):
+    small = load_trial(world_folder, 80)
+    assert len(small.queries) <= 20
+    assert len(small.queries) + len(small.gallery) <= 80
+    assert all(len(found) for found in small.relevant)
+    assert all(np.all(found < len(small.gallery)) for found in small.relevant)
+    again = load_trial(world_folder, 80)
+    assert [p.streamer_id for p in again.gallery] == [p.streamer_id for p in small.gallery]
+
+
+def test_what_can_not_be_judged_by(tmp_path: Path):
+    with pytest.raises(SourceError, match="streamers"):
+        load_trial(tmp_path, 80)
+    (tmp_path / "streamers.jsonl").write_text(
+        "\n".join(f'{{"streamer_id": "s{i}", "bio": "a"}}' for i in range(40))
+    )
+    with pytest.raises(SourceError, match="has no behaviour to judge a model by"):
+        load_trial(tmp_path, 80)

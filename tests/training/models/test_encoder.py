@@ -1,0 +1,191 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from model_export.contract.features import FeatureBatch, Featurizer, collate
+from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from model_export.contract.streamer import StreamerProfile
+from tests.training.profiles import cover, pieces, vocabulary
+from training.config import RecipeConfig
+from training.features.bags import Bags, corpus_bags, tf_idf
+from training.models.encoder import StreamerEncoder, safe_normalise
+from training.preparation.stage import start_of_table
+
+CONFIG = RecipeConfig(dim=16, table_dim=24, hidden_dim=32, content_dim=4096)
+WORDS = vocabulary()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> StreamerEncoder:
+    torch.manual_seed(0)
+    made = StreamerEncoder(WORDS, CONFIG, id_dim=5)
+    bags, _ = corpus_bags(pieces(), WORDS)
+    made.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
+    return made.eval()
+
+
+def batch_of(profiles: Sequence[Sequence[Piece]]) -> FeatureBatch:
+    return collate([Featurizer(WORDS).from_pieces(each) for each in profiles])
+
+
+@torch.no_grad()
+def run(encoder: StreamerEncoder, batch: FeatureBatch) -> list[np.ndarray]:
+    return [out.numpy() for out in encoder(*(torch.from_numpy(a) for a in batch.values()))]
+
+
+def profile(**content) -> list[Piece]:
+    return pieces_of(StreamerProfile.model_validate({"streamer_id": "x", **content}))
+
+
+def test_flat_bags_and_padded_batches_give_the_same_numbers(encoder: StreamerEncoder):
+    everyone = [*pieces(), [], profile(language="en"), profile(bio="never seen zzz")]
+    bags, _ = corpus_bags(everyone, WORDS)
+    with torch.no_grad():
+        flat = encoder.embed(bags).numpy()
+    np.testing.assert_allclose(run(encoder, batch_of(everyone))[0], flat, atol=1e-6)
+
+
+def test_raw_outputs_are_the_embeddings_before_they_are_normalised(encoder: StreamerEncoder):
+    bags, _ = corpus_bags(pieces(), WORDS)
+    with torch.no_grad():
+        raw, z = encoder.raw(bags), encoder.embed(bags)
+    torch.testing.assert_close(safe_normalise(raw), z)
+
+
+def test_outputs_have_the_shapes_and_norms_of_the_contract(encoder: StreamerEncoder):
+    z, content, weights, predicted = run(encoder, batch_of(pieces()))
+    n = len(pieces())
+    assert (z.shape, content.shape, weights.shape, predicted.shape) == (
+        (n, 16),
+        (n, 4096),
+        (n, len(MODALITIES)),
+        (n, 5),
+    )
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(content, axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_padding_contributes_nothing(encoder: StreamerEncoder):
+    alone = run(encoder, batch_of(pieces()[:1]))
+    beside_longer = run(encoder, batch_of(pieces()))
+    for one, other in zip(alone, beside_longer, strict=True):
+        np.testing.assert_allclose(one[0], other[0], atol=1e-5)
+
+
+def test_a_row_without_anything_is_finite_also_in_its_gradient():
+    torch.manual_seed(0)
+    encoder = StreamerEncoder(WORDS, CONFIG, id_dim=5)
+    inputs = [torch.from_numpy(a) for a in batch_of([[], *pieces()[:2]]).values()]
+    outputs = encoder(*inputs)
+    torch.stack([out.sum() for out in outputs]).sum().backward()
+    assert all(torch.isfinite(out).all() for out in outputs)
+    for parameter in encoder.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+    np.testing.assert_allclose(outputs[2][0].detach(), 1 / len(MODALITIES))
+
+
+def test_starts_at_the_geometry_of_the_content(encoder: StreamerEncoder):
+    bags, _ = corpus_bags(pieces(), WORDS)
+    lexical = Bags(bags.indptr, bags.ids, bags.counts, bags.modality, (bags.pooled[0] * 0,))
+    with torch.no_grad():
+        h = encoder.fused(lexical).numpy()
+    x = tf_idf(bags, WORDS).toarray()
+    assert np.corrcoef((h @ h.T).ravel(), (x @ x.T).ravel())[0, 1] > 0.98
+
+
+def test_unknown_words_reach_the_content_only(encoder: StreamerEncoder):
+    known = profile(bio="noodles soup")
+    more = profile(bio="noodles soup qqqq")
+    (z_known, z_more), (c_known, c_more), weights, _ = run(encoder, batch_of([known, more]))
+    np.testing.assert_allclose(z_known, z_more, atol=1e-6)
+    assert c_known @ c_more < 0.95
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-6)
+
+
+def test_two_who_share_a_never_seen_word_have_alike_content(encoder: StreamerEncoder):
+    one, two, other = (profile(bio=f"soup {word}") for word in ("qqqq", "qqqq", "zzzz"))
+    content = run(encoder, batch_of([one, two, other]))[1]
+    assert content[0] @ content[1] > 0.99
+    assert content[0] @ content[2] < 0.7
+
+
+def test_content_approximates_the_lexical_cosine(encoder: StreamerEncoder):
+    texts = [[one for one in each if one.kind == "text"] for each in pieces()]
+    bags, _ = corpus_bags(texts, WORDS)
+    words = bags.keep(bags.ids <= len(WORDS.tokens))
+    known = [f"{i}" for i in range(len(texts)) if words.lengths[i] == bags.lengths[i]]
+    content = run(encoder, batch_of(texts))[1]
+    x = tf_idf(bags, WORDS).toarray()
+    rows = [int(i) for i in known]
+    assert len(rows) > 3
+    np.testing.assert_allclose(
+        (content @ content.T)[rows][:, rows], (x @ x.T)[rows][:, rows], atol=0.1
+    )
+
+
+def test_a_language_is_no_shared_content(encoder: StreamerEncoder):
+    one = profile(tags=["cooking"], language="en")
+    other = profile(tags=["gaming"], language="en")
+    content = run(encoder, batch_of([one, other, profile(tags=["cooking"])]))[1]
+    assert abs(content[0] @ content[1]) < 0.1
+    np.testing.assert_allclose(content[0], content[2], atol=1e-6)
+
+
+def test_the_same_picture_is_shared_content_and_an_alike_one_is_not(encoder: StreamerEncoder):
+    def shows(*numbers: float) -> list[Piece]:
+        return profile(videos=[{"video_id": "v", "cover": cover(*numbers)}])
+
+    pictures = [shows(1, 0, 0, 0), shows(2, 0.02, 0, 0), shows(1, 0.7, 0, 0)]
+    content = run(encoder, batch_of(pictures))[1]
+    assert content[0] @ content[1] > 0.95
+    assert content[0] @ content[2] < 0.3
+
+
+def test_modality_weights_say_where_the_evidence_is(encoder: StreamerEncoder):
+    tags_only = profile(tags=["cooking", "soup"])
+    covers_only = profile(videos=[{"video_id": "v", "cover": cover(0, 1, 0, 0)}])
+    weights = run(encoder, batch_of([tags_only, covers_only, pieces()[2]]))[2]
+    assert weights[0][MODALITIES.index("tags")] == pytest.approx(1)
+    assert weights[1][MODALITIES.index("covers")] == pytest.approx(1)
+    shown = {one.modality for one in pieces()[2]}
+    for name, weight in zip(MODALITIES, weights[2], strict=True):
+        assert name in shown or weight == 0
+
+
+def test_what_is_fixed_is_the_same_for_every_seed():
+    torch.manual_seed(1)
+    one = StreamerEncoder(WORDS, CONFIG, None)
+    torch.manual_seed(2)
+    two = StreamerEncoder(WORDS, CONFIG, None)
+    assert torch.equal(one.fixed_projection, two.fixed_projection)
+    assert torch.equal(one.content.signs, two.content.signs)
+    assert one.content.signs.dtype == torch.int8
+    assert not torch.equal(one.state_dict()["mlp.0.weight"], two.state_dict()["mlp.0.weight"])
+
+
+def test_without_a_teacher_there_is_no_id_embedding():
+    made = StreamerEncoder(WORDS, CONFIG, None).eval()
+    assert len(run(made, batch_of(pieces()))) == 3
+
+
+def test_ordered_axes_carry_the_most_first_and_change_no_cosine():
+    torch.manual_seed(0)
+    encoder = StreamerEncoder(WORDS, CONFIG, id_dim=5).eval()
+    bags, _ = corpus_bags(pieces(), WORDS)
+    encoder.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
+    with torch.no_grad():
+        last = encoder.mlp[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias.normal_(std=0.1)
+        before = encoder.embed(bags).numpy()
+        encoder.order_axes(before)
+        after = encoder.embed(bags).numpy()
+    np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-5)
+    carried = (after**2).sum(0)
+    assert (np.diff(carried) < 1e-5).all()
+    singular = np.linalg.svd(before, compute_uv=False)
+    np.testing.assert_allclose(carried[: len(singular)], singular**2, atol=1e-4)

@@ -1,0 +1,303 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from model_export.contract.features import Featurizer, collate
+from model_export.contract.pieces import pieces_of
+from training.commands.cli import main
+from training.config import MaskedViewsConfig, TransferPlusConfig
+from training.data import Dataset, load_dataset
+from training.errors import CheckpointError, UsageError
+from training.evaluation.audience import VOTES
+from training.evaluation.subject import AudienceVote
+from training.inference.representation import represent
+from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
+from training.models.encoder import load_checkpoint
+from training.preparation.stage import prepare
+from training.teachers.id_embeddings import find_teacher
+from training.trainer.fit import Request, fit
+
+WIDTHS = {"table_dim": 32, "dim": 16, "hidden_dim": 32, "content_dim": 256}
+SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
+QUICK = TransferPlusConfig(**SMALL, steps=20, evaluate_every=10, teacher_dim=16)
+
+
+def request(out: Path, config: TransferPlusConfig | MaskedViewsConfig = QUICK, seed: int = 1):
+    recipe = "transfer-plus" if isinstance(config, TransferPlusConfig) else "masked-views"
+    return Request(recipe, config, seed, threads=1, out=out)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_folder(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    fit(request(folder), world)
+    return folder
+
+
+def test_a_checkpoint_is_all_that_the_exporter_needs(checkpoint_folder: Path, world: Dataset):
+    source = load_checkpoint(checkpoint_folder)
+    assert (source.recipe, source.dim, source.content_dim) == ("transfer-plus", 16, 256)
+    assert source.data_digest == world.digest
+    assert source.config["config"]["steps"] == 20
+    assert source.config["seed"] == 1
+    assert source.id_space is not None
+    assert source.id_space.dim == 16
+    assert not source.module.training
+    featurizer = Featurizer(source.vocabulary)
+    batch = collate([featurizer(profile) for profile in world.profiles[:8]])
+    with torch.no_grad():
+        outputs = source.module(*(torch.from_numpy(array) for array in batch.values()))
+    assert [tuple(out.shape) for out in outputs] == [(8, 16), (8, 256), (8, 11), (8, 16)]
+
+
+def test_established_are_the_teacher_s_streamers_without_the_test_split(
+    checkpoint_folder: Path, world: Dataset
+):
+    established = load_checkpoint(checkpoint_folder).established
+    assert established is not None
+    split = dict(zip(world.ids, world.split, strict=True))
+    assert {split[name] for name in established.ids} == {"train", "val"}
+    assert established.vectors.shape == (len(established.ids), 16)
+
+
+def test_the_predicted_id_embedding_is_in_the_units_of_its_space(
+    checkpoint_folder: Path, world: Dataset
+):
+    source = load_checkpoint(checkpoint_folder)
+    assert source.established is not None
+    vectors = source.established.vectors
+    known = [world.profiles[world.ids.index(name)] for name in source.established.ids[:64]]
+    batch = collate([Featurizer(source.vocabulary)(profile) for profile in known])
+    with torch.no_grad():
+        predicted = source.module(*(torch.from_numpy(a) for a in batch.values()))[3].numpy()
+    mean = vectors.mean(0)  # (E,), what a ridge regression falls back to
+    off = np.linalg.norm(predicted.mean(0) - mean) / np.linalg.norm(mean)
+    assert off < 0.4
+
+
+def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path, world: Dataset):
+    metrics = Checkpoint.load(checkpoint_folder).metrics
+    assert 0 < metrics["test_NDCG@20"] <= 1
+    assert 0 < metrics["test_TF-IDF_NDCG@20"] <= 1
+    assert metrics["streamers"] == 300
+    assert 0 <= metrics["duplicate_f1_all"] <= 1
+    chosen = AudienceVote(
+        metrics["validation_audience_temperature"], metrics["validation_audience_sharing"]
+    )
+    assert chosen in VOTES
+    assert represent(load_checkpoint(checkpoint_folder), world).audience_vote == chosen
+    assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_only_the_finished_files_are_left(checkpoint_folder: Path):
+    assert sorted(path.name for path in checkpoint_folder.iterdir()) == [
+        "config.json",
+        "established.npz",
+        "learned_from.txt",
+        "metrics.json",
+        "model.safetensors",
+        "vocabulary.json",
+    ]
+
+
+def test_masked_views_needs_no_behaviour(world: Dataset, tmp_path: Path):
+    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+    config = MaskedViewsConfig(**SMALL, steps=20, evaluate_every=10)
+    metrics = fit(request(tmp_path / "c", config), alone).metrics
+    assert 0 < metrics["validation_MRR"] <= 1
+    source = load_checkpoint(tmp_path / "c")
+    assert source.id_space is None
+    assert source.established is None
+
+
+def test_transfer_plus_without_behaviour_says_what_to_do(world: Dataset, tmp_path: Path):
+    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+    with pytest.raises(UsageError, match="use --recipe masked-views"):
+        fit(request(tmp_path / "c"), alone)
+
+
+def test_without_a_validation_split_all_steps_are_made(world: Dataset, tmp_path: Path):
+    split = np.where(world.split == "val", "train", world.split)
+    checkpoint = fit(request(tmp_path / "c"), replace(world, split=split))
+    assert checkpoint.metrics["validation_step"] == QUICK.steps
+    assert "validation_NDCG@20" not in checkpoint.metrics
+
+
+def plant(world: Dataset) -> Dataset:
+    """The same world with another first cold streamer: other content, everybody's favourite."""
+    cold = int(world.rows("test")[0])
+    assert world.interactions is not None
+    profiles = list(world.profiles)
+    profiles[cold] = profiles[cold].model_copy(
+        update={"bio": "planted words " * 9, "tags": ["planted"] * 9, "name": "planted"}
+    )
+    matrix = world.interactions.matrix.tolil()
+    matrix[cold] = 1
+    interactions = replace(world.interactions, matrix=sp.csr_matrix(matrix.tocsr()))
+    return replace(world, profiles=profiles, interactions=interactions)
+
+
+def test_no_cold_streamer_touches_what_is_learned(world: Dataset, tmp_path: Path):
+    for dataset, folder in ((world, "a"), (plant(world), "b")):
+        fit(request(tmp_path / folder), dataset)
+    one, other = Checkpoint.load(tmp_path / "a"), Checkpoint.load(tmp_path / "b")
+    assert one.vocabulary == other.vocabulary
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert one.metrics["test_NDCG@20"] != other.metrics["test_NDCG@20"]
+
+
+def test_validation_streamers_are_cold_while_the_steps_are_chosen(world: Dataset):
+    known = world.rows("train")
+    teacher = find_teacher(world, known, QUICK, seed=0, threads=1)
+    assert set(teacher.rows) <= set(known)
+    pieces = [pieces_of(profile) for profile in world.profiles]
+    stage = prepare(world, pieces, known, teacher, QUICK, seed=0, threads=1)
+    assert stage.vocabulary.documents == len(known)
+
+
+def test_the_same_seed_gives_the_same_and_another_another(
+    checkpoint_folder: Path, world: Dataset, tmp_path: Path
+):
+    fit(request(tmp_path / "same"), world)
+    fit(request(tmp_path / "other", seed=2), world)
+    first = Checkpoint.load(checkpoint_folder).tensors["table"]
+    assert torch.equal(first, Checkpoint.load(tmp_path / "same").tensors["table"])
+    assert not torch.equal(first, Checkpoint.load(tmp_path / "other").tensors["table"])
+
+
+@pytest.mark.parametrize("recipe", ["masked-views", "transfer-plus"])
+def test_a_set_that_is_read_again_at_every_pass_gives_the_same(
+    small_world_folder: Path, tmp_path: Path, recipe: str
+):
+    short = {**SMALL, "steps": 4, "evaluate_every": 2}
+    config = MaskedViewsConfig(**short) if recipe == "masked-views" else replace(QUICK, steps=4)
+    for in_memory in (80, 79):
+        dataset = load_dataset(small_world_folder, in_memory)
+        fit(request(tmp_path / str(in_memory), config), dataset)
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("80", "79"))
+    assert one.vocabulary == other.vocabulary
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert one.config == other.config
+
+
+COMMAND = [sys.executable, "-m", "training", "fit", "--recipe", "transfer-plus", "--threads", "1"]
+
+
+def settings(steps: int) -> list[str]:
+    values = SMALL | {"steps": steps, "evaluate_every": 5, "teacher_dim": 16, "patience": 100}
+    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+
+
+def call(folder: Path, out: Path, *more: str, steps: int = 20) -> int:
+    arguments = ["--data", str(folder), "--out", str(out), *settings(steps), *more]
+    return main([*COMMAND[3:], *arguments])
+
+
+def test_the_command_prints_a_summary(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert call(world_folder, tmp_path / "c") == 0
+    printed = capsys.readouterr()
+    for word in ("300 streamers", "als", "NDCG@20", "TF-IDF", "content cosine", " MB", "saved"):
+        assert word in printed.out
+    assert "select step 5: NDCG@20" in printed.err
+    assert "\r" not in printed.err
+
+
+def test_a_finished_checkpoint_is_not_trained_again(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert call(world_folder, tmp_path / "c") == 0
+    before = (tmp_path / "c" / "metrics.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert call(world_folder, tmp_path / "c") == 0
+    assert "already trained" in capsys.readouterr().out
+    assert call(world_folder, tmp_path / "c", "--seed", "9") == 1
+    error = capsys.readouterr().err
+    assert "other seed" in error
+    assert "--overwrite" in error
+    assert (tmp_path / "c" / "metrics.json").stat().st_mtime_ns == before
+    assert call(world_folder, tmp_path / "c", "--seed", "9", "--overwrite") == 0
+    assert json.loads((tmp_path / "c" / "config.json").read_text())["seed"] == 9
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (["--set", "step=3"], 2, "unknown; the valid names are dim"),
+        (["--recipe", "magic"], 2, "the recipes are masked-views, "),
+        (["--data", "/nowhere"], 1, "/nowhere"),
+        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
+    ],
+)
+def test_wrong_calls_are_one_line(
+    world_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    status: int,
+    message: str,
+):
+    assert call(world_folder, tmp_path / "c", *more) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.timeout(900)  # four processes, one after the other
+def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
+    more = ["--set", "evaluate_every=15", "--save-every", "0"]
+    arguments = ["--data", str(world_folder), *settings(150), *more]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for stage in ("select", "refit"):
+        command = [
+            sys.executable,
+            "-m",
+            "tests.training.trainer.killed_worker",
+            stage,
+            *COMMAND[3:],
+        ]
+        command += [*arguments, "--out", str(killed)]
+        ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        state = load_state(killed)
+        assert state is not None
+        assert state[1]["stage"] == stage
+        assert not is_finished(killed)
+    for out in (killed, whole):
+        # The same environment: another number of threads adds up in another order.
+        command = [*COMMAND, *arguments, "--out", str(out)]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, other = Checkpoint.load(killed), Checkpoint.load(whole)
+    assert one.config == other.config
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    varying = {"fit_seconds", "peak_rss_mb"}
+    assert {k: v for k, v in one.metrics.items() if k not in varying} == {
+        k: v for k, v in other.metrics.items() if k not in varying
+    }
+
+
+def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "c"
+    out.mkdir()
+    save_state(out, {"x": torch.zeros(1)}, {"run": "another", "stage": "select"})
+    assert call(world_folder, out) == 1
+    assert "unfinished fit with other settings" in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match="its training was not finished"):
+        load_checkpoint(out)
+    assert call(world_folder, out, "--overwrite") == 0
+    assert is_finished(out)

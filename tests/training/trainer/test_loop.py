@@ -1,0 +1,126 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.training.profiles import pieces, vocabulary
+from training.config import MaskedViewsConfig, RecipeConfig
+from training.errors import DivergedError
+from training.features.bags import corpus_bags
+from training.models.encoder import StreamerEncoder
+from training.tasks.base import Task
+from training.trainer.loop import Journal, Trained, train
+from training.trainer.progress import Progress
+
+WIDTHS: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 16}
+CONFIG = MaskedViewsConfig(**WIDTHS, steps=12, evaluate_every=3, patience=100, learning_rate=1e-2)
+
+
+class Killed(Exception):
+    pass
+
+
+class WithHead(Task):
+    """Predicts random numbers with a head beside the encoder."""
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        words = vocabulary()
+        self.encoder = StreamerEncoder(words, CONFIG, None)
+        self.head = nn.Linear(CONFIG.dim, 1)
+        self._module = nn.ModuleDict({"encoder": self.encoder, "head": self.head})
+        self._bags = corpus_bags(pieces(), words)[0]
+        self._target = torch.linspace(-1, 1, len(self._bags))[:, None]
+        self._killed_at = killed_at
+
+    @property
+    def module(self) -> nn.Module:
+        return self._module
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        if step == self._killed_at:
+            raise Killed
+        predicted = self.head(self.encoder.embed(self._bags))
+        return {"fit_loss": ((predicted - self._target) ** 2).mean()}
+
+    def validate(self) -> float:
+        with torch.no_grad():
+            return -float(self.losses(-1)["fit_loss"])
+
+
+def run(
+    task: Task,
+    folder: Path,
+    chosen: Trained | None = None,
+    config: RecipeConfig = CONFIG,
+) -> Trained:
+    journal = Journal(folder, "run", save_every_s=0)
+    with Progress("select", CONFIG.steps, "fit") as progress:
+        return train(task, config, 1, "select", journal, progress, chosen)
+
+
+def test_a_head_is_trained_with_the_encoder(tmp_path: Path):
+    task, start = WithHead(), WithHead()
+    result = run(task, tmp_path)
+    assert result.value > result.history[0][1]
+    for name, value in start.module.named_parameters():
+        assert name.startswith(("encoder.", "head."))
+        if name.endswith(("weight", "bias", "table")):
+            assert not torch.equal(task.module.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("killed_at", [4, 11])
+@pytest.mark.parametrize("chosen", [None, Trained(12)])
+def test_killed_with_a_head_it_goes_on_to_the_same_weights(
+    tmp_path: Path, killed_at: int, chosen: Trained | None
+):
+    with pytest.raises(Killed):
+        run(WithHead(killed_at=killed_at), tmp_path / "killed", chosen)
+    resumed, whole = WithHead(), WithHead()
+    for task, folder in ((resumed, "killed"), (whole, "whole")):
+        run(task, tmp_path / folder, chosen)
+    states = resumed.module.state_dict(), whole.module.state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+class Worsening(WithHead):
+    """Every validation is worse than the one before."""
+
+    def __init__(self, settled_from: int) -> None:
+        super().__init__()
+        self.settled_from = settled_from
+        self.finished: list[dict[str, Tensor]] = []
+        self._checks = 0
+
+    def validate(self) -> float:
+        self._checks += 1
+        return -self._checks
+
+    def finish(self) -> None:
+        self.finished.append({k: v.clone() for k, v in self.module.state_dict().items()})
+
+
+@pytest.mark.parametrize(("settled_from", "last"), [(0, 3), (5, 6), (6, 9), (100, 12)])
+def test_training_does_not_give_up_before_what_counts_begins(
+    tmp_path: Path, settled_from: int, last: int
+):
+    impatient = replace(CONFIG, patience=1)
+    result = run(Worsening(settled_from), tmp_path, config=impatient)
+    assert result.history[-1][0] == last
+    assert result.step == 0
+
+
+def test_a_task_finishes_once_with_the_chosen_weights(tmp_path: Path):
+    task, start = Worsening(0), WithHead()
+    run(task, tmp_path)
+    assert len(task.finished) == 1
+    chosen = start.module.state_dict()  # of step 0
+    assert all(torch.equal(task.finished[0][name], chosen[name]) for name in chosen)
+
+
+def test_training_that_diverges_ends_with_the_step_and_the_remedy(tmp_path: Path):
+    with pytest.raises(DivergedError, match="fit_loss is nan at step 2; lower --set learning"):
+        run(WithHead(), tmp_path, config=replace(CONFIG, learning_rate=1e30))

@@ -1,0 +1,177 @@
+"""The streamers that behaviour knows, and how they place a new one, as the contract says.
+
+Which cosine says that two are alike depends on how the encoder was trained, so the temperature of
+the vote and a voter's own share are chosen on validation.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from model_export.contract.established import VOTERS, BehaviourGraph
+from training.evaluation.ranking import top
+from training.evaluation.tasks import ColdStartTask
+from training.mining.positives import IdSpace, SharedAudience
+from training.numeric.blocks import blocks
+from training.preparation.stage import Stage, all_rows
+from training.teachers.id_embeddings import Teacher
+
+NEIGHBOURS = 20
+"""Edges of each streamer, before they are made mutual; as many as the primary task asks for."""
+_TEMPERATURES = (0.015, 0.03, 0.06, 0.12, 0.25)
+_OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
+_QUERIES = 1000
+_ID_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class Vote:
+    """How established streamers vote.
+
+    Attributes:
+        temperature: of the softmax over cosines.
+        own_share: a voter's weight for itself.
+        trusting: whether edges count in full, or as far as both ends are trusted.
+        value: NDCG@20 on validation; NaN where it could not be measured.
+    """
+
+    temperature: float = 0.03
+    own_share: float = 0.2
+    trusting: bool = True
+    value: float = float("nan")
+
+
+def edges_of(teacher: Teacher) -> sp.csr_matrix:
+    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to 1 or is empty.
+
+    The nearest by shared audience, weighted by the share of the best cosine; where no audiences
+    are known, by ID-embedding. An edge counts both ways.
+    """
+    near, weights = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
+    if teacher.audience is not None:
+        near, weights = SharedAudience(teacher.audience, 1.0).candidates(NEIGHBOURS)
+    if not weights.any():
+        space = IdSpace(teacher.directions, _ID_TEMPERATURE, 1.0)
+        near, weights = space.candidates(NEIGHBOURS)
+    rows, count = near.shape
+    index = (np.repeat(np.arange(rows), count), near.ravel())
+    edges = sp.csr_matrix((weights.ravel(), index), (rows, rows))
+    edges.eliminate_zeros()
+    edges = sp.csr_matrix(edges.maximum(edges.T))
+    total = np.asarray(edges.sum(1)).ravel()
+    return sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
+
+
+def weighed(edges: sp.csr_matrix, teacher: Teacher, vote: Vote) -> sp.csr_matrix:
+    """The edges (N, N) as they count in this vote: in full, or as far as both ends are trusted."""
+    if vote.trusting or teacher.behaviour_judgement is None:
+        return edges
+    trust = sp.diags_array(teacher.behaviour_judgement.trust.astype(np.float64))
+    edges = sp.csr_matrix(trust @ edges @ trust)
+    edges.eliminate_zeros()
+    return edges
+
+
+def choose_vote(stage: Stage, teacher: Teacher, task: ColdStartTask) -> Vote:
+    """The vote that serves held-out streamers best; the default where none can be asked.
+
+    Args:
+        stage: whose encoder is trained.
+        teacher: of the stage.
+        task: held-out streamers that search the stage's own.
+    """
+    if not len(task.queries):
+        return Vote()
+    sample = _some(task, np.random.default_rng(stage.seed))
+    vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
+    edges = edges_of(teacher)
+    ballot = Ballot.of(vectors, teacher.rows, edges, sample.queries)
+
+    def best(votes: Iterable[Vote]) -> Vote:
+        def measured(vote: Vote) -> Vote:
+            counted = replace(ballot, edges=weighed(edges, teacher, vote))
+            return replace(vote, value=float(sample.ndcg(*counted.matrices(vote)).mean()))
+
+        return max(map(measured, votes), key=lambda vote: vote.value)  # the first of equals
+
+    vote = best(Vote(temperature) for temperature in _TEMPERATURES)
+    vote = best(replace(vote, trusting=trusting) for trusting in (True, False))
+    return best(replace(vote, own_share=share) for share in _OWN_SHARES)
+
+
+def _some(task: ColdStartTask, rng: np.random.Generator) -> ColdStartTask:
+    """At most so many queries that choosing takes seconds."""
+    if len(task.queries) <= _QUERIES:
+        return task
+    kept = np.sort(rng.choice(len(task.queries), _QUERIES, replace=False))
+    return ColdStartTask(task.queries[kept], task.gallery, [task.relevant[i] for i in kept])
+
+
+@dataclass(frozen=True, eq=False)
+class Ballot:
+    """Who votes for whom; M streamers, N of them established.
+
+    Attributes:
+        asking: int64 (Q,) rows of those that ask.
+        voters: int64 (Q, V), places among the established of those most alike, best first.
+        cosines: float32 (Q, V), how alike.
+        rows: int64 (N,) rows of the established.
+        edges: (N, N), their graph.
+        size: M.
+    """
+
+    asking: NDArray[np.int64]
+    voters: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    edges: sp.csr_matrix
+    size: int
+
+    @classmethod
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        edges: sp.csr_matrix,
+        asking: NDArray[np.int64],
+    ) -> "Ballot":
+        """Find the voters by unit embeddings (M, D); zero rows neither ask nor vote."""
+        shown = np.abs(vectors).sum(1) > 0
+        asking, able = asking[shown[asking]], np.flatnonzero(shown[rows])
+        near = top(vectors[asking], vectors[rows[able]], VOTERS)
+        cosines = np.zeros(near.shape, np.float32)
+        for part in blocks(len(asking), near.shape[1] * vectors.shape[1]):
+            found = vectors[rows[able[near[part]]]]
+            cosines[part] = np.einsum("qd,qvd->qv", vectors[asking[part]], found)
+        return cls(asking, able[near], cosines, rows, edges, len(vectors))
+
+    def matrices(self, vote: Vote) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """Two (M, N) matrices whose rows' inner products are the scores of the vote.
+
+        The first has the voters' shares for each that asks, the second what each established
+        streamer is given by the voters.
+        """
+        weights = np.exp((self.cosines - self.cosines[:, :1]) / vote.temperature)
+        shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+        at = (np.repeat(self.asking, shares.shape[1]), self.voters.ravel())
+        query = sp.csr_matrix((shares.ravel(), at), (self.size, len(self.rows)))
+        own = sp.diags_array(np.full(len(self.rows), vote.own_share))
+        given = sp.coo_matrix((self.edges + own).T / (1 + vote.own_share), dtype=np.float32)
+        gallery = sp.csr_matrix(
+            (given.data, (self.rows[given.row], given.col)), (self.size, len(self.rows))
+        )
+        return query, gallery
+
+
+def graph_of(edges: sp.csr_matrix, vote: Vote) -> BehaviourGraph:
+    """Edges (N, N) and how they are counted, as a bundle has them."""
+    return BehaviourGraph(
+        np.asarray(edges.indptr, np.int64),
+        np.asarray(edges.indices, np.int32),
+        np.asarray(edges.data, np.float32),
+        vote.temperature,
+        vote.own_share,
+    )

@@ -1,0 +1,169 @@
+"""`python -m training compare`: recipes and baselines side by side, with intervals and a report."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.compare import html, markdown
+from training.compare.collect import as_json, collect, details_of
+from training.compare.details import Details
+from training.compare.measure import Measurer
+from training.compare.plan import Run, methods_of, plan, source_digest
+from training.compare.progress import Progress
+from training.compare.results import Results, references_of
+from training.compare.runs import cost_of, execute, forget, report_folder, source_of
+from training.compare.words import TITLES, finding
+from training.errors import UsageError
+from training.evaluation.setting import SPLITS
+from training.models.checkpoint import write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument(
+        "--recipes", type=_names, default=[], metavar="A,B", help="to train; `all` for every one"
+    )
+    parser.add_argument(
+        "--baselines", type=_names, default=[], metavar="X,Y", help="beside; `all` for every one"
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME=RECIPE:KEY=VALUE,...",
+        help="one more row: a recipe with other settings",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="RECIPE.KEY=VALUE",
+        help="change a setting of a recipe and of its variants",
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="K", help="seeds 0 to K-1")
+    parser.add_argument("--out", type=Path, required=True, metavar="REPORT_DIR", help="folder")
+    parser.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="method in question (default: transfer-plus, else the first recipe)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="test",
+        help="who asks; val trains without the refit on val (default: test)",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure what the best recipe of a data set withstands",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time")
+    parser.add_argument("--threads", type=int, metavar="N", help="of each fit")
+    parser.add_argument(
+        "--overwrite",
+        nargs="?",
+        type=_names,
+        const=["all"],
+        default=[],
+        metavar="NAMES",
+        help="make finished runs again; those of these methods only, if any are named",
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing and write the report; the exit status is 1 when any run failed."""
+    cores = len(os.sched_getaffinity(0))
+    threads = args.threads or max(1, cores // max(args.jobs, 1))
+    if args.jobs < 1 or threads < 1:
+        raise UsageError("--jobs and --threads need at least 1")
+    methods = methods_of(args.recipes, args.baselines, args.set, args.variant, args.split)
+    names = {method.name for method in methods}
+    if args.reference and args.reference not in names:
+        raise UsageError(f"--reference {args.reference}: is not compared")
+    if args.overwrite != ["all"]:
+        for name in args.overwrite:
+            if name not in names:
+                raise UsageError(f"--overwrite {name}: is not compared")
+    runs = plan(args.data, methods, args.seeds, args.split, args.out)
+    measurer = Measurer(args.split, threads)
+    with report_folder(args.out) as lock:
+        for each in runs:
+            if args.overwrite == ["all"] or each.method.name in args.overwrite:
+                forget(each)
+        costs = [(each, cost_of(each)) for each in runs]
+        todo = [each for each, cost in costs if cost is None]
+        for folder in dict.fromkeys(each.data for each in reversed(todo)):
+            measurer.dataset(folder)  # one that can't be trusted is refused before anything runs
+        _say(runs, todo)
+        _warn_of_other_sources([each for each, cost in costs if cost is not None])
+        progress = Progress(todo, [(r, c.seconds) for r, c in costs if c is not None], args.jobs)
+        failures = execute(todo, measurer, progress, jobs=args.jobs, threads=threads, lock=lock)
+        references = references_of(methods, args.reference)
+        results = collect(runs, failures, references, _arguments(args), args.split)
+        details = {
+            data.name: details_of(runs, data, measurer, args.robustness) for data in results.data
+        }
+        _write(args.out, results, details)
+    return 1 if results.failures else 0
+
+
+def _say(runs: Sequence[Run], todo: Sequence[Run]) -> None:
+    data = len({run.data for run in runs})
+    methods = len({run.method.name for run in runs})
+    sys.stdout.write(
+        f"{len(runs)} runs of {methods} methods on {data} data set{'s' if data > 1 else ''}: "
+        f"{len(runs) - len(todo)} done already, {len(todo)} to do\n"
+    )
+    sys.stdout.flush()
+
+
+def _warn_of_other_sources(done: Sequence[Run]) -> None:
+    now = source_digest()
+    other = list(dict.fromkeys(each.method.name for each in done if source_of(each) != now))
+    if other:
+        sys.stdout.write(
+            f"made by other source code of this version: the runs of {', '.join(other)}; "
+            "--overwrite NAMES makes them again\n"
+        )
+        sys.stdout.flush()
+
+
+def _arguments(args: argparse.Namespace) -> list[str]:
+    """What repeats the results; paths are left to the reader."""
+    found = ["--data", *(folder.name for folder in args.data)]
+    for option in ("recipes", "baselines"):
+        if names := getattr(args, option):
+            found += [f"--{option}", ",".join(names)]
+    for option in ("variant", "set"):
+        found += [part for text in getattr(args, option) for part in (f"--{option}", text)]
+    found += ["--seeds", str(args.seeds)]
+    if args.reference:
+        found += ["--reference", args.reference]
+    if args.split != "test":
+        found += ["--split", args.split]
+    if args.robustness:
+        found.append("--robustness")
+    return [*found, "--out", args.out.name]
+
+
+def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
+    for name, text in (
+        ("results.json", as_json(results, details)),
+        ("results.md", markdown.render(results)),
+        ("report.html", html.render(results, details)),
+    ):
+        write_atomically(out / name, text.encode())
+    for data in results.data:
+        for task in data.tasks:
+            sys.stdout.write(f"{data.name}, {TITLES[task.task]}: {finding(task)}\n")
+    for failure in results.failures:
+        sys.stdout.write(f"FAILED {failure.name}: {failure.reason}\n")
+    sys.stdout.write(f"saved {out / 'report.html'}, results.md and results.json\n")

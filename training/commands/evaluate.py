@@ -1,0 +1,177 @@
+"""`python -m training evaluate`: measure a checkpoint or a baseline on held-out streamers."""
+
+import argparse
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.baselines import BASELINES, corpus_of, find_baseline
+from training.data import Dataset, load_dataset
+from training.errors import LeakError, OutputError, UsageError
+from training.evaluation.result import Evaluation
+from training.evaluation.run import evaluate
+from training.evaluation.setting import SPLITS, Split
+from training.evaluation.subject import Representation, shown
+from training.inference.modalities import Alone, alone_table, each_alone
+from training.inference.representation import represent
+from training.inference.robustness import Robustness, robustness, table
+from training.models.checkpoint import Checkpoint, write_atomically
+from training.models.encoder import load_checkpoint
+from training.preparation.leaks import check_learned
+from training.towers import cache_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--checkpoint", type=Path, metavar="DIR", help="a finished checkpoint")
+    subject.add_argument("--baseline", metavar="NAME", help=f"one of: {', '.join(BASELINES)}")
+    parser.add_argument("--out", type=Path, required=True, metavar="METRICS.json")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="whose streamers ask")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of a baseline's fit")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also with parts of the profiles missing, swapped or meaningless",
+    )
+    parser.add_argument(
+        "--modalities",
+        action="store_true",
+        help="also what each modality is worth when nobody shows anything else",
+    )
+    parser.add_argument(
+        "--tower-cache",
+        type=Path,
+        default=cache_folder(),
+        metavar="DIR",
+        help="keeps what pretrained towers made of pieces (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="FILE.npz",
+        help="keep the embeddings of a checkpoint: ids (R,) and vectors (R, D)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, print and write.
+
+    Raises:
+        LeakError: the checkpoint has learned from streamers of the split.
+        OutputError: the file can't be written.
+        UsageError: the options make no sense together.
+    """
+    _check(args)
+    if args.baseline is not None:
+        baseline = find_baseline(args.baseline)
+        dataset = load_dataset(args.data)
+        representation = baseline.fit(corpus_of(dataset, args.split, args.seed))
+        subject, seed = args.baseline, args.seed
+    else:
+        checkpoint = Checkpoint.load(args.checkpoint)
+        dataset = load_dataset(args.data)
+        representation = represent_checkpoint(
+            args.checkpoint, checkpoint, dataset, args.split, args.tower_cache
+        )
+        subject, seed = checkpoint.config["recipe"], checkpoint.config["seed"]
+        if checkpoint.config["data_digest"] != dataset.digest:
+            sys.stdout.write("note: the checkpoint was trained on other data than this\n")
+    evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
+    evaluation.save(args.out)
+    sys.stdout.write(_table(evaluation))
+    if args.robustness or args.modalities:
+        _measure_parts(args, dataset)
+    if args.vectors is not None:
+        write_atomically(args.vectors, _embeddings(dataset, representation))
+    sys.stdout.write(f"saved {args.out}\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """See that the options make sense together, and make the folders of what is written."""
+    if args.out.suffix != ".json":
+        raise UsageError(f"--out {args.out}: needs a name that ends in .json")
+    for option in ("robustness", "modalities"):
+        if getattr(args, option) and args.checkpoint is None:
+            raise UsageError(f"--{option}: measures an encoder, so it needs --checkpoint")
+    if args.vectors is not None and args.checkpoint is None:
+        raise UsageError("--vectors: keeps what an encoder embeds, so it needs --checkpoint")
+    if args.vectors is not None and args.vectors.suffix != ".npz":
+        raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
+    for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} can't be made: {error.strerror}") from error
+
+
+def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
+    """What is asked for beside the tasks: of an encoder, by parts of the profiles."""
+    source = load_checkpoint(args.checkpoint, args.tower_cache)
+    if args.robustness:
+        rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
+        _show(args.out.with_suffix(".robustness.json"), rows, table(rows))
+    if args.modalities:
+        alone, chance = each_alone(dataset, source, args.split, tower_cache=args.tower_cache)
+        _show(args.out.with_suffix(".modalities.json"), alone, alone_table(alone, chance))
+
+
+def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Iterable[str]) -> None:
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
+    write_atomically(file, content.encode())
+
+
+def represent_checkpoint(
+    folder: Path,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    split: Split,
+    tower_cache: Path | None = None,
+) -> Representation:
+    """What the encoder of a checkpoint makes of streamers that it has not learned from.
+
+    Args:
+        folder: of the checkpoint.
+        checkpoint: as it was read from there.
+        dataset: to measure on.
+        split: whose streamers ask.
+        tower_cache: folder of what towers made of pieces before.
+
+    Raises:
+        LeakError: it has learned from some of them.
+    """
+    try:
+        check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
+    except LeakError as error:
+        remedy = f"train on {dataset.folder} to measure on its {split} split"
+        if split == "val" and checkpoint.config["refit_on_validation"]:
+            remedy = "val was learned from in the end; for figures on it fit with --set refit=false"
+        raise LeakError(f"{folder}: {error}; {remedy}") from None
+    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)
+
+
+def _embeddings(dataset: Dataset, representation: Representation) -> bytes:
+    """As an npz file, without streamers that show nothing to encode."""
+    usable = shown(representation.query)
+    content = io.BytesIO()
+    ids = np.array(dataset.ids, np.str_)[usable]
+    np.savez(content, allow_pickle=False, ids=ids, vectors=np.asarray(representation.query)[usable])
+    return content.getvalue()
+
+
+def _table(evaluation: Evaluation) -> str:
+    """One line per task and metric."""
+    lines = [f"{evaluation.subject} on {evaluation.data}, {evaluation.split} split"]
+    for task, metrics in evaluation.summary.items():
+        queries = len(evaluation.per_query[task]["query"])
+        for i, (name, value) in enumerate(metrics.items()):
+            head = f"{task} ({queries} queries)" if i == 0 else ""
+            lines.append(f"{head:<28} {name:<20} {value:8.4f}")
+    return "\n".join(lines) + "\n"

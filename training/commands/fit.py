@@ -1,0 +1,124 @@
+"""`python -m training fit`: train an encoder on a data set folder."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model_export.contract.calibration import ScoreCalibration
+from training.config import override
+from training.data import load_dataset
+from training.models.checkpoint import Checkpoint
+from training.models.distributed import DEVICES, PRECISIONS, computing
+from training.tasks.recipes import RECIPES, Recipe, find_recipe
+from training.towers import cache_folder
+from training.trainer.fit import Request, already_trained, fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
+    parser.add_argument(
+        "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="folder")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    parser.add_argument("--threads", type=int, default=_threads(), metavar="N")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the encoder's matrix products while it trains (default: float32)",
+    )
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="how often a fit that may be killed keeps its state",
+    )
+    parser.add_argument(
+        "--tower-cache",
+        type=Path,
+        default=cache_folder(),
+        metavar="DIR",
+        help="keeps what pretrained towers made of pieces (default: %(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit, save and print a summary."""
+    recipe = find_recipe(args.recipe)
+    config = override(recipe.config(), args.set)
+    with computing(args.device, args.precision) as compute:
+        request = Request(
+            recipe=args.recipe,
+            config=config,
+            seed=args.seed,
+            threads=args.threads,
+            out=args.out,
+            overwrite=args.overwrite,
+            save_every_s=args.save_every,
+            compute=compute,
+            tower_cache=args.tower_cache,
+        )
+        dataset = load_dataset(args.data)
+        if already_trained(request, dataset):
+            summary = f"{args.out} is already trained with these settings and data\n"
+        else:
+            summary = _summary(fit(request, dataset), recipe, args.out)
+    if compute.is_first:
+        sys.stdout.write(summary)
+
+
+def _threads() -> int:
+    """A fair part of the cores for each process that `torchrun` started here."""
+    return max(len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
+    m = checkpoint.metrics
+    lines = [
+        f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned "
+        f"from, {m['streamers_without_content']:.0f} without content, {m['tokens']:.0f} tokens",
+    ]
+    if checkpoint.config["id_space"]:
+        space = checkpoint.config["id_space"]
+        lines.append(
+            f"teacher     {space['name']}, {m['teacher_streamers']:.0f} streamers x {space['dim']}"
+        )
+    measured = m.get(recipe.metric_name)
+    shown = "not measured" if measured is None else f"{recipe.metric} {measured:.4f}"
+    lines.append(f"validation  {shown}, {m['validation_step']:.0f} steps")
+    if "test_NDCG@20" in m:
+        lines.append(
+            f"test        NDCG@20 {m['test_NDCG@20']:.4f} "
+            f"(TF-IDF {m['test_TF-IDF_NDCG@20']:.4f}), {m['test_queries']:.0f} queries"
+        )
+    if "test_cold_start_NDCG@20" in m:
+        lines.append(
+            f"cold start  NDCG@20 {m['test_cold_start_NDCG@20']:.4f}, established streamers vote"
+        )
+    threshold = checkpoint.config["duplicate_threshold"]
+    lines.append(f"duplicates  content cosine >= {threshold['value']:.3f}: {threshold['source']}")
+    lines.append(f"precision   {_precision(checkpoint.config['calibration']['embedding'])}")
+    lines.append(f"took        {m['fit_seconds']:.0f} s, {m['peak_rss_mb']:.0f} MB at most")
+    lines.append(f"saved       {out}")
+    return "\n".join(lines) + "\n"
+
+
+def _precision(stored: Mapping[str, Any]) -> str:
+    """The highest precision that can be promised, and that of the hundred best on average."""
+    calibration = ScoreCalibration.model_validate(stored)
+    if not calibration.curves:
+        return calibration.source
+    knots = [calibration.curves[0].strictest, calibration.curves[0].knots[-1]]
+    promised = ", ".join(f">= {k.at_least:.2f} from cosine {k.score:.3f} on" for k in knots)
+    return f"{promised}; {calibration.source}"

@@ -1,0 +1,207 @@
+"""Two masked views of one streamer whose overlap is bounded, for every streamer and every draw.
+
+    overlap(A, B) = w(A and B) / min(w(A), w(B)) <= rho
+
+1. Near-duplicate pieces are merged into atoms of positive weight. 2. An atom that outweighs all
+others together is split, as far as it can be. 3. Atoms are visited in random order, at times whole
+modalities together, each goes to the lighter side: two disjoint sides. 4. If the lighter side has
+less than 20 % of the weight, the draw is repeated, then the streamer is skipped. 5. Random atoms
+are copied across while their weight stays within rho * min(w(A0), w(B0)). The intersection is
+exactly what was copied, and copying only makes the sides heavier, so the bound holds.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from model_export.contract.features import piece_tokens
+from model_export.contract.pieces import Piece
+from model_export.contract.text import normalise, words
+from model_export.contract.uninformative import says_nothing
+from model_export.contract.vocabulary import Vocabulary
+from training.features.bags import inverse_document_frequency
+
+NEAR_DUPLICATE = 0.8
+"""Pieces whose token sets have this Jaccard similarity are one atom."""
+VECTOR_WEIGHT = 20.0
+"""Weight of a ready-made vector, in idf of tokens."""
+MIN_SIDE = 0.2
+_TRIES = 3
+_SENTENCE = re.compile(r"(?<=[.!?。！？;；\n])\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """Pieces that are hidden together because they say the same.
+
+    Attributes:
+        modality: of its first piece.
+        pieces: one or more.
+        weight: sum of the idf of its distinct known tokens, `VECTOR_WEIGHT` per vector; > 0.
+    """
+
+    modality: str
+    pieces: tuple[Piece, ...]
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class ViewMaker:
+    """Draws bounded-overlap views.
+
+    Attributes:
+        vocabulary: weighs the pieces; its uninformative pieces are left out.
+        overlap: rho in [0, 1).
+        group_modality: probability that a draw moves whole modalities together.
+        names: whether names are cut as well; two views that may find each other by a name don't.
+    """
+
+    vocabulary: Vocabulary
+    overlap: float
+    group_modality: float
+    names: bool = False
+
+    @cached_property
+    def _idf(self) -> NDArray[np.float32]:
+        return inverse_document_frequency(self.vocabulary)
+
+    def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
+        """The atoms of a profile, without whatever carries no weight."""
+        kept = [piece for piece in pieces if self.names or piece.modality != "name"]
+        weighed = [(piece, self._weigh(piece)) for piece in kept]
+        weighed = [(piece, w) for piece, w in weighed if sum(w.values()) > 0]
+        groups = _near_duplicates([w for _, w in weighed])
+        groups = _with_what_was_read([piece for piece, _ in weighed], groups)
+        found = []
+        for group in range(max(groups, default=-1) + 1):
+            members = [weighed[i] for i in range(len(weighed)) if groups[i] == group]
+            tokens = {t: v for _, w in members for t, v in w.items()}
+            modality = members[0][0].modality
+            found.append(Atom(modality, tuple(p for p, _ in members), sum(tokens.values())))
+        return self._balanced(found)
+
+    def draw(
+        self, atoms: Sequence[Atom], rng: np.random.Generator
+    ) -> tuple[list[int], list[int]] | None:
+        """Places of the atoms of both views; None when no two sides of fair weight were found."""
+        weights = np.array([atom.weight for atom in atoms])
+        for _ in range(_TRIES):
+            blocks = self._blocks(atoms, rng)
+            sides: tuple[list[int], list[int]] = ([], [])
+            mass = [0.0, 0.0]
+            for block in blocks:
+                lighter = int(mass[1] < mass[0])
+                sides[lighter].extend(block)
+                mass[lighter] += float(weights[block].sum())
+            if min(mass) >= MIN_SIDE * sum(mass) and min(mass) > 0:
+                return self._copy_across(sides, weights, min(mass), rng)
+        return None
+
+    def _blocks(self, atoms: Sequence[Atom], rng: np.random.Generator) -> list[list[int]]:
+        order = rng.permutation(len(atoms)).tolist()
+        if rng.random() >= self.group_modality:
+            return [[i] for i in order]
+        blocks: dict[str, list[int]] = {}
+        for i in order:
+            blocks.setdefault(atoms[i].modality, []).append(i)
+        return list(blocks.values())
+
+    def _copy_across(
+        self,
+        sides: tuple[list[int], list[int]],
+        weights: NDArray[np.float64],
+        lighter: float,
+        rng: np.random.Generator,
+    ) -> tuple[list[int], list[int]]:
+        budget = self.overlap * lighter
+        side_of = dict.fromkeys(sides[0], 0) | dict.fromkeys(sides[1], 1)
+        views = (list(sides[0]), list(sides[1]))
+        for i in rng.permutation(len(weights)).tolist():
+            if weights[i] <= budget:
+                views[1 - side_of[i]].append(i)
+                budget -= float(weights[i])
+        return views
+
+    def _weigh(self, piece: Piece) -> dict[int | str, float]:
+        """Weight of each distinct thing that a piece shows: known tokens, or its vector."""
+        if says_nothing(piece, self.vocabulary.uninformative):
+            return {}
+        if piece.kind == "vector":
+            return {piece.content_hash: VECTOR_WEIGHT} if any(piece.vector) else {}
+        ids = {self.vocabulary.token_id(token) for token in piece_tokens(piece)}
+        return {i: float(self._idf[i]) for i in ids if self.vocabulary.is_known(i)}
+
+    def _balanced(self, atoms: list[Atom]) -> list[Atom]:
+        """Split the heaviest atom while it outweighs all others together."""
+        while atoms:
+            heaviest = max(range(len(atoms)), key=lambda i: atoms[i].weight)
+            if 2 * atoms[heaviest].weight <= sum(a.weight for a in atoms):
+                break
+            parts = self._split(atoms[heaviest])
+            if not parts:
+                break
+            atoms = [*atoms[:heaviest], *atoms[heaviest + 1 :], *parts]
+        return atoms
+
+    def _split(self, atom: Atom) -> list[Atom]:
+        """Two atoms out of the first piece of one; none when it can't be split."""
+        parts, first = [], atom.pieces[0]
+        for text in split_text(first.text) if first.kind == "text" else ():
+            piece = Piece(first.modality, "text", first.source, text=text, time_s=first.time_s)
+            weight = sum(self._weigh(piece).values())
+            if weight > 0:
+                parts.append(Atom(atom.modality, (piece,), weight))
+        return parts if len(parts) == 2 else []
+
+
+def overlap(atoms: Sequence[Atom], first: Sequence[int], second: Sequence[int]) -> float:
+    """Weight of what both views show, by the weight of the lighter view."""
+    weight = [sum(atoms[i].weight for i in view) for view in (first, second)]
+    return sum(atoms[i].weight for i in set(first) & set(second)) / max(min(weight), 1e-9)
+
+
+def split_text(text: str) -> tuple[str, ...]:
+    """Two halves of a text: by sentences, else by words, else by characters; none of one letter."""
+    for parts, glue in (
+        ([s for s in _SENTENCE.split(text) if words(normalise(s))], " "),
+        (words(normalise(text)), " "),
+        (list(normalise(text)), ""),
+    ):
+        if len(parts) > 1:
+            middle = len(parts) // 2
+            return glue.join(parts[:middle]), glue.join(parts[middle:])
+    return ()
+
+
+def _with_what_was_read(pieces: Sequence[Piece], groups: Sequence[int]) -> list[int]:
+    """Groups in which a tower's vector is with the piece that it was made of."""
+    read = {piece.content_hash: g for piece, g in zip(pieces, groups, strict=True)}
+    joined = [read.get(p.payload_digest, g) for p, g in zip(pieces, groups, strict=True)]
+    place = {group: i for i, group in enumerate(dict.fromkeys(joined))}
+    return [place[group] for group in joined]
+
+
+def _near_duplicates(contents: Sequence[dict[int | str, float]]) -> list[int]:
+    """Group number per content: those with alike sets are together, 0..G-1."""
+    if len(contents) < 2:
+        return [0] * len(contents)
+    column: dict[int | str, int] = {}
+    rows = np.repeat(np.arange(len(contents)), [len(c) for c in contents])
+    columns = [column.setdefault(key, len(column)) for c in contents for key in c]
+    if len(column) == len(columns):  # nothing is shared
+        return list(range(len(contents)))
+    member = sp.csr_matrix((np.ones(len(rows)), (rows, columns)))
+    size = np.asarray(member.sum(1)).ravel()
+    shared = sp.coo_matrix(member @ member.T)
+    jaccard = shared.data / (size[shared.row] + size[shared.col] - shared.data)
+    alike = jaccard >= NEAR_DUPLICATE
+    graph = sp.csr_matrix(
+        (np.ones(alike.sum()), (shared.row[alike], shared.col[alike])), shape=shared.shape
+    )
+    return connected_components(graph, directed=False)[1].tolist()

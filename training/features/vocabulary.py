@@ -1,0 +1,106 @@
+"""The vocabulary of an encoder, counted on the profiles that it may learn from and no others."""
+
+from collections.abc import Iterable, Sequence
+
+from model_export.contract.features import piece_tokens
+from model_export.contract.pieces import Piece
+from model_export.contract.uninformative import may_say_nothing, says_nothing
+from model_export.contract.vocabulary import Space, Vocabulary
+from training.errors import DataError
+from training.features.lossy_counting import FrequencyCounter
+
+UNINFORMATIVE_COUNT = 5
+UNINFORMATIVE_SHARE = 0.005
+
+
+def build_vocabulary(
+    profiles: Sequence[Sequence[Piece]],
+    max_tokens: int = 65536,
+    min_document_frequency: int = 2,
+    pieces_apart: bool = False,
+) -> Vocabulary:
+    """Count the pieces of the profiles that may be learned from.
+
+    A text or vector that more than max(5, 0.5 %) of the streamers show, the same or nearly (see
+    `Piece.cluster_hash`), says nothing about any of them: it is marked as uninformative and its
+    tokens are not counted.
+
+    Counts are exact up to two million different texts, and as many tokens; beyond that see
+    `training.features.lossy_counting`.
+
+    Args:
+        profiles: the pieces of each profile; passed over twice.
+        max_tokens: the most frequent tokens are kept, ties in alphabetical order.
+        min_document_frequency: rarer tokens are left out.
+        pieces_apart: whether features tell which piece shows what.
+
+    Raises:
+        DataError: when one vector space comes in two widths.
+    """
+    uninformative, spaces = _first_pass(profiles)
+    frequency = FrequencyCounter()
+    for pieces in profiles:
+        frequency.update(_distinct_tokens(pieces, uninformative))
+    kept = [item for item in frequency.counts.items() if item[1] >= min_document_frequency]
+    kept = sorted(kept, key=lambda item: (-item[1], item[0]))[:max_tokens]
+    kept.sort()
+    return Vocabulary(
+        tokens=[token for token, _ in kept],
+        document_frequency=[count for _, count in kept],
+        documents=len(profiles),
+        spaces=spaces,
+        uninformative=uninformative,
+        pieces_apart=pieces_apart,
+    )
+
+
+def _first_pass(
+    profiles: Sequence[Sequence[Piece]],
+) -> tuple[frozenset[str], tuple[Space, ...]]:
+    """Hashes of the pieces that say nothing, and the vector spaces."""
+    shown_by = FrequencyCounter()
+    spaces = _Spaces()
+    for pieces in profiles:
+        shown_by.update({piece.cluster_hash for piece in pieces if may_say_nothing(piece)})
+        spaces.see(pieces)
+    return shown_by_many(shown_by, len(profiles)), spaces.found()
+
+
+def shown_by_many(shown_by: FrequencyCounter, streamers: int) -> frozenset[str]:
+    """The clusters that so many streamers show that they say nothing, see `build_vocabulary`.
+
+    Args:
+        shown_by: how many show each cluster.
+        streamers: how many there are.
+    """
+    limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * streamers)
+    return frozenset(cluster for cluster, count in shown_by.counts.items() if count > limit)
+
+
+def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> set[str]:
+    tokens: set[str] = set()
+    for piece in pieces:
+        if not says_nothing(piece, uninformative):
+            tokens.update(piece_tokens(piece))
+    return tokens
+
+
+class _Spaces:
+    """The vector spaces that were seen, each with one width."""
+
+    def __init__(self) -> None:
+        self._widths: dict[str, tuple[int, str]] = {}
+
+    def see(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            if piece.kind == "vector":
+                given = len(piece.vector)
+                width, source = self._widths.setdefault(piece.space, (given, piece.source))
+                if given != width:
+                    raise DataError(
+                        f"vector space {piece.space!r} has {width} numbers in one profile "
+                        f"({source}) and {given} in another ({piece.source})"
+                    )
+
+    def found(self) -> tuple[Space, ...]:
+        return tuple(Space(name, self._widths[name][0]) for name in sorted(self._widths))

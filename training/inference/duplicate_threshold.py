@@ -1,0 +1,156 @@
+"""From which content cosine on two streamers are near-duplicates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model_export.contract.features import Featurizer, collate
+from model_export.contract.pieces import Piece
+from model_export.contract.vocabulary import Vocabulary
+from training.data.passes import subset
+from training.evaluation.metrics import pairs_of_groups, pairwise_f1
+from training.features.bags import known_pieces
+from training.mining.positives import nearest
+from training.models.encoder import StreamerEncoder
+from training.numeric.blocks import blocks
+from training.preparation.stage import Stage, all_rows
+
+DEFAULT_THRESHOLD = 0.85
+_CANDIDATES = 20
+_BATCH = 64
+_READ = 4096
+_MOST_COMPARED = 30_000
+"""All pairs of so many streamers are looked at."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and where it comes from.
+
+    Attributes:
+        value: content cosine.
+        source: one sentence.
+        metrics: what was measured with it.
+    """
+
+    value: float
+    source: str
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def calibrate_duplicates(stage: Stage) -> Threshold:
+    """The threshold with the best pairwise F1 on the known duplicates of train + val.
+
+    Candidates are each streamer's nearest by content and by embedding. Without known duplicates a
+    default is returned that says so. A set of more than 30,000 streamers is represented by whole
+    groups of it.
+    """
+    if stage.dataset.duplicates is None:
+        return _uncalibrated()
+    rows = _compared(stage.dataset.duplicates, stage.usable, stage.seed)  # (R,)
+    groups = stage.dataset.duplicates[rows]
+    learned = np.isin(stage.dataset.split[rows], ("train", "val"))
+    places = np.flatnonzero(learned)  # among the rows
+    true = pairs_of_groups(groups, places)
+    if not true:
+        return _uncalibrated()
+    content = content_sketches(stage, rows)
+    embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+    pairs, cosines = _candidates(places, content, embedding)
+    is_true = np.array([(a, b) in true for a, b in pairs.tolist()], bool)
+    value = best_threshold(cosines, is_true, len(true))
+    metrics = {
+        "duplicate_f1_train_val": f1_at(value, places, groups, content),
+        "duplicate_f1_all": f1_at(value, np.arange(len(rows)), groups, content),
+        "duplicate_f1_test": f1_at(value, np.flatnonzero(~learned), groups, content),
+    }
+    source = (
+        f"best pairwise F1 ({metrics['duplicate_f1_train_val']:.3f}) on the {len(true)} known "
+        "duplicate pairs of train + val"
+    )
+    return Threshold(value, source, metrics)
+
+
+def _uncalibrated() -> Threshold:
+    source = "default, not calibrated: the training data has no known duplicates"
+    return Threshold(DEFAULT_THRESHOLD, source)
+
+
+def _compared(groups: NDArray[np.int64], usable: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    """The usable rows; if all their pairs are too many, those of whole groups drawn at random."""
+    share = _MOST_COMPARED / max(int(usable.sum()), 1)
+    drawn = np.random.default_rng(seed).random(int(groups.max()) + 1) < share
+    return np.flatnonzero(usable & drawn[groups])
+
+
+def content_sketches(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The graph's content output (R, C) for ascending rows of streamers with content."""
+    return sketches_of(stage.encoder, stage.vocabulary, subset(stage.pieces, rows))
+
+
+@torch.no_grad()
+def sketches_of(
+    encoder: StreamerEncoder, vocabulary: Vocabulary, profiles: Sequence[Sequence[Piece]]
+) -> NDArray[np.float32]:
+    """The graph's content output (R, C) for the pieces of R profiles."""
+    featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
+    sketches = np.zeros((len(profiles), encoder.content.signs.shape[1]), np.float32)
+    remaining = iter(profiles)
+    encoder.eval()
+    for start in range(0, len(profiles), _READ):
+        features = [featurizer.from_pieces(known(pieces)) for pieces in islice(remaining, _READ)]
+        order = np.argsort([len(f.token_ids) for f in features], kind="stable")
+        for part in np.split(order, range(_BATCH, len(order), _BATCH)):  # alike lengths pad little
+            batch = collate([features[i] for i in part])
+            inputs = [encoder.place(array) for array in batch.values()]
+            sketches[start + part] = encoder(*inputs)[1].cpu().numpy()
+    return sketches
+
+
+def _candidates(
+    rows: NDArray[np.int64], content: NDArray[np.float32], embedding: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pairs (P, 2), lower row first, and their content cosines (P,)."""
+    count = min(_CANDIDATES, len(rows) - 1)
+    found = [nearest(vectors[rows], count)[0] for vectors in (content, embedding)]
+    one = np.tile(np.repeat(np.arange(len(rows)), count), 2)
+    other = np.concatenate([near.ravel() for near in found])
+    pairs = np.unique(np.sort(np.stack([rows[one], rows[other]], 1), axis=1), axis=0)
+    return pairs, (content[pairs[:, 0]] * content[pairs[:, 1]]).sum(1)
+
+
+def best_threshold(
+    cosines: NDArray[np.float32], is_true: NDArray[np.bool_], true_pairs: int
+) -> float:
+    """The cut with the best F1, half-way to the next lower cosine.
+
+    Args:
+        cosines: of the candidate pairs (P,).
+        is_true: which of them are duplicates (P,).
+        true_pairs: all duplicates, also those that are no candidates.
+    """
+    order = np.argsort(-cosines, kind="stable")
+    cosines, hits = cosines[order], np.cumsum(is_true[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true_pairs)
+    best = int(np.argmax(f1))
+    below = cosines[best + 1] if best + 1 < len(cosines) else cosines[best]
+    return float(np.clip((cosines[best] + below) / 2, 1e-3, 1))
+
+
+def f1_at(
+    threshold: float,
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    content: NDArray[np.float32],
+) -> float:
+    """Pairwise F1 of all pairs of the rows whose content cosine reaches the threshold."""
+    found: set[tuple[int, int]] = set()
+    for part in blocks(len(rows), len(rows)):
+        one, other = np.nonzero(content[rows[part]] @ content[rows].T >= threshold)
+        one = one + part.start
+        found.update((int(rows[a]), int(rows[b])) for a, b in zip(one, other, strict=True) if a < b)
+    return pairwise_f1(found, pairs_of_groups(groups, rows))

@@ -1,0 +1,139 @@
+"""What each modality is worth alone, and all of them together.
+
+Alone means that nobody shows anything else: neither who asks nor who is searched. The encoder is
+the same, so it is asked what it makes of profiles that lack nearly everything.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from model_export.source import ExportSource
+from training.data import Dataset
+from training.data.passes import mapped, subset
+from training.errors import UsageError
+from training.evaluation.metrics import DEPTH, ndcg
+from training.evaluation.ranking import top
+from training.evaluation.setting import Split, setting_of
+from training.evaluation.subject import shown
+from training.evaluation.tasks import ColdStartTask
+from training.inference.representation import embed
+from training.towers import TowerReader, cache_folder
+
+GROUPS: dict[str, frozenset[str]] = {
+    "all": frozenset(MODALITIES),
+    "texts": frozenset({"name", "bio", "videos", "lives"}),
+    "labels": frozenset({"tags", "category", "language"}),
+    "pictures": frozenset({"avatar", "covers", "frames"}),
+    "sounds": frozenset({"audio"}),
+    **{name: frozenset({name}) for name in MODALITIES if name != "audio"},
+}
+"""What is shown alone: everything, modalities of one kind, and each."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What modalities are worth when nobody shows anything else.
+
+    Attributes:
+        name: of `GROUPS`.
+        metric: mean NDCG@20 of all queries; of who shows none of it, that of no order at all.
+        queries: how many show it.
+        metric_shown: mean NDCG@20 of these.
+        metric_all: theirs with everything.
+    """
+
+    name: str
+    metric: float
+    queries: int
+    metric_shown: float
+    metric_all: float
+
+
+def each_alone(
+    dataset: Dataset,
+    source: ExportSource,
+    split: Split = "test",
+    *,
+    tower_cache: Path | None = None,
+) -> tuple[list[Alone], float]:
+    """Each of `GROUPS` that anybody shows, everything first, and the NDCG@20 of a random order.
+
+    Args:
+        dataset: with behaviour to judge by.
+        source: a trained encoder.
+        split: whose streamers ask.
+        tower_cache: folder of what towers made of pieces before.
+
+    Raises:
+        UsageError: the data set has no truth for the primary task.
+    """
+    setting = setting_of(dataset, split)
+    task = setting.neighbours
+    if task is None:
+        raise UsageError(f"{dataset.folder} has no behaviour to measure modalities by")
+    chance = _chance(task)
+    with TowerReader(source.towers, tower_cache or cache_folder()) as reader:
+        reader.fill(dataset.profiles)
+        everyone = mapped(pieces_of, dataset.profiles)
+        queries, gallery = (
+            list(reader.over(list(subset(everyone, rows)))) for rows in (task.queries, task.gallery)
+        )
+    values = {
+        name: _values(task, source, _only(queries, kept), _only(gallery, kept), chance)
+        for name, kept in GROUPS.items()
+    }
+    everything = values["all"][0]
+    found = [
+        Alone(
+            name,
+            float(value.mean()),
+            int(shows.sum()),
+            float(value[shows].mean()),
+            float(everything[shows].mean()),
+        )
+        for name, (value, shows) in values.items()
+        if shows.any()
+    ]
+    return found, float(chance.mean())
+
+
+def _only(profiles: Sequence[Sequence[Piece]], kept: frozenset[str]) -> list[list[Piece]]:
+    return [[piece for piece in pieces if piece.modality in kept] for pieces in profiles]
+
+
+def _values(
+    task: ColdStartTask,
+    source: ExportSource,
+    queries: Sequence[Sequence[Piece]],
+    gallery: Sequence[Sequence[Piece]],
+    chance: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """NDCG@20 per query (Q,), and which of them show anything."""
+    asking = embed(source, queries)
+    shows = shown(asking)
+    value = ndcg(top(asking, embed(source, gallery), DEPTH), task.relevant)
+    return np.where(shows, value, chance), shows
+
+
+def _chance(task: ColdStartTask) -> NDArray[np.float64]:
+    """Expected NDCG@20 of a random order, per query (Q,): every place is right as often."""
+    discount = 1 / np.log2(np.arange(DEPTH) + 2)
+    relevant = np.array([len(each) for each in task.relevant])
+    ideal = np.cumsum(discount)[np.minimum(relevant, DEPTH) - 1]
+    return relevant / len(task.gallery) * discount.sum() / ideal
+
+
+def alone_table(rows: Sequence[Alone], chance: float) -> Iterator[str]:
+    """Lines for a terminal."""
+    yield f"{'shown alone':<12} {'NDCG@20':>8} {'who show it':>12} {'theirs':>8} {'with all':>9}"
+    for row in rows:
+        yield (
+            f"{row.name:<12} {row.metric:>8.4f} {row.queries:>12,} {row.metric_shown:>8.4f} "
+            f"{row.metric_all:>9.4f}"
+        )
+    yield f"{'random':<12} {chance:>8.4f}"

@@ -1,0 +1,289 @@
+"""Positives: a streamer's nearest by behaviour, weighted by how near and how alike in content.
+
+Behaviour is who watches whom, where that is known, or else the cosine of ID-embeddings.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from training.mining.two_hop import fill_empty_places
+from training.numeric.blocks import blocks
+from training.numeric.topk import best_of, mutual
+from training.teachers.label_noise import Judgement
+
+MIN_SHARED = 2
+"""Two streamers with fewer users in common share them by chance."""
+NEVER = -2.0
+"""Less than any cosine."""
+_LEAST_WEIGHT = 1e-3
+_DOUBT = 0.05
+"""Less doubt about a streamer's vector is none."""
+_INSTEAD = 0.5
+"""Weight of a positive by prediction, beside 1 for one by behaviour."""
+_PREDICTED_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Positives:
+    """The weighted positives of N streamers.
+
+    Attributes:
+        near: int64 (N, K), the nearest by behaviour, best first.
+        cumulative: float32 (N, K), running sum of their weights, to draw from.
+        weights: (N, N) sparse, the weights made symmetric with the larger of both.
+    """
+
+    near: NDArray[np.int64]
+    cumulative: NDArray[np.float32]
+    weights: sp.csr_matrix
+
+    @classmethod
+    def of(cls, near: NDArray[np.int64], weights: NDArray[np.float32]) -> "Positives":
+        """From the candidates (N, K) and their weights (N, K), not negative."""
+        return cls(near, np.cumsum(weights, 1), mutual(near, weights))
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """The rows that have a positive."""
+        return np.flatnonzero(self.cumulative[:, -1] > 0)
+
+    def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """One positive per anchor (A,), by weight."""
+        cumulative = self.cumulative[anchors]  # (A, K)
+        at = (1 - rng.random(len(anchors), np.float32)) * cumulative[:, -1]  # in (0, total]
+        pick = (cumulative < at[:, None]).sum(1).clip(0, self.near.shape[1] - 1)
+        return self.near[anchors, pick]
+
+
+class Behaviour(Protocol):
+    """What users' behaviour says about pairs of N streamers."""
+
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The nearest others (N, K), best first, and a weight of each (N, K) in [0, 1].
+
+        Those who are not able (N,) come after all others.
+        """
+        ...
+
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pairs (B, K) of these rows and others must not be called unlike."""
+        ...
+
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """The same of each row (R,) and its own others (R, K)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SharedAudience:
+    """Streamers are near when the same users watch them.
+
+    weight = (t_ij / max_j t_ij) ** power,    t = cosine of audiences, 0 below `MIN_SHARED`
+
+    Attributes:
+        audience: binary (N, U).
+        power: how fast the weight falls with the share of the best cosine.
+    """
+
+    audience: sp.csr_matrix
+    power: float
+
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Behaviour`; a weight is 0 where too few users are shared."""
+        near, cosines = self._nearest(count, able)
+        return near, self._weights(cosines)
+
+    def completed(
+        self, count: int, able: NDArray[np.bool_] | None, share: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+        """Candidates, the empty places among them taken by neighbours of neighbours.
+
+        Args:
+            count: K.
+            able: see `candidates`.
+            share: see `training.mining.two_hop`; 0 leaves the places empty.
+
+        Returns:
+            near and weights (N, K), and who had an empty place (N,).
+        """
+        near, cosines = self._nearest(count, able)
+        weights = self._weights(cosines)
+        few = np.any(weights <= 0, axis=1)
+        if share:
+            near, weights = fill_empty_places(near, cosines, weights, share, able)
+        return near, weights, few
+
+    def _weights(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        share = cosines / np.maximum(cosines[:, :1], 1e-9)
+        return (share.clip(min=0) ** self.power * (share > 0)).astype(np.float32)
+
+    def _nearest(
+        self, count: int, able: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
+        by_user = self.audience.T.tocsr()
+
+        def block(start: int, stop: int) -> NDArray[np.float32]:
+            shared = (self.audience[start:stop] @ by_user).toarray().astype(np.float32)
+            shared[shared < MIN_SHARED] = 0
+            return shared / size[start:stop, None] / size
+
+        return _nearest(block, len(size), count, able)
+
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`: those who share enough users."""
+        return (self.audience[rows] @ self.audience[others].T).toarray() >= MIN_SHARED
+
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        by_user, found = self.audience.T.tocsr(), np.zeros(others.shape, bool)
+        for part in blocks(len(rows), by_user.shape[1]):
+            shared = (self.audience[rows[part]] @ by_user).toarray()  # (b, N)
+            found[part] = np.take_along_axis(shared, others[part], 1) >= MIN_SHARED
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class IdSpace:
+    """Streamers are near when their ID-embeddings are.
+
+    weight = exp((t_ij - max_j t_ij) / temperature),    t = cosine of ID-embeddings
+
+    Attributes:
+        directions: unit rows (N, E).
+        temperature: how fast the weight falls.
+        related_from: the cosine from which on two are related.
+    """
+
+    directions: NDArray[np.float32]
+    temperature: float
+    related_from: float
+
+    def candidates(
+        self, count: int, able: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Behaviour`."""
+        near, cosines = nearest(self.directions, count, able)
+        return near, np.exp((cosines - cosines[:, :1]) / self.temperature)
+
+    def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        return self.directions[rows] @ self.directions[others].T > self.related_from
+
+    def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Behaviour`."""
+        found = np.zeros(others.shape, bool)
+        for part in blocks(len(rows), others.shape[1] * self.directions.shape[1]):
+            pairs = self.directions[rows[part], None] * self.directions[others[part]]  # (b, K, E)
+            found[part] = pairs.sum(2) > self.related_from
+        return found
+
+
+def nearest(
+    directions: NDArray[np.float32], count: int, able: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The nearest other rows by cosine of unit rows (N, E), best first, and the cosines (N, K).
+
+    Rows that are not able (N,) come last, with a cosine of `NEVER`.
+    """
+    return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count, able)
+
+
+def nearest_of(
+    queries: NDArray[np.float32], directions: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `count` nearest of the unit rows (M, E) to each query (Q, E), best first, and cosines."""
+    near = np.zeros((len(queries), count), np.int64)
+    cosines = np.zeros((len(queries), count), np.float32)
+    for part in blocks(len(queries), len(directions)):
+        near[part], cosines[part] = best_of(queries[part] @ directions.T, count)
+    return near, cosines
+
+
+def _nearest(
+    block: Callable[[int, int], NDArray[np.float32]],
+    rows: int,
+    count: int,
+    able: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `count` best other columns of each row, from blocks of the (N, N) similarities."""
+    count = min(count, rows - 1)
+    near = np.zeros((rows, count), np.int64)
+    nearness = np.zeros((rows, count), np.float32)
+    for part in blocks(rows, rows):
+        similar = block(part.start, part.stop)  # (b, N)
+        if able is not None:
+            similar[:, ~able] = NEVER
+        similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
+        near[part], nearness[part] = best_of(similar, count)
+    return near, nearness
+
+
+def trusted_only(
+    near: NDArray[np.int64], weights: NDArray[np.float32], judgement: Judgement
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Candidates (N, K) of a behaviour as far as it is trusted, and what stands in for the rest.
+
+    A pair counts as far as both ends are trusted. As far as a streamer is not, those count whose
+    vectors are nearest to what content predicts in place of its own.
+
+    Returns:
+        the candidates and a weight of each in [0, 1]: (N, K), or (N, 2K) where anyone is doubted.
+    """
+    count = near.shape[1]
+    own = weights * judgement.trust[:, None] * judgement.trust[near]
+    own[own < _LEAST_WEIGHT] = 0
+    doubted = np.flatnonzero((judgement.trust < 1 - _DOUBT) & judgement.predicted.any(1))
+    able = np.flatnonzero(judgement.trusted)
+    if not len(doubted) or len(able) <= count:
+        return near, own
+    other = np.zeros_like(near)
+    instead = np.zeros_like(own)
+    found, cosines = nearest_of(judgement.predicted[doubted], judgement.vectors[able], count)
+    other[doubted] = able[found]
+    doubt = _INSTEAD * (1 - judgement.trust[doubted])
+    instead[doubted] = (
+        np.exp((cosines - cosines[:, :1]) / _PREDICTED_TEMPERATURE)
+        * doubt[:, None]
+        * judgement.trust[able[found]]
+    )
+    instead[other == np.arange(len(other))[:, None]] = 0
+    return np.concatenate([near, other], 1), np.concatenate([own, instead], 1).astype(np.float32)
+
+
+def weigh(
+    near: NDArray[np.int64],
+    behaviour: NDArray[np.float32],
+    content: NDArray[np.float32],
+    floor: float,
+    rng: np.random.Generator,
+) -> Positives:
+    """w_ij = behaviour_ij * (floor + (1 - floor) * s((c_ij - theta) / (.25 std c))).
+
+    s is the logistic function, c the cosine of content, theta the 90th percentile of c over random
+    pairs: a soft form of dropping positives of other content.
+
+    Args:
+        near: the candidates (N, K).
+        behaviour: their weights so far (N, K).
+        content: unit content vectors (N, H).
+        floor: what is left of a pair of quite other content.
+        rng: of the random pairs.
+    """
+    rows, count = near.shape
+    c = np.zeros((rows, count), np.float32)
+    for part in blocks(rows, count * content.shape[1]):
+        c[part] = np.einsum("nd,nkd->nk", content[part], content[near[part]])
+    theta = np.quantile((content * content[rng.permutation(rows)]).sum(1), 0.9)
+    alike = expit((c - theta) / max(0.25 * c.std(), 1e-3))
+    return Positives.of(near, (behaviour * (floor + (1 - floor) * alike)).astype(np.float32))

@@ -1,0 +1,210 @@
+"""Which streamers are alike for a supervised contrast: same group, or near by behaviour."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from training.data import Dataset
+from training.errors import DataError, UsageError
+from training.mining.positives import IdSpace, Positives, SharedAudience
+from training.teachers.id_embeddings import audience_of, id_matrix
+
+_QUERIES = 256
+"""Held-out streamers that search, at most: their pairs with all others are kept."""
+_ID_TEMPERATURE = 0.1
+"""How fast the chance to be drawn falls with the ID cosine."""
+_RELATED_ID_COSINE = 0.7
+
+
+class Relation(Protocol):
+    """Pairs of streamers that are alike; rows are those of the data set."""
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """The rows that are alike to any other."""
+        ...
+
+    def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """One other row that is alike, per anchor (A,)."""
+        ...
+
+    def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the i-th of one and the i-th of the other (P,) are alike."""
+        ...
+
+
+class SameGroup:
+    """Streamers of one group are alike."""
+
+    def __init__(self, groups: NDArray[np.int64], known: NDArray[np.int64]) -> None:
+        """Gather the members.
+
+        Args:
+            groups: group number (N,), negative for none.
+            known: rows that may be learned from.
+        """
+        self._groups = groups
+        members = known[groups[known] >= 0]
+        members = members[np.argsort(groups[members], kind="stable")]
+        _, first, size = np.unique(groups[members], return_index=True, return_counts=True)
+        self._members = members
+        self._first, self._size, self._place = (np.zeros(len(groups), np.int64) for _ in range(3))
+        self._first[members] = np.repeat(first, size)  # of the group, among the members
+        self._size[members] = np.repeat(size, size)
+        self._place[members] = np.arange(len(members)) - np.repeat(first, size)
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """See `Relation`."""
+        return np.sort(self._members[self._size[self._members] > 1])
+
+    def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """See `Relation`."""
+        size = self._size[anchors]
+        ahead = 1 + (rng.random(len(anchors)) * (size - 1)).astype(np.int64)
+        return self._members[self._first[anchors] + (self._place[anchors] + ahead) % size]
+
+    def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Relation`."""
+        return (self._groups[one] == self._groups[other]) & (self._groups[one] >= 0)
+
+
+@dataclass(frozen=True, eq=False)
+class NearByBehaviour:
+    """Streamers are alike when one is among the nearest of the other by behaviour.
+
+    Attributes:
+        rows: int64 (M,) data set rows, ascending, of those whose behaviour is known.
+        positives: of these M.
+    """
+
+    rows: NDArray[np.int64]
+    positives: Positives
+
+    @property
+    def anchors(self) -> NDArray[np.int64]:
+        """See `Relation`."""
+        return self.rows[self.positives.anchors]
+
+    def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """See `Relation`; by weight."""
+        return self.rows[self.positives.draw(np.searchsorted(self.rows, anchors), rng)]
+
+    def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `Relation`."""
+        known = np.isin(one, self.rows) & np.isin(other, self.rows)
+        found = np.zeros(len(one), bool)
+        if known.any():  # SciPy reads no values for no pairs
+            places = (np.searchsorted(self.rows, side[known]) for side in (one, other))
+            found[known] = np.asarray(self.positives.weights[tuple(places)]).ravel() > 0
+        return found
+
+
+def near_by_behaviour(
+    dataset: Dataset, known: NDArray[np.int64], neighbours: int
+) -> NearByBehaviour:
+    """The nearest by shared audience, where audiences are known, or else by ID-embedding.
+
+    Args:
+        dataset: with interactions, relations or ID-embeddings.
+        known: rows that may be learned from; nobody else's behaviour is read.
+        neighbours: so many nearest of each are alike to it.
+
+    Raises:
+        DataError: it is known of fewer than two of them.
+        UsageError: the data set has no behaviour.
+    """
+    audience = audience_of(dataset, known)
+    if audience is not None:
+        rows = known[np.diff(audience.indptr)[known] > 0]
+        space = SharedAudience(audience[rows], power=1.0)
+    elif dataset.id_embeddings is not None:
+        vectors, present = id_matrix(dataset)
+        rows = known[present[known]]
+        norm = np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+        directions = (vectors[rows] / np.maximum(norm, 1e-9)).astype(np.float32)
+        space = IdSpace(directions, _ID_TEMPERATURE, _RELATED_ID_COSINE)
+    else:
+        raise UsageError(
+            f"--set positives=behaviour: {dataset.folder} has neither interactions nor relations "
+            "nor id_embeddings; use positives=dropout"
+        )
+    if len(rows) < 2:
+        raise DataError(
+            f"{dataset.folder}: behaviour is known of {len(rows)} training streamers, so nobody is "
+            "near anybody; leave its file out, or choose other splits"
+        )
+    near, weights = space.candidates(min(neighbours, len(rows) - 1))
+    index = (np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel())
+    pairs = sp.csr_matrix((weights.ravel(), index), shape=(len(rows), len(rows)))
+    pairs.eliminate_zeros()
+    return NearByBehaviour(
+        rows, Positives(near, np.cumsum(weights, 1), sp.csr_matrix(pairs.maximum(pairs.T)))
+    )
+
+
+def same_label(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
+    """Streamers of one label are alike.
+
+    Raises:
+        UsageError: the data set has no labels.
+    """
+    if dataset.labels is None:
+        raise UsageError(
+            f"--set positives=labels: {dataset.folder} has no labels; use positives=dropout"
+        )
+    number = {label: i for i, label in enumerate(sorted({x for x in dataset.labels if x}))}
+    groups = np.array([number[label] if label else -1 for label in dataset.labels], np.int64)
+    return SameGroup(groups, known)
+
+
+def known_duplicates(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
+    """Near-duplicates are alike.
+
+    Raises:
+        UsageError: the data set has no known duplicates.
+    """
+    if dataset.duplicates is None:
+        raise UsageError(
+            f"--set positives=duplicates: {dataset.folder} has no duplicates; use positives=dropout"
+        )
+    return SameGroup(dataset.duplicates, known)
+
+
+class AlikeSearch:
+    """How well held-out streamers find one that is alike, among all but the cold ones."""
+
+    def __init__(
+        self,
+        relation: Relation,
+        held_out: NDArray[np.int64],
+        gallery: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> None:
+        """Choose the queries.
+
+        Args:
+            relation: of the rows in the gallery.
+            held_out: rows of which those with an alike one search.
+            gallery: rows that are searched.
+            rng: draws some of the queries where there are many.
+        """
+        queries = np.intersect1d(relation.anchors, held_out)
+        if len(queries) > _QUERIES:
+            queries = np.sort(rng.choice(queries, _QUERIES, replace=False))
+        self._queries, self._gallery = queries, gallery
+        pairs = np.repeat(queries, len(gallery)), np.tile(gallery, len(queries))
+        self._same = (pairs[0] == pairs[1]).reshape(len(queries), len(gallery))  # (Q, G)
+        self._alike = relation.alike(*pairs).reshape(self._same.shape) & ~self._same
+
+    def mean_reciprocal_rank(self, vectors: NDArray[np.float32]) -> float:
+        """Of the first alike one, by unit vectors (N, D); NaN for no queries."""
+        if not len(self._queries):
+            return math.nan
+        scores = vectors[self._queries] @ vectors[self._gallery].T  # (Q, G)
+        best = np.where(self._alike, scores, -np.inf).max(1, keepdims=True)
+        return float((1 / (1 + ((scores > best) & ~self._same).sum(1))).mean())

@@ -1,0 +1,384 @@
+"""The encoder: a trainable token table with a residual MLP, and a fixed sketch of the content.
+
+    h = norm(norm(sum_t (1 + log count) idf E[t]) + vector_weight * sum_spaces W v)
+    embedding = norm(P h + MLP(h))
+
+P is fixed and orthonormal, E starts from an SVD of TF-IDF and the MLP's last layer starts small, so
+training starts at the frozen geometry. Training computes over flat bags, the exported graph over
+padded batches; both give the same numbers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.calibration import Calibration
+from model_export.contract.pieces import MODALITIES
+from model_export.contract.vocabulary import Vocabulary
+from model_export.source import ExportSource
+from training.config import RecipeConfig, shared_config, shorter_widths
+from training.features.bags import Bags, inverse_document_frequency
+from training.features.padding import PieceBatch, blocks_of_alike, members, padded
+from training.features.pieces import PieceBags
+from training.models.checkpoint import Checkpoint
+from training.models.content_sketch import FIXED_SEED, ContentSketch, safe_normalise
+from training.models.distributed import Compute
+from training.models.fusion import Recency, Transformer, fusion_of
+from training.towers import cache_folder, towers_again
+
+LANGUAGE = 1 + MODALITIES.index("language")
+
+
+def pool(vectors: Tensor, modality: Tensor) -> Tensor:
+    """Mean of the unit vectors of a space, (B, P, W) and (B, P) -> (B, W); zero for none."""
+    present = (modality > 0).to(vectors.dtype).unsqueeze(-1)  # (B, P, 1)
+    total = (safe_normalise(vectors) * present).sum(1)  # (B, W)
+    return total / present.sum(1).clamp(min=1)
+
+
+class StreamerEncoder(nn.Module):
+    """Features to embedding, content sketch, modality weights and, with a teacher, ID-embedding."""
+
+    def __init__(self, vocabulary: Vocabulary, config: RecipeConfig, id_dim: int | None) -> None:
+        """An encoder with an empty table; see `start_from`.
+
+        Args:
+            vocabulary: what the token ids mean.
+            config: its widths.
+            id_dim: width E of the ID-embedding to be predicted; None for no such output.
+        """
+        super().__init__()
+        rng = np.random.default_rng(FIXED_SEED)
+        self.known = len(vocabulary.tokens)
+        self.vector_weight = config.vector_weight
+        self.compute = Compute()
+        self.register_buffer("idf", torch.from_numpy(inverse_document_frequency(vocabulary)))
+        self.idf: Tensor
+        self.table = nn.Parameter(torch.zeros(1 + self.known, config.table_dim))
+        fixed = _orthonormal(rng, config.table_dim, config.dim)
+        fixed *= math.sqrt(config.table_dim / config.dim)
+        self.register_buffer("fixed_projection", torch.from_numpy(fixed))
+        self.fixed_projection: Tensor
+        last = nn.Linear(config.hidden_dim, config.dim)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+        self.mlp = nn.Sequential(
+            nn.Linear(config.table_dim, config.hidden_dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            last,
+        )
+        self.spaces = nn.ParameterList()
+        for i, space in enumerate(vocabulary.spaces):
+            start = _orthonormal(rng, space.width, config.table_dim)
+            start *= math.sqrt(max(1, space.width / config.table_dim))
+            self.spaces.append(nn.Parameter(torch.from_numpy(start)))
+            self.register_buffer(f"centre_{i}", torch.zeros(space.width))
+        self.content = ContentSketch(vocabulary, config.content_dim)
+        self.fusion = fusion_of(config)
+        self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
+        self.register_buffer("id_scale", torch.ones(()))
+        self.id_scale: Tensor
+
+    def move_to(self, compute: Compute) -> None:
+        """Compute there from now on."""
+        self.compute = compute
+        self.to(compute.device)
+
+    @torch.no_grad()
+    def start_from(
+        self, components: NDArray[np.float32], centres: Sequence[NDArray[np.float32]]
+    ) -> None:
+        """Set the start of the table, (1 + V, <= table_dim), and the mean vector of each space."""
+        self.table[:, : components.shape[1]] = torch.from_numpy(components)
+        self.table[0] = 0
+        for i, centre in enumerate(centres):
+            self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
+
+    @torch.no_grad()
+    def order_axes(self, embeddings: NDArray[np.float32]) -> None:
+        """Turn the output so that the first axes carry the most of these embeddings (R, D).
+
+        Their cosines stay as they are. A shorter width, the first of the axes, then starts with
+        principal components in place of as many random directions.
+        """
+        moments = embeddings.T.astype(np.float64) @ embeddings.astype(np.float64)  # (D, D)
+        axes = np.linalg.eigh(moments)[1][:, ::-1]  # by falling eigenvalue
+        turn = self.place(np.ascontiguousarray(axes, np.float32))
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        self.fixed_projection.copy_(self.fixed_projection @ turn)
+        last.weight.copy_(turn.T @ last.weight)
+        last.bias.copy_(last.bias @ turn)
+
+    def forward(
+        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
+
+        Returns:
+            embedding (B, D), content (B, C), modality weights (B, M), and with a teacher the
+            ID-embedding (B, E) in the units of its space.
+        """
+        count = 2 * len(self.spaces)
+        vectors, apart = inputs[:count], inputs[count:]
+        weights = self._weights(token_ids, token_counts)  # (B, L)
+        if self.fusion is not None:
+            weights = weights / apart[1].clamp(min=1)
+        is_known = (token_ids <= self.known).to(weights.dtype)
+        known_ids = torch.where(token_ids <= self.known, token_ids, 0)
+        rows = self.table[known_ids] * (weights * is_known).unsqueeze(-1)  # (B, L, H)
+        if self.fusion is not None:
+            h, evidence = self._forward_apart(rows, vectors, apart)
+        else:
+            h, evidence = self._forward_sum(rows, token_modality, vectors)
+        z = self._embed(h)
+        sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
+        content = self.content(token_ids, sketch_weights, vectors)
+        outputs = (z, content, _to_weights(evidence))
+        return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
+
+    def _forward_sum(
+        self, rows: Tensor, token_modality: Tensor, vectors: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The sum h (B, H) of table rows (B, L, H) and vectors, and each modality's part (B, M)."""
+        token_sum = rows.sum(1)  # (B, H)
+        pooled = [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
+        h, parts = self._fuse(token_sum, pooled)
+        token_norm = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)
+        evidence = _share(
+            torch.matmul(rows, h.unsqueeze(-1)).squeeze(-1) * token_norm, token_modality
+        )
+        for part, modality in zip(parts, vectors[1::2], strict=True):
+            count = (modality > 0).sum(1, keepdim=True).clamp(min=1)
+            each = (part * h).sum(-1, keepdim=True) / count  # (B, 1)
+            evidence = evidence + _share(each.expand(modality.shape), modality)
+        return h, evidence
+
+    def _forward_apart(
+        self, rows: Tensor, vectors: Sequence[Tensor], apart: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The same of pieces that are told apart."""
+        modality, age = apart[-2:]  # (B, N)
+        tokens = torch.matmul(members(apart[0], modality), rows)  # (B, N, H)
+        shown = [
+            (safe_normalise(v) * (place > 0).to(v.dtype).unsqueeze(-1), members(place, modality))
+            for v, place in zip(vectors[::2], apart[2:-2], strict=True)
+        ]
+        pieces = PieceBatch(tokens, shown, modality, age)
+        fused = self._fuse_pieces(pieces)
+        return fused[0], self._evidence(pieces, *fused)
+
+    def _fuse_pieces(
+        self, pieces: PieceBatch
+    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None]:
+        """The sum h (B, H), what each space adds to it, gates (B, N), and what pieces add."""
+        gates, added = self._gates(pieces)
+        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
+        pooled = [
+            torch.matmul(g, v).squeeze(1) / (g.sum(-1) + 1e-6)
+            for g, (v, _) in zip(pieces.of_vectors(gates), pieces.vectors, strict=True)
+        ]
+        more = None
+        if added is not None and isinstance(self.fusion, Transformer):
+            more = self.fusion.add(added.sum(1))
+        h, parts = self._fuse(token_sum, pooled, more)
+        return h, parts, gates, added
+
+    def _gates(self, pieces: PieceBatch) -> tuple[Tensor, Tensor | None]:
+        """See `Transformer.forward`; gates of padding are 0."""
+        there, added = (pieces.modality > 0).to(pieces.tokens.dtype), None
+        if isinstance(self.fusion, Recency):
+            gates = self.fusion(pieces.modality, pieces.age)
+        else:
+            assert self.fusion is not None
+            gates, added = self.fusion(self._contents(pieces), pieces.modality, pieces.age)
+        return gates * there, added
+
+    def _contents(self, pieces: PieceBatch) -> Tensor:
+        """What each piece would add to the sum if all counted alike (B, N, H)."""
+        total = pieces.tokens.sum(1, keepdim=True)
+        contents = pieces.tokens * torch.rsqrt((total * total).sum(-1, keepdim=True) + 1e-6)
+        for i, (project, (v, whose)) in enumerate(zip(self.spaces, pieces.vectors, strict=True)):
+            there = whose.sum(1).unsqueeze(-1)  # (B, P, 1)
+            each = (v - there * self.get_buffer(f"centre_{i}")) @ project  # (B, P, H)
+            each = self.vector_weight * each / there.sum(1, keepdim=True).clamp(min=1)
+            contents = contents + torch.matmul(whose, each)
+        return contents
+
+    def _evidence(
+        self,
+        pieces: PieceBatch,
+        h: Tensor,
+        parts: Sequence[Tensor],
+        gates: Tensor,
+        added: Tensor | None,
+    ) -> Tensor:
+        """Each modality's part (B, M) of the sum that `_fuse_pieces` made."""
+        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
+        scale = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)  # (B, 1)
+        amounts = torch.matmul(pieces.tokens, h.unsqueeze(-1)).squeeze(-1) * gates * scale  # (B, N)
+        for part, g, (_, whose) in zip(
+            parts, pieces.of_vectors(gates), pieces.vectors, strict=True
+        ):
+            share = gates * whose.sum(-1) / (g.sum(-1) + 1e-6)
+            amounts = amounts + share * (part * h).sum(-1, keepdim=True)
+        if added is not None and isinstance(self.fusion, Transformer):
+            amounts = amounts + torch.matmul(
+                added, (h @ self.fusion.add.weight).unsqueeze(-1)
+            ).squeeze(-1)
+        return _share(amounts, pieces.modality)
+
+    def _fused_apart(self, bags: Bags, pieces: PieceBags) -> Tensor:
+        """`fused` of rows whose pieces are told apart, those of alike size together."""
+        sizes = np.diff(pieces.indptr)
+        order = np.argsort(sizes, kind="stable")
+        groups = blocks_of_alike(sizes[order])
+        found = torch.cat([self._fused_block(bags.take(order[group])) for group in groups])
+        return found[self.place(np.argsort(order))]
+
+    def _fused_block(self, bags: Bags) -> Tensor:
+        known = bags.keep(bags.ids <= self.known)
+        assert known.pieces is not None
+        ids, counts, spread = (
+            self.place(array.astype(np.int64))
+            for array in (known.ids, known.counts, known.pieces.token_spread)
+        )
+        sums = functional.embedding_bag(
+            ids,
+            self.table,
+            self.place(known.pieces.starts(known.indptr)),
+            mode="sum",
+            per_sample_weights=self._weights(ids, counts) / spread,
+            include_last_offset=True,
+        )  # (Q, H)
+        return self._fuse_pieces(padded(sums, known.pieces, self.place))[0]
+
+    def fused(self, bags: Bags) -> Tensor:
+        """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
+        if bags.pieces is not None:
+            return self._fused_apart(bags, bags.pieces)
+        known = bags.keep(bags.ids <= self.known)
+        ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
+        token_sum = functional.embedding_bag(
+            ids,
+            self.table,
+            self.place(known.indptr),
+            mode="sum",
+            per_sample_weights=self._weights(ids, counts),
+            include_last_offset=True,
+        )  # (R, H)
+        return self._fuse(token_sum, [self.place(pooled) for pooled in bags.pooled])[0]
+
+    def embed(self, bags: Bags) -> Tensor:
+        """Embeddings (R, D) of flat bags."""
+        return safe_normalise(self.raw(bags))
+
+    def raw(self, bags: Bags) -> Tensor:
+        """Embeddings (R, D) of flat bags before they are normalised."""
+        return self.compute.by_shares(self._raw_share, bags)
+
+    def _raw_share(self, bags: Bags) -> Tensor:
+        """What `raw` is, of this process's share; in the precision asked for while training."""
+        with self.compute.autocast() if self.training else nullcontext():
+            return self._raw(self.fused(bags)).float()
+
+    def place(self, array: NDArray[Any]) -> Tensor:
+        """An array as a tensor on the device."""
+        return torch.from_numpy(array).to(self.compute.device)
+
+    def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
+        return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
+
+    def _fuse(
+        self, token_sum: Tensor, pooled: Sequence[Tensor], more: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The sum h (B, H), with `more` (B, H), and what each space adds to it (B, H)."""
+        h = safe_normalise(token_sum)
+        if more is not None:
+            h = h + more
+        parts: list[Tensor] = []
+        for i, (project, v) in enumerate(zip(self.spaces, pooled, strict=True)):
+            present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)
+            centred = safe_normalise(v - self.get_buffer(f"centre_{i}")) * present
+            parts.append(self.vector_weight * (centred @ project))
+            h = h + parts[-1]
+        return safe_normalise(h), parts
+
+    def _embed(self, h: Tensor) -> Tensor:
+        return safe_normalise(self._raw(h))
+
+    def _raw(self, h: Tensor) -> Tensor:
+        return h @ self.fixed_projection + self.mlp(h)  # (B, D)
+
+
+def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
+    """A random matrix with orthonormal columns, or rows when it is wide."""
+    q, _ = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    return np.ascontiguousarray(q if rows >= columns else q.T, np.float32)
+
+
+def _share(amounts: Tensor, modality: Tensor) -> Tensor:
+    """Sum of the amounts (B, L) per modality (B, M)."""
+    axis = torch.arange(1, 1 + len(MODALITIES), device=modality.device)
+    member = (modality.unsqueeze(-1) == axis).to(amounts.dtype)  # (B, L, M)
+    return torch.matmul(amounts.unsqueeze(1), member).squeeze(1)
+
+
+def _to_weights(evidence: Tensor) -> Tensor:
+    """Evidence (B, M) to shares that sum to 1; uniform when there is none."""
+    positive = evidence.clamp(min=0)
+    total = positive.sum(-1, keepdim=True)
+    uniform = torch.full_like(positive, 1 / len(MODALITIES))
+    return torch.where(total > 1e-6, positive / total.clamp(min=1e-6), uniform)
+
+
+def _calibration(stored: Mapping[str, Any]) -> Calibration | None:
+    """None in checkpoints of the time before scores were calibrated."""
+    found = stored.get("calibration")
+    return None if found is None else Calibration.model_validate(found)
+
+
+def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource:
+    """What the exporter needs of a finished checkpoint, the module in eval mode.
+
+    Args:
+        path: the checkpoint folder.
+        tower_cache: folder into which the weights of towers are unpacked.
+
+    Raises:
+        CheckpointError: not a checkpoint, not finished, damaged, or with a tower that is missing
+            or another by now.
+    """
+    checkpoint = Checkpoint.load(path)
+    stored = checkpoint.config
+    config = shared_config(stored["config"])
+    space = stored["id_space"]
+    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"])
+    encoder.load_state_dict(checkpoint.tensors)
+    return ExportSource(
+        module=encoder.eval(),
+        vocabulary=checkpoint.vocabulary,
+        recipe=stored["recipe"],
+        dim=config.dim,
+        content_dim=config.content_dim,
+        data_digest=stored["data_digest"],
+        duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
+        calibration=_calibration(stored),
+        config={name: value for name, value in stored.items() if name != "calibration"},
+        metrics=checkpoint.metrics,
+        id_space=None if space is None else IdSpace(**space),
+        established=checkpoint.established,
+        towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
+        dims=shorter_widths(stored["config"].get("matryoshka", ""), config.dim),
+    )

@@ -1,0 +1,114 @@
+"""Nothing may be learned from a streamer that is held out; a run that does so must fail.
+
+The checks stand where a fit could go wrong: when a stage is made, before its encoder is saved, when
+a baseline is made and before a checkpoint is measured. They go by the data set's own split.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import Dataset
+from training.errors import LeakError
+from training.preparation.stage import Stage
+from training.teachers.id_embeddings import Teacher
+from training.towers import Tower
+
+_SHOWN = 3
+
+
+def check_known(dataset: Dataset, known: NDArray[np.int64], allowed: Sequence[str]) -> None:
+    """See that the rows to learn from are of the allowed splits.
+
+    Raises:
+        LeakError: some are not; names the first.
+    """
+    held_out = known[~np.isin(dataset.split[known], allowed)]
+    if len(held_out):
+        raise LeakError(
+            f"{_named(dataset, held_out)} would be learned from; {_told(allowed)} may be"
+        )
+
+
+def check_teacher(dataset: Dataset, known: NDArray[np.int64], teacher: Teacher) -> None:
+    """See that a teacher knows known streamers only, and none but they are anybody's audience.
+
+    Raises:
+        LeakError: a held-out streamer is in it.
+    """
+    held_out = np.setdiff1d(teacher.rows, known)
+    if len(held_out):
+        raise LeakError(f"{_named(dataset, held_out)} would be in the teacher")
+    if dataset.relations is not None and teacher.audience is not None:
+        # The audience of relations are streamers themselves: one column for each of the known.
+        users = len(teacher.audience.tocsc().indptr) - 1
+        if users != len(known):
+            raise LeakError(
+                f"the teacher counts {users} streamers as an audience, of which {len(known)} may "
+                "be learned from"
+            )
+
+
+def check_stage(stage: Stage, allowed: Sequence[str]) -> None:
+    """See that all that a stage has learned so far comes from the allowed splits.
+
+    Args:
+        stage: of a fit.
+        allowed: the splits that it may learn from.
+
+    Raises:
+        LeakError: its rows, its vocabulary or its teacher go beyond.
+    """
+    check_known(stage.dataset, stage.known, allowed)
+    counted = stage.vocabulary.documents
+    if counted > len(stage.known):
+        raise LeakError(
+            f"the vocabulary was counted on {counted} streamers, of which {len(stage.known)} "
+            "may be learned from"
+        )
+    if stage.teacher is not None:
+        check_teacher(stage.dataset, stage.known, stage.teacher)
+
+
+def check_learned(learned_from: Collection[str], dataset: Dataset, rows: NDArray[np.int64]) -> None:
+    """See that nobody who is about to be measured was learned from.
+
+    Args:
+        learned_from: ids.
+        dataset: that is measured on.
+        rows: its held-out streamers.
+
+    Raises:
+        LeakError: some were.
+    """
+    learned = set(learned_from)
+    held_out = np.array([row for row in rows.tolist() if dataset.ids[row] in learned], np.int64)
+    if len(held_out):
+        raise LeakError(f"{_named(dataset, held_out)} was learned from")
+
+
+def check_towers(towers: Sequence[Tower], dataset: Dataset) -> None:
+    """See that no tower was tuned on a held-out streamer.
+
+    Raises:
+        LeakError: one was.
+    """
+    for tower in towers:
+        try:
+            check_learned(tower.learned_from, dataset, dataset.rows("val", "test"))
+        except LeakError as error:
+            raise LeakError(
+                f"{tower.spec.kind}_tower={tower.reference}: {error}; tune it again with the "
+                "splits of this data set"
+            ) from None
+
+
+def _named(dataset: Dataset, rows: NDArray[np.int64]) -> str:
+    names = [f"{dataset.ids[row]!r} ({dataset.split[row]})" for row in rows[:_SHOWN].tolist()]
+    more = len(rows) - len(names)
+    return "held-out " + ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _told(splits: Sequence[str]) -> str:
+    return "only " + " and ".join(splits)

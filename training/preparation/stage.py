@@ -1,0 +1,196 @@
+"""One stage of a fit: everything that is learned from a given set of streamers, ready to train.
+
+Whatever is counted, decomposed or averaged here sees the stage's own streamers only; the others are
+merely turned into features, so that they can be evaluated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from model_export.contract.pieces import Piece
+from model_export.contract.vocabulary import Vocabulary
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig
+from training.data import Dataset
+from training.data.passes import subset
+from training.errors import DataError
+from training.features.bags import Bags, corpus_bags, tf_idf
+from training.features.vocabulary import build_vocabulary
+from training.models.distributed import Compute
+from training.models.encoder import StreamerEncoder
+from training.teachers.id_embeddings import Teacher, audience_directions
+from training.teachers.label_noise import Judgement, judge
+
+_CHUNK = 4096
+MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
+"""Held-out streamers that search, and others that they search, while a fit is watched."""
+_START_ROWS = 100_000
+"""The start of an encoder is computed from at most so many streamers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What a task is built from; N streamers in the data set.
+
+    Attributes:
+        dataset: the data set.
+        pieces: the pieces of every streamer, N of them; of a large set they are made anew at every
+            pass (see `training.data.passes`).
+        known: int64 rows that may be learned from.
+        usable: bool (N,), who shows anything to encode.
+        vocabulary: counted on the known streamers.
+        bags: features of all N.
+        encoder: at the frozen start.
+        teacher: of the known streamers; None for recipes without one.
+        config, seed, threads: of the fit.
+    """
+
+    dataset: Dataset
+    pieces: Sequence[Sequence[Piece]]
+    known: NDArray[np.int64]
+    usable: NDArray[np.bool_]
+    vocabulary: Vocabulary
+    bags: Bags
+    encoder: StreamerEncoder
+    teacher: Teacher | None
+    config: RecipeConfig
+    seed: int
+    threads: int
+
+
+def prepare(
+    dataset: Dataset,
+    pieces: Sequence[Sequence[Piece]],
+    known: NDArray[np.int64],
+    teacher: Teacher | None,
+    config: RecipeConfig,
+    seed: int,
+    threads: int,
+    compute: Compute | None = None,
+) -> Stage:
+    """Vocabulary, features and the frozen start of an encoder.
+
+    Raises:
+        DataError: too few streamers show anything.
+    """
+    vocabulary = build_vocabulary(
+        subset(pieces, known),
+        config.max_tokens,
+        config.min_document_frequency,
+        config.fusion != "sum",
+    )
+    bags, usable = corpus_bags(pieces, vocabulary)
+    if usable[known].sum() < 2:
+        raise DataError(f"{dataset.folder} has fewer than two training streamers with content")
+    start = bags.take(sample(known, _START_ROWS, seed))
+    torch.manual_seed(seed)
+    encoder = StreamerEncoder(
+        vocabulary, config, None if teacher is None else teacher.vectors.shape[1]
+    )
+    encoder.start_from(
+        start_of_table(start, vocabulary, config.table_dim, seed),
+        [_mean_of_present(pooled) for pooled in start.pooled],
+    )
+    encoder.move_to(compute or Compute())
+    if isinstance(config, ContrastConfig) and config.widths:
+        rows = sample(known[usable[known]], _START_ROWS, seed)
+        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
+    if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
+        teacher = _judged(teacher, encoder, bags, usable, seed)
+    return Stage(
+        dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
+    )
+
+
+def _judged(
+    teacher: Teacher,
+    encoder: StreamerEncoder,
+    bags: Bags,
+    usable: NDArray[np.bool_],
+    seed: int,
+) -> Teacher:
+    """The teacher with how far it can be trusted; who shows nothing can't be judged.
+
+    ID-embeddings that were handed over and the audiences beside them are judged each on their own:
+    one may be mixed up where the other is not.
+    """
+    shown = usable[teacher.rows]
+    content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
+
+    def judged(directions: NDArray[np.float32]) -> Judgement:
+        found = judge(content, directions[shown], seed)
+        everyone = Judgement.blind(directions)
+        everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
+        return everyone
+
+    teacher = replace(teacher, judgement=judged(teacher.directions))
+    if teacher.audience is None or teacher.learned_from_audience:
+        return teacher
+    audiences = audience_directions(teacher.audience, seed)
+    return replace(teacher, audience_judgement=judged(audiences))
+
+
+def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """All of the rows if there are at most so many, otherwise some, drawn at random, ascending."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def start_of_table(bags: Bags, vocabulary: Vocabulary, dim: int, seed: int) -> NDArray[np.float32]:
+    """Right singular vectors of the TF-IDF rows, (1 + V, <= dim)."""
+    x = tf_idf(bags, vocabulary)
+    width = 1 + len(vocabulary.tokens)
+    rank = min(dim, len(bags) - 1, width - 1)
+    if rank < 1:
+        return np.zeros((width, 1), np.float32)
+    _, _, components = randomized_svd(x, rank, random_state=seed)
+    return np.ascontiguousarray(np.transpose(components), np.float32)
+
+
+def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean (W,) of the rows (R, W) that are not zero; zero when there are none."""
+    present = pooled.any(1)
+    return (pooled.sum(0) / max(present.sum(), 1)).astype(np.float32)
+
+
+def embeddings(
+    stage: Stage, rows: NDArray[np.int64] | None = None, width: int | None = None
+) -> NDArray[np.float32]:
+    """Embeddings of all N streamers or of R rows (R, D), or the first `width` numbers of them.
+
+    Of unit length; rows of those who show nothing to encode are zero.
+    """
+    found = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
+    return found if width is None else np.asarray(normalize(found[:, :width]), np.float32)
+
+
+@torch.no_grad()
+def all_rows(
+    encoder: StreamerEncoder,
+    compute: Callable[[Bags], Tensor],
+    bags: Bags,
+    usable: NDArray[np.bool_],
+    rows: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """What a method of the encoder (`embed`, `fused`) makes of all N rows, or of R rows (R, width).
+
+    Rows of those who show nothing to encode are zero.
+    """
+    rows = np.arange(len(bags)) if rows is None else rows
+    was_training = encoder.training
+    encoder.eval()
+    width = compute(bags.take(rows[:0])).shape[1]
+    found = np.zeros((len(rows), width), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        found[start : start + _CHUNK] = compute(bags.take(chunk)).cpu().numpy()
+    encoder.train(was_training)
+    found[~usable[rows]] = 0
+    return found

@@ -1,0 +1,184 @@
+"""The teacher: what users' behaviour says about the streamers, as one ID-embedding each.
+
+Only streamers that may be learned from are in it: a held-out streamer has no audience here and is
+nobody's audience.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
+
+from training.config import TeacherConfig
+from training.data import Dataset
+from training.errors import UsageError
+from training.teachers.label_noise import Judgement
+
+_AUDIENCE_RANK = 64
+_NOISE = 1
+"""Sets the draw of the swapped streamers apart from others of the same seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """ID-embeddings of the streamers that behaviour knows.
+
+    Attributes:
+        space: the name of their space.
+        rows: int64 (N,), places in the data set, ascending.
+        vectors: float32 (N, E), as they came.
+        audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
+        learned_from_audience: whether the vectors are, so that both are right or wrong together.
+        judgement: of the vectors, see `training.teachers.label_noise`; None = all are trusted.
+        audience_judgement: of the audiences; None = as the vectors.
+    """
+
+    space: str
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    audience: sp.csr_matrix | None
+    learned_from_audience: bool = False
+    judgement: Judgement | None = None
+    audience_judgement: Judgement | None = None
+
+    @property
+    def behaviour_judgement(self) -> Judgement | None:
+        """Of what brings each streamer together with others.
+
+        That is its audience, where audiences are known, and its ID-embedding otherwise.
+        """
+        return self.judgement if self.audience_judgement is None else self.audience_judgement
+
+    @property
+    def scale(self) -> float:
+        """Standard deviation of all numbers, the unit of the regression to them."""
+        return float(self.vectors.std()) or 1.0
+
+    @property
+    def directions(self) -> NDArray[np.float32]:
+        """Unit rows (N, E)."""
+        norm = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return (self.vectors / np.maximum(norm, 1e-9)).astype(np.float32)
+
+
+def audience_of(dataset: Dataset, known: NDArray[np.int64]) -> sp.csr_matrix | None:
+    """Who watches each streamer, binary (N, U); None when nothing is known.
+
+    A relation counts as an audience both ways. The users are then the related streamers, of which
+    only the `known` ones count.
+    """
+    if dataset.relations is not None:
+        audience = dataset.relations.tocsc()[:, known].tocsr()
+    elif dataset.interactions is not None:
+        audience = dataset.interactions.matrix.tocsr()
+    else:
+        return None
+    audience = sp.csr_matrix(audience, dtype=np.float32, copy=True)
+    audience.data[:] = 1
+    return audience
+
+
+def id_matrix(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The given ID-embeddings by row (N, E), zero where none is given, and where one is (N,)."""
+    given = dataset.id_embeddings
+    if given is None:
+        raise UsageError(f"{dataset.folder} has no id_embeddings")
+    row = {name: i for i, name in enumerate(dataset.ids)}
+    rows = [row[name] for name in given.ids]
+    vectors = np.zeros((len(dataset.ids), given.vectors.shape[1]), np.float32)
+    vectors[rows] = given.vectors
+    present = np.zeros(len(dataset.ids), bool)
+    present[rows] = True
+    return vectors, present
+
+
+def find_teacher(
+    dataset: Dataset, known: NDArray[np.int64], config: TeacherConfig, seed: int, threads: int
+) -> Teacher:
+    """The given ID-embeddings of the known streamers, or else ALS on their audiences.
+
+    Raises:
+        UsageError: the data set has neither.
+    """
+    teacher = _clean_teacher(dataset, known, config, seed, threads)
+    return swapped(teacher, config.teacher_noise, np.random.default_rng([seed, _NOISE]))
+
+
+def _clean_teacher(
+    dataset: Dataset, known: NDArray[np.int64], config: TeacherConfig, seed: int, threads: int
+) -> Teacher:
+    audience = audience_of(dataset, known)
+    if dataset.id_embeddings is not None:
+        vectors, present = id_matrix(dataset)
+        rows = known[present[known]]
+        if len(rows) < 2:
+            raise UsageError("id_embeddings has fewer than two training streamers")
+        watched = None if audience is None else audience[rows]
+        return Teacher("id_embeddings", rows, vectors[rows], watched)
+    if audience is None:
+        raise UsageError(
+            f"{dataset.folder} has neither id_embeddings nor interactions nor relations to learn a "
+            "teacher from; use --recipe masked-views"
+        )
+    return learn_teacher(audience, known, config, seed, threads)
+
+
+def learn_teacher(
+    audience: sp.csr_matrix,
+    known: NDArray[np.int64],
+    config: TeacherConfig,
+    seed: int,
+    threads: int,
+) -> Teacher:
+    """Implicit ALS (Hu, Koren & Volinsky 2008) on the audiences (N, U) of the known streamers."""
+    rows = known[np.diff(audience.indptr)[known] > 0]
+    observed = audience[rows].T.tocsr()  # (users, streamers)
+    observed = observed[np.diff(observed.indptr) > 0]
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=config.teacher_dim,
+            regularization=config.teacher_regularization,
+            alpha=config.teacher_confidence,
+            iterations=config.teacher_iterations,
+            random_state=seed,
+            num_threads=threads,
+        )
+        model.fit(observed, show_progress=False)
+    return Teacher(
+        space="als",
+        rows=rows,
+        vectors=np.asarray(model.item_factors, np.float32),
+        audience=audience[rows],
+        learned_from_audience=True,
+    )
+
+
+def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float32]:
+    """Audiences (N, U) as unit rows (N, at most 64): their main directions (truncated SVD).
+
+    Each audience counts the same, however large; one without users is zero.
+    """
+    rows, users = audience.get_shape()
+    rank = min(_AUDIENCE_RANK, rows - 1, users - 1)
+    if rank < 1:
+        return np.zeros((rows, 1), np.float32)
+    left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
+    return np.asarray(normalize(left * singular), np.float32)
+
+
+def swapped(teacher: Teacher, share: float, rng: np.random.Generator) -> Teacher:
+    """The teacher with what it says of some of its N streamers given to others of them.
+
+    round(share * N) streamers are drawn and pass their ID-embedding and audience on in a circle, so
+    that none of them keeps its own. One alone has nobody to swap with: nothing is changed then.
+    """
+    chosen = rng.permutation(len(teacher.rows))[: round(share * len(teacher.rows))]
+    source = np.arange(len(teacher.rows))
+    source[chosen] = np.roll(chosen, 1)
+    audience = None if teacher.audience is None else teacher.audience[source]
+    return replace(teacher, vectors=teacher.vectors[source], audience=audience)

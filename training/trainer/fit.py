@@ -1,0 +1,386 @@
+"""A whole fit: choose on validation, train once more on train + val, measure on the test split."""
+
+import io
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from model_export.contract.established import Established
+from model_export.contract.pieces import pieces_of
+from training.calibration import Measured, calibrate_embeddings, calibration_of
+from training.cold_start.vote import Ballot, Vote, choose_vote, edges_of, graph_of, weighed
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig, as_dict
+from training.data import Dataset
+from training.data.passes import mapped
+from training.errors import CheckpointError, UsageError
+from training.evaluation.audience import choose_audience_vote
+from training.evaluation.metrics import hubness, ndcg, recall
+from training.evaluation.setting import Setting
+from training.evaluation.subject import AudienceVote, Representation
+from training.evaluation.tasks import ColdStartTask, cold_start_task
+from training.features.bags import tf_idf
+from training.inference.duplicate_threshold import calibrate_duplicates
+from training.inference.representation import AUDIENCE_VOTE
+from training.models.checkpoint import (
+    Checkpoint,
+    is_finished,
+    make_folder,
+    read_config,
+)
+from training.models.distributed import Compute
+from training.numeric.memory_usage import peak_rss_mib
+from training.preparation.leaks import check_known, check_learned, check_stage, check_towers
+from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
+from training.tasks.base import Task
+from training.tasks.recipes import Recipe, find_recipe, held_out_task
+from training.teachers.id_embeddings import audience_of, find_teacher
+from training.towers import (
+    Tower,
+    TowerReader,
+    cache_folder,
+    choose_text_tower,
+    configured_towers,
+)
+from training.trainer.loop import Journal, Trained, train
+from training.trainer.progress import Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to fit.
+
+    Attributes:
+        recipe: its name.
+        config: resolved.
+        seed: of everything random.
+        threads: of torch and the teacher.
+        out: the checkpoint folder.
+        overwrite: replace a finished checkpoint or a state of other settings.
+        save_every_s: least time between two saves of the training state.
+        compute: what to compute on; of several processes the first one writes.
+        tower_cache: folder of what towers made of pieces before.
+    """
+
+    recipe: str
+    config: RecipeConfig
+    seed: int
+    threads: int
+    out: Path
+    overwrite: bool = False
+    save_every_s: float = 20.0
+    compute: Compute = field(default_factory=Compute)
+    tower_cache: Path = field(default_factory=cache_folder)
+
+    @cached_property
+    def towers(self) -> list[Tower]:
+        """The pretrained encoders that are asked for.
+
+        Raises:
+            UsageError: there is no such tower, or what it needs is not installed.
+        """
+        return configured_towers(self.config, self.tower_cache)
+
+    def settled(self, dataset: Dataset, note: IO[str] | None = None) -> "Request":
+        """The same with what the configuration leaves to the data; `note` is told why."""
+        choice = choose_text_tower(self.config, dataset.profiles)
+        if choice is None:
+            return self
+        if note is not None and self.compute.is_first:
+            note.write(f"text_tower={self.config.text_tower}: {choice.reason}\n")
+        return replace(self, config=choice.config)
+
+    def description(self, dataset: Dataset) -> dict[str, Any]:
+        """What identifies the fit; equal descriptions give equal weights."""
+        return {
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "config": dict(as_dict(self.config)),
+            "compute": self.compute.description(),
+            "data_digest": dataset.digest,
+            "code_version": version("similar-streamer"),
+            "towers": [tower.description() for tower in self.towers],
+        }
+
+
+def already_trained(request: Request, dataset: Dataset) -> bool:
+    """Whether the checkpoint is finished and is what this fit would make.
+
+    Raises:
+        CheckpointError: it is finished, differs, and may not be overwritten.
+    """
+    if request.overwrite or not is_finished(request.out):
+        return False
+    there, wanted = read_config(request.out), request.settled(dataset).description(dataset)
+    different = [name for name, value in wanted.items() if there.get(name) != value]
+    if different:
+        raise CheckpointError(
+            f"{request.out} holds a finished checkpoint of other {', '.join(different)}; "
+            "choose another --out or replace it with --overwrite"
+        )
+    return True
+
+
+def fit(request: Request, dataset: Dataset) -> Checkpoint:
+    """Fit and save; goes on where a killed run of the same description stopped.
+
+    Raises:
+        CheckpointError: the folder holds an unfinished fit of another description.
+        LeakError: a held-out streamer would be learned from.
+        OutputError: the folder can't be written to or holds anything else.
+        UsageError: the recipe needs what the data set lacks.
+    """
+    torch.set_num_threads(request.threads)
+    make_folder(request.out)
+    request = request.settled(dataset, sys.stderr)
+    with threadpool_limits(request.threads, "blas"):
+        checkpoint = _fit(request, dataset)
+    if request.compute.is_first:
+        checkpoint.save(request.out)
+    request.compute.wait()
+    return checkpoint
+
+
+def _fit(request: Request, dataset: Dataset) -> Checkpoint:
+    begin = time.monotonic()
+    description = request.description(dataset)
+    run_key = json.dumps(description, sort_keys=True)
+    journal = Journal(request.out, run_key, request.save_every_s)
+    if request.overwrite and request.compute.is_first:
+        journal.discard_other()
+    request.compute.wait()
+    with _tower_reader(request, dataset) as reader:
+        run = _Run(request, find_recipe(request.recipe), dataset, journal, reader)
+        chosen, stage = run()
+        checkpoint = _checkpoint(request, dataset, run.recipe, chosen, stage)
+    took = {
+        "fit_seconds": round(time.monotonic() - begin, 1),
+        "peak_rss_mb": round(peak_rss_mib(), 1),
+    }
+    return replace(checkpoint, metrics=checkpoint.metrics | took)
+
+
+def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
+    """The towers, with all that the data set shows them encoded by the first process."""
+    check_towers(request.towers, dataset)
+    stream = sys.stderr if request.compute.is_first else io.StringIO()
+    device = request.compute.device
+    reader = TowerReader(request.towers, request.tower_cache, device, stream)
+    if request.compute.is_first:
+        reader.fill(dataset.profiles)
+    request.compute.wait()
+    return reader
+
+
+def _checkpoint(
+    request: Request, dataset: Dataset, recipe: Recipe, chosen: Trained, stage: Stage
+) -> Checkpoint:
+    """The trained encoder, with what is calibrated and measured with it."""
+    threshold = calibrate_duplicates(stage)
+    vote = Vote(**chosen.vote)
+    measured = [Measured.model_validate(each) for each in chosen.calibration]
+    calibration = calibration_of(measured, stage, request.config.refit)
+    edges = None
+    if stage.teacher is not None:
+        edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
+    learned_from = [dataset.ids[row] for row in stage.known]
+    tuned_on = {name for tower in request.towers for name in tower.learned_from}
+    return Checkpoint(
+        tensors={
+            name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
+        },
+        vocabulary=stage.vocabulary,
+        config={
+            **request.description(dataset),
+            "refit_on_validation": request.config.refit,
+            "validation_history": chosen.history,
+            "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
+            "calibration": calibration.model_dump(),
+            "id_space": _id_space(stage),
+        },
+        metrics={
+            "validation_step": float(chosen.step),
+            **({} if math.isnan(chosen.value) else {recipe.metric_name: chosen.value}),
+            **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
+            **{AUDIENCE_VOTE + name: value for name, value in chosen.audience_vote.items()},
+            **counts(stage),
+            **held_out_metrics(stage, vote, edges),
+            **threshold.metrics,
+        },
+        established=_established(stage, vote, edges),
+        learned_from=[*learned_from, *sorted(tuned_on.difference(learned_from))],
+    )
+
+
+class _Run:
+    """The two stages of one fit."""
+
+    def __init__(
+        self,
+        request: Request,
+        recipe: Recipe,
+        dataset: Dataset,
+        journal: Journal,
+        reader: TowerReader,
+    ) -> None:
+        self.recipe = recipe
+        self._request, self._dataset, self._journal = request, dataset, journal
+        self._pieces = reader.over(mapped(pieces_of, dataset.profiles))
+
+    def __call__(self) -> tuple[Trained, Stage]:
+        """The number of steps that val chose, and the last stage with its trained encoder."""
+        saved = self._journal.restore()
+        if saved is not None and saved[1]["stage"] == "refit":
+            chosen = Trained(**saved[1]["chosen"])  # killed after the choice was made
+        else:
+            chosen, stage = self._choose()
+            if not self._request.config.refit:
+                return chosen, stage
+            del stage  # the features of one stage are gone before those of the next come
+        stage = self._stage("train", "val")
+        self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
+        return chosen, stage
+
+    def _choose(self) -> tuple[Trained, Stage]:
+        """Train on the train split and see on val when it is best, and what its scores promise."""
+        stage, held_out = self._stage("train"), self._dataset.rows("val")
+        task = self.recipe.build(stage, self._request.config, held_out)
+        chosen = self._train(task, "select", None)
+        chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
+        if stage.teacher is not None:
+            asking = held_out_task(stage, held_out)
+            chosen.vote = asdict(choose_vote(stage, stage.teacher, asking))
+        vote = audience_vote(stage, held_out)
+        chosen.audience_vote = {} if vote is None else asdict(vote)
+        return chosen, stage
+
+    def _stage(self, *splits: str) -> Stage:
+        known = self._dataset.rows(*splits)
+        check_known(self._dataset, known, splits)
+        config, seed, threads = self._request.config, self._request.seed, self._request.threads
+        compute = self._request.compute
+        teacher = None
+        if isinstance(config, TeacherConfig):
+            teacher = find_teacher(self._dataset, known, config, seed, threads)
+        pieces = self._pieces
+        stage = prepare(self._dataset, pieces, known, teacher, config, seed, threads, compute)
+        check_stage(stage, splits)
+        self._check_towers(stage)
+        return stage
+
+    def _check_towers(self, stage: Stage) -> None:
+        read = {space.name for space in stage.vocabulary.spaces}
+        for tower in self._request.towers:
+            if tower.spec.name not in read:
+                raise UsageError(
+                    f"{tower.spec.kind}_tower={tower.reference}: no training streamer of "
+                    f"{self._dataset.folder} shows anything that it reads "
+                    f"({', '.join(tower.spec.modalities)}); leave it out"
+                )
+
+    def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
+        config = self._request.config
+        steps = chosen.step if chosen else config.steps
+        stream = sys.stderr if self._request.compute.is_first else io.StringIO()
+        with Progress(name, steps, self.recipe.metric, stream) as bar:
+            return train(task, config, self._request.seed, name, self._journal, bar, chosen)
+
+
+def _id_space(stage: Stage) -> dict[str, Any] | None:
+    if stage.teacher is None:
+        return None
+    return {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
+
+
+def _established(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> Established | None:
+    """What the bundle says of the teacher's streamers; None without a teacher."""
+    if stage.teacher is None or edges is None:
+        return None
+    ids = [stage.dataset.ids[row] for row in stage.teacher.rows]
+    others = np.setdiff1d(np.arange(len(stage.dataset.ids)), stage.known)
+    check_learned(ids, stage.dataset, others)
+    return Established(ids, stage.teacher.vectors, graph_of(edges, vote))
+
+
+def counts(stage: Stage) -> dict[str, float]:
+    """How much there was to learn from."""
+    return {
+        "streamers": float(len(stage.dataset.ids)),
+        "streamers_learned_from": float(len(stage.known)),
+        "streamers_without_content": float((~stage.usable).sum()),
+        "tokens": float(len(stage.vocabulary.tokens)),
+        "teacher_streamers": float(0 if stage.teacher is None else len(stage.teacher.rows)),
+    }
+
+
+def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | None:
+    """How held-out streamers' audiences are best foretold by those of the stage's own.
+
+    None where audiences are unknown.
+    """
+    asking = sample(held_out, MOST_ASKED, stage.seed)
+    setting = Setting(stage.dataset, asking, sample(stage.known, MOST_SEARCHED, stage.seed))
+    if not len(asking) or setting.audience is None:
+        return None
+    return choose_audience_vote(setting, Representation.symmetric(embeddings(stage)))
+
+
+def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:
+    """The primary task on the test split, beside TF-IDF; nothing where there are no audiences.
+
+    Of a large set, a random part of the test split searches a random part of the others.
+
+    Args:
+        stage: whose encoder is trained.
+        vote: how established streamers vote.
+        edges: their graph as it counts in the vote; None without a teacher.
+    """
+    known = stage.dataset.rows("train", "val")
+    audience = audience_of(stage.dataset, known)
+    if audience is None:
+        return {}
+    gallery = sample(known, MOST_SEARCHED, stage.seed)
+    asking = sample(stage.dataset.rows("test"), MOST_ASKED, stage.seed)
+    task = cold_start_task(audience, asking, gallery)
+    if not len(task.queries):
+        return {}
+    lexical = _lexical_ranking(stage, task)  # first: its matrices are gone before the vectors come
+    vectors = embeddings(stage)
+    cold_start = {}
+    if stage.teacher is not None and edges is not None:
+        ballot = Ballot.of(vectors, stage.teacher.rows, edges, task.queries)
+        cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
+    found = task.ranking(vectors)
+    shorter = {}
+    if isinstance(stage.config, ContrastConfig):
+        for width in stage.config.widths:
+            first = embeddings(stage, width=width)
+            shorter[f"test_NDCG@20_d{width}"] = float(task.ndcg(first).mean())
+    return {
+        "test_queries": float(len(task.queries)),
+        "test_NDCG@20": float(ndcg(found, task.relevant).mean()),
+        **shorter,
+        "test_recall@20": float(recall(found, task.relevant).mean()),
+        "test_hubness": hubness(found, len(gallery)),
+        "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),
+        **cold_start,
+    }
+
+
+def _lexical_ranking(stage: Stage, task: ColdStartTask) -> NDArray[np.int64]:
+    """The ranking of TF-IDF (Q, 20), of those streamers alone that search or are searched."""
+    rows = np.union1d(task.queries, task.gallery)
+    asking, asked = (np.searchsorted(rows, part) for part in (task.queries, task.gallery))
+    among = ColdStartTask(asking, asked, task.relevant)
+    return among.ranking(tf_idf(stage.bags.take(rows), stage.vocabulary))
