@@ -14,11 +14,16 @@ WORKERS ?= auto
 VENV    := .venv
 BIN     := $(VENV)/bin
 SERVICE_VENV := .venv-service
+SERVED  := service,embedded,text-tower,images,audio
 
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
+comma   := ,
+LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
+           --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-annotate --no-header
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-service lint format typecheck arch bench soak clean
+.PHONY: help install demo serve test test-service lint format typecheck arch bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +42,7 @@ $(VENV)/.installed: pyproject.toml
 $(SERVICE_VENV)/.installed: pyproject.toml
 	@$(call make_venv,$(SERVICE_VENV))
 	@echo "Installing the service alone into $(SERVICE_VENV)"
-	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded,text-tower,images,audio]" --group test
+	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[cpu,$(SERVED)]" --group test
 	@touch $@
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
@@ -72,6 +77,18 @@ bench: install ## Measure the service at 10,000 streamers
 
 soak: install ## Kill the service and its store 200 times under writes (ARGS="--rounds 1000" for more)
 	@$(BIN)/python -m tests.reliability.soak $(ARGS)
+
+lock: install ## Lock the newest packages of the images in image/, with hashes, for Linux x86-64
+	@for target in cpu gpu; do \
+	  echo "image/$$target.txt" && $(LOCK) --extra $$target $(patsubst %,--extra %,$(subst $(comma), ,$(SERVED))) pyproject.toml -o image/$$target.txt || exit 1; \
+	done
+	@echo "image/build.txt" && $(LOCK) --group build -o image/build.txt
+
+image-lock: ## Pin the digests of the base images (needs docker and its registry)
+	@pin() { \
+	  digest=$$(docker buildx imagetools inspect "$$1" --format '{{json .Manifest.Digest}}' | grep -oE 'sha256:[0-9a-f]{64}') && \
+	  sed -i -E "s#$$1(@sha256:[0-9a-f]+)?#$$1@$$digest#" "$$2" && echo "$$2: $$1@$$digest"; \
+	}; pin python:3.11-slim Dockerfile && pin valkey/valkey:9.1 docker-compose.yml
 
 clean: ## Remove what was built, the environments included
 	rm -rf build dist $(VENV) $(SERVICE_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
