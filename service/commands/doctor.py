@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for check in checks:
             print(f"{check.status:4}  {check.name}: {check.detail}")
-        print("something must be mended first" if failed else "ready to serve")
+        print("fix the failed checks before serving" if failed else "ready to serve")
     return 1 if failed else 0
 
 
