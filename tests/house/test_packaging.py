@@ -6,9 +6,11 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -23,6 +25,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 GROUPS = PYPROJECT["dependency-groups"]
+WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 TWINS = ({"faiss-cpu", "onnxruntime"}, {"faiss-gpu-cuvs", "onnxruntime-gpu"})
 PINNED = {"Dockerfile": "python:3.11-slim", "docker-compose.yml": "valkey/valkey:9.1"}
 # Set by Python, pip, the image's shell or NVIDIA's container runtime; not ours to define.
@@ -150,6 +153,18 @@ def test_the_wheel_is_built_by_locked_packages() -> None:
     assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]
     (backend,) = map(Requirement, GROUPS["build"])
     assert backend.specifier.contains(locked("build")[backend.name])
+
+
+def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
+    """Scripts of the store and data files are no Python, and easily left behind."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    built = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = [path for name in WHEEL["packages"] for path in (ROOT / name).rglob("*")]
+    wanted = {path for path in files if path.is_file() and path.parent.name != "__pycache__"}
+    assert built == {str(path.relative_to(ROOT)) for path in wanted}
+    assert {"service/store/redis/write.lua", "training/compare/report.css"} <= built
 
 
 def test_the_image_installs_nothing_but_locked_packages_and_the_project() -> None:
