@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     SHARED_COPIES,
     Look,
@@ -17,10 +21,6 @@ from service.engine.encoding.media_copies import (
     look_in,
     who_shares,
 )
-from service.engine.encoding.onnx_encoder import Encoded
-from service.engine.encoding.pipeline import EncodingPipeline
-from service.engine.encoding.profile_reader import ToRead
-from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
