@@ -25,7 +25,7 @@ LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-bina
            --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-service test-gpu gpu-report lint format typecheck arch bench soak lock image-lock clean
+.PHONY: help install demo serve test test-service test-gpu gpu-report lint format typecheck arch docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,14 @@ typecheck: install ## Check types: strict for what is served, standard elsewhere
 
 arch: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.installed-docs ## Build the documentation site in build/site; broken links fail
+	@$(BIN)/python docs/generate_configuration.py
+	$(BIN)/zensical build --strict --clean
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
 
 bench: install ## Measure the service at 10,000 streamers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
