@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,7 @@ def test_ci_runs_make_test() -> None:
     assert re.search(r"(?m)^make test\b", text)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_tested_in_the_background_too() -> None:
     test = "test_ctrl_c_waits_until_a_fit_that_starts_is_known"
     pytest_call = f"{shlex.quote(sys.executable)} -m pytest -q -n 0 -p no:cacheprovider"

@@ -33,6 +33,7 @@ def without_behaviour(world: Dataset) -> Dataset:
     return replace(world, interactions=None, relations=None, id_embeddings=None)
 
 
+@pytest.mark.slow
 def test_behaviour_beats_words_and_words_beat_chance(
     world: Dataset, fitted: dict[str, Representation]
 ):

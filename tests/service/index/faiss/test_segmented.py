@@ -319,6 +319,7 @@ def test_a_factory_string_is_checked_beforehand() -> None:
         check_factory("Bogus", 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "exact"), [("IVF16,Flat", False), ("HNSW16", True)])
 def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
     kind: str, exact: bool
