@@ -161,7 +161,7 @@ async def open_state(
         reader = _reader(bundle, work, settings, stack)
         profiles = Profiles(store, reader, batcher.submit, encode_many, manifest.model_version)
         await _settle_model(store, profiles, settings)
-        follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
+        follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower, snapshots)

@@ -16,6 +16,7 @@ ServiceError
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
@@ -153,6 +154,12 @@ class StoreFull(Unavailable):
     """The store can't write any more: disk or memory is full."""
 
     status, code, title = 507, "store_full", "The store is full"
+
+
+class ModelChanged(Unavailable):
+    """The store was re-encoded for another model; write to a process that serves that one."""
+
+    code, title = "model_changed", "The store holds another model's vectors"
 
 
 class MediaUnavailable(Unavailable):

@@ -25,6 +25,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.profile_reader import Reader
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
 from service.features.cold_start.service import ColdStart, Recommender
@@ -89,6 +90,7 @@ def entries_of(vectors: NDArray[np.float32]) -> list[IndexEntry]:
                     "attributes": {"order": order[i], "live": i % 2 == 0},
                 }
             ).encode(),
+            model_version="",
         )
         for i, vector in enumerate(vectors)
     ]
@@ -173,7 +175,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
 
     reader = Reader(bundle.featurizer)
     profiles = Profiles(store, reader, encode_one, encode_many, manifest.model_version)
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
+    model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
+    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids), model)
     searches = Searches(Searching())
     searches.start()
     begin = time.perf_counter()

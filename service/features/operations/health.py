@@ -4,7 +4,13 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Response
 
-from service.features.operations.schemas import HealthOut, IndexOut, SnapshotOut, TowerOut
+from service.features.operations.schemas import (
+    HealthOut,
+    IndexOut,
+    SkippedRecordsOut,
+    SnapshotOut,
+    TowerOut,
+)
 from service.http.dependencies import CurrentState, State
 
 router = APIRouter(tags=["health"])
@@ -22,6 +28,7 @@ def _health(state: State, reason: str | None) -> HealthOut:
         store_sequence=state.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),
         index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
+        skipped_records=SkippedRecordsOut.model_validate(state.follower.skipped),
         snapshot=SnapshotOut(source=state.follower.source, **asdict(state.snapshots.state)),
         store=state.store_name,
         towers=[

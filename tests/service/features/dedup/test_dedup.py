@@ -10,6 +10,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.profile_reader import Reader
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
 from service.features.dedup.service import Dedup
@@ -33,7 +34,11 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
 
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
-        Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
+        Follower(
+            store,
+            lambda: FlatIndex(manifest.dim, manifest.content_dim),
+            Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
+        ),
         Searches(Searching()),
         Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
         manifest.content_dim,
