@@ -32,6 +32,7 @@ from service.engine.scoring.precision import Precision
 from service.engine.work.batcher import Batcher
 from service.engine.work.search_pool import Searches
 from service.errors import (
+    DataLost,
     ModelMismatch,
     StartupError,
     StoreFull,
@@ -65,11 +66,14 @@ from service.index.faiss.segmented import Plan, SegmentedIndex
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.settings import Index, Settings
-from service.store.base import StreamerStore
+from service.store.base import Position, StreamerStore
+from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import RESTORING
+from service.store.redis.durability import ALWAYS
 from service.store.redis.store import RedisStore
+from service.store.witness import Witness, WitnessKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -138,6 +142,7 @@ async def open_state(
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, embedded, stack)
+        await _check_data(store, snapshots, settings, stack)
         executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
 
@@ -295,9 +300,40 @@ def check_configuration(settings: Settings) -> None:
         raise UnsafeConfiguration(twins)
 
 
+def _witness(settings: Settings) -> Witness:
+    url = settings.redis_url
+    return Witness(settings.data_dir, None if url is None else url.get_secret_value())
+
+
+async def _check_data(
+    store: RedisStore,
+    snapshots: Snapshots,
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    """Refuse a store that lacks what it acknowledged, and remember what it does from now on.
+
+    Raises:
+        DataLost: it lacks something, and that was not accepted.
+    """
+    if store.durability != ALWAYS or await store.model_version() == RESTORING:
+        return
+    witness = _witness(settings)
+    head = await store.position()
+    try:
+        witness.check(head, snapshots.newest_place())
+    except DataLost as error:
+        if not settings.accept_data_loss:
+            raise
+        _log.warning("accepted: %s", error)
+    keeper = WitnessKeeper(store, witness)
+    keeper.start()
+    stack.push_async_callback(keeper.stop)
+
+
 async def _open_store(
     settings: Settings, embedded: EmbeddedStore | None, stack: contextlib.AsyncExitStack
-) -> tuple[StreamerStore, str, Any]:
+) -> tuple[RedisStore, str, Any]:
     """The store, its name, and a function that tells what is wrong with it.
 
     Raises:
@@ -312,7 +348,7 @@ async def _open_store(
                 f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
             ) from error
         stack.push_async_callback(external.close)
-        if external.durability != "always":
+        if external.durability != ALWAYS:
             _log.warning("writes may be lost: %s", external.durability)
         return external, "external", lambda: None
     folder = settings.store_folder
@@ -321,7 +357,9 @@ async def _open_store(
             f"putting a copy back into {settings.data_dir} was interrupted: run `python -m service "
             "restore` again"
         )
-    embedded = embedded or EmbeddedStore(folder)
+    if not has_log(folder) and not settings.accept_data_loss:
+        _witness(settings).check(Position("", 0), None)  # before an empty store is created
+    embedded = embedded or EmbeddedStore(folder, accept_data_loss=settings.accept_data_loss)
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     try:

@@ -24,6 +24,7 @@ ServiceError
     ├── FolderInUse               another service owns the data folder
     ├── ModelMismatch             the data folder holds vectors of another model
     ├── StoreStartFailed          the embedded store did not come up
+    ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
@@ -199,6 +200,10 @@ class ModelMismatch(StartupError):
 
 class StoreStartFailed(StartupError):
     """The embedded store did not come up."""
+
+
+class DataLost(StartupError):
+    """The store lacks writes that it acknowledged."""
 
 
 class UnsafeConfiguration(StartupError):

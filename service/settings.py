@@ -222,6 +222,7 @@ class Settings(BaseSettings):
     dim: Annotated[int, Field(ge=1)] | None = None
     variant: Literal["fp16", "int8"] | None = None
     reencode: bool = False
+    accept_data_loss: bool = False
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
     searching: Searching = Searching()

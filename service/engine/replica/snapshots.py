@@ -159,16 +159,19 @@ class Snapshots:
             if sealed.about.get(name) != mine:
                 said = sealed.about.get(name)
                 raise Broken(f"it was written for {name} {said}, this is {mine}")
-        place = Position(
-            str(sealed.about.get("epoch")),
-            int(sealed.about.get("sequence", -1)),
-            str(sealed.about.get("mark", "")),
-        )
+        place = _place(sealed)
         if head is not None:
             _check_continues(place, head)
         index = new_index()
         index.load(sealed)
         return _Read(index, place, float(sealed.about["written_at"]))
+
+    def newest_place(self) -> Position | None:
+        """Up to where the newest snapshot is complete, of whichever model; None without one."""
+        for path in self._paths():
+            with contextlib.suppress(Broken, OSError):
+                return _place(Sealed(path))
+        return None
 
     def discard(self, why: str) -> None:
         """Remove all snapshots."""
@@ -258,6 +261,13 @@ class Snapshots:
             yield try_lock(fd)
         finally:
             os.close(fd)
+
+
+def _place(sealed: Sealed) -> Position:
+    about = sealed.about
+    return Position(
+        str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
+    )
 
 
 def _check_continues(place: Position, head: Position) -> None:
