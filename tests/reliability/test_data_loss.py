@@ -141,24 +141,20 @@ def test_a_kill_right_after_a_write_is_no_loss(bundle: Path, tmp_path: Path) -> 
         assert set(service.wait_until_ready().streamers()) == {f"s{i}" for i in range(6)}
 
 
-def test_an_external_store_that_was_emptied(server: Server, replicas: Replicas) -> None:
+def test_an_external_store_that_was_emptied(
+    bundle: Path, server: Server, replicas: Replicas
+) -> None:
     (service,) = replicas(server.url)
     service.put("a", tags=["cooking"])
     assert service.stop() == 0
     server.kill()
     shutil.rmtree(server.folder / "appendonlydir")
     server.start()
-    with Service(bundle_of(service), service.data_dir, REDIS_URL=server.url) as empty:
+    with Service(bundle, service.data_dir, REDIS_URL=server.url) as empty:
         assert empty.process.wait(60) == 1
         assert "it is empty, and sequence 1 was acknowledged" in empty.output
     (service,) = replicas(server.url, STREAMER_ACCEPT_DATA_LOSS="true")
     assert service.put("b", tags=["cooking"]) == 1
-
-
-def bundle_of(service: Service) -> Path:
-    arguments = service.process.args
-    assert isinstance(arguments, list)
-    return Path(arguments[arguments.index("--bundle") + 1])
 
 
 def test_a_damaged_witness_is_no_witness(tmp_path: Path) -> None:
