@@ -41,7 +41,8 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
 from service.features.similar.service import Similar
-from service.features.streamers.service import Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
@@ -96,24 +97,26 @@ async def open_services(
         pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
         stored = StoredProfiles(store, pipeline)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
-        profiles = Profiles(store, pipeline, stored, follower)
-        await _settle_model(store, pipeline, profiles, settings)
+        searches = Searches(settings.searching)
+        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
+        dedup = _dedup(serving, searches, settings)
+        writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
+        await _settle_model(store, manifest.model_version, writes, settings)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower, snapshots)
         upkeep.start()
         stack.push_async_callback(upkeep.stop)
-        searches = Searches(settings.searching)
         searches.start()
         stack.push_async_callback(searches.stop)
-        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
-            streamers=profiles,
+            streamers=Streamers(store, stored),
+            writes=writes,
             similar=_similar(serving, searches, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
-            dedup=_dedup(serving, searches, settings),
+            dedup=dedup,
             operations=Operations(serving, store_name, trouble),
             limits=settings.limits,
         )
@@ -288,7 +291,7 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, pipeline: EncodingPipeline, profiles: Profiles, settings: Settings
+    store: StreamerStore, model_version: str, writes: WritePipeline, settings: Settings
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -296,7 +299,7 @@ async def _settle_model(
         ModelMismatch: they do not, and re-encoding was not asked for.
     """
     stored = await store.model_version()
-    if stored == profiles.model_version:
+    if stored == model_version:
         return
     if stored == RESTORING:
         raise ModelMismatch(
@@ -308,12 +311,12 @@ async def _settle_model(
             if is_incomplete(stored):
                 raise ModelMismatch(
                     f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {profiles.model_version}"
+                    f"encode the rest for {model_version}"
                 )
             raise ModelMismatch(
                 f"the store holds vectors of model {stored}, the bundle is "
-                f"{profiles.model_version}: start with that model's bundle, or with --reencode to "
+                f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        await reencode_all(store, pipeline, profiles)
-    await store.set_model_version(profiles.model_version)
+        await reencode_all(store, writes, model_version)
+    await store.set_model_version(model_version)

@@ -11,7 +11,8 @@ ServiceError
 │   ├── Unauthorized        401
 │   ├── StreamerNotFound    404   names every id that is not there
 │   ├── CursorExpired       410   the answer that it continues is not kept any more
-│   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   └── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
@@ -125,6 +126,12 @@ class VersionConflict(RequestError):
     """The stored version is not the one that the caller expects."""
 
     status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
+
+
+class WriteContended(RequestError):
+    """Others wrote the streamer during each attempt of an unconditional PATCH."""
+
+    status, code, title = 409, "write_contended", "Others write this streamer all the time"
 
 
 class Unavailable(ServiceError):
