@@ -224,6 +224,9 @@ class Settings(BaseSettings):
     reencode: bool = False
     """Encode all stored profiles again when the bundle is another model; otherwise the service
     refuses to start on them."""
+    accept_data_loss: bool = False
+    """Start although the store has lost writes that were acknowledged; otherwise the service refuses
+    to start on it and names the remedy."""
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
     searching: Searching = Searching()
