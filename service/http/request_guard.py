@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, RequestError, Unauthorized
 from service.features.operations.metrics import Traffic
-from service.http.problems import MEDIA_TYPE, problem_of
+from service.http.documents import MEDIA_TYPE, problem_of
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _READ = frozenset({b"x-request-id", b"authorization", b"content-length"})

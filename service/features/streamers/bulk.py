@@ -14,7 +14,8 @@ from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ServiceError
 from service.features.streamers.service import Acknowledged, Unchanged
 from service.http.dependencies import State
-from service.http.problems import field_errors, problem, problem_of, problem_of_http, summary
+from service.http.documents import problem, problem_of
+from service.http.problems import field_errors, problem_of_http, summary
 
 NDJSON = "application/x-ndjson"
 
