@@ -1,4 +1,4 @@
-"""`python -m service snapshot`: a copy of everything that is stored; `restore` puts it back."""
+"""`python -m service backup`: a copy of everything that is stored; `restore` puts it back."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""`python -m service restore`: a copy that `snapshot` made, in the place of what is stored."""
+"""`python -m service restore`: a copy that `backup` made, in the place of what is stored."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ from service.store.redis.backup import ArchivedStore, copy_in
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """From where, and where to."""
-    parser.add_argument("copy", type=Path, metavar="COPY", help="the folder that `snapshot` wrote")
+    parser.add_argument("copy", type=Path, metavar="COPY", help="the folder that `backup` wrote")
     add_data_dir(parser)
 
 

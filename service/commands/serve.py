@@ -148,10 +148,10 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.
         app = await asyncio.to_thread(import_module, "service.app")
-        state = await stack.enter_async_context(app.open_state(settings, embedded))
+        services = await stack.enter_async_context(app.open_services(settings, embedded))
         server = _Server(
             uvicorn.Config(
-                app.create_app(settings, state),
+                app.create_app(settings, services),
                 lifespan="on",
                 log_level=log_level,
                 access_log=log_level == "debug",

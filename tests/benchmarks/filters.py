@@ -23,7 +23,9 @@ from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
@@ -32,7 +34,6 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
-from service.features.streamers.service import Profiles
 from service.index.faiss.flat import FlatIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Searching
@@ -172,7 +173,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
         return encoder.encode(features)
 
     reader = Reader(bundle.featurizer)
-    profiles = Profiles(store, reader, encode_one, encode_many, manifest.model_version)
+    pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
+    stored = StoredProfiles(store, pipeline)
     follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
     searches = Searches(Searching())
     searches.start()
@@ -180,12 +182,19 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     follower.start()
     await follower.wait_for(streamers, 600_000)
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
-    explainer = Explainer(profiles, bundle.featurizer.vocabulary.uninformative)
+    explainer = Explainer(pipeline, stored, bundle.featurizer.vocabulary.uninformative)
     precision = Precision(None, "min_score")
     similar = Similar(
-        follower, searches, Seeds(profiles, DIM), explainer, precision, Pages(Paging()), 0
+        follower,
+        searches,
+        Seeds(pipeline, DIM),
+        explainer,
+        precision,
+        Pages(Paging()),
+        manifest.model_version,
+        0,
     )
-    cold_start = ColdStart(follower, searches, profiles, manifest.id_space, known, 0)
+    cold_start = ColdStart(follower, searches, pipeline, stored, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 
     def asking(wanted: Filter) -> Question:

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     SHARED_COPIES,
     Look,
@@ -17,14 +21,12 @@ from service.engine.encoding.media_copies import (
     look_in,
     who_shares,
 )
-from service.engine.encoding.onnx_encoder import Encoded
-from service.engine.encoding.profile_reader import ToRead
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
-from service.features.dedup.grouping import Components, components, groups_of, spread
-from service.features.streamers.service import Profiles
+from service.features.dedup.feed import spread
+from service.features.dedup.grouping import Components, components, groups_of
 from service.index.base import VectorIndex
 
 _CANDIDATES = 50
@@ -87,7 +89,7 @@ class DedupAnswer:
 
 @dataclass(frozen=True)
 class FeedAnswer:
-    """The list re-ordered; see `clusters.spread`."""
+    """The list re-ordered; see `feed.spread`."""
 
     threshold: float
     order: Sequence[str]
@@ -123,7 +125,8 @@ class Dedup:
         self,
         follower: Follower,
         searches: Searches,
-        profiles: Profiles,
+        pipeline: EncodingPipeline,
+        stored: StoredProfiles,
         content_dim: int,
         threshold: float,
         precision: Precision,
@@ -132,7 +135,9 @@ class Dedup:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
         self._searches = searches
-        self._profiles = profiles
+        self._pipeline = pipeline
+        self._stored = stored
+        self.model_version = pipeline.model_version
         self._content_dim = content_dim
         self.threshold = threshold
         self._precision = precision
@@ -180,7 +185,7 @@ class Dedup:
         own = await asyncio.to_thread(look_in, tower_vectors)
         if not ids or not own.may_share:
             return {}
-        stored = await self._profiles.tower_vectors(ids)
+        stored = await self._stored.tower_vectors(ids)
 
         def compare() -> dict[str, int]:
             return dict(zip(ids, count_copies(own, _looks(stored)), strict=True))
@@ -299,7 +304,7 @@ class Dedup:
             part = slice(start, start + _PROFILES_PER_TURN)
             packed = [one.tower_vectors for one in shown[part]]
             if stored:
-                packed = await self._profiles.tower_vectors(names[part])
+                packed = await self._stored.tower_vectors(names[part])
             looks += await asyncio.to_thread(_looks, packed)
         return await asyncio.to_thread(who_shares, looks)
 
@@ -308,7 +313,7 @@ class Dedup:
         for start in range(0, len(profiles), _PROFILES_PER_TURN):
             part = profiles[start : start + _PROFILES_PER_TURN]
             items = [ToRead(profile, f"/profiles/{i}") for i, profile in enumerate(part, start)]
-            for item in await self._profiles.encode_many(items):
+            for item in await self._pipeline.encode_many(items):
                 if isinstance(item, ServiceError):
                     raise item
                 made = item.encoded

@@ -6,9 +6,10 @@ from pydantic import ValidationError
 
 from model_export.contract.errors import first_problem
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.errors import ModelMismatch, ServiceError
-from service.features.streamers.service import EncodedProfile, Profiles
+from service.features.streamers.service import Profiles
 from service.store.base import Record, Refused, StreamerStore, Upsert
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ def is_incomplete(model_version: str) -> bool:
     return model_version.startswith(_INCOMPLETE)
 
 
-async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
+async def reencode_all(store: StreamerStore, pipeline: EncodingPipeline, profiles: Profiles) -> int:
     """Encode every stored profile again; the number of those that were.
 
     Vectors of two models must never be searched together, so the store's model version says that
@@ -40,7 +41,7 @@ async def reencode_all(store: StreamerStore, profiles: Profiles) -> int:
             for record in await store.get(ids)
             if record is not None and record.model_version != profiles.model_version
         ]
-        encoded = await profiles.encode_many([_to_read(profiles, r) for r in records])
+        encoded = await pipeline.encode_many([_to_read(profiles, r) for r in records])
         operations = [
             Upsert(profiles.record(_readable(profiles, r, e)), r.version)
             for e, r in zip(encoded, records, strict=True)

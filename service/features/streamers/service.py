@@ -1,52 +1,22 @@
 """Profiles in: read for the encoder, encode, write, read back."""
 
-import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from model_export.contract.features import Features
-from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded
-from service.engine.encoding.profile_reader import Outline, Reader, ToRead
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.replica.follower import Follower
 from service.errors import ServiceError, StreamerNotFound, VersionConflict
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
-
-Encode = Callable[[Features], Awaitable[Encoded]]
-EncodeMany = Callable[[Sequence[Features]], Awaitable[list[Encoded]]]
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedProfile:
-    """A profile with its features, and its vectors where it has usable content.
-
-    `tower_vectors` is what towers made of its pieces, packed.
-    """
-
-    profile: StreamerProfile
-    features: Features
-    encoded: Encoded | None
-    tower_vectors: bytes = b""
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What version `version` of a stored streamer shows: its own pieces, and what was read of them.
-
-    `outlines` are those of its pictures, `prints` those of its sounds, by their source.
-    """
-
-    version: int
-    pieces: Sequence[Piece]
-    features: Features
-    outlines: Mapping[str, Outline]
-    prints: Mapping[str, Outline]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,46 +43,16 @@ class Profiles:
     def __init__(
         self,
         store: StreamerStore,
-        reader: Reader,
-        encode: Encode,
-        encode_many: EncodeMany,
-        model_version: str,
+        pipeline: EncodingPipeline,
+        stored: StoredProfiles,
+        follower: Follower | None = None,
     ) -> None:
-        """Write to `store` what `encode` makes of what `reader` finds in a profile."""
+        """Write to `store` what `pipeline` makes of profiles; `follower` takes it to the index."""
         self._store = store
-        self._reader = reader
-        self._encode = encode
-        self._encode_many = encode_many
-        self.model_version = model_version
-
-    async def encode(self, item: ToRead) -> EncodedProfile:
-        """Encode without storing.
-
-        Raises:
-            InvalidRequest: the model can't read a part of it.
-            Unavailable: too much waits already, or an address can't be asked at the moment.
-        """
-        read = await self._reader.read(item)
-        encoded = await self._encode(read.features) if read.features.usable else None
-        return EncodedProfile(item.profile, read.features, encoded, read.tower_vectors)
-
-    async def encode_many(self, items: Sequence[ToRead]) -> list[EncodedProfile | ServiceError]:
-        """Encode profiles without storing; in place of one that can't be read, what is wrong."""
-        read = await self._reader.read_many(items)
-        usable = [r.features for r in read if not isinstance(r, ServiceError) and r.features.usable]
-        vectors = iter(await self.encode_features(usable))
-        done: list[EncodedProfile | ServiceError] = []
-        for item, r in zip(items, read, strict=True):
-            if isinstance(r, ServiceError):
-                done.append(r)
-                continue
-            encoded = next(vectors) if r.features.usable else None
-            done.append(EncodedProfile(item.profile, r.features, encoded, r.tower_vectors))
-        return done
-
-    async def encode_features(self, usable: Sequence[Features]) -> list[Encoded]:
-        """Encode features, all of them usable; beside the queue of single profiles."""
-        return await self._encode_many(usable) if usable else []
+        self._pipeline = pipeline
+        self._stored = stored
+        self._follower = follower
+        self.model_version = pipeline.model_version
 
     async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
@@ -121,11 +61,11 @@ class Profiles:
             InvalidRequest: as `encode`.
             VersionConflict: `expected_version` is not the stored one (0 = not stored).
         """
-        (tower_vectors,) = await self._stored_vectors([profile.streamer_id])
+        (tower_vectors,) = await self._stored.tower_vectors([profile.streamer_id])
         return await self._put(ToRead(profile, tower_vectors=tower_vectors), expected_version)
 
     async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged:
-        encoded = await self.encode(item)
+        encoded = await self._pipeline.encode(item)
         record = self.record(encoded)
         (outcome,) = await self._store.write([Upsert(record, expected_version)])
         if isinstance(outcome, Refused):
@@ -173,42 +113,13 @@ class Profiles:
         return outcome.sequence
 
     async def get(self, streamer_id: str) -> Record:
-        """The stored record.
+        """The stored record; raises StreamerNotFound if it is not stored."""
+        return await self._stored.get(streamer_id)
 
-        Raises:
-            StreamerNotFound: it is not stored.
-        """
-        (record,) = await self._store.get([streamer_id])
-        if record is None:
-            raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
-        return record
-
-    async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
-        """What stored streamers show, as it was encoded; None of those that are not.
-
-        Also None where another model encoded it, since this one would read it in another way.
-        Read in a thread: a profile may be large.
-        """
-        records = await self._store.get(ids)
-        return await asyncio.to_thread(lambda: [r and self._shown(r) for r in records])
-
-    def _shown(self, record: Record) -> Shown | None:
-        if record.model_version != self.model_version:
-            return None
-        profile = StreamerProfile.model_validate_json(record.profile)
-        features = self._reader.as_stored(profile, record.tower_vectors)
-        pieces = pieces_of(profile)
-        outlines = self._reader.outlines(pieces, record.tower_vectors)
-        prints = self._reader.prints(pieces, record.tower_vectors)
-        return Shown(record.version, pieces, features, outlines, prints)
-
-    def outlines(self, item: EncodedProfile) -> Mapping[str, Outline]:
-        """Outlines of the pictures of a profile that was encoded, by their source."""
-        return self._reader.outlines(pieces_of(item.profile), item.tower_vectors)
-
-    def prints(self, item: EncodedProfile) -> Mapping[str, Outline]:
-        """The prints of its sounds, likewise."""
-        return self._reader.prints(pieces_of(item.profile), item.tower_vectors)
+    async def show(self, sequence: int) -> None:
+        """Let the index take in an acknowledged write, if it is up to date."""
+        if self._follower is not None:
+            await self._follower.show(sequence)
 
     async def page(self, after: str, limit: int) -> list[Record]:
         """Up to `limit` records in byte order of their ids, after `after`."""
@@ -237,13 +148,13 @@ class Profiles:
             else:
                 known[profile.streamer_id] = (0, digest)  # a later line sees this one
                 changed.append(i)
-        stored_vectors = await self._stored_vectors([ids[i] for i in changed])
+        stored_vectors = await self._stored.tower_vectors([ids[i] for i in changed])
         to_read = [
             ToRead(profiles[i], tower_vectors=packed)
             for i, packed in zip(changed, stored_vectors, strict=True)
         ]
         written: list[tuple[int, EncodedProfile, Record]] = []
-        for i, encoded in zip(changed, await self.encode_many(to_read), strict=True):
+        for i, encoded in zip(changed, await self._pipeline.encode_many(to_read), strict=True):
             if isinstance(encoded, ServiceError):
                 results[i] = encoded
             else:
@@ -254,16 +165,6 @@ class Profiles:
             done = cast(Written, outcome)  # nothing was expected, so nothing is refused
             results[i] = Acknowledged(record, done.sequence, done.created, encoded.encoded)
         return [result for result in results if result is not None]
-
-    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """What towers made of stored streamers' pieces, packed; nothing of those not stored."""
-        return await self._stored_vectors(ids)
-
-    async def _stored_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """What towers made of these streamers' pieces when they were written last."""
-        if not self._reader.has_towers or not ids:
-            return [b""] * len(ids)
-        return await self._store.tower_vectors(ids)
 
     def record(self, item: EncodedProfile) -> Record:
         """What is stored of an encoded profile; the store gives the version."""

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.features.dedup.grouping import components, groups_of, spread
+from service.features.dedup.feed import spread
+from service.features.dedup.grouping import components, groups_of
 
 
 def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:

@@ -14,7 +14,9 @@ from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import MODALITIES, Piece
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.features.similar.explain import Compared, Explainer, NotCompared, Side
 from service.features.streamers.service import Profiles
 from service.store.embedded.supervisor import EmbeddedStore
@@ -82,8 +84,10 @@ async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
         store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
         try:
             version, reader = opened.manifest.model_version, Reader(featurizer)
-            profiles = Profiles(store, reader, encoder.one, encoder.many, version)
-            explainer = Explainer(profiles, vocabulary.uninformative)
+            pipeline = EncodingPipeline(reader, encoder.one, encoder.many, version)
+            stored = StoredProfiles(store, pipeline)
+            profiles = Profiles(store, pipeline, stored)
+            explainer = Explainer(pipeline, stored, vocabulary.uninformative)
             yield Parts(store, profiles, featurizer, encoder, explainer)
         finally:
             await store.close()
@@ -153,14 +157,12 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
                 assert why.unexplained_because is not None
                 assert repr(name) in why.unexplained_because
                 assert why.shared == {}
-            other = Profiles(
-                parts.store,
-                Reader(parts.featurizer),
-                parts.encoder.one,
-                parts.encoder.many,
-                "another-model",
+            encoder = parts.encoder
+            other = EncodingPipeline(
+                Reader(parts.featurizer), encoder.one, encoder.many, "another-model"
             )
-            (why,) = await Explainer(other, set()).reasons([(seed, same)])
+            explainer = Explainer(other, StoredProfiles(parts.store, other), set())
+            (why,) = await explainer.reasons([(seed, same)])
             assert why.by_modality is None
 
     asyncio.run(check())
