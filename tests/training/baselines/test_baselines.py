@@ -16,6 +16,8 @@ from training.evaluation.run import evaluate
 from training.evaluation.setting import setting_of
 from training.evaluation.subject import Representation, count, scores, shown
 
+pytestmark = pytest.mark.slow
+
 NEED_BEHAVIOUR = ["popularity", "ridge", "cca", "lexical+ridge", "knn-id", "ridge-id"]
 
 

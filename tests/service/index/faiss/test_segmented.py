@@ -174,6 +174,7 @@ def recall(index: SegmentedIndex, vectors: dict[str, np.ndarray], queries: np.nd
     return found / (10 * len(queries))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AUTOMATIC, "HNSW32,SQfp16"])
 def test_recall_of_queries_that_it_has_not_seen(kind: str) -> None:
     every = clustered(12_300, 32)
