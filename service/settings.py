@@ -22,6 +22,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
 """A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
 
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
 
 def _host_pattern(text: str) -> str:
     pattern = text.lower()
@@ -33,10 +35,24 @@ def _host_pattern(text: str) -> str:
     return pattern
 
 
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
+        raise ValueError(f"{text!r} is not a host name: write streamers.example.org, with no port")
+    return name
+
+
+def _ascii_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", key.get_secret_value()):
+        raise ValueError("may have ASCII characters only, as HTTP headers do; choose another key")
+    return key
+
+
 def _by_comma(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+HostName = Annotated[str, AfterValidator(_host_name)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 ByComma = (NoDecode, BeforeValidator(_by_comma))
 """A list in one environment variable: `a,b`."""
@@ -77,6 +93,29 @@ class Limits(_Group):
     max_lag_s: Annotated[float, Field(ge=1)] = 10
     """Lag of the index behind the store, in seconds, above which the service is not ready and its
     answers are not `complete`."""
+
+
+class Server(_Group):
+    """HTTP connections."""
+
+    header_limit_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 64 << 10
+    """Largest request line and header fields of one request, together; also of what a body has
+    beside its content (chunk extensions, trailers). Beyond, 431."""
+    header_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10
+    """Time from opening a connection, or from the first byte of a later request on it, to the end
+    of the header."""
+    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    """How long an open connection may wait for its next request, or for a client that takes nothing
+    of its answer."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Most open connections; by default what the limit of open files allows, at most 4096. One more
+    closes the connection that has waited longest for a request; where all are in use it gets 503,
+    unless it asks for a probe."""
+    drain_s: Annotated[float, Field(ge=0, le=60)] = 1
+    """How long `/readyz` says 503 after SIGTERM before the port closes."""
+    hosts: Annotated[tuple[HostName, ...], *ByComma] = ()
+    """Names, beside those of this machine, by which a service without an API key may be called
+    (`Host` header), by comma."""
 
 
 class Encoding(_Group):
@@ -206,7 +245,7 @@ class Settings(BaseSettings):
     """Address to listen on. Any other than loopback needs an API key."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
-    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
     """Asked of every request below `/v1`, as `Authorization: Bearer <key>`."""
     redis_url: Annotated[
         SecretStr | None,
@@ -224,7 +263,11 @@ class Settings(BaseSettings):
     reencode: bool = False
     """Encode all stored profiles again when the bundle is another model; otherwise the service
     refuses to start on them."""
+    accept_data_loss: bool = False
+    """Start although the store has lost writes that were acknowledged; otherwise the service refuses
+    to start on it and names the remedy."""
     limits: Limits = Limits()
+    server: Server = Server()
     encoding: Encoding = Encoding()
     searching: Searching = Searching()
     index: Index = Index()
