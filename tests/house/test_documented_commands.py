@@ -217,6 +217,9 @@ def check_module(module: str, words: list[str]) -> None:
         option = word.partition("=")[0]
         if option.startswith("--"):
             assert re.search(rf"(?<![\w-]){option}\b", text), f"{module}: {option}\n{text}"
+        elif import_string := re.fullmatch(r"((?:\w+\.)+\w+):(\w+)", word):
+            source = ROOT / f"{import_string[1].replace('.', '/')}.py"
+            assert f"def {import_string[2]}(" in source.read_text(encoding="utf-8"), word
 
 
 @functools.cache
