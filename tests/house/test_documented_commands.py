@@ -24,6 +24,8 @@ from model_export.contract.calibration import Calibration, ScoreCalibration
 from tests.bundles import CALIBRATION, curve, write_bundle
 from tests.house.pages import PAGES, ROOT, Fence, fences, name
 from tests.service.process import Service, environment
+from training.commands.cli import build_parser
+from training.tasks.recipes import find_recipe
 
 ADDRESS = "http://127.0.0.1:8000"
 CATEGORIES = ("service", "stopped", "parse")
@@ -209,10 +211,12 @@ def check_make(words: list[str]) -> None:
 
 
 def check_module(module: str, words: list[str]) -> None:
-    subcommands = 0
-    if module in ("service", "training"):
-        subcommands = 2 if words[0] == "data" else 1
-    text = help_of(module, *words[:subcommands])
+    if module == "training":
+        args = vars(build_parser(words[0]).parse_args(words))
+        for recipe in args.get("recipes", [args["recipe"]] if "recipe" in args else []):
+            find_recipe(recipe)
+        return
+    text = help_of(module, *words[: module == "service"])
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--"):
