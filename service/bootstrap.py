@@ -65,7 +65,9 @@ _log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, embedded: EmbeddedStore | None = None
+    settings: Settings,
+    embedded: EmbeddedStore | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -74,16 +76,16 @@ async def open_services(
     Args:
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
+        tell: called with what is being started, whenever that changes.
 
     Raises:
         StartupError: with what to do about it.
         BundleError: the bundle can't be trusted.
     """
     check_configuration(settings)
-    bundle = _opened(settings)
-    manifest = _at_width(bundle.manifest, settings.dim)
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
-    towers = OnnxTowers(bundle, threads=1, device=settings.device)
+    tell("the model is being loaded")
+    # In a thread: probes are answered meanwhile.
+    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     _check_index(settings.index, manifest.dim)
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
@@ -92,6 +94,7 @@ async def open_services(
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
+        tell("the store is being opened")
         store, store_name, trouble = await _open_store(settings, embedded, stack)
         work = TowerWork(towers, settings.towers)
         work.start()
@@ -100,7 +103,7 @@ async def open_services(
         stored = StoredProfiles(store, pipeline)
         follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
         profiles = Profiles(store, pipeline, stored, follower)
-        await _settle_model(store, pipeline, profiles, settings)
+        await _settle_model(store, pipeline, profiles, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower, snapshots)
@@ -120,6 +123,13 @@ async def open_services(
             operations=Operations(serving, store_name, trouble),
             limits=settings.limits,
         )
+
+
+def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
+    bundle = _opened(settings)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
+    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
 
 
 def _pipeline(
@@ -331,7 +341,11 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, pipeline: EncodingPipeline, profiles: Profiles, settings: Settings
+    store: StreamerStore,
+    pipeline: EncodingPipeline,
+    profiles: Profiles,
+    settings: Settings,
+    tell: Callable[[str], None],
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -358,5 +372,6 @@ async def _settle_model(
                 f"{profiles.model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
+        tell(f"stored profiles are being encoded again, for model {profiles.model_version}")
         await reencode_all(store, pipeline, profiles)
     await store.set_model_version(profiles.model_version)

@@ -53,7 +53,7 @@ def serve(bundle: Path, tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 
@@ -93,5 +93,5 @@ def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def media_client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client

@@ -65,7 +65,7 @@ def _streamer(record: Record) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id:path}", summary="Write a streamer; encoded and on disk")
+@router.put("/streamers/{streamer_id}", summary="Write a streamer; encoded and on disk")
 async def put_streamer(
     streamers: CurrentStreamers,
     streamer_id: StreamerIdPath,
@@ -86,7 +86,7 @@ async def put_streamer(
     return await _written(streamers, dedup, done)
 
 
-@router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
+@router.patch("/streamers/{streamer_id}", summary="Change parts (JSON merge patch)")
 async def patch_streamer(
     streamers: CurrentStreamers,
     streamer_id: StreamerIdPath,
@@ -107,7 +107,7 @@ async def patch_streamer(
     return await _written(streamers, dedup, done)
 
 
-@router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")
+@router.delete("/streamers/{streamer_id}", summary="Remove a streamer")
 async def delete_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
@@ -184,7 +184,7 @@ async def bulk_write(
     return NdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id:path}", summary="What is stored of a streamer")
+@router.get("/streamers/{streamer_id}", summary="What is stored of a streamer")
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:

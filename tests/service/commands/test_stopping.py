@@ -100,8 +100,10 @@ def test_a_client_that_never_finishes_does_not_keep_it(serve: Serve) -> None:
     begun_body = b'{"streamer_id": "a", "tags": ["music"]}\n{"strea'
     with socket.create_connection((host, int(port)), timeout=START_S) as client:
         client.sendall(
-            b"POST /v1/streamers:bulk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            + b"%x\r\n%s\r\n" % (len(begun_body), begun_body)
+            b"POST /v1/streamers:bulk HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/x-ndjson\r\n\r\n"
+            + b"%x\r\n%s\r\n"
+            % (len(begun_body), begun_body)
         )
         time.sleep(0.5)
         begun = time.monotonic()
