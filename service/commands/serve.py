@@ -65,7 +65,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         for e in error.errors():
             name = "__".join(str(part) for part in e["loc"])
             option = f"--{name.replace('_', '-')} or " if name in _OPTIONS else ""
-            lines.append(f"{option}STREAMER_{name.upper()}: {e['msg'].lower()}")
+            said = str(e["msg"]).removeprefix("Value error, ")
+            lines.append(f"{option}STREAMER_{name.upper()}: {said[:1].lower()}{said[1:]}")
         raise StartupError("; ".join(lines)) from None
     except SettingsError as error:  # a group of settings that is not JSON
         raise StartupError(f"{error}: {error.__cause__}") from None

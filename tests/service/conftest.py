@@ -33,6 +33,15 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def silent_store() -> Iterator[str]:
+    """The URL of a store that takes connections and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        yield f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+
+@pytest.fixture
 def serve(bundle: Path, tmp_path: Path) -> Iterator[Serve]:
     """Starts services and waits until they are ready; all of them end with the test."""
     with ExitStack() as running:
