@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ServiceError
 from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
+from service.http.documents import problem, problem_of
 from service.http.ndjson import line_of, lines_of
-from service.http.problems import field_errors, problem, problem_of, problem_of_http, summary
+from service.http.problems import field_errors, problem_of_http, summary
 from service.settings import Limits
 
 CHUNK_LINES = 64
