@@ -120,7 +120,7 @@ async def open_services(
             similar=_similar(serving, searches, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, trouble),
+            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
             limits=settings.limits,
         )
 

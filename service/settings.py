@@ -93,6 +93,9 @@ class Limits(_Group):
     max_lag_s: Annotated[float, Field(ge=1)] = 10
     """Lag of the index behind the store, in seconds, above which the service is not ready and its
     answers are not `complete`."""
+    store_grace_s: Annotated[float, Field(ge=0)] = 5
+    """A store that gives no answer for fewer seconds leaves the service ready: it answers from
+    memory, and `/readyz` says so in `degraded_because`."""
 
 
 class Server(_Group):
