@@ -100,7 +100,14 @@ async def open_services(
         searches = Searches(settings.searching)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         dedup = _dedup(serving, searches, settings)
-        writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
+        writes = WritePipeline(
+            store,
+            pipeline,
+            stored,
+            dedup.near_duplicates,
+            follower.show,
+            keep_bytes=settings.media.keep_bytes,
+        )
         await _settle_model(store, manifest.model_version, writes, settings)
         follower.start()
         stack.push_async_callback(follower.stop)
@@ -112,7 +119,7 @@ async def open_services(
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
-            streamers=Streamers(store, stored),
+            streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=_similar(serving, searches, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
