@@ -272,8 +272,8 @@ class Settings(BaseSettings):
     """Encode all stored profiles again when the bundle is another model; otherwise the service
     refuses to start on them."""
     accept_data_loss: bool = False
-    """Start although the store has lost acknowledged writes; otherwise the service refuses to start
-    on it and names the remedy."""
+    """Start although the store has lost writes that were acknowledged; otherwise the service
+    refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
     encoding: Encoding = Encoding()

@@ -28,6 +28,8 @@ from tests.reliability.history import History
 from tests.reliability.store_owner import WHOLE_LOG
 from tests.service.store.records import until, upsert
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ROUNDS = 8
 WRITERS = 6

@@ -63,7 +63,7 @@ def _streamer(record: Record | StoredProfile) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id:path}", summary="Write a streamer; encoded and on disk")
+@router.put("/streamers/{streamer_id}", summary="Write a streamer; encoded and on disk")
 async def put_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
@@ -83,7 +83,7 @@ async def put_streamer(
     return await _written(writes, done)
 
 
-@router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
+@router.patch("/streamers/{streamer_id}", summary="Change parts (JSON merge patch)")
 async def patch_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
@@ -103,7 +103,7 @@ async def patch_streamer(
     return await _written(writes, done)
 
 
-@router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")
+@router.delete("/streamers/{streamer_id}", summary="Remove a streamer")
 async def delete_streamer(
     writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
@@ -182,7 +182,7 @@ async def bulk_write(
     return NdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id:path}", summary="What is stored of a streamer")
+@router.get("/streamers/{streamer_id}", summary="What is stored of a streamer")
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:

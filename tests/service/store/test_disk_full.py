@@ -18,7 +18,7 @@ from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 HASTY = Patience(watch_s=0.1, first_full_s=0.5)
 

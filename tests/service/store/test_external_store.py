@@ -11,6 +11,8 @@ from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, run, wait_until
 from tests.service.valkey import Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

@@ -17,6 +17,8 @@ from redis import Redis
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, wait_until
 
+pytestmark = pytest.mark.slow
+
 LONG = [{"video_id": f"v{i}", "title": "kitchen " * 60} for i in range(40)]
 """Videos that fill a disk before there are more streamers than one answer may have."""
 

@@ -18,6 +18,8 @@ from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 SAVED: dict[str, Any] = {
     "STREAMER_INDEX__SNAPSHOT_S": "0.01",
     "STREAMER_INDEX__SNAPSHOT_CHANGES": "1",
