@@ -20,7 +20,7 @@ from service.engine.encoding.tower_jobs import Sightings
 from service.engine.encoding.tower_pool import TowerWork
 from service.engine.encoding.tower_vectors import RecentVectors
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
@@ -114,9 +114,9 @@ async def open_services(
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        upkeep = Upkeep(follower, snapshots)
-        upkeep.start()
-        stack.push_async_callback(upkeep.stop)
+        maintenance = IndexMaintenance(follower, snapshots)
+        maintenance.start()
+        stack.push_async_callback(maintenance.stop)
         searches.start()
         stack.push_async_callback(searches.stop)
         recommender = Recommender(established) if established else None
