@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from service.services import Services  # at runtime it comes with all the rest
 
 _log = logging.getLogger(__name__)
-_OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")
+_OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="encode stored profiles again when they hold another model's vectors",
+    )
+    parser.add_argument(
+        "--accept-data-loss",
+        action="store_true",
+        default=None,
+        help="start on a store that lacks acknowledged writes, with what is left",
     )
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
@@ -193,7 +199,7 @@ def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStor
     """The embedded store, where it has a log to read: that takes as long as everything else."""
     if settings.redis_url is not None or not settings.store_folder.exists():
         return None
-    embedded = EmbeddedStore(settings.store_folder)
+    embedded = EmbeddedStore(settings.store_folder, accept_data_loss=settings.accept_data_loss)
     embedded.begin()
     stack.push_async_callback(embedded.stop)
     return embedded

@@ -182,7 +182,9 @@ class Service:
         return self.process.poll() is None
 
     def is_ready(self) -> bool:
-        return self.client.get("/readyz").status_code == 200
+        """Whether it is ready, and nothing is wrong that it tolerates for a while."""
+        answer = self.client.get("/readyz")
+        return answer.status_code == 200 and answer.json()["degraded_because"] is None
 
     def wait_until_ready(self) -> Self:
         wait_until(self.is_ready, "the service is ready", START_S)

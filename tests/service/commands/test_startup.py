@@ -23,6 +23,8 @@ from tests.bundles import DIM, write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def refusal(bundle: Path, data_dir: Path, *options: object, **variables: str) -> str:
     """The line with which the service refuses to start."""

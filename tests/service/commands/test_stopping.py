@@ -28,6 +28,8 @@ from tests.service.process import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow
+
 SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

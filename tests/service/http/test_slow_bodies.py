@@ -12,6 +12,8 @@ import pytest
 
 from tests.service.process import START_S, Service, wait_until
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 2.0
 """Long enough for a client that does send, also on a busy machine."""
 BULK_LIMIT = 4096
