@@ -16,6 +16,8 @@ import pytest
 
 from tests.service.process import START_S, Service, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 64 << 10
 HEADER_S = 2.0
 IDLE_S = 2.0
