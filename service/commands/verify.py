@@ -159,7 +159,9 @@ async def _caught_up(client: httpx.AsyncClient, sequence: int) -> int:
         answer = await client.get("/readyz")
         try:
             state = answer.json()
-            reached, rows = int(state["index_sequence"]), int(state["index_rows"])
+            is_up = state["status"] not in ("starting", "stopping")
+            reached = int(state["index_sequence"]) if is_up else -1
+            rows = int(state["index_rows"]) if is_up else 0
         except (ValueError, KeyError, TypeError) as error:
             raise _NotChecked(f"{client.base_url} is not the address of the service") from error
         if reached >= sequence and answer.status_code == 200:
