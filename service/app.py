@@ -30,7 +30,7 @@ from service.engine.replica.maintenance import Upkeep
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.work.batcher import Batcher
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import (
     ModelMismatch,
     StartupError,
@@ -60,8 +60,9 @@ from service.http.request_guard import Gate
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.work import Work
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.settings import Index, Settings
@@ -133,7 +134,8 @@ async def open_state(
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
-    empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
+    searches = SearchPool(settings.searching)
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
@@ -167,7 +169,6 @@ async def open_state(
         upkeep = Upkeep(follower, snapshots)
         upkeep.start()
         stack.push_async_callback(upkeep.stop)
-        searches = Searches(settings.searching)
         searches.start()
         stack.push_async_callback(searches.stop)
         timeout_ms = settings.limits.visible_timeout_ms
@@ -176,7 +177,6 @@ async def open_state(
             profiles=profiles,
             similar=Similar(
                 follower,
-                searches,
                 Seeds(profiles, manifest.dim),
                 Explainer(profiles, bundle.featurizer.vocabulary.uninformative),
                 Precision(known and known.embedding, "min_score"),
@@ -193,7 +193,6 @@ async def open_state(
             ),
             dedup=Dedup(
                 follower,
-                searches,
                 profiles,
                 manifest.content_dim,
                 manifest.duplicate_threshold.value,
@@ -217,13 +216,18 @@ def new_index(
     settings: Index,
     device: Device,
     folder: Path | None = None,
+    work: Work | None = None,
 ) -> VectorIndex:
-    """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
-    if settings.kind == EXACT:
-        return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
+    """An empty index of the kind that the settings name; see `FaissIndex`."""
     plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
-    return SegmentedIndex(
-        manifest.dim, manifest.content_dim, established, plan, folder=folder, device=device
+    return FaissIndex(
+        manifest.dim,
+        manifest.content_dim,
+        established,
+        None if settings.kind == EXACT else plan,
+        folder=folder,
+        device=device,
+        work=work,
     )
 
 

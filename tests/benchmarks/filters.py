@@ -26,14 +26,14 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.profile_reader import Reader
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.features.cold_start.service import ColdStart, Recommender
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
 from service.features.streamers.service import Profiles
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
@@ -173,8 +173,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
 
     reader = Reader(bundle.featurizer)
     profiles = Profiles(store, reader, encode_one, encode_many, manifest.model_version)
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
-    searches = Searches(Searching())
+    searches = SearchPool(Searching())
+    follower = Follower(store, lambda: FaissIndex(DIM, CONTENT_DIM, known.ids, work=searches))
     searches.start()
     begin = time.perf_counter()
     follower.start()
@@ -182,9 +182,7 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
     explainer = Explainer(profiles, bundle.featurizer.vocabulary.uninformative)
     precision = Precision(None, "min_score")
-    similar = Similar(
-        follower, searches, Seeds(profiles, DIM), explainer, precision, Pages(Paging()), 0
-    )
+    similar = Similar(follower, Seeds(profiles, DIM), explainer, precision, Pages(Paging()), 0)
     cold_start = ColdStart(follower, searches, profiles, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 

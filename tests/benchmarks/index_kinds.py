@@ -1,5 +1,6 @@
 """Kinds of indexes side by side: recall of queries that they have not seen, speed, memory, build.
 
+from tests.service.index.asked import put, search
     python -m tests.benchmarks.index_kinds --streamers 100000 --kinds exact auto HNSW32 IVF1024,SQ8
 
 Each is measured as it serves: with the effort that it was given by its own measurement, and exact
@@ -21,9 +22,10 @@ from service.engine.replica.maintenance import give_way
 from service.index.base import EXACT
 from service.index.faiss.ann.device import Cpu, OnCpu
 from service.index.faiss.ann.segment import AUTOMATIC
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import put, search
 
 DIM, CONTENT_DIM, QUERIES = 128, 8, 500
 
@@ -51,14 +53,14 @@ class Measured:
 
 
 def asked(
-    index: FlatIndex, queries: NDArray[np.float32]
+    index: FaissIndex, queries: NDArray[np.float32]
 ) -> tuple[list[set[str]], NDArray[np.float64]]:
     """Ids of the 10 nearest of each query (Q, D), and how many microseconds each took (Q,)."""
     found: list[set[str]] = []
     took: list[float] = []
     for query in queries:
         begin = time.perf_counter()
-        answer = index.search(query[None, :], None, 10)
+        answer = search(index, query, 10)
         took.append((time.perf_counter() - begin) * 1e6)
         found.append({hit.streamer_id for hit in answer.hits})
     return found, np.array(took)
@@ -70,24 +72,24 @@ def measure(
     """Everything of one kind."""
     plan = Plan(kind, from_rows=1)
     index = (
-        FlatIndex(DIM, CONTENT_DIM) if kind == EXACT else SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+        FaissIndex(DIM, CONTENT_DIM) if kind == EXACT else FaissIndex(DIM, CONTENT_DIM, (), plan)
     )
     content, nothing = bytes(2 * CONTENT_DIM), b"{}"
     for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, vector.tobytes(), content, nothing)
+        put(index, f"s{i}", 1, vector.tobytes(), content, nothing)
     begin = time.perf_counter()
     index.rebuild()
     build_s = time.perf_counter() - begin
     found, took = asked(index, queries)
     recall = float(np.mean([len(a & b) / 10 for a, b in zip(found, best, strict=True)]))
     base, effort, mib = None, "", 0.0
-    if isinstance(index, SegmentedIndex):
+    if isinstance(index, FaissIndex):
         if refused := index.state().refused:
             raise SystemExit(refused)
-        base = index.base
+        base = index.segment
     if base is not None and isinstance(base.placed, OnCpu):
         few = base.reach_of_few
-        within = "" if few is None else f", within {few.margin:.3f} of {few.cells}"
+        within = "" if few is None else f", within {few.margin:.3f} of {few.nprobe}"
         effort, mib = base.effort + within, len(faiss.serialize_index(base.placed.index)) / 2**20
     during = [0.0]
     builder = threading.Thread(target=lambda: (give_way(), index.rebuild()))
@@ -96,7 +98,7 @@ def measure(
         during.extend(asked(index, queries[:50])[1])
     builder.join()
     for i in range(len(vectors) // 20):
-        index.upsert(f"s{i}", 2, vectors[i].tobytes(), content, nothing)
+        put(index, f"s{i}", 2, vectors[i].tobytes(), content, nothing)
     fresh = asked(index, queries)[1]
     name = f"{Cpu().factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
     return Measured(

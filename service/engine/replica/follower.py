@@ -14,8 +14,8 @@ from typing import Literal
 from service.engine.replica.lag import Lag
 from service.engine.replica.snapshots import Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
-from service.index.base import VectorIndex
-from service.store.base import LogEntry, LogGap, Position, StreamerStore
+from service.index.base import Change, Remove, Upsert, VectorIndex
+from service.store.base import IndexEntry, LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -23,8 +23,8 @@ _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
-_ROWS_PER_TURN = 50
-"""How many entries are applied before other tasks get their turn."""
+_ROWS_AT_ONCE = 50
+"""How many entries are applied before whoever waits for one of them is told."""
 
 
 class Follower:
@@ -229,10 +229,7 @@ class Follower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i, entry in enumerate(entries):
-                    _apply(index, entry)
-                    if i % _ROWS_PER_TURN == 0:
-                        await asyncio.sleep(0)
+                await index.apply([_change(entry) for entry in entries])
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 if place.sequence >= until:
                     break
@@ -241,12 +238,8 @@ class Follower:
     async def _scanned(self) -> VectorIndex:
         """An index of all that is stored."""
         index = self._new_index()
-        index.reserve(await self._store.count())
         async for entries in self._store.scan():
-            for i, e in enumerate(entries):
-                index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
-                if i % _ROWS_PER_TURN == 0:
-                    await asyncio.sleep(0)
+            await index.apply([_upsert(entry) for entry in entries])
         return index
 
     def _lose(self, why: str) -> None:
@@ -262,10 +255,9 @@ class Follower:
         feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i in range(0, len(entries), _ROWS_PER_TURN):
-                    part = entries[i : i + _ROWS_PER_TURN]
-                    for entry in part:
-                        _apply(index, entry)
+                for i in range(0, len(entries), _ROWS_AT_ONCE):
+                    part = entries[i : i + _ROWS_AT_ONCE]
+                    await index.apply([_change(entry) for entry in part])
                     await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
@@ -275,9 +267,11 @@ class Follower:
             self._moved.notify_all()
 
 
-def _apply(index: VectorIndex, entry: LogEntry) -> None:
-    e = entry.entry
-    if e is None:
-        index.remove(entry.streamer_id, entry.sequence)
-    else:
-        index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+def _change(entry: LogEntry) -> Change:
+    if entry.entry is None:
+        return Remove(entry.streamer_id, entry.sequence)
+    return _upsert(entry.entry)
+
+
+def _upsert(e: IndexEntry) -> Upsert:
+    return Upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

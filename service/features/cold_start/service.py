@@ -2,40 +2,40 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import IdSpace
-from model_export.contract.established import VOTERS, BehaviourGraph, Established
+from model_export.contract.established import VOTERS, BehaviourGraph, Established, Tally
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.replica.follower import Follower
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import InvalidRequest, StreamerNotFound
 from service.features.streamers.service import Profiles
 from service.index.base import Hit, VectorIndex
+from service.index.query import Query, ScoringSpec
 
 _TEMPERATURE = 0.1
 """Of the softmax that turns neighbours' cosines into weights where nobody votes."""
 _SHOWN_VOTERS = 3
+_MS_PER_CANDIDATE = 2e-5
+"""Of an established streamer in a vote: a few passes over arrays."""
 _MORE = 22
 """So many more than asked for are looked up first: not all that are voted for are stored."""
 
 
-@dataclass(frozen=True)
-class Neighbour:
-    """An established streamer.
+@dataclass(slots=True)
+class Neighbour(Hit):
+    """An established streamer; its score is the cosine of its embedding and the new one's.
 
     Attributes:
-        streamer_id: its id.
-        score: cosine of its embedding and the new one's.
-        weight: its share of all neighbours' weight.
+        weight: share of all neighbours' weight.
         via: whose votes brought it here, the weightiest first; none when cosines alone decided.
     """
 
-    streamer_id: str
-    score: float
     weight: float
     via: Sequence[str] = ()
 
@@ -97,7 +97,7 @@ class ColdStart:
     def __init__(
         self,
         follower: Follower,
-        searches: Searches,
+        searches: SearchPool,
         profiles: Profiles,
         id_space: IdSpace | None,
         recommender: Recommender | None,
@@ -174,23 +174,18 @@ class ColdStart:
         graph = None if recommender is None else recommender.graph
         depth = count if graph is None else VOTERS
 
-        def call() -> list[Neighbour]:
-            found = index.search(
-                embedding[None, :],
-                None,
-                depth,
-                exclude={own},
-                established_only=recommender is not None,
-            )
-            if recommender is None or graph is None:
-                return _weighted(found.hits)
-            return self._elected(index, recommender, graph, embedding, found.hits, own, count)
+        query = Query(
+            ScoringSpec.nearest(embedding),
+            depth,
+            exclude={own},
+            established_only=recommender is not None,
+        )
+        found = await index.search(query)
+        if recommender is None or graph is None:
+            return _weighted(found.hits)
+        return await self._elected(index, recommender, graph, embedding, found.hits, own, count)
 
-        if index.is_quick(depth, plain=recommender is None):
-            return call()
-        return await self._searches.run(call)
-
-    def _elected(
+    async def _elected(
         self,
         index: VectorIndex,
         recommender: Recommender,
@@ -201,15 +196,21 @@ class ColdStart:
         count: int,
     ) -> list[Neighbour]:
         """The best by the vote of the hits, of those that are stored and can be encoded."""
-        voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
-        shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
-        tally = graph.count(voters, shares)
-        scores = tally.scores()  # (N,)
+
+        def vote() -> tuple[Tally, NDArray[np.float32]]:
+            voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
+            shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
+            tally = graph.count(voters, shares)
+            return tally, tally.scores()  # (N,)
+
+        cost_ms = len(recommender.ids) * _MS_PER_CANDIDATE
+        tally, scores = await self._searches.run(vote, cost_ms)
+        blocks = _best_first(scores, count + _MORE)
         elected: list[int] = []
         cosines: list[float] = []
-        for block in _best_first(scores, count + _MORE):
+        while (block := await self._searches.run(partial(next, blocks, None), cost_ms)) is not None:
             ids = [recommender.ids[row] for row in block]
-            for row, stored in zip(block, index.get(ids), strict=True):
+            for row, stored in zip(block, await index.get(ids), strict=True):
                 if stored and stored.embedding is not None and stored.streamer_id != own:
                     elected.append(row)
                     cosines.append(float(embedding @ stored.embedding))

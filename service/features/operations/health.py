@@ -17,7 +17,7 @@ def _health(state: State, reason: str | None) -> HealthOut:
         status="ok" if reason is None else "unavailable",
         model_version=state.model_version,
         device=state.device,
-        index_rows=len(state.follower.index) if ready else 0,
+        index_rows=state.follower.index.count if ready else 0,
         index_sequence=state.follower.sequence,
         store_sequence=state.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),

@@ -92,7 +92,7 @@ class _Service(Collector):
         if follower.is_ready:
             index = follower.index.state()
             about |= {"index": index.kind, "index_device": index.device}
-            yield _gauge("streamer_index_rows", "Streamers in the index.", len(follower.index))
+            yield _gauge("streamer_index_rows", "Streamers in the index.", follower.index.count)
             yield _gauge(
                 "streamer_index_scanned_rows",
                 "Of these, how many each question looks at one by one.",

@@ -48,6 +48,7 @@ def _similar_out(state: State, answer: SimilarAnswer, begin: float) -> SimilarOu
         index_sequence=answer.index_sequence,
         reached=answer.reached,
         next_cursor=answer.next_cursor,
+        warnings=tuple(answer.warnings),
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
     )
 
@@ -173,6 +174,7 @@ async def _lines(state: State, parts: AsyncIterator[SimilarAnswer]) -> AsyncGene
                 "incomplete_because": last.incomplete_because,
                 "model_version": state.model_version,
                 "index_sequence": last.index_sequence,
+                "warnings": last.warnings,
             }
         )
 

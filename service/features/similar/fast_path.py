@@ -150,6 +150,7 @@ async def _answer(state: object, seed: str | Sequence[float], k: int, begin: flo
             "index_sequence": answer.index_sequence,
             "reached": None,
             "next_cursor": None,
+            "warnings": [],
             "took_ms": round((time.perf_counter() - begin) * 1000, 3),
         }
     )

@@ -10,16 +10,19 @@ from model_export.contract.streamer import (
     StreamerId,
     StreamerProfile,
 )
-from service.engine.scoring import strategies as scorers
 from service.features.similar import seeds
 from service.http.schemas import AfterSequence, MinPrecision, Request, Response
 from service.index import filters
+from service.index.query import Strategy
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
 
 
 class ConditionIn(Request):
-    """What one field must be. Fields: language, category, tags, or the name of an attribute."""
+    """A condition on one field.
+
+    Fields: streamer_id, language, category, tags, or the name of an attribute.
+    """
 
     field: Annotated[str, Field(min_length=1, max_length=80)]
     any: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
@@ -79,7 +82,7 @@ class SeedsIn(Request):
     positive: Annotated[list[SeedIn], Field(min_length=1)]
     negative: tuple[SeedIn, ...] = ()
     strategy: Annotated[
-        scorers.Strategy,
+        Strategy,
         Field(
             description="average: cosine with the mean of the positive seeds, minus that with the "
             "negative mean, halved. best_score: the best cosine with any positive seed, negative "
@@ -329,4 +332,8 @@ class SimilarOut(Response):
     next_cursor: Annotated[
         str | None, Field(description="Of an answer in pages, to the next one; null at the last.")
     ] = None
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(description="What may be a mistake, such as a filter field that no streamer has."),
+    ] = ()
     took_ms: float

@@ -11,11 +11,9 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.profile_reader import Reader
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
 from service.features.dedup.service import Dedup
 from service.features.streamers.service import Profiles
-from service.index.faiss.flat import FlatIndex
-from service.settings import Searching
+from service.index.faiss.index import FaissIndex
 from service.store.redis.store import RedisStore
 
 
@@ -33,8 +31,7 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
 
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
-        Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
-        Searches(Searching()),
+        Follower(store, lambda: FaissIndex(manifest.dim, manifest.content_dim)),
         Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
         manifest.content_dim,
         0.9,
