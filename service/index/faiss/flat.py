@@ -19,6 +19,8 @@ _MS_PER_NUMBER = 1.6e-7
 _MS_PER_HIT, _MS_PER_CONDITION, _MS_PER_VALUE = 0.001, 0.02, 0.001
 _MS_PER_FILTERED_ROW = 5e-6
 """Of each condition, which may compare a number of each row."""
+_MS_OF_BLAS = 1.0
+"""Of several probes: its threads wait for each other, and for cores that others use."""
 
 
 class FlatSearch:
@@ -56,9 +58,10 @@ class FlatSearch:
         rows = len(self._rows)
         conditions = (*query.filter.must, *query.filter.must_not)
         values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
-        probes = 1 if query.scoring.is_cosine else len(query.scoring.seeds)
+        probes = len(query.scoring.seeds) if query.scoring.strategy == "best_score" else 1
         return (
-            rows * probes * self._rows.dim * _MS_PER_NUMBER
+            (0 if probes == 1 else _MS_OF_BLAS)
+            + rows * probes * self._rows.dim * _MS_PER_NUMBER
             + min(query.k, rows) * _MS_PER_HIT
             + len(conditions) * (_MS_PER_CONDITION + rows * _MS_PER_FILTERED_ROW)
             + values * _MS_PER_VALUE
