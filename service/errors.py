@@ -11,11 +11,13 @@ ServiceError
 │   ├── Unauthorized        401
 │   ├── StreamerNotFound    404   names every id that is not there
 │   ├── CursorExpired       410   the answer that it continues is not kept any more
-│   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   └── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
@@ -23,6 +25,7 @@ ServiceError
     ├── FolderInUse               another service owns the data folder
     ├── ModelMismatch             the data folder holds vectors of another model
     ├── StoreStartFailed          the embedded store did not come up
+    ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
@@ -125,6 +128,12 @@ class VersionConflict(RequestError):
     status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
 
 
+class WriteContended(RequestError):
+    """Others wrote the streamer during each attempt of an unconditional PATCH."""
+
+    status, code, title = 409, "write_contended", "Others write this streamer all the time"
+
+
 class Unavailable(ServiceError):
     """The same request may work later."""
 
@@ -153,6 +162,12 @@ class StoreFull(Unavailable):
     """The store can't write any more: disk or memory is full."""
 
     status, code, title = 507, "store_full", "The store is full"
+
+
+class ModelChanged(Unavailable):
+    """The store was re-encoded for another model; write to a process that serves that one."""
+
+    code, title = "model_changed", "The store holds another model's vectors"
 
 
 class MediaUnavailable(Unavailable):
@@ -192,6 +207,10 @@ class ModelMismatch(StartupError):
 
 class StoreStartFailed(StartupError):
     """The embedded store did not come up."""
+
+
+class DataLost(StartupError):
+    """The store lacks writes that it acknowledged."""
 
 
 class UnsafeConfiguration(StartupError):

@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): one place, one shape."""
+"""Exception handlers: every error of a request becomes a problem document."""
 
 import json
 import logging
@@ -13,55 +13,15 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, ServiceError, Unavailable
+from service.http.documents import MEDIA_TYPE, problem, problem_of
 
 _log = logging.getLogger(__name__)
-MEDIA_TYPE = "application/problem+json"
 _CODES = {
     404: "no_such_path",
     405: "method_not_allowed",
     408: "body_too_slow",
     413: "body_too_large",
 }
-
-
-def problem(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    *,
-    errors: Sequence[FieldError] = (),
-    request_id: str | None = None,
-) -> dict[str, Any]:
-    """The members of a problem document."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    if errors:
-        body["errors"] = [
-            {"detail": e.detail}
-            | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
-            for e in errors
-        ]
-    if request_id:
-        body["request_id"] = request_id
-    return body
-
-
-def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
-    """The problem document of an error of the service."""
-    return problem(
-        error.status,
-        error.code,
-        error.title,
-        error.detail,
-        errors=error.errors,
-        request_id=request_id,
-    )
 
 
 def problem_of_http(error: HTTPException) -> dict[str, Any]:

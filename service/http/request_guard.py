@@ -16,15 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, RequestError, Unauthorized
-from service.features.operations.metrics import Traffic
-from service.http.problems import MEDIA_TYPE, problem_of
+from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.traffic import Traffic
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _READ = frozenset({b"x-request-id", b"authorization", b"content-length"})
 _BULK_PATH = "/v1/streamers:bulk"
 
 
-class Gate:
+class RequestGuard:
     """ASGI middleware; guards everything below `/v1/`."""
 
     def __init__(

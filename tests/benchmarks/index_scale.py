@@ -23,14 +23,14 @@ import uvloop
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.app import open_state
+from service.bootstrap import open_services
 from service.engine.replica.maintenance import give_way
 from service.features.similar.seeds import Seed
 from service.features.similar.service import SimilarQuery
-from service.http.dependencies import State
 from service.index.faiss.ann.device import OnCpu
 from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
+from service.services import Services
 from service.settings import Settings
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.service.index.asked import now
@@ -43,15 +43,15 @@ _HUNDREDTH = Filter([Condition("hundredth", any=[7])])
 
 
 class Bench:
-    """An opened state and the questions that it is asked."""
+    """Opened services and the questions that it is asked."""
 
-    def __init__(self, state: State, rows: int) -> None:
-        index = state.follower.index
+    def __init__(self, services: Services, rows: int) -> None:
+        index = services.operations.serving.follower.index
         assert isinstance(index, FaissIndex)
         assert index.segment is not None
         assert isinstance(index.segment.placed, OnCpu)
-        self.state, self.rows, self.index = state, rows, index
-        self.base, self.raw = index.segment, index.segment.placed
+        self.services, self.rows, self.index = services, rows, index
+        self.segment, self.raw = index.segment, index.segment.placed
         self.rng = np.random.default_rng(3)
         self.places = self.rng.integers(rows, size=20_000).tolist()
         self.chosen = self.rng.choice(rows, QUERIES, replace=False)
@@ -59,7 +59,7 @@ class Bench:
     def plain(self, place: int, **other: object) -> Awaitable[object]:
         """The nearest of one streamer."""
         query = SimilarQuery([Seed(streamer_id=name_of(place))], **other)  # type: ignore[arg-type]
-        return self.state.similar.search(query)
+        return self.services.similar.search(query)
 
     async def rate(self, seconds: float) -> float:
         """Questions a second through the use-case, `AT_ONCE` under way."""
@@ -135,15 +135,15 @@ class Bench:
         took: list[float] = []
         for i in range(many):
             profile = StreamerProfile(streamer_id=f"written-{i}", tags=["cooking", "music"])
-            done = await self.state.profiles.put(profile, None)
+            done = await self.services.writes.put(profile, None)
             begin = time.perf_counter()
-            await self.state.similar.search(
+            await self.services.similar.search(
                 SimilarQuery([Seed(streamer_id=profile.streamer_id)], after_sequence=done.sequence)
             )
             took.append((time.perf_counter() - begin) * 1000)
             await asyncio.sleep(0.005)
         for i in range(many):
-            await self.state.profiles.delete(f"written-{i}", None)
+            await self.services.writes.delete(f"written-{i}", None)
         return took
 
 
@@ -154,11 +154,13 @@ def told(name: str, took: Sequence[float]) -> float:
     return p99
 
 
-async def measure(state: State, rows: int, seconds: float, rounds: int) -> None:
+async def measure(services: Services, rows: int, seconds: float, rounds: int) -> None:
     """Print everything."""
     process = psutil.Process()
-    bench = Bench(state, rows)
-    print(f"{bench.base.factory}, {bench.base.effort} for all, or {bench.base.reach_of_few}")
+    bench = Bench(services, rows)
+    print(
+        f"{bench.segment.factory}, {bench.segment.effort} for all, or {bench.segment.reach_of_few}"
+    )
     print(f"RSS {process.memory_info().rss / 2**20:,.0f} MiB")
     vectors = vectors_of(rows)
     found = await bench.recall(vectors, None)
@@ -196,14 +198,15 @@ async def run(args: argparse.Namespace) -> None:
     """Open, wait, measure."""
     bundle, data = args.build / "bundle", args.build / f"data-{args.rows}"
     begin, cpu = time.perf_counter(), time.process_time()
-    async with open_state(Settings(bundle=bundle, data_dir=data)) as state:
-        await until(lambda: state.follower.is_ready)
+    async with open_services(Settings(bundle=bundle, data_dir=data)) as services:
+        follower = services.operations.serving.follower
+        await until(lambda: follower.is_ready)
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
-        print(f"{state.follower.index.count:,} rows in {spent:.0f} s ({used:.0f} s of a core)")
-        await until(lambda: state.follower.index.state().kind != "exact")
+        print(f"{follower.index.count:,} rows in {spent:.0f} s ({used:.0f} s of a core)")
+        await until(lambda: follower.index.state().kind != "exact")
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
         print(f"a base in {spent:.0f} s ({used:.0f} s of a core)", flush=True)
-        await measure(state, args.rows, args.seconds, args.rounds)
+        await measure(services, args.rows, args.seconds, args.rounds)
 
 
 def main() -> int:

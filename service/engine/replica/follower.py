@@ -8,23 +8,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
 
 from service.engine.replica.lag import Lag
-from service.engine.replica.snapshots import Snapshots
+from service.engine.replica.record_check import RecordCheck, SkippedRecords
+from service.engine.replica.snapshots import Model, Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import Change, Remove, Upsert, VectorIndex
-from service.store.base import IndexEntry, LogEntry, LogGap, Position, StreamerStore
+from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
+_Entry = TypeVar("_Entry")
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
 _ROWS_AT_ONCE = 50
-"""How many entries are applied before whoever waits for one of them is told."""
+"""How many entries are applied before other tasks get their turn."""
 
 
 class Follower:
@@ -40,16 +42,25 @@ class Follower:
         self,
         store: StreamerStore,
         new_index: Callable[[], VectorIndex],
+        model: Model,
         snapshots: Snapshots | None = None,
         max_lag_s: float = 10.0,
     ) -> None:
-        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot.
+        """Nothing is read before `start`.
 
-        An index that lacks writes of `max_lag_s` seconds ago is behind.
+        Args:
+            store: whose log is followed.
+            new_index: makes an empty index.
+            model: whose vectors the index holds; records of another one are skipped.
+            snapshots: where an index may begin.
+            max_lag_s: an index that lacks writes of so many seconds ago is behind.
         """
         self._store = store
         self._new_index = new_index
         self._snapshots = snapshots
+        self._model = model
+        self._other_model: str | None = None  # that the store holds by now
+        self._check = RecordCheck(model)
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
@@ -102,6 +113,11 @@ class Follower:
     @property
     def behind_because(self) -> str | None:
         """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        if self._other_model is not None:
+            return (
+                f"the store holds vectors of model {self._other_model}, this process serves "
+                f"{self._model.version}: restart it with that model's bundle"
+            )
         if self._lost is not None:
             return f"the index is being built anew, and this is the old one: {self._lost}"
         if self.failure is not None:
@@ -118,6 +134,11 @@ class Follower:
     def lag_s(self) -> float | None:
         """Seconds since the live index surely held all that was written; None before it did."""
         return self._lag.lag_s(self._position, time.monotonic())
+
+    @property
+    def skipped(self) -> SkippedRecords:
+        """Stored records that are not in the index, since it can't hold them."""
+        return self._check.skipped
 
     @property
     def head(self) -> int | None:
@@ -186,6 +207,9 @@ class Follower:
         began = time.monotonic()
         head = await self._store.position()
         self._lag.saw(began, head)
+        stored = await self._store.model_version()
+        mine = (None, self._model.version, INCOMPLETE + self._model.version)
+        self._other_model = None if stored in mine else stored
         return head
 
     async def _synchronise(self) -> None:
@@ -229,7 +253,8 @@ class Follower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                await index.apply([_change(entry) for entry in entries])
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 if place.sequence >= until:
                     break
@@ -238,8 +263,10 @@ class Follower:
     async def _scanned(self) -> VectorIndex:
         """An index of all that is stored."""
         index = self._new_index()
+        self._check.clear()
         async for entries in self._store.scan():
-            await index.apply([_upsert(entry) for entry in entries])
+            for part in _parts(entries):
+                await index.apply([_upsert(e) for e in part if self._check.accepts(e)])
         return index
 
     def _lose(self, why: str) -> None:
@@ -255,9 +282,8 @@ class Follower:
         feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i in range(0, len(entries), _ROWS_AT_ONCE):
-                    part = entries[i : i + _ROWS_AT_ONCE]
-                    await index.apply([_change(entry) for entry in part])
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                     await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
@@ -266,11 +292,20 @@ class Follower:
             self.sequence = position.sequence
             self._moved.notify_all()
 
+    def _changes(self, entries: Sequence[LogEntry]) -> list[Change]:
+        """Changes that entries of the log make; a record that the index can't hold is skipped."""
+        changes: list[Change] = []
+        for entry in entries:
+            if entry.entry is None:
+                changes.append(Remove(entry.streamer_id, entry.sequence))
+                self._check.forget(entry.streamer_id)
+            elif self._check.accepts(entry.entry):
+                changes.append(_upsert(entry.entry))
+        return changes
 
-def _change(entry: LogEntry) -> Change:
-    if entry.entry is None:
-        return Remove(entry.streamer_id, entry.sequence)
-    return _upsert(entry.entry)
+
+def _parts(entries: Sequence[_Entry]) -> Iterator[Sequence[_Entry]]:
+    return (entries[i : i + _ROWS_AT_ONCE] for i in range(0, len(entries), _ROWS_AT_ONCE))
 
 
 def _upsert(e: IndexEntry) -> Upsert:

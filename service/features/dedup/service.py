@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     SHARED_COPIES,
     Look,
@@ -17,13 +21,11 @@ from service.engine.encoding.media_copies import (
     look_in,
     who_shares,
 )
-from service.engine.encoding.onnx_encoder import Encoded
-from service.engine.encoding.profile_reader import ToRead
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
-from service.features.dedup.grouping import Components, components, groups_of, spread
-from service.features.streamers.service import Profiles
+from service.features.dedup.feed import spread
+from service.features.dedup.grouping import Components, components, groups_of
 from service.index.base import Hit, VectorIndex
 from service.index.query import Query, ScoringSpec
 
@@ -35,7 +37,7 @@ _PROFILES_PER_TURN = 64
 
 
 @dataclass(slots=True)
-class Duplicate(Hit):
+class NearDuplicate(Hit):
     """A streamer whose content is nearly that of another one.
 
     Its score is the cosine of their content sketches; in a cluster, the highest one with a member
@@ -54,7 +56,7 @@ class Cluster:
     """Near-duplicates of each other; the representative is the first of the list."""
 
     representative: str
-    members: Sequence[Duplicate]
+    members: Sequence[NearDuplicate]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class DedupAnswer:
 
 @dataclass(frozen=True)
 class FeedAnswer:
-    """The list re-ordered; see `clusters.spread`."""
+    """The list re-ordered; see `feed.spread`."""
 
     threshold: float
     order: Sequence[str]
@@ -118,7 +120,8 @@ class Dedup:
     def __init__(
         self,
         follower: Follower,
-        profiles: Profiles,
+        pipeline: EncodingPipeline,
+        stored: StoredProfiles,
         content_dim: int,
         threshold: float,
         precision: Precision,
@@ -126,7 +129,9 @@ class Dedup:
     ) -> None:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
-        self._profiles = profiles
+        self._pipeline = pipeline
+        self._stored = stored
+        self.model_version = pipeline.model_version
         self._content_dim = content_dim
         self.threshold = threshold
         self._precision = precision
@@ -134,20 +139,21 @@ class Dedup:
 
     async def near_duplicates(
         self, streamer_id: str, encoded: Encoded, tower_vectors: bytes = b""
-    ) -> list[Duplicate]:
+    ) -> list[NearDuplicate]:
         """Stored streamers with nearly the same content as this one, nearest first.
 
         Candidates are the nearest by embedding: what has nearly the same content is among them, and
-        among the first of them who shows copies of the same pictures and sounds. Empty while the
-        index is not ready; a write never waits for it.
+        among the first of them who shows copies of the same pictures and sounds.
 
         Args:
             streamer_id: this one, which is left out.
             encoded: what was made of it.
             tower_vectors: what is stored of its pictures and sounds.
+
+        Raises:
+            NotReady: there is no index yet.
+            Unavailable: the index or the store can't answer at the moment.
         """
-        if not self._follower.is_ready:
-            return []
         index = self._follower.index
         found = await index.search(
             Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
@@ -155,13 +161,13 @@ class Dedup:
         nearest = [hit.streamer_id for hit in found.hits]
         copies = await self._copies(tower_vectors, nearest[:NEAREST_COMPARED])
         content = encoded.content.astype(np.float32)
-        near: list[Duplicate] = []
+        near: list[NearDuplicate] = []
         for row in await index.get(nearest):
             if row is not None and row.content is not None:
                 score = float(content @ row.content.astype(np.float32))
                 count = copies.get(row.streamer_id, 0)
                 if score >= self.threshold or count >= SHARED_COPIES:
-                    near.append(Duplicate(row.streamer_id, score, count))
+                    near.append(NearDuplicate(row.streamer_id, score, count))
         return sorted(near, key=lambda n: (-n.score, n.streamer_id))
 
     async def _copies(self, tower_vectors: bytes, ids: Sequence[str]) -> dict[str, int]:
@@ -169,7 +175,7 @@ class Dedup:
         own = await asyncio.to_thread(look_in, tower_vectors)
         if not ids or not own.may_share:
             return {}
-        stored = await self._profiles.tower_vectors(ids)
+        stored = await self._stored.tower_vectors(ids)
 
         def compare() -> dict[str, int]:
             return dict(zip(ids, count_copies(own, _looks(stored)), strict=True))
@@ -203,8 +209,7 @@ class Dedup:
         with_pictures = _by_default(pictures, threshold, min_precision)
         compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
         names, comparable = compared.names, compared.comparable
-        groups = compared.groups
-        alone = [group[0] for group in groups if len(group) == 1]
+        alone = [group[0] for group in compared.groups if len(group) == 1]
         return DedupAnswer(
             limit,
             _clusters(compared),
@@ -229,8 +234,8 @@ class Dedup:
         limit = self._limit(threshold, min_precision)
         with_pictures = _by_default(pictures, threshold, min_precision)
         compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
-        names, groups = compared.names, compared.groups
-        result = spread(groups, window, max_per_cluster)
+        names = compared.names
+        result = spread(compared.groups, window, max_per_cluster)
         return FeedAnswer(
             limit,
             [names[place] for place in result.order],
@@ -288,7 +293,7 @@ class Dedup:
             part = slice(start, start + _PROFILES_PER_TURN)
             packed = [one.tower_vectors for one in shown[part]]
             if stored:
-                packed = await self._profiles.tower_vectors(names[part])
+                packed = await self._stored.tower_vectors(names[part])
             looks += await asyncio.to_thread(_looks, packed)
         return await asyncio.to_thread(who_shares, looks)
 
@@ -297,7 +302,7 @@ class Dedup:
         for start in range(0, len(profiles), _PROFILES_PER_TURN):
             part = profiles[start : start + _PROFILES_PER_TURN]
             items = [ToRead(profile, f"/profiles/{i}") for i, profile in enumerate(part, start)]
-            for item in await self._profiles.encode_many(items):
+            for item in await self._pipeline.encode_many(items):
                 if isinstance(item, ServiceError):
                     raise item
                 made = item.encoded
@@ -362,7 +367,10 @@ def _clusters(compared: _Compared) -> list[Cluster]:
     return [
         Cluster(
             names[group[0]],
-            [Duplicate(names[p], min(1.0, float(best[p])), int(compared.copies[p])) for p in group],
+            [
+                NearDuplicate(names[p], min(1.0, float(best[p])), int(compared.copies[p]))
+                for p in group
+            ],
         )
         for group in compared.groups
         if len(group) > 1

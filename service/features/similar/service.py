@@ -106,9 +106,11 @@ class Similar:
         explainer: Explainer,
         precision: Precision,
         pages: Pages,
+        model_version: str,
         visible_timeout_ms: int,
     ) -> None:
         """Search the follower's index."""
+        self.model_version = model_version
         self._follower = follower
         self._seeds = seeds
         self._explainer = explainer

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.encoding.media_copies import SameMedia
-from service.features.dedup.grouping import Components, components, groups_of, spread
+from service.engine.evidence.media_copies import SameMedia
+from service.features.dedup.feed import spread
+from service.features.dedup.grouping import Components, components, groups_of
 from service.features.dedup.service import join_pairs
 
 

@@ -1,4 +1,4 @@
-"""`snapshot`, `restore` and `verify`, as a person runs them, with services running and not."""
+"""`backup`, `restore` and `verify`, as a person runs them, with services running and not."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def test_a_copy_of_a_running_service_is_put_back(serve: Serve, tmp_path: Path) -
     service = serve(**SAVED)
     sequence = fill(service)
     before = service.streamers()
-    done = run("snapshot", "--data-dir", data, "--out", copy)
+    done = run("backup", "--data-dir", data, "--out", copy)
     assert done.returncode == 0, done.stderr
     assert f"62 streamers of model test-0, as of sequence {sequence}" in done.stdout
     assert str(copy) in done.stdout
@@ -83,7 +83,7 @@ def test_a_copy_of_a_running_service_is_put_back(serve: Serve, tmp_path: Path) -
     # And back again, from what was kept.
     shutil.rmtree(data / "store")
     kept.rename(data / "store")
-    service = serve()
+    service = serve("--accept-data-loss")
     assert "later" in service.streamers()
     assert len(service.similar(tags=["cooking"])) == 32
 
@@ -94,7 +94,7 @@ def test_a_copy_without_a_running_service_for_another_folder(serve: Serve, tmp_p
     before = service.streamers()
     assert service.stop() == 0
     copy = tmp_path / "copy"
-    assert run("snapshot", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
     done = run("restore", copy, STREAMER_DATA_DIR=str(tmp_path / "other"))
     assert done.returncode == 0, done.stderr
     assert "before" not in done.stdout
@@ -112,7 +112,7 @@ def test_an_external_store_and_a_service_that_runs_on_it(bundle: Path, tmp_path:
         copy = tmp_path / "copy"
         with Service(bundle, tmp_path / "data", REDIS_URL=url) as service:
             fill(service.wait_until_ready(), 20)
-            assert run("snapshot", "--out", copy, REDIS_URL=url).returncode == 0
+            assert run("backup", "--out", copy, REDIS_URL=url).returncode == 0
             service.client.delete("/v1/streamers/s3").raise_for_status()
             service.put("later", tags=["cooking"])
             said = error_line(run("restore", copy, REDIS_URL=url))
@@ -138,7 +138,7 @@ def test_an_interrupted_restore_is_noticed_at_the_start(
     service = serve()
     fill(service, 5)
     before = service.streamers()
-    assert run("snapshot", "--data-dir", data, "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
     assert service.stop() == 0
     # Between the two renames: the old one is away, the new one not yet there.
     (data / "store").rename(data / "store.before-x")
@@ -196,7 +196,7 @@ def test_a_damaged_copy_changes_nothing(
     data, copy = tmp_path / "data", tmp_path / "copy"
     service = serve()
     fill(service, 5)
-    assert run("snapshot", "--data-dir", data, "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
     assert service.stop() == 0
     harm(copy)
     before = sorted(path.name for path in data.iterdir())
@@ -207,7 +207,7 @@ def test_a_damaged_copy_changes_nothing(
 
 def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    said = error_line(run("snapshot", "--data-dir", tmp_path / "no", "--out", tmp_path / "o"))
+    said = error_line(run("backup", "--data-dir", tmp_path / "no", "--out", tmp_path / "o"))
     assert f"{tmp_path}/no/store is not there: give the data folder" in said
     assert not (tmp_path / "no").exists()
     assert not (tmp_path / "o").exists()
@@ -215,10 +215,10 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     assert "is not there" in said
     service = serve(**SAVED)
     sequence = fill(service, 5)
-    said = error_line(run("snapshot", "--data-dir", data, "--out", data))
-    assert f"{data} is there already: choose a new folder by --out" in said
+    said = error_line(run("backup", "--data-dir", data, "--out", data))
+    assert f"{data} exists already: choose a new folder by --out" in said
     (tmp_path / "file").write_text("in the way")
-    said = error_line(run("snapshot", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
+    said = error_line(run("backup", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
     assert "Not a directory" in said
     said = error_line(run("restore", tmp_path / "file", "--data-dir", data))
     assert "manifest can't be read" in said
@@ -227,7 +227,7 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     (saved,) = (data / "index").glob("0*")
     said = error_line(run("restore", saved, "--data-dir", tmp_path / "new"))
     assert "not 'similar-streamer store' of format 1" in said
-    for arguments, what in ((("snapshot",), "--out"), (("restore",), "COPY")):
+    for arguments, what in ((("backup",), "--out"), (("restore",), "COPY")):
         done = run(*arguments)
         assert done.returncode == 2
         assert what in done.stderr
@@ -368,7 +368,7 @@ def test_a_copy_does_not_keep_the_service_waiting(serve: Serve, tmp_path: Path) 
     fill(service, 3000)
     copies = [tmp_path / f"copy{i}" for i in range(2)]
     for copy in copies:
-        assert run("snapshot", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
+        assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
         service.put("more", tags=["cooking"], bio=copy.name)
     first, second = (Sealed(copy).about for copy in copies)
     assert second["sequence"] == first["sequence"] + 1
