@@ -60,7 +60,7 @@ class Upkeep:
     def _save_last(self) -> None:
         until = time.monotonic() + _LAST_S
         self._thread.join(_LAST_S / 5)
-        if not self._thread.is_alive():  # no base is being built
+        if not self._thread.is_alive():  # no ANN segment is being built
             self._save(lambda: time.monotonic() > until)
 
     def _rebuild(self) -> None:

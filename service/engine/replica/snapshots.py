@@ -249,7 +249,7 @@ class Snapshots:
         wanted = index.count * row + self._schedule.reserve_bytes
         free = shutil.disk_usage(self._folder).free
         if free < wanted:
-            raise OSError(0, f"it wants {wanted >> 20} MiB, {free >> 20} MiB are free")
+            raise OSError(0, f"needs {wanted >> 20} MiB, only {free >> 20} MiB free")
 
     def _paths(self) -> list[Path]:
         """The snapshots, newest first."""

@@ -230,7 +230,7 @@ class Dedup:
         max_per_cluster: int | None = None,
         after_sequence: int = 0,
     ) -> FeedAnswer:
-        """The same list with near-duplicates `window` places apart; raises as `clusters`."""
+        """Re-order a list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self._limit(threshold, min_precision)
         with_pictures = _by_default(pictures, threshold, min_precision)
         compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)

@@ -70,7 +70,7 @@ class _Service(Collector):
             )
             yield _gauge(
                 "streamer_index_built_recall",
-                "Share of the 50 nearest that the base finds, measured when it was built.",
+                "Share of the 50 nearest that the ANN segment finds, measured when it was built.",
                 index.recall,
             )
             yield _gauge(

@@ -173,6 +173,6 @@ async def next_similar(
     similar: CurrentSimilar,
     cursor: Annotated[str, Query(max_length=64, description="next_cursor of the page before")],
 ) -> SimilarOut:
-    """As it was when it was asked for, without those who were deleted since."""
+    """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()
     return _similar_out(similar, await similar.next_page(cursor), begin)

@@ -89,7 +89,7 @@ async def _first_of(receive: Receive) -> Message | HTTPException:
 
 
 def _again(first: Message | HTTPException, receive: Receive) -> Receive:
-    """As if it had not been received yet."""
+    """A `receive` that gives the first message again."""
     left = [first]
 
     async def received() -> Message:

@@ -102,7 +102,7 @@ class SeedsIn(Request):
 
 
 class ExportIn(SeedsIn):
-    """The same; a score must be asked for."""
+    """Seeds and the score that everyone in the answer must reach."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -118,7 +118,7 @@ class ExportIn(SeedsIn):
 
 
 class SimilarIn(SeedsIn):
-    """The same, and what the answer must look like."""
+    """Seeds, and what the answer must look like."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -165,7 +165,7 @@ class SimilarIn(SeedsIn):
 
 
 class SameContentOut(Response):
-    """The same content in two profiles, or a copy of it."""
+    """Where two profiles show one content, or a copy of it."""
 
     seed: Annotated[str, Field(description="Where the seed shows it.", examples=["avatar"])]
     hit: Annotated[str, Field(description="Where the hit does.", examples=["videos[0].cover"])]

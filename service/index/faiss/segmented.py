@@ -104,13 +104,12 @@ class SegmentedSearch:
 
     def cost_ms(self) -> float:
         """Expected milliseconds of one more query in `search_many`, on one core."""
-        coverage = self._rows.coverage
-        if coverage.segment is None or self._device.name != "cpu":
+        segment, fresh = self.segment, len(self._rows.coverage.fresh)
+        if segment is None or self._device.name != "cpu":
             return _GPU_MS
-        rows, fresh = len(coverage.segment.slots), len(coverage.fresh)
         return (
             _MS_PER_SEARCH
-            + rows * _MS_PER_MILLION / 1e6
+            + len(segment.slots) * _MS_PER_MILLION / 1e6
             + fresh * self._rows.dim * _MS_PER_FRESH_NUMBER
         )
 
