@@ -279,7 +279,7 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
         b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
     )
     with (
-        Service(bundle, tmp_path / "data", STREAMER_SERVER__MAX_CONNECTIONS=4) as service,
+        Service(bundle, tmp_path / "data", STREAMER_SERVER__MAX_CONNECTIONS="4") as service,
         contextlib.ExitStack() as stack,
     ):
         service.wait_until_ready()
