@@ -16,6 +16,8 @@ import pytest
 
 from tests.service.process import START_S, Service, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 64 << 10
 HEADER_S = 2.0
 IDLE_S = 2.0
@@ -154,6 +156,35 @@ def test_requests_may_be_sent_before_answers_are_read(service: Service) -> None:
             assert file.readline() == b"HTTP/1.1 200 OK\r\n"
             headers = http.client.parse_headers(file)
             assert json.loads(file.read(int(headers["Content-Length"])))["streamers"] == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_body_after_an_upgrade_is_no_other_request(service: Service, at_once: bool) -> None:
+    """Java's client sends it so; the parser passes over such a body, and would read requests."""
+    body = b"DELETE /v1/streamers/kept HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = (
+        b"POST /v1/similar HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    service.put("kept", tags=["music"])
+    with connect(service) as client:
+        if at_once:
+            client.sendall(head + body)
+        else:
+            client.sendall(head)
+            send_while_it_listens(client, body)
+        response, answered = answer(client)
+        assert (response.status, answered["code"]) == (400, "malformed_request")
+        assert "HTTP/1.1, without Upgrade" in answered["detail"]
+        assert is_closed(client)
+    assert service.client.delete("/v1/streamers/kept").status_code == 200
+
+
+def test_a_get_may_offer_another_protocol(service: Service) -> None:
+    with connect(service) as client:
+        client.sendall(GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert answer(client)[0].status == 200
 
 
 def test_what_is_not_http_is_a_problem_too(service: Service) -> None:
