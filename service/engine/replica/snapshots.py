@@ -1,4 +1,4 @@
-"""When the index is saved, where, and whether what was saved may be used.
+"""Snapshots of the index: schedule, folder, and checks before use.
 
 A snapshot saves time and nothing else: the store has everything. So one that is damaged, of another
 model or of another history is removed and not mended, and no trouble with one stops the service.
@@ -24,7 +24,7 @@ from service.store.embedded.folder import try_lock
 _log = logging.getLogger(__name__)
 _LOCK = "lock"
 _DIGITS = 12
-"""Of a snapshot's number, which is its folder's name."""
+"""Digits of a snapshot's number, which is its folder's name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SnapshotState:
-    """What is known of the last snapshot.
+    """State of the last snapshot.
 
     Attributes:
         sequence: up to which it is complete; None while there is none.
@@ -77,7 +77,7 @@ class SnapshotState:
 
 
 class _Read(NamedTuple):
-    """What a snapshot gave."""
+    """An index read from a snapshot."""
 
     filled: VectorIndex
     place: Position
@@ -103,7 +103,7 @@ class Snapshots:
         self.state = SnapshotState()
 
     def begin(self, new_index: Callable[[], VectorIndex]) -> None:
-        """Read the newest snapshot in a thread already, before the store answers.
+        """Begin to read the newest snapshot in a thread, before the store answers.
 
         Whether it may be used, `restore` finds out.
         """
@@ -233,7 +233,7 @@ class Snapshots:
         return True
 
     def _check_room(self, index: VectorIndex) -> None:
-        """A snapshot must not take the store's disk.
+        """Check that a snapshot leaves the store enough room.
 
         Raises:
             OSError: it would.
@@ -242,7 +242,7 @@ class Snapshots:
         wanted = len(index) * row + self._schedule.reserve_bytes
         free = shutil.disk_usage(self._folder).free
         if free < wanted:
-            raise OSError(0, f"it wants {wanted >> 20} MiB, {free >> 20} MiB are free")
+            raise OSError(0, f"needs {wanted >> 20} MiB, only {free >> 20} MiB free")
 
     def _paths(self) -> list[Path]:
         """The snapshots, newest first."""
@@ -254,7 +254,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def _owning(self) -> Generator[bool, None, None]:
-        """Whether no other process writes here meanwhile."""
+        """Lock the folder; whether no other process has it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -271,7 +271,7 @@ def _place(sealed: Sealed) -> Position:
 
 
 def _check_continues(place: Position, head: Position) -> None:
-    """That a history which ends at `head` goes on from a place.
+    """Check that a history which ends at `head` goes on from a place.
 
     Raises:
         Broken: it does not.

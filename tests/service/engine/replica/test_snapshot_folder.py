@@ -119,7 +119,7 @@ def test_only_one_process_writes_at_a_time(tmp_path: Path) -> None:
 def test_it_leaves_room_for_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     snapshots = Snapshots(tmp_path, MODEL, replace(SOON, reserve_bytes=1 << 60))
     assert not snapshots.write(filled(), Position("e", 50))
-    assert "it wants 1099511627776 MiB" in str(snapshots.state.failure)
+    assert "needs 1099511627776 MiB" in str(snapshots.state.failure)
     assert "no snapshot of the index, the one before stays" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
