@@ -5,6 +5,7 @@ middleware sees the request.
 """
 
 import json
+import logging
 import resource
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -12,14 +13,17 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.errors import StartupError
-from service.http.documents import MEDIA_TYPE, problem, send_problem
+from service.errors import MalformedRequest, StartupError
+from service.http.documents import MEDIA_TYPE, problem, problem_of, send_problem
 from service.http.lifecycle import PROBES
 from service.settings import Server
+
+_log = logging.getLogger(__name__)
 
 _MAX_DESCRIPTORS = 65_536
 _MAX_CONNECTIONS = 4096
 _RESERVED_DESCRIPTORS = 256  # for files, the store, and pictures that are being fetched
+_TELL_AGAIN_S = 60
 _LINGER_S = 2  # a refused client may read the answer for so long, until its own bytes are dropped
 
 
@@ -61,6 +65,7 @@ class Connections:
     def __init__(self, settings: Server, limit: int) -> None:
         """Nobody is connected yet."""
         self.limit = limit
+        self._told = -_TELL_AGAIN_S
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
 
@@ -82,6 +87,9 @@ class Connections:
             return True
         oldest = next(iter(self.waiting))  # there is one: the newest waits
         if oldest is newest:
+            if self.waiting[newest] - self._told >= _TELL_AGAIN_S:
+                self._told = self.waiting[newest]
+                _log.warning("all %d connections are in use: others get 503", self.limit)
             return False
         del self.waiting[oldest]
         oldest.transport.abort()
@@ -137,11 +145,13 @@ class HttpConnection(HttpToolsProtocol):
                 return
             if self._unparsed >= limit:
                 self._refuse(
-                    431,
-                    "header_too_large",
-                    "The request header is too large",
-                    f"request line and headers may have {limit} bytes, and so may what a body has "
-                    "beside its content; send less",
+                    problem(
+                        431,
+                        "header_too_large",
+                        "The request header is too large",
+                        f"request line and headers may have {limit} bytes, and so may what a body "
+                        "has beside its content; send less",
+                    )
                 )
                 return
 
@@ -156,6 +166,9 @@ class HttpConnection(HttpToolsProtocol):
         self._has_asked = True
         self._unparsed = 0
         self._limits.waiting.pop(self, None)
+        if self.parser is not None and self.parser.should_upgrade():
+            # The parser takes such a request to have no body, and would read one as more requests.
+            self._is_refused, self.cycle.keep_alive = True, False
         self.headers = []  # trailers are no headers of the request, which has its own list
         if not self._has_room:
             self.cycle.keep_alive = False
@@ -180,7 +193,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what can't be parsed."""
-        self._refuse(400, "malformed_request", "The request can't be read", "this is not HTTP/1.1")
+        self._refuse(problem_of(MalformedRequest("this is not HTTP/1.1")))
 
     def expire(self, waited_s: float) -> None:
         """Refuse or close a connection that has been without a request for too long.
@@ -195,12 +208,8 @@ class HttpConnection(HttpToolsProtocol):
         if waited_s < timeout_s:
             return
         if self._unparsed:
-            self._refuse(
-                408,
-                "header_too_slow",
-                "The request header is too slow",
-                f"the header did not come within {timeout_s:g} s; send it faster",
-            )
+            detail = f"the header did not come within {timeout_s:g} s; send it faster"
+            self._refuse(problem(408, "header_too_slow", "The request header is too slow", detail))
         elif not self._has_asked:
             self.transport.close()
 
@@ -215,7 +224,7 @@ class HttpConnection(HttpToolsProtocol):
         self._limits.waiting.pop(self, None)
         self._limits.waiting[self] = self.loop.time()
 
-    def _refuse(self, status: int, code: str, title: str, detail: str) -> None:
+    def _refuse(self, document: dict[str, Any]) -> None:
         """Answer something that is no request, then close; what else comes is dropped."""
         self._is_refused = True
         cycle = self.cycle
@@ -231,9 +240,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._wait()
         headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self.transport.write(
-            STATUS_LINE[status] + _encoded(headers, problem(status, code, title, detail))
-        )
+        self.transport.write(STATUS_LINE[document["status"]] + _encoded(headers, document))
         # Closed at once, the client's unread bytes would reset the connection before it has read.
         if self.transport.can_write_eof():
             self.transport.write_eof()
