@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.commands.stores import STORE, add_data_dir, external_url, finish
 from service.errors import StartupError
-from service.files.checksummed import Sealed, sync_folder
+from service.files.checksummed import ChecksummedFolder, sync_folder
 from service.store.base import Position
 from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
 from service.store.embedded.supervisor import EmbeddedStore
@@ -29,16 +29,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _restore(copy: Path, data_dir: Path) -> int:
-    sealed = Sealed(copy)
-    copied = contents_of(sealed)
-    sealed.check()
+    source = ChecksummedFolder(copy)
+    copied = contents_of(source)
+    source.check()
     url = external_url()
     if url is None:
-        place, before = await _into_folder(sealed, data_dir)
+        place, before = await _into_folder(source, data_dir)
     else:
         store = await ArchivedStore(url).open()
         async with contextlib.aclosing(store):
-            place, before = await store.restore(sealed), None
+            place, before = await store.restore(source), None
         Witness(data_dir, url).remove()
     print(
         f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as of "
@@ -49,7 +49,7 @@ async def _restore(copy: Path, data_dir: Path) -> int:
     return 0
 
 
-async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path | None]:
+async def _into_folder(source: ChecksummedFolder, data_dir: Path) -> tuple[Position, Path | None]:
     """Restore into a new store and swap it in; the one before is kept under another name.
 
     The new one is complete before the old one is touched. Whoever is stopped between the two
@@ -62,7 +62,7 @@ async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path |
             async with EmbeddedStore(new) as embedded:
                 store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
                 async with contextlib.aclosing(store):
-                    place = await store.restore(sealed)
+                    place = await store.restore(source)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from service.files.checksummed import Broken, Sealed, Stopped, remove_unfinished
+from service.files.checksummed import Broken, ChecksummedFolder, Stopped, remove_unfinished
 from service.index.base import VectorIndex
 from service.index.snapshotting import Snapshotting
 from service.store.base import Position
@@ -155,25 +155,25 @@ class Snapshots:
         self, path: Path, new_index: Callable[[], VectorIndex], head: Position | None
     ) -> _Read:
         """A snapshot of this model; of a history that ends at `head`, where that is known."""
-        sealed = Sealed(path)
+        source = ChecksummedFolder(path)
         for name, mine in asdict(self.model).items():
-            if sealed.about.get(name) != mine:
-                said = sealed.about.get(name)
+            if source.about.get(name) != mine:
+                said = source.about.get(name)
                 raise Broken(f"it was written for {name} {said}, this is {mine}")
-        place = _place(sealed)
+        place = _place(source)
         if head is not None:
             _check_continues(place, head)
         index = new_index()
         if not isinstance(index, Snapshotting):
             raise Broken("the index has no snapshots")
-        index.load(sealed)
-        return _Read(index, place, float(sealed.about["written_at"]))
+        index.load(source)
+        return _Read(index, place, float(source.about["written_at"]))
 
     def newest_place(self) -> Position | None:
         """Up to where the newest snapshot is complete, of whichever model; None without one."""
         for path in self._paths():
             with contextlib.suppress(Broken, OSError):
-                return _place(Sealed(path))
+                return _place(ChecksummedFolder(path))
         return None
 
     def discard(self, why: str) -> None:
@@ -270,8 +270,8 @@ class Snapshots:
             os.close(fd)
 
 
-def _place(sealed: Sealed) -> Position:
-    about = sealed.about
+def _place(source: ChecksummedFolder) -> Position:
+    about = source.about
     return Position(
         str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
     )

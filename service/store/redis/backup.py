@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.errors import StartupError
-from service.files.checksummed import Broken, Sealed, sealing
+from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
@@ -77,7 +77,7 @@ class ArchivedStore(RedisStore):
             StoreUnavailable: the store does not answer; likewise.
         """
         about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
-        with sealing(path, about) as folder, folder.file(RECORDS) as file:
+        with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
             try:
@@ -170,7 +170,7 @@ class ArchivedStore(RedisStore):
         }
         return changed, rows, known
 
-    async def restore(self, sealed: Sealed) -> Position:
+    async def restore(self, source: ChecksummedFolder) -> Position:
         """Fill an empty store from a backup; where its log then ends.
 
         It is another history from then on: whoever followed the one before notices.
@@ -181,7 +181,7 @@ class ArchivedStore(RedisStore):
             StoreUnavailable, StoreFull: the store can't take it; no service starts on what is there
                 then, and it may be restored again.
         """
-        copied = contents_of(sealed)
+        copied = contents_of(source)
         if await self.model_version() == RESTORING:
             await self._clear()
         elif await self.count() or (await self.position()).sequence:
@@ -191,7 +191,7 @@ class ArchivedStore(RedisStore):
             )
         await self.set_model_version(RESTORING)
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
-        for each in records_in(sealed):
+        for each in records_in(source):
             chunk.append(each)
             if len(chunk) == _CHUNK:
                 await self._put(chunk)
@@ -199,7 +199,7 @@ class ArchivedStore(RedisStore):
         await self._put(chunk)
         found = await self.count()
         if found != copied.streamers:
-            raise Broken(f"{sealed.path} has {found} streamers, {copied.streamers} were written")
+            raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -259,26 +259,26 @@ class ArchivedStore(RedisStore):
             after = news[-1][0]
 
 
-def contents_of(sealed: Sealed) -> BackupContents:
+def contents_of(source: ChecksummedFolder) -> BackupContents:
     """Read what a backup holds from its manifest.
 
     Raises:
         Broken: it is none, or of another release.
     """
-    about = sealed.about
+    about = source.about
     if about.get("kind") != _KIND or about.get("format") != _FORMAT:
         raise Broken(
-            f"{sealed.path} is {about.get('kind', 'something else')!r} of format "
+            f"{source.path} is {about.get('kind', 'something else')!r} of format "
             f"{about.get('format')}, not {_KIND!r} of format {_FORMAT}"
         )
     model = about.get("model_version")
     try:
         return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
     except (KeyError, TypeError, ValueError) as error:
-        raise Broken(f"{sealed.path} has another form than this release writes") from error
+        raise Broken(f"{source.path} has another form than this release writes") from error
 
 
-def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
+def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes] | None]]:
     """Ids and fields of the records of a backup; None for those that were deleted meanwhile.
 
     Raises:
@@ -287,18 +287,18 @@ def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
     rest = b""
     unpacked = zlib.decompressobj(wbits=31)
     try:
-        for block in sealed.blocks(RECORDS):
+        for block in source.blocks(RECORDS):
             while block:  # a part at a time: a small file may unpack to a huge one
                 lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
                 block = unpacked.unconsumed_tail
                 rest = lines.pop()
                 if len(rest) > _LINE_BYTES:
-                    raise Broken(f"{sealed.path / RECORDS} has a line of {len(rest)} bytes")
+                    raise Broken(f"{source.path / RECORDS} has a line of {len(rest)} bytes")
                 yield from map(_record, lines)
         if rest or not unpacked.eof:
-            raise Broken(f"{sealed.path / RECORDS} ends in the middle")
+            raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"{sealed.path / RECORDS} can't be read: {error!r}") from error
+        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

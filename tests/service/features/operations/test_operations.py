@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
@@ -403,7 +403,7 @@ def test_a_copy_does_not_keep_the_service_waiting(serve: Serve, tmp_path: Path) 
     for copy in copies:
         assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
         service.put("more", tags=["cooking"], bio=copy.name)
-    first, second = (Sealed(copy).about for copy in copies)
+    first, second = (ChecksummedFolder(copy).about for copy in copies)
     assert second["sequence"] == first["sequence"] + 1
     assert second["epoch"] == first["epoch"]
     assert second["streamers"] == first["streamers"] + 1
