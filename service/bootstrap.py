@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Collection, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from service.engine.encoding.tower_jobs import Sightings
 from service.engine.encoding.tower_pool import TowerWork
 from service.engine.encoding.tower_vectors import RecentVectors
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
@@ -63,7 +63,9 @@ _log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, embedded: EmbeddedStore | None = None
+    settings: Settings,
+    embedded: EmbeddedStore | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -72,16 +74,16 @@ async def open_services(
     Args:
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
+        tell: called with what is being started, whenever that changes.
 
     Raises:
         StartupError: with what to do about it.
         BundleError: the bundle can't be trusted.
     """
     check_configuration(settings)
-    bundle = _opened(settings)
-    manifest = _at_width(bundle.manifest, settings.dim)
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
-    towers = OnnxTowers(bundle, threads=1, device=settings.device)
+    tell("the model is being loaded")
+    # In a thread: probes are answered meanwhile.
+    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     _check_index(settings.index, manifest.dim)
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
@@ -91,6 +93,7 @@ async def open_services(
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
+        tell("the store is being opened")
         store, store_name, trouble = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
         work = TowerWork(towers, settings.towers)
@@ -101,26 +104,40 @@ async def open_services(
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         dedup = _dedup(serving, settings)
-        writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
-        await _settle_model(store, manifest.model_version, writes, settings)
+        writes = WritePipeline(
+            store,
+            pipeline,
+            stored,
+            dedup.near_duplicates,
+            follower.show,
+            keep_bytes=settings.media.keep_bytes,
+        )
+        await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        upkeep = Upkeep(follower, snapshots)
-        upkeep.start()
-        stack.push_async_callback(upkeep.stop)
+        maintenance = IndexMaintenance(follower, snapshots)
+        maintenance.start()
+        stack.push_async_callback(maintenance.stop)
         searches.start()
         stack.push_async_callback(searches.stop)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
-            streamers=Streamers(store, stored),
+            streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=_similar(serving, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, trouble),
+            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
             limits=settings.limits,
         )
+
+
+def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
+    bundle = _opened(settings)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
+    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
 
 
 def _pipeline(
@@ -293,7 +310,11 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, model_version: str, writes: WritePipeline, settings: Settings
+    store: StreamerStore,
+    model_version: str,
+    writes: WritePipeline,
+    settings: Settings,
+    tell: Callable[[str], None],
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -320,5 +341,6 @@ async def _settle_model(
                 f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
+        tell(f"stored profiles are being encoded again, for model {model_version}")
         await reencode_all(store, writes, model_version)
     await store.set_model_version(model_version)

@@ -8,7 +8,12 @@ ServiceError
 │   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── BodyTooLarge        413
+│   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── MalformedRequest    400   a header that may come once comes twice
 │   ├── Unauthorized        401
+│   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
+│   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names every id that is not there
 │   ├── CursorExpired       410   the answer that it continues is not kept any more
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
@@ -19,6 +24,7 @@ ServiceError
 │   ├── StoreFull           507   the store can't write: disk or memory is full
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
+│   ├── Stopping            503   the process ends
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -110,6 +116,36 @@ class Unauthorized(RequestError):
     status, code, title = 401, "unauthorized", "An API key is needed"
 
 
+class UnsupportedMediaType(RequestError):
+    """The body's content type is not the one that the path takes."""
+
+    status, code, title = 415, "unsupported_media_type", "That content type is not taken"
+
+
+class MalformedRequest(RequestError):
+    """The request's header is ambiguous."""
+
+    status, code, title = 400, "malformed_request", "The request can't be read"
+
+
+class HostNotAllowed(RequestError):
+    """Without an API key, the service was called by a name that is not this machine's."""
+
+    status, code, title = 421, "host_not_allowed", "Not called by a name of this machine"
+
+
+class OriginNotAllowed(RequestError):
+    """Without an API key, a page from elsewhere asks."""
+
+    status, code, title = 403, "origin_not_allowed", "Not asked by a page of this service"
+
+
+class NoSuchPath(RequestError):
+    """No route has this path."""
+
+    status, code, title = 404, "no_such_path", "Not Found"
+
+
 class StreamerNotFound(RequestError):
     """One or more streamers are not stored; all of them are named."""
 
@@ -185,6 +221,12 @@ class NotReady(Unavailable):
     """The service is starting or rebuilding its index."""
 
     code = "not_ready"
+
+
+class Stopping(Unavailable):
+    """The process ends, and with it what is not done yet."""
+
+    code = "stopping"
 
 
 class NotYetVisible(Unavailable):

@@ -88,11 +88,16 @@ class Limits(_Group):
     """Most positive seeds of a question, and most negative ones."""
     max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
     """Most streamers of a `dedup` request."""
+    page_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    """Most bytes of profiles on one page of `GET /v1/streamers`; a longer profile has its own."""
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
     """How long a question waits for its `after_sequence`, else 503."""
     max_lag_s: Annotated[float, Field(ge=1)] = 10
     """Lag of the index behind the store, in seconds, above which the service is not ready and its
     answers are not `complete`."""
+    store_grace_s: Annotated[float, Field(ge=0)] = 5
+    """A store that gives no answer for fewer seconds leaves the service ready: it answers from
+    memory, and `/readyz` says so in `degraded_because`."""
 
 
 class Server(_Group):
@@ -201,8 +206,11 @@ class Towers(_Group):
 
 
 class Media(_Group):
-    """Fetching pictures and sounds by URL; off while `url_hosts` is empty."""
+    """Pictures and sounds: keeping their bytes; fetching them, off while `url_hosts` is empty."""
 
+    keep_bytes: bool = True
+    """Store the bytes of pictures and sounds that come in base64. Otherwise the SHA-256 of each is
+    stored alone, which saves the store's memory; another model can't read them any more."""
     url_hosts: Annotated[tuple[HostPattern, ...], *ByComma] = ()
     """Hosts that may be asked, by comma: `media.example.org,*.cdn.example.org`. A pattern stands
     for every name below it, not for itself. Always https."""
@@ -264,8 +272,8 @@ class Settings(BaseSettings):
     """Encode all stored profiles again when the bundle is another model; otherwise the service
     refuses to start on them."""
     accept_data_loss: bool = False
-    """Start although the store has lost acknowledged writes; otherwise the service refuses to start
-    on it and names the remedy."""
+    """Start although the store has lost writes that were acknowledged; otherwise the service
+    refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
     encoding: Encoding = Encoding()

@@ -1,7 +1,10 @@
 """Problem documents (RFC 9457): the shape of every error on the wire."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from starlette.types import Send
 
 from service.errors import FieldError, ServiceError
 
@@ -46,3 +49,17 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
         errors=error.errors,
         request_id=request_id,
     )
+
+
+async def send_problem(
+    send: Send, document: dict[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer a request with a problem document."""
+    body = json.dumps(document, ensure_ascii=False).encode()
+    about = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": document["status"], "headers": about})
+    await send({"type": "http.response.body", "body": body})

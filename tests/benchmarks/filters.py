@@ -60,6 +60,9 @@ class HeldStore(RedisStore):
     async def count(self) -> int:
         return len(self._entries)
 
+    async def model_version(self) -> str | None:
+        return None
+
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         for start in range(0, len(self._entries), chunk):
             yield list(self._entries[start : start + chunk])

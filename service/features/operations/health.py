@@ -45,6 +45,7 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
             for spec in serving.towers.specs
         ],
         reason=reason,
+        degraded_because=operations.why_degraded(),
     )
 
 
@@ -65,7 +66,10 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
 
 @router.get("/readyz", summary="Reads and writes work")
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is silent; queries may work still."""
+    """503 while the index is built or lags, or the store is silent; queries may still work.
+
+    A store that is silent for a few seconds is named in `degraded_because` alone.
+    """
     reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503
     return _health(operations, reason)

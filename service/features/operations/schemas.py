@@ -96,3 +96,7 @@ class HealthOut(Response):
     store: str
     towers: list[TowerOut]
     reason: str | None = None
+    degraded_because: Annotated[
+        str | None,
+        Field(description="What is wrong at the moment, also while it is too short to be unready."),
+    ] = None
