@@ -173,7 +173,7 @@ class _GrowingBags:
         self._lengths, self._ids = array("q"), array("i")
         self._counts, self._modality = array("H"), array("B")
         self._pooled = [(array("f"), space.width) for space in vocabulary.spaces]
-        self._pieces = GrowingPieces(vocabulary.spaces) if vocabulary.pieces_apart else None
+        self._pieces = GrowingPieces(vocabulary.spaces) if vocabulary.piece_table else None
 
     def add(self, features: Features) -> None:
         """Add the features of a profile as a row."""

@@ -17,7 +17,7 @@ def build_vocabulary(
     profiles: Sequence[Sequence[Piece]],
     max_tokens: int = 65536,
     min_document_frequency: int = 2,
-    pieces_apart: bool = False,
+    piece_table: bool = False,
 ) -> Vocabulary:
     """Count the pieces of the profiles that may be learned from.
 
@@ -32,7 +32,7 @@ def build_vocabulary(
         profiles: the pieces of each profile; passed over twice.
         max_tokens: the most frequent tokens are kept, ties in alphabetical order.
         min_document_frequency: rarer tokens are left out.
-        pieces_apart: whether features tell which piece shows what.
+        piece_table: whether features tell which piece shows what.
 
     Raises:
         DataError: when one vector space comes in two widths.
@@ -50,7 +50,7 @@ def build_vocabulary(
         documents=len(profiles),
         spaces=spaces,
         uninformative=uninformative,
-        pieces_apart=pieces_apart,
+        piece_table=piece_table,
     )
 
 

@@ -1,6 +1,7 @@
 """Pictures while a tower is tuned: cropped, mirrored, recoloured and blurred (SimCLR, Chen 2020).
 
-The changes are those that copies of pictures show (`contract.media.copies`), crops a little closer.
+The changes are those that copies of pictures show (`contract.media.thumbnail_hash`), crops a little
+closer.
 """
 
 import numpy as np
