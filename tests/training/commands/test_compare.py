@@ -255,7 +255,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
-        (["--data", "/nowhere"], 1, "/nowhere is no folder"),
+        (["--data", "/nowhere"], 1, "/nowhere is not a folder"),
         (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
     ],
 )
