@@ -1,17 +1,15 @@
 """Composition root: chooses the concrete parts and wires them; no other module names them."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
-from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
@@ -24,8 +22,9 @@ from service.engine.replica.maintenance import Upkeep
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
-from service.engine.work.batcher import Batcher
+from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import Searches
+from service.engine.work.turns import Turns
 from service.errors import (
     ModelMismatch,
     StartupError,
@@ -61,6 +60,8 @@ from service.store.redis.backup import RESTORING
 from service.store.redis.store import RedisStore
 
 _log = logging.getLogger(__name__)
+_HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
+"""Explanations, and lists whose duplicates are looked for, that are made and that wait."""
 
 
 @contextlib.asynccontextmanager
@@ -93,11 +94,13 @@ async def open_services(
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
         store, store_name, trouble = await _open_store(settings, embedded, stack)
-        work = TowerWork(towers, settings.towers)
-        work.start()
-        stack.push_async_callback(work.stop)
-        pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
-        stored = StoredProfiles(store, pipeline)
+        lanes = Lanes(settings.work)
+        lanes.start()
+        stack.callback(lanes.stop)
+        work = TowerWork(towers, settings.towers, lanes)
+        reader = _reader(bundle, work, settings, stack)
+        pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
+        stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
         profiles = Profiles(store, pipeline, stored, follower)
         await _settle_model(store, pipeline, profiles, settings)
@@ -106,59 +109,56 @@ async def open_services(
         upkeep = Upkeep(follower, snapshots)
         upkeep.start()
         stack.push_async_callback(upkeep.stop)
-        searches = Searches(settings.searching)
-        searches.start()
-        stack.push_async_callback(searches.stop)
+        searches = Searches(lanes)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
             streamers=profiles,
-            similar=_similar(serving, searches, uninformative, settings),
+            similar=_similar(serving, searches, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
-            dedup=_dedup(serving, searches, settings),
+            dedup=_dedup(serving, searches, lanes, settings),
             operations=Operations(serving, store_name, trouble),
             limits=settings.limits,
         )
 
 
 def _pipeline(
-    bundle: Bundle,
-    manifest: Manifest,
-    encoder: OnnxEncoder,
-    work: TowerWork,
-    settings: Settings,
-    stack: contextlib.AsyncExitStack,
+    reader: Reader, encoder: OnnxEncoder, model_version: str, settings: Settings, lanes: Lanes
 ) -> EncodingPipeline:
-    executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
-    stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+    queues: dict[Lane, Queue[Features, Encoded]] = {
+        lane: lanes.queue(
+            encoder.encode,
+            lane,
+            what="profiles",
+            max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
+            at_once=1,
+        )
+        for lane in Lane
+    }
 
-    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
-        return await asyncio.get_running_loop().run_in_executor(executor, encoder.encode, features)
+    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
+        return await queues[lane].submit_all(features)
 
-    batcher: Batcher[Features, Encoded] = Batcher(
-        encoder.encode,
-        executor,
-        max_batch=settings.encoding.max_batch,
-        max_wait_ms=settings.encoding.max_wait_ms,
-        max_queue=settings.encoding.max_queue,
-        deadline_ms=settings.encoding.deadline_ms,
-    )
-    batcher.start()
-    stack.push_async_callback(batcher.stop)
-    reader = _reader(bundle, work, settings, stack)
-    return EncodingPipeline(reader, batcher.submit, encode_many, manifest.model_version)
+    encode = queues[Lane.INTERACTIVE].submit
+    return EncodingPipeline(reader, encode, encode_many, model_version)
 
 
 def _similar(
-    serving: Serving, searches: Searches, uninformative: Set[str], settings: Settings
+    serving: Serving,
+    searches: Searches,
+    lanes: Lanes,
+    uninformative: Set[str],
+    settings: Settings,
 ) -> Similar:
     known = serving.manifest.calibration
     return Similar(
         serving.follower,
         searches,
         Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(serving.pipeline, serving.stored, uninformative),
+        Explainer(
+            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
+        ),
         Precision(known and known.embedding, "min_score"),
         Pages(settings.paging),
         serving.model_version,
@@ -180,13 +180,24 @@ def _cold_start(
     )
 
 
-def _dedup(serving: Serving, searches: Searches, settings: Settings) -> Dedup:
+def _turns(what: str, settings: Settings) -> Turns:
+    return Turns(
+        what,
+        at_once=_HEAVY_AT_ONCE,
+        max_queue=_HEAVY_WAITING,
+        deadline_s=settings.work.deadline_ms / 1000,
+    )
+
+
+def _dedup(serving: Serving, searches: Searches, lanes: Lanes, settings: Settings) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
         searches,
         serving.pipeline,
         serving.stored,
+        lanes,
+        _turns("lists", settings),
         manifest.content_dim,
         manifest.duplicate_threshold.value,
         Precision(manifest.calibration and manifest.calibration.content, "threshold"),

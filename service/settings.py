@@ -72,32 +72,34 @@ class Limits(BaseModel):
     max_lag_s: Annotated[float, Field(ge=1)] = 10
 
 
-class Encoding(BaseModel):
-    """How profiles are batched into the encoder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threads: Annotated[int, Field(ge=1)] = 1
-    max_batch: Annotated[int, Field(ge=1)] = 16
-    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    max_queue: Annotated[int, Field(ge=1)] = 512
-    deadline_ms: Annotated[int, Field(ge=1)] = 5000
-
-
-class Searching(BaseModel):
-    """How questions that take a while are answered beside the others.
+class Work(BaseModel):
+    """Work beside the event loop: searches, encoders, decoding, explanations, duplicates.
 
     Attributes:
-        threads: searches at once, each on one core.
-        max_queue: searches that may wait for a thread.
-        deadline_ms: for a search in that queue.
+        threads: how many there are; heavy and bulk work leaves one of them to interactive work.
+        max_queue: items of one kind that may wait for a thread: searches, profiles, pieces, ...
+        deadline_ms: for an interactive item, from its arrival to its result.
+        slow_deadline_ms: for one step of heavy or bulk work.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: Annotated[int, Field(ge=1)] = 2
-    max_queue: Annotated[int, Field(ge=1)] = 512
+    threads: Annotated[int, Field(ge=2)] = 3
+    max_queue: Annotated[int, Field(ge=1)] = 1024
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    slow_deadline_ms: Annotated[int, Field(ge=1)] = 30_000
+
+
+class Encoding(BaseModel):
+    """How profiles are batched into the encoder.
+
+    Attributes:
+        max_batch: profiles of one run, for those who wait for an answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_batch: Annotated[int, Field(ge=1)] = 16
 
 
 class Paging(BaseModel):
@@ -147,23 +149,15 @@ class Towers(BaseModel):
     """How towers read pieces, in bundles that have any.
 
     Attributes:
-        threads: runs of towers at once, each on one core.
         max_batch: pieces of one run.
-        max_wait_ms: how long a run waits for more pieces.
-        max_queue: pieces that may wait for a tower, of all requests together; the same number of
-            pictures and sounds may wait to be decoded.
-        deadline_ms: for a piece in one of these queues.
-        decode_threads: pictures and sounds decoded at once; each may take up to 400 MB.
+        decode_threads: pictures and sounds decoded at once for those who wait for an answer, and
+            as many for bulk writes; each may take up to 400 MB.
         recent_bytes: of vectors that are kept in memory for pieces that come again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: Annotated[int, Field(ge=1)] = 1
     max_batch: Annotated[int, Field(ge=1)] = 16
-    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    max_queue: Annotated[int, Field(ge=16)] = 512
-    deadline_ms: Annotated[int, Field(ge=1)] = 5000
     decode_threads: Annotated[int, Field(ge=1)] = 1
     recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
 
@@ -223,8 +217,8 @@ class Settings(BaseSettings):
     variant: Literal["fp16", "int8"] | None = None
     reencode: bool = False
     limits: Limits = Limits()
+    work: Work = Work()
     encoding: Encoding = Encoding()
-    searching: Searching = Searching()
     index: Index = Index()
     paging: Paging = Paging()
     towers: Towers = Towers()

@@ -1,17 +1,15 @@
-"""Searches, on the event loop where they are quick, and in threads where they are not."""
+"""Searches, on the event loop where they are quick, and in the lanes where they are not."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.work.batcher import Batcher, queue_of_calls
+from service.engine.work.lanes import Lane, Lanes, Queue
 from service.index.base import EVERYONE, Question, Scorer, SearchResult, VectorIndex
 from service.index.filters import Filter
-from service.settings import Searching
 
 Result = TypeVar("Result")
 _AT_ONCE = 16
@@ -25,41 +23,15 @@ class _Asked(NamedTuple):
 
 
 class Searches:
-    """Runs what would keep the event loop from other requests in threads, a few at once."""
+    """Runs what would keep the event loop from other requests in the lanes."""
 
-    def __init__(self, settings: Searching) -> None:
-        """Threads and their queue as the settings say."""
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="search")
-        self._queue = queue_of_calls(
-            self._threads,
-            workers=settings.threads,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-            what="searches",
-        )
-
-        self._together = Batcher[tuple[VectorIndex, Question], SearchResult](
-            _search_together,
-            self._threads,
-            max_batch=_AT_ONCE,
-            max_wait_ms=0,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-            workers=settings.threads,
-            what="searches",
+    def __init__(self, lanes: Lanes) -> None:
+        """Use these threads."""
+        self._lanes = lanes
+        self._together: Queue[tuple[VectorIndex, Question], SearchResult] = lanes.queue(
+            _search_together, Lane.INTERACTIVE, what="searches", max_batch=_AT_ONCE
         )
         self._asked: list[_Asked] = []
-
-    def start(self) -> None:
-        """Begin to work, on the running event loop."""
-        self._queue.start()
-        self._together.start()
-
-    async def stop(self) -> None:
-        """Stop; whoever still waits gets Overloaded."""
-        await self._queue.stop()
-        await self._together.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def search(
         self,
@@ -128,16 +100,16 @@ class Searches:
             for a, result in zip(mine, found, strict=True):
                 a.answer.set_result(result)
 
-    async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
+    async def run(
+        self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE, *, queued: bool = True
+    ) -> Result:
         """What a call comes to, in a thread.
 
         Raises:
             Overloaded: as `search`.
             Exception: whatever the call raises.
         """
-        if queued:
-            return await self._queue.submit(call)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await self._lanes.run(call, lane, must=not queued)
 
 
 def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:

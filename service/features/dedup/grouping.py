@@ -1,11 +1,13 @@
 """Connected components: near-duplicates of a list, as clusters."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 128
+"""Compared with all others at a time, some 10 ms of a core for 10,000 rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +30,13 @@ class Components:
         _join(self.label, np.array([one, other]))
 
 
-def components(contents: NDArray[np.float32], threshold: float) -> Components:
+def components(
+    contents: NDArray[np.float32], threshold: float
+) -> Generator[None, None, Components]:
     """Connected components of rows (N, C) of unit length, joined by cosines >= `threshold`.
 
-    Exact, in blocks: N = 10,000 needs 40 MB at a time, however many pairs there are.
+    Exact. A generator that pauses after each block of rows and returns them in the end; N = 10,000
+    needs 5 MB at a time, however many pairs there are.
     """
     size = len(contents)
     label = np.arange(size)
@@ -46,6 +51,7 @@ def components(contents: NDArray[np.float32], threshold: float) -> Components:
             best[place] = max(best[place], scores.max())
             best[near] = np.maximum(best[near], scores)
             _join(label, np.append(near, place))
+        yield
     return Components(label, best)
 
 

@@ -11,6 +11,7 @@ from model_export.contract.calibration import Curve
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision, Threshold, precision_from
 from service.engine.scoring.strategies import Strategy, combined
+from service.engine.work.lanes import Lane
 from service.engine.work.search_pool import Searches
 from service.errors import InvalidRequest
 from service.features.similar.explain import Explainer, Reasons, Side
@@ -225,7 +226,8 @@ class Similar:
         found = await self._searches.run(
             lambda: asked.index.matches(
                 asked.seeds, asked.scorer, score, exclude=asked.exclude, wanted=query.filter
-            )
+            ),
+            Lane.HEAVY,
         )
         return Pinned(
             found.ids,

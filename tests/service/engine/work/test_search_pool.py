@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 import pytest
 
+from service.engine.work.lanes import Lanes
 from service.engine.work.search_pool import Searches
-from service.errors import Overloaded
 from service.index.base import Question, SearchResult
 from service.index.faiss.flat import FlatIndex
 from service.index.faiss.segmented import Plan, SegmentedIndex
 from service.index.filters import Condition, Filter
-from service.settings import Searching
+from service.settings import Work
 from tests.service.index.faiss.records import row, unit
 
 DIM, CONTENT_DIM = 8, 4
@@ -27,16 +27,14 @@ def index_of(streamers: int) -> FlatIndex:
     return index
 
 
-def with_searches(
-    scenario: Callable[[Searches], Awaitable[None]], settings: Searching | None = None
-) -> None:
+def with_searches(scenario: Callable[[Searches], Awaitable[None]]) -> None:
     async def run() -> None:
-        searches = Searches(settings or Searching())
-        searches.start()
+        lanes = Lanes(Work())
+        lanes.start()
         try:
-            await scenario(searches)
+            await scenario(Searches(lanes))
         finally:
-            await searches.stop()
+            lanes.stop()
 
     asyncio.run(run())
 
@@ -64,7 +62,7 @@ def test_quick_ones_stay_and_others_go_to_a_thread() -> None:
 
     with_searches(scenario)
     assert index.searched_in[0] == threading.current_thread().name
-    assert all(name.startswith("search") for name in index.searched_in[1:])
+    assert all(name.startswith("lanes") for name in index.searched_in[1:])
 
 
 def test_both_answer_the_same() -> None:
@@ -81,25 +79,6 @@ def test_both_answer_the_same() -> None:
 
     with_searches(scenario)
     assert len(direct.hits) == 10
-
-
-def test_what_is_too_much_is_refused_and_writes_never_are() -> None:
-    hold = threading.Event()
-
-    async def scenario(searches: Searches) -> None:
-        running = asyncio.create_task(searches.run(hold.wait))
-        await asyncio.sleep(0.05)  # the only thread is busy now
-        waiting = asyncio.create_task(searches.run(lambda: 1))
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="1 searches are waiting already"):
-            await searches.run(lambda: 2)
-        write = asyncio.create_task(searches.run(lambda: 3, queued=False))
-        hold.set()
-        assert await running
-        assert await waiting == 1
-        assert await write == 3
-
-    with_searches(scenario, Searching(threads=1, max_queue=1))
 
 
 class Counted(SegmentedIndex):
@@ -145,7 +124,7 @@ def test_questions_to_a_base_are_answered_together(
     assert sum(together) == 301
     assert max(together) == 16
     assert len(together) < 100
-    where = {thread.startswith("search") for _, thread in index.asked}
+    where = {thread.startswith("lanes") for _, thread in index.asked}
     assert where == {is_large}
 
 
