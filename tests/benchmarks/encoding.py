@@ -40,7 +40,8 @@ from service.engine.encoding.length_batches import alike
 from service.engine.encoding.onnx_encoder import MAX_BATCH, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.tower_pool import PART, TowerWork
-from service.settings import Encoding, Towers
+from service.engine.work.lanes import Lane, Lanes
+from service.settings import Encoding, Towers, Work
 
 AT_LEAST = 0.85
 """Of the throughput of raw ONNX Runtime."""

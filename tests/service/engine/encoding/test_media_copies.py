@@ -133,9 +133,8 @@ def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
     assert found.pop((min(5, near), max(5, near))) == 2
     assert set(found) <= {(min(far, near), max(far, near))}
     few = [looks[5], looks[0], looks[far], look_in(b"")]
-    assert [(s.one, s.other) for s in run_to_end(who_shares(few))] == [
-        (0, 2)
-    ]  # all are near, in a short list
+    shared = run_to_end(who_shares(few))  # all are near, in a short list
+    assert [(s.one, s.other) for s in shared] == [(0, 2)]
 
 
 def test_one_picture_or_nobody_else_is_not_enough() -> None:
@@ -144,9 +143,8 @@ def test_one_picture_or_nobody_else_is_not_enough() -> None:
     assert run_to_end(who_shares([look(one, 1, 2)])) == []
     assert run_to_end(who_shares([look(one, 1, 2), look(one, 1, 3)])) == []
     assert run_to_end(who_shares([look(one, 1, 2), look(one, 1), look_in(b"")])) == []
-    assert [s.copies for s in run_to_end(who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)]))] == [
-        2
-    ]
+    both = run_to_end(who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)]))
+    assert [s.copies for s in both] == [2]
 
 
 def test_a_look_is_the_mean_of_what_says_something() -> None:
