@@ -16,6 +16,7 @@ from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import problems
+from service.http.admission import Admission
 from service.http.dependencies import documented_key
 from service.http.request_guard import RequestGuard
 from service.http.traffic import Traffic
@@ -48,7 +49,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
     app.add_middleware(NearestRoute)
-    app.add_middleware(  # the last one is the first to see a request
+    app.add_middleware(
         RequestGuard,
         traffic=traffic,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
@@ -56,4 +57,5 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
     )
+    app.add_middleware(Admission, traffic=traffic)  # the last one is the first to see a request
     return app

@@ -1,6 +1,7 @@
 """Composition root: chooses the concrete parts and wires them; no other module names them."""
 
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
 from functools import partial
@@ -113,6 +114,7 @@ async def open_services(
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
+        gc.freeze()  # or each full collection would stop the event loop for 100 ms to look at it all
         yield Services(
             streamers=profiles,
             similar=_similar(serving, searches, lanes, uninformative, settings),
@@ -120,6 +122,7 @@ async def open_services(
             dedup=_dedup(serving, searches, lanes, settings),
             operations=Operations(serving, store_name, trouble),
             limits=settings.limits,
+            lanes=lanes,
         )
 
 

@@ -254,10 +254,10 @@ class Lanes:
         """Items of a lane that wait for a thread."""
         return sum(len(queue.jobs) for queue in self._queues[lane])
 
-    def waited_s(self, lane: Lane) -> float:
-        """Seconds that the oldest item of a lane has been waiting; 0 if none waits."""
+    def interactive_wait_s(self) -> float:
+        """Seconds that the oldest interactive item has been waiting; 0 if none waits."""
         with self._changed:
-            begun = [queue.jobs[0].since for queue in self._queues[lane] if queue.jobs]
+            begun = [q.jobs[0].since for q in self._queues[Lane.INTERACTIVE] if q.jobs]
         return time.perf_counter() - min(begun) if begun else 0.0
 
     async def answer(
