@@ -1,5 +1,6 @@
 """Composition root: chooses the concrete parts and wires them; no other module names them."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -19,7 +20,7 @@ from service.engine.encoding.tower_jobs import Sightings
 from service.engine.encoding.tower_pool import TowerWork
 from service.engine.encoding.tower_vectors import RecentVectors
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
@@ -29,9 +30,6 @@ from service.engine.work.turns import Turns
 from service.errors import (
     ModelMismatch,
     StartupError,
-    StoreFull,
-    StoreStartFailed,
-    StoreUnavailable,
     UnsafeConfiguration,
 )
 from service.features.cold_start.neighbours import Recommender
@@ -44,7 +42,8 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
 from service.features.similar.service import Similar
-from service.features.streamers.service import Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
@@ -55,10 +54,9 @@ from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Index, Settings
 from service.store.base import StreamerStore
-from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
-from service.store.redis.store import RedisStore
 
 _log = logging.getLogger(__name__)
 _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
@@ -67,7 +65,9 @@ _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, embedded: EmbeddedStore | None = None
+    settings: Settings,
+    embedded: EmbeddedStore | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -76,16 +76,16 @@ async def open_services(
     Args:
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
+        tell: called with what is being started, whenever that changes.
 
     Raises:
         StartupError: with what to do about it.
         BundleError: the bundle can't be trusted.
     """
     check_configuration(settings)
-    bundle = _opened(settings)
-    manifest = _at_width(bundle.manifest, settings.dim)
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
-    towers = OnnxTowers(bundle, threads=1, device=settings.device)
+    tell("the model is being loaded")
+    # In a thread: probes are answered meanwhile.
+    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     _check_index(settings.index, manifest.dim)
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
@@ -94,7 +94,9 @@ async def open_services(
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
-        store, store_name, trouble = await _open_store(settings, embedded, stack)
+        tell("the store is being opened")
+        store, store_name, trouble = await open_store(settings, embedded, stack)
+        await check_data(store, snapshots.newest_place(), settings, stack)
         lanes = Lanes(settings.work)
         lanes.start()
         stack.callback(lanes.stop)
@@ -102,28 +104,44 @@ async def open_services(
         reader = _reader(bundle, work, settings, stack)
         pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)
-        follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
-        profiles = Profiles(store, pipeline, stored, follower)
-        await _settle_model(store, pipeline, profiles, settings)
-        follower.start()
-        stack.push_async_callback(follower.stop)
-        upkeep = Upkeep(follower, snapshots)
-        upkeep.start()
-        stack.push_async_callback(upkeep.stop)
+        follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         searches = Searches(lanes)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
+        dedup = _dedup(serving, searches, lanes, settings)
+        writes = WritePipeline(
+            store,
+            pipeline,
+            stored,
+            dedup.near_duplicates,
+            follower.show,
+            keep_bytes=settings.media.keep_bytes,
+        )
+        await _settle_model(store, manifest.model_version, writes, settings, tell)
+        follower.start()
+        stack.push_async_callback(follower.stop)
+        maintenance = IndexMaintenance(follower, snapshots)
+        maintenance.start()
+        stack.push_async_callback(maintenance.stop)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
-        gc.freeze()  # or each full collection would stop the event loop for 100 ms to look at it all
+        gc.freeze()  # or each full collection would stop the event loop for some 100 ms
         yield Services(
-            streamers=profiles,
+            streamers=Streamers(store, stored, settings.limits.page_bytes),
+            writes=writes,
             similar=_similar(serving, searches, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
-            dedup=_dedup(serving, searches, lanes, settings),
-            operations=Operations(serving, store_name, trouble),
+            dedup=dedup,
+            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
             limits=settings.limits,
             lanes=lanes,
         )
+
+
+def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
+    bundle = _opened(settings)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
+    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
 
 
 def _pipeline(
@@ -292,46 +310,6 @@ def check_configuration(settings: Settings) -> None:
         raise UnsafeConfiguration(twins)
 
 
-async def _open_store(
-    settings: Settings, embedded: EmbeddedStore | None, stack: contextlib.AsyncExitStack
-) -> tuple[StreamerStore, str, Callable[[], str | None]]:
-    """The store, its name, and a function that tells what is wrong with it.
-
-    Raises:
-        StartupError: it can't be used.
-    """
-    if settings.redis_url is not None:
-        try:
-            external = await RedisStore(settings.redis_url.get_secret_value()).open()
-        except StoreUnavailable as error:
-            reason = error.detail.rstrip(".")
-            raise StoreStartFailed(
-                f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
-            ) from error
-        stack.push_async_callback(external.close)
-        if external.durability != "always":
-            _log.warning("writes may be lost: %s", external.durability)
-        return external, "external", lambda: None
-    folder = settings.store_folder
-    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
-        raise StoreStartFailed(
-            f"putting a copy back into {settings.data_dir} was interrupted: run `python -m service "
-            "restore` again"
-        )
-    embedded = embedded or EmbeddedStore(folder)
-    await embedded.start()
-    stack.push_async_callback(embedded.stop)
-    try:
-        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
-    except StoreFull as error:
-        raise StoreStartFailed(
-            f"there is no room for a new store in {settings.data_dir}: free some, or choose "
-            "another --data-dir"
-        ) from error
-    stack.push_async_callback(store.close)
-    return store, "embedded", embedded.trouble
-
-
 def _reader(
     bundle: Bundle, work: TowerWork, settings: Settings, stack: contextlib.AsyncExitStack
 ) -> Reader:
@@ -345,7 +323,11 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, pipeline: EncodingPipeline, profiles: Profiles, settings: Settings
+    store: StreamerStore,
+    model_version: str,
+    writes: WritePipeline,
+    settings: Settings,
+    tell: Callable[[str], None],
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -353,7 +335,7 @@ async def _settle_model(
         ModelMismatch: they do not, and re-encoding was not asked for.
     """
     stored = await store.model_version()
-    if stored == profiles.model_version:
+    if stored == model_version:
         return
     if stored == RESTORING:
         raise ModelMismatch(
@@ -365,12 +347,13 @@ async def _settle_model(
             if is_incomplete(stored):
                 raise ModelMismatch(
                     f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {profiles.model_version}"
+                    f"encode the rest for {model_version}"
                 )
             raise ModelMismatch(
                 f"the store holds vectors of model {stored}, the bundle is "
-                f"{profiles.model_version}: start with that model's bundle, or with --reencode to "
+                f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        await reencode_all(store, pipeline, profiles)
-    await store.set_model_version(profiles.model_version)
+        tell(f"stored profiles are being encoded again, for model {model_version}")
+        await reencode_all(store, writes, model_version)
+    await store.set_model_version(model_version)

@@ -27,6 +27,7 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.search_pool import Searches
@@ -61,6 +62,9 @@ class HeldStore(RedisStore):
     async def count(self) -> int:
         return len(self._entries)
 
+    async def model_version(self) -> str | None:
+        return None
+
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         for start in range(0, len(self._entries), chunk):
             yield list(self._entries[start : start + chunk])
@@ -92,6 +96,7 @@ def entries_of(vectors: NDArray[np.float32]) -> list[IndexEntry]:
                     "attributes": {"order": order[i], "live": i % 2 == 0},
                 }
             ).encode(),
+            model_version="",
         )
         for i, vector in enumerate(vectors)
     ]
@@ -179,7 +184,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     lanes = Lanes(Work())
     lanes.start()
     stored = StoredProfiles(store, pipeline, lanes)
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
+    model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
+    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids), model)
     searches = Searches(lanes)
     begin = time.perf_counter()
     follower.start()

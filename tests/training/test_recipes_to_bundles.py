@@ -10,9 +10,11 @@ from model_export.contract.bundle import Bundle
 from model_export.export import export_bundle
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
 from training.data import Dataset
+from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
+
+pytestmark = pytest.mark.slow
 
 SMALL: dict[str, Any] = {
     "dim": 16,

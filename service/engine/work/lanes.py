@@ -97,25 +97,20 @@ class Queue(Generic[Item, Result]):
         self._run = run
         self._max_batch = max_batch
 
-    async def submit(self, item: Item, *, must: bool = False) -> Result:
+    async def submit(self, item: Item) -> Result:
         """The result for one item; see `submit_all`."""
-        (result,) = await self._lanes.answer(self, [item], must=must)
+        (result,) = await self._lanes.answer(self, [item])
         return cast(Result, result)
 
-    async def submit_all(self, items: Sequence[Item], *, must: bool = False) -> list[Result]:
+    async def submit_all(self, items: Sequence[Item]) -> list[Result]:
         """Results for items, in order. Who is cancelled takes out what no thread has begun.
-
-        Args:
-            items: any number of them.
-            must: never refuse them and set them no deadline: for what follows an acknowledged
-                write.
 
         Raises:
             Overloaded: too many wait already, or these would not be done by the deadline, or were
                 not.
             Exception: whatever the function raised for a batch with one of them.
         """
-        return await self._lanes.answer(self, items, must=must)
+        return await self._lanes.answer(self, items)
 
     @property
     def wait_s(self) -> float:
@@ -211,16 +206,14 @@ class Lanes:
         for thread in self._threads:
             thread.join()
 
-    async def run(
-        self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE, *, must: bool = False
-    ) -> Result:
+    async def run(self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE) -> Result:
         """What a call comes to, in a thread.
 
         Raises:
             Overloaded: as `Queue.submit_all`.
             Exception: whatever the call raises.
         """
-        return cast(Result, await self._calls[lane].submit(call, must=must))
+        return cast(Result, await self._calls[lane].submit(call))
 
     async def run_in_slices(
         self, work: Generator[object, None, Result], lane: Lane = Lane.HEAVY
@@ -260,15 +253,12 @@ class Lanes:
             begun = [q.jobs[0].since for q in self._queues[Lane.INTERACTIVE] if q.jobs]
         return time.perf_counter() - min(begun) if begun else 0.0
 
-    async def answer(
-        self, queue: Queue[Any, Any], items: Sequence[Any], *, must: bool
-    ) -> list[Any]:
+    async def answer(self, queue: Queue[Any, Any], items: Sequence[Any]) -> list[Any]:
         """See `Queue.submit_all`."""
         if not items:
             return []
         deadline_s = self._deadline_s[queue.lane]
-        if not must:
-            self._refuse(queue, len(items), deadline_s)
+        self._refuse(queue, len(items), deadline_s)
         loop = asyncio.get_running_loop()
         ticket, since = _Ticket[Any](loop.create_future(), len(items)), time.perf_counter()
         with self._changed:
@@ -276,15 +266,12 @@ class Lanes:
                 raise Overloaded("the service is stopping")
             queue.jobs.extend(_Job(item, ticket, i, since) for i, item in enumerate(items))
             self._changed.notify()
-        timer = None
-        if not must:
-            late = Overloaded(f"{queue.what}: not done within {deadline_s:g} s")
-            timer = loop.call_later(deadline_s, ticket.fail, late)
+        late = Overloaded(f"{queue.what}: not done within {deadline_s:g} s")
+        timer = loop.call_later(deadline_s, ticket.fail, late)
         try:
             return await ticket.future
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
             if ticket.left:  # the caller left, it is too late, or an item failed
                 with self._changed:
                     kept = [job for job in queue.jobs if job.ticket is not ticket]

@@ -44,12 +44,11 @@ class Searches:
         min_score: float | None = None,
         wanted: Filter = EVERYONE,
         exact: bool = False,
-        queued: bool = True,
     ) -> SearchResult:
         """As `VectorIndex.search`.
 
         Raises:
-            Overloaded: `queued`, and too many wait already or the deadline passed.
+            Overloaded: too many wait already or the deadline passed.
         """
 
         def call() -> SearchResult:
@@ -66,7 +65,7 @@ class Searches:
         plain = scorer is None and min_score is None and not wanted and not exact
         if index.is_quick(k, plain=plain):
             return call()
-        return await self.run(call, queued=queued)
+        return await self.run(call)
 
     async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
         """As `VectorIndex.search_many`, together with others that are asked at the same time.
@@ -100,16 +99,14 @@ class Searches:
             for a, result in zip(mine, found, strict=True):
                 a.answer.set_result(result)
 
-    async def run(
-        self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE, *, queued: bool = True
-    ) -> Result:
+    async def run(self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE) -> Result:
         """What a call comes to, in a thread.
 
         Raises:
             Overloaded: as `search`.
             Exception: whatever the call raises.
         """
-        return await self._lanes.run(call, lane, must=not queued)
+        return await self._lanes.run(call, lane)
 
 
 def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:

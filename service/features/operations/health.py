@@ -5,7 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from service.features.operations.schemas import HealthOut, IndexOut, SnapshotOut, TowerOut
+from service.features.operations.schemas import (
+    HealthOut,
+    IndexOut,
+    SkippedRecordsOut,
+    SnapshotOut,
+    TowerOut,
+)
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
 
@@ -26,6 +32,7 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
         store_sequence=serving.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),
         index=IndexOut.model_validate(serving.follower.index.state()) if ready else None,
+        skipped_records=SkippedRecordsOut.model_validate(serving.follower.skipped),
         snapshot=SnapshotOut(source=serving.follower.source, **asdict(serving.snapshots.state)),
         store=operations.store_name,
         towers=[
@@ -38,6 +45,7 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
             for spec in serving.towers.specs
         ],
         reason=reason,
+        degraded_because=operations.why_degraded(),
     )
 
 
@@ -58,7 +66,10 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
 
 @router.get("/readyz", summary="Reads and writes work")
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is silent; queries may work still."""
+    """503 while the index is built or lags, or the store is silent; queries may still work.
+
+    A store that is silent for a few seconds is named in `degraded_because` alone.
+    """
     reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503
     return _health(operations, reason)

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus, without
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
+from service.engine.encoding.profile_reader import Outline
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     Pictures,
     Sounds,
     copies,
@@ -26,12 +29,7 @@ from service.engine.encoding.media_copies import (
     sound_copies,
     sounds_of,
 )
-from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
-from service.engine.encoding.profile_reader import Outline
-from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.work.lanes import Lane, Lanes
-from service.engine.work.turns import Turns
-from service.features.similar.evidence import (
+from service.engine.evidence.shared_content import (
     Contents,
     SameContent,
     Shared,
@@ -40,6 +38,8 @@ from service.features.similar.evidence import (
     shared_facets,
     similar,
 )
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.turns import Turns
 from service.index.base import Row
 
 _READ_AT_ONCE = 8

@@ -263,9 +263,7 @@ class ThresholdOut(Response):
 
     min_precision: float
     min_score: Annotated[float, Field(description="From which score on streamers are answered.")]
-    at_least: Annotated[
-        float, Field(description="The precision promised from there on, with 95 % confidence.")
-    ]
+    at_least: Annotated[float, Field(description="The precision promised from there on.")]
     measured_on: Annotated[str, Field(description="Queries that show as many modalities.")]
     source: Annotated[str, Field(description="What counted as right, and who was asked.")]
 

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
-from service.features.dedup.service import Dedup
 from service.features.streamers import bulk
 from service.features.streamers.schemas import (
     DeletedOut,
@@ -21,26 +20,22 @@ from service.features.streamers.schemas import (
     StreamerPage,
     WrittenOut,
 )
-from service.features.streamers.service import Acknowledged, Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
 from service.http import problems
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.etag import ExpectedVersion
 from service.http.ndjson import NdjsonResponse
-from service.store.base import Record
+from service.store.base import Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
-CurrentStreamers = Annotated[Profiles, Depends(service_named("streamers", Profiles))]
-CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
+CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
+CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
-async def _written(streamers: Profiles, dedup: Dedup, done: Acknowledged) -> WrittenOut:
-    record = done.record
-    near = (
-        []
-        if done.encoded is None
-        else await dedup.near_duplicates(record.streamer_id, done.encoded, record.tower_vectors)
-    )
-    await streamers.show(done.sequence)
+async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
+    record, then = done.record, await writes.follow_up(done)
+    near = then.near_duplicates
     return WrittenOut(
         streamer_id=record.streamer_id,
         version=done.sequence,
@@ -49,11 +44,14 @@ async def _written(streamers: Profiles, dedup: Dedup, done: Acknowledged) -> Wri
         model_version=record.model_version,
         status=record.status,
         modalities=json.loads(record.modalities),
-        near_duplicates=[NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates=None
+        if near is None
+        else [NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates_unavailable_because=then.unavailable_because,
     )
 
 
-def _streamer(record: Record) -> StreamerOut:
+def _streamer(record: Record | StoredProfile) -> StreamerOut:
     return StreamerOut(
         streamer_id=record.streamer_id,
         version=record.version,
@@ -65,11 +63,10 @@ def _streamer(record: Record) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id:path}", summary="Write a streamer; encoded and on disk")
+@router.put("/streamers/{streamer_id}", summary="Write a streamer; encoded and on disk")
 async def put_streamer(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    dedup: CurrentDedup,
     body: StreamerBody,
     expected: ExpectedVersion,
     response: Response,
@@ -80,17 +77,16 @@ async def put_streamer(
     """
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the address")
-    done = await streamers.put(body.profile(streamer_id), expected)
+    done = await writes.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(streamers, dedup, done)
+    return await _written(writes, done)
 
 
-@router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
+@router.patch("/streamers/{streamer_id}", summary="Change parts (JSON merge patch)")
 async def patch_streamer(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    dedup: CurrentDedup,
     changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
     expected: ExpectedVersion,
     response: Response,
@@ -99,21 +95,20 @@ async def patch_streamer(
     if changes.get("streamer_id", streamer_id) != streamer_id:
         raise InvalidRequest.of("/streamer_id", "can't be changed")
     try:
-        done = await streamers.patch(streamer_id, changes, expected)
+        done = await writes.patch(streamer_id, changes, expected)
     except ValidationError as error:
         errors = problems.field_errors(error.errors())
         raise InvalidRequest(problems.summary(errors), errors) from error
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(streamers, dedup, done)
+    return await _written(writes, done)
 
 
-@router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")
+@router.delete("/streamers/{streamer_id}", summary="Remove a streamer")
 async def delete_streamer(
-    streamers: CurrentStreamers, streamer_id: StreamerIdPath, expected: ExpectedVersion
+    writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
     """On disk when answered; the vector and the profile are gone, from answers too."""
-    sequence = await streamers.delete(streamer_id, expected)
-    await streamers.show(sequence)
+    sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
@@ -123,11 +118,14 @@ async def list_streamers(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be seen."""
-    records = await streamers.page(_after(cursor), limit)
-    last = records[-1].streamer_id if len(records) == limit else None
+    """In byte order of the ids; streamers written meanwhile may or may not be seen.
+
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    """
+    page = await streamers.page(_after(cursor), limit)
+    last = page.next_after
     return StreamerPage(
-        streamers=[_streamer(record) for record in records],
+        streamers=[_streamer(profile) for profile in page.profiles],
         next_cursor=None if last is None else base64.urlsafe_b64encode(last.encode()).decode(),
     )
 
@@ -172,7 +170,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
     },
 )
 async def bulk_write(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     limits: CurrentLimits,
     request: Request,
     skip_unchanged: Annotated[
@@ -180,11 +178,11 @@ async def bulk_write(
     ] = False,
 ) -> NdjsonResponse:
     """One profile a line; one result a line, in order, by line number. A bad line stops nothing."""
-    results = bulk.write_lines(streamers, limits, request.stream(), skip_unchanged=skip_unchanged)
+    results = bulk.write_lines(writes, limits, request.stream(), skip_unchanged=skip_unchanged)
     return NdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id:path}", summary="What is stored of a streamer")
+@router.get("/streamers/{streamer_id}", summary="What is stored of a streamer")
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:

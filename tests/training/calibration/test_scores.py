@@ -17,10 +17,12 @@ from training.calibration import (
 )
 from training.config import TransferPlusConfig
 from training.data import Dataset
+from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
-from training.models.encoder import load_checkpoint
 from training.preparation.stage import Stage, prepare
 from training.trainer.fit import Request, fit
+
+pytestmark = pytest.mark.slow
 
 QUICK = TransferPlusConfig(
     table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=10, evaluate_every=5, teacher_dim=16

@@ -14,11 +14,13 @@ import pytest
 from training.commands.cli import main
 from training.compare.measure import Measurer
 from training.compare.plan import methods_of, plan
-from training.compare.progress import Progress
+from training.compare.progress import RunProgress
 from training.compare.runs import cost_of, execute, interrupt_later, report_folder
 from training.errors import OutputError
+from training.progress import Progress
 
-pytestmark = pytest.mark.timeout(240)  # two fits as processes, on cores that may be busy
+# Two fits as processes, on cores that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 SETTINGS = {"steps": 10, "evaluate_every": 5, "table_dim": 16, "dim": 16, "hidden_dim": 16}
 SETTINGS |= {"content_dim": 64, "teacher_dim": 8, "teacher_iterations": 2, "batch_size": 64}
@@ -148,7 +150,8 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     measurer = Measurer("test", 1)
 
     def make(one):
-        assert execute([one], measurer, Progress([one], [], 1), jobs=1, threads=1, lock=0) == []
+        progress = RunProgress([one], [], 1, Progress("runs", 1))
+        assert execute([one], measurer, progress, jobs=1, threads=1, lock=0) == []
 
     make(run)
     assert cost_of(run) is not None

@@ -12,9 +12,11 @@ from training.data import Dataset
 from training.data.dataset import hashed_split
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
+
+pytestmark = pytest.mark.slow
 
 CONFIG = TransferPlusConfig(
     table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=20, evaluate_every=10

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.index.faiss.flat import FlatIndex
 from service.store.base import Delete
@@ -38,7 +38,7 @@ class Parts:
     @asynccontextmanager
     async def following(self, snapshots: Snapshots) -> AsyncGenerator[Follower]:
         """A follower that is ready, and whose index is what is stored."""
-        follower = Follower(self.store, lambda: FlatIndex(DIM, DIM), snapshots)
+        follower = Follower(self.store, lambda: FlatIndex(DIM, DIM), MODEL, snapshots)
         follower.start()
         try:
             await until(lambda: follower.is_ready)
@@ -232,32 +232,32 @@ def test_a_running_index_that_lost_its_place_is_built_from_the_store(tmp_path: P
 # Writing
 
 
-def test_upkeep_saves_now_and_then_and_when_it_stops(tmp_path: Path) -> None:
+def test_maintenance_saves_now_and_then_and_when_it_stops(tmp_path: Path) -> None:
     async def run(parts: Parts) -> None:
         await parts.store.write([upsert(f"s{i}", i) for i in range(100)])
         often = parts.snapshots()
         async with parts.following(often) as follower:
-            upkeep = Upkeep(follower, often)
-            upkeep.start()
+            maintenance = IndexMaintenance(follower, often)
+            maintenance.start()
             await until(lambda: often.state.sequence == 100)
             await parts.store.write([upsert(f"s{i}", 200 + i) for i in range(50)])
             await until(lambda: often.state.sequence == 150)
-            await upkeep.stop()
+            await maintenance.stop()
         seldom = parts.snapshots(schedule=replace(SOON, every_s=1000))
         async with parts.following(seldom) as follower:
             assert follower.source == "snapshot"
-            upkeep = Upkeep(follower, seldom)
-            upkeep.start()
+            maintenance = IndexMaintenance(follower, seldom)
+            maintenance.start()
             await parts.store.write([upsert(f"s{i}", 300 + i) for i in range(4)])
             await follower.wait_for(154, 5000)
-            await upkeep.stop()
+            await maintenance.stop()
             assert seldom.state.sequence == 150  # so few are read from the log
         async with parts.following(seldom) as follower:
             await parts.store.write([upsert(f"s{i}", 400 + i) for i in range(20)])
             await follower.wait_for(174, 5000)
-            upkeep = Upkeep(follower, seldom)
-            upkeep.start()
-            await upkeep.stop()
+            maintenance = IndexMaintenance(follower, seldom)
+            maintenance.start()
+            await maintenance.stop()
             assert seldom.state.sequence == 174
         async with parts.following(parts.snapshots()) as follower:
             assert (follower.source, follower.sequence) == ("snapshot", 174)

@@ -58,7 +58,7 @@ def test_quick_ones_stay_and_others_go_to_a_thread() -> None:
     async def scenario(searches: Searches) -> None:
         await searches.search(index, query, None, 10)
         await searches.search(index, query, None, 10, wanted=WANTED)
-        await searches.search(index, query, None, 1000, queued=False)
+        await searches.search(index, query, None, 1000)
 
     with_searches(scenario)
     assert index.searched_in[0] == threading.current_thread().name
@@ -71,11 +71,7 @@ def test_both_answer_the_same() -> None:
     direct = index.search(query, None, 10, wanted=WANTED)
 
     async def scenario(searches: Searches) -> None:
-        for queued in (True, False):
-            assert (
-                await searches.search(index, query, None, 10, wanted=WANTED, queued=queued)
-                == direct
-            )
+        assert await searches.search(index, query, None, 10, wanted=WANTED) == direct
 
     with_searches(scenario)
     assert len(direct.hits) == 10
