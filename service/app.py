@@ -18,6 +18,7 @@ from service.features.streamers import endpoints as streamers
 from service.http import problems
 from service.http.admission import Admission
 from service.http.dependencies import documented_key
+from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
 from service.http.traffic import Traffic
@@ -58,6 +59,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
+    app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
     app.add_middleware(
         RequestGuard,

@@ -13,11 +13,12 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Overloaded
-from service.http.problems import MEDIA_TYPE, problem_of
+from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.lifecycle import PROBES
 from service.http.traffic import Traffic
 
-PROBES = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})
-BULK_PATH = "/v1/streamers:bulk"
+_FREE = PROBES | {"/metrics"}
+_BULK_PATH = "/v1/streamers:bulk"
 _TICK_S = 0.01
 _TARGET_S = 0.003
 """Delay that is no sign of overload: of a turn of the event loop, or of a wait for a thread."""
@@ -113,7 +114,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or scope["path"] in _FREE:
             await self._app(scope, receive, send)
             return
         entered = self._enter(scope)
@@ -134,7 +135,7 @@ class Admission:
         self._idle = 0
         if scope["method"] == "GET":
             return self._reads.enter()
-        if scope["path"] != BULK_PATH:
+        if scope["path"] != _BULK_PATH:
             return self._work.enter()
         if self._bulk.running >= _BULK_MOST:
             return None
