@@ -25,7 +25,7 @@ from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes, Queue
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
 from service.errors import (
     ModelMismatch,
@@ -47,8 +47,9 @@ from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.work import Work
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
@@ -90,14 +91,15 @@ async def open_services(
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
-    empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
+    lanes = Lanes(settings.work)
+    searches = SearchPool(lanes)
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
         tell("the store is being opened")
         store, store_name, trouble = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
-        lanes = Lanes(settings.work)
         lanes.start()
         stack.callback(lanes.stop)
         work = TowerWork(towers, settings.towers, lanes)
@@ -105,9 +107,8 @@ async def open_services(
         pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
-        searches = Searches(lanes)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
-        dedup = _dedup(serving, searches, lanes, settings)
+        dedup = _dedup(serving, lanes, settings)
         writes = WritePipeline(
             store,
             pipeline,
@@ -128,7 +129,7 @@ async def open_services(
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
-            similar=_similar(serving, searches, lanes, uninformative, settings),
+            similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
@@ -166,16 +167,11 @@ def _pipeline(
 
 
 def _similar(
-    serving: Serving,
-    searches: Searches,
-    lanes: Lanes,
-    uninformative: Set[str],
-    settings: Settings,
+    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
 ) -> Similar:
     known = serving.manifest.calibration
     return Similar(
         serving.follower,
-        searches,
         Seeds(serving.pipeline, serving.manifest.dim),
         Explainer(
             serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
@@ -188,7 +184,7 @@ def _similar(
 
 
 def _cold_start(
-    serving: Serving, searches: Searches, recommender: Recommender | None, settings: Settings
+    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
 ) -> ColdStart:
     return ColdStart(
         serving.follower,
@@ -210,11 +206,10 @@ def _turns(what: str, settings: Settings) -> Turns:
     )
 
 
-def _dedup(serving: Serving, searches: Searches, lanes: Lanes, settings: Settings) -> Dedup:
+def _dedup(serving: Serving, lanes: Lanes, settings: Settings) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
-        searches,
         serving.pipeline,
         serving.stored,
         lanes,
@@ -232,13 +227,18 @@ def new_index(
     settings: Index,
     device: Device,
     folder: Path | None = None,
+    work: Work | None = None,
 ) -> VectorIndex:
-    """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
-    if settings.kind == EXACT:
-        return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
+    """An empty index of the kind that the settings name; see `FaissIndex`."""
     plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
-    return SegmentedIndex(
-        manifest.dim, manifest.content_dim, established, plan, folder=folder, device=device
+    return FaissIndex(
+        manifest.dim,
+        manifest.content_dim,
+        established,
+        None if settings.kind == EXACT else plan,
+        folder=folder,
+        device=device,
+        work=work,
     )
 
 
@@ -339,8 +339,7 @@ async def _settle_model(
         return
     if stored == RESTORING:
         raise ModelMismatch(
-            "putting a copy back into the store was interrupted: run `python -m service restore` "
-            "again"
+            "a restore of the store was interrupted: run `python -m service restore` again"
         )
     if stored is not None and await store.count() > 0:
         if not settings.reencode:

@@ -30,14 +30,14 @@ from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lane, Lanes
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
 from service.features.cold_start.service import ColdStart, Recommender
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Work
 from service.store.base import IndexEntry, LogEntry, Position
@@ -185,8 +185,10 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     lanes.start()
     stored = StoredProfiles(store, pipeline, lanes)
     model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids), model)
-    searches = Searches(lanes)
+    searches = SearchPool(lanes)
+    follower = Follower(
+        store, lambda: FaissIndex(DIM, CONTENT_DIM, known.ids, work=searches), model
+    )
     begin = time.perf_counter()
     follower.start()
     await follower.wait_for(streamers, 600_000)
@@ -198,7 +200,6 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     precision = Precision(None, "min_score")
     similar = Similar(
         follower,
-        searches,
         Seeds(pipeline, DIM),
         explainer,
         precision,

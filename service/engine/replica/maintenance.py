@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Snapshots
+from service.index.maintenance import Maintained
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
@@ -58,15 +59,16 @@ class IndexMaintenance:
     def _save_last(self) -> None:
         until = time.monotonic() + _LAST_S
         self._thread.join(_LAST_S / 5)
-        if not self._thread.is_alive():  # no base is being built
+        if not self._thread.is_alive():  # no ANN segment is being built
             self._save(lambda: time.monotonic() > until)
 
     def _rebuild(self) -> None:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
-                if self._follower.is_ready and self._follower.index.is_due():
-                    self._follower.index.rebuild(self._stopped.is_set)
+                index = self._follower.index if self._follower.is_ready else None
+                if isinstance(index, Maintained) and index.is_due():
+                    index.rebuild(self._stopped.is_set)
                     self._rebuilt = True
                 self._save(self._stopped.is_set)
             except Exception:  # noqa: BLE001 - or nothing would be rebuilt any more
@@ -86,8 +88,9 @@ class IndexMaintenance:
         give_way()
         while not self._stopped.wait(_CHECK_S):
             try:
-                if self._follower.is_ready:
-                    self._follower.index.audit()
-            except Exception:  # noqa: BLE001 - or nothing would be checked any more
+                index = self._follower.index if self._follower.is_ready else None
+                if isinstance(index, Maintained):
+                    index.audit()
+            except Exception:  # noqa: BLE001 - or nothing would be audited any more
                 _log.exception("an answer could not be compared with the exact one")
                 self._stopped.wait(60)

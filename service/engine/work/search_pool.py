@@ -1,123 +1,106 @@
-"""Searches, on the event loop where they are quick, and in the lanes where they are not."""
+"""Runs searches on the event loop while they are short, and in the lanes otherwise."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 from service.engine.work.lanes import Lane, Lanes, Queue
-from service.index.base import EVERYONE, Question, Scorer, SearchResult, VectorIndex
-from service.index.filters import Filter
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+_INLINE_MS = 0.5
+"""A longer call goes to a thread; handing it over and back costs about half as much."""
+_HEAVY_MS = 100.0
+"""A longer call is heavy work, such as everybody's score for an export."""
 _AT_ONCE = 16
-"""Questions in one call of the index: enough that it costs each little, and few to wait for."""
+"""Items in one call: enough that each costs little, and few to wait for."""
+_TURN_MS = 4.0
+"""The longest that items may keep one turn of the event loop."""
 
 
 class _Asked(NamedTuple):
-    to: VectorIndex
-    question: Question
-    answer: "asyncio.Future[SearchResult]"
+    answer: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    cost_ms: float
+    result: "asyncio.Future[Any]"
 
 
-class Searches:
-    """Runs what would keep the event loop from other requests in the lanes."""
+class SearchPool:
+    """Implements `Work` with the lanes."""
 
     def __init__(self, lanes: Lanes) -> None:
         """Use these threads."""
-        self._lanes = lanes
-        self._together: Queue[tuple[VectorIndex, Question], SearchResult] = lanes.queue(
-            _search_together, Lane.INTERACTIVE, what="searches", max_batch=_AT_ONCE
+        self._calls: dict[Lane, Queue[Callable[[], Any], Any]] = {
+            lane: lanes.queue(_make_all, lane, what="searches")
+            for lane in (Lane.INTERACTIVE, Lane.HEAVY)
+        }
+        self._together: Queue[_Asked, Any] = lanes.queue(
+            _answer_all, Lane.INTERACTIVE, what="searches", max_batch=_AT_ONCE
         )
         self._asked: list[_Asked] = []
 
-    async def search(
-        self,
-        index: VectorIndex,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        wanted: Filter = EVERYONE,
-        exact: bool = False,
-    ) -> SearchResult:
-        """As `VectorIndex.search`.
-
-        Raises:
-            Overloaded: too many wait already or the deadline passed.
-        """
-
-        def call() -> SearchResult:
-            return index.search(
-                seeds,
-                scorer,
-                k,
-                exclude=exclude,
-                min_score=min_score,
-                wanted=wanted,
-                exact=exact,
-            )
-
-        plain = scorer is None and min_score is None and not wanted and not exact
-        if index.is_quick(k, plain=plain):
+    async def run(self, call: Callable[[], Result], cost_ms: float) -> Result:
+        """Make a call, at once if it is short; see `Work.run`."""
+        if cost_ms <= _INLINE_MS:
             return call()
-        return await self.run(call)
+        lane = Lane.INTERACTIVE if cost_ms <= _HEAVY_MS else Lane.HEAVY
+        return cast(Result, await self._calls[lane].submit(call))
 
-    async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
-        """As `VectorIndex.search_many`, together with others that are asked at the same time.
+    async def together(
+        self,
+        answer: Callable[[Sequence[Item]], Sequence[Result]],
+        item: Item,
+        cost_ms: float,
+    ) -> Result:
+        """One result of a call for all items of this turn of the event loop; see `Work.together`.
 
-        Raises:
-            Overloaded: as `search`.
+        Long calls go to threads, and take the items that come while the one before runs.
         """
-        if not index.is_quick(question.k, plain=True):
-            return await self._together.submit((index, question))
         loop = asyncio.get_running_loop()
-        asked = _Asked(index, question, loop.create_future())
+        asked = _Asked(answer, item, cost_ms, loop.create_future())
+        if cost_ms > _INLINE_MS:
+            return await self._together.submit(asked)
         if not self._asked:
             loop.call_soon(self._answer_turn)
         self._asked.append(asked)
-        return await asked.answer
+        return await asked.result
 
     def _answer_turn(self) -> None:
         """Answer those who asked in this turn of the event loop, or the first of many."""
-        asked, self._asked = self._asked[:_AT_ONCE], self._asked[_AT_ONCE:]
+        many = max(int(_TURN_MS / max(self._asked[0].cost_ms, _TURN_MS / _AT_ONCE)), 1)
+        asked, self._asked = self._asked[:many], self._asked[many:]
         if self._asked:
             asyncio.get_running_loop().call_soon(self._answer_turn)
-        asked = [a for a in asked if not a.answer.done()]  # who has gone needs none
-        for index, places in _by_index([a.to for a in asked]):
+        asked = [a for a in asked if not a.result.done()]  # who has gone needs none
+        for answer, places in _by_answer(asked).items():
             mine = [asked[i] for i in places]
             try:
-                found = index.search_many([a.question for a in mine])
+                found = answer([a.item for a in mine])
             except Exception as error:  # noqa: BLE001 - belongs to those who asked
                 for a in mine:
-                    a.answer.set_exception(error)
+                    a.result.set_exception(error)
                 continue
             for a, result in zip(mine, found, strict=True):
-                a.answer.set_result(result)
-
-    async def run(self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE) -> Result:
-        """What a call comes to, in a thread.
-
-        Raises:
-            Overloaded: as `search`.
-            Exception: whatever the call raises.
-        """
-        return await self._lanes.run(call, lane)
+                a.result.set_result(result)
 
 
-def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:
-    """The answers, by one call for each index."""
-    found: dict[int, SearchResult] = {}
-    for index, places in _by_index([index for index, _ in asked]):
-        found.update(zip(places, index.search_many([asked[i][1] for i in places]), strict=True))
+def _make_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [call() for call in calls]
+
+
+def _answer_all(asked: Sequence[_Asked]) -> list[Any]:
+    """Results in order, by one call for each kind of answer."""
+    found: dict[int, Any] = {}
+    for answer, places in _by_answer(asked).items():
+        found.update(zip(places, answer([asked[i].item for i in places]), strict=True))
     return [found[i] for i in range(len(asked))]
 
 
-def _by_index(indexes: Sequence[VectorIndex]) -> Iterator[tuple[VectorIndex, list[int]]]:
-    """Each index and where it stands: there are two while one takes the other's place."""
-    for index in {id(index): index for index in indexes}.values():
-        yield index, [i for i, other in enumerate(indexes) if other is index]
+def _by_answer(
+    asked: Sequence[_Asked],
+) -> dict[Callable[[Sequence[Any]], Sequence[Any]], list[int]]:
+    """Places of items by what answers them: there are two indexes while one replaces the other."""
+    places: dict[Callable[[Sequence[Any]], Sequence[Any]], list[int]] = {}
+    for place, each in enumerate(asked):
+        places.setdefault(each.answer, []).append(place)
+    return places

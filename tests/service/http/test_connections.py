@@ -278,15 +278,14 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
         b"PUT /v1/streamers/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
     )
-    few = {"STREAMER_SERVER__MAX_CONNECTIONS": "4"}
     with (
-        Service(bundle, tmp_path / "data", **few) as service,
+        Service(bundle, tmp_path / "data", STREAMER_SERVER__MAX_CONNECTIONS="4") as service,
         contextlib.ExitStack() as stack,
     ):
         service.wait_until_ready()
         service.client.close()
-        for _ in range(4):
-            busy = stack.enter_context(connect(service))
+        all_busy = [stack.enter_context(connect(service)) for _ in range(4)]
+        for busy in all_busy:
             busy.sendall(head)
             assert b" 100 " in busy.recv(100)  # its body is waited for
         for _ in range(20):
@@ -295,7 +294,7 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_connections")
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["connection"] == "close"
-        busy.close()
+        all_busy[0].close()
         wait_until(
             lambda: httpx.get(f"{service.url}/v1/streamers", trust_env=False).is_success,
             "one may come again",

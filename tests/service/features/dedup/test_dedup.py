@@ -15,10 +15,9 @@ from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lane, Lanes
-from service.engine.work.search_pool import Searches
 from service.engine.work.turns import Turns
 from service.features.dedup.service import Dedup, DedupAnswer
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.settings import Work
 from service.store.redis.store import RedisStore
 
@@ -42,10 +41,9 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     dedup = Dedup(
         Follower(
             store,
-            lambda: FlatIndex(manifest.dim, manifest.content_dim),
+            lambda: FaissIndex(manifest.dim, manifest.content_dim),
             Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
         ),
-        Searches(lanes),
         pipeline,
         StoredProfiles(store, pipeline, lanes),
         lanes,
