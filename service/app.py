@@ -16,7 +16,9 @@ from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import problems
+from service.http.admission import Admission
 from service.http.dependencies import documented_key
+from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
 from service.http.traffic import Traffic
@@ -57,8 +59,9 @@ def create_app(
     app.include_router(health.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
+    app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
-    app.add_middleware(  # the last one is the first to see a request
+    app.add_middleware(
         RequestGuard,
         traffic=traffic,
         lifecycle=lifecycle or Lifecycle(),
@@ -68,4 +71,5 @@ def create_app(
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
     )
+    app.add_middleware(Admission, traffic=traffic)  # the last one is the first to see a request
     return app

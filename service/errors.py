@@ -15,6 +15,7 @@ ServiceError
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names every id that is not there
+│   ├── ResultsNotRead      408   a bulk client sends on and reads no results
 │   ├── CursorExpired       410   the answer that it continues is not kept any more
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
 │   └── WriteContended      409   others wrote the streamer during each attempt of a PATCH
@@ -150,6 +151,12 @@ class StreamerNotFound(RequestError):
     """One or more streamers are not stored; all of them are named."""
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
+
+
+class ResultsNotRead(RequestError):
+    """The results of lines that were written wait, and the client reads none of them."""
+
+    status, code, title = 408, "results_not_read", "The results are not read"
 
 
 class CursorExpired(RequestError):
