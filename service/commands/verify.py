@@ -22,7 +22,7 @@ from service.features.operations.verification import (
     check_store,
     compare,
 )
-from service.files.checksummed import Broken, Sealed
+from service.files.checksummed import Broken, ChecksummedFolder
 from service.store.base import LogGap, Position, Record
 from service.store.redis.backup import ArchivedStore
 
@@ -111,16 +111,16 @@ async def _check_encoding(
 
 
 async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:
-    from service.index.faiss.flat import FlatIndex  # FAISS, which the other parts need not
+    from service.index.faiss.index import FaissIndex  # FAISS, which the other parts need not
 
     findings = Findings()
     try:
-        sealed = Sealed(path)
-        about = sealed.about
+        source = ChecksummedFolder(path)
+        about = source.about
         mark = str(about.get("mark", ""))
         place = Position(str(about["epoch"]), int(about["sequence"]), mark)
-        index = FlatIndex(int(about["dim"]), int(about["content_dim"]))
-        await asyncio.to_thread(index.load, sealed)
+        index = FaissIndex(int(about["dim"]), int(about["content_dim"]))
+        await asyncio.to_thread(index.load, source)
     except (Broken, KeyError, TypeError, ValueError) as error:
         findings.add("*", f"can't be read, and will not be used: {error}")
         return _report("snapshot", str(path), findings)

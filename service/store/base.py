@@ -1,4 +1,4 @@
-"""What the service needs from a store, whatever stands behind it.
+"""The store's interface: records, an ordered log of writes, and positions in it.
 
 Every write gets the next number of one contiguous sequence; that number is also the streamer's new
 version, so a version never comes back, not even after a delete. The log holds one entry per number.
@@ -36,7 +36,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Record(IndexEntry):
-    """Everything that is stored of a streamer.
+    """A stored streamer: profile, vectors and their state.
 
     Attributes:
         profile: JSON bytes of the profile as it was written.
@@ -57,6 +57,27 @@ class Record(IndexEntry):
     id_embedding: bytes
     updated_at: float
     tower_vectors: bytes = b""
+
+
+@dataclass(frozen=True)
+class StoredProfile:
+    """A record without its vectors; the fields are those of `Record`."""
+
+    streamer_id: str
+    version: int
+    model_version: str
+    profile: bytes
+    status: Literal["indexed", "insufficient_content"]
+    modalities: bytes
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class ProfilePage:
+    """Profiles in byte order of their ids; `next_after` continues, None on the last page."""
+
+    profiles: Sequence[StoredProfile]
+    next_after: str | None
 
 
 @dataclass(frozen=True)
@@ -156,11 +177,21 @@ class StreamerStore(Protocol):
         ...
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """That field alone by id, empty where there is none."""
+        """Tower vectors by id, empty where there are none."""
         ...
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
+        ...
+
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        """Profiles strictly after an id, in byte order of the ids.
+
+        Args:
+            after: the id; "" = from the start.
+            limit: most ids that are looked at.
+            max_bytes: most bytes of profiles that are read, but for the first one.
+        """
         ...
 
     async def count(self) -> int:
@@ -203,5 +234,5 @@ class StreamerStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...

@@ -102,14 +102,18 @@ def _codes_in(node: ast.AST) -> Sequence[ast.expr | None]:
             for pair in zip(target.elts, value.elts, strict=True)
         ]
         return [value for target, value in pairs if ast.unparse(target) == "code"]
-    if isinstance(node, ast.Call):  # problem(status, "...", ...); CODES.get(status, "...")
-        called = ast.unparse(node.func)
-        is_lookup = called.endswith(".get") and "status" in "".join(map(ast.unparse, node.args[:1]))
-        return node.args[1:2] if called == "problem" or is_lookup else []
+    if isinstance(node, ast.Call) and len(node.args) > 1:  # f(404, "..."); CODES.get(status, "...")
+        first, second = node.args[:2]
+        called, about = ast.unparse(node.func), ast.unparse(first)
+        makes = called == "problem" or _is_status(first)
+        return [second] if makes or (called.endswith(".get") and "status" in about) else []
     if isinstance(node, ast.Dict):  # {404: "..."}
-        keys = [getattr(key, "value", None) for key in node.keys]
-        return node.values if all(isinstance(k, int) and 400 <= k < 600 for k in keys) else []
+        return node.values if all(map(_is_status, node.keys)) else []
     return []
+
+
+def _is_status(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value in range(400, 600)
 
 
 def _text(node: ast.expr | None) -> str:

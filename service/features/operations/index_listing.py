@@ -1,7 +1,7 @@
 """`/v1/index`: what the index holds, for those who compare it with the store."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -26,9 +26,9 @@ def get_index(operations: CurrentOperations) -> StreamingResponse:
     return StreamingResponse(_lines(operations.serving.follower.index), media_type=NDJSON)
 
 
-def _lines(index: VectorIndex) -> Iterator[bytes]:
+async def _lines(index: VectorIndex) -> AsyncIterator[bytes]:
     lines: list[str] = []
-    for streamer_id, version, digest in held_by(index):
+    async for streamer_id, version, digest in held_by(index):
         lines.append(
             json.dumps({"streamer_id": streamer_id, "version": version, "digest": digest}) + "\n"
         )

@@ -40,6 +40,7 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
         index_sequence=answer.index_sequence,
         reached=answer.reached,
         next_cursor=answer.next_cursor,
+        warnings=tuple(answer.warnings),
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
     )
 
@@ -162,6 +163,7 @@ async def _lines(
                 "incomplete_because": last.incomplete_because,
                 "model_version": similar.model_version,
                 "index_sequence": last.index_sequence,
+                "warnings": last.warnings,
             }
         )
 
@@ -171,6 +173,6 @@ async def next_similar(
     similar: CurrentSimilar,
     cursor: Annotated[str, Query(max_length=64, description="next_cursor of the page before")],
 ) -> SimilarOut:
-    """As it was when it was asked for, without those who were deleted since."""
+    """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()
     return _similar_out(similar, await similar.next_page(cursor), begin)

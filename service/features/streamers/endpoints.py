@@ -26,7 +26,7 @@ from service.http import problems
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.etag import ExpectedVersion
 from service.http.ndjson import NdjsonResponse
-from service.store.base import Record
+from service.store.base import Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
@@ -51,7 +51,7 @@ async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
     )
 
 
-def _streamer(record: Record) -> StreamerOut:
+def _streamer(record: Record | StoredProfile) -> StreamerOut:
     return StreamerOut(
         streamer_id=record.streamer_id,
         version=record.version,
@@ -118,11 +118,14 @@ async def list_streamers(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be seen."""
-    records = await streamers.page(_after(cursor), limit)
-    last = records[-1].streamer_id if len(records) == limit else None
+    """In byte order of the ids; streamers written meanwhile may or may not be seen.
+
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    """
+    page = await streamers.page(_after(cursor), limit)
+    last = page.next_after
     return StreamerPage(
-        streamers=[_streamer(record) for record in records],
+        streamers=[_streamer(profile) for profile in page.profiles],
         next_cursor=None if last is None else base64.urlsafe_b64encode(last.encode()).decode(),
     )
 
