@@ -10,13 +10,13 @@ import asyncio
 from typing import Protocol, cast
 
 from pydantic_core import to_json
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.http.documents import MEDIA_TYPE, problem_of
-from service.http.lifecycle import PROBES
 from service.http.traffic import Traffic
 
+PROBES = frozenset({"/livez", "/startupz", "/readyz"})
 _FREE = PROBES | {"/metrics"}
 _BULK_PATH = "/v1/streamers:bulk"
 _TICK_S = 0.01
@@ -29,7 +29,17 @@ _BULK_MOST = 32
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100
 """After so many ticks without a request the clock stops."""
-_REFUSAL = Overloaded("more requests come than can be answered in time; send this one again later")
+_OVERLOADED = Overloaded(
+    "more requests come than can be answered in time; send this one again later"
+)
+REFUSED = _OVERLOADED.status
+REFUSAL = to_json(problem_of(_OVERLOADED))
+"""The body of a refusal."""
+REFUSAL_HEADERS = (
+    (b"content-type", MEDIA_TYPE.encode()),
+    (b"content-length", b"%d" % len(REFUSAL)),
+    (b"retry-after", b"%d" % _OVERLOADED.retry_after_s),
+)
 
 
 class Lanes(Protocol):
@@ -62,10 +72,15 @@ class _Kind:
     become visible, for a host or for its turn at heavy work, and keeps nobody from a quick answer.
     """
 
-    def __init__(self) -> None:
-        self.limit = float(_MOST)
+    def __init__(self, most: int = _MOST) -> None:
+        self.limit = float(most)
         self.newest, self.older = _Generation(), _Generation()
         self.peak = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more has to be refused."""
+        return self.newest.running + self.older.running >= self.limit
 
     def enter(self) -> _Generation | None:
         """Count one more; None if it has to be refused."""
@@ -91,56 +106,32 @@ class _Kind:
         self.newest, self.older = _Generation(), self.newest
 
 
-class Admission:
-    """ASGI middleware, the outermost: probes always pass."""
+class Limiter:
+    """Decides which requests are let in; probes always are."""
 
-    def __init__(self, app: ASGIApp, *, traffic: Traffic) -> None:
-        """Refuse for `app`; `traffic` counts what is refused."""
-        self._app = app
-        self._traffic = traffic
-        self._reads, self._work = _Kind(), _Kind()
-        self._bulk = _Generation()
+    def __init__(self) -> None:
+        """The clock runs while requests come."""
+        self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
         self._clock: asyncio.TimerHandle | None = None
         self._due = self._late_s = 0.0
         self._ticks = self._idle = 0
         self._lanes: Lanes | None = None
-        body = to_json(problem_of(_REFUSAL))
-        self._headers = (
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", str(_REFUSAL.retry_after_s).encode()),
-        )
-        self._body: Message = {"type": "http.response.body", "body": body}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in _FREE:
-            await self._app(scope, receive, send)
-            return
-        entered = self._enter(scope)
-        if entered is None:
-            self._traffic.note(scope, _REFUSAL.status, 0.0)
-            status, headers = _REFUSAL.status, list(self._headers)
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send(self._body)
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            entered.running -= 1
+    def is_full(self, scope: Scope) -> bool:
+        """Whether a request has to be refused at the moment."""
+        return scope["path"] not in _FREE and self._kind_of(scope).is_full
 
-    def _enter(self, scope: Scope) -> _Generation | None:
+    def enter(self, scope: Scope) -> _Generation | None:
+        """Count a request, which is no probe, until it leaves; None if it has to be refused."""
         if self._clock is None:
             self._start(scope)
         self._idle = 0
+        return self._kind_of(scope).enter()
+
+    def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
-            return self._reads.enter()
-        if scope["path"] != _BULK_PATH:
-            return self._work.enter()
-        if self._bulk.running >= _BULK_MOST:
-            return None
-        self._bulk.running += 1
-        return self._bulk
+            return self._reads
+        return self._bulk if scope["path"] == _BULK_PATH else self._work
 
     def _start(self, scope: Scope) -> None:
         services = scope.get("state", {}).get("services")
@@ -171,3 +162,30 @@ class Admission:
             self._clock = None
         else:
             self._again(loop)
+
+
+class Admission:
+    """ASGI middleware, the outermost: lets requests in or refuses them."""
+
+    def __init__(self, app: ASGIApp, *, limiter: Limiter, traffic: Traffic) -> None:
+        """Refuse for `app`; `traffic` counts what is refused."""
+        self._app = app
+        self._limiter = limiter
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in _FREE:
+            await self._app(scope, receive, send)
+            return
+        entered = self._limiter.enter(scope)
+        if entered is None:
+            self._traffic.note(scope, REFUSED, 0.0)
+            headers = list(REFUSAL_HEADERS)
+            await send({"type": "http.response.start", "status": REFUSED, "headers": headers})
+            await send({"type": "http.response.body", "body": REFUSAL})
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            entered.running -= 1

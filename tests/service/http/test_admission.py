@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http import admission
-from service.http.admission import Admission
+from service.http.admission import Admission, Limiter
 from service.http.traffic import Traffic
 
 READ, WORK = ("GET", "/v1/streamers/s/similar"), ("POST", "/v1/similar")
@@ -34,7 +34,8 @@ class Service:
         self.traffic = Traffic()
         self.late = Late()
         self.answered = asyncio.Event()
-        self.admission = Admission(self._app, traffic=self.traffic)
+        self.limiter = Limiter()
+        self.admission = Admission(self._app, limiter=self.limiter, traffic=self.traffic)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.answered.wait()
@@ -71,13 +72,13 @@ class Service:
 
     def tick(self, times: int) -> None:
         """Let the clock look at the threads, without waiting for it."""
-        clock = self.admission._clock
+        clock = self.limiter._clock
         assert clock is not None
         clock.cancel()
         for _ in range(times):
-            self.admission._due = asyncio.get_running_loop().time()
-            self.admission._tick()
-            clock = self.admission._clock
+            self.limiter._due = asyncio.get_running_loop().time()
+            self.limiter._tick()
+            clock = self.limiter._clock
             if clock is not None:
                 clock.cancel()
 
@@ -88,7 +89,7 @@ def scenario(run: Callable[[Service], Awaitable[None]]) -> None:
         await run(service)
         service.answered.set()
         await asyncio.sleep(0)
-        clock = service.admission._clock
+        clock = service.limiter._clock
         if clock is not None:
             clock.cancel()
 
@@ -170,8 +171,8 @@ def test_the_clock_stops_when_nobody_asks() -> None:
         service.answered.set()
         await service.ask(*READ)
         service.tick(admission._IDLE_TICKS + 1)
-        assert service.admission._clock is None
+        assert service.limiter._clock is None
         await service.ask(*READ)
-        assert service.admission._clock is not None
+        assert service.limiter._clock is not None
 
     scenario(run)
