@@ -1,4 +1,4 @@
-"""`python -m service serve | load | embed | doctor | snapshot | restore | verify`."""
+"""`python -m service serve | load | embed | doctor | backup | restore | verify`."""
 
 import argparse
 import signal
@@ -11,8 +11,8 @@ COMMANDS = {
     "load": "write a data set folder's streamers to a running service",
     "embed": "encode a data set folder offline, through the served path",
     "doctor": "check this installation, a bundle and a data folder",
-    "snapshot": "copy everything that is stored to a folder",
-    "restore": "put such a copy in the place of what is stored",
+    "backup": "copy everything that is stored to a folder",
+    "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
 }
 

@@ -8,21 +8,30 @@ ServiceError
 │   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── BodyTooLarge        413
+│   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── MalformedRequest    400   a header that may come once comes twice
 │   ├── Unauthorized        401
+│   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
+│   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names every id that is not there
 │   ├── CursorExpired       410   the answer that it continues is not kept any more
-│   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   └── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
+│   ├── Stopping            503   the process ends
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
     ├── FolderInUse               another service owns the data folder
     ├── ModelMismatch             the data folder holds vectors of another model
     ├── StoreStartFailed          the embedded store did not come up
+    ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
@@ -107,6 +116,36 @@ class Unauthorized(RequestError):
     status, code, title = 401, "unauthorized", "An API key is needed"
 
 
+class UnsupportedMediaType(RequestError):
+    """The body's content type is not the one that the path takes."""
+
+    status, code, title = 415, "unsupported_media_type", "That content type is not taken"
+
+
+class MalformedRequest(RequestError):
+    """The request's header is ambiguous."""
+
+    status, code, title = 400, "malformed_request", "The request can't be read"
+
+
+class HostNotAllowed(RequestError):
+    """Without an API key, the service was called by a name that is not this machine's."""
+
+    status, code, title = 421, "host_not_allowed", "Not called by a name of this machine"
+
+
+class OriginNotAllowed(RequestError):
+    """Without an API key, a page from elsewhere asks."""
+
+    status, code, title = 403, "origin_not_allowed", "Not asked by a page of this service"
+
+
+class NoSuchPath(RequestError):
+    """No route has this path."""
+
+    status, code, title = 404, "no_such_path", "Not Found"
+
+
 class StreamerNotFound(RequestError):
     """One or more streamers are not stored; all of them are named."""
 
@@ -123,6 +162,12 @@ class VersionConflict(RequestError):
     """The stored version is not the one that the caller expects."""
 
     status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
+
+
+class WriteContended(RequestError):
+    """Others wrote the streamer during each attempt of an unconditional PATCH."""
+
+    status, code, title = 409, "write_contended", "Others write this streamer all the time"
 
 
 class Unavailable(ServiceError):
@@ -155,6 +200,12 @@ class StoreFull(Unavailable):
     status, code, title = 507, "store_full", "The store is full"
 
 
+class ModelChanged(Unavailable):
+    """The store was re-encoded for another model; write to a process that serves that one."""
+
+    code, title = "model_changed", "The store holds another model's vectors"
+
+
 class MediaUnavailable(Unavailable):
     """The host of a picture or sound does not answer, or breaks off; later it may."""
 
@@ -170,6 +221,12 @@ class NotReady(Unavailable):
     """The service is starting or rebuilding its index."""
 
     code = "not_ready"
+
+
+class Stopping(Unavailable):
+    """The process ends, and with it what is not done yet."""
+
+    code = "stopping"
 
 
 class NotYetVisible(Unavailable):
@@ -192,6 +249,10 @@ class ModelMismatch(StartupError):
 
 class StoreStartFailed(StartupError):
     """The embedded store did not come up."""
+
+
+class DataLost(StartupError):
+    """The store lacks writes that it acknowledged."""
 
 
 class UnsafeConfiguration(StartupError):

@@ -1,67 +1,29 @@
-"""Errors as problem+json (RFC 9457): one place, one shape."""
+"""Exception handlers: every error of a request becomes a problem document."""
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, ServiceError, Unavailable
+from service.http.documents import MEDIA_TYPE, problem, problem_of
 
 _log = logging.getLogger(__name__)
-MEDIA_TYPE = "application/problem+json"
 _CODES = {
     404: "no_such_path",
     405: "method_not_allowed",
     408: "body_too_slow",
     413: "body_too_large",
+    503: "stopping",
 }
-
-
-def problem(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    *,
-    errors: Sequence[FieldError] = (),
-    request_id: str | None = None,
-) -> dict[str, Any]:
-    """The members of a problem document."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    if errors:
-        body["errors"] = [
-            {"detail": e.detail}
-            | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
-            for e in errors
-        ]
-    if request_id:
-        body["request_id"] = request_id
-    return body
-
-
-def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
-    """The problem document of an error of the service."""
-    return problem(
-        error.status,
-        error.code,
-        error.title,
-        error.detail,
-        errors=error.errors,
-        request_id=request_id,
-    )
 
 
 def problem_of_http(error: HTTPException) -> dict[str, Any]:
@@ -103,13 +65,12 @@ def summary(errors: Sequence[FieldError]) -> str:
     return "; ".join(shown) + more
 
 
-def _respond(request: Request, body: dict[str, Any], retry_after_s: int | None = None) -> Response:
+def _respond(
+    request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
     request_id = request.scope.get("request_id")
     if request_id:
         body["request_id"] = request_id
-    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    if body["status"] == 401:
-        headers["WWW-Authenticate"] = "Bearer"
     return Response(
         json.dumps(body, ensure_ascii=False),
         status_code=body["status"],
@@ -120,8 +81,9 @@ def _respond(request: Request, body: dict[str, Any], retry_after_s: int | None =
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    retry = error.retry_after_s if isinstance(error, Unavailable) else None
-    return _respond(request, problem_of(error), retry)
+    is_passing = isinstance(error, Unavailable)
+    headers = {"Retry-After": str(error.retry_after_s)} if is_passing else None
+    return _respond(request, problem_of(error), headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -142,7 +104,17 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _respond(request, problem_of_http(error))
+    headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
+    return _respond(request, problem_of_http(error), headers)
+
+
+def _methods(request: Request) -> str:
+    """Methods that the request's path has, on all of its routes."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.methods and context.path_regex.fullmatch(request.url.path):
+            found |= context.methods
+    return ", ".join(sorted(found))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

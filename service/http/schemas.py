@@ -22,8 +22,8 @@ MinPrecision = Annotated[
     Field(
         gt=0,
         le=1,
-        description="Of all answers that score as high as this asks for, so large a share is right "
-        "(95 % confidence), as measured when the model was trained. A score is found for it.",
+        description="Of all answers that score as high as this asks for, so large a share is "
+        "right, as measured when the model was trained. A score is found for it.",
     ),
 ]
 

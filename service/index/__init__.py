@@ -1,1 +1,1 @@
-"""The searchable side of the service: embeddings in memory, exact answers."""
+"""Vector indexes: embeddings by id and by vector, searched in milliseconds."""

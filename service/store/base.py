@@ -1,4 +1,4 @@
-"""What the service needs from a store, whatever stands behind it.
+"""The store's interface: records, an ordered log of writes, and positions in it.
 
 Every write gets the next number of one contiguous sequence; that number is also the streamer's new
 version, so a version never comes back, not even after a delete. The log holds one entry per number.
@@ -7,6 +7,10 @@ version, so a version never comes back, not even after a delete. The log holds o
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+INCOMPLETE = "incomplete:"
+"""A store's model version begins so while its records are re-encoded or restored; what follows is
+the model that may write meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class IndexEntry:
         embedding: float32 little-endian bytes; empty for a streamer without usable content.
         content: float16 little-endian bytes of the content sketch; empty likewise.
         facets: JSON bytes, what filters and answers read (name, language, category, tags, ...).
+        model_version: the model that made the vectors; empty in log entries of older releases.
     """
 
     streamer_id: str
@@ -26,16 +31,16 @@ class IndexEntry:
     embedding: bytes
     content: bytes
     facets: bytes
+    model_version: str
 
 
 @dataclass(frozen=True)
 class Record(IndexEntry):
-    """Everything that is stored of a streamer.
+    """A stored streamer: profile, vectors and their state.
 
     Attributes:
         profile: JSON bytes of the profile as it was written.
         digest: SHA-256 hex of `profile`; equal profiles need no second encoding.
-        model_version: the model that made the vectors.
         status: whether the streamer has vectors.
         modalities: JSON bytes, per modality what became of it.
         id_embedding: float32 bytes, predicted for the recommender's space; empty without one.
@@ -47,12 +52,32 @@ class Record(IndexEntry):
 
     profile: bytes
     digest: str
-    model_version: str
     status: Literal["indexed", "insufficient_content"]
     modalities: bytes
     id_embedding: bytes
     updated_at: float
     tower_vectors: bytes = b""
+
+
+@dataclass(frozen=True)
+class StoredProfile:
+    """A record without its vectors; the fields are those of `Record`."""
+
+    streamer_id: str
+    version: int
+    model_version: str
+    profile: bytes
+    status: Literal["indexed", "insufficient_content"]
+    modalities: bytes
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class ProfilePage:
+    """Profiles in byte order of their ids; `next_after` continues, None on the last page."""
+
+    profiles: Sequence[StoredProfile]
+    next_after: str | None
 
 
 @dataclass(frozen=True)
@@ -132,9 +157,11 @@ class StreamerStore(Protocol):
         """Apply operations in order, as one atomic script; on disk when this returns.
 
         An operation that is refused does not stop the others. When the answer is lost, the store is
-        asked again what became of them; nothing is applied twice.
+        asked again what became of them; nothing is applied twice. All records are of one model, and
+        the script compares it with the store's; an empty store takes the model of its first write.
 
         Raises:
+            ModelChanged: the store holds another model's vectors by now; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied, and if
                 not, the store won't do it any more once its time for an answer is over.
@@ -150,11 +177,21 @@ class StreamerStore(Protocol):
         ...
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """That field alone by id, empty where there is none."""
+        """Tower vectors by id, empty where there are none."""
         ...
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
+        ...
+
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        """Profiles strictly after an id, in byte order of the ids.
+
+        Args:
+            after: the id; "" = from the start.
+            limit: most ids that are looked at.
+            max_bytes: most bytes of profiles that are read, but for the first one.
+        """
         ...
 
     async def count(self) -> int:
@@ -197,5 +234,5 @@ class StreamerStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...

@@ -23,17 +23,19 @@ from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.features.cold_start.service import ColdStart, Recommender
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
-from service.features.streamers.service import Profiles
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
@@ -57,6 +59,9 @@ class HeldStore(RedisStore):
 
     async def count(self) -> int:
         return len(self._entries)
+
+    async def model_version(self) -> str | None:
+        return None
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         for start in range(0, len(self._entries), chunk):
@@ -89,6 +94,7 @@ def entries_of(vectors: NDArray[np.float32]) -> list[IndexEntry]:
                     "attributes": {"order": order[i], "live": i % 2 == 0},
                 }
             ).encode(),
+            model_version="",
         )
         for i, vector in enumerate(vectors)
     ]
@@ -172,20 +178,30 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
         return encoder.encode(features)
 
     reader = Reader(bundle.featurizer)
-    profiles = Profiles(store, reader, encode_one, encode_many, manifest.model_version)
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
-    searches = Searches(Searching())
+    pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
+    stored = StoredProfiles(store, pipeline)
+    model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
+    searches = SearchPool(Searching())
+    follower = Follower(
+        store, lambda: FaissIndex(DIM, CONTENT_DIM, known.ids, work=searches), model
+    )
     searches.start()
     begin = time.perf_counter()
     follower.start()
     await follower.wait_for(streamers, 600_000)
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
-    explainer = Explainer(profiles, bundle.featurizer.vocabulary.uninformative)
+    explainer = Explainer(pipeline, stored, bundle.featurizer.vocabulary.uninformative)
     precision = Precision(None, "min_score")
     similar = Similar(
-        follower, searches, Seeds(profiles, DIM), explainer, precision, Pages(Paging()), 0
+        follower,
+        Seeds(pipeline, DIM),
+        explainer,
+        precision,
+        Pages(Paging()),
+        manifest.model_version,
+        0,
     )
-    cold_start = ColdStart(follower, searches, profiles, manifest.id_space, known, 0)
+    cold_start = ColdStart(follower, searches, pipeline, stored, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 
     def asking(wanted: Filter) -> Question:

@@ -21,11 +21,14 @@ from redis.asyncio import Redis
 
 from service.errors import FolderInUse, StoreUnavailable
 from service.store.base import Delete, Written
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.reliability.history import History
 from tests.reliability.store_owner import WHOLE_LOG
 from tests.service.store.records import until, upsert
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 8
@@ -78,7 +81,7 @@ async def kill_store_repeatedly(folder: Path) -> None:
             assert embedded.pid is not None
             pids.add(embedded.pid)
             os.kill(embedded.pid, signal.SIGKILL)
-            await until(lambda: embedded.restarts == kills and embedded.healthy)  # noqa: B023
+            await until(lambda: embedded.restarts == kills and embedded.state == "ready")  # noqa: B023
         stop.set()
         await asyncio.gather(*writers)
         assert len(told.versions) > 5 * ROUNDS

@@ -8,22 +8,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
 
 from service.engine.replica.lag import Lag
-from service.engine.replica.snapshots import Snapshots
+from service.engine.replica.record_check import RecordCheck, SkippedRecords
+from service.engine.replica.snapshots import Model, Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
-from service.index.base import VectorIndex
-from service.store.base import LogEntry, LogGap, Position, StreamerStore
+from service.index.base import Change, Remove, Upsert, VectorIndex
+from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
+from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
+_Entry = TypeVar("_Entry")
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
-_ROWS_PER_TURN = 50
+_ROWS_AT_ONCE = 50
 """How many entries are applied before other tasks get their turn."""
 
 
@@ -32,7 +35,6 @@ class Follower:
 
     Attributes:
         sequence: the last sequence number that the live index has applied.
-        failure: why the log can't be followed at the moment; None when all is well.
         source: what the live index began with; None before there is one.
     """
 
@@ -40,16 +42,25 @@ class Follower:
         self,
         store: StreamerStore,
         new_index: Callable[[], VectorIndex],
+        model: Model,
         snapshots: Snapshots | None = None,
         max_lag_s: float = 10.0,
     ) -> None:
-        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot.
+        """Nothing is read before `start`.
 
-        An index that lacks writes of `max_lag_s` seconds ago is behind.
+        Args:
+            store: whose log is followed.
+            new_index: makes an empty index.
+            model: whose vectors the index holds; records of another one are skipped.
+            snapshots: where an index may begin.
+            max_lag_s: an index that lacks writes of so many seconds ago is behind.
         """
         self._store = store
         self._new_index = new_index
         self._snapshots = snapshots
+        self._model = model
+        self._other_model: str | None = None  # that the store holds by now
+        self._check = RecordCheck(model)
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
@@ -58,7 +69,7 @@ class Follower:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: str | None = None
         self.sequence = 0
-        self.failure: str | None = None
+        self._failure = Trouble()
         self.source: Literal["snapshot", "store"] | None = None
 
     def start(self) -> None:
@@ -102,10 +113,24 @@ class Follower:
     @property
     def behind_because(self) -> str | None:
         """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        return self.behind_for(0.0)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the log can't be followed at the moment; None when all is well."""
+        return self._failure.lasting()
+
+    def behind_for(self, longer_than_s: float) -> str | None:
+        """Why it may lack writes; that the log can't be followed counts only if it lasts longer."""
+        if self._other_model is not None:
+            return (
+                f"the store holds vectors of model {self._other_model}, this process serves "
+                f"{self._model.version}: restart it with that model's bundle"
+            )
         if self._lost is not None:
             return f"the index is being built anew, and this is the old one: {self._lost}"
-        if self.failure is not None:
-            return f"the newest writes may be missing: {self.failure}"
+        if failure := self._failure.lasting(longer_than_s):
+            return f"the newest writes may be missing: {failure}"
         lag_s = self.lag_s
         if lag_s is not None and lag_s > self._max_lag_s:
             return (
@@ -118,6 +143,11 @@ class Follower:
     def lag_s(self) -> float | None:
         """Seconds since the live index surely held all that was written; None before it did."""
         return self._lag.lag_s(self._position, time.monotonic())
+
+    @property
+    def skipped(self) -> SkippedRecords:
+        """Stored records that are not in the index, since it can't hold them."""
+        return self._check.skipped
 
     @property
     def head(self) -> int | None:
@@ -155,7 +185,7 @@ class Follower:
         while True:
             try:
                 await self._synchronise()
-                self.failure = None
+                self._failure.note(None)
                 attempt = 0
                 await self._follow()
             except LogGap as gap:
@@ -163,14 +193,15 @@ class Follower:
             except Unavailable as error:
                 if self.failure is None:
                     _log.warning("the store can't be followed: %s", error)
-                self.failure = error.detail
+                self._failure.note(error.detail)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - or the index would silently stand still
                 if self.failure is None:
                     _log.exception("the index can't take in the log")
-                self.failure = f"the index can't take in the log: {error!r}"
-                self._lose(self.failure)
+                failure = f"the index can't take in the log: {error!r}"
+                self._failure.note(failure)
+                self._lose(failure)
                 await asyncio.sleep(_RETRY_S[-1])
 
     async def _look(self) -> None:
@@ -186,6 +217,9 @@ class Follower:
         began = time.monotonic()
         head = await self._store.position()
         self._lag.saw(began, head)
+        stored = await self._store.model_version()
+        mine = (None, self._model.version, INCOMPLETE + self._model.version)
+        self._other_model = None if stored in mine else stored
         return head
 
     async def _synchronise(self) -> None:
@@ -229,10 +263,8 @@ class Follower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i, entry in enumerate(entries):
-                    _apply(index, entry)
-                    if i % _ROWS_PER_TURN == 0:
-                        await asyncio.sleep(0)
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 if place.sequence >= until:
                     break
@@ -241,12 +273,10 @@ class Follower:
     async def _scanned(self) -> VectorIndex:
         """An index of all that is stored."""
         index = self._new_index()
-        index.reserve(await self._store.count())
+        self._check.clear()
         async for entries in self._store.scan():
-            for i, e in enumerate(entries):
-                index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
-                if i % _ROWS_PER_TURN == 0:
-                    await asyncio.sleep(0)
+            for part in _parts(entries):
+                await index.apply([_upsert(e) for e in part if self._check.accepts(e)])
         return index
 
     def _lose(self, why: str) -> None:
@@ -262,10 +292,8 @@ class Follower:
         feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i in range(0, len(entries), _ROWS_PER_TURN):
-                    part = entries[i : i + _ROWS_PER_TURN]
-                    for entry in part:
-                        _apply(index, entry)
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                     await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
@@ -274,10 +302,21 @@ class Follower:
             self.sequence = position.sequence
             self._moved.notify_all()
 
+    def _changes(self, entries: Sequence[LogEntry]) -> list[Change]:
+        """Changes that entries of the log make; a record that the index can't hold is skipped."""
+        changes: list[Change] = []
+        for entry in entries:
+            if entry.entry is None:
+                changes.append(Remove(entry.streamer_id, entry.sequence))
+                self._check.forget(entry.streamer_id)
+            elif self._check.accepts(entry.entry):
+                changes.append(_upsert(entry.entry))
+        return changes
 
-def _apply(index: VectorIndex, entry: LogEntry) -> None:
-    e = entry.entry
-    if e is None:
-        index.remove(entry.streamer_id, entry.sequence)
-    else:
-        index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+
+def _parts(entries: Sequence[_Entry]) -> Iterator[Sequence[_Entry]]:
+    return (entries[i : i + _ROWS_AT_ONCE] for i in range(0, len(entries), _ROWS_AT_ONCE))
+
+
+def _upsert(e: IndexEntry) -> Upsert:
+    return Upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

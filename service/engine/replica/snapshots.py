@@ -1,4 +1,4 @@
-"""When the index is saved, where, and whether what was saved may be used.
+"""Snapshots of the index: schedule, folder, and checks before use.
 
 A snapshot saves time and nothing else: the store has everything. So one that is damaged, of another
 model or of another history is removed and not mended, and no trouble with one stops the service.
@@ -16,15 +16,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from service.files.checksummed import Broken, Sealed, Stopped, remove_unfinished
+from service.files.checksummed import Broken, ChecksummedFolder, Stopped, remove_unfinished
 from service.index.base import VectorIndex
+from service.index.snapshotting import Snapshotting
 from service.store.base import Position
 from service.store.embedded.folder import try_lock
 
 _log = logging.getLogger(__name__)
 _LOCK = "lock"
 _DIGITS = 12
-"""Of a snapshot's number, which is its folder's name."""
+"""Digits of a snapshot's number, which is its folder's name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SnapshotState:
-    """What is known of the last snapshot.
+    """State of the last snapshot.
 
     Attributes:
         sequence: up to which it is complete; None while there is none.
@@ -77,7 +78,7 @@ class SnapshotState:
 
 
 class _Read(NamedTuple):
-    """What a snapshot gave."""
+    """An index read from a snapshot."""
 
     filled: VectorIndex
     place: Position
@@ -88,13 +89,14 @@ class Snapshots:
     """The snapshots of one process, in a folder that it may share with others.
 
     Attributes:
+        model: whose vectors they hold.
         state: of the last one.
     """
 
     def __init__(self, folder: Path, model: Model, schedule: Schedule | None = None) -> None:
         """Nothing is read or written yet."""
         self._folder = folder
-        self._model = model
+        self.model = model
         self._schedule = schedule or Schedule()
         self._last: Position | None = None
         self._tried_at: float | None = None
@@ -102,7 +104,7 @@ class Snapshots:
         self.state = SnapshotState()
 
     def begin(self, new_index: Callable[[], VectorIndex]) -> None:
-        """Read the newest snapshot in a thread already, before the store answers.
+        """Begin to read the newest snapshot in a thread, before the store answers.
 
         Whether it may be used, `restore` finds out.
         """
@@ -153,21 +155,26 @@ class Snapshots:
         self, path: Path, new_index: Callable[[], VectorIndex], head: Position | None
     ) -> _Read:
         """A snapshot of this model; of a history that ends at `head`, where that is known."""
-        sealed = Sealed(path)
-        for name, mine in asdict(self._model).items():
-            if sealed.about.get(name) != mine:
-                said = sealed.about.get(name)
+        source = ChecksummedFolder(path)
+        for name, mine in asdict(self.model).items():
+            if source.about.get(name) != mine:
+                said = source.about.get(name)
                 raise Broken(f"it was written for {name} {said}, this is {mine}")
-        place = Position(
-            str(sealed.about.get("epoch")),
-            int(sealed.about.get("sequence", -1)),
-            str(sealed.about.get("mark", "")),
-        )
+        place = _place(source)
         if head is not None:
             _check_continues(place, head)
         index = new_index()
-        index.load(sealed)
-        return _Read(index, place, float(sealed.about["written_at"]))
+        if not isinstance(index, Snapshotting):
+            raise Broken("the index has no snapshots")
+        index.load(source)
+        return _Read(index, place, float(source.about["written_at"]))
+
+    def newest_place(self) -> Position | None:
+        """Up to where the newest snapshot is complete, of whichever model; None without one."""
+        for path in self._paths():
+            with contextlib.suppress(Broken, OSError):
+                return _place(ChecksummedFolder(path))
+        return None
 
     def discard(self, why: str) -> None:
         """Remove all snapshots."""
@@ -180,7 +187,9 @@ class Snapshots:
     def is_due(self, index: VectorIndex, place: Position, *, rebuilt: bool) -> bool:
         """Whether one should be written of an index that is complete up to a place in the log."""
         schedule, last = self._schedule, self._last
-        if schedule.every_s == 0 or len(index) < schedule.from_rows:
+        if schedule.every_s == 0 or not isinstance(index, Snapshotting):
+            return False
+        if index.count < schedule.from_rows:
             return False
         if last is not None and last.epoch == place.epoch:
             changes = place.sequence - last.sequence
@@ -202,8 +211,8 @@ class Snapshots:
         self._tried_at = time.monotonic()
         try:
             with self._owning() as owns:
-                if not owns:  # another process saves the same index
-                    return False
+                if not owns or not isinstance(index, Snapshotting):
+                    return False  # another process saves the same index, or there is nothing to
                 return self._written(index, place, is_stopped)
         except Stopped:
             return False
@@ -213,10 +222,12 @@ class Snapshots:
             self.state = replace(self.state, failure=reason)
             return False
 
-    def _written(self, index: VectorIndex, place: Position, is_stopped: Callable[[], bool]) -> bool:
+    def _written(
+        self, index: Snapshotting, place: Position, is_stopped: Callable[[], bool]
+    ) -> bool:
         remove_unfinished(self._folder)
         older, began = self._paths(), time.monotonic()
-        about = {**asdict(self._model), **asdict(place), "written_at": time.time()}
+        about = {**asdict(self.model), **asdict(place), "written_at": time.time()}
         number = int(older[0].name) + 1 if older else 1
         self._check_room(index)
         index.save(self._folder / f"{number:0{_DIGITS}}", about, is_stopped)
@@ -225,20 +236,20 @@ class Snapshots:
         self._last = place
         self.state = SnapshotState(place.sequence, time.time())
         seconds = time.monotonic() - began
-        _log.info("saved the index at %d, %d rows, %.1f s", place.sequence, len(index), seconds)
+        _log.info("saved the index at %d, %d rows, %.1f s", place.sequence, index.count, seconds)
         return True
 
     def _check_room(self, index: VectorIndex) -> None:
-        """A snapshot must not take the store's disk.
+        """Check that a snapshot leaves the store enough room.
 
         Raises:
             OSError: it would.
         """
-        row = 2 * 4 * self._model.dim + 2 * self._model.content_dim + 1024  # bytes, base included
-        wanted = len(index) * row + self._schedule.reserve_bytes
+        row = 2 * 4 * self.model.dim + 2 * self.model.content_dim + 1024  # bytes, base included
+        wanted = index.count * row + self._schedule.reserve_bytes
         free = shutil.disk_usage(self._folder).free
         if free < wanted:
-            raise OSError(0, f"it wants {wanted >> 20} MiB, {free >> 20} MiB are free")
+            raise OSError(0, f"needs {wanted >> 20} MiB, only {free >> 20} MiB free")
 
     def _paths(self) -> list[Path]:
         """The snapshots, newest first."""
@@ -250,7 +261,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def _owning(self) -> Generator[bool, None, None]:
-        """Whether no other process writes here meanwhile."""
+        """Lock the folder; whether no other process has it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -259,8 +270,15 @@ class Snapshots:
             os.close(fd)
 
 
+def _place(source: ChecksummedFolder) -> Position:
+    about = source.about
+    return Position(
+        str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
+    )
+
+
 def _check_continues(place: Position, head: Position) -> None:
-    """That a history which ends at `head` goes on from a place.
+    """Check that a history which ends at `head` goes on from a place.
 
     Raises:
         Broken: it does not.

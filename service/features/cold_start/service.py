@@ -1,43 +1,22 @@
 """Cold start: a new streamer in the recommender's own terms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import IdSpace
-from model_export.contract.established import VOTERS, BehaviourGraph, Established
+from model_export.contract.established import VOTERS
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import InvalidRequest, StreamerNotFound
-from service.features.streamers.service import Profiles
-from service.index.base import Hit, VectorIndex
-
-_TEMPERATURE = 0.1
-"""Of the softmax that turns neighbours' cosines into weights where nobody votes."""
-_SHOWN_VOTERS = 3
-_MORE = 22
-"""So many more than asked for are looked up first: not all that are voted for are stored."""
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """An established streamer.
-
-    Attributes:
-        streamer_id: its id.
-        score: cosine of its embedding and the new one's.
-        weight: its share of all neighbours' weight.
-        via: whose votes brought it here, the weightiest first; none when cosines alone decided.
-    """
-
-    streamer_id: str
-    score: float
-    weight: float
-    via: Sequence[str] = ()
+from service.features.cold_start.neighbours import Neighbour, Recommender, by_cosine, by_vote
+from service.index.query import Query, ScoringSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,32 +52,15 @@ class ColdStartAnswer:
     incomplete_because: str | None
 
 
-class Recommender:
-    """The established streamers and what the recommender knows of them."""
-
-    def __init__(self, established: Established) -> None:
-        """`established` as the bundle has them."""
-        self.row_of = {streamer_id: row for row, streamer_id in enumerate(established.ids)}
-        self.ids, self.graph = established.ids, established.graph
-        self._vectors = established.vectors  # (N, E)
-        count = max(len(established.ids), 1)  # none at all is no reason to divide by zero
-        self.centroid: NDArray[np.float32] = self._vectors.sum(axis=0) / np.float32(count)  # (E,)
-
-    def mean(self, neighbours: Sequence[Neighbour]) -> NDArray[np.float32]:
-        """The neighbours' ID-embeddings, weighted: (E,)."""
-        rows = [self.row_of[n.streamer_id] for n in neighbours]
-        weights = np.array([n.weight for n in neighbours], np.float32)
-        return weights @ self._vectors[rows]
-
-
 class ColdStart:
     """The use-case behind `POST /v1/cold-start`."""
 
     def __init__(
         self,
         follower: Follower,
-        searches: Searches,
-        profiles: Profiles,
+        searches: SearchPool,
+        pipeline: EncodingPipeline,
+        stored: StoredProfiles,
         id_space: IdSpace | None,
         recommender: Recommender | None,
         visible_timeout_ms: int,
@@ -106,7 +68,9 @@ class ColdStart:
         """Without a `recommender`, all that are stored count as established."""
         self._follower = follower
         self._searches = searches
-        self._profiles = profiles
+        self._pipeline = pipeline
+        self._stored = stored
+        self.model_version = pipeline.model_version
         self._id_space = id_space
         self._recommender = recommender
         self._visible_timeout_ms = visible_timeout_ms
@@ -132,14 +96,14 @@ class ColdStart:
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         item = None if profile is None else ToRead(profile, "/profile")
         if streamer_id is not None:
-            record = await self._profiles.get(streamer_id)
+            record = await self._stored.get(streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
             item = ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
-            if record.model_version != self._profiles.model_version:
+            if record.model_version != self._pipeline.model_version:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
         if item is None:
             raise InvalidRequest.of("", "needs streamer_id or profile")
-        placed = await self._profiles.encode(item)
+        placed = await self._pipeline.encode(item)
         modalities: dict[str, str] = dict(placed.features.status)
         as_of = self._follower.sequence, self._follower.behind_because
         if placed.encoded is None:
@@ -174,85 +138,21 @@ class ColdStart:
         graph = None if recommender is None else recommender.graph
         depth = count if graph is None else VOTERS
 
-        def call() -> list[Neighbour]:
-            found = index.search(
-                embedding[None, :],
-                None,
-                depth,
-                exclude={own},
-                established_only=recommender is not None,
-            )
-            if recommender is None or graph is None:
-                return _weighted(found.hits)
-            return self._elected(index, recommender, graph, embedding, found.hits, own, count)
-
-        if index.is_quick(depth, plain=recommender is None):
-            return call()
-        return await self._searches.run(call)
-
-    def _elected(
-        self,
-        index: VectorIndex,
-        recommender: Recommender,
-        graph: BehaviourGraph,
-        embedding: NDArray[np.float32],
-        hits: Sequence[Hit],
-        own: str,
-        count: int,
-    ) -> list[Neighbour]:
-        """The best by the vote of the hits, of those that are stored and can be encoded."""
-        voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
-        shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
-        tally = graph.count(voters, shares)
-        scores = tally.scores()  # (N,)
-        elected: list[int] = []
-        cosines: list[float] = []
-        for block in _best_first(scores, count + _MORE):
-            ids = [recommender.ids[row] for row in block]
-            for row, stored in zip(block, index.get(ids), strict=True):
-                if stored and stored.embedding is not None and stored.streamer_id != own:
-                    elected.append(row)
-                    cosines.append(float(embedding @ stored.embedding))
-            if len(elected) >= count:
-                break
-        rows = np.array(elected[:count], np.int64)
-        weights: list[float] = (scores[rows] / max(float(scores[rows].sum()), 1e-30)).tolist()
-        via = tally.leading(rows, _SHOWN_VOTERS)
-        return [
-            Neighbour(recommender.ids[row], cosine, weight, [hits[i].streamer_id for i in places])
-            for row, cosine, weight, places in zip(elected, cosines, weights, via, strict=False)
-        ]
+        query = Query(
+            ScoringSpec.nearest(embedding),
+            depth,
+            exclude={own},
+            established_only=recommender is not None,
+        )
+        hits = (await index.search(query)).hits
+        if recommender is None or graph is None:
+            return by_cosine(hits)
+        return await by_vote(index, self._searches, recommender, graph, embedding, hits, own, count)
 
     def _centroid(self) -> PredictedId | None:
         if self._id_space is None or self._recommender is None or not self._recommender.ids:
             return None
         return PredictedId(self._id_space.name, self._recommender.centroid, "centroid", 0.0)
-
-
-def _best_first(scores: NDArray[np.float32], first: int) -> Iterator[list[int]]:
-    """The rows that have a score (N,), the highest first, in blocks of `first` and then more."""
-    named = np.flatnonzero(scores > 0)
-    done, size = 0, first
-    while done < len(named):
-        rank = max(len(named) - size, 0)
-        least = np.partition(scores[named], rank)[rank]
-        best = named[scores[named] >= least]
-        best = best[np.argsort(-scores[best], kind="stable")]  # equal ones by their row
-        yield best[done:].tolist()
-        done, size = len(best), 4 * size
-
-
-def _weighted(hits: Sequence[Hit]) -> list[Neighbour]:
-    """Softmax of the cosines over `_TEMPERATURE`."""
-    if not hits:
-        return []
-    scores = np.array([hit.score for hit in hits])
-    weights = np.exp((scores - scores.max()) / _TEMPERATURE)
-    weights /= weights.sum()
-    return [
-        Neighbour(hit.streamer_id, hit.score, float(w))
-        for hit, w in zip(hits, weights, strict=True)
-    ]
 
 
 def _agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -1,39 +1,51 @@
 """Probes: alive, started, ready. They need no key."""
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
-from service.features.operations.schemas import HealthOut, IndexOut, SnapshotOut, TowerOut
-from service.http.dependencies import CurrentState, State
+from service.features.operations.schemas import (
+    HealthOut,
+    IndexOut,
+    SkippedRecordsOut,
+    SnapshotOut,
+    TowerOut,
+)
+from service.features.operations.service import Operations
+from service.http.dependencies import service_named
 
 router = APIRouter(tags=["health"])
+CurrentOperations = Annotated[Operations, Depends(service_named("operations", Operations))]
 
 
-def _health(state: State, reason: str | None) -> HealthOut:
-    ready = state.follower.is_ready
-    lag_s = state.follower.lag_s
+def _health(operations: Operations, reason: str | None) -> HealthOut:
+    serving = operations.serving
+    ready = serving.follower.is_ready
+    lag_s = serving.follower.lag_s
     return HealthOut(
         status="ok" if reason is None else "unavailable",
-        model_version=state.model_version,
-        device=state.device,
-        index_rows=len(state.follower.index) if ready else 0,
-        index_sequence=state.follower.sequence,
-        store_sequence=state.follower.head,
+        model_version=serving.model_version,
+        device=serving.device,
+        index_rows=serving.follower.index.count if ready else 0,
+        index_sequence=serving.follower.sequence,
+        store_sequence=serving.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),
-        index=IndexOut.model_validate(state.follower.index.state()) if ready else None,
-        snapshot=SnapshotOut(source=state.follower.source, **asdict(state.snapshots.state)),
-        store=state.store_name,
+        index=IndexOut.model_validate(serving.follower.index.state()) if ready else None,
+        skipped_records=SkippedRecordsOut.model_validate(serving.follower.skipped),
+        snapshot=SnapshotOut(source=serving.follower.source, **asdict(serving.snapshots.state)),
+        store=operations.store_name,
         towers=[
             TowerOut(
                 name=spec.name,
                 reads=spec.kind,
-                encoded=state.towers.encoded[spec.name],
-                decoded=state.towers.decoded[spec.name],
+                encoded=serving.towers.encoded[spec.name],
+                decoded=serving.towers.decoded[spec.name],
             )
-            for spec in state.towers.specs
+            for spec in serving.towers.specs
         ],
         reason=reason,
+        degraded_because=operations.why_degraded(),
     )
 
 
@@ -44,23 +56,20 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/startupz", summary="The index was built once")
-async def startupz(state: CurrentState, response: Response) -> HealthOut:
+async def startupz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 until the first scan of the store is complete."""
-    reason = None if state.follower.is_ready else "the index is being built from the store"
+    is_ready = operations.serving.follower.is_ready
+    reason = None if is_ready else "the index is being built from the store"
     response.status_code = 200 if reason is None else 503
-    return _health(state, reason)
+    return _health(operations, reason)
 
 
 @router.get("/readyz", summary="Reads and writes work")
-async def readyz(state: CurrentState, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is silent; queries may work still."""
-    reason = why_not_ready(state)
+async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
+    """503 while the index is built or lags, or the store is silent; queries may still work.
+
+    A store that is silent for a few seconds is named in `degraded_because` alone.
+    """
+    reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503
-    return _health(state, reason)
-
-
-def why_not_ready(state: State) -> str | None:
-    """For people; None when reads and writes work, on an index that is not behind."""
-    if not state.follower.is_ready:
-        return "the index is being built from the store"
-    return state.store_problem() or state.follower.behind_because
+    return _health(operations, reason)

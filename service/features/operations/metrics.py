@@ -3,11 +3,10 @@
 The process counts requests as they pass; everything else is read when it is asked for.
 """
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, Histogram
+from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -17,82 +16,53 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from service.features.operations.health import why_not_ready
-from service.http.dependencies import CurrentState, State
-
-_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_OTHER = "other"
-"""The route of what no route is for: paths that somebody made up are no labels."""
-
-
-class Known(NamedTuple):
-    """A route by its template."""
-
-    path_format: str
-
-
-class Traffic:
-    """Counts and times requests, by method, route and status."""
-
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
-        self.seconds = Histogram(
-            "streamer_request_seconds",
-            "From a request's head to the end of its answer; status 0: none was begun.",
-            ("method", "route", "status"),
-            buckets=_BUCKETS_S,
-            registry=None,
-        )
-        self._known: dict[tuple[str, str, int], Histogram] = {}  # found faster than by labels
-
-    def note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
-        """Count a request; its scope has the `route` that answered it, if one did."""
-        key = (scope["method"], getattr(scope.get("route"), "path_format", _OTHER), status)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self.seconds.labels(*key)
-        known.observe(seconds)
+from service.features.operations.health import CurrentOperations
+from service.features.operations.service import Operations
+from service.http.traffic import Traffic
 
 
 class _Service(Collector):
     """The state of the service at the moment it is asked; what is not known is left out."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
 
     def collect(self) -> Iterator[Metric]:
         """See the names."""
         yield from self._about_index()
-        state = self._state
+        operations, serving = self._operations, self._operations.serving
         yield _gauge(
-            "streamer_ready", "1 while /readyz says ok.", int(why_not_ready(state) is None)
+            "streamer_ready", "1 while /readyz says ok.", int(operations.why_not_ready() is None)
         )
         yield _gauge(
             "streamer_store_up",
-            "1 while the store takes writes.",
-            int(state.store_problem() is None),
+            "1 while the store answers.",
+            int(operations.store_trouble(0.0) is None),
         )
-        yield _gauge("streamer_store_sequence", "Last write in the store.", state.follower.head)
+        yield _gauge("streamer_store_sequence", "Last write in the store.", serving.follower.head)
         yield _gauge(
             "streamer_snapshot_timestamp_seconds",
             "When the last snapshot of the index was written, since 1970.",
-            state.snapshots.state.written_at,
+            serving.snapshots.state.written_at,
         )
-        for done, counts in (("encoded", state.towers.encoded), ("decoded", state.towers.decoded)):
+        for done, counts in (
+            ("encoded", serving.towers.encoded),
+            ("decoded", serving.towers.decoded),
+        ):
             family = CounterMetricFamily(
                 f"streamer_tower_{done}", f"Pieces {done} since the start.", labels=["tower"]
             )
-            for spec in state.towers.specs:
+            for spec in serving.towers.specs:
                 family.add_metric([spec.name], counts[spec.name])
             yield family
 
     def _about_index(self) -> Iterator[Metric]:
-        state, follower = self._state, self._state.follower
-        about = {"model_version": state.model_version, "store": state.store_name}
+        serving, follower = self._operations.serving, self._operations.serving.follower
+        about = {"model_version": serving.model_version, "store": self._operations.store_name}
         if follower.is_ready:
             index = follower.index.state()
             about |= {"index": index.kind, "index_device": index.device}
-            yield _gauge("streamer_index_rows", "Streamers in the index.", len(follower.index))
+            yield _gauge("streamer_index_rows", "Streamers in the index.", follower.index.count)
             yield _gauge(
                 "streamer_index_scanned_rows",
                 "Of these, how many each question looks at one by one.",
@@ -100,7 +70,7 @@ class _Service(Collector):
             )
             yield _gauge(
                 "streamer_index_built_recall",
-                "Share of the 50 nearest that the base finds, measured when it was built.",
+                "Share of the 50 nearest that the ANN segment finds, measured when it was built.",
                 index.recall,
             )
             yield _gauge(
@@ -116,8 +86,13 @@ class _Service(Collector):
         yield InfoMetricFamily("streamer", "What is served.", about)
         yield _gauge("streamer_index_sequence", "Last write in the index.", follower.sequence)
         yield _gauge(
+            "streamer_index_skipped_records",
+            "Stored records that are of another model or unreadable, and so not in the index.",
+            follower.skipped.count,
+        )
+        yield _gauge(
             "streamer_index_lag_seconds",
-            "All that was written so many seconds ago is in the index.",
+            "Upper bound of the index's lag behind the store, in seconds.",
             follower.lag_s,
         )
 
@@ -134,10 +109,10 @@ def router_of(traffic: Traffic) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
-    def metrics(request: Request, state: CurrentState) -> Response:  # pyright: ignore[reportUnusedFunction]
+    def metrics(request: Request, operations: CurrentOperations) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Requests by route, recall, rows and lag of the index, the store, memory and CPU."""
         registry = CollectorRegistry()
-        for collector in (traffic.seconds, _Service(state), PROCESS_COLLECTOR, GC_COLLECTOR):
+        for collector in (traffic.seconds, _Service(operations), PROCESS_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), media_type=media_type)

@@ -64,6 +64,17 @@ class SnapshotOut(Response):
     ]
 
 
+class SkippedRecordsOut(Response):
+    """Stored records that the index does not hold, since it can't."""
+
+    count: Annotated[
+        int, Field(description="Streamers whose stored record is of another model or unreadable.")
+    ]
+    examples: Annotated[
+        list[str], Field(description="The first few: id, version, and what is wrong.")
+    ]
+
+
 class HealthOut(Response):
     """The state of the service and of what it stands on."""
 
@@ -77,10 +88,15 @@ class HealthOut(Response):
     ]
     lag_s: Annotated[
         float | None,
-        Field(description="Everything that was written so many seconds ago is in the index."),
+        Field(description="Upper bound of the index's lag behind the store, in seconds."),
     ]
     index: IndexOut | None
+    skipped_records: SkippedRecordsOut
     snapshot: SnapshotOut
     store: str
     towers: list[TowerOut]
     reason: str | None = None
+    degraded_because: Annotated[
+        str | None,
+        Field(description="What is wrong at the moment, also while it is too short to be unready."),
+    ] = None

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus, without
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
+from service.engine.encoding.profile_reader import Outline
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     Pictures,
     Sounds,
     copies,
@@ -26,8 +29,7 @@ from service.engine.encoding.media_copies import (
     sound_copies,
     sounds_of,
 )
-from service.engine.encoding.profile_reader import Outline
-from service.features.similar.evidence import (
+from service.engine.evidence.shared_content import (
     Contents,
     SameContent,
     Shared,
@@ -36,7 +38,6 @@ from service.features.similar.evidence import (
     shared_facets,
     similar,
 )
-from service.features.streamers.service import EncodedProfile, Profiles
 from service.index.base import Row
 
 _READ_AT_ONCE = 8
@@ -137,9 +138,12 @@ class _Known:
 class Explainer:
     """Reasons, by encoding again; at most `_EXPLAINED_AT_ONCE` answers at a time."""
 
-    def __init__(self, profiles: Profiles, uninformative: Set[str]) -> None:
-        """Explain what `profiles` encodes; what is `uninformative` is no evidence."""
-        self._profiles = profiles
+    def __init__(
+        self, pipeline: EncodingPipeline, stored: StoredProfiles, uninformative: Set[str]
+    ) -> None:
+        """Explain what `pipeline` encodes; what is `uninformative` is no evidence."""
+        self._pipeline = pipeline
+        self._stored = stored
         self._uninformative = uninformative
         self._turns = asyncio.Semaphore(_EXPLAINED_AT_ONCE)
 
@@ -167,12 +171,12 @@ class Explainer:
             if side.profile is not None:
                 item = side.profile
                 pieces = await asyncio.to_thread(pieces_of, item.profile)
-                outlines = await asyncio.to_thread(self._profiles.outlines, item)
-                prints = await asyncio.to_thread(self._profiles.prints, item)
+                outlines = await asyncio.to_thread(self._pipeline.outlines, item)
+                prints = await asyncio.to_thread(self._pipeline.prints, item)
                 found[label] = await self._read(pieces, item.features, outlines, prints)
         stored = iter([side for side in sides.values() if side.version is not None])
         while part := list(islice(stored, _READ_AT_ONCE)):
-            shown = await self._profiles.shown_by([side.label for side in part])
+            shown = await self._stored.shown_by([side.label for side in part])
             for side, shows in zip(part, shown, strict=True):
                 if shows is not None and shows.version == side.version:
                     found[side.label] = await self._read(
@@ -198,7 +202,7 @@ class Explainer:
         usable = iter([(key, f) for key, f in masks.items() if f.usable])
         vectors: dict[tuple[str, str], NDArray[np.float32]] = {}
         while part := dict(islice(usable, _ENCODED_AT_ONCE)):
-            encoded = await self._profiles.encode_features(list(part.values()))
+            encoded = await self._pipeline.encode_features(list(part.values()))
             vectors |= {key: e.embedding for key, e in zip(part, encoded, strict=True)}
         return vectors
 

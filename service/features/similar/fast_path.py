@@ -8,7 +8,7 @@ the framework's routes, which are the definition: this one gives the same bytes,
 import re
 import time
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import ServiceError
-from service.features.operations.metrics import Known
 from service.features.similar.schemas import SimilarIn
-from service.http.dependencies import State
+from service.features.similar.service import Similar
+from service.http.traffic import Known
+from service.settings import Limits
 
 _GET = re.compile(r"/v1/streamers/([^/]{1,128})/similar")
 _POST = "/v1/similar"
@@ -51,7 +52,7 @@ class NearestRoute:
             first = await _first_of(receive)
             asked = _asked_by_body(first)
             receive = _again(first, receive)
-        body = None if asked is None else await _answer(scope["state"]["service"], *asked, begin)
+        body = None if asked is None else await _answer(scope["state"]["services"], *asked, begin)
         if body is None:
             await self._app(scope, receive, send)
             return
@@ -88,7 +89,7 @@ async def _first_of(receive: Receive) -> Message | HTTPException:
 
 
 def _again(first: Message | HTTPException, receive: Receive) -> Receive:
-    """As if it had not been received yet."""
+    """A `receive` that gives the first message again."""
     left = [first]
 
     async def received() -> Message:
@@ -119,9 +120,16 @@ def _asked_by_body(message: Message | HTTPException) -> _Asked | None:
     return (wanted, body.k) if is_ordinary and wanted else None
 
 
-async def _answer(state: object, seed: str | Sequence[float], k: int, begin: float) -> bytes | None:
+class _Services(Protocol):
+    similar: Similar
+    limits: Limits
+
+
+async def _answer(
+    services: object, seed: str | Sequence[float], k: int, begin: float
+) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it."""
-    known = cast(State, state)
+    known = cast(_Services, services)
     if k > known.limits.max_k:
         return None
     try:
@@ -146,10 +154,11 @@ async def _answer(state: object, seed: str | Sequence[float], k: int, begin: flo
             "complete": answer.incomplete_because is None,
             "incomplete_because": answer.incomplete_because,
             "exact": answer.exact,
-            "model_version": known.model_version,
+            "model_version": known.similar.model_version,
             "index_sequence": answer.index_sequence,
             "reached": None,
             "next_cursor": None,
+            "warnings": [],
             "took_ms": round((time.perf_counter() - begin) * 1000, 3),
         }
     )

@@ -10,16 +10,19 @@ from model_export.contract.streamer import (
     StreamerId,
     StreamerProfile,
 )
-from service.engine.scoring import strategies as scorers
 from service.features.similar import seeds
 from service.http.schemas import AfterSequence, MinPrecision, Request, Response
 from service.index import filters
+from service.index.query import Strategy
 
 Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
 
 
 class ConditionIn(Request):
-    """What one field must be. Fields: language, category, tags, or the name of an attribute."""
+    """A condition on one field.
+
+    Fields: streamer_id, language, category, tags, or the name of an attribute.
+    """
 
     field: Annotated[str, Field(min_length=1, max_length=80)]
     any: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
@@ -79,7 +82,7 @@ class SeedsIn(Request):
     positive: Annotated[list[SeedIn], Field(min_length=1)]
     negative: tuple[SeedIn, ...] = ()
     strategy: Annotated[
-        scorers.Strategy,
+        Strategy,
         Field(
             description="average: cosine with the mean of the positive seeds, minus that with the "
             "negative mean, halved. best_score: the best cosine with any positive seed, negative "
@@ -99,7 +102,7 @@ class SeedsIn(Request):
 
 
 class ExportIn(SeedsIn):
-    """The same; a score must be asked for."""
+    """Seeds and the score that everyone in the answer must reach."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -115,7 +118,7 @@ class ExportIn(SeedsIn):
 
 
 class SimilarIn(SeedsIn):
-    """The same, and what the answer must look like."""
+    """Seeds, and what the answer must look like."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -162,7 +165,7 @@ class SimilarIn(SeedsIn):
 
 
 class SameContentOut(Response):
-    """The same content in two profiles, or a copy of it."""
+    """Where two profiles show one content, or a copy of it."""
 
     seed: Annotated[str, Field(description="Where the seed shows it.", examples=["avatar"])]
     hit: Annotated[str, Field(description="Where the hit does.", examples=["videos[0].cover"])]
@@ -263,9 +266,7 @@ class ThresholdOut(Response):
 
     min_precision: float
     min_score: Annotated[float, Field(description="From which score on streamers are answered.")]
-    at_least: Annotated[
-        float, Field(description="The precision promised from there on, with 95 % confidence.")
-    ]
+    at_least: Annotated[float, Field(description="The precision promised from there on.")]
     measured_on: Annotated[str, Field(description="Queries that show as many modalities.")]
     source: Annotated[str, Field(description="What counted as right, and who was asked.")]
 
@@ -329,4 +330,8 @@ class SimilarOut(Response):
     next_cursor: Annotated[
         str | None, Field(description="Of an answer in pages, to the next one; null at the last.")
     ] = None
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(description="What may be a mistake, such as a filter field that no streamer has."),
+    ] = ()
     took_ms: float

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
 from service.features.similar.explain import Side
-from service.features.streamers.service import Profiles
 from service.index.base import Row, VectorIndex
 
 
@@ -45,9 +45,9 @@ class ResolvedSeed:
 class Seeds:
     """Looks seeds up, encodes them, or takes their vectors."""
 
-    def __init__(self, profiles: Profiles, dim: int) -> None:
+    def __init__(self, pipeline: EncodingPipeline, dim: int) -> None:
         """Embeddings have `dim` numbers."""
-        self._profiles = profiles
+        self._pipeline = pipeline
         self._dim = dim
 
     async def resolve(
@@ -61,7 +61,7 @@ class Seeds:
         """
         seeds = [(f"/positive/{i}", seed) for i, seed in enumerate(positive)]
         seeds += [(f"/negative/{i}", seed) for i, seed in enumerate(negative)]
-        rows = index.get([seed.streamer_id or "" for _, seed in seeds])
+        rows = await index.get([seed.streamer_id or "" for _, seed in seeds])
         missing = [
             FieldError(f"{where}/streamer_id", f"streamer {seed.streamer_id!r} is not stored")
             for (where, seed), row in zip(seeds, rows, strict=True)
@@ -80,7 +80,7 @@ class Seeds:
             vector = Side(pointer, self.unit(seed.vector, pointer), None, {})
             return ResolvedSeed(vector, seed.weight, None)
         if seed.profile is not None:
-            item = await self._profiles.encode(ToRead(seed.profile, f"{pointer}/profile"))
+            item = await self._pipeline.encode(ToRead(seed.profile, f"{pointer}/profile"))
             if item.encoded is None:
                 raise InvalidRequest.of(
                     f"{pointer}/profile", "shows nothing that the model can use (no vector)"

@@ -1,37 +1,18 @@
 """NDJSON in, NDJSON out: lines are cut, checked, written in chunks, and answered by number."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ServiceError
-from service.features.streamers.service import Acknowledged, Unchanged
-from service.http.dependencies import State
-from service.http.problems import field_errors, problem, problem_of, problem_of_http, summary
-
-NDJSON = "application/x-ndjson"
-
-
-class NdjsonResponse(StreamingResponse):
-    """Result lines, sent while the request is still being read.
-
-    Starlette's own streaming response reads from the client to notice that it left, and would
-    swallow parts of the body; here the reader of the body notices.
-    """
-
-    media_type = NDJSON
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all lines."""
-        await self.stream_response(send)
-
+from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
+from service.http.documents import problem, problem_of
+from service.http.ndjson import line_of, lines_of
+from service.http.problems import field_errors, problem_of_http, summary
+from service.settings import Limits
 
 CHUNK_LINES = 64
 """Lines that are encoded and written together, in one script of the store."""
@@ -40,19 +21,19 @@ CHUNK_BYTES = 4 << 20
 
 
 async def write_lines(
-    state: State, body: AsyncIterator[bytes], *, skip_unchanged: bool
+    writes: WritePipeline, limits: Limits, body: AsyncIterator[bytes], *, skip_unchanged: bool
 ) -> AsyncIterator[bytes]:
     """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
     chunk: list[tuple[int, bytes]] = []
     number = size = 0
     refused: dict[str, Any] | None = None  # why the rest is not read
     try:
-        async for line in _lines(body, state.limits.body_limit_bytes):
+        async for line in lines_of(body, limits.body_limit_bytes):
             number += 1
-            if number > state.limits.bulk_lines:
+            if number > limits.bulk_lines:
                 refused = problem_of(
                     BodyTooLarge(
-                        f"a request may have {state.limits.bulk_lines} lines; send this line and "
+                        f"a request may have {limits.bulk_lines} lines; send this line and "
                         "the rest in another one"
                     )
                 )
@@ -60,36 +41,20 @@ async def write_lines(
             chunk.append((number, line))
             size += len(line)
             if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
-                async for result in _write_chunk(state, chunk, skip_unchanged):
+                async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
                     yield result
                 chunk, size = [], 0
     except HTTPException as error:  # the body is too large, or does not come
         number += 1
         refused = problem_of_http(error)
-    async for result in _write_chunk(state, chunk, skip_unchanged):
+    async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
         yield result
     if refused is not None:
         yield _failed(number, refused)
 
 
-async def _lines(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Lines without their ends; of one that is too long only the start, one byte over `limit`."""
-    rest = bytearray()
-    try:
-        async for part in body:
-            rest += part
-            *lines, tail = rest.split(b"\n")
-            for line in lines:
-                yield bytes(line[: limit + 1])
-            rest = tail[: limit + 1]
-    except ClientDisconnect:
-        return  # nobody is left to answer to, and half a line is no line
-    if rest:
-        yield bytes(rest)
-
-
 async def _write_chunk(
-    state: State, chunk: list[tuple[int, bytes]], skip_unchanged: bool
+    writes: WritePipeline, limits: Limits, chunk: list[tuple[int, bytes]], skip_unchanged: bool
 ) -> AsyncIterator[bytes]:
     """Result lines of a chunk, by number; blank lines have none."""
     answers: dict[int, bytes] = {}
@@ -99,19 +64,19 @@ async def _write_chunk(
         if not line.strip():
             continue
         try:
-            profiles.append(_read(state, line))
+            profiles.append(_read(limits, line))
             numbers.append(number)
         except ValidationError as error:
             answers[number] = _failed(number, _invalid(error))
         except ServiceError as error:
             answers[number] = _failed(number, problem_of(error))
     try:
-        results = await state.profiles.write_many(profiles, skip_unchanged=skip_unchanged)
+        results = await writes.write_many(profiles, skip_unchanged=skip_unchanged)
         for number, profile, result in zip(numbers, profiles, results, strict=True):
             if isinstance(result, ServiceError):  # this one was not acknowledged
                 answers[number] = _failed(number, problem_of(result), profile.streamer_id)
             else:
-                answers[number] = _line(_result(number, result))
+                answers[number] = line_of(_result(number, result))
     except ServiceError as error:  # none of them was acknowledged
         for number, profile in zip(numbers, profiles, strict=True):
             answers[number] = _failed(number, problem_of(error), profile.streamer_id)
@@ -119,9 +84,9 @@ async def _write_chunk(
         yield answers[number]
 
 
-def _read(state: State, line: bytes) -> StreamerProfile:
-    if len(line) > state.limits.body_limit_bytes:
-        raise BodyTooLarge(f"a line may have {state.limits.body_limit_bytes} bytes")
+def _read(limits: Limits, line: bytes) -> StreamerProfile:
+    if len(line) > limits.body_limit_bytes:
+        raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
     return StreamerProfile.model_validate_json(line)
 
 
@@ -154,8 +119,4 @@ def _invalid(error: ValidationError) -> dict[str, Any]:
 
 def _failed(number: int, error: dict[str, Any], streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    return _line({"line": number, **known, "outcome": "error", "error": error})
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return line_of({"line": number, **known, "outcome": "error", "error": error})

@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
@@ -20,24 +20,22 @@ from service.features.streamers.schemas import (
     StreamerPage,
     WrittenOut,
 )
-from service.features.streamers.service import Acknowledged
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
 from service.http import problems
-from service.http.dependencies import CurrentState, ExpectedVersion, State, StreamerIdPath
-from service.store.base import Record
+from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
+from service.http.etag import ExpectedVersion
+from service.http.ndjson import NdjsonResponse
+from service.store.base import Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
+CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
+CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
-async def _written(state: State, done: Acknowledged) -> WrittenOut:
-    record = done.record
-    near = (
-        []
-        if done.encoded is None
-        else await state.dedup.near_duplicates(
-            record.streamer_id, done.encoded, record.tower_vectors
-        )
-    )
-    await state.follower.show(done.sequence)
+async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
+    record, then = done.record, await writes.follow_up(done)
+    near = then.near_duplicates
     return WrittenOut(
         streamer_id=record.streamer_id,
         version=done.sequence,
@@ -46,11 +44,14 @@ async def _written(state: State, done: Acknowledged) -> WrittenOut:
         model_version=record.model_version,
         status=record.status,
         modalities=json.loads(record.modalities),
-        near_duplicates=[NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates=None
+        if near is None
+        else [NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates_unavailable_because=then.unavailable_because,
     )
 
 
-def _streamer(record: Record) -> StreamerOut:
+def _streamer(record: Record | StoredProfile) -> StreamerOut:
     return StreamerOut(
         streamer_id=record.streamer_id,
         version=record.version,
@@ -62,9 +63,9 @@ def _streamer(record: Record) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id:path}", summary="Write a streamer; encoded and on disk")
+@router.put("/streamers/{streamer_id}", summary="Write a streamer; encoded and on disk")
 async def put_streamer(
-    state: CurrentState,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
     body: StreamerBody,
     expected: ExpectedVersion,
@@ -76,15 +77,15 @@ async def put_streamer(
     """
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the address")
-    done = await state.profiles.put(body.profile(streamer_id), expected)
+    done = await writes.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(state, done)
+    return await _written(writes, done)
 
 
-@router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
+@router.patch("/streamers/{streamer_id}", summary="Change parts (JSON merge patch)")
 async def patch_streamer(
-    state: CurrentState,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
     changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
     expected: ExpectedVersion,
@@ -94,35 +95,37 @@ async def patch_streamer(
     if changes.get("streamer_id", streamer_id) != streamer_id:
         raise InvalidRequest.of("/streamer_id", "can't be changed")
     try:
-        done = await state.profiles.patch(streamer_id, changes, expected)
+        done = await writes.patch(streamer_id, changes, expected)
     except ValidationError as error:
         errors = problems.field_errors(error.errors())
         raise InvalidRequest(problems.summary(errors), errors) from error
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(state, done)
+    return await _written(writes, done)
 
 
-@router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")
+@router.delete("/streamers/{streamer_id}", summary="Remove a streamer")
 async def delete_streamer(
-    state: CurrentState, streamer_id: StreamerIdPath, expected: ExpectedVersion
+    writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
     """On disk when answered; the vector and the profile are gone, from answers too."""
-    sequence = await state.profiles.delete(streamer_id, expected)
-    await state.follower.show(sequence)
+    sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
 @router.get("/streamers", summary="All streamers, page by page")
 async def list_streamers(
-    state: CurrentState,
+    streamers: CurrentStreamers,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be seen."""
-    records = await state.profiles.page(_after(cursor), limit)
-    last = records[-1].streamer_id if len(records) == limit else None
+    """In byte order of the ids; streamers written meanwhile may or may not be seen.
+
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    """
+    page = await streamers.page(_after(cursor), limit)
+    last = page.next_after
     return StreamerPage(
-        streamers=[_streamer(record) for record in records],
+        streamers=[_streamer(profile) for profile in page.profiles],
         next_cursor=None if last is None else base64.urlsafe_b64encode(last.encode()).decode(),
     )
 
@@ -140,9 +143,9 @@ def _after(cursor: str | None) -> str:
 
 
 @router.get("/streamers/{streamer_id}/embedding", summary="The vector of a streamer")
-async def get_embedding(state: CurrentState, streamer_id: StreamerIdPath) -> EmbeddingOut:
+async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
-    record = await state.profiles.get(streamer_id)
+    record = await streamers.get(streamer_id)
     if not record.embedding:
         raise StreamerNotFound(
             f"streamer {streamer_id!r} has no vector: it shows nothing that the model can use"
@@ -158,7 +161,7 @@ async def get_embedding(state: CurrentState, streamer_id: StreamerIdPath) -> Emb
 @router.post(
     "/streamers:bulk",
     summary="Write many streamers: NDJSON in, NDJSON out",
-    response_class=bulk.NdjsonResponse,
+    response_class=NdjsonResponse,
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -167,22 +170,23 @@ async def get_embedding(state: CurrentState, streamer_id: StreamerIdPath) -> Emb
     },
 )
 async def bulk_write(
-    state: CurrentState,
+    writes: CurrentWrites,
+    limits: CurrentLimits,
     request: Request,
     skip_unchanged: Annotated[
         bool, Query(description="Do not encode a profile again that is stored like this already.")
     ] = False,
-) -> bulk.NdjsonResponse:
+) -> NdjsonResponse:
     """One profile a line; one result a line, in order, by line number. A bad line stops nothing."""
-    results = bulk.write_lines(state, request.stream(), skip_unchanged=skip_unchanged)
-    return bulk.NdjsonResponse(results)
+    results = bulk.write_lines(writes, limits, request.stream(), skip_unchanged=skip_unchanged)
+    return NdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id:path}", summary="What is stored of a streamer")
+@router.get("/streamers/{streamer_id}", summary="What is stored of a streamer")
 async def get_streamer(
-    state: CurrentState, streamer_id: StreamerIdPath, response: Response
+    streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:
     """The profile as it was written, and what the model made of it."""
-    record = await state.profiles.get(streamer_id)
+    record = await streamers.get(streamer_id)
     response.headers["ETag"] = f'"{record.version}"'
     return _streamer(record)

@@ -25,12 +25,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
+from service.store.trouble import Trouble
 
 Argument = bytes | str | int
 
 _FULL = ("OOM command not allowed", "MISCONF ")
-"""Refusals of a server that can't hold, or can't save, any more. Old servers put them inside the
-message of a script that failed, hence `in`."""
+"""How a server refuses to hold or save more. Old servers put it inside the message of a script that
+failed, hence `in`."""
 _READ_ONLY = "NOREPLICAS "
 """How the embedded store refuses writes while its disk is full."""
 _NOT_NOW = ("BUSY ", "UNKILLABLE ", _READ_ONLY)
@@ -43,12 +44,12 @@ _NOT_NOW_CLASSES = (
 
 
 class ConnectionLost(StoreUnavailable):
-    """The connection was lost or can't be had; a command that was under way may be carried out."""
+    """The connection was lost or refused; a command under way may still be carried out."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes and times of the traffic with the store.
+    """Limits of the traffic with the store.
 
     Attributes:
         connections: how many commands are under way at most; others wait.
@@ -72,6 +73,9 @@ class Limits:
 class RedisClient:
     """Sends commands and translates failures.
 
+    Attributes:
+        connection: the trouble of the last command, if it got no answer.
+
     Raises from every method that talks to the server:
         StoreFull: it refused, since memory or disk is full; nothing was changed.
         StoreUnavailable: no answer, or it takes no commands at the moment.
@@ -80,7 +84,7 @@ class RedisClient:
     def __init__(
         self, url: str, limits: Limits, trouble: Callable[[], str | None], *, single: bool = False
     ) -> None:
-        """Connects at the first command.
+        """Connect at the first command.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.
@@ -92,6 +96,7 @@ class RedisClient:
             UnsafeConfiguration: the address can't be understood.
         """
         self._trouble = trouble
+        self.connection = Trouble()
         self._timeout_s = limits.answer_timeout_s + (limits.follow_block_s if single else 0.0)
         try:
             pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -111,16 +116,16 @@ class RedisClient:
         self._redis: Any = Redis(connection_pool=pool, single_connection_client=single)
 
     async def ask(self, *command: Argument) -> Any:
-        """The answer to one command."""
+        """Send one command; its answer."""
         async with self._command():
             return await self._redis.execute_command(*command)
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """The answers to many, sent together; others' commands may run in between."""
+        """Send many commands together; others' commands may run in between."""
         return await self._answers(commands, one_step=False)
 
     async def ask_together(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """The answers to many, which run in one step, all of them or none."""
+        """Run many commands as one transaction."""
         return await self._answers(commands, one_step=True)
 
     async def _answers(
@@ -135,7 +140,7 @@ class RedisClient:
             return await pipeline.execute()
 
     def script(self, text: str) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
-        """A function of keys and arguments that runs a script, taught to the server if need be."""
+        """Register a Lua script; a function of its keys and arguments that runs it."""
         script = self._redis.register_script(text)
 
         async def run(keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
@@ -145,21 +150,25 @@ class RedisClient:
         return run
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
     @asynccontextmanager
     async def _command(self) -> AsyncGenerator[None]:
-        """Limits the time, and translates failures. What is cut off loses its connection."""
+        """Limit the time of a command and translate its failures."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
+            self.connection.note(None)
         except TimeoutError as error:
             reason = f"the store did not answer within {self._timeout_s:g} s"
+            self.connection.note(reason)
             raise StoreUnavailable(self._trouble() or reason) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise ConnectionLost(self._trouble() or f"the store is gone: {error}") from error
+            reason = f"the store is gone: {error}"
+            self.connection.note(reason)
+            raise ConnectionLost(self._trouble() or reason) from error
         except ResponseError as error:
             text = str(error)
             if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):

@@ -10,11 +10,11 @@ ss:done:<mark>   what a write did, for as long as it may be sent again
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
-from service.errors import StoreUnavailable
+from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
     Delete,
     IndexEntry,
@@ -22,30 +22,29 @@ from service.store.base import (
     LogGap,
     Outcome,
     Position,
+    ProfilePage,
     Record,
-    Refused,
     Upsert,
-    Written,
 )
 from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
+from service.store.redis.codec import (
+    ENTRY_FIELDS,
+    PROFILE_FIELDS,
+    RECORD_FIELDS,
+    arguments_of,
+    id_of,
+    model_of,
+    outcome_of,
+    to_entry,
+    to_log_entry,
+    to_profile,
+    to_record,
+)
 from service.store.redis.durability import ALWAYS, find_durability
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
-_ENTRY = ("version", "embedding", "content", "facets")
-RECORD_FIELDS = (
-    *_ENTRY,
-    "profile",
-    "digest",
-    "model_version",
-    "status",
-    "modalities",
-    "id_embedding",
-    "updated_at",
-    "tower_vectors",
-)
-"""Of the hash that holds a record."""
 
 
 class RedisStore:
@@ -99,8 +98,12 @@ class RedisStore:
         return self
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         await self._client.close()
+
+    def trouble(self, longer_than_s: float = 0.0) -> str | None:
+        """Why commands have had no answer for longer, for people; None while they have one."""
+        return self._client.connection.lasting(longer_than_s)
 
     async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
@@ -109,22 +112,24 @@ class RedisStore:
         begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
+            ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied.
         """
         if not operations:
             return []
+        model = model_of(operations)
         mark = secrets.token_hex(8)
         keys = [self._meta, self._ids, self._log, self._done + mark]
         arguments: list[Argument] = []
         for operation in operations:
-            keys.append(self._record + _id_of(operation))
-            arguments += _arguments(operation)
+            keys.append(self._record + id_of(operation))
+            arguments += arguments_of(operation)
         waits = iter(_WAITS_S)
         while True:
             began = time.monotonic()
             try:
-                answers = await self._write(keys, [*self._terms(mark, began), *arguments])
+                answers = await self._write(keys, [*self._terms(mark, began), model, *arguments])
             except ConnectionLost:
                 wait = next(waits, None)
                 if wait is None:
@@ -132,7 +137,13 @@ class RedisStore:
                 await asyncio.sleep(wait)
                 continue
             if isinstance(answers, list):
-                return [_outcome(answer) for answer in cast(list[list[int]], answers)]
+                return [outcome_of(answer) for answer in cast(list[list[int]], answers)]
+            if isinstance(answers, bytes):
+                raise ModelChanged(
+                    f"the store holds vectors of model {answers.decode()}, this process encodes "
+                    f"for {model}: restart it with that model's bundle, or ask one that has it",
+                    retry_after_s=5,
+                )
             self._ahead_ms = answers - began * 1000  # the server's clock was set
             if next(waits, None) is None:
                 raise StoreUnavailable("the store's clock jumps, or a write takes too long")
@@ -146,7 +157,7 @@ class RedisStore:
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""
         rows = await self._fields(ids, RECORD_FIELDS)
-        return [_to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
+        return [to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
         """(version, profile digest) by id, None where there is none."""
@@ -154,7 +165,7 @@ class RedisStore:
         return [(int(version), digest.decode()) if version else None for version, digest in rows]
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """That field alone by id, empty where there is none."""
+        """Tower vectors by id, empty where there are none."""
         rows = await self._fields(ids, ("tower_vectors",))
         return [found or b"" for (found,) in rows]
 
@@ -165,6 +176,22 @@ class RedisStore:
             "ZRANGEBYLEX", self._ids, start, "+", "LIMIT", 0, limit
         )
         return [streamer_id.decode() for streamer_id in found]
+
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        """Profiles strictly after an id; see `StreamerStore.page`."""
+        ids = await self.list_ids(after, limit)
+        sizes = await self._client.ask_all([("HSTRLEN", self._record + i, "profile") for i in ids])
+        total, taken = 0, 0
+        for size in sizes:
+            total += size
+            if taken and total > max_bytes:
+                break
+            taken += 1
+        is_last = taken == len(ids) < limit
+        ids = ids[:taken]
+        rows = await self._fields(ids, PROFILE_FIELDS)
+        found = [to_profile(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+        return ProfilePage(found, None if is_last else ids[-1])
 
     async def count(self) -> int:
         """Number of streamers stored."""
@@ -181,8 +208,8 @@ class RedisStore:
         """All entries, in chunks; see `StreamerStore.scan`."""
         after = ""
         while ids := await self.list_ids(after, chunk):
-            rows = await self._fields(ids, _ENTRY)
-            yield [_to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+            rows = await self._fields(ids, ENTRY_FIELDS)
+            yield [to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
             after = ids[-1]
 
     async def follow(
@@ -248,7 +275,7 @@ class RedisStore:
         found = {after: position.mark}
         if position.sequence > after:
             answer = await client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
-            found = {e.sequence: e.mark for e in (_to_log_entry(*item) for item in answer)}
+            found = {e.sequence: e.mark for e in (to_log_entry(*item) for item in answer)}
             if after + 1 not in found:
                 raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
         if mark and found.get(after) != mark:
@@ -265,7 +292,7 @@ class RedisStore:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        entries = [_to_log_entry(key, fields) for _, part in answer for key, fields in part]
+        entries = [to_log_entry(key, fields) for _, part in answer for key, fields in part]
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:
                 raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
@@ -275,73 +302,3 @@ class RedisStore:
 async def _run_id(client: RedisClient) -> bytes:
     """A name of the server's present run."""
     return str((await client.ask("INFO", "server"))["run_id"]).encode()
-
-
-def _outcome(answer: list[int]) -> Outcome:
-    accepted, number, created = answer
-    return Written(number, created=bool(created)) if accepted else Refused(number)
-
-
-def _id_of(operation: Upsert | Delete) -> str:
-    return operation.record.streamer_id if isinstance(operation, Upsert) else operation.streamer_id
-
-
-def _arguments(operation: Upsert | Delete) -> list[Argument]:
-    """What write.lua takes for one operation."""
-    expected = "" if operation.expected_version is None else operation.expected_version
-    if isinstance(operation, Delete):
-        return ["delete", operation.streamer_id, expected]
-    record = operation.record
-    return [
-        "upsert",
-        record.streamer_id,
-        expected,
-        record.embedding,
-        record.content,
-        record.facets,
-        record.profile,
-        record.digest,
-        record.model_version,
-        record.status,
-        record.modalities,
-        record.id_embedding,
-        repr(record.updated_at),
-        record.tower_vectors,
-    ]
-
-
-def _to_entry(streamer_id: str, row: Sequence[bytes]) -> IndexEntry:
-    version, embedding, content, facets = row
-    return IndexEntry(streamer_id, int(version), embedding, content, facets)
-
-
-def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
-    version, embedding, content, facets, profile, digest, model, status, *rest = row
-    modalities, id_embedding, updated_at, tower_vectors = rest
-    return Record(
-        streamer_id=streamer_id,
-        version=int(version),
-        embedding=embedding,
-        content=content,
-        facets=facets,
-        profile=profile,
-        digest=digest.decode(),
-        model_version=model.decode(),
-        status="indexed" if status == b"indexed" else "insufficient_content",
-        modalities=modalities,
-        id_embedding=id_embedding,
-        updated_at=float(updated_at),
-        tower_vectors=tower_vectors or b"",
-    )
-
-
-def _to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    sequence = int(key.split(b"-")[0])
-    streamer_id = fields[b"id"].decode()
-    mark = fields.get(b"mark", b"").decode()
-    if fields[b"op"] == b"delete":
-        return LogEntry(sequence, streamer_id, None, mark)
-    entry = IndexEntry(
-        streamer_id, sequence, fields[b"embedding"], fields[b"content"], fields[b"facets"]
-    )
-    return LogEntry(sequence, streamer_id, entry, mark)

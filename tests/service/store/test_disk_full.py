@@ -12,12 +12,13 @@ import pytest
 
 from service.errors import StoreFull, StoreUnavailable, Unavailable
 from service.store.embedded.disk_guard import DiskGuard
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 HASTY = Patience(watch_s=0.1, first_full_s=0.5)
 
@@ -71,7 +72,7 @@ async def test_a_store_that_can_not_write_ends_and_comes_back_read_only(tmp_path
             await put(store, "more")
         with pytest.raises(StoreFull):
             await remove(store, "first")
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
         assert await put(store, "more") == len(acknowledged) + 2
         assert embedded.restarts == 1
 
@@ -84,7 +85,7 @@ async def test_a_disk_that_stays_full_is_not_a_reason_to_spin(tmp_path: Path) ->
     ):
         begun = time.monotonic()
         while embedded.restarts < 4:
-            if embedded.healthy:
+            if embedded.state == "ready":
                 with contextlib.suppress(ProcessLookupError):  # it is just ending
                     forbid_growth(embedded, tmp_path, 0)
             with contextlib.suppress(Unavailable):
@@ -148,7 +149,7 @@ async def test_a_real_disk_that_is_full(small_disk: Path, reserve_bytes: int) ->
         assert embedded.state == "read_only"
         assert {i: e.version for i, e in (await scanned(store)).items()} == found
         ballast.unlink()
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
         assert await put(store, "more") == len(found) + 1
         with contextlib.suppress(StoreUnavailable):
             await remove(store, "more")

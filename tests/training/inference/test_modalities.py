@@ -12,6 +12,8 @@ from training.evaluation.setting import setting_of
 from training.inference.modalities import GROUPS, Alone, alone_table, each_alone
 from training.inference.representation import represent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(world: Dataset, source: ExportSource) -> tuple[dict[str, Alone], float]:

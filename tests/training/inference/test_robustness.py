@@ -10,6 +10,8 @@ from training.evaluation.setting import setting_of
 from training.inference.representation import represent
 from training.inference.robustness import Robustness, robustness
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows(world: Dataset, source: ExportSource) -> list[Robustness]:

@@ -8,14 +8,14 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
 from service.features.dedup.service import Dedup
-from service.features.streamers.service import Profiles
-from service.index.faiss.flat import FlatIndex
-from service.settings import Searching
+from service.index.faiss.index import FaissIndex
 from service.store.redis.store import RedisStore
 
 
@@ -31,11 +31,17 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
         sizes.append(len(features))
         return encoder.encode(features)
 
+    reader = Reader(model.featurizer)
+    pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
-        Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
-        Searches(Searching()),
-        Profiles(store, Reader(model.featurizer), encode_one, encode_many, manifest.model_version),
+        Follower(
+            store,
+            lambda: FaissIndex(manifest.dim, manifest.content_dim),
+            Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
+        ),
+        pipeline,
+        StoredProfiles(store, pipeline),
         manifest.content_dim,
         0.9,
         Precision(None, "threshold"),

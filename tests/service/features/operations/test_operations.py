@@ -1,4 +1,4 @@
-"""`snapshot`, `restore` and `verify`, as a person runs them, with services running and not."""
+"""`backup`, `restore` and `verify`, as a person runs them, with services running and not."""
 
 import asyncio
 import os
@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from redis import Redis
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, run, wait_until
+
+pytestmark = pytest.mark.slow
 
 SAVED: dict[str, Any] = {
     "STREAMER_INDEX__SNAPSHOT_S": "0.01",
@@ -50,7 +53,7 @@ def test_a_copy_of_a_running_service_is_put_back(serve: Serve, tmp_path: Path) -
     service = serve(**SAVED)
     sequence = fill(service)
     before = service.streamers()
-    done = run("snapshot", "--data-dir", data, "--out", copy)
+    done = run("backup", "--data-dir", data, "--out", copy)
     assert done.returncode == 0, done.stderr
     assert f"62 streamers of model test-0, as of sequence {sequence}" in done.stdout
     assert str(copy) in done.stdout
@@ -83,7 +86,7 @@ def test_a_copy_of_a_running_service_is_put_back(serve: Serve, tmp_path: Path) -
     # And back again, from what was kept.
     shutil.rmtree(data / "store")
     kept.rename(data / "store")
-    service = serve()
+    service = serve("--accept-data-loss")
     assert "later" in service.streamers()
     assert len(service.similar(tags=["cooking"])) == 32
 
@@ -94,7 +97,7 @@ def test_a_copy_without_a_running_service_for_another_folder(serve: Serve, tmp_p
     before = service.streamers()
     assert service.stop() == 0
     copy = tmp_path / "copy"
-    assert run("snapshot", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
     done = run("restore", copy, STREAMER_DATA_DIR=str(tmp_path / "other"))
     assert done.returncode == 0, done.stderr
     assert "before" not in done.stdout
@@ -112,7 +115,7 @@ def test_an_external_store_and_a_service_that_runs_on_it(bundle: Path, tmp_path:
         copy = tmp_path / "copy"
         with Service(bundle, tmp_path / "data", REDIS_URL=url) as service:
             fill(service.wait_until_ready(), 20)
-            assert run("snapshot", "--out", copy, REDIS_URL=url).returncode == 0
+            assert run("backup", "--out", copy, REDIS_URL=url).returncode == 0
             service.client.delete("/v1/streamers/s3").raise_for_status()
             service.put("later", tags=["cooking"])
             said = error_line(run("restore", copy, REDIS_URL=url))
@@ -138,7 +141,7 @@ def test_an_interrupted_restore_is_noticed_at_the_start(
     service = serve()
     fill(service, 5)
     before = service.streamers()
-    assert run("snapshot", "--data-dir", data, "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
     assert service.stop() == 0
     # Between the two renames: the old one is away, the new one not yet there.
     (data / "store").rename(data / "store.before-x")
@@ -163,7 +166,7 @@ def test_a_store_that_is_half_put_back_is_refused(
         said = error_line(
             run("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0, *options)
         )
-        assert "putting a copy back into the store was interrupted" in said
+        assert "a restore of the store was interrupted" in said
 
 
 def damage(copy: Path) -> None:
@@ -196,7 +199,7 @@ def test_a_damaged_copy_changes_nothing(
     data, copy = tmp_path / "data", tmp_path / "copy"
     service = serve()
     fill(service, 5)
-    assert run("snapshot", "--data-dir", data, "--out", copy).returncode == 0
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
     assert service.stop() == 0
     harm(copy)
     before = sorted(path.name for path in data.iterdir())
@@ -207,18 +210,18 @@ def test_a_damaged_copy_changes_nothing(
 
 def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    said = error_line(run("snapshot", "--data-dir", tmp_path / "no", "--out", tmp_path / "o"))
-    assert f"{tmp_path}/no/store is not there: give the data folder" in said
+    said = error_line(run("backup", "--data-dir", tmp_path / "no", "--out", tmp_path / "o"))
+    assert f"{tmp_path}/no/store does not exist: give the data folder" in said
     assert not (tmp_path / "no").exists()
     assert not (tmp_path / "o").exists()
     said = error_line(run("verify", "--data-dir", tmp_path / "no"))
-    assert "is not there" in said
+    assert "does not exist" in said
     service = serve(**SAVED)
     sequence = fill(service, 5)
-    said = error_line(run("snapshot", "--data-dir", data, "--out", data))
-    assert f"{data} is there already: choose a new folder by --out" in said
+    said = error_line(run("backup", "--data-dir", data, "--out", data))
+    assert f"{data} exists already: choose a new folder by --out" in said
     (tmp_path / "file").write_text("in the way")
-    said = error_line(run("snapshot", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
+    said = error_line(run("backup", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
     assert "Not a directory" in said
     said = error_line(run("restore", tmp_path / "file", "--data-dir", data))
     assert "manifest can't be read" in said
@@ -227,7 +230,7 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     (saved,) = (data / "index").glob("0*")
     said = error_line(run("restore", saved, "--data-dir", tmp_path / "new"))
     assert "not 'similar-streamer store' of format 1" in said
-    for arguments, what in ((("snapshot",), "--out"), (("restore",), "COPY")):
+    for arguments, what in ((("backup",), "--out"), (("restore",), "BACKUP")):
         done = run(*arguments)
         assert done.returncode == 2
         assert what in done.stderr
@@ -270,7 +273,7 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
 
 
 def tampered(service: Service, data: Path) -> None:
-    """A store that is not what the service wrote, seven times."""
+    """A store that is not what the service wrote, eight times."""
     with inside(data) as records:
         other = records.hget("ss:record:s1", "embedding")
         assert isinstance(other, bytes)
@@ -281,6 +284,7 @@ def tampered(service: Service, data: Path) -> None:
         records.delete("ss:record:s5")
         records.zrem("ss:ids", "s6")
         records.hset("ss:record:s7", "version", "99999")
+        records.hset("ss:record:s9", "profile", '{"streamer_id":"s9","tags":["guitar"]}')
 
 
 def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
@@ -302,6 +306,7 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
         "s5 is listed and has no record",
         "s6 has a record and is not listed",
         "s7 is of version 99999, the last write was",
+        "s9 has a profile that its digest is not of",
     ):
         assert what in store
     for part in (snapshot, served):
@@ -316,6 +321,34 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
             assert what in part
     assert "s8" not in said
     assert said.splitlines()[-1].endswith(" differences")
+
+
+def test_verify_encodes_a_sample_again(bundle: Path, serve: Serve, tmp_path: Path) -> None:
+    data, sample = tmp_path / "data", ("--reencode-sample", 1000)
+    service = serve()
+    fill(service)
+    assert "give it by --bundle" in verify(data, *sample)[1]
+    status, said = verify(data, *sample, "--bundle", bundle)
+    assert status == 0, said
+    assert "encoded   again by test-0: 62 streamers, 61 with a vector: no differences" in said
+    with inside(data) as records:  # each is a good record in itself
+        for field in ("embedding", "content"):
+            other = records.hget("ss:record:last", field)
+            assert isinstance(other, bytes)
+            records.hset("ss:record:s1", field, np.roll(np.frombuffer(other, "<f2"), 32).tobytes())
+        records.hset("ss:record:s2", mapping={"embedding": b"", "content": b""})
+        records.hset("ss:record:s2", "status", "insufficient_content")
+    status, said = verify(data, *sample, STREAMER_BUNDLE=str(bundle))
+    assert status == 1
+    encoded = said.partition("\nencoded")[2]
+    assert "s1 has not the vector of its profile" in encoded
+    assert "s1 has not the content sketch of its profile" in encoded
+    assert "s2 gives a vector when it is encoded again" in encoded
+    assert said.endswith("3 differences\n")
+    with inside(data) as records:
+        records.hset("ss:meta", "model_version", "another")
+    said = verify(data, *sample, "--bundle", bundle)[1]
+    assert "of model another, the bundle is test-0: give that model's by --bundle" in said
 
 
 def test_verify_names_the_first_of_many(serve: Serve, tmp_path: Path) -> None:
@@ -368,9 +401,9 @@ def test_a_copy_does_not_keep_the_service_waiting(serve: Serve, tmp_path: Path) 
     fill(service, 3000)
     copies = [tmp_path / f"copy{i}" for i in range(2)]
     for copy in copies:
-        assert run("snapshot", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
+        assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
         service.put("more", tags=["cooking"], bio=copy.name)
-    first, second = (Sealed(copy).about for copy in copies)
+    first, second = (ChecksummedFolder(copy).about for copy in copies)
     assert second["sequence"] == first["sequence"] + 1
     assert second["epoch"] == first["epoch"]
     assert second["streamers"] == first["streamers"] + 1

@@ -14,9 +14,11 @@ from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import MODALITIES, Piece
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
 from service.features.similar.explain import Compared, Explainer, NotCompared, Side
-from service.features.streamers.service import Profiles
+from service.features.streamers.write_pipeline import WritePipeline
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.bundles import TOPICS
@@ -59,14 +61,14 @@ class Parts:
     """Everything real; `put` gives a stored streamer as an index knows it."""
 
     store: RedisStore
-    profiles: Profiles
+    writes: WritePipeline
     featurizer: Watched
     encoder: Counted
     explainer: Explainer
 
     async def put(self, streamer_id: str, **fields: object) -> Side:
         profile = StreamerProfile.model_validate({"streamer_id": streamer_id, **fields})
-        written = await self.profiles.put(profile, None)
+        written = await self.writes.put(profile, None)
         vectors = written.encoded
         assert vectors is not None
         return Side(streamer_id, vectors.embedding, vectors.content, {}, written.sequence)
@@ -82,9 +84,11 @@ async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
         store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
         try:
             version, reader = opened.manifest.model_version, Reader(featurizer)
-            profiles = Profiles(store, reader, encoder.one, encoder.many, version)
-            explainer = Explainer(profiles, vocabulary.uninformative)
-            yield Parts(store, profiles, featurizer, encoder, explainer)
+            pipeline = EncodingPipeline(reader, encoder.one, encoder.many, version)
+            stored = StoredProfiles(store, pipeline)
+            writes = WritePipeline(store, pipeline, stored)
+            explainer = Explainer(pipeline, stored, vocabulary.uninformative)
+            yield Parts(store, writes, featurizer, encoder, explainer)
         finally:
             await store.close()
 
@@ -143,7 +147,7 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             changed = await parts.put("changed", **shown(2))
             deleted = await parts.put("deleted", **shown(2))
             await parts.put("changed", **shown(5))
-            await parts.profiles.delete("deleted", None)
+            await parts.writes.delete("deleted", None)
             pairs = [(seed, same), (seed, changed), (seed, deleted), (changed, same)]
             found = await parts.explainer.reasons(pairs)
             assert found[0].by_modality is not None
@@ -153,14 +157,12 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
                 assert why.unexplained_because is not None
                 assert repr(name) in why.unexplained_because
                 assert why.shared == {}
-            other = Profiles(
-                parts.store,
-                Reader(parts.featurizer),
-                parts.encoder.one,
-                parts.encoder.many,
-                "another-model",
+            encoder = parts.encoder
+            other = EncodingPipeline(
+                Reader(parts.featurizer), encoder.one, encoder.many, "another-model"
             )
-            (why,) = await Explainer(other, set()).reasons([(seed, same)])
+            explainer = Explainer(other, StoredProfiles(parts.store, other), set())
+            (why,) = await explainer.reasons([(seed, same)])
             assert why.by_modality is None
 
     asyncio.run(check())

@@ -43,7 +43,7 @@ def passed(client: TestClient) -> Callable[..., bool]:
             await send({"type": "http.response.body"})
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = {"service": client.app_state["service"]}  # type: ignore[attr-defined]
+            scope["state"] = {"services": client.app_state["services"]}  # type: ignore[attr-defined]
             await NearestRoute(framework)(scope, receive, send)
 
         if body is None:

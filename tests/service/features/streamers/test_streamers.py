@@ -1,12 +1,16 @@
 """Writing and reading streamers."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 from fastapi.testclient import TestClient
 
+from service.app import create_app
+from service.settings import Limits, Settings
 from tests.bundles import DIM, SPACE
 from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON
 
 PROFILE = {
     "name": "night kitchen 🍜",
@@ -125,7 +129,7 @@ def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None
 def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
     ids = sorted(f"s-{i}" for i in range(25))
     body = b"\n".join(json.dumps({"streamer_id": i}).encode() for i in reversed(ids))
-    client.post("/v1/streamers:bulk", content=body)
+    client.post("/v1/streamers:bulk", content=body, headers=NDJSON)
     seen, cursor, pages = [], None, 0
     while True:
         params = {"limit": 10} | ({"cursor": cursor} if cursor else {})
@@ -137,6 +141,34 @@ def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
             break
     assert seen == ids
     assert pages == 3
+
+
+def test_a_page_of_long_profiles_is_short(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data", limits=Limits(page_bytes=20_000))
+    lengths = [9_000, 9_000, 9_000, 25_000, 25_000, 100, 100, 100]
+    with TestClient(create_app(settings)) as client:
+        for i, length in enumerate(lengths):
+            put(
+                client,
+                f"s{i}",
+                videos=[{"video_id": f"v{j}", "title": 500 * "x"} for j in range(length // 500)],
+            )
+        pages: list[list[str]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = client.get("/v1/streamers", params={"limit": 5, **cursor}).json()
+            pages.append([s["streamer_id"] for s in page["streamers"]])
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert pages == [["s0", "s1"], ["s2"], ["s3"], ["s4"], ["s5", "s6", "s7"]]
+        client.delete("/v1/streamers/s7").raise_for_status()
+        page = client.get("/v1/streamers", params={"limit": 2, **cursor}).json()
+        assert [s["streamer_id"] for s in page["streamers"]] == ["s5", "s6"]
+        assert client.get("/v1/streamers", params={"cursor": page["next_cursor"]}).json() == {
+            "streamers": [],
+            "next_cursor": None,
+        }
 
 
 def test_the_embedding_is_the_one_that_is_searched(client: TestClient) -> None:
@@ -157,7 +189,10 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
 
     def outcomes() -> list[str]:
         answer = client.post(
-            "/v1/streamers:bulk", params={"skip_unchanged": True}, content="\n".join(lines)
+            "/v1/streamers:bulk",
+            params={"skip_unchanged": True},
+            content="\n".join(lines),
+            headers=NDJSON,
         )
         return [json.loads(line)["outcome"] for line in answer.text.splitlines()]
 
@@ -168,7 +203,7 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
 
 def test_bulk_answers_hundreds_of_lines_in_order(client: TestClient) -> None:
     lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(500)]
-    answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n")
+    answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n", headers=NDJSON)
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [r["line"] for r in results] == list(range(1, 501))
     assert len({r["sequence"] for r in results}) == 500

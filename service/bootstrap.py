@@ -1,0 +1,345 @@
+"""Composition root: chooses the concrete parts and wires them; no other module names them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from model_export.contract.bundle import Bundle, Manifest
+from model_export.contract.errors import BundleError
+from model_export.contract.features import Features
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_towers import OnnxTowers
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.encoding.tower_jobs import Sightings
+from service.engine.encoding.tower_pool import TowerWork
+from service.engine.encoding.tower_vectors import RecentVectors
+from service.engine.replica.follower import Follower
+from service.engine.replica.maintenance import IndexMaintenance
+from service.engine.replica.snapshots import Model, Schedule, Snapshots
+from service.engine.scoring.precision import Precision
+from service.engine.serving import Serving
+from service.engine.work.batcher import Batcher
+from service.engine.work.search_pool import SearchPool
+from service.errors import (
+    ModelMismatch,
+    StartupError,
+    UnsafeConfiguration,
+)
+from service.features.cold_start.neighbours import Recommender
+from service.features.cold_start.service import ColdStart
+from service.features.dedup.service import Dedup
+from service.features.models.reencode import is_incomplete, reencode_all
+from service.features.operations.installation import twin_packages
+from service.features.operations.service import Operations
+from service.features.similar.explain import Explainer
+from service.features.similar.pages import Pages
+from service.features.similar.seeds import Seeds
+from service.features.similar.service import Similar
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
+from service.index.base import EXACT, VectorIndex
+from service.index.faiss.ann.device import Device, NoDevice, device_of
+from service.index.faiss.ann.segment import AUTOMATIC, check_factory
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.work import Work
+from service.media.addresses import SystemResolver
+from service.media.fetch import Fetcher
+from service.services import Services
+from service.settings import Index, Settings
+from service.store.base import StreamerStore
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import check_data, open_store
+from service.store.redis.backup import RESTORING
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: Settings,
+    embedded: EmbeddedStore | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> AsyncGenerator[Services, None]:
+    """Open everything that the endpoints work with; it is closed in reverse order.
+
+    The index is built in the background: `/readyz` tells when it is complete.
+
+    Args:
+        settings: of the service.
+        embedded: the embedded store, if it has begun to start already.
+        tell: called with what is being started, whenever that changes.
+
+    Raises:
+        StartupError: with what to do about it.
+        BundleError: the bundle can't be trusted.
+    """
+    check_configuration(settings)
+    tell("the model is being loaded")
+    # In a thread: probes are answered meanwhile.
+    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
+    _check_index(settings.index, manifest.dim)
+    established, device = bundle.established(), _index_device(settings)
+    folder = settings.data_dir if settings.redis_url is None else None
+    known_ids = established.ids if established else ()
+    searches = SearchPool(settings.searching)
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
+    snapshots = _snapshots(settings, manifest)
+    snapshots.begin(empty)  # meanwhile the store reads its log
+    async with contextlib.AsyncExitStack() as stack:
+        tell("the store is being opened")
+        store, store_name, trouble = await open_store(settings, embedded, stack)
+        await check_data(store, snapshots.newest_place(), settings, stack)
+        work = TowerWork(towers, settings.towers)
+        work.start()
+        stack.push_async_callback(work.stop)
+        pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
+        stored = StoredProfiles(store, pipeline)
+        follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
+        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
+        dedup = _dedup(serving, settings)
+        writes = WritePipeline(
+            store,
+            pipeline,
+            stored,
+            dedup.near_duplicates,
+            follower.show,
+            keep_bytes=settings.media.keep_bytes,
+        )
+        await _settle_model(store, manifest.model_version, writes, settings, tell)
+        follower.start()
+        stack.push_async_callback(follower.stop)
+        maintenance = IndexMaintenance(follower, snapshots)
+        maintenance.start()
+        stack.push_async_callback(maintenance.stop)
+        searches.start()
+        stack.push_async_callback(searches.stop)
+        recommender = Recommender(established) if established else None
+        uninformative = bundle.featurizer.vocabulary.uninformative
+        yield Services(
+            streamers=Streamers(store, stored, settings.limits.page_bytes),
+            writes=writes,
+            similar=_similar(serving, uninformative, settings),
+            cold_start=_cold_start(serving, searches, recommender, settings),
+            dedup=dedup,
+            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
+            limits=settings.limits,
+        )
+
+
+def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
+    bundle = _opened(settings)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
+    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
+
+
+def _pipeline(
+    bundle: Bundle,
+    manifest: Manifest,
+    encoder: OnnxEncoder,
+    work: TowerWork,
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
+) -> EncodingPipeline:
+    executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
+    stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+
+    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+        return await asyncio.get_running_loop().run_in_executor(executor, encoder.encode, features)
+
+    batcher: Batcher[Features, Encoded] = Batcher(
+        encoder.encode,
+        executor,
+        max_batch=settings.encoding.max_batch,
+        max_wait_ms=settings.encoding.max_wait_ms,
+        max_queue=settings.encoding.max_queue,
+        deadline_ms=settings.encoding.deadline_ms,
+    )
+    batcher.start()
+    stack.push_async_callback(batcher.stop)
+    reader = _reader(bundle, work, settings, stack)
+    return EncodingPipeline(reader, batcher.submit, encode_many, manifest.model_version)
+
+
+def _similar(serving: Serving, uninformative: Set[str], settings: Settings) -> Similar:
+    known = serving.manifest.calibration
+    return Similar(
+        serving.follower,
+        Seeds(serving.pipeline, serving.manifest.dim),
+        Explainer(serving.pipeline, serving.stored, uninformative),
+        Precision(known and known.embedding, "min_score"),
+        Pages(settings.paging),
+        serving.model_version,
+        settings.limits.visible_timeout_ms,
+    )
+
+
+def _cold_start(
+    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
+) -> ColdStart:
+    return ColdStart(
+        serving.follower,
+        searches,
+        serving.pipeline,
+        serving.stored,
+        serving.manifest.id_space,
+        recommender,
+        settings.limits.visible_timeout_ms,
+    )
+
+
+def _dedup(serving: Serving, settings: Settings) -> Dedup:
+    manifest = serving.manifest
+    return Dedup(
+        serving.follower,
+        serving.pipeline,
+        serving.stored,
+        manifest.content_dim,
+        manifest.duplicate_threshold.value,
+        Precision(manifest.calibration and manifest.calibration.content, "threshold"),
+        settings.limits.visible_timeout_ms,
+    )
+
+
+def new_index(
+    manifest: Manifest,
+    established: Collection[str],
+    settings: Index,
+    device: Device,
+    folder: Path | None = None,
+    work: Work | None = None,
+) -> VectorIndex:
+    """An empty index of the kind that the settings name; see `FaissIndex`."""
+    plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
+    return FaissIndex(
+        manifest.dim,
+        manifest.content_dim,
+        established,
+        None if settings.kind == EXACT else plan,
+        folder=folder,
+        device=device,
+        work=work,
+    )
+
+
+def _index_device(settings: Settings) -> Device:
+    index = settings.index
+    asked = index.device or settings.device
+    try:
+        return device_of("cpu" if index.kind == EXACT else asked, temp_mib=index.gpu_temp_mib)
+    except NoDevice as error:
+        name = "STREAMER_INDEX__DEVICE" if index.device else "STREAMER_DEVICE"
+        raise StartupError(
+            f"{name}={asked}: {error}; or search on the CPU: STREAMER_INDEX__DEVICE=cpu"
+        ) from error
+
+
+def _snapshots(settings: Settings, manifest: Manifest) -> Snapshots:
+    known, every = settings.index, settings.index.snapshot_s
+    return Snapshots(
+        settings.data_dir / "index",
+        Model(
+            manifest.model_version,
+            manifest.dim,
+            manifest.content_dim,
+            manifest.features_fingerprint,
+        ),
+        Schedule(every, known.snapshot_changes, known.snapshot_from_rows),
+    )
+
+
+def _check_index(settings: Index, dim: int) -> None:
+    if settings.kind in (EXACT, AUTOMATIC):
+        return
+    try:
+        check_factory(settings.kind, dim)
+    except ValueError as error:
+        raise StartupError(f"STREAMER_INDEX__KIND: {error}; or take auto, or exact") from error
+
+
+def _opened(settings: Settings) -> Bundle:
+    if settings.variant is not None:
+        full = Bundle(settings.bundle)  # what is wrong with it is not the variant's fault
+        try:
+            full.manifest.as_variant(settings.variant)
+        except BundleError as error:
+            raise StartupError(f"STREAMER_VARIANT={settings.variant}: {error}") from error
+    return Bundle(settings.bundle, settings.variant)
+
+
+def _at_width(manifest: Manifest, dim: int | None) -> Manifest:
+    try:
+        return manifest.at(dim)
+    except BundleError as error:
+        raise StartupError(f"STREAMER_DIM={dim}: {error}") from error
+
+
+def check_configuration(settings: Settings) -> None:
+    """Refuse what would be unsafe, or would silently do something else.
+
+    Raises:
+        UnsafeConfiguration: open to the network without a key, or twin packages installed.
+    """
+    if settings.is_open_to_the_network and settings.api_key is None:
+        raise UnsafeConfiguration(
+            f"host {settings.host} is reachable from other machines, and there is no API key: set "
+            "STREAMER_API_KEY, or listen on 127.0.0.1"
+        )
+    twins = twin_packages()
+    if twins:
+        raise UnsafeConfiguration(twins)
+
+
+def _reader(
+    bundle: Bundle, work: TowerWork, settings: Settings, stack: contextlib.AsyncExitStack
+) -> Reader:
+    if not work.specs:
+        return Reader(bundle.featurizer)
+    resolver = SystemResolver(settings.media.url_concurrency)
+    stack.callback(resolver.close)
+    fetcher = Fetcher(settings.media, resolver)
+    recent = RecentVectors(settings.towers.recent_bytes)
+    return Reader(bundle.featurizer, work.specs, Sightings(work, recent, fetcher.fetch))
+
+
+async def _settle_model(
+    store: StreamerStore,
+    model_version: str,
+    writes: WritePipeline,
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> None:
+    """Make sure that stored vectors and the bundle belong together.
+
+    Raises:
+        ModelMismatch: they do not, and re-encoding was not asked for.
+    """
+    stored = await store.model_version()
+    if stored == model_version:
+        return
+    if stored == RESTORING:
+        raise ModelMismatch(
+            "a restore of the store was interrupted: run `python -m service restore` again"
+        )
+    if stored is not None and await store.count() > 0:
+        if not settings.reencode:
+            if is_incomplete(stored):
+                raise ModelMismatch(
+                    f"the store was not re-encoded to the end ({stored}): start with --reencode to "
+                    f"encode the rest for {model_version}"
+                )
+            raise ModelMismatch(
+                f"the store holds vectors of model {stored}, the bundle is "
+                f"{model_version}: start with that model's bundle, or with --reencode to "
+                "encode all stored profiles again"
+            )
+        tell(f"stored profiles are being encoded again, for model {model_version}")
+        await reencode_all(store, writes, model_version)
+    await store.set_model_version(model_version)

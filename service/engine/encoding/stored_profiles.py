@@ -1,0 +1,40 @@
+"""Stored streamers as the encoder reads them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from service.engine.encoding.pipeline import EncodingPipeline, Shown
+from service.errors import StreamerNotFound
+from service.store.base import Record, StreamerStore
+
+
+class StoredProfiles:
+    """Reads stored profiles and what was made of them."""
+
+    def __init__(self, store: StreamerStore, pipeline: EncodingPipeline) -> None:
+        """Read from `store` what `pipeline` encoded."""
+        self._store = store
+        self._pipeline = pipeline
+
+    async def get(self, streamer_id: str) -> Record:
+        """The stored record.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+            StoreUnavailable: the store does not answer.
+        """
+        (record,) = await self._store.get([streamer_id])
+        if record is None:
+            raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+        return record
+
+    async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
+        """What stored streamers show; None of those that are not stored by this model."""
+        records = await self._store.get(ids)
+        return await asyncio.to_thread(lambda: [r and self._pipeline.shown(r) for r in records])
+
+    async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
+        """What towers made of these streamers' pieces, packed; empty for those not stored."""
+        if not self._pipeline.has_towers or not ids:
+            return [b""] * len(ids)
+        return await self._store.tower_vectors(ids)

@@ -1,0 +1,62 @@
+"""`/v1/cold-start`: a new streamer in the recommender's own terms."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartOut,
+    FallbackOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+)
+from service.features.cold_start.service import ColdStart
+from service.http.caps import check_at_most
+from service.http.dependencies import CurrentLimits, service_named
+
+router = APIRouter(prefix="/v1", tags=["cold start"])
+CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
+
+
+@router.post("/cold-start", summary="Place a new streamer")
+async def place_new_streamer(
+    cold_start: CurrentColdStart, limits: CurrentLimits, body: ColdStartIn
+) -> ColdStartOut:
+    """The nearest established streamers and a vector in the recommender's own ID space."""
+    check_at_most(body.neighbours, limits.max_k, "neighbours")
+    profile = None
+    if body.profile is not None:
+        # No stored id has a blank: it can't exclude anyone from its own neighbours.
+        fields = {name: getattr(body.profile, name) for name in StreamerContent.model_fields}
+        profile = StreamerProfile.model_construct(streamer_id=" ", **fields)
+    answer = await cold_start.answer(
+        streamer_id=body.streamer_id,
+        profile=profile,
+        space=body.space,
+        neighbours=body.neighbours,
+        after_sequence=body.after_sequence,
+    )
+    predicted = answer.id_embedding
+    return ColdStartOut(
+        neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
+        id_embedding=None
+        if predicted is None
+        else IdEmbeddingOut.model_validate(
+            {
+                "space": predicted.space,
+                "vector": predicted.vector.tolist(),
+                "method": predicted.method,
+                "confidence": predicted.confidence,
+            }
+        ),
+        fallback=FallbackOut.model_validate(
+            {"used": answer.fallback_reason is not None, "reason": answer.fallback_reason}
+        ),
+        modalities=answer.modalities,
+        complete=answer.incomplete_because is None,
+        incomplete_because=answer.incomplete_because,
+        model_version=cold_start.model_version,
+        index_sequence=answer.index_sequence,
+    )

@@ -1,0 +1,55 @@
+"""`/v1/dedup`: near-duplicates of a list, or the list spread out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from service.errors import InvalidRequest
+from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
+from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.dependencies import CurrentLimits, service_named
+
+router = APIRouter(prefix="/v1", tags=["dedup"])
+CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
+
+
+@router.post("/dedup", summary="Near-duplicates of a list, or the list spread out")
+async def deduplicate(
+    dedup: CurrentDedup, limits: CurrentLimits, body: DedupIn
+) -> DedupClustersOut | DedupFeedOut:
+    """`clusters`: who shows the same. `feed`: the same list with those kept apart (打散)."""
+    name = "profiles" if body.ids is None else "ids"
+    items = body.ids or body.profiles or []
+    if len(items) > limits.max_dedup_items:
+        raise InvalidRequest.of(
+            f"/{name}", f"may have {limits.max_dedup_items} items, it has {len(items)}"
+        )
+    if body.mode == "clusters":
+        answer = await dedup.clusters(
+            ids=body.ids or (),
+            profiles=body.profiles or (),
+            threshold=body.threshold,
+            min_precision=body.min_precision,
+            pictures=body.pictures,
+            after_sequence=body.after_sequence,
+        )
+        return DedupClustersOut.model_validate(_fields(dedup, answer))
+    feed = await dedup.feed(
+        ids=body.ids or (),
+        profiles=body.profiles or (),
+        threshold=body.threshold,
+        min_precision=body.min_precision,
+        pictures=body.pictures,
+        window=body.window,
+        max_per_cluster=body.max_per_cluster,
+        after_sequence=body.after_sequence,
+    )
+    return DedupFeedOut.model_validate(_fields(dedup, feed))
+
+
+def _fields(dedup: Dedup, answer: DedupAnswer | FeedAnswer) -> dict[str, object]:
+    return {
+        **vars(answer),
+        "complete": answer.incomplete_because is None,
+        "model_version": dedup.model_version,
+    }

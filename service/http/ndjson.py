@@ -1,0 +1,46 @@
+"""Newline-delimited JSON, in and out."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+NDJSON = "application/x-ndjson"
+
+
+class NdjsonResponse(StreamingResponse):
+    """Result lines, sent while the request is still being read.
+
+    Starlette's own streaming response reads from the client to notice that it left, and would
+    swallow parts of the body; here the reader of the body notices.
+    """
+
+    media_type = NDJSON
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all lines."""
+        await self.stream_response(send)
+
+
+async def lines_of(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Lines without their ends; of one that is too long only the start, one byte over `limit`."""
+    rest = bytearray()
+    try:
+        async for part in body:
+            rest += part
+            *lines, tail = rest.split(b"\n")
+            for line in lines:
+                yield bytes(line[: limit + 1])
+            rest = tail[: limit + 1]
+    except ClientDisconnect:
+        return  # nobody is left to answer to, and half a line is no line
+    if rest:
+        yield bytes(rest)
+
+
+def line_of(value: Mapping[str, Any]) -> bytes:
+    """One line, with its end."""
+    return to_json(value) + b"\n"

@@ -1,0 +1,24 @@
+"""The typed state of the lifespan: one service per feature."""
+
+from dataclasses import dataclass
+
+from service.features.cold_start.service import ColdStart
+from service.features.dedup.service import Dedup
+from service.features.operations.service import Operations
+from service.features.similar.service import Similar
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
+from service.settings import Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Services:
+    """What endpoints get by name; see `service.http.dependencies.service_named`."""
+
+    streamers: Streamers
+    writes: WritePipeline
+    similar: Similar
+    cold_start: ColdStart
+    dedup: Dedup
+    operations: Operations
+    limits: Limits
