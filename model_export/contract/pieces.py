@@ -50,8 +50,8 @@ class Piece:
         text: payload of text, tag, category and language pieces.
         vector: payload of a vector piece, as given.
         space: named space of the vector.
-        payload_digest: digest of the bytes or URL of a media piece (`sha256:` where the bytes were
-            not kept); for a tower's vector, the content hash of the piece that was encoded.
+        payload_digest: digest of a media piece: `data:`, `url:`, or `sha256:` of bytes that were
+            not kept; for a tower's vector, the content hash of the piece that was encoded.
         payload_cluster: for a tower's vector, the cluster hash of the piece that was encoded.
         time_s: publication time, seconds since 1970; None if unknown.
     """

@@ -222,7 +222,7 @@ def test_runs_of_other_sources_are_told(
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "1 done already, 0 to do" in printed
-    assert "made by other source code of this version: the runs of tf-idf;" in printed
+    assert "made by other source code of this version: runs of tf-idf;" in printed
 
 
 def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):

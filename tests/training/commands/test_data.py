@@ -27,7 +27,7 @@ def test_a_good_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert rest == [
         "split by splits: 2 train, 1 val, 1 test",
         f"digest {load_dataset(folder).digest}",
-        "not part of a data set, not read: notes.csv",
+        "ignored files: notes.csv",
     ]
 
 
