@@ -1,21 +1,25 @@
-"""What can go wrong, and what the caller is told.
+"""Errors of the service, and what the caller is told.
 
-ServiceError
-├── RequestError                  the caller can mend it
+ServiceError                500   unexpected; the log has the cause
+├── RequestError                  the caller can correct it
 │   ├── InvalidRequest      422   a field is wrong; `errors` names each by JSON pointer
-│   │   ├── UrlRefused      422   a URL that is never asked: host, port, address, ...
-│   │   └── MediaNotFetched 422   what a URL gave is no picture or sound, or too much
-│   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
+│   │   ├── UrlRefused      422   a URL that is never fetched: host, port, address, ...
+│   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
+│   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
-│   ├── BodyTooLarge        413
 │   ├── Unauthorized        401
-│   ├── StreamerNotFound    404   names every id that is not there
-│   ├── CursorExpired       410   the answer that it continues is not kept any more
-│   └── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
+│   ├── NoSuchPath          404
+│   ├── StreamerNotFound    404   names the ids that are not stored
+│   ├── MethodNotAllowed    405
+│   ├── BodyTooSlow         408
+│   ├── NoVector            409   the streamer is stored without a vector
+│   ├── CursorExpired       410   the answer that it continues is no longer kept
+│   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   └── BodyTooLarge        413
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
-│   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
@@ -25,8 +29,9 @@ ServiceError
     ├── StoreStartFailed          the embedded store did not come up
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
-`service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
-process with one line on stderr.
+`service.http.problems` answers with problem+json (RFC 9457), and `/errors` lists every code of the
+classes here: `status`, `code` and `title` are part of the API, the docstring is the explanation,
+and `example` a typical `detail`. StartupErrors end the process with one line on stderr.
 """
 
 from collections.abc import Sequence
@@ -44,11 +49,12 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """Base of all errors of the service."""
+    """The service failed in a way that it does not expect; its log has the cause."""
 
     status = 500
     code = "internal"
     title = "Internal error"
+    example = "an unexpected error; see the log"
 
     def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
@@ -57,78 +63,122 @@ class ServiceError(Exception):
 
 
 class RequestError(ServiceError):
-    """The caller can mend it."""
+    """The caller can correct it."""
 
 
 class InvalidRequest(RequestError):
-    """One or more fields are wrong."""
+    """One or more fields, parameters or headers are wrong; `errors` names the first twenty."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
+    example = "/nmae: is not a known field; remove it or check its spelling"
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """A single wrong field."""
+        """A single wrong field, by its JSON pointer."""
         return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+
+    @classmethod
+    def of_parameter(cls, name: str, detail: str) -> Self:
+        """A single wrong parameter of the path or query, or a wrong header."""
+        return cls(f"{name} {detail}", [FieldError("", detail, parameter=name)])
 
 
 class UrlRefused(InvalidRequest):
-    """The URL of a picture or sound is one that the service never asks."""
+    """The service never fetches this URL of a picture or sound; send bytes, or allow the host."""
 
-    code, title = "url_refused", "That URL is not fetched"
+    code, title = "url_refused", "The URL is not fetched"
+    example = "/avatar/url: this service fetches from no host; set STREAMER_MEDIA__URL_HOSTS"
 
 
 class MediaNotFetched(InvalidRequest):
-    """What the URL gave can't be used, and asking again would give the same."""
+    """What the URL returned is no usable picture or sound; fetching it again changes nothing."""
 
-    code, title = "media_not_fetched", "No usable picture or sound there"
+    code, title = "media_not_fetched", "No usable picture or sound at the URL"
+    example = "/avatar/url: is neither a picture nor a sound"
 
 
 class PrecisionNotPromised(RequestError):
-    """The model's scores are not calibrated, or can't promise the wanted precision."""
+    """The model's scores are not calibrated, or cannot promise this `min_precision`."""
 
-    status, code, title = 422, "precision_not_promised", "That precision can't be promised"
+    status, code, title = 422, "precision_not_promised", "The precision cannot be promised"
+    example = "the model's calibration promises at most 0.97; ask for less, or give min_score"
 
 
 class MalformedBody(RequestError):
-    """The body is not JSON or not UTF-8."""
+    """The body is not JSON, not UTF-8, or nested too deeply."""
 
-    status, code, title = 400, "malformed_body", "The body can't be read"
-
-
-class BodyTooLarge(RequestError):
-    """The body is over the limit."""
-
-    status, code, title = 413, "body_too_large", "The body is too large"
+    status, code, title = 400, "malformed_body", "The body cannot be read"
+    example = "not JSON: Expecting value"
 
 
 class Unauthorized(RequestError):
-    """No API key, or a wrong one."""
+    """The API key is missing or wrong; send `Authorization: Bearer <key>`."""
 
     status, code, title = 401, "unauthorized", "An API key is needed"
+    example = "send the API key as 'Authorization: Bearer <key>'"
+
+
+class NoSuchPath(RequestError):
+    """There is nothing at this path; `/openapi.json` lists all paths."""
+
+    status, code, title = 404, "no_such_path", "No such path"
+    example = "there is nothing at this path; see /openapi.json"
 
 
 class StreamerNotFound(RequestError):
-    """One or more streamers are not stored; all of them are named."""
+    """One or more streamers are not stored; `errors` names the first twenty."""
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
+    example = "streamer 's-1' is not stored"
+
+
+class MethodNotAllowed(RequestError):
+    """The path has no such method; the `Allow` header lists those that it has."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    example = "Method Not Allowed"
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive in time; send it faster, or less at once."""
+
+    status, code, title = 408, "body_too_slow", "The body arrives too slowly"
+    example = "the body did not come within 60 s; send it faster"
+
+
+class NoVector(RequestError):
+    """The streamer is stored and shows nothing that the model can use, so it has no vector."""
+
+    status, code, title = 409, "no_vector", "The streamer has no vector"
+    example = "streamer 's-1' shows nothing that the model can use"
 
 
 class CursorExpired(RequestError):
-    """The answer that a cursor continues is not kept any more."""
+    """The answer that the cursor continues is no longer kept; ask the question again."""
 
-    status, code, title = 410, "cursor_expired", "That answer is not kept any more"
+    status, code, title = 410, "cursor_expired", "The answer is no longer kept"
+    example = "the answer that this cursor continues is not kept any more; ask again"
 
 
 class VersionConflict(RequestError):
-    """The stored version is not the one that the caller expects."""
+    """The stored version is not the one that `If-Match` or `If-None-Match` expects."""
 
-    status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
+    status, code, title = 412, "version_conflict", "The streamer has another version"
+    example = "streamer 's-1' is at version 18, not 17; read it again and repeat the change"
+
+
+class BodyTooLarge(RequestError):
+    """The body, or a line of it, is over the limit; send less at once."""
+
+    status, code, title = 413, "body_too_large", "The body is too large"
+    example = "the body may have 8388608 bytes"
 
 
 class Unavailable(ServiceError):
-    """The same request may work later."""
+    """The same request may work later: after `Retry-After` seconds."""
 
     status, code, title = 503, "unavailable", "Not available at the moment"
+    example = "not available at the moment; try again"
 
     def __init__(
         self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
@@ -138,44 +188,50 @@ class Unavailable(ServiceError):
 
 
 class Overloaded(Unavailable):
-    """More work is waiting than can be done in time."""
+    """More work is waiting than can be done in time; try again after `Retry-After` seconds."""
 
-    code = "overloaded"
+    code, title = "overloaded", "The service is overloaded"
+    example = "512 profiles are waiting already"
 
 
 class StoreUnavailable(Unavailable):
-    """The store does not answer. A write that met this was not acknowledged; it may be repeated."""
+    """The store does not answer. The write was not acknowledged; it may be repeated."""
 
-    code = "store_unavailable"
+    code, title = "store_unavailable", "The store does not answer"
+    example = "the write was not acknowledged; repeat it"
 
 
 class StoreFull(Unavailable):
-    """The store can't write any more: disk or memory is full."""
+    """The store cannot write any more: its disk or memory is full."""
 
     status, code, title = 507, "store_full", "The store is full"
+    example = "the store takes no more: its disk is full"
 
 
 class MediaUnavailable(Unavailable):
     """The host of a picture or sound does not answer, or breaks off; later it may."""
 
-    code, title = "media_unavailable", "A picture or sound can't be had at the moment"
+    code, title = "media_unavailable", "A picture or sound cannot be fetched at the moment"
+    example = "/avatar/url: its host does not answer; try again"
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """The field whose URL was asked."""
+        """The field whose URL was fetched."""
         return cls(f"{pointer}: {detail}", retry_after_s=5, errors=[FieldError(pointer, detail)])
 
 
 class NotReady(Unavailable):
     """The service is starting or rebuilding its index."""
 
-    code = "not_ready"
+    code, title = "not_ready", "The service is not ready yet"
+    example = "the index is being built from the store"
 
 
 class NotYetVisible(Unavailable):
-    """The index did not reach the wanted sequence in time."""
+    """The index did not apply the write of `after_sequence` in time; ask again."""
 
-    code = "not_yet_visible"
+    code, title = "not_yet_visible", "The write is not visible yet"
+    example = "sequence 130 was not reached within 2000 ms; the index is at 128"
 
 
 class StartupError(ServiceError):
@@ -196,3 +252,15 @@ class StoreStartFailed(StartupError):
 
 class UnsafeConfiguration(StartupError):
     """A configuration that would be unsafe or would silently do something else."""
+
+
+def catalogue() -> dict[str, type[ServiceError]]:
+    """Every error that a caller can be told, by its code."""
+    found = {ServiceError.code: ServiceError}
+    waiting: list[type[ServiceError]] = [RequestError, Unavailable]
+    while waiting:
+        kind = waiting.pop(0)
+        if "code" in vars(kind):
+            found[kind.code] = kind
+        waiting += kind.__subclasses__()
+    return found

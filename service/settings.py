@@ -17,6 +17,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+MOST_SEEDS = 1000
+MOST_DEDUP_ITEMS = 100_000
+"""Hard maxima: the request schemas have them, and no limit can be set above."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
@@ -66,8 +69,8 @@ class Limits(BaseModel):
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     max_k: Annotated[int, Field(ge=1)] = 1000
     max_explained: Annotated[int, Field(ge=1)] = 50
-    max_seeds: Annotated[int, Field(ge=1)] = 100
-    max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
+    max_seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 100
+    max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
     max_lag_s: Annotated[float, Field(ge=1)] = 10
 

@@ -12,13 +12,17 @@ NDJSON = "application/x-ndjson"
 
 
 class NdjsonResponse(StreamingResponse):
+    """Lines, until the client leaves."""
+
+    media_type = NDJSON
+
+
+class DuplexNdjsonResponse(NdjsonResponse):
     """Result lines, sent while the request is still being read.
 
     Starlette's own streaming response reads from the client to notice that it left, and would
     swallow parts of the body; here the reader of the body notices.
     """
-
-    media_type = NDJSON
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all lines."""

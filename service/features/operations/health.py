@@ -1,7 +1,7 @@
 """Probes: alive, started, ready. They need no key."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
@@ -41,13 +41,18 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
     )
 
 
-@router.get("/livez", summary="The process answers")
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    503: {"model": HealthOut, "description": "Not yet, or not now; `reason` says why."}
+}
+
+
+@router.get("/livez", summary="Liveness: the process answers")
 async def livez() -> dict[str, str]:
-    """Always ok: a restart would help with nothing else."""
+    """Always ok while the event loop runs."""
     return {"status": "ok"}
 
 
-@router.get("/startupz", summary="The index was built once")
+@router.get("/startupz", summary="Startup: the index has been built", responses=_UNAVAILABLE)
 async def startupz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 until the first scan of the store is complete."""
     is_ready = operations.serving.follower.is_ready
@@ -56,9 +61,9 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     return _health(operations, reason)
 
 
-@router.get("/readyz", summary="Reads and writes work")
+@router.get("/readyz", summary="Readiness: reads and writes work", responses=_UNAVAILABLE)
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is silent; queries may work still."""
+    """503 while the index is built or lags, or the store is down; questions may still work."""
     reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503
     return _health(operations, reason)

@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ServiceError
 from service.features.streamers.service import Acknowledged, Profiles, Unchanged
+from service.http.documents import problem_of
 from service.http.ndjson import line_of, lines_of
-from service.http.problems import field_errors, problem, problem_of, problem_of_http, summary
+from service.http.problems import error_of_http, invalid
 from service.settings import Limits
 
 CHUNK_LINES = 64
@@ -25,16 +26,14 @@ async def write_lines(
     """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
     chunk: list[tuple[int, bytes]] = []
     number = size = 0
-    refused: dict[str, Any] | None = None  # why the rest is not read
+    refused: ServiceError | None = None  # why the rest is not read
     try:
         async for line in lines_of(body, limits.body_limit_bytes):
             number += 1
             if number > limits.bulk_lines:
-                refused = problem_of(
-                    BodyTooLarge(
-                        f"a request may have {limits.bulk_lines} lines; send this line and "
-                        "the rest in another one"
-                    )
+                refused = BodyTooLarge(
+                    f"a request may have {limits.bulk_lines} lines; send this line and the rest "
+                    "in another one"
                 )
                 break
             chunk.append((number, line))
@@ -45,7 +44,7 @@ async def write_lines(
                 chunk, size = [], 0
     except HTTPException as error:  # the body is too large, or does not come
         number += 1
-        refused = problem_of_http(error)
+        refused = error_of_http(error)
     async for result in _write_chunk(streamers, limits, chunk, skip_unchanged):
         yield result
     if refused is not None:
@@ -66,19 +65,19 @@ async def _write_chunk(
             profiles.append(_read(limits, line))
             numbers.append(number)
         except ValidationError as error:
-            answers[number] = _failed(number, _invalid(error))
+            answers[number] = _failed(number, invalid(error))
         except ServiceError as error:
-            answers[number] = _failed(number, problem_of(error))
+            answers[number] = _failed(number, error)
     try:
         results = await streamers.write_many(profiles, skip_unchanged=skip_unchanged)
         for number, profile, result in zip(numbers, profiles, results, strict=True):
             if isinstance(result, ServiceError):  # this one was not acknowledged
-                answers[number] = _failed(number, problem_of(result), profile.streamer_id)
+                answers[number] = _failed(number, result, profile.streamer_id)
             else:
                 answers[number] = line_of(_result(number, result))
     except ServiceError as error:  # none of them was acknowledged
         for number, profile in zip(numbers, profiles, strict=True):
-            answers[number] = _failed(number, problem_of(error), profile.streamer_id)
+            answers[number] = _failed(number, error, profile.streamer_id)
     for number in sorted(answers):
         yield answers[number]
 
@@ -107,15 +106,6 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
     }
 
 
-def _invalid(error: ValidationError) -> dict[str, Any]:
-    found = error.errors()
-    if found[0]["type"] == "json_invalid":
-        reason = str(found[0]["msg"]).removeprefix("Invalid JSON: ")
-        return problem(400, "malformed_body", "The line can't be read", f"not JSON: {reason}")
-    errors = field_errors(found)
-    return problem(422, "invalid_request", "The line is not valid", summary(errors), errors=errors)
-
-
-def _failed(number: int, error: dict[str, Any], streamer_id: str | None = None) -> bytes:
+def _failed(number: int, error: ServiceError, streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    return line_of({"line": number, **known, "outcome": "error", "error": error})
+    return line_of({"line": number, **known, "outcome": "error", "error": problem_of(error)})

@@ -1,4 +1,4 @@
-"""`/v1/streamers`: encode on write, read back."""
+"""`/v1/streamers`: profiles are encoded on write and read back."""
 
 import base64
 import binascii
@@ -9,10 +9,11 @@ import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
-from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.errors import InvalidRequest, NoVector, StreamerNotFound, VersionConflict
 from service.features.dedup.service import Dedup
 from service.features.streamers import bulk
 from service.features.streamers.schemas import (
+    BulkLineOut,
     DeletedOut,
     EmbeddingOut,
     NearDuplicateOut,
@@ -22,11 +23,12 @@ from service.features.streamers.schemas import (
     WrittenOut,
 )
 from service.features.streamers.service import Acknowledged, Profiles
-from service.http import problems
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
-from service.http.etag import ExpectedVersion
-from service.http.ndjson import NdjsonResponse
-from service.store.base import Record
+from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
+from service.http.etag import ExpectedVersions
+from service.http.ndjson import NDJSON, DuplexNdjsonResponse
+from service.http.problems import Checked, invalid
+from service.store.base import ANY_STORED, Record
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Profiles, Depends(service_named("streamers", Profiles))]
@@ -65,65 +67,98 @@ def _streamer(record: Record) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id:path}", summary="Write a streamer; encoded and on disk")
+async def _expected(streamers: Profiles, streamer_id: str, versions: tuple[int, ...]) -> int | None:
+    """The one version that the store must find; of several, the one that is stored now."""
+    if len(versions) < 2:
+        return versions[0] if versions else None
+    try:
+        current = (await streamers.get(streamer_id)).version
+    except StreamerNotFound:
+        current = 0
+    return current if current in versions else versions[0]
+
+
+@router.put(
+    "/streamers/{streamer_id:path}",
+    summary="Write a streamer",
+    responses={
+        **responses(*BODY, *WRITE, *MEDIA, VersionConflict),
+        201: {"model": WrittenOut, "description": "The streamer is new."},
+    },
+)
 async def put_streamer(
     streamers: CurrentStreamers,
     streamer_id: StreamerIdPath,
     dedup: CurrentDedup,
-    body: StreamerBody,
-    expected: ExpectedVersion,
+    body: Checked[StreamerBody],
+    versions: ExpectedVersions,
     response: Response,
 ) -> WrittenOut:
-    """The answer comes when the record is on disk, and questions to this process see it.
+    """Encodes the profile and replaces what is stored; it is on disk when the answer comes.
 
-    `after_sequence` makes sure of that, and for other processes on the same store too.
+    Questions to this process then see it; with `after_sequence` those to other processes on the
+    same store do too.
     """
     if body.streamer_id not in (None, streamer_id):
-        raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the address")
+        raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the path")
+    expected = await _expected(streamers, streamer_id, versions)
     done = await streamers.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
     return await _written(streamers, dedup, done)
 
 
-@router.patch("/streamers/{streamer_id:path}", summary="Change parts (JSON merge patch)")
+@router.patch(
+    "/streamers/{streamer_id:path}",
+    summary="Change parts of a streamer (JSON merge patch)",
+    responses=responses(*BODY, *WRITE, *MEDIA, StreamerNotFound, VersionConflict),
+)
 async def patch_streamer(
     streamers: CurrentStreamers,
     streamer_id: StreamerIdPath,
     dedup: CurrentDedup,
     changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
-    expected: ExpectedVersion,
+    versions: ExpectedVersions,
     response: Response,
 ) -> WrittenOut:
     """Null removes a field, an object is merged, a list is replaced as a whole (RFC 7396)."""
     if changes.get("streamer_id", streamer_id) != streamer_id:
-        raise InvalidRequest.of("/streamer_id", "can't be changed")
+        raise InvalidRequest.of("/streamer_id", "cannot be changed")
+    expected = await _expected(streamers, streamer_id, versions)
+    if expected == ANY_STORED:
+        expected = None  # only what is stored can be patched
     try:
         done = await streamers.patch(streamer_id, changes, expected)
     except ValidationError as error:
-        errors = problems.field_errors(error.errors())
-        raise InvalidRequest(problems.summary(errors), errors) from error
+        raise invalid(error) from error
     response.headers["ETag"] = f'"{done.sequence}"'
     return await _written(streamers, dedup, done)
 
 
-@router.delete("/streamers/{streamer_id:path}", summary="Remove a streamer")
+@router.delete(
+    "/streamers/{streamer_id:path}",
+    summary="Delete a streamer",
+    responses=responses(*WRITE, StreamerNotFound, VersionConflict),
+)
 async def delete_streamer(
-    streamers: CurrentStreamers, streamer_id: StreamerIdPath, expected: ExpectedVersion
+    streamers: CurrentStreamers, streamer_id: StreamerIdPath, versions: ExpectedVersions
 ) -> DeletedOut:
-    """On disk when answered; the vector and the profile are gone, from answers too."""
+    """The profile and the vector are gone from disk and from answers when the answer comes."""
+    expected = await _expected(streamers, streamer_id, versions)
     sequence = await streamers.delete(streamer_id, expected)
     await streamers.show(sequence)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
-@router.get("/streamers", summary="All streamers, page by page")
+@router.get("/streamers", summary="List streamers, in pages", responses=responses(*STORE))
 async def list_streamers(
     streamers: CurrentStreamers,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=256, description="next_cursor of the previous page.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be seen."""
+    """In byte order of the ids; streamers written meanwhile may or may not be listed."""
     records = await streamers.page(_after(cursor), limit)
     last = records[-1].streamer_id if len(records) == limit else None
     return StreamerPage(
@@ -138,20 +173,21 @@ def _after(cursor: str | None) -> str:
     try:
         return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        detail = "is not a cursor that this service gave"
-        raise InvalidRequest(
-            f"cursor {detail}", [FieldError("", detail, parameter="cursor")]
+        raise InvalidRequest.of_parameter(
+            "cursor", "is not a cursor that this service gave"
         ) from None
 
 
-@router.get("/streamers/{streamer_id}/embedding", summary="The vector of a streamer")
+@router.get(
+    "/streamers/{streamer_id}/embedding",
+    summary="Get the vector of a streamer",
+    responses=responses(*STORE, StreamerNotFound, NoVector),
+)
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
     record = await streamers.get(streamer_id)
     if not record.embedding:
-        raise StreamerNotFound(
-            f"streamer {streamer_id!r} has no vector: it shows nothing that the model can use"
-        )
+        raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
     return EmbeddingOut(
         streamer_id=streamer_id,
         version=record.version,
@@ -162,12 +198,26 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 
 @router.post(
     "/streamers:bulk",
-    summary="Write many streamers: NDJSON in, NDJSON out",
-    response_class=NdjsonResponse,
+    summary="Write many streamers (NDJSON)",
+    response_class=DuplexNdjsonResponse,
+    responses={
+        **responses(*BODY, *WRITE),
+        200: {"model": BulkLineOut, "description": "NDJSON: one result per line of the request."},
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "content": {
+                NDJSON: {
+                    "schema": {"$ref": "#/components/schemas/StreamerProfile"},
+                    "examples": {
+                        "two lines": {
+                            "value": '{"streamer_id":"s-1","tags":["cooking"]}\n'
+                            '{"streamer_id":"s-2","tags":["music"]}\n'
+                        }
+                    },
+                }
+            },
         }
     },
 )
@@ -176,19 +226,23 @@ async def bulk_write(
     limits: CurrentLimits,
     request: Request,
     skip_unchanged: Annotated[
-        bool, Query(description="Do not encode a profile again that is stored like this already.")
+        bool, Query(description="Skip profiles that are stored like this already.")
     ] = False,
-) -> NdjsonResponse:
-    """One profile a line; one result a line, in order, by line number. A bad line stops nothing."""
+) -> DuplexNdjsonResponse:
+    """One profile per line; one result per line, in order. A bad line does not stop the others."""
     results = bulk.write_lines(streamers, limits, request.stream(), skip_unchanged=skip_unchanged)
-    return NdjsonResponse(results)
+    return DuplexNdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id:path}", summary="What is stored of a streamer")
+@router.get(
+    "/streamers/{streamer_id:path}",
+    summary="Get a streamer",
+    responses=responses(*STORE, StreamerNotFound),
+)
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:
-    """The profile as it was written, and what the model made of it."""
+    """The profile as written, and its status; the ETag header has its version."""
     record = await streamers.get(streamer_id)
     response.headers["ETag"] = f'"{record.version}"'
     return _streamer(record)
