@@ -2,24 +2,35 @@
 #   docker build --target cpu -t similar-streamer .
 #   docker build --target gpu -t similar-streamer:gpu .
 
-FROM python:3.11-slim AS source
+# `make image-lock` pins the digest here, `make lock` the packages in image/.
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS venv
 WORKDIR /src
 RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1
+
+FROM venv AS wheel
+COPY image/build.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip pip install -r build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model_export model_export
 COPY service service
 COPY training training
+RUN PIP_REQUIRE_HASHES=0 pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
-FROM source AS build-cpu
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install ".[service,cpu,embedded,text-tower,images,audio]"
+FROM venv AS build-cpu
+COPY image/cpu.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip pip install -r cpu.txt
+RUN --mount=from=wheel,source=/wheels,target=/wheels PIP_REQUIRE_HASHES=0 pip install --no-deps /wheels/*.whl
 
-# The CUDA and cuDNN libraries come with the wheels; the host brings the driver.
-FROM source AS build-gpu
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install ".[service,gpu,embedded,text-tower,images,audio]"
+# The CUDA and cuDNN libraries come with the wheels; the host brings the driver (R580 or newer).
+FROM venv AS build-gpu
+COPY image/gpu.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip pip install -r gpu.txt
+RUN --mount=from=wheel,source=/wheels,target=/wheels PIP_REQUIRE_HASHES=0 pip install --no-deps /wheels/*.whl
 
-FROM python:3.11-slim AS runtime
+FROM ${PYTHON_IMAGE} AS runtime
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin streamer \
     && install --directory --owner streamer --mode 0700 /data
 ENV PATH=/opt/venv/bin:$PATH \
@@ -33,7 +44,7 @@ USER streamer
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['STREAMER_PORT'] + '/readyz', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['STREAMER_PORT'] + '/livez', timeout=2)"]
 CMD ["python", "-m", "service", "serve"]
 
 FROM runtime AS gpu

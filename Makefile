@@ -14,11 +14,18 @@ WORKERS ?= auto
 VENV    := .venv
 BIN     := $(VENV)/bin
 SERVICE_VENV := .venv-service
+GPU_VENV := .venv-gpu
+# What the service takes besides its twin for the CPU or the GPU.
+SERVED  := service,embedded,text-tower,images,audio
 
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
+comma   := ,
+LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
+           --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-annotate --no-header
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-service lint format typecheck arch bench soak clean
+.PHONY: help install demo serve test test-service test-gpu gpu-report lint format typecheck arch docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,16 +35,17 @@ help: ## Show this help
 
 install: $(VENV)/.installed ## Create .venv with everything that runs on a CPU (once)
 
-$(VENV)/.installed: pyproject.toml
-	@$(call make_venv,$(VENV))
-	@echo "Installing into $(VENV), which takes minutes the first time"
-	@$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]" --group dev
-	@touch $@
+$(VENV)/.installed: PACKAGES = ".[$(EXTRAS)]" --group dev
+$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,$(SERVED)]" --group test
+$(GPU_VENV)/.installed: PACKAGES = ".[$(subst cpu,gpu,$(EXTRAS))]" --group test
 
-$(SERVICE_VENV)/.installed: pyproject.toml
-	@$(call make_venv,$(SERVICE_VENV))
-	@echo "Installing the service alone into $(SERVICE_VENV)"
-	@$(SERVICE_VENV)/bin/python -m pip install --quiet --editable ".[service,cpu,embedded,text-tower,images,audio]" --group test
+# A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.
+%/.installed: pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '; say which: make PYTHON=/path/to/python3.12')"
+	@test -x $*/bin/python || $(PYTHON) -m venv $*
+	@echo "Installing into $*, which takes minutes the first time"
+	@$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$*/bin/python -m pip install --quiet --editable $(PACKAGES)
 	@touch $@
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
@@ -53,6 +61,12 @@ test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment w
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
 	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu" $(SHARED) tests/contract tests/service $(ARGS)
 
+test-gpu: $(GPU_VENV)/.installed ## Test what needs an NVIDIA GPU
+	$(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS)
+
+gpu-report: $(GPU_VENV)/.installed ## Measure a GPU: parity, recall, speed, memory, an error; build/gpu-report.txt
+	@$(GPU_VENV)/bin/python -m tests.benchmarks.gpu_report $(ARGS)
+
 lint: install ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,18 +81,31 @@ typecheck: install ## Check types: strict for what is served, standard elsewhere
 arch: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo
 
+docs: $(VENV)/.installed-docs ## Build the documentation site in build/site; broken links fail
+	@$(BIN)/python docs/generate_configuration.py
+	$(BIN)/zensical build --strict --clean
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
 bench: install ## Measure the service at 10,000 streamers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: install ## Kill the service and its store 200 times under writes (ARGS="--rounds 1000" for more)
 	@$(BIN)/python -m tests.reliability.soak $(ARGS)
 
-clean: ## Remove what was built, the environments included
-	rm -rf build dist $(VENV) $(SERVICE_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+lock: install ## Lock the newest packages of the images in image/, with hashes, for Linux x86-64
+	@for target in cpu gpu; do \
+	  echo "image/$$target.txt" && $(LOCK) --extra $$target $(patsubst %,--extra %,$(subst $(comma), ,$(SERVED))) pyproject.toml -o image/$$target.txt || exit 1; \
+	done
+	@echo "image/build.txt" && $(LOCK) --group build -o image/build.txt
 
-# A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.
-define make_venv
-$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0] + '; say which: make PYTHON=/path/to/python3.12')" && \
-{ test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
-$(1)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-endef
+image-lock: ## Pin the digests of the base images (needs docker and its registry)
+	@pin() { \
+	  digest=$$(docker buildx imagetools inspect "$$1" --format '{{json .Manifest.Digest}}' | grep -oE 'sha256:[0-9a-f]{64}') && \
+	  sed -i -E "s#$$1(@sha256:[0-9a-f]+)?#$$1@$$digest#" "$$2" && echo "$$2: $$1@$$digest"; \
+	}; pin python:3.11-slim Dockerfile && pin valkey/valkey:9.1 docker-compose.yml
+
+clean: ## Remove what was built, the environments included
+	rm -rf build dist $(VENV) $(SERVICE_VENV) $(GPU_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

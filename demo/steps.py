@@ -12,7 +12,7 @@ from demo.errors import DemoError
 
 SEED = 7
 RECIPE = "transfer-plus"
-LOADER = "training.models.encoder:load_checkpoint"
+LOADER = "training.inference.load:load_checkpoint"
 
 
 def run(*arguments: str | Path) -> None:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m model_export", description="Export a trained encoder as an ONNX bundle."
     )
     parser.add_argument(
-        "loader", type=resolved, help="import string, as training.models.encoder:load_checkpoint"
+        "loader", type=resolved, help="import string, as training.inference.load:load_checkpoint"
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="what `training fit` wrote")
     parser.add_argument("--out", type=Path, required=True, help="the bundle folder to write")

@@ -6,7 +6,7 @@ ExportError            ends the command with its message on stderr, exit status 
 ├── GraphError         the module can't be made into a graph, or ONNX Runtime can't run the graph
 └── ParityError        the graph computes something else than the module
 
-A loader (`training.models.encoder:load_checkpoint`, or anybody's) raises SourceError, so that the
+A loader (`training.inference.load:load_checkpoint`, or anybody's) raises SourceError, so that the
 exporter needs to know no trainer. None of this needs torch.
 """
 

@@ -1,0 +1,1 @@
+"""Similar streamers over REST: what can be asked, what answers, where it is kept."""

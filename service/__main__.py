@@ -12,7 +12,7 @@ COMMANDS = {
     "embed": "encode a data set folder offline, through the served path",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",
-    "restore": "put such a copy in the place of what is stored",
+    "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
 }
 

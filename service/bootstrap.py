@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
+from collections.abc import AsyncGenerator, Collection, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,9 +29,6 @@ from service.engine.work.search_pool import Searches
 from service.errors import (
     ModelMismatch,
     StartupError,
-    StoreFull,
-    StoreStartFailed,
-    StoreUnavailable,
     UnsafeConfiguration,
 )
 from service.features.cold_start.neighbours import Recommender
@@ -44,7 +41,8 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
 from service.features.similar.service import Similar
-from service.features.streamers.service import Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
@@ -55,10 +53,9 @@ from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Index, Settings
 from service.store.base import StreamerStore
-from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
-from service.store.redis.store import RedisStore
 
 _log = logging.getLogger(__name__)
 
@@ -92,31 +89,34 @@ async def open_services(
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
-        store, store_name, trouble = await _open_store(settings, embedded, stack)
+        store, store_name, trouble = await open_store(settings, embedded, stack)
+        await check_data(store, snapshots.newest_place(), settings, stack)
         work = TowerWork(towers, settings.towers)
         work.start()
         stack.push_async_callback(work.stop)
         pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
         stored = StoredProfiles(store, pipeline)
-        follower = Follower(store, empty, snapshots, settings.limits.max_lag_s)
-        profiles = Profiles(store, pipeline, stored, follower)
-        await _settle_model(store, pipeline, profiles, settings)
+        follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
+        searches = Searches(settings.searching)
+        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
+        dedup = _dedup(serving, searches, settings)
+        writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
+        await _settle_model(store, manifest.model_version, writes, settings)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower, snapshots)
         upkeep.start()
         stack.push_async_callback(upkeep.stop)
-        searches = Searches(settings.searching)
         searches.start()
         stack.push_async_callback(searches.stop)
-        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
-            streamers=profiles,
+            streamers=Streamers(store, stored),
+            writes=writes,
             similar=_similar(serving, searches, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
-            dedup=_dedup(serving, searches, settings),
+            dedup=dedup,
             operations=Operations(serving, store_name, trouble),
             limits=settings.limits,
         )
@@ -278,46 +278,6 @@ def check_configuration(settings: Settings) -> None:
         raise UnsafeConfiguration(twins)
 
 
-async def _open_store(
-    settings: Settings, embedded: EmbeddedStore | None, stack: contextlib.AsyncExitStack
-) -> tuple[StreamerStore, str, Callable[[], str | None]]:
-    """The store, its name, and a function that tells what is wrong with it.
-
-    Raises:
-        StartupError: it can't be used.
-    """
-    if settings.redis_url is not None:
-        try:
-            external = await RedisStore(settings.redis_url.get_secret_value()).open()
-        except StoreUnavailable as error:
-            reason = error.detail.rstrip(".")
-            raise StoreStartFailed(
-                f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
-            ) from error
-        stack.push_async_callback(external.close)
-        if external.durability != "always":
-            _log.warning("writes may be lost: %s", external.durability)
-        return external, "external", lambda: None
-    folder = settings.store_folder
-    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
-        raise StoreStartFailed(
-            f"putting a copy back into {settings.data_dir} was interrupted: run `python -m service "
-            "restore` again"
-        )
-    embedded = embedded or EmbeddedStore(folder)
-    await embedded.start()
-    stack.push_async_callback(embedded.stop)
-    try:
-        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
-    except StoreFull as error:
-        raise StoreStartFailed(
-            f"there is no room for a new store in {settings.data_dir}: free some, or choose "
-            "another --data-dir"
-        ) from error
-    stack.push_async_callback(store.close)
-    return store, "embedded", embedded.trouble
-
-
 def _reader(
     bundle: Bundle, work: TowerWork, settings: Settings, stack: contextlib.AsyncExitStack
 ) -> Reader:
@@ -331,7 +291,7 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, pipeline: EncodingPipeline, profiles: Profiles, settings: Settings
+    store: StreamerStore, model_version: str, writes: WritePipeline, settings: Settings
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -339,7 +299,7 @@ async def _settle_model(
         ModelMismatch: they do not, and re-encoding was not asked for.
     """
     stored = await store.model_version()
-    if stored == profiles.model_version:
+    if stored == model_version:
         return
     if stored == RESTORING:
         raise ModelMismatch(
@@ -351,12 +311,12 @@ async def _settle_model(
             if is_incomplete(stored):
                 raise ModelMismatch(
                     f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {profiles.model_version}"
+                    f"encode the rest for {model_version}"
                 )
             raise ModelMismatch(
                 f"the store holds vectors of model {stored}, the bundle is "
-                f"{profiles.model_version}: start with that model's bundle, or with --reencode to "
+                f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        await reencode_all(store, pipeline, profiles)
-    await store.set_model_version(profiles.model_version)
+        await reencode_all(store, writes, model_version)
+    await store.set_model_version(model_version)

@@ -13,6 +13,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── NoVector            409   the streamer is stored without a vector
+│   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
 │   └── BodyTooLarge        413
@@ -20,6 +21,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
+│   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
@@ -27,6 +29,7 @@ ServiceError                500   unexpected; the log has the cause
     ├── FolderInUse               another service owns the data folder
     ├── ModelMismatch             the data folder holds vectors of another model
     ├── StoreStartFailed          the embedded store did not come up
+    ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.http.problems` answers with problem+json (RFC 9457), and `/errors` lists every code of the
@@ -174,11 +177,17 @@ class BodyTooLarge(RequestError):
     example = "the body may have 8388608 bytes"
 
 
+class WriteContended(RequestError):
+    """Others wrote the streamer during each attempt of a PATCH; send it again."""
+
+    status, code, title = 409, "write_contended", "Others write this streamer all the time"
+    example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
+
+
 class Unavailable(ServiceError):
     """The same request may work later: after `Retry-After` seconds."""
 
-    status, code, title = 503, "unavailable", "Not available at the moment"
-    example = "not available at the moment; try again"
+    status = 503
 
     def __init__(
         self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
@@ -206,6 +215,13 @@ class StoreFull(Unavailable):
 
     status, code, title = 507, "store_full", "The store is full"
     example = "the store takes no more: its disk is full"
+
+
+class ModelChanged(Unavailable):
+    """The store was re-encoded for another model; write to a process that serves that one."""
+
+    code, title = "model_changed", "The store holds another model's vectors"
+    example = "the store holds vectors of model '2', this process serves '1'"
 
 
 class MediaUnavailable(Unavailable):
@@ -248,6 +264,10 @@ class ModelMismatch(StartupError):
 
 class StoreStartFailed(StartupError):
     """The embedded store did not come up."""
+
+
+class DataLost(StartupError):
+    """The store lacks writes that it acknowledged."""
 
 
 class UnsafeConfiguration(StartupError):

@@ -6,7 +6,8 @@ from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
-from service.features.streamers.service import Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Limits
 
 
@@ -14,7 +15,8 @@ from service.settings import Limits
 class Services:
     """What endpoints get by name; see `service.http.dependencies.service_named`."""
 
-    streamers: Profiles
+    streamers: Streamers
+    writes: WritePipeline
     similar: Similar
     cold_start: ColdStart
     dedup: Dedup

@@ -25,6 +25,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
 """A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
 
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
 
 def _host_pattern(text: str) -> str:
     pattern = text.lower()
@@ -36,166 +38,192 @@ def _host_pattern(text: str) -> str:
     return pattern
 
 
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
+        raise ValueError(f"{text!r} is not a host name: write streamers.example.org, with no port")
+    return name
+
+
+def _ascii_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", key.get_secret_value()):
+        raise ValueError("may have ASCII characters only, as HTTP headers do; choose another key")
+    return key
+
+
 def _by_comma(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+HostName = Annotated[str, AfterValidator(_host_name)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 ByComma = (NoDecode, BeforeValidator(_by_comma))
 """A list in one environment variable: `a,b`."""
 
 
-class Limits(BaseModel):
-    """What a single request may ask for.
+class _Group(BaseModel):
+    """Base of the nested settings.
 
-    Attributes:
-        body_limit_bytes: of a request.
-        bulk_body_limit_bytes: of a request with many lines.
-        body_timeout_s: seconds that a body may take; one with many lines may pause so long.
-        bulk_lines: profiles in one such request.
-        max_k: hits in one answer.
-        max_explained: the same, with reasons: each hit is encoded again for each modality.
-        max_seeds: wanted ones, and unwanted ones.
-        max_dedup_items: streamers in one list.
-        visible_timeout_ms: how long a question waits for a write to become visible.
-        max_lag_s: an index that lacks writes of so many seconds ago is not ready.
+    A string below a field is its description in docs/configuration.md (`make docs` writes it).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Group):
+    """What a single request may ask for."""
 
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    """Largest body of a request, and largest line of `:bulk`. Pictures and sounds in base64 count:
+    8 MiB hold 6 MB of them."""
     bulk_body_limit_bytes: Annotated[int, Field(ge=1024)] = 256 * MIB
+    """Largest body of a `:bulk` request."""
     body_timeout_s: Annotated[float, Field(gt=0)] = 60
+    """Seconds for a body to arrive, else 408. A `:bulk` body may take longer, but not pause for so
+    long."""
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
+    """Most lines of a `:bulk` request."""
     max_k: Annotated[int, Field(ge=1)] = 1000
+    """Most hits of one answer, and most neighbours of a cold start."""
     max_explained: Annotated[int, Field(ge=1)] = 50
+    """Most hits of an answer with `explain`: each is encoded again for every modality."""
     max_seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 100
+    """Most positive seeds of a question, and most negative ones."""
     max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
+    """Most streamers of a `dedup` request."""
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
+    """How long a question waits for its `after_sequence`, else 503."""
     max_lag_s: Annotated[float, Field(ge=1)] = 10
+    """Lag of the index behind the store, in seconds, above which the service is not ready and its
+    answers are not `complete`."""
 
 
-class Encoding(BaseModel):
+class Server(_Group):
+    """HTTP connections."""
+
+    header_limit_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 64 << 10
+    """Largest request line and header fields of one request, together; also of what a body has
+    beside its content (chunk extensions, trailers). Beyond, 431."""
+    header_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10
+    """Time from opening a connection, or from the first byte of a later request on it, to the end
+    of the header."""
+    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    """How long an open connection may wait for its next request, or for a client that takes nothing
+    of its answer."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Most open connections; by default what the limit of open files allows, at most 4096. One more
+    closes the connection that has waited longest for a request; where all are in use it gets 503,
+    unless it asks for a probe."""
+    drain_s: Annotated[float, Field(ge=0, le=60)] = 1
+    """How long `/readyz` says 503 after SIGTERM before the port closes."""
+    hosts: Annotated[tuple[HostName, ...], *ByComma] = ()
+    """Names, beside those of this machine, by which a service without an API key may be called
+    (`Host` header), by comma."""
+
+
+class Encoding(_Group):
     """How profiles are batched into the encoder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     threads: Annotated[int, Field(ge=1)] = 1
+    """Batches encoded at once, each on one core."""
     max_batch: Annotated[int, Field(ge=1)] = 16
+    """Most profiles of one batch."""
     max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    """How long a batch waits for more profiles while the encoder is busy."""
     max_queue: Annotated[int, Field(ge=1)] = 512
+    """Most profiles that wait; beyond, 503."""
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    """Longest wait of a profile in that queue, else 503."""
 
 
-class Searching(BaseModel):
-    """How questions that take a while are answered beside the others.
-
-    Attributes:
-        threads: searches at once, each on one core.
-        max_queue: searches that may wait for a thread.
-        deadline_ms: for a search in that queue.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Searching(_Group):
+    """Searches that take longer than a millisecond, which run in threads."""
 
     threads: Annotated[int, Field(ge=1)] = 2
+    """Searches at once, each on one core."""
     max_queue: Annotated[int, Field(ge=1)] = 512
+    """Most searches that wait for a thread; beyond, 503."""
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    """Longest wait of a search in that queue, else 503."""
 
 
-class Paging(BaseModel):
-    """Answers that are handed out page by page.
-
-    Attributes:
-        keep_s: how long one is kept after a page of it was asked for.
-        max_hits: of all that are kept; each takes about 12 bytes. The last one is always kept.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Paging(_Group):
+    """Answers that are handed out page by page."""
 
     keep_s: Annotated[float, Field(gt=0)] = 300
+    """Seconds for which an answer is kept after its last page was asked for."""
     max_hits: Annotated[int, Field(ge=1)] = 10_000_000
+    """Most hits of all kept answers together, about 12 bytes each; the oldest answers go first. The
+    newest one is always kept."""
 
 
-class Index(BaseModel):
-    """How the nearest are found.
-
-    Attributes:
-        kind: `auto`, `exact`, or a FAISS factory string such as `IVF1024,SQfp16` or `HNSW32`.
-        from_rows: with fewer streamers, every one is looked at whatever the kind.
-        recall: the share of the 50 nearest that anything but `exact` must find to be used.
-        floor: when it finds a smaller share on questions that are really asked, everyone is looked
-            at, until another one has proved itself on these questions too.
-        device: where it is searched; by default where profiles are encoded.
-        gpu_temp_mib: scratch memory on a GPU.
-        snapshot_s: it is saved at most so often, for a quick start; 0 = never.
-        snapshot_changes: after so many writes; fewer are read from the store's log in a moment.
-        snapshot_from_rows: with fewer streamers, it is built as fast from the store.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Index(_Group):
+    """How the nearest streamers are found."""
 
     kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
+    """`auto`, `exact` (every search scans all rows), or a FAISS factory string such as
+    `IVF1024,SQfp16` or `HNSW32`."""
     from_rows: Annotated[int, Field(ge=100)] = 50_000
+    """Below so many streamers every search is exact, whatever the kind."""
     recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
+    """Share of the 50 nearest of stored rows that an approximate index must find to serve."""
     floor: Annotated[float, Field(ge=0, le=0.999)] = 0.95
+    """Share of the nearest that it must find on live questions; below, searches are exact until
+    another index has proved itself on these questions as well."""
     device: Literal["cpu", "gpu"] | None = None
+    """Where the index is searched; by default where profiles are encoded (`STREAMER_DEVICE`)."""
     gpu_temp_mib: Annotated[int, Field(ge=16)] = 256
+    """Scratch memory on a GPU, in MiB."""
     snapshot_s: Annotated[float, Field(ge=0)] = 60
+    """Least seconds between two snapshots of the index, which make the next start quick; 0 = no
+    snapshots."""
     snapshot_changes: Annotated[int, Field(ge=1)] = 5000
+    """Writes since the last snapshot after which the next one is due."""
     snapshot_from_rows: Annotated[int, Field(ge=0)] = 20_000
+    """Below so many streamers there is no snapshot: reading the store takes as long."""
 
 
-class Towers(BaseModel):
-    """How towers read pieces, in bundles that have any.
-
-    Attributes:
-        threads: runs of towers at once, each on one core.
-        max_batch: pieces of one run.
-        max_wait_ms: how long a run waits for more pieces.
-        max_queue: pieces that may wait for a tower, of all requests together; the same number of
-            pictures and sounds may wait to be decoded.
-        deadline_ms: for a piece in one of these queues.
-        decode_threads: pictures and sounds decoded at once; each may take up to 400 MB.
-        recent_bytes: of vectors that are kept in memory for pieces that come again.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Towers(_Group):
+    """How towers read texts, pictures and sounds, in bundles that have any."""
 
     threads: Annotated[int, Field(ge=1)] = 1
+    """Tower batches at once, each on one core."""
     max_batch: Annotated[int, Field(ge=1)] = 16
+    """Most pieces of one batch."""
     max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    """How long a batch waits for more pieces."""
     max_queue: Annotated[int, Field(ge=16)] = 512
+    """Most pieces that wait for a tower, of all requests together; as many pictures and sounds may
+    wait to be decoded. Beyond, 503."""
     deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    """Longest wait of a piece in one of these queues, else 503."""
     decode_threads: Annotated[int, Field(ge=1)] = 1
+    """Pictures and sounds decoded at once; each may take up to 400 MB."""
     recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    """Memory for the vectors of recent pieces, which are then not encoded again."""
 
 
-class Media(BaseModel):
-    """Fetching pictures and sounds by URL; off while `url_hosts` is empty.
-
-    Attributes:
-        url_hosts: names, and patterns such as `*.example.org`: every name below, not itself.
-        url_ports: the ports that a URL may name.
-        url_max_bytes: of one picture or sound. What is under way at once holds `url_concurrency`
-            times as much memory, twice while a fetch is ending.
-        url_timeout_ms: for one URL in all: waiting, name, redirects, last byte.
-        url_connect_timeout_ms: for one address to connect, and for its TLS handshake.
-        url_idle_timeout_ms: between two parts of an answer.
-        url_concurrency: fetches under way at once; others wait.
-        url_concurrency_per_host: the same, for one host.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Media(_Group):
+    """Fetching pictures and sounds by URL; off while `url_hosts` is empty."""
 
     url_hosts: Annotated[tuple[HostPattern, ...], *ByComma] = ()
+    """Hosts that may be asked, by comma: `media.example.org,*.cdn.example.org`. A pattern stands
+    for every name below it, not for itself. Always https."""
     url_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], *ByComma] = (443,)
+    """Ports that a URL may name, by comma."""
     url_max_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    """Largest picture or sound. Fetches under way hold `url_concurrency` times as much memory,
+    twice that while they end."""
     url_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    """Time for one URL in all: waiting, name, redirects, last byte."""
     url_connect_timeout_ms: Annotated[int, Field(ge=1)] = 2000
+    """Time to connect to one address, and for its TLS handshake."""
     url_idle_timeout_ms: Annotated[int, Field(ge=1)] = 3000
+    """Longest pause between two parts of an answer."""
     url_concurrency: Annotated[int, Field(ge=1)] = 8
+    """Fetches at once; others wait."""
     url_concurrency_per_host: Annotated[int, Field(ge=1)] = 4
+    """Fetches at once from one host."""
 
 
 class Settings(BaseSettings):
@@ -213,19 +241,36 @@ class Settings(BaseSettings):
     )
 
     bundle: Path
+    """The exported model: the folder that `model_export` wrote."""
     data_dir: Path = Path("data")
+    """Folder of the embedded store and of the snapshots of the index; one service at a time."""
     host: str = "127.0.0.1"
+    """Address to listen on. Any other than loopback needs an API key."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
+    """Port to listen on; 0 = any free one."""
+    api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
+    """Asked of every request below `/v1`, as `Authorization: Bearer <key>`."""
     redis_url: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
+    """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`."""
     device: Literal["cpu", "gpu"] = "cpu"
+    """`gpu` encodes and searches on an NVIDIA GPU, and refuses to start where ONNX Runtime or FAISS
+    would fall back to the CPU. Not yet run on a GPU."""
     dim: Annotated[int, Field(ge=1)] | None = None
+    """A shorter width of the embedding that the bundle's card lists: less memory and faster search
+    for a little quality. Another model version to a data folder."""
     variant: Literal["fp16", "int8"] | None = None
+    """The smaller graphs of a bundle that has them. Another model version to a data folder."""
     reencode: bool = False
+    """Encode all stored profiles again when the bundle is another model; otherwise the service
+    refuses to start on them."""
+    accept_data_loss: bool = False
+    """Start although the store has lost acknowledged writes; otherwise the service refuses to start
+    on it and names the remedy."""
     limits: Limits = Limits()
+    server: Server = Server()
     encoding: Encoding = Encoding()
     searching: Searching = Searching()
     index: Index = Index()

@@ -1,6 +1,7 @@
 """Random tests are the same on every run and every machine, and never fail for being slow."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -8,6 +9,9 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# `nohup make test &` ignores Ctrl-C, and a child would inherit that; tests press it themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "reproducible",

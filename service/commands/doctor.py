@@ -7,17 +7,20 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from service.features.operations.installation import twin_packages
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
 _LOW_DISK_BYTES = 1 << 30
+_DRIVER = 580
+"""NVIDIA's oldest driver branch for CUDA 13, with which the extra `gpu` comes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         *_packages(),
         _runtime("onnxruntime", "faiss", "cpu or gpu"),
         _twins(),
+        _driver(),
         _store(),
         _bundle(args.bundle),
         _towers(args.bundle),
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for check in checks:
             print(f"{check.status:4}  {check.name}: {check.detail}")
-        print("something must be mended first" if failed else "ready to serve")
+        print("fix the failed checks before serving" if failed else "ready to serve")
     return 1 if failed else 0
 
 
@@ -111,6 +115,28 @@ def _twins() -> Check:
     return Check("twins", "fail" if found else "ok", found or "no packages overwrite each other")
 
 
+def _device() -> Any:
+    return os.environ.get("STREAMER_DEVICE") or "cpu"
+
+
+def _driver() -> Check:
+    """NVIDIA's driver, where anything is to run on a GPU."""
+    if "gpu" not in (_device(), os.environ.get("STREAMER_INDEX__DEVICE")):
+        return Check("driver", "ok", "no GPU is asked for, so none")
+    remedy = f"CUDA 13 needs NVIDIA's driver R{_DRIVER} or newer"
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        found = said.stdout.split()[0]
+        is_new = int(found.split(".")[0]) >= _DRIVER
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        look = "install it, and let a container see the GPU (`docker run --gpus all`)"
+        return Check("driver", "fail", f"nvidia-smi names none ({error}): {remedy}; {look}")
+    if not is_new:
+        return Check("driver", "fail", f"{found} is too old: {remedy}; update it on the host")
+    return Check("driver", "ok", found)
+
+
 def _store() -> Check:
     url = os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL")
     if url:
@@ -149,7 +175,7 @@ def _bundle(path: Path | None) -> Check:
         bundle = Bundle(path, os.environ.get("STREAMER_VARIANT") or None)
         dim = os.environ.get("STREAMER_DIM")
         manifest = bundle.manifest.at(int(dim) if dim else None)
-        encoder = OnnxEncoder(bundle, dim=manifest.dim)
+        encoder = OnnxEncoder(bundle, device=_device(), dim=manifest.dim)
         bundle.established()
         return f"{manifest.model_version}, {manifest.dim} dimensions, {encoder.device}"
 

@@ -14,6 +14,7 @@ from service.store.base import Position
 from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore, copy_in
+from service.store.witness import Witness
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ async def _restore(copy: Path, data_dir: Path) -> int:
         store = await ArchivedStore(url).open()
         async with contextlib.aclosing(store):
             place, before = await store.put_back(sealed), None
+        Witness(data_dir, url).remove()
     print(
         f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as of "
         f"sequence {place.sequence}"
@@ -53,7 +55,7 @@ async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path |
     The new one is complete before the old one is touched. Whoever is stopped between the two
     renames leaves no store but an unfinished one, and no service starts on that.
     """
-    target, new = data_dir / STORE, data_dir / UNFINISHED_STORE
+    target, new, witness = data_dir / STORE, data_dir / UNFINISHED_STORE, Witness(data_dir)
     async with _owning(target):
         shutil.rmtree(new, ignore_errors=True)
         try:
@@ -64,7 +66,10 @@ async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path |
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        return place, _swap(new, target)
+        witness.remove()  # what it knows is of the store before
+        before = _swap(new, target)
+        witness.write(place)
+        return place, before
 
 
 def _swap(new: Path, target: Path) -> Path | None:

@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.store.embedded.supervisor import EmbeddedStore
 
 _log = logging.getLogger(__name__)
-_OPTIONS = ("bundle", "data_dir", "host", "port", "reencode")
+_OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 _GRACE_S = 5  # for requests under way; a container is killed 10 s after it was told to stop
 
 
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="encode stored profiles again when they hold another model's vectors",
+    )
+    parser.add_argument(
+        "--accept-data-loss",
+        action="store_true",
+        default=None,
+        help="start on a store that lacks acknowledged writes, with what is left",
     )
     parser.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"]
@@ -167,7 +173,7 @@ def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStor
     """The embedded store, where it has a log to read: that takes as long as everything else."""
     if settings.redis_url is not None or not settings.store_folder.exists():
         return None
-    embedded = EmbeddedStore(settings.store_folder)
+    embedded = EmbeddedStore(settings.store_folder, accept_data_loss=settings.accept_data_loss)
     embedded.begin()
     stack.push_async_callback(embedded.stop)
     return embedded

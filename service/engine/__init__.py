@@ -1,0 +1,1 @@
+"""What answers: encoding, evidence, scoring, the replica of the store, CPU work."""

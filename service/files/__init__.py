@@ -1,0 +1,1 @@
+"""Files and folders: checksums, atomic replacement, locks."""

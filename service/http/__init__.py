@@ -1,0 +1,1 @@
+"""What endpoints share: request guard, preconditions, NDJSON, problem documents."""

@@ -12,6 +12,7 @@ from service.errors import (
     MalformedBody,
     MediaNotFetched,
     MediaUnavailable,
+    ModelChanged,
     NotReady,
     NotYetVisible,
     Overloaded,
@@ -34,7 +35,7 @@ BODY = (MalformedBody, BodyTooSlow, BodyTooLarge)
 """What a request with a body may meet."""
 STORE = (StoreUnavailable,)
 """What a request that reads the store may meet."""
-WRITE = (StoreUnavailable, StoreFull)
+WRITE = (StoreUnavailable, StoreFull, ModelChanged)
 """What a request that writes may meet."""
 MEDIA = (UrlRefused, MediaNotFetched, MediaUnavailable)
 """What a profile with pictures or sounds by URL may meet."""

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, RequestError, Unauthorized
-from service.http.problems import MEDIA_TYPE, problem_of
+from service.http.documents import MEDIA_TYPE, problem_of
 from service.http.traffic import Traffic
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")

@@ -1,1 +1,1 @@
-"""The searchable side of the service: embeddings in memory, exact answers."""
+"""The searchable side: protocol, filters, and the index in FAISS."""

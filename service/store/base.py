@@ -8,6 +8,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+INCOMPLETE = "incomplete:"
+"""A store's model version begins so while its records are re-encoded or restored; what follows is
+the model that may write meanwhile."""
+
 
 @dataclass(frozen=True)
 class IndexEntry:
@@ -19,6 +23,7 @@ class IndexEntry:
         embedding: float32 little-endian bytes; empty for a streamer without usable content.
         content: float16 little-endian bytes of the content sketch; empty likewise.
         facets: JSON bytes, what filters and answers read (name, language, category, tags, ...).
+        model_version: the model that made the vectors; empty in log entries of older releases.
     """
 
     streamer_id: str
@@ -26,6 +31,7 @@ class IndexEntry:
     embedding: bytes
     content: bytes
     facets: bytes
+    model_version: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,6 @@ class Record(IndexEntry):
     Attributes:
         profile: JSON bytes of the profile as it was written.
         digest: SHA-256 hex of `profile`; equal profiles need no second encoding.
-        model_version: the model that made the vectors.
         status: whether the streamer has vectors.
         modalities: JSON bytes, per modality what became of it.
         id_embedding: float32 bytes, predicted for the recommender's space; empty without one.
@@ -47,7 +52,6 @@ class Record(IndexEntry):
 
     profile: bytes
     digest: str
-    model_version: str
     status: Literal["indexed", "insufficient_content"]
     modalities: bytes
     id_embedding: bytes
@@ -137,9 +141,11 @@ class StreamerStore(Protocol):
         """Apply operations in order, as one atomic script; on disk when this returns.
 
         An operation that is refused does not stop the others. When the answer is lost, the store is
-        asked again what became of them; nothing is applied twice.
+        asked again what became of them; nothing is applied twice. All records are of one model, and
+        the script compares it with the store's; an empty store takes the model of its first write.
 
         Raises:
+            ModelChanged: the store holds another model's vectors by now; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied, and if
                 not, the store won't do it any more once its time for an answer is over.

@@ -27,6 +27,7 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
 from service.features.cold_start.service import ColdStart, Recommender
@@ -90,6 +91,7 @@ def entries_of(vectors: NDArray[np.float32]) -> list[IndexEntry]:
                     "attributes": {"order": order[i], "live": i % 2 == 0},
                 }
             ).encode(),
+            model_version="",
         )
         for i, vector in enumerate(vectors)
     ]
@@ -175,7 +177,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     reader = Reader(bundle.featurizer)
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
     stored = StoredProfiles(store, pipeline)
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids))
+    model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
+    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids), model)
     searches = Searches(Searching())
     searches.start()
     begin = time.perf_counter()

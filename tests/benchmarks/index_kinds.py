@@ -3,14 +3,17 @@
     python -m tests.benchmarks.index_kinds --streamers 100000 --kinds exact auto HNSW32 IVF1024,SQ8
 
 Each is measured as it serves: with the effort that it was given by its own measurement, and exact
-scores. In `5 % fresh` so many rows were written since it was built, as many as may be. In the last
-column another base is built meanwhile, in a thread that gives way, as in the service.
+scores. Questions a second are those of 32 threads. In `5 % fresh` so many rows were written since
+it was built, as many as may be; in `p99 during` another base is built meanwhile, in a thread that
+gives way, as in the service.
 """
 
 import argparse
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import faiss
@@ -18,25 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.replica.maintenance import give_way
-from service.index.base import EXACT
-from service.index.faiss.ann.device import Cpu, OnCpu
+from service.index.base import EXACT, Question
+from service.index.faiss.ann.device import Cpu, Device, OnCpu
 from service.index.faiss.ann.segment import AUTOMATIC
 from service.index.faiss.flat import FlatIndex
 from service.index.faiss.segmented import Plan, SegmentedIndex
 from tests.benchmarks.clustered import clustered
 
-DIM, CONTENT_DIM, QUERIES = 128, 8, 500
+DIM, CONTENT_DIM, QUERIES, THREADS = 128, 8, 500, 32
+HEADER = """\
+| kind | effort | recall | p50 | p99 | q/s | p50, 5 % fresh | MiB | build s | p99 during |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of the table; times in microseconds."""
+    """One row of the table; times in microseconds, `MiB` of a base on the CPU."""
 
     kind: str
     effort: str
     recall: float
     p50: float
     p99: float
+    rate: float
     with_fresh: float
     mib: float
     build_s: float
@@ -45,8 +52,8 @@ class Measured:
     def __str__(self) -> str:
         return (
             f"| {self.kind} | {self.effort} | {self.recall:.4f} | {self.p50:,.0f} | "
-            f"{self.p99:,.0f} | {self.with_fresh:,.0f} | {self.mib:,.0f} | {self.build_s:,.1f} | "
-            f"{self.during_build:,.0f} |"
+            f"{self.p99:,.0f} | {self.rate:,.0f} | {self.with_fresh:,.0f} | {self.mib:,.0f} | "
+            f"{self.build_s:,.1f} | {self.during_build:,.0f} |"
         )
 
 
@@ -64,13 +71,43 @@ def asked(
     return found, np.array(took)
 
 
+def rate(index: FlatIndex, queries: NDArray[np.float32]) -> float:
+    """Questions a second, asked by as many threads as a service has."""
+
+    def ask(query: NDArray[np.float32]) -> None:
+        index.search_many([Question(query, 10, ())])
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as threads:
+        asked_all = list(threads.map(ask, [*queries, *queries]))
+    return len(asked_all) / (time.perf_counter() - begin)
+
+
+def set_aside(
+    rows: int, spread: float = 0.7
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[set[str]]]:
+    """Vectors (rows, D), queries (Q, D) from outside, and the ids of the 10 nearest of each."""
+    every = clustered(rows + QUERIES, DIM, spread=spread)
+    every = every[np.random.default_rng(9).permutation(len(every))]
+    vectors, queries = every[:-QUERIES], every[-QUERIES:]
+    _, places = faiss.knn(queries, vectors, 10, faiss.METRIC_INNER_PRODUCT)
+    return vectors, queries, [{f"s{i}" for i in row} for row in places.tolist()]
+
+
 def measure(
-    kind: str, vectors: NDArray[np.float32], queries: NDArray[np.float32], best: list[set[str]]
+    kind: str,
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    best: Sequence[set[str]],
+    device: Device | None = None,
 ) -> Measured:
-    """Everything of one kind."""
+    """Everything of one kind, on the CPU or another device."""
+    device = device or Cpu()
     plan = Plan(kind, from_rows=1)
     index = (
-        FlatIndex(DIM, CONTENT_DIM) if kind == EXACT else SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+        FlatIndex(DIM, CONTENT_DIM)
+        if kind == EXACT
+        else SegmentedIndex(DIM, CONTENT_DIM, (), plan, device=device)
     )
     content, nothing = bytes(2 * CONTENT_DIM), b"{}"
     for i, vector in enumerate(vectors):
@@ -79,6 +116,7 @@ def measure(
     index.rebuild()
     build_s = time.perf_counter() - begin
     found, took = asked(index, queries)
+    at_once = rate(index, queries)
     recall = float(np.mean([len(a & b) / 10 for a, b in zip(found, best, strict=True)]))
     base, effort, mib = None, "", 0.0
     if isinstance(index, SegmentedIndex):
@@ -98,13 +136,14 @@ def measure(
     for i in range(len(vectors) // 20):
         index.upsert(f"s{i}", 2, vectors[i].tobytes(), content, nothing)
     fresh = asked(index, queries)[1]
-    name = f"{Cpu().factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
+    name = f"{device.factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
     return Measured(
         name,
         effort,
         recall,
         float(np.median(took)),
         float(np.quantile(took, 0.99)),
+        at_once,
         float(np.median(fresh)),
         mib,
         build_s,
@@ -121,15 +160,10 @@ def main() -> int:
     parser.add_argument("--spread", type=float, default=0.7, help="of clusters; more is harder")
     parser.add_argument("--kinds", nargs="+", default=[EXACT, AUTOMATIC])
     args = parser.parse_args()
-    every = clustered(args.streamers + QUERIES, DIM, spread=args.spread)
-    every = every[np.random.default_rng(9).permutation(len(every))]
-    vectors, queries = every[:-QUERIES], every[-QUERIES:]
-    _, places = faiss.knn(queries, vectors, 10, faiss.METRIC_INNER_PRODUCT)
-    best = [{f"s{i}" for i in row} for row in places.tolist()]
-    print("| kind | effort | recall | p50 | p99 | p50, 5 % fresh | MiB | build s | p99 during |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    measured = set_aside(args.streamers, args.spread)
+    print(HEADER)
     for kind in args.kinds:
-        print(measure(kind, vectors, queries, best), flush=True)
+        print(measure(kind, *measured), flush=True)
     return 0
 
 

@@ -134,7 +134,7 @@ class Bench:
         took: list[float] = []
         for i in range(many):
             profile = StreamerProfile(streamer_id=f"written-{i}", tags=["cooking", "music"])
-            done = await self.services.streamers.put(profile, None)
+            done = await self.services.writes.put(profile, None)
             begin = time.perf_counter()
             await self.services.similar.search(
                 SimilarQuery([Seed(streamer_id=profile.streamer_id)], after_sequence=done.sequence)
@@ -142,7 +142,7 @@ class Bench:
             took.append((time.perf_counter() - begin) * 1000)
             await asyncio.sleep(0.005)
         for i in range(many):
-            await self.services.streamers.delete(f"written-{i}", None)
+            await self.services.writes.delete(f"written-{i}", None)
         return took
 
 

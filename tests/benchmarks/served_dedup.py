@@ -22,7 +22,7 @@ from typing import Any
 from tests.service.data_sets import json_line
 from tests.service.process import Service
 from training.world import World, generate
-from training.world.media import Picture, made
+from training.world.media.studio import Picture, made
 
 _LINES = 50
 """In one request: some 4 MB."""

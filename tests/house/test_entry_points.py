@@ -1,7 +1,9 @@
 """The make targets are the single entry: they exist, and everybody calls them."""
 
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,13 @@ def test_ci_runs_make_test() -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "set -euo pipefail" in text
     assert re.search(r"(?m)^make test\b", text)
+
+
+def test_ctrl_c_is_tested_in_the_background_too() -> None:
+    test = "test_ctrl_c_waits_until_a_fit_that_starts_is_known"
+    pytest_call = f"{shlex.quote(sys.executable)} -m pytest -q -n 0 -p no:cacheprovider"
+    ignoring = f"trap '' INT; exec {pytest_call} tests/training/commands/test_compare.py -k {test}"
+    done = subprocess.run(
+        ["sh", "-c", ignoring], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout

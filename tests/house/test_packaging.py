@@ -1,14 +1,21 @@
 """What an image and a compose file name must exist; no container engine is needed to know that."""
 
 import importlib.util
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from service.settings import Settings
 
@@ -17,11 +24,17 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
+WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+TWINS = ({"faiss-cpu", "onnxruntime"}, {"faiss-gpu-cuvs", "onnxruntime-gpu"})
+PINNED = {"Dockerfile": "python:3.11-slim", "docker-compose.yml": "valkey/valkey:9.1"}
 # Set by Python, pip, the image's shell or NVIDIA's container runtime; not ours to define.
 FOREIGN_ENVIRONMENT = {
     "NVIDIA_DRIVER_CAPABILITIES",
     "NVIDIA_VISIBLE_DEVICES",
     "PATH",
+    "PIP_ONLY_BINARY",
+    "PIP_REQUIRE_HASHES",
     "PYTHONUNBUFFERED",
 }
 
@@ -57,11 +70,36 @@ def services() -> dict[str, dict[str, Any]]:
 def test_stages_build_on_stages_or_on_the_python_image() -> None:
     names = stages()
     assert {"cpu", "gpu"} <= set(names)
-    for base in names.values():
-        assert base in names or base == "python:3.11-slim"
-    sources = re.findall(r"COPY --from=(\S+)", DOCKERFILE)
+    (image,) = [rest for word, rest in instructions() if word == "ARG"]
+    assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11-slim(@sha256:[0-9a-f]{64})?", image)
+    assert set(names.values()) <= {"${PYTHON_IMAGE}", *names}
+    sources = re.findall(r"(?:--from|--mount=from)=([\w-]+)", DOCKERFILE)
     assert sources
     assert set(sources) <= set(names)
+
+
+DOCKER = """#!/bin/sh
+test "$*" = "buildx imagetools inspect $4 --format {{json .Manifest.Digest}}" || exit 1
+printf '"sha256:%s"' "$(echo "$4 $ROUND" | sha256sum | cut -c 1-64)"
+"""
+"""Prints as buildx does, without a registry."""
+
+
+def test_base_images_are_pinned_by_one_command(tmp_path: Path) -> None:
+    for name in ("Makefile", *PINNED):
+        shutil.copy(ROOT / name, tmp_path)
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER, encoding="utf-8")
+    docker.chmod(0o755)
+    seen: set[str] = set()
+    for number in ("1", "2"):  # the second replaces what the first pinned
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "ROUND": number}
+        subprocess.run(["make", "image-lock"], cwd=tmp_path, env=environment, check=True)
+        for name, image in PINNED.items():
+            text = (tmp_path / name).read_text(encoding="utf-8")
+            (digest,) = re.findall(rf"{image}(@sha256:[0-9a-f]{{64}})?\n", text)
+            seen.add(digest)
+    assert len(seen - {""}) == 4
 
 
 def test_every_copied_path_exists_and_reaches_the_builder() -> None:
@@ -71,22 +109,70 @@ def test_every_copied_path_exists_and_reaches_the_builder() -> None:
     assert paths
     for path in paths:
         assert (ROOT / path).exists(), path
-        assert f"!{path}" in ignore, f"{path} is kept from the builder by .dockerignore"
+        assert f"!{path.split('/')[0]}" in ignore, (
+            f"{path} is kept from the builder by .dockerignore"
+        )
 
 
-def test_installed_extras_exist_and_never_mix_the_twins() -> None:
-    installs = re.findall(r'pip install "\.\[([^\]]+)\]"', DOCKERFILE)
-    assert len(installs) == 2
-    for names in installs:
-        extras = set(names.split(","))
-        assert extras <= set(EXTRAS)
-        assert not {"training", "export"} & extras, "the image has no torch"
-        assert len({"cpu", "gpu"} & extras) == 1
+def locked(name: str) -> dict[str, str]:
+    """Package -> version of a lock file of the image; every one has its hashes."""
+    text = (ROOT / "image" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line.split() for line in text.splitlines()]
+    for words in lines:
+        assert words[1:], words
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word) for word in words[1:])
+    return dict(words[0].split("==") for words in lines)
 
 
-def test_the_served_extras_pull_no_torch() -> None:
-    for extra in ("service", "cpu", "gpu", "embedded", "images", "audio"):
-        assert not [r for r in EXTRAS[extra] if re.match(r"(torch|transformers|onnx)\b(?!r)", r)]
+def served_extras(target: str) -> list[str]:
+    """The extras that `make lock` puts into a target of the image."""
+    command = ["make", "--dry-run", "--no-print-directory", "lock"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    named = re.findall(r"--extra (\S+)", planned.replace("$target", target))
+    assert named[0] == target
+    return named
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_the_locks_satisfy_what_is_declared_and_never_mix_the_twins(target: str) -> None:
+    packages = locked(target)
+    extras = served_extras(target)
+    assert set(extras) <= set(EXTRAS)
+    declared = PYPROJECT["project"]["dependencies"] + [r for e in extras for r in EXTRAS[e]]
+    for requirement in map(Requirement, declared):
+        version = packages[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement}, but {version} is locked"
+    assert not {"torch", "transformers", "onnx", "scikit-learn"} & set(packages)
+    mine, others = TWINS if target == "cpu" else TWINS[::-1]
+    assert mine <= set(packages)
+    assert not others & set(packages)
+    assert f"COPY image/{target}.txt ./" in DOCKERFILE
+
+
+def test_the_wheel_is_built_by_locked_packages() -> None:
+    assert GROUPS["build"] == PYPROJECT["build-system"]["requires"]
+    (backend,) = map(Requirement, GROUPS["build"])
+    assert backend.specifier.contains(locked("build")[backend.name])
+
+
+def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
+    """Scripts of the store and data files are no Python, and easily left behind."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    built = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = [path for name in WHEEL["packages"] for path in (ROOT / name).rglob("*")]
+    wanted = {path for path in files if path.is_file() and path.parent.name != "__pycache__"}
+    assert built == {str(path.relative_to(ROOT)) for path in wanted}
+    assert {"service/store/redis/write.lua", "training/compare/report.css"} <= built
+
+
+def test_the_image_installs_nothing_but_locked_packages_and_the_project() -> None:
+    assert "PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1" in DOCKERFILE
+    installs = re.findall(r"(?:(PIP_REQUIRE_HASHES=0) )?pip (?:install|wheel) (.+)", DOCKERFILE)
+    assert len(installs) == 6
+    for unhashed, arguments in installs:
+        assert "--no-deps" in arguments if unhashed else re.fullmatch(r"-r \w+\.txt", arguments)
 
 
 def test_the_command_runs_as_nobody_special_and_exists() -> None:
@@ -96,7 +182,7 @@ def test_the_command_runs_as_nobody_special_and_exists() -> None:
     assert command == '["python", "-m", "service", "serve"]'
     assert importlib.util.find_spec("service.__main__") is not None
     (health,) = [rest for word, rest in words if word == "HEALTHCHECK"]
-    assert "/readyz" in health
+    assert "/livez" in health  # a store that blips must not restart every replica
 
 
 def test_every_environment_name_is_read_by_the_settings() -> None:

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("training", "world", "--out", data, "--streamers", str(STREAMERS), "--seed", "11")
     fit = ["training", "fit", "--data", data, "--recipe", "transfer-plus", "--out", checkpoint]
     run(*fit, "--set", "steps=60", "--set", "evaluate_every=30", "--set", "refit=false")
-    loader = "training.models.encoder:load_checkpoint"
+    loader = "training.inference.load:load_checkpoint"
     run("model_export", loader, "--checkpoint", checkpoint, "--out", at / "bundle")
     return at
 

@@ -43,7 +43,7 @@ def test_a_checkpoint_is_exported(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_of_the_trainer_is_one_line(tmp_path: Path) -> None:
     """The exporter imports no trainer, and yet tells what the trainer's loader has to say."""
-    loader = "training.models.encoder:load_checkpoint"
+    loader = "training.inference.load:load_checkpoint"
     done = command(loader, "--checkpoint", tmp_path / "missing", "--out", tmp_path / "bundle")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {tmp_path / 'missing'} can't be loaded: ")

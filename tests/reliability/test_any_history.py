@@ -36,6 +36,7 @@ from tests.service.store.records import until
 from tests.service.valkey import Server
 
 DIM, CONTENT_DIM = 16, 4
+MODEL = Model("m", DIM, CONTENT_DIM, "fingerprint")
 IDS = [f"s{i}" for i in range(50)]
 KINDS = (EXACT, "Flat", "IVF4,SQfp16", "HNSW8")
 LIMITS = Limits(answer_timeout_s=30.0, follow_block_s=0.1)
@@ -135,11 +136,10 @@ class AnyHistory(RuleBasedStateMachine):
         return self.follower.index
 
     def _snapshots(self) -> Snapshots:
-        model = Model("m", DIM, CONTENT_DIM, "fingerprint")
-        return Snapshots(Path(self.folder.name), model, Schedule(reserve_bytes=0))
+        return Snapshots(Path(self.folder.name), MODEL, Schedule(reserve_bytes=0))
 
     async def _followed(self) -> Follower:
-        follower = Follower(self.store, lambda: new_index(self.kind), self.snapshots)
+        follower = Follower(self.store, lambda: new_index(self.kind), MODEL, self.snapshots)
         follower.start()
         await until(lambda: follower.is_ready)
         return follower

@@ -90,7 +90,7 @@ def test_a_store_that_is_set_back_under_a_snapshot(bundle: Path, tmp_path: Path)
         assert service.stop() == 0
     shutil.rmtree(data / "store")
     shutil.copytree(copy, data / "store")
-    with Service(bundle, data, **ALWAYS) as service:
+    with Service(bundle, data, "--accept-data-loss", **ALWAYS) as service:
         service.wait_until_ready()
         assert "the store ends at 50, the snapshot at 71: the store was set back" in service.output
         assert snapshot(service)["source"] == "store"

@@ -10,8 +10,8 @@ from training.config import TransferPlusConfig
 from training.data import Dataset, load_dataset
 from training.evaluation.metrics import hubness
 from training.evaluation.setting import setting_of
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
-from training.models.encoder import load_checkpoint
 from training.teachers.id_embeddings import audience_of
 from training.trainer.fit import Request, fit
 

@@ -10,8 +10,8 @@ from model_export.contract.bundle import Bundle
 from model_export.export import export_bundle
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
 from training.data import Dataset
+from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
 
 SMALL: dict[str, Any] = {

@@ -7,8 +7,7 @@ from sklearn.linear_model import Ridge
 
 from training.baselines.choice import best_fit
 from training.baselines.corpus import ID_RANK, Corpus, dense_unit
-from training.evaluation.ranking import top
-from training.evaluation.subject import Representation, SideBySide, paired_scores, unit
+from training.evaluation.subject import Representation, SideBySide, paired_scores, top, unit
 
 FULL = 0
 """Rank of the whole audience."""

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.tasks import MIN_SHARED
-from training.mining.positives import nearest
+from training.numeric.topk import nearest
 from training.preparation.stage import Stage, sample
-from training.teachers.id_embeddings import audience_of, id_matrix
+from training.teachers.id_embeddings import MIN_SHARED, audience_of, id_matrix
 
 MAX_QUERIES = 2000
 MAX_GALLERY = 30_000

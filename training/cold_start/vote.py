@@ -12,10 +12,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, BehaviourGraph
-from training.evaluation.ranking import top
 from training.evaluation.tasks import ColdStartTask
 from training.mining.positives import IdSpace, SharedAudience
-from training.numeric.blocks import blocks
+from training.numeric.topk import nearest_to, neighbour_graph
 from training.preparation.stage import Stage, all_rows
 from training.teachers.id_embeddings import Teacher
 
@@ -56,11 +55,7 @@ def edges_of(teacher: Teacher) -> sp.csr_matrix:
     if not weights.any():
         space = IdSpace(teacher.directions, _ID_TEMPERATURE, 1.0)
         near, weights = space.candidates(NEIGHBOURS)
-    rows, count = near.shape
-    index = (np.repeat(np.arange(rows), count), near.ravel())
-    edges = sp.csr_matrix((weights.ravel(), index), (rows, rows))
-    edges.eliminate_zeros()
-    edges = sp.csr_matrix(edges.maximum(edges.T))
+    edges = neighbour_graph(near, weights)
     total = np.asarray(edges.sum(1)).ravel()
     return sp.csr_matrix(sp.diags_array(1 / np.maximum(total, 1e-12)) @ edges)
 
@@ -141,11 +136,7 @@ class Ballot:
         """Find the voters by unit embeddings (M, D); zero rows neither ask nor vote."""
         shown = np.abs(vectors).sum(1) > 0
         asking, able = asking[shown[asking]], np.flatnonzero(shown[rows])
-        near = top(vectors[asking], vectors[rows[able]], VOTERS)
-        cosines = np.zeros(near.shape, np.float32)
-        for part in blocks(len(asking), near.shape[1] * vectors.shape[1]):
-            found = vectors[rows[able[near[part]]]]
-            cosines[part] = np.einsum("qd,qvd->qv", vectors[asking[part]], found)
+        near, cosines = nearest_to(vectors[asking], vectors[rows[able]], VOTERS)
         return cls(asking, able[near], cosines, rows, edges, len(vectors))
 
     def matrices(self, vote: Vote) -> tuple[sp.csr_matrix, sp.csr_matrix]:

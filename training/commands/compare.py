@@ -6,18 +6,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.compare import html, markdown
 from training.compare.collect import as_json, collect, details_of
 from training.compare.details import Details
 from training.compare.measure import Measurer
 from training.compare.plan import Run, methods_of, plan, source_digest
-from training.compare.progress import Progress
+from training.compare.progress import RunProgress
+from training.compare.report import html, markdown
 from training.compare.results import Results, references_of
 from training.compare.runs import cost_of, execute, forget, report_folder, source_of
 from training.compare.words import TITLES, finding
 from training.errors import UsageError
 from training.evaluation.setting import SPLITS
 from training.models.checkpoint import write_atomically
+from training.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,8 +105,10 @@ def run(args: argparse.Namespace) -> int:
             measurer.dataset(folder)  # one that can't be trusted is refused before anything runs
         _say(runs, todo)
         _warn_of_other_sources([each for each, cost in costs if cost is not None])
-        progress = Progress(todo, [(r, c.seconds) for r, c in costs if c is not None], args.jobs)
-        failures = execute(todo, measurer, progress, jobs=args.jobs, threads=threads, lock=lock)
+        took = [(run, cost.seconds) for run, cost in costs if cost is not None]
+        with Progress("runs", len(todo)) as bar:
+            progress = RunProgress(todo, took, args.jobs, bar)
+            failures = execute(todo, measurer, progress, jobs=args.jobs, threads=threads, lock=lock)
         references = references_of(methods, args.reference)
         results = collect(runs, failures, references, _arguments(args), args.split)
         details = {

@@ -12,17 +12,15 @@ import numpy as np
 
 from training.baselines import BASELINES, corpus_of, find_baseline
 from training.data import Dataset, load_dataset
-from training.errors import LeakError, OutputError, UsageError
+from training.errors import OutputError, UsageError
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
-from training.evaluation.setting import SPLITS, Split
+from training.evaluation.setting import SPLITS
 from training.evaluation.subject import Representation, shown
+from training.inference.load import load_checkpoint, represent_checkpoint
 from training.inference.modalities import Alone, alone_table, each_alone
-from training.inference.representation import represent
 from training.inference.robustness import Robustness, robustness, table
 from training.models.checkpoint import Checkpoint, write_atomically
-from training.models.encoder import load_checkpoint
-from training.preparation.leaks import check_learned
 from training.towers import cache_folder
 
 
@@ -126,35 +124,6 @@ def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Itera
     sys.stdout.write("\n" + "\n".join(lines) + "\n")
     content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
     write_atomically(file, content.encode())
-
-
-def represent_checkpoint(
-    folder: Path,
-    checkpoint: Checkpoint,
-    dataset: Dataset,
-    split: Split,
-    tower_cache: Path | None = None,
-) -> Representation:
-    """What the encoder of a checkpoint makes of streamers that it has not learned from.
-
-    Args:
-        folder: of the checkpoint.
-        checkpoint: as it was read from there.
-        dataset: to measure on.
-        split: whose streamers ask.
-        tower_cache: folder of what towers made of pieces before.
-
-    Raises:
-        LeakError: it has learned from some of them.
-    """
-    try:
-        check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
-    except LeakError as error:
-        remedy = f"train on {dataset.folder} to measure on its {split} split"
-        if split == "val" and checkpoint.config["refit_on_validation"]:
-            remedy = "val was learned from in the end; for figures on it fit with --set refit=false"
-        raise LeakError(f"{folder}: {error}; {remedy}") from None
-    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)
 
 
 def _embeddings(dataset: Dataset, representation: Representation) -> bytes:

@@ -8,7 +8,6 @@ from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
 from training.baselines import BASELINES, Corpus, corpus_of
-from training.commands.evaluate import represent_checkpoint
 from training.compare.details import Retention
 from training.compare.plan import Run
 from training.compare.results import COMPARED
@@ -20,9 +19,9 @@ from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
+from training.inference.load import load_checkpoint, represent_checkpoint
 from training.inference.robustness import Robustness, robustness
 from training.models.checkpoint import Checkpoint, write_atomically
-from training.models.encoder import load_checkpoint
 
 _WORST = "worst.json"
 _RETENTION = "robustness.json"

@@ -202,6 +202,7 @@ def source_digest() -> str:
     for package in ("model_export", "training"):
         root = Path(__file__).parents[2] / package
         for path in sorted(root.rglob("*.py")):
-            if path.parent.name not in ("compare", "world"):
-                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+            name = path.relative_to(root)
+            if name.parts[0] not in ("compare", "world"):
+                digest.update(f"{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

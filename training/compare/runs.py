@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from training.compare.plan import Run, source_digest
-from training.compare.progress import Progress
+from training.compare.progress import RunProgress
 from training.compare.results import Cost, Failure
 from training.errors import OutputError, TrainingError
 from training.models.checkpoint import write_atomically
@@ -87,7 +87,7 @@ def report_folder(out: Path) -> Iterator[int]:
 def execute(
     runs: Sequence[Run],
     measure: Callable[[Run], Mapping[str, float]],
-    progress: Progress,
+    progress: RunProgress,
     *,
     jobs: int,
     threads: int,

@@ -7,10 +7,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.evaluation.metrics import ndcg
-from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import AudienceVote, Matrix, Representation, count, scores
-from training.numeric.blocks import blocks
+from training.evaluation.subject import AudienceVote, Representation, search, top
 
 DEPTH = 50
 VOTERS = 50
@@ -119,13 +117,9 @@ class _Ballot:
 
     @classmethod
     def of(cls, setting: Setting, representation: Representation, wanted: _Wanted) -> "_Ballot":
-        query: Matrix = representation.query[wanted.queries]
-        gallery = representation.gallery[setting.gallery]
-        near = top(query, gallery, VOTERS)
-        found = np.zeros(near.shape, np.float32)
-        for part in blocks(len(near), count(gallery)):
-            found[part] = np.take_along_axis(scores(query[part], gallery), near[part], 1)
-        return cls(near, found, sp.csr_matrix(wanted.watched.T))
+        query = representation.query[wanted.queries]
+        found = search(query, representation.gallery[setting.gallery], VOTERS)
+        return cls(*found, sp.csr_matrix(wanted.watched.T))
 
     def users(self, vote: AudienceVote) -> NDArray[np.int64]:
         """The best users (Q, <= 50), best first."""

@@ -5,11 +5,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from training.evaluation.metrics import b_cubed, f1, pairs_of_groups
-from training.evaluation.ranking import top
+from training.evaluation.metrics import b_cubed, best_threshold, f1, pairs_of_groups
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Matrix, Representation, paired_scores, scores, unit
-from training.inference.duplicate_threshold import best_threshold
+from training.evaluation.subject import Matrix, Representation, paired_scores, scores, top, unit
 
 _CANDIDATES = 20
 _BLOCK = 1024

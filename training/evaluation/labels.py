@@ -3,9 +3,8 @@
 import numpy as np
 
 from training.evaluation.metrics import DEPTH, ndcg_of_hits
-from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Representation
+from training.evaluation.subject import Representation, top
 
 
 def measure_labels(setting: Setting, representation: Representation) -> Measured | None:

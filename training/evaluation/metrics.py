@@ -84,6 +84,24 @@ def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> floa
     return 2 * len(found & true) / (len(found) + len(true))
 
 
+def best_threshold(
+    cosines: NDArray[np.float32], is_true: NDArray[np.bool_], true_pairs: int
+) -> float:
+    """The cut with the best F1, half-way to the next lower cosine.
+
+    Args:
+        cosines: of the candidate pairs (P,).
+        is_true: which of them are duplicates (P,).
+        true_pairs: all duplicates, also those that are no candidates.
+    """
+    order = np.argsort(-cosines, kind="stable")
+    cosines, hits = cosines[order], np.cumsum(is_true[order])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true_pairs)
+    best = int(np.argmax(f1))
+    below = cosines[best + 1] if best + 1 < len(cosines) else cosines[best]
+    return float(np.clip((cosines[best] + below) / 2, 1e-3, 1))
+
+
 def b_cubed(
     found: NDArray[np.int64], true: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,9 +3,8 @@
 import numpy as np
 
 from training.evaluation.metrics import hubness, ndcg, recall, reciprocal_rank_of_hit
-from training.evaluation.ranking import top
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Matrix, Representation, count, scores, shown, unit
+from training.evaluation.subject import Matrix, Representation, count, scores, shown, top, unit
 
 DEPTHS = (10, 20, 100)
 _BLOCK = 1024

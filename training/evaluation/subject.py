@@ -8,6 +8,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
+from training.numeric.topk import Found, top_k_in_blocks
+
 _Part = NDArray[np.float32] | sp.csr_matrix
 
 
@@ -96,6 +98,24 @@ def scores(queries: Matrix, gallery: Matrix) -> NDArray[np.float32]:
         return np.sum([scores(a, b) for a, b in parts], axis=0)
     product = queries @ gallery.T
     return product if isinstance(product, np.ndarray) else product.toarray()
+
+
+def search(queries: Matrix, gallery: Matrix, depth: int) -> Found:
+    """Places in the gallery (Q, <= depth), best first, and their scores; ties by place.
+
+    Args:
+        queries: (Q, K).
+        gallery: (G, K).
+        depth: hits per query; the whole gallery if it has fewer rows.
+    """
+    return top_k_in_blocks(
+        lambda part: scores(queries[part], gallery), count(queries), count(gallery), depth
+    )
+
+
+def top(queries: Matrix, gallery: Matrix, depth: int) -> NDArray[np.int64]:
+    """Places of `search` alone (Q, <= depth)."""
+    return search(queries, gallery, depth)[0]
 
 
 def paired_scores(first: Matrix, second: Matrix) -> NDArray[np.float32]:

@@ -7,10 +7,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.evaluation.metrics import DEPTH, ndcg
-from training.evaluation.ranking import top
-from training.evaluation.subject import Matrix
-
-MIN_SHARED = 2
+from training.evaluation.subject import Matrix, top
+from training.teachers.id_embeddings import MIN_SHARED
 
 
 @dataclass(frozen=True, eq=False)

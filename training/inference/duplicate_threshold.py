@@ -12,11 +12,11 @@ from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.data.passes import subset
-from training.evaluation.metrics import pairs_of_groups, pairwise_f1
+from training.evaluation.metrics import best_threshold, pairs_of_groups, pairwise_f1
 from training.features.bags import known_pieces
-from training.mining.positives import nearest
 from training.models.encoder import StreamerEncoder
 from training.numeric.blocks import blocks
+from training.numeric.topk import nearest
 from training.preparation.stage import Stage, all_rows
 
 DEFAULT_THRESHOLD = 0.85
@@ -121,24 +121,6 @@ def _candidates(
     other = np.concatenate([near.ravel() for near in found])
     pairs = np.unique(np.sort(np.stack([rows[one], rows[other]], 1), axis=1), axis=0)
     return pairs, (content[pairs[:, 0]] * content[pairs[:, 1]]).sum(1)
-
-
-def best_threshold(
-    cosines: NDArray[np.float32], is_true: NDArray[np.bool_], true_pairs: int
-) -> float:
-    """The cut with the best F1, half-way to the next lower cosine.
-
-    Args:
-        cosines: of the candidate pairs (P,).
-        is_true: which of them are duplicates (P,).
-        true_pairs: all duplicates, also those that are no candidates.
-    """
-    order = np.argsort(-cosines, kind="stable")
-    cosines, hits = cosines[order], np.cumsum(is_true[order])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true_pairs)
-    best = int(np.argmax(f1))
-    below = cosines[best + 1] if best + 1 < len(cosines) else cosines[best]
-    return float(np.clip((cosines[best] + below) / 2, 1e-3, 1))
 
 
 def f1_at(

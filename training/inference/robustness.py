@@ -21,8 +21,8 @@ from training.data import Dataset
 from training.data.passes import mapped, subset
 from training.errors import UsageError
 from training.evaluation.metrics import DEPTH, ndcg
-from training.evaluation.ranking import top
 from training.evaluation.setting import Split, setting_of
+from training.evaluation.subject import top
 from training.evaluation.tasks import ColdStartTask
 from training.inference.representation import embed
 from training.towers import TowerReader, cache_folder

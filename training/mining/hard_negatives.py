@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.mining.positives import nearest_of
+from training.numeric.topk import nearest_to
 
 _CONSIDERED = 3
 """Times as many are considered as are wanted."""
@@ -59,7 +59,7 @@ def find_hard_negatives(
     """
     table = np.full((len(content), count), -1)
     considered = min(_CONSIDERED * count + 1, len(content))
-    near, cosines = nearest_of(content[rows], content, considered)  # (R, 3 H + 1)
+    near, cosines = nearest_to(content[rows], content, considered)  # (R, 3 H + 1)
     wrong = (near == rows[:, None]) | (cosines > same_from) | alike(rows, near)
     first = np.argsort(wrong, axis=1, kind="stable")[:, :count]
     taken = np.where(wrong, -1, near)

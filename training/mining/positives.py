@@ -3,7 +3,6 @@
 Behaviour is who watches whom, where that is known, or else the cosine of ID-embeddings.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,13 +13,15 @@ from scipy.special import expit
 
 from training.mining.two_hop import fill_empty_places
 from training.numeric.blocks import blocks
-from training.numeric.topk import best_of, mutual
+from training.numeric.topk import (
+    nearest,
+    nearest_others,
+    nearest_to,
+    neighbour_graph,
+)
+from training.teachers.id_embeddings import MIN_SHARED
 from training.teachers.label_noise import Judgement
 
-MIN_SHARED = 2
-"""Two streamers with fewer users in common share them by chance."""
-NEVER = -2.0
-"""Less than any cosine."""
 _LEAST_WEIGHT = 1e-3
 _DOUBT = 0.05
 """Less doubt about a streamer's vector is none."""
@@ -46,7 +47,7 @@ class Positives:
     @classmethod
     def of(cls, near: NDArray[np.int64], weights: NDArray[np.float32]) -> "Positives":
         """From the candidates (N, K) and their weights (N, K), not negative."""
-        return cls(near, np.cumsum(weights, 1), mutual(near, weights))
+        return cls(near, np.cumsum(weights, 1), neighbour_graph(near, weights))
 
     @property
     def anchors(self) -> NDArray[np.int64]:
@@ -133,12 +134,12 @@ class SharedAudience:
         size = np.sqrt(np.diff(self.audience.indptr).clip(1)).astype(np.float32)
         by_user = self.audience.T.tocsr()
 
-        def block(start: int, stop: int) -> NDArray[np.float32]:
-            shared = (self.audience[start:stop] @ by_user).toarray().astype(np.float32)
+        def cosines(part: slice) -> NDArray[np.float32]:
+            shared = (self.audience[part] @ by_user).toarray().astype(np.float32)
             shared[shared < MIN_SHARED] = 0
-            return shared / size[start:stop, None] / size
+            return shared / size[part, None] / size
 
-        return _nearest(block, len(size), count, able)
+        return nearest_others(cosines, len(size), count, able)
 
     def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `Behaviour`: those who share enough users."""
@@ -189,46 +190,6 @@ class IdSpace:
         return found
 
 
-def nearest(
-    directions: NDArray[np.float32], count: int, able: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The nearest other rows by cosine of unit rows (N, E), best first, and the cosines (N, K).
-
-    Rows that are not able (N,) come last, with a cosine of `NEVER`.
-    """
-    return _nearest(lambda a, b: directions[a:b] @ directions.T, len(directions), count, able)
-
-
-def nearest_of(
-    queries: NDArray[np.float32], directions: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `count` nearest of the unit rows (M, E) to each query (Q, E), best first, and cosines."""
-    near = np.zeros((len(queries), count), np.int64)
-    cosines = np.zeros((len(queries), count), np.float32)
-    for part in blocks(len(queries), len(directions)):
-        near[part], cosines[part] = best_of(queries[part] @ directions.T, count)
-    return near, cosines
-
-
-def _nearest(
-    block: Callable[[int, int], NDArray[np.float32]],
-    rows: int,
-    count: int,
-    able: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `count` best other columns of each row, from blocks of the (N, N) similarities."""
-    count = min(count, rows - 1)
-    near = np.zeros((rows, count), np.int64)
-    nearness = np.zeros((rows, count), np.float32)
-    for part in blocks(rows, rows):
-        similar = block(part.start, part.stop)  # (b, N)
-        if able is not None:
-            similar[:, ~able] = NEVER
-        similar[np.arange(len(similar)), np.arange(part.start, part.stop)] = -np.inf
-        near[part], nearness[part] = best_of(similar, count)
-    return near, nearness
-
-
 def trusted_only(
     near: NDArray[np.int64], weights: NDArray[np.float32], judgement: Judgement
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -249,7 +210,7 @@ def trusted_only(
         return near, own
     other = np.zeros_like(near)
     instead = np.zeros_like(own)
-    found, cosines = nearest_of(judgement.predicted[doubted], judgement.vectors[able], count)
+    found, cosines = nearest_to(judgement.predicted[doubted], judgement.vectors[able], count)
     other[doubted] = able[found]
     doubt = _INSTEAD * (1 - judgement.trust[doubted])
     instead[doubted] = (

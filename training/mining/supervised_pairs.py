@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.data import Dataset
@@ -139,12 +138,7 @@ def near_by_behaviour(
             "near anybody; leave its file out, or choose other splits"
         )
     near, weights = space.candidates(min(neighbours, len(rows) - 1))
-    index = (np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel())
-    pairs = sp.csr_matrix((weights.ravel(), index), shape=(len(rows), len(rows)))
-    pairs.eliminate_zeros()
-    return NearByBehaviour(
-        rows, Positives(near, np.cumsum(weights, 1), sp.csr_matrix(pairs.maximum(pairs.T)))
-    )
+    return NearByBehaviour(rows, Positives.of(near, weights))
 
 
 def same_label(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from training.numeric.blocks import blocks
-from training.numeric.topk import best_of, mutual
+from training.numeric.topk import neighbour_graph, top_k
 
 _STEP = 20
 """So many strongest neighbours lead on to theirs."""
@@ -39,7 +39,8 @@ def fill_empty_places(
     rows, count = near.shape
     direct = weights > 0
     known = np.where(direct, cosines, 0).astype(np.float32)
-    graph, strong = mutual(near, known), mutual(near[:, :_STEP], known[:, :_STEP])
+    graph = neighbour_graph(near, known)
+    strong = neighbour_graph(near[:, :_STEP], known[:, :_STEP])
     scale = sp.diags_array(1 / np.sqrt(np.maximum(np.asarray(strong.sum(1)).ravel(), 1e-9)))
     step = sp.csr_matrix(scale @ strong @ scale)
     near, weights = near.copy(), weights.copy()
@@ -51,7 +52,7 @@ def fill_empty_places(
         nearness[np.arange(len(some)), some] = 0
         if able is not None:
             nearness[:, ~able] = 0
-        found, values = best_of(nearness, count)
+        found, values = top_k(nearness, count)
         falling = share * values / np.maximum(values[:, :1], 1e-9)
         for row, new, more in zip(some, found, falling, strict=True):
             there = int(direct[row].sum())

@@ -9,9 +9,8 @@ padded batches; both give the same numbers.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model_export.contract.bundle import DuplicateThreshold, IdSpace
-from model_export.contract.calibration import Calibration
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Vocabulary
-from model_export.source import ExportSource
-from training.config import RecipeConfig, shared_config, shorter_widths
+from training.config import RecipeConfig
 from training.features.bags import Bags, inverse_document_frequency
 from training.features.padding import PieceBatch, blocks_of_alike, members, padded
 from training.features.pieces import PieceBags
-from training.models.checkpoint import Checkpoint
 from training.models.content_sketch import FIXED_SEED, ContentSketch, safe_normalise
 from training.models.distributed import Compute
 from training.models.fusion import Recency, Transformer, fusion_of
-from training.towers import cache_folder, towers_again
 
 LANGUAGE = 1 + MODALITIES.index("language")
 
@@ -341,44 +335,3 @@ def _to_weights(evidence: Tensor) -> Tensor:
     total = positive.sum(-1, keepdim=True)
     uniform = torch.full_like(positive, 1 / len(MODALITIES))
     return torch.where(total > 1e-6, positive / total.clamp(min=1e-6), uniform)
-
-
-def _calibration(stored: Mapping[str, Any]) -> Calibration | None:
-    """None in checkpoints of the time before scores were calibrated."""
-    found = stored.get("calibration")
-    return None if found is None else Calibration.model_validate(found)
-
-
-def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource:
-    """What the exporter needs of a finished checkpoint, the module in eval mode.
-
-    Args:
-        path: the checkpoint folder.
-        tower_cache: folder into which the weights of towers are unpacked.
-
-    Raises:
-        CheckpointError: not a checkpoint, not finished, damaged, or with a tower that is missing
-            or another by now.
-    """
-    checkpoint = Checkpoint.load(path)
-    stored = checkpoint.config
-    config = shared_config(stored["config"])
-    space = stored["id_space"]
-    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"])
-    encoder.load_state_dict(checkpoint.tensors)
-    return ExportSource(
-        module=encoder.eval(),
-        vocabulary=checkpoint.vocabulary,
-        recipe=stored["recipe"],
-        dim=config.dim,
-        content_dim=config.content_dim,
-        data_digest=stored["data_digest"],
-        duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
-        calibration=_calibration(stored),
-        config={name: value for name, value in stored.items() if name != "calibration"},
-        metrics=checkpoint.metrics,
-        id_space=None if space is None else IdSpace(**space),
-        established=checkpoint.established,
-        towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
-        dims=shorter_widths(stored["config"].get("matryoshka", ""), config.dim),
-    )

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from model_export.contract.piece_table import newest
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
+from training.config import RecipeConfig
 from training.data.passes import subset
 from training.evaluation.metrics import reciprocal_rank
 from training.features.bags import Bags, corpus_bags
 from training.features.masked_views import Atom, ViewMaker, overlap
 from training.models.encoder import StreamerEncoder
 from training.preparation.stage import MOST_ASKED, Stage, all_rows, sample
+from training.tasks.base import Task
+
+Config = TypeVar("Config", bound=RecipeConfig)
 
 MOST_CUT = 50_000
 """Streamers whose parts are kept, drawn at random from more; a fit of 500 steps draws 128,000."""
@@ -163,3 +168,23 @@ class ViewSearch:
             all_rows(encoder, encoder.embed, view, np.ones(len(view), bool)) for view in self._views
         )
         return float(reciprocal_rank(first, second).mean())
+
+
+class SelfSupervised(Task, Generic[Config]):
+    """Learns from what each streamer shows; validated on held-out views of bounded overlap."""
+
+    def __init__(self, stage: Stage, config: Config, held_out: NDArray[np.int64] | None) -> None:
+        """Draw the held-out views.
+
+        Args:
+            stage: of the fit.
+            config: of the recipe.
+            held_out: data set rows of validation streamers; None without validation.
+        """
+        self.encoder = stage.encoder
+        self._stage, self._config = stage, config
+        self._search = ViewSearch.of_atoms(stage, held_out)
+
+    def validate(self) -> float:
+        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
+        return self._search.mean_reciprocal_rank(self.encoder)

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from torch import Tensor, nn
 
+from training.models.distributed import Compute
 from training.models.encoder import StreamerEncoder
 
 
@@ -20,14 +21,21 @@ class Task(ABC):
     encoder: StreamerEncoder
     settled_from: int = 0
 
+    _module: nn.ModuleDict | None = None
+
     @property
     def module(self) -> nn.Module:
-        """Everything that the loop trains, saves and resumes: the encoder alone by default.
+        """All that is trained, saved and resumed: the encoder, and what `train_with` added."""
+        return self.encoder if self._module is None else self._module
 
-        A task with heads or a memory beside it returns a module that holds them, and the encoder
-        under the name `encoder`, the same one at every call. The checkpoint keeps the encoder only.
-        """
-        return self.encoder
+    @property
+    def compute(self) -> Compute:
+        """Device, precision and processes of the training."""
+        return self.encoder.compute
+
+    def train_with(self, **modules: nn.Module) -> None:
+        """Train modules together with the encoder; the checkpoint keeps the encoder only."""
+        self._module = nn.ModuleDict({"encoder": self.encoder, **modules})
 
     @abstractmethod
     def losses(self, step: int) -> dict[str, Tensor]:

@@ -104,12 +104,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
         self._head = nn.Linear(config.dim, clusters)
         nn.init.zeros_(self._head.weight)
         nn.init.zeros_(self._head.bias)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "head": self._head})
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and the head."""
-        return self._module
+        self.train_with(head=self._head)
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         z = self.encoder.embed(bags)  # (B, D)

@@ -3,19 +3,19 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import MaskedViewsConfig
 from training.errors import DataError
 from training.features.masked_views import ViewMaker
 from training.models.grad_cache import embed_in_chunks
 from training.preparation.stage import Stage
-from training.tasks.atom_views import AtomViews, ViewSearch
-from training.tasks.base import Task, step_generator
+from training.tasks.atom_views import AtomViews, SelfSupervised
+from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 
 
-class MaskedViews(Task):
+class MaskedViews(SelfSupervised[MaskedViewsConfig]):
     """Symmetric contrast of bounded-overlap views, without names and ids.
 
     Attributes:
@@ -35,20 +35,13 @@ class MaskedViews(Task):
         Raises:
             DataError: fewer than two streamers can be cut into two views.
         """
-        self.encoder = stage.encoder
-        self._stage, self._config = stage, config
+        super().__init__(stage, config, held_out)
         maker = ViewMaker(stage.vocabulary, config.overlap, config.group_modality)
         self._training = AtomViews(stage, stage.known, maker)
         if len(self._training) < 2:
             raise DataError(f"{stage.dataset.folder} has fewer than two streamers with two pieces")
         self.contrast = Contrast(stage, config)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self.contrast})
-        self._search = ViewSearch.of_atoms(stage, held_out)
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and its contrast."""
-        return self._module
+        self.train_with(contrast=self.contrast)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`views_loss`, and the mean `overlap` that the views really had."""
@@ -63,7 +56,3 @@ class MaskedViews(Task):
             "views_loss": self.contrast.two_views(first, second, rows),
             "overlap": torch.tensor(np.mean(overlaps or [0.0])),
         }
-
-    def validate(self) -> float:
-        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
-        return self._search.mean_reciprocal_rank(self.encoder)

@@ -26,14 +26,14 @@ from training.losses.masked_token import masked_token_prediction
 from training.models.content_sketch import safe_normalise
 from training.models.grad_cache import embed_in_chunks
 from training.preparation.stage import Stage
-from training.tasks.atom_views import AtomViews, ViewSearch
-from training.tasks.base import Task, step_generator
+from training.tasks.atom_views import AtomViews, SelfSupervised
+from training.tasks.base import step_generator
 
 _SAMPLING_POWER = 0.75
 """Of the share of a token: rare ones are drawn more often than they are shown (Mikolov 2013)."""
 
 
-class MaskedTokens(Task):
+class MaskedTokens(SelfSupervised[MlmConfig]):
     """Masked-token prediction within a streamer."""
 
     def __init__(self, stage: Stage, config: MlmConfig, held_out: NDArray[np.int64] | None) -> None:
@@ -47,8 +47,7 @@ class MaskedTokens(Task):
         Raises:
             DataError: no streamer has two pieces, one to hide and one to show.
         """
-        self.encoder = stage.encoder
-        self._stage, self._config = stage, config
+        super().__init__(stage, config, held_out)
         maker = ViewMaker(stage.vocabulary, overlap=0.0, group_modality=0.0, names=True)
         self._training = AtomViews(stage, stage.known, maker)
         if not len(self._training) or not stage.vocabulary.tokens:
@@ -65,13 +64,7 @@ class MaskedTokens(Task):
         with torch.no_grad():  # at the start, the nearest tokens are those that make up the sum
             self._head.weight.copy_(self.encoder.fixed_projection)
             self._head.bias.zero_()
-        self._module = nn.ModuleDict({"encoder": self.encoder, "head": self._head})
-        self._search = ViewSearch.of_atoms(stage, held_out)
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and the head."""
-        return self._module
+        self.train_with(head=self._head)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`token_loss`, and the number of tokens that were `masked`."""
@@ -119,10 +112,6 @@ class MaskedTokens(Task):
             shown.append(np.flatnonzero(~hides).tolist())
         parts = self._training.parts
         return parts.together(streamers, shown), parts.together(streamers, hidden)
-
-    def validate(self) -> float:
-        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
-        return self._search.mean_reciprocal_rank(self.encoder)
 
     def _token(self, ids: NDArray[np.int64]) -> Tensor:
         """Directions of tokens, (E, H)."""

@@ -23,13 +23,13 @@ from training.features.bags import Bags
 from training.losses.multi_negative import multi_negative_softmax
 from training.models.grad_cache import embed_in_chunks
 from training.preparation.stage import Stage, sample
-from training.tasks.atom_views import MOST_CUT, Parts, ViewSearch
-from training.tasks.base import Task, step_generator
+from training.tasks.atom_views import MOST_CUT, Parts, SelfSupervised
+from training.tasks.base import step_generator
 
 _BEHAVIOUR = re.compile(r"(videos|lives)\[(\d+)\]")
 
 
-class Ptum(Task):
+class Ptum(SelfSupervised[PtumConfig]):
     """MBP and NBP over videos and lives."""
 
     def __init__(
@@ -45,8 +45,7 @@ class Ptum(Task):
         Raises:
             DataError: fewer than two streamers have more than K videos or lives.
         """
-        self.encoder = stage.encoder
-        self._stage, self._config = stage, config
+        super().__init__(stage, config, held_out)
         some = sample(stage.known, MOST_CUT, stage.seed)
         self._parts = Parts(map(time_order, subset(stage.pieces, some)), stage.vocabulary)
         # Places of the behaviours that show anything; place 0 is all but behaviours.
@@ -59,7 +58,6 @@ class Ptum(Task):
                 f"{config.next + 1} or more videos and lives that show anything, ptum needs two; "
                 "use another recipe, or --set next=1"
             )
-        self._search = ViewSearch.of_atoms(stage, held_out)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`masked_loss` and `next_loss`."""
@@ -72,10 +70,6 @@ class Ptum(Task):
             "masked_loss": self._prediction(drawn, masked, rng),
             "next_loss": self._prediction(drawn, following, rng),
         }
-
-    def validate(self) -> float:
-        """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""
-        return self._search.mean_reciprocal_rank(self.encoder)
 
     def _prediction(
         self, streamers: NDArray[np.int64], hidden: list[list[int]], rng: np.random.Generator

@@ -11,12 +11,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import SimcseConfig
 from training.errors import DataError
 from training.features.dropout import drop_tokens
-from training.mining.positives import nearest
 from training.mining.supervised_pairs import (
     AlikeSearch,
     Relation,
@@ -25,6 +24,7 @@ from training.mining.supervised_pairs import (
     same_label,
 )
 from training.models.grad_cache import embed_in_chunks
+from training.numeric.topk import nearest
 from training.preparation.stage import Stage, all_rows
 from training.tasks.atom_views import ViewSearch
 from training.tasks.base import Task, step_generator
@@ -71,13 +71,8 @@ class Simcse(Task):
             self._hard = self._hard_negatives(self._relation)
         alike = None if self._relation is None else self._relation.alike
         self._contrast = Contrast(stage, config, alike)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
+        self.train_with(contrast=self._contrast)
         self._search = self._find_search(held_out)
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and its contrast."""
-        return self._module
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss`."""

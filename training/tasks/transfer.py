@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import TransferConfig
 from training.data.passes import subset
@@ -19,8 +19,9 @@ from training.mining.content_filters import (
     tags_of,
     text_of,
 )
-from training.mining.positives import Positives, nearest
+from training.mining.positives import Positives
 from training.models.grad_cache import embed_in_chunks
+from training.numeric.topk import nearest
 from training.preparation.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
@@ -67,17 +68,9 @@ class Transfer(TaughtTask):
                 "lower --set filter_quantile or choose another --set filter"
             )
         self._contrast = Contrast(stage, config)
-        parts: dict[str, nn.Module] = {"encoder": self.encoder, "contrast": self._contrast}
-        self._start = None
-        if config.pretrain_steps:
-            self._start = self._masked_views()
-            parts["start"] = self._start.contrast
-        self._module = nn.ModuleDict(parts)
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and the contrasts of both phases."""
-        return self._module
+        self._start = self._masked_views() if config.pretrain_steps else None
+        start = {} if self._start is None else {"start": self._start.contrast}
+        self.train_with(contrast=self._contrast, **start)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Those of `masked-views` at the start, then `pairs_loss`."""

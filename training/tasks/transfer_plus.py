@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import TransferPlusConfig
 from training.errors import DataError
@@ -65,12 +65,7 @@ class TransferPlus(TaughtTask):
                 "--recipe masked-views"
             )
         self._contrast = Contrast(stage, config)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "contrast": self._contrast})
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder and its contrast."""
-        return self._module
+        self.train_with(contrast=self._contrast)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss` and `regression_loss`."""

@@ -19,6 +19,8 @@ from training.data import Dataset
 from training.errors import UsageError
 from training.teachers.label_noise import Judgement
 
+MIN_SHARED = 2
+"""Users that two streamers must share to count as related; one in common may be chance."""
 _AUDIENCE_RANK = 64
 _NOISE = 1
 """Sets the draw of the swapped streamers apart from others of the same seed."""

@@ -28,9 +28,9 @@ from model_export.contract.towers import (
 from model_export.source import TowerSource
 from training.data.passes import Passes
 from training.errors import CacheError, DataError, UsageError
+from training.progress import Progress
 from training.towers.base import encode
 from training.towers.cache import FeatureCache
-from training.towers.progress import Progress
 
 _BATCH = 32
 """Payloads of alike size that are encoded together; more gain nothing on a CPU."""
@@ -83,7 +83,7 @@ class TowerReader:
             with Progress(f"tower {tower.name}", len(missing), self._stream) as progress:
                 for chunk in _chunks(tower.payloads(profiles, missing)):
                     for count in tower.encode(chunk):
-                        progress.advanced(count)
+                        progress.advance(count)
 
     def __call__(self, pieces: Sequence[Piece]) -> list[Piece]:
         """The pieces of a profile, and those that the towers make of them.

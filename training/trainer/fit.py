@@ -43,6 +43,7 @@ from training.models.distributed import Compute
 from training.numeric.memory_usage import peak_rss_mib
 from training.preparation.leaks import check_known, check_learned, check_stage, check_towers
 from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
+from training.progress import Progress
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teachers.id_embeddings import audience_of, find_teacher
@@ -53,8 +54,7 @@ from training.towers import (
     choose_text_tower,
     configured_towers,
 )
-from training.trainer.loop import Journal, Trained, train
-from training.trainer.progress import Progress
+from training.trainer.loop import Journal, Settings, Trained, train
 
 
 @dataclass(frozen=True)
@@ -293,8 +293,9 @@ class _Run:
         config = self._request.config
         steps = chosen.step if chosen else config.steps
         stream = sys.stderr if self._request.compute.is_first else io.StringIO()
-        with Progress(name, steps, self.recipe.metric, stream) as bar:
-            return train(task, config, self._request.seed, name, self._journal, bar, chosen)
+        settings = Settings.of(config, name, self.recipe.metric, self._request.seed)
+        with Progress(name, steps, stream) as progress:
+            return train(task, settings, self._journal, progress, chosen)
 
 
 def _id_space(stage: Stage) -> dict[str, Any] | None:

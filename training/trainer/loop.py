@@ -14,8 +14,8 @@ from torch import Tensor
 from training.config import RecipeConfig
 from training.errors import CheckpointError, DivergedError
 from training.models.checkpoint import STATE, load_state, save_state
+from training.progress import Progress
 from training.tasks.base import Task
-from training.trainer.progress import Progress
 
 
 @dataclass
@@ -86,67 +86,112 @@ class Trained:
     audience_vote: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a stage is trained.
+
+    Attributes:
+        stage: name of the stage; a saved state of another stage is not restored.
+        metric: name of what validation measures.
+        seed: of all randomness.
+        steps: most optimiser steps, and the length of the learning-rate schedule.
+        evaluate_every: steps between validations.
+        patience: validations without improvement before training stops.
+        learning_rate: peak rate of AdamW.
+        weight_decay: of AdamW.
+        clip_norm: largest gradient norm.
+        warm_up: share of the steps in which the rate rises linearly, before it falls by a cosine.
+        remedy: what to change when the loss diverges.
+    """
+
+    stage: str
+    metric: str
+    seed: int
+    steps: int
+    evaluate_every: int
+    patience: int
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+    warm_up: float = 0.0
+    remedy: str = (
+        "lower --set learning_rate, or raise --set temperature where the recipe has a small one"
+    )
+
+    @classmethod
+    def of(cls, config: RecipeConfig, stage: str, metric: str, seed: int) -> "Settings":
+        """The settings of a recipe."""
+        names = ("steps", "evaluate_every", "patience", "learning_rate", "weight_decay")
+        given = {name: getattr(config, name) for name in (*names, "clip_norm")}
+        return cls(stage, metric, seed, **given)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: linear warm-up, then half a cosine."""
+        rise = max(round(self.warm_up * self.steps), 1) if self.warm_up else 0
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        fallen = min((step - rise) / max(self.steps - rise, 1), 1)
+        return self.learning_rate * (1 + math.cos(math.pi * fallen)) / 2
+
+
 def train(
     task: Task,
-    config: RecipeConfig,
-    seed: int,
-    stage: str,
-    journal: Journal,
+    settings: Settings,
+    journal: Journal | None,
     progress: Progress,
     chosen: Trained | None = None,
 ) -> Trained:
-    """Train until validation gets no better, or exactly as long as it was chosen to.
+    """Train with early stopping on validation, or for a given number of steps.
 
     Args:
         task: at its start; ends with the chosen weights.
-        config: of the recipe.
-        seed: of the fit.
-        stage: its name; a saved state of another stage is not restored.
-        journal: to resume from and to save to.
-        progress: to report to.
+        settings: of the stage.
+        journal: where the state is saved and restored; None = not resumable.
+        progress: counts the steps.
         chosen: outcome of the stage that chose the number of steps; None = choose it here.
 
     Raises:
         CheckpointError: the folder holds the state of another fit.
-        DivergedError: a loss is no longer a number.
+        DivergedError: a loss is no longer finite.
     """
-    module, compute = task.module.to(task.encoder.compute.device), task.encoder.compute
+    compute = task.compute
+    module = task.module.to(compute.device)
     compute.start_alike(module)
     optimiser = torch.optim.AdamW(
         module.parameters(),
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
         fused=True,  # one pass over the table instead of ten: 4 to 8 times as fast on a CPU
     )
-    schedule = _cosine(config.steps)
-    last = config.steps if chosen is None else chosen.step
+    last = settings.steps if chosen is None else chosen.step
     result, step, best = Trained(), 0, _weights(task)
-    saved = journal.restore()
+    saved = None if journal is None else journal.restore()
     compute.wait()  # nobody writes before all have read
-    if saved is not None and saved[1]["stage"] == stage:
+    if saved is not None and saved[1]["stage"] == settings.stage:
         tensors, state = saved
         step, result = state["step"], Trained(**state["result"])
         best = _restore(task, optimiser, tensors)
+        progress.move_to(step)
     elif chosen is None:
         result = Trained(0, task.validate())
         result.history.append((0, result.value))
-    while step < last and (chosen is not None or not _gave_up(task, result, step, config)):
+    while step < last and (chosen is not None or not _gave_up(task, result, step, settings)):
         for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * schedule(step)
-        losses = update(task, optimiser, config, seed, step)
+            group["lr"] = settings.rate(step)
+        losses = update(task, optimiser, settings.clip_norm, settings.seed, step)
         step += 1
-        _check_finite(losses, step)
-        progress.stepped(step, losses)
-        if step % config.evaluate_every and step != last:
+        _check_finite(losses, step, settings)
+        progress.move_to(step)
+        if step % settings.evaluate_every and step != last:
             continue
         value = math.nan if chosen is not None else task.validate()
-        progress.checked(step, value)
+        _report(progress, settings, value, losses)
         if chosen is None:
             result.history.append((step, value))
             if not value <= result.value:
                 result.step, result.value, best = step, value, _weights(task)
-        if compute.is_first:
-            standing = {"stage": stage, "step": step, "result": vars(result)}
+        if journal is not None and compute.is_first:
+            standing = {"stage": settings.stage, "step": step, "result": vars(result)}
             standing["chosen"] = chosen and vars(chosen)
             journal.save(partial(_state, task, optimiser, best), standing)
     if chosen is None:
@@ -157,11 +202,20 @@ def train(
     return result
 
 
+def _report(
+    progress: Progress, settings: Settings, value: float, losses: Mapping[str, float]
+) -> None:
+    measured = "" if math.isnan(value) else f"{settings.metric} {value:.4f}"
+    said = [f"{settings.stage} step {progress.done}", measured]
+    lost = "".join(f", {name} {loss:.3f}" for name, loss in losses.items())
+    progress.show(measured, ": ".join(part for part in said if part) + lost)
+
+
 def update(
-    task: Task, optimiser: torch.optim.Optimizer, config: RecipeConfig, seed: int, step: int
+    task: Task, optimiser: torch.optim.Optimizer, clip_norm: float, seed: int, step: int
 ) -> dict[str, float]:
-    """One step; the values of the task's losses."""
-    compute = task.encoder.compute
+    """Make one optimiser step and return the task's losses, measured before it."""
+    compute = task.compute
     with torch.random.fork_rng(compute.cuda_devices):
         torch.manual_seed(seed * 1_000_003 + step)
         task.module.train()
@@ -170,27 +224,22 @@ def update(
         optimiser.zero_grad()
         total.backward()
     compute.average_gradients(task.module)
-    torch.nn.utils.clip_grad_norm_(task.module.parameters(), config.clip_norm)
+    torch.nn.utils.clip_grad_norm_(task.module.parameters(), clip_norm)
     optimiser.step()
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _check_finite(losses: Mapping[str, float], step: int) -> None:
+def _check_finite(losses: Mapping[str, float], step: int, settings: Settings) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
             raise DivergedError(
-                f"training diverged: {name} is {value} at step {step}; lower --set learning_rate, "
-                "or raise --set temperature where the recipe has a small one"
+                f"training diverged: {name} is {value} at step {step}; {settings.remedy}"
             )
 
 
-def _gave_up(task: Task, result: Trained, step: int, config: RecipeConfig) -> bool:
+def _gave_up(task: Task, result: Trained, step: int, settings: Settings) -> bool:
     since = max(result.step, task.settled_from)
-    return step - since >= config.patience * config.evaluate_every
-
-
-def _cosine(steps: int) -> Callable[[int], float]:
-    return lambda step: (1 + math.cos(math.pi * min(step / max(steps, 1), 1))) / 2
+    return step - since >= settings.patience * settings.evaluate_every
 
 
 def _weights(task: Task) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.mining.supervised_pairs import Relation
+from training.tuning.items import Items
 from training.tuning.shown import Shown
 
 _ABROAD = 0.5
@@ -33,6 +34,11 @@ class Pairs:
         self._shown, self._relation = shown, relation
         near = np.zeros(0, np.int64) if relation is None else relation.anchors
         self._has_near = np.isin(shown.rows, near)  # (S,)
+
+    @property
+    def items(self) -> Items:
+        """The pieces that are drawn."""
+        return self._shown.items
 
     def draw(self, anchors: int, rng: np.random.Generator) -> Drawn:
         """Different streamers with a piece of each, and a positive of each.

@@ -16,8 +16,8 @@ from training.data import Dataset
 from training.data.passes import subset
 from training.features.lossy_counting import FrequencyCounter
 from training.features.vocabulary import shown_by_many
+from training.progress import Progress
 from training.towers import Tower
-from training.towers.progress import Progress
 from training.tuning.items import Items
 from training.tuning.pictures import Pictures
 from training.tuning.sounds import Sounds
@@ -121,6 +121,6 @@ def shown_to(
                 found.append(row)
                 shown += own
                 ends.append(len(shown))
-            progress.advanced(1)
+            progress.advance(1)
     found_rows, indptr, at = (np.array(values, np.int64) for values in (found, ends, shown))
     return Shown(found_rows, items, indptr, at)

@@ -1,7 +1,6 @@
 """Contrastive tuning of a tower on what training streamers show."""
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +13,18 @@ from torch import Tensor, nn
 
 from model_export.contract.towers import Prepared
 from training.data import Dataset
-from training.errors import DivergedError, UsageError
+from training.errors import UsageError
 from training.losses.info_nce import info_nce
 from training.mining.supervised_pairs import NearByBehaviour, near_by_behaviour
 from training.models.distributed import Compute
 from training.numeric.memory_usage import peak_rss_mib
 from training.preparation.leaks import check_known
 from training.preparation.stage import sample
-from training.tasks.base import step_generator
+from training.progress import Progress
+from training.tasks.base import Task, step_generator
 from training.towers import Tower
 from training.towers.base import frozen
-from training.trainer.progress import Progress
+from training.trainer.loop import Settings, train
 from training.tuning.items import Items
 from training.tuning.pairs import Pairs
 from training.tuning.shown import ITEMS, Shown, meaningless, shown_to
@@ -74,6 +74,22 @@ class Options:
         for name, number in (("lr", self.learning_rate), ("temperature", self.temperature)):
             if not 0 < number < math.inf:
                 raise UsageError(f"--{name} must be a number above 0")
+
+    def settings(self, metric: str) -> Settings:
+        """The training loop's settings."""
+        return Settings(
+            stage="tune",
+            metric=metric,
+            seed=self.seed,
+            steps=self.steps,
+            evaluate_every=self.evaluate_every,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            weight_decay=_WEIGHT_DECAY,
+            clip_norm=_CLIP_NORM,
+            warm_up=_WARM_UP,
+            remedy="lower --lr",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,21 +157,16 @@ def tune(
     _check_enough(shown, tower, dataset)
     relation = _relation(dataset, known)
     validation = Validation(dataset, known, tower, uninformative, options.seed, stream)
-    tuner = _Tuner(module.to(compute.device), tower, shown, relation, options)
-    with (
-        nothing_masked(module),
-        Progress(
-            "tune", options.steps, validation.metric, sys.stderr if stream is None else stream
-        ) as progress,
-    ):
-        history, step = _run(tuner, validation, options, progress)
+    task = TowerTuning(module, tower, Pairs(shown, relation), validation, options, compute)
+    with nothing_masked(module), Progress("tune", options.steps, stream) as progress:
+        trained = train(task, options.settings(validation.metric), None, progress)
     return Tuned(
         tower=tower,
         module=module.cpu(),
-        step=step,
+        step=trained.step,
         metric=validation.metric,
-        history=history,
-        losses=tuner.losses,
+        history=trained.history,
+        losses=task.step_losses,
         learned_from=[dataset.ids[row] for row in shown.rows],
         counts={
             "streamers": len(shown.rows),
@@ -187,106 +198,67 @@ def _relation(dataset: Dataset, known: NDArray[np.int64]) -> NearByBehaviour | N
     return relation
 
 
-class _Tuner:
-    """The module, and a step of its training."""
+class TowerTuning(Task):
+    """Contrasts pieces of one streamer, and of streamers near by behaviour, by InfoNCE.
+
+    Attributes:
+        step_losses: the loss of every step.
+    """
 
     def __init__(
         self,
         module: nn.Module,
         tower: Tower,
-        shown: Shown,
-        relation: NearByBehaviour | None,
+        pairs: Pairs,
+        validation: Validation,
         options: Options,
+        compute: Compute,
     ) -> None:
-        self.module, self.losses = module, list[float]()
-        self._width, self._options = tower.spec.width, options
-        self._items, self._pairs = shown.items, Pairs(shown, relation)
-        self._device = next(module.parameters()).device
-        self._optimiser = torch.optim.AdamW(
-            module.parameters(), lr=options.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
-        )
+        self.step_losses: list[float] = []
+        self._tuned, self._width, self._compute = module, tower.spec.width, compute
+        self._pairs, self._validation, self._options = pairs, validation, options
 
-    def step(self, step: int) -> float:
-        """One step; the loss before it."""
-        options = self._options
+    @property
+    def module(self) -> nn.Module:
+        """The tower's module."""
+        return self._tuned
+
+    @property
+    def compute(self) -> Compute:
+        """Device of the tuning; one process."""
+        return self._compute
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """`contrast_loss` of a batch of anchors and their positives."""
+        options, items = self._options, self._pairs.items
         rng = step_generator(options.seed, step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = options.learning_rate * _schedule(step, options.steps)
         drawn = self._pairs.draw(options.batch // 2, rng)
         wanted, excluded = self._pairs.masks(drawn)
-        views = [self._items.view(number, rng) for number in drawn.items.tolist()]
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(options.seed * 1_000_003 + step)
-            self.module.train()
-            z = self.module(*self._batch(self._items, views))  # (B, W)
-            loss = info_nce(
-                z @ z.T, self._place(wanted), self._place(excluded), options.temperature
-            )
-            self._optimiser.zero_grad()
-            loss.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), _CLIP_NORM)
-        self._optimiser.step()
-        self.losses.append(float(loss.detach()))
-        return self.losses[-1]
+        views = [items.view(number, rng) for number in drawn.items.tolist()]
+        z = self._tuned(*self._batch(items, views))  # (B, W)
+        loss = info_nce(z @ z.T, self._place(wanted), self._place(excluded), options.temperature)
+        self.step_losses.append(float(loss.detach()))
+        return {"contrast_loss": loss}
 
-    def encode(self, items: Items) -> NDArray[np.float32]:
-        """Vectors of pieces (T, W), as they are served."""
-        self.module.eval()
+    def validate(self) -> float:
+        """The metric of `Validation` with the vectors of all its pieces."""
+        items = self._validation.items
+        self._tuned.eval()
         order = sorted(range(len(items)), key=items.size)
         vectors = np.zeros((len(items), self._width), np.float32)
         for start in range(0, len(order), _ENCODED):
             numbers = order[start : start + _ENCODED]
             with torch.inference_mode():
-                z = self.module(*self._batch(items, [items.prepare(i) for i in numbers]))
+                z = self._tuned(*self._batch(items, [items.prepare(i) for i in numbers]))
             vectors[numbers] = z.cpu().numpy()
-        return vectors
+        return self._validation.value(vectors)
+
+    def finish(self) -> None:
+        """Freeze the tuned module."""
+        frozen(self._tuned)
 
     def _batch(self, items: Items, prepared: Sequence[Prepared]) -> list[Tensor]:
         return [self._place(array) for array in items.batch(prepared).values()]
 
     def _place(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
-
-
-def _run(
-    tuner: _Tuner, validation: Validation, options: Options, progress: Progress
-) -> tuple[list[tuple[int, float]], int]:
-    """Train until validation gets no better; the module ends with the best weights.
-
-    Returns:
-        (step, value) of every validation, and the best step.
-    """
-    module = tuner.module
-    history = [(0, validation.value(tuner.encode(validation.items)))]
-    progress.checked(*history[0])
-    best, best_step, best_value = _weights(module), *history[0]
-    for step in range(1, options.steps + 1):
-        loss = tuner.step(step - 1)
-        if not math.isfinite(loss):
-            raise DivergedError(f"training diverged: the loss is {loss} at step {step}; lower --lr")
-        progress.stepped(step, {"loss": loss})
-        if step % options.evaluate_every and step != options.steps:
-            continue
-        value = validation.value(tuner.encode(validation.items))
-        progress.checked(step, value)
-        history.append((step, value))
-        if value > best_value:
-            best, best_step, best_value = _weights(module), step, value
-        elif step - best_step >= options.patience * options.evaluate_every:
-            break
-    module.load_state_dict(best)
-    frozen(module)
-    return history, best_step
-
-
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Share of the learning rate: a linear rise, then half a cosine."""
-    rise = max(round(_WARM_UP * steps), 1)
-    if step < rise:
-        return (step + 1) / rise
-    return (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))) / 2
+        return torch.from_numpy(array).to(self._compute.device)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from training.world.covers import Media
+from training.world.media.cover_vectors import Media
 from training.world.topics import LANGUAGES, Interest
 from training.world.writer import Writer
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
-from training.world.covers import CoverVectors
 from training.world.drift import Drift
 from training.world.duplicates import duplicate, group_sizes, is_recognisable
-from training.world.media import Studio, made
+from training.world.media.cover_vectors import CoverVectors
+from training.world.media.studio import Studio, made
 from training.world.streamers import People, Person
 from training.world.topics import Interest, load_interests, load_phrases
 

@@ -1,0 +1,1 @@
+"""From a profile to its vectors: pieces, towers, features, encoder."""

@@ -1,11 +1,14 @@
 """ONNX Runtime sessions of verified graphs, on the device that was asked for or not at all."""
 
+import contextlib
+import sys
 from typing import Any, Literal, cast
 
 import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from model_export.contract.errors import BundleError
 
+runtime = cast(Any, onnxruntime)  # it ships no types
 Device = Literal["cpu", "gpu"]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 
@@ -17,12 +20,15 @@ def open_session(graph: bytes, name: str, *, threads: int, device: Device) -> An
         BundleError: the graph can't be loaded, or a GPU was asked for and ONNX Runtime would
             silently use the CPU.
     """
-    runtime = cast(Any, onnxruntime)  # it ships no types
     provider = _PROVIDERS[device]
     # ONNX Runtime lists CUDA where there is no GPU, and then falls back without a word.
     fallback = f"device {device} was asked for, but ONNX Runtime has no {provider} here"
     if provider not in runtime.get_available_providers():
         raise BundleError(f"{fallback}; install the extra gpu in place of cpu")
+    if device == "gpu":
+        # It does not look into the wheels of CUDA and cuDNN; torch, which would, is not served.
+        with contextlib.redirect_stdout(sys.stderr):  # where it says what is missing
+            runtime.preload_dlls()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from service.engine.replica.lag import Lag
-from service.engine.replica.snapshots import Snapshots
+from service.engine.replica.record_check import RecordCheck, SkippedRecords
+from service.engine.replica.snapshots import Model, Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import VectorIndex
-from service.store.base import LogEntry, LogGap, Position, StreamerStore
+from service.store.base import INCOMPLETE, LogEntry, LogGap, Position, StreamerStore
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -40,16 +41,25 @@ class Follower:
         self,
         store: StreamerStore,
         new_index: Callable[[], VectorIndex],
+        model: Model,
         snapshots: Snapshots | None = None,
         max_lag_s: float = 10.0,
     ) -> None:
-        """Follow `store` with an index that `new_index` makes empty; it may begin at a snapshot.
+        """Nothing is read before `start`.
 
-        An index that lacks writes of `max_lag_s` seconds ago is behind.
+        Args:
+            store: whose log is followed.
+            new_index: makes an empty index.
+            model: whose vectors the index holds; records of another one are skipped.
+            snapshots: where an index may begin.
+            max_lag_s: an index that lacks writes of so many seconds ago is behind.
         """
         self._store = store
         self._new_index = new_index
         self._snapshots = snapshots
+        self._model = model
+        self._other_model: str | None = None  # that the store holds by now
+        self._check = RecordCheck(model)
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
@@ -102,6 +112,11 @@ class Follower:
     @property
     def behind_because(self) -> str | None:
         """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        if self._other_model is not None:
+            return (
+                f"the store holds vectors of model {self._other_model}, this process serves "
+                f"{self._model.version}: restart it with that model's bundle"
+            )
         if self._lost is not None:
             return f"the index is being built anew, and this is the old one: {self._lost}"
         if self.failure is not None:
@@ -118,6 +133,11 @@ class Follower:
     def lag_s(self) -> float | None:
         """Seconds since the live index surely held all that was written; None before it did."""
         return self._lag.lag_s(self._position, time.monotonic())
+
+    @property
+    def skipped(self) -> SkippedRecords:
+        """Stored records that are not in the index, since it can't hold them."""
+        return self._check.skipped
 
     @property
     def head(self) -> int | None:
@@ -186,6 +206,9 @@ class Follower:
         began = time.monotonic()
         head = await self._store.position()
         self._lag.saw(began, head)
+        stored = await self._store.model_version()
+        mine = (None, self._model.version, INCOMPLETE + self._model.version)
+        self._other_model = None if stored in mine else stored
         return head
 
     async def _synchronise(self) -> None:
@@ -230,7 +253,7 @@ class Follower:
         async with contextlib.aclosing(feed):
             async for entries in feed:
                 for i, entry in enumerate(entries):
-                    _apply(index, entry)
+                    self._apply(index, entry)
                     if i % _ROWS_PER_TURN == 0:
                         await asyncio.sleep(0)
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
@@ -241,10 +264,12 @@ class Follower:
     async def _scanned(self) -> VectorIndex:
         """An index of all that is stored."""
         index = self._new_index()
+        self._check.clear()
         index.reserve(await self._store.count())
         async for entries in self._store.scan():
             for i, e in enumerate(entries):
-                index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+                if self._check.accepts(e):
+                    index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
                 if i % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
         return index
@@ -265,7 +290,7 @@ class Follower:
                 for i in range(0, len(entries), _ROWS_PER_TURN):
                     part = entries[i : i + _ROWS_PER_TURN]
                     for entry in part:
-                        _apply(index, entry)
+                        self._apply(index, entry)
                     await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
@@ -274,10 +299,11 @@ class Follower:
             self.sequence = position.sequence
             self._moved.notify_all()
 
-
-def _apply(index: VectorIndex, entry: LogEntry) -> None:
-    e = entry.entry
-    if e is None:
-        index.remove(entry.streamer_id, entry.sequence)
-    else:
-        index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+    def _apply(self, index: VectorIndex, entry: LogEntry) -> None:
+        """Take in an entry of the log; a record that the index can't hold is skipped."""
+        e = entry.entry
+        if e is None:
+            index.remove(entry.streamer_id, entry.sequence)
+            self._check.forget(entry.streamer_id)
+        elif self._check.accepts(e):
+            index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

@@ -76,8 +76,8 @@ class Upkeep:
 
     def _save(self, is_stopped: Callable[[], bool]) -> None:
         complete = self._follower.complete
-        if self._snapshots is None or complete is None:
-            return
+        if self._snapshots is None or complete is None or self._follower.skipped.count:
+            return  # a start from a snapshot could not tell which records were skipped
         index, place = complete
         if self._snapshots.is_due(index, place, rebuilt=self._rebuilt):
             self._rebuilt = False

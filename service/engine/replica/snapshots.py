@@ -88,13 +88,14 @@ class Snapshots:
     """The snapshots of one process, in a folder that it may share with others.
 
     Attributes:
+        model: whose vectors they hold.
         state: of the last one.
     """
 
     def __init__(self, folder: Path, model: Model, schedule: Schedule | None = None) -> None:
         """Nothing is read or written yet."""
         self._folder = folder
-        self._model = model
+        self.model = model
         self._schedule = schedule or Schedule()
         self._last: Position | None = None
         self._tried_at: float | None = None
@@ -154,20 +155,23 @@ class Snapshots:
     ) -> _Read:
         """A snapshot of this model; of a history that ends at `head`, where that is known."""
         sealed = Sealed(path)
-        for name, mine in asdict(self._model).items():
+        for name, mine in asdict(self.model).items():
             if sealed.about.get(name) != mine:
                 said = sealed.about.get(name)
                 raise Broken(f"it was written for {name} {said}, this is {mine}")
-        place = Position(
-            str(sealed.about.get("epoch")),
-            int(sealed.about.get("sequence", -1)),
-            str(sealed.about.get("mark", "")),
-        )
+        place = _place(sealed)
         if head is not None:
             _check_continues(place, head)
         index = new_index()
         index.load(sealed)
         return _Read(index, place, float(sealed.about["written_at"]))
+
+    def newest_place(self) -> Position | None:
+        """Up to where the newest snapshot is complete, of whichever model; None without one."""
+        for path in self._paths():
+            with contextlib.suppress(Broken, OSError):
+                return _place(Sealed(path))
+        return None
 
     def discard(self, why: str) -> None:
         """Remove all snapshots."""
@@ -216,7 +220,7 @@ class Snapshots:
     def _written(self, index: VectorIndex, place: Position, is_stopped: Callable[[], bool]) -> bool:
         remove_unfinished(self._folder)
         older, began = self._paths(), time.monotonic()
-        about = {**asdict(self._model), **asdict(place), "written_at": time.time()}
+        about = {**asdict(self.model), **asdict(place), "written_at": time.time()}
         number = int(older[0].name) + 1 if older else 1
         self._check_room(index)
         index.save(self._folder / f"{number:0{_DIGITS}}", about, is_stopped)
@@ -234,7 +238,7 @@ class Snapshots:
         Raises:
             OSError: it would.
         """
-        row = 2 * 4 * self._model.dim + 2 * self._model.content_dim + 1024  # bytes, base included
+        row = 2 * 4 * self.model.dim + 2 * self.model.content_dim + 1024  # bytes, base included
         wanted = len(index) * row + self._schedule.reserve_bytes
         free = shutil.disk_usage(self._folder).free
         if free < wanted:
@@ -257,6 +261,13 @@ class Snapshots:
             yield try_lock(fd)
         finally:
             os.close(fd)
+
+
+def _place(sealed: Sealed) -> Position:
+    about = sealed.about
+    return Position(
+        str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
+    )
 
 
 def _check_continues(place: Position, head: Position) -> None:

@@ -1,0 +1,1 @@
+"""From seeds to scores, and from scores to calibrated precision."""

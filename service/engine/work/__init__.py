@@ -1,0 +1,1 @@
+"""Queues and threads for CPU work beside the event loop."""

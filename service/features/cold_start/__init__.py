@@ -1,0 +1,1 @@
+"""New streamers: established neighbours and a predicted ID-embedding."""

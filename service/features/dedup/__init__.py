@@ -1,0 +1,1 @@
+"""Near-duplicates of a list, as clusters or as a diversified feed."""

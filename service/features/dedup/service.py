@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     SHARED_COPIES,
     Look,
@@ -17,10 +21,6 @@ from service.engine.encoding.media_copies import (
     look_in,
     who_shares,
 )
-from service.engine.encoding.onnx_encoder import Encoded
-from service.engine.encoding.pipeline import EncodingPipeline
-from service.engine.encoding.profile_reader import ToRead
-from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
@@ -149,16 +149,17 @@ class Dedup:
         """Stored streamers with nearly the same content as this one, nearest first.
 
         Candidates are the nearest by embedding: what has nearly the same content is among them, and
-        among the first of them who shows copies of the same pictures and sounds. Empty while the
-        index is not ready; a write never waits for it.
+        among the first of them who shows copies of the same pictures and sounds.
 
         Args:
             streamer_id: this one, which is left out.
             encoded: what was made of it.
             tower_vectors: what is stored of its pictures and sounds.
+
+        Raises:
+            NotReady: there is no index yet.
+            Unavailable: the index or the store can't answer at the moment.
         """
-        if not self._follower.is_ready:
-            return []
         index = self._follower.index
         found = await self._searches.search(
             index,

@@ -1,0 +1,1 @@
+"""Changing the model of a store: re-encoding."""

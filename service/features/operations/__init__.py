@@ -1,0 +1,1 @@
+"""Running it: probes, metrics, verification, checks of the installation."""

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from service.features.operations.schemas import HealthOut, IndexOut, SnapshotOut, TowerOut
+from service.features.operations.schemas import (
+    HealthOut,
+    IndexOut,
+    SkippedRecordsOut,
+    SnapshotOut,
+    TowerOut,
+)
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
 
@@ -26,6 +32,7 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
         store_sequence=serving.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),
         index=IndexOut.model_validate(serving.follower.index.state()) if ready else None,
+        skipped_records=SkippedRecordsOut.model_validate(serving.follower.skipped),
         snapshot=SnapshotOut(source=serving.follower.source, **asdict(serving.snapshots.state)),
         store=operations.store_name,
         towers=[

@@ -86,8 +86,13 @@ class _Service(Collector):
         yield InfoMetricFamily("streamer", "What is served.", about)
         yield _gauge("streamer_index_sequence", "Last write in the index.", follower.sequence)
         yield _gauge(
+            "streamer_index_skipped_records",
+            "Stored records that are of another model or unreadable, and so not in the index.",
+            follower.skipped.count,
+        )
+        yield _gauge(
             "streamer_index_lag_seconds",
-            "All that was written so many seconds ago is in the index.",
+            "Upper bound of the index's lag behind the store, in seconds.",
             follower.lag_s,
         )
 

@@ -64,6 +64,17 @@ class SnapshotOut(Response):
     ]
 
 
+class SkippedRecordsOut(Response):
+    """Stored records that the index does not hold, since it can't."""
+
+    count: Annotated[
+        int, Field(description="Streamers whose stored record is of another model or unreadable.")
+    ]
+    examples: Annotated[
+        list[str], Field(description="The first few: id, version, and what is wrong.")
+    ]
+
+
 class HealthOut(Response):
     """The state of the service, its index and its store."""
 
@@ -80,6 +91,7 @@ class HealthOut(Response):
         Field(description="Upper bound of the index's lag behind the store, in seconds."),
     ]
     index: IndexOut | None
+    skipped_records: SkippedRecordsOut
     snapshot: SnapshotOut
     store: str
     towers: list[TowerOut]

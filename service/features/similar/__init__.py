@@ -1,0 +1,1 @@
+"""Similar streamers of seeds: search, explanations, pages, export."""

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus, without
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
+from service.engine.encoding.profile_reader import Outline
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.media_copies import (
     Pictures,
     Sounds,
     copies,
@@ -26,10 +29,7 @@ from service.engine.encoding.media_copies import (
     sound_copies,
     sounds_of,
 )
-from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
-from service.engine.encoding.profile_reader import Outline
-from service.engine.encoding.stored_profiles import StoredProfiles
-from service.features.similar.evidence import (
+from service.engine.evidence.shared_content import (
     Contents,
     SameContent,
     Shared,

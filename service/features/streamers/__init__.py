@@ -1,0 +1,1 @@
+"""Writing and reading streamers, one at a time or in bulk."""

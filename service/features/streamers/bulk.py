@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ServiceError
-from service.features.streamers.service import Acknowledged, Profiles, Unchanged
+from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
 from service.http.documents import problem_of
 from service.http.ndjson import line_of, lines_of
 from service.http.problems import error_of_http, invalid
@@ -21,7 +21,7 @@ CHUNK_BYTES = 4 << 20
 
 
 async def write_lines(
-    streamers: Profiles, limits: Limits, body: AsyncIterator[bytes], *, skip_unchanged: bool
+    writes: WritePipeline, limits: Limits, body: AsyncIterator[bytes], *, skip_unchanged: bool
 ) -> AsyncIterator[bytes]:
     """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
     chunk: list[tuple[int, bytes]] = []
@@ -39,20 +39,20 @@ async def write_lines(
             chunk.append((number, line))
             size += len(line)
             if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
-                async for result in _write_chunk(streamers, limits, chunk, skip_unchanged):
+                async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
                     yield result
                 chunk, size = [], 0
     except HTTPException as error:  # the body is too large, or does not come
         number += 1
         refused = error_of_http(error)
-    async for result in _write_chunk(streamers, limits, chunk, skip_unchanged):
+    async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
         yield result
     if refused is not None:
         yield _failed(number, refused)
 
 
 async def _write_chunk(
-    streamers: Profiles, limits: Limits, chunk: list[tuple[int, bytes]], skip_unchanged: bool
+    writes: WritePipeline, limits: Limits, chunk: list[tuple[int, bytes]], skip_unchanged: bool
 ) -> AsyncIterator[bytes]:
     """Result lines of a chunk, by number; blank lines have none."""
     answers: dict[int, bytes] = {}
@@ -69,7 +69,7 @@ async def _write_chunk(
         except ServiceError as error:
             answers[number] = _failed(number, error)
     try:
-        results = await streamers.write_many(profiles, skip_unchanged=skip_unchanged)
+        results = await writes.write_many(profiles, skip_unchanged=skip_unchanged)
         for number, profile, result in zip(numbers, profiles, results, strict=True):
             if isinstance(result, ServiceError):  # this one was not acknowledged
                 answers[number] = _failed(number, result, profile.streamer_id)

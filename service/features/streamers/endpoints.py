@@ -9,8 +9,13 @@ import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
-from service.errors import InvalidRequest, NoVector, StreamerNotFound, VersionConflict
-from service.features.dedup.service import Dedup
+from service.errors import (
+    InvalidRequest,
+    NoVector,
+    StreamerNotFound,
+    VersionConflict,
+    WriteContended,
+)
 from service.features.streamers import bulk
 from service.features.streamers.schemas import (
     BulkLineOut,
@@ -22,7 +27,8 @@ from service.features.streamers.schemas import (
     StreamerPage,
     WrittenOut,
 )
-from service.features.streamers.service import Acknowledged, Profiles
+from service.features.streamers.service import Streamers
+from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
@@ -31,18 +37,29 @@ from service.http.problems import Checked, invalid
 from service.store.base import ANY_STORED, Record
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
-CurrentStreamers = Annotated[Profiles, Depends(service_named("streamers", Profiles))]
-CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
+CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
+CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
-async def _written(streamers: Profiles, dedup: Dedup, done: Acknowledged) -> WrittenOut:
-    record = done.record
-    near = (
-        []
-        if done.encoded is None
-        else await dedup.near_duplicates(record.streamer_id, done.encoded, record.tower_vectors)
-    )
-    await streamers.show(done.sequence)
+async def expected_version(
+    streamers: CurrentStreamers, streamer_id: StreamerIdPath, versions: ExpectedVersions
+) -> int | None:
+    """The version that the store must find; of several, the one that is stored now."""
+    if len(versions) < 2:
+        return versions[0] if versions else None
+    try:
+        current = (await streamers.get(streamer_id)).version
+    except StreamerNotFound:
+        current = 0
+    return current if current in versions else versions[0]
+
+
+ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+
+
+async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
+    record, then = done.record, await writes.follow_up(done)
+    near = then.near_duplicates
     return WrittenOut(
         streamer_id=record.streamer_id,
         version=done.sequence,
@@ -51,7 +68,10 @@ async def _written(streamers: Profiles, dedup: Dedup, done: Acknowledged) -> Wri
         model_version=record.model_version,
         status=record.status,
         modalities=json.loads(record.modalities),
-        near_duplicates=[NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates=None
+        if near is None
+        else [NearDuplicateOut.model_validate(n) for n in near],
+        near_duplicates_unavailable_because=then.unavailable_because,
     )
 
 
@@ -67,17 +87,6 @@ def _streamer(record: Record) -> StreamerOut:
     )
 
 
-async def _expected(streamers: Profiles, streamer_id: str, versions: tuple[int, ...]) -> int | None:
-    """The one version that the store must find; of several, the one that is stored now."""
-    if len(versions) < 2:
-        return versions[0] if versions else None
-    try:
-        current = (await streamers.get(streamer_id)).version
-    except StreamerNotFound:
-        current = 0
-    return current if current in versions else versions[0]
-
-
 @router.put(
     "/streamers/{streamer_id:path}",
     summary="Write a streamer",
@@ -87,11 +96,10 @@ async def _expected(streamers: Profiles, streamer_id: str, versions: tuple[int, 
     },
 )
 async def put_streamer(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    dedup: CurrentDedup,
     body: Checked[StreamerBody],
-    versions: ExpectedVersions,
+    expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
     """Encodes the profile and replaces what is stored; it is on disk when the answer comes.
@@ -101,38 +109,35 @@ async def put_streamer(
     """
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the path")
-    expected = await _expected(streamers, streamer_id, versions)
-    done = await streamers.put(body.profile(streamer_id), expected)
+    done = await writes.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(streamers, dedup, done)
+    return await _written(writes, done)
 
 
 @router.patch(
     "/streamers/{streamer_id:path}",
     summary="Change parts of a streamer (JSON merge patch)",
-    responses=responses(*BODY, *WRITE, *MEDIA, StreamerNotFound, VersionConflict),
+    responses=responses(*BODY, *WRITE, *MEDIA, StreamerNotFound, WriteContended, VersionConflict),
 )
 async def patch_streamer(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    dedup: CurrentDedup,
     changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
-    versions: ExpectedVersions,
+    expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
     """Null removes a field, an object is merged, a list is replaced as a whole (RFC 7396)."""
     if changes.get("streamer_id", streamer_id) != streamer_id:
         raise InvalidRequest.of("/streamer_id", "cannot be changed")
-    expected = await _expected(streamers, streamer_id, versions)
     if expected == ANY_STORED:
         expected = None  # only what is stored can be patched
     try:
-        done = await streamers.patch(streamer_id, changes, expected)
+        done = await writes.patch(streamer_id, changes, expected)
     except ValidationError as error:
         raise invalid(error) from error
     response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(streamers, dedup, done)
+    return await _written(writes, done)
 
 
 @router.delete(
@@ -141,12 +146,10 @@ async def patch_streamer(
     responses=responses(*WRITE, StreamerNotFound, VersionConflict),
 )
 async def delete_streamer(
-    streamers: CurrentStreamers, streamer_id: StreamerIdPath, versions: ExpectedVersions
+    writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
     """The profile and the vector are gone from disk and from answers when the answer comes."""
-    expected = await _expected(streamers, streamer_id, versions)
-    sequence = await streamers.delete(streamer_id, expected)
-    await streamers.show(sequence)
+    sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
@@ -222,7 +225,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
     },
 )
 async def bulk_write(
-    streamers: CurrentStreamers,
+    writes: CurrentWrites,
     limits: CurrentLimits,
     request: Request,
     skip_unchanged: Annotated[
@@ -230,7 +233,7 @@ async def bulk_write(
     ] = False,
 ) -> DuplexNdjsonResponse:
     """One profile per line; one result per line, in order. A bad line does not stop the others."""
-    results = bulk.write_lines(streamers, limits, request.stream(), skip_unchanged=skip_unchanged)
+    results = bulk.write_lines(writes, limits, request.stream(), skip_unchanged=skip_unchanged)
     return DuplexNdjsonResponse(results)
 
 

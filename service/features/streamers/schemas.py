@@ -64,7 +64,11 @@ class WrittenOut(Response):
     modalities: Annotated[
         dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")
     ]
-    near_duplicates: list[NearDuplicateOut]
+    near_duplicates: Annotated[
+        list[NearDuplicateOut] | None,
+        Field(description="null: unknown, and the next field says why; the write is on disk."),
+    ]
+    near_duplicates_unavailable_because: str | None = None
 
 
 class DeletedOut(Response):

@@ -1,0 +1,1 @@
+"""The index in FAISS: exact scan, ANN segment, rows and snapshots."""

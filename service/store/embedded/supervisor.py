@@ -29,11 +29,11 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from service.errors import StoreStartFailed
+from service.store.embedded.append_only_log import TornLog, check_manifest, damage_named_in
 from service.store.embedded.binary import find_binary
 from service.store.embedded.disk_guard import DiskGuard
 from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
 from service.store.embedded.process_log import ProcessLog
-from service.store.embedded.torn_log import TornLog
 
 _log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -94,6 +94,7 @@ class EmbeddedStore:
         max_memory_bytes: int = 0,
         reserve_bytes: int = 32 << 20,
         patience: Patience | None = None,
+        accept_data_loss: bool = False,
     ) -> None:
         """Nothing happens before `start`.
 
@@ -102,11 +103,13 @@ class EmbeddedStore:
             max_memory_bytes: writes are refused (StoreFull) beyond it; 0 = no limit.
             reserve_bytes: the store is read-only while the disk has less than this left.
             patience: how long to wait for what.
+            accept_data_loss: start empty when the log's manifest is gone; its files are kept.
         """
         self._folder = folder.absolute()
         self._max_memory_bytes = max_memory_bytes
         self._reserve_bytes = reserve_bytes
         self._patience = patience or Patience()
+        self._accept_data_loss = accept_data_loss
         self._lock = FolderLock(self._folder)
         self._output = ProcessLog(self._folder / "store.log")
         self._socket: Path | None = None
@@ -135,11 +138,6 @@ class EmbeddedStore:
         """The store process; None while there is none."""
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process and running else None
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the store runs and takes writes."""
-        return self.state == "ready"
 
     def trouble(self) -> str | None:
         """What is wrong at the moment, for people; None when the store is ready."""
@@ -199,6 +197,7 @@ class EmbeddedStore:
             for left_behind in self._folder.glob("temp-rewriteaof-*"):  # by a store killed in one
                 left_behind.unlink()
             self._output.rotate()
+            check_manifest(self._folder, accept_data_loss=self._accept_data_loss)
         except OSError as error:
             raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
         self._writes = self._disk.allows_writes(trial=True)
@@ -258,11 +257,7 @@ class EmbeddedStore:
             await self._wanted.wait()
             await asyncio.to_thread(torn.keep_copy)
             process = await self._spawn(cut_torn_log=True)
-            _log.warning("the end of %s was torn; what was cut is in %s", torn.path, torn.copy)
-            try:
-                await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
-            except OSError as error:
-                _log.warning("%s is a copy of the whole log: %s", torn.copy, error)
+            await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
         self.state = "ready" if self._writes else "read_only"
         return process
 
@@ -322,7 +317,8 @@ class EmbeddedStore:
                 if await self._command("PING") == b"+PONG":
                     return
             await asyncio.sleep(0.02)
-        raise StoreStartFailed(f"the store {_ending(process)}; {self._output.last_words()}")
+        last_words = f"the store {_ending(process)}; {self._output.last_words()}"
+        raise StoreStartFailed(damage_named_in(self._output.latest(), self._folder) or last_words)
 
     async def _command(self, command: str) -> bytes:
         """The first line of the answer to an inline command.

@@ -1,0 +1,1 @@
+"""The store on a Valkey or Redis server: scripts, client, backups."""

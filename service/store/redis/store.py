@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
-from service.errors import StoreUnavailable
+from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
     Delete,
     IndexEntry,
@@ -33,12 +33,11 @@ from service.store.redis.durability import ALWAYS, find_durability
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
-_ENTRY = ("version", "embedding", "content", "facets")
+_ENTRY = ("version", "embedding", "content", "facets", "model_version")
 RECORD_FIELDS = (
     *_ENTRY,
     "profile",
     "digest",
-    "model_version",
     "status",
     "modalities",
     "id_embedding",
@@ -109,11 +108,13 @@ class RedisStore:
         begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
+            ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied.
         """
         if not operations:
             return []
+        model = _model_of(operations)
         mark = secrets.token_hex(8)
         keys = [self._meta, self._ids, self._log, self._done + mark]
         arguments: list[Argument] = []
@@ -124,7 +125,7 @@ class RedisStore:
         while True:
             began = time.monotonic()
             try:
-                answers = await self._write(keys, [*self._terms(mark, began), *arguments])
+                answers = await self._write(keys, [*self._terms(mark, began), model, *arguments])
             except ConnectionLost:
                 wait = next(waits, None)
                 if wait is None:
@@ -133,6 +134,12 @@ class RedisStore:
                 continue
             if isinstance(answers, list):
                 return [_outcome(answer) for answer in cast(list[list[int]], answers)]
+            if isinstance(answers, bytes):
+                raise ModelChanged(
+                    f"the store holds vectors of model {answers.decode()}, this process encodes "
+                    f"for {model}: restart it with that model's bundle, or ask one that has it",
+                    retry_after_s=5,
+                )
             self._ahead_ms = answers - began * 1000  # the server's clock was set
             if next(waits, None) is None:
                 raise StoreUnavailable("the store's clock jumps, or a write takes too long")
@@ -282,6 +289,13 @@ def _outcome(answer: list[int]) -> Outcome:
     return Written(number, created=bool(created)) if accepted else Refused(number)
 
 
+def _model_of(operations: Sequence[Upsert | Delete]) -> str:
+    models = {o.record.model_version for o in operations if isinstance(o, Upsert)}
+    if len(models) > 1:
+        raise ValueError(f"one write has records of several models: {sorted(models)}")
+    return models.pop() if models else ""
+
+
 def _id_of(operation: Upsert | Delete) -> str:
     return operation.record.streamer_id if isinstance(operation, Upsert) else operation.streamer_id
 
@@ -310,38 +324,46 @@ def _arguments(operation: Upsert | Delete) -> list[Argument]:
     ]
 
 
-def _to_entry(streamer_id: str, row: Sequence[bytes]) -> IndexEntry:
-    version, embedding, content, facets = row
-    return IndexEntry(streamer_id, int(version), embedding, content, facets)
+def _to_entry(streamer_id: str, row: Sequence[bytes | None]) -> IndexEntry:
+    """An entry of a record's hash; a missing or unreadable field becomes empty, or 0."""
+    version, embedding, content, facets, model = (value or b"" for value in row)
+    return IndexEntry(
+        streamer_id, _number(version), embedding, content, facets, model.decode(errors="replace")
+    )
 
 
-def _to_record(streamer_id: str, row: Sequence[bytes]) -> Record:
-    version, embedding, content, facets, profile, digest, model, status, *rest = row
-    modalities, id_embedding, updated_at, tower_vectors = rest
+def _to_record(streamer_id: str, row: Sequence[bytes | None]) -> Record:
+    entry = _to_entry(streamer_id, row[: len(_ENTRY)])
+    profile, digest, status, modalities, id_embedding, updated_at, tower_vectors = (
+        value or b"" for value in row[len(_ENTRY) :]
+    )
     return Record(
-        streamer_id=streamer_id,
-        version=int(version),
-        embedding=embedding,
-        content=content,
-        facets=facets,
+        **vars(entry),
         profile=profile,
-        digest=digest.decode(),
-        model_version=model.decode(),
+        digest=digest.decode(errors="replace"),
         status="indexed" if status == b"indexed" else "insufficient_content",
         modalities=modalities,
         id_embedding=id_embedding,
-        updated_at=float(updated_at),
-        tower_vectors=tower_vectors or b"",
+        updated_at=float(updated_at or 0),
+        tower_vectors=tower_vectors,
     )
 
 
 def _to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
     sequence = int(key.split(b"-")[0])
-    streamer_id = fields[b"id"].decode()
-    mark = fields.get(b"mark", b"").decode()
-    if fields[b"op"] == b"delete":
+    streamer_id = fields.get(b"id", b"").decode(errors="replace")
+    mark = fields.get(b"mark", b"").decode(errors="replace")
+    if fields.get(b"op") == b"delete":
         return LogEntry(sequence, streamer_id, None, mark)
+    embedding, content, facets, model = (
+        fields.get(name, b"") for name in (b"embedding", b"content", b"facets", b"model")
+    )
     entry = IndexEntry(
-        streamer_id, sequence, fields[b"embedding"], fields[b"content"], fields[b"facets"]
+        streamer_id, sequence, embedding, content, facets, model.decode(errors="replace")
     )
     return LogEntry(sequence, streamer_id, entry, mark)
+
+
+def _number(version: bytes) -> int:
+    """A version; 0, which no write has, where it is not a number."""
+    return int(version) if version.isdigit() else 0

@@ -2,17 +2,19 @@
 --
 -- KEYS  meta, ids, log, what this write did if it was done before, then the record of each operation
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
---       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
+--       the model of all records ("" where there are none), then of each operation: "upsert", id, expected version, 11 fields (see HSET)
 --                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
--- does nothing and returns the same. Too late, it does nothing and returns the server's time (ms).
+-- does nothing and returns the same. Too late, it does nothing and returns the server's time (ms); on
+-- a store of another model it does nothing and returns that model.
 
 local FIELDS = 11
 local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local model = ARGV[5]
 local outcomes = {}
-local at = 5
+local at = 6
 
 local before = redis.call('GET', DONE)
 if before then
@@ -26,6 +28,12 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if now > latest then
   return now
+end
+
+local stored_model = redis.call('HGET', META, 'model_version')
+if model ~= '' and stored_model and stored_model ~= model
+    and stored_model ~= 'incomplete:' .. model then
+  return stored_model
 end
 
 local function next_sequence()
@@ -71,7 +79,8 @@ for i = 5, #KEYS do
         redis.call('ZADD', IDS, 0, id)
       end
       redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
-        'op', operation, 'id', id, 'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2])
+        'op', operation, 'id', id, 'embedding', ARGV[f], 'content', ARGV[f + 1],
+        'facets', ARGV[f + 2], 'model', model)
       outcomes[#outcomes + 1] = {1, tonumber(sequence), current == '0' and 1 or 0}
     else
       outcomes[#outcomes + 1] = {0, tonumber(current), 0}
@@ -87,6 +96,9 @@ for _, outcome in ipairs(outcomes) do
 end
 if changed then
   redis.call('HSET', META, 'mark', mark)
+  if model ~= '' and not stored_model then
+    redis.call('HSET', META, 'model_version', model)
+  end
   redis.call('SET', DONE, table.concat(did, ','), 'PX', remember)
 end
 return outcomes

@@ -15,8 +15,8 @@ from model_export.contract.media import (
     prints_of,
 )
 from tests.contract.media.files import tone
-from training.world.sounds import RATE_HZ, decoded, disguise, mp3, synthesise
-from training.world.voices import interest_voice, personal_voice, topic_voices
+from training.world.media.sounds import RATE_HZ, decoded, disguise, mp3, synthesise
+from training.world.media.voices import interest_voice, personal_voice, topic_voices
 
 
 def prints(*sounds: np.ndarray, rate_hz: int = RATE_HZ) -> Prints:

@@ -149,6 +149,41 @@ def test_doctor_finds_what_is_broken(bundle: Path, tmp_path: Path, free_port: in
     assert "the store is gone" in checks["store"][1]
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "detail"),
+    [
+        ("580.65.06\n580.65.06\n", "ok", "580.65.06"),
+        ("570.211.01\n", "fail", "570.211.01 is too old: CUDA 13 needs NVIDIA's driver R580 or"),
+        ("", "fail", "CUDA 13 needs NVIDIA's driver R580 or newer; install it"),
+        (None, "fail", "No such file or directory: 'nvidia-smi'"),
+    ],
+)
+def test_doctor_names_the_driver_that_a_gpu_needs(
+    tmp_path: Path, said: str | None, status: str, detail: str
+) -> None:
+    """An `nvidia-smi` of a few lines stands for a machine with a GPU."""
+    if said is not None:
+        smi = tmp_path / "nvidia-smi"
+        smi.write_text(
+            '#!/bin/sh\n[ "$*" = "--query-gpu=driver_version --format=csv,noheader" ] || exit 9\n'
+            f"printf '{said}'\n"
+        )
+        smi.chmod(0o755)
+    for variable in ("STREAMER_DEVICE", "STREAMER_INDEX__DEVICE"):
+        code, checks = doctor(**{variable: "gpu", "PATH": str(tmp_path)})
+        assert checks["driver"][0] == status
+        assert detail in checks["driver"][1]
+        assert code == (status == "fail")
+
+
+def test_doctor_opens_the_bundle_where_it_will_run(bundle: Path) -> None:
+    status, checks = doctor("--bundle", bundle)
+    assert checks["driver"] == ("ok", "no GPU is asked for, so none")
+    status, checks = doctor("--bundle", bundle, STREAMER_DEVICE="gpu")
+    assert status == 1
+    assert "device gpu was asked for, but ONNX Runtime has no CUDA" in checks["bundle"][1]
+
+
 def test_doctor_warns_of_a_port_that_is_taken(serve: Serve, tmp_path: Path) -> None:
     port = int(serve().url.rsplit(":", 1)[1])
     status, checks = doctor("--data-dir", tmp_path, "--port", port)

@@ -340,5 +340,5 @@ def test_who_connects_early_is_answered_once_it_is_up(
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for name in ("serve", "load", "embed", "doctor", "snapshot", "restore", "verify"):
+    for name in ("serve", "load", "embed", "doctor", "backup", "restore", "verify"):
         assert name in done.stdout

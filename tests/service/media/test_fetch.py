@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from service.errors import MediaNotFetched, MediaUnavailable, Unavailable, UrlRefused
-from service.http.problems import problem_of
+from service.http.documents import problem_of
 from service.media.fetch import Fetcher
 from service.settings import Media
 from tests.service.media.server import (

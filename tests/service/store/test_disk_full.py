@@ -71,7 +71,7 @@ async def test_a_store_that_can_not_write_ends_and_comes_back_read_only(tmp_path
             await put(store, "more")
         with pytest.raises(StoreFull):
             await remove(store, "first")
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
         assert await put(store, "more") == len(acknowledged) + 2
         assert embedded.restarts == 1
 
@@ -84,7 +84,7 @@ async def test_a_disk_that_stays_full_is_not_a_reason_to_spin(tmp_path: Path) ->
     ):
         begun = time.monotonic()
         while embedded.restarts < 4:
-            if embedded.healthy:
+            if embedded.state == "ready":
                 with contextlib.suppress(ProcessLookupError):  # it is just ending
                     forbid_growth(embedded, tmp_path, 0)
             with contextlib.suppress(Unavailable):
@@ -148,7 +148,7 @@ async def test_a_real_disk_that_is_full(small_disk: Path, reserve_bytes: int) ->
         assert embedded.state == "read_only"
         assert {i: e.version for i, e in (await scanned(store)).items()} == found
         ballast.unlink()
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
         assert await put(store, "more") == len(found) + 1
         with contextlib.suppress(StoreUnavailable):
             await remove(store, "more")

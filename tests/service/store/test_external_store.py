@@ -34,7 +34,7 @@ def test_it_works_from_end_to_end(serve: Serve, server: Server) -> None:
     service = serve(REDIS_URL=server.url)
     assert service.client.get("/readyz").json()["store"] == "external"
     assert "writes may be lost" not in service.output
-    assert not service.data_dir.exists()
+    assert not (service.data_dir / "store").exists()
     service.put("a", tags=["cooking"])
     sequence = service.put("b", tags=["cooking"])
     service.put("gone", tags=["cooking"])

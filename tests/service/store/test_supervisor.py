@@ -144,7 +144,7 @@ async def test_a_socket_that_was_left_behind(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / "run" / "store.sock"))
     async with EmbeddedStore(tmp_path) as embedded:
-        assert embedded.healthy
+        assert embedded.state == "ready"
 
 
 async def test_what_an_interrupted_rewrite_left_behind(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ async def test_a_killed_store_is_started_again(tmp_path: Path) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await until(lambda: embedded.restarts == 1)
-        assert embedded.healthy
+        assert embedded.state == "ready"
         assert embedded.trouble() is None
         assert "SIGKILL" in str(embedded.last_error)
         assert embedded.url == url
@@ -213,7 +213,7 @@ async def test_callers_are_told_while_it_restarts(tmp_path: Path) -> None:
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGKILL)
         await until(lambda: embedded.state == "restarting")
-        assert not embedded.healthy
+        assert embedded.state != "ready"
         with pytest.raises(StoreUnavailable, match="the store is restarting"):
             await put(store, "a")
         await store.close()
@@ -226,7 +226,7 @@ async def test_a_silent_store_is_noticed(tmp_path: Path) -> None:
         await until(lambda: embedded.state == "silent")
         assert embedded.trouble() == "the store is silent"
         os.kill(embedded.pid, signal.SIGCONT)
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
 
 
 async def test_a_store_that_does_not_stop_is_killed(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ async def test_a_store_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     await embedded.stop()
     assert not psutil.pid_exists(pid)
     async with EmbeddedStore(tmp_path, patience=HASTY) as again:  # the folder is free
-        assert again.healthy
+        assert again.state == "ready"
 
 
 async def test_stop_ends_a_restart_that_is_under_way(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
         await asyncio.sleep(delay_s)
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
-        if embedded.healthy:  # it was faster
+        if embedded.state == "ready":  # it was faster
             await embedded.stop()
         async with EmbeddedStore(tmp_path, patience=HASTY):
             pass
@@ -313,6 +313,8 @@ async def test_a_damaged_log_is_not_served(tmp_path: Path) -> None:
     with pytest.raises(StoreStartFailed, match="Bad file format") as failure:
         await EmbeddedStore(tmp_path).start()
     assert str(tmp_path / "store.log") in failure.value.detail
+    assert "`python -m service restore BACKUP`" in failure.value.detail
+    assert "check-aof" not in failure.value.detail
     path.write_bytes(whole)
     async with EmbeddedStore(tmp_path, patience=HASTY) as embedded:  # the folder is free again
         store = await connect(embedded)
@@ -362,7 +364,7 @@ async def test_a_store_that_can_not_restart_is_tried_again_but_not_in_a_spin(
         assert time.monotonic() - begun > 1.0  # a spin takes a twentieth of a second for each
         assert embedded.state == "restarting"
         path.write_bytes(whole)
-        await until(lambda: embedded.healthy)
+        await until(lambda: embedded.state == "ready")
         assert (await store.get(["a"]))[0] is not None
         await store.close()
 

@@ -17,8 +17,8 @@ from training.calibration import (
 )
 from training.config import TransferPlusConfig
 from training.data import Dataset
+from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
-from training.models.encoder import load_checkpoint
 from training.preparation.stage import Stage, prepare
 from training.trainer.fit import Request, fit
 

@@ -14,9 +14,10 @@ import pytest
 from training.commands.cli import main
 from training.compare.measure import Measurer
 from training.compare.plan import methods_of, plan
-from training.compare.progress import Progress
+from training.compare.progress import RunProgress
 from training.compare.runs import cost_of, execute, interrupt_later, report_folder
 from training.errors import OutputError
+from training.progress import Progress
 
 pytestmark = pytest.mark.timeout(240)  # two fits as processes, on cores that may be busy
 
@@ -148,7 +149,8 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     measurer = Measurer("test", 1)
 
     def make(one):
-        assert execute([one], measurer, Progress([one], [], 1), jobs=1, threads=1, lock=0) == []
+        progress = RunProgress([one], [], 1, Progress("runs", 1))
+        assert execute([one], measurer, progress, jobs=1, threads=1, lock=0) == []
 
     make(run)
     assert cost_of(run) is not None

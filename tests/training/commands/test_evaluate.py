@@ -12,8 +12,8 @@ from training.data import Dataset
 from training.data.dataset import hashed_split
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
 
 CONFIG = TransferPlusConfig(

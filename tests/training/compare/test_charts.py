@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from training.compare.charts import Scale, Series, axis, key, line_chart, scale, whisker
+from training.compare.report.charts import Scale, Series, axis, key, line_chart, scale, whisker
 
 
 @pytest.mark.parametrize(

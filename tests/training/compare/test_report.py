@@ -17,9 +17,9 @@ from tests.training.compare.synthetic import (
     finished,
     results,
 )
-from training.compare import html
 from training.compare.collect import as_json
 from training.compare.details import Details
+from training.compare.report import html
 from training.compare.results import Failure
 from training.compare.summary import summarise
 

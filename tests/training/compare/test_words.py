@@ -3,8 +3,9 @@
 import pytest
 
 from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, QUALITY, finished, results
-from training.compare import markdown, words
+from training.compare import words
 from training.compare.plan import Method
+from training.compare.report import markdown
 from training.compare.results import Comparison, Estimate, Failure
 from training.compare.summary import summarise
 

@@ -14,8 +14,8 @@ from training.evaluation.metrics import (
     reciprocal_rank,
     reciprocal_rank_of_hit,
 )
-from training.evaluation.ranking import top
 from training.evaluation.statistics import interval
+from training.evaluation.subject import top
 from training.evaluation.tasks import cold_start_task, vector_task
 
 

@@ -10,9 +10,9 @@ from training.data import Dataset
 from training.errors import UsageError
 from training.evaluation.metrics import ndcg
 from training.evaluation.setting import setting_of
+from training.inference.load import load_checkpoint
 from training.inference.modalities import GROUPS, Alone, alone_table, each_alone
 from training.inference.representation import represent
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
 
 

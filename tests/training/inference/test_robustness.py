@@ -8,9 +8,9 @@ from training.config import TransferPlusConfig
 from training.data import Dataset
 from training.errors import UsageError
 from training.evaluation.setting import setting_of
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.inference.robustness import Robustness, robustness
-from training.models.encoder import load_checkpoint
 from training.trainer.fit import Request, fit
 
 

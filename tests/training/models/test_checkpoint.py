@@ -7,6 +7,7 @@ import torch
 from model_export.contract.established import Established
 from tests.training.profiles import vocabulary
 from training.errors import CheckpointError, OutputError
+from training.inference.load import load_checkpoint
 from training.models.checkpoint import (
     STATE,
     Checkpoint,
@@ -16,7 +17,6 @@ from training.models.checkpoint import (
     save_state,
     write_atomically,
 )
-from training.models.encoder import load_checkpoint
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 ESTABLISHED = Established(["a", "b"], VECTORS)

@@ -15,8 +15,8 @@ from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import Dataset, load_dataset
 from training.errors import UsageError
+from training.inference.load import load_checkpoint
 from training.models.distributed import Compute, computing
-from training.models.encoder import load_checkpoint
 from training.preparation.stage import all_rows, prepare
 from training.tasks.recipes import RECIPES
 from training.trainer.fit import Request, fit

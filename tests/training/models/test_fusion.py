@@ -29,7 +29,8 @@ from training.config import (
 from training.data import Dataset
 from training.features.bags import corpus_bags
 from training.features.padding import blocks_of_alike
-from training.models.encoder import StreamerEncoder, load_checkpoint
+from training.inference.load import load_checkpoint
+from training.models.encoder import StreamerEncoder
 from training.models.fusion import Recency, Transformer
 from training.preparation.stage import start_of_table
 from training.trainer.fit import Request, fit

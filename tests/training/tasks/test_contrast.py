@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from tests.training.small import SMALL, TAUGHT, stage_of
+from tests.training.small import SMALL, TAUGHT, make_steps, stage_of
 from training.config import ContrastConfig, MaskedViewsConfig, TransferPlusConfig, override
 from training.data import Dataset
 from training.errors import UsageError
 from training.losses.info_nce import info_nce
 from training.preparation.stage import Stage
+from training.progress import Progress
 from training.tasks.contrast import Contrast
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer_plus import TransferPlus
 from training.teachers.id_embeddings import audience_of
-from training.trainer.loop import Journal, train, update
-from training.trainer.progress import Progress
+from training.trainer.loop import Journal, Settings, train
 
 CONFIG = MaskedViewsConfig(**SMALL, temperature=0.1)
 VARIANTS = get_args(get_type_hints(ContrastConfig)["contrast"])
@@ -56,8 +56,7 @@ def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
     assert isinstance(config, MaskedViewsConfig)
     task = MaskedViews(stage_of(world, config), config, world.rows("val"))
     before = {n: p.detach().clone() for n, p in task.module.named_parameters()}
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    losses = [update(task, optimiser, config, 0, step)["views_loss"] for step in range(30)]
+    losses = [each["views_loss"] for each in make_steps(task, 30)]
     assert all(map(math.isfinite, losses))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     learned = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
@@ -70,8 +69,7 @@ def test_every_variant_trains_transfer_plus(world: Dataset, name: str):
     config = override(small, [f"contrast={name}", "memory=40", "chunk_size=16"])
     assert isinstance(config, TransferPlusConfig)
     task = TransferPlus(stage_of(world, config), config, None)
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(20)]
+    losses = [each["contrast_loss"] for each in make_steps(task, 20)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
@@ -181,9 +179,7 @@ def test_a_trained_shorter_width_is_better_than_one_that_was_not(world: Dataset)
     for widths in ("", "4"):
         config = replace(CONFIG, matryoshka=widths, matryoshka_weight=1.0)
         task = MaskedViews(stage_of(world, config), config, None)
-        optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-        for step in range(40):
-            update(task, optimiser, config, 0, step)
+        make_steps(task, 40)
         shorter = replace(CONFIG, matryoshka="4", matryoshka_weight=1.0)
         with torch.no_grad():
             task.module.eval()
@@ -225,8 +221,8 @@ def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset
         task = KilledAt(fresh, config, None)
         task.step = killed_at
         journal = Journal(tmp_path / ("killed" if len(states) < 2 else "whole"), "run", 0)
-        with Progress("s", 9, "m") as bar, pytest.raises(Killed) if killed_at else nullcontext():
-            train(task, config, 0, "select", journal, bar)
+        with Progress("s", 9) as bar, pytest.raises(Killed) if killed_at else nullcontext():
+            train(task, Settings.of(config, "select", "MRR", 0), journal, bar)
         states.append(task.module.state_dict())
     _, resumed, whole = states
     assert {"contrast.memory.vectors", "contrast.memory.rows", "contrast.bias"} <= set(whole)

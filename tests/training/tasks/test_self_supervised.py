@@ -9,7 +9,7 @@ import torch
 
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
-from tests.training.small import SMALL, stage_of
+from tests.training.small import SMALL, make_steps, stage_of
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig, override
 from training.data import Dataset
 from training.errors import DataError, UsageError
@@ -18,7 +18,6 @@ from training.preparation.stage import prepare
 from training.tasks.mlm import Masked, MaskedTokens
 from training.tasks.ptum import Ptum, others, time_order
 from training.tasks.simcse import Simcse
-from training.trainer.loop import update
 
 RNG = np.random.default_rng
 
@@ -67,7 +66,7 @@ def test_the_head_of_mlm_learns(world: Dataset):
     config = MlmConfig(**SMALL)
     task = MaskedTokens(stage_of(world, config), config, None)
     before = {name: p.detach().clone() for name, p in task.module.named_parameters()}
-    update(task, torch.optim.AdamW(task.module.parameters(), 1e-2), config, 0, 0)
+    make_steps(task, 1, learning_rate=1e-2)
     changed = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
     assert {"head.weight", "encoder.table"} <= changed
 
@@ -176,8 +175,7 @@ def test_supervised_simcse_learns(world: Dataset, positives: str):
     config = override(SimcseConfig(**SMALL), [f"positives={positives}", "memory=100"])
     assert isinstance(config, SimcseConfig)
     task = Simcse(stage_of(world, config), config, world.rows("val"))
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    losses = [update(task, optimiser, config, 0, step)["contrast_loss"] for step in range(40)]
+    losses = [each["contrast_loss"] for each in make_steps(task, 40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert 0 <= task.validate() <= 1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small import SMALL, TAUGHT, stage_of
+from tests.training.small import SMALL, TAUGHT, make_steps, stage_of
 from training.config import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -24,7 +24,6 @@ from training.preparation.stage import Stage
 from training.tasks.base import Task
 from training.tasks.recipes import RECIPES, find_recipe
 from training.teachers.id_embeddings import find_teacher
-from training.trainer.loop import update
 
 CONFIGS: dict[str, RecipeConfig] = {
     "masked-views": MaskedViewsConfig(**SMALL),
@@ -46,20 +45,18 @@ def build(world: Dataset, recipe: str) -> tuple[Stage, Task]:
     return stage, RECIPES[recipe].build(stage, config, world.rows("val"))
 
 
-def train(task: Task, recipe: str, steps: int) -> list[float]:
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    losses = []
-    for step in range(steps):
-        parts = update(task, optimiser, CONFIGS[recipe], 0, step)
-        losses.append(sum(value for name, value in parts.items() if name.endswith("_loss")))
-    return losses
+def train(task: Task, steps: int) -> list[float]:
+    return [
+        sum(value for name, value in parts.items() if name.endswith("_loss"))
+        for parts in make_steps(task, steps)
+    ]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)
     before = task.validate()
-    losses = train(task, recipe, 60)
+    losses = train(task, 60)
     assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
     if recipe not in ("mlm", "simcse"):  # at this learning rate they soon forget who is who
         assert task.validate() > before - 0.05  # thirty streamers: a place or two
@@ -68,7 +65,7 @@ def test_a_task_learns(world: Dataset, recipe: str):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe: str):
     _, task = build(world, recipe)
-    train(task, recipe, 1)  # away from a start at which every batch may have the same loss
+    train(task, 1)  # away from a start at which every batch may have the same loss
     task.encoder.eval()
     with torch.no_grad():
         first, other, again = task.losses(3), task.losses(4), task.losses(3)
@@ -86,7 +83,7 @@ def test_what_is_fixed_stays_as_it_is(world: Dataset):
     assert stage.teacher is not None
     teacher = stage.teacher.vectors.copy()
     fixed = {name: value.clone() for name, value in task.encoder.named_buffers()}
-    train(task, "transfer-plus", 3)
+    train(task, 3)
     np.testing.assert_array_equal(stage.teacher.vectors, teacher)
     for name, value in task.encoder.named_buffers():
         assert torch.equal(value, fixed[name]), name
@@ -98,7 +95,7 @@ def test_positives_come_from_the_id_space_where_no_audience_is_known(world: Data
     handed = IdEmbeddings([world.ids[row] for row in teacher.rows], teacher.vectors)
     _, task = build(replace(world, interactions=None, id_embeddings=handed), "transfer-plus")
     before = task.validate()
-    train(task, "transfer-plus", 60)
+    train(task, 60)
     assert task.validate() > before
 
 

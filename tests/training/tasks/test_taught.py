@@ -11,7 +11,7 @@ import torch
 
 from model_export.contract.bundle import Bundle
 from model_export.export import export_bundle
-from tests.training.small import TAUGHT, stage_of
+from tests.training.small import TAUGHT, make_steps, stage_of
 from training.config import (
     KdFeatureConfig,
     KdPseudoLabelConfig,
@@ -23,7 +23,7 @@ from training.config import (
 )
 from training.data import Dataset, load_dataset
 from training.errors import DataError, UsageError
-from training.models.encoder import load_checkpoint
+from training.inference.load import load_checkpoint
 from training.preparation.stage import Stage
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.recipes import RECIPES
@@ -31,7 +31,6 @@ from training.tasks.transfer_plus import TransferPlus
 from training.teachers.id_embeddings import Teacher
 from training.teachers.label_noise import Judgement
 from training.trainer.fit import Request, fit
-from training.trainer.loop import update
 from training.world import generate
 from training.world.files import write_world
 
@@ -122,9 +121,7 @@ def test_the_head_of_the_clusters_is_trained_and_not_exported(stage: Stage):
     task = KdPseudoLabel(stage, config, None)
     names = {name for name, _ in task.module.named_parameters()}
     assert {"head.weight", "head.bias", "encoder.table"} <= names
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    for step in range(2):
-        update(task, optimiser, config, 0, step)
+    make_steps(task, 2)
     assert task.module.state_dict()["head.weight"].any()
     assert "head.weight" not in stage.encoder.state_dict()
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from model_export.contract.pieces import Piece
-from tests.training.small import TAUGHT, stage_of
+from tests.training.small import TAUGHT, make_steps, stage_of
 from training.config import TransferConfig
 from training.data import Dataset
 from training.errors import DataError, UsageError
 from training.preparation.stage import Stage
+from training.progress import Progress
 from training.tasks.masked_views import MaskedViews
 from training.tasks.transfer import Transfer
-from training.trainer.loop import Journal, Trained, train, update
-from training.trainer.progress import Progress
+from training.trainer.loop import Journal, Settings, Trained, train
 
 CONFIG = TransferConfig(**TAUGHT, pretrain_steps=0)
 FILTERS = ("edit-distance", "similarity", "tags")
@@ -53,12 +53,12 @@ def test_a_filter_keeps_a_part(stage: Stage, name: Any):
 
 
 def test_the_random_filter_keeps_as_many_as_the_similar(stage: Stage):
-    similar, control = (
-        build(stage, replace(CONFIG, filter=name)).pairs for name in ("similarity", "random")
-    )
-    np.testing.assert_array_equal(similar.near, control.near)
-    assert similar.cumulative[:, -1].sum() == control.cumulative[:, -1].sum()
-    assert (similar.cumulative != control.cumulative).any()
+    tasks = [build(stage, replace(CONFIG, filter=name)) for name in ("similarity", "random")]
+    np.testing.assert_array_equal(tasks[0].pairs.near, tasks[1].pairs.near)
+    similar, control = map(kept, tasks)
+    # Differences of running float32 sums: equal weights differ in the last bits.
+    np.testing.assert_allclose(np.sort(similar, axis=None), np.sort(control, axis=None), atol=1e-5)
+    assert not np.allclose(similar, control, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -123,8 +123,8 @@ def test_killed_in_either_phase_it_goes_on_to_the_same_weights(
 
     def run(task: Transfer, folder: str) -> Trained:
         journal = Journal(tmp_path / folder, "run", save_every_s=0)
-        with Progress("select", config.steps, "NDCG@20") as progress:
-            return train(task, config, 0, "select", journal, progress)
+        with Progress("select", config.steps) as progress:
+            return train(task, Settings.of(config, "select", "NDCG@20", 0), journal, progress)
 
     with pytest.raises(Killed):
         run(Dying(fresh(few), config, None), "killed")
@@ -136,8 +136,7 @@ def test_killed_in_either_phase_it_goes_on_to_the_same_weights(
 
 def test_pairs_come_nearer_while_others_go_apart(stage: Stage):
     task = build(stage)
-    optimiser = torch.optim.AdamW(task.module.parameters(), 3e-3)
-    losses = [update(task, optimiser, CONFIG, 0, step)["pairs_loss"] for step in range(40)]
+    losses = [each["pairs_loss"] for each in make_steps(task, 40)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 

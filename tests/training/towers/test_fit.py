@@ -25,9 +25,9 @@ from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
 from training.errors import CheckpointError, DataError, UsageError
 from training.features.masked_views import ViewMaker
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.models.checkpoint import Checkpoint
-from training.models.encoder import load_checkpoint
 from training.towers import TowerReader, find_tower
 from training.trainer.fit import Request, already_trained, fit
 

@@ -68,7 +68,7 @@ def record(dataset: Dataset, case: str, compute: Compute) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     optimiser = torch.optim.AdamW(module.parameters(), config.learning_rate)
     for step in range(STEPS):
-        for name, value in update(task, optimiser, config, 0, step).items():
+        for name, value in update(task, optimiser, config.clip_norm, 0, step).items():
             found[f"loss.{step}.{name}"] = torch.tensor(value)
         if step == 0:
             gradients = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}

@@ -20,9 +20,9 @@ from training.data import Dataset, load_dataset
 from training.errors import CheckpointError, UsageError
 from training.evaluation.audience import VOTES
 from training.evaluation.subject import AudienceVote
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
-from training.models.encoder import load_checkpoint
 from training.preparation.stage import prepare
 from training.teachers.id_embeddings import find_teacher
 from training.trainer.fit import Request, fit

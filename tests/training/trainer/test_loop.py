@@ -11,9 +11,9 @@ from training.config import MaskedViewsConfig, RecipeConfig
 from training.errors import DivergedError
 from training.features.bags import corpus_bags
 from training.models.encoder import StreamerEncoder
+from training.progress import Progress
 from training.tasks.base import Task
-from training.trainer.loop import Journal, Trained, train
-from training.trainer.progress import Progress
+from training.trainer.loop import Journal, Settings, Trained, train
 
 WIDTHS: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 16}
 CONFIG = MaskedViewsConfig(**WIDTHS, steps=12, evaluate_every=3, patience=100, learning_rate=1e-2)
@@ -31,14 +31,10 @@ class WithHead(Task):
         words = vocabulary()
         self.encoder = StreamerEncoder(words, CONFIG, None)
         self.head = nn.Linear(CONFIG.dim, 1)
-        self._module = nn.ModuleDict({"encoder": self.encoder, "head": self.head})
+        self.train_with(head=self.head)
         self._bags = corpus_bags(pieces(), words)[0]
         self._target = torch.linspace(-1, 1, len(self._bags))[:, None]
         self._killed_at = killed_at
-
-    @property
-    def module(self) -> nn.Module:
-        return self._module
 
     def losses(self, step: int) -> dict[str, Tensor]:
         if step == self._killed_at:
@@ -58,8 +54,8 @@ def run(
     config: RecipeConfig = CONFIG,
 ) -> Trained:
     journal = Journal(folder, "run", save_every_s=0)
-    with Progress("select", CONFIG.steps, "fit") as progress:
-        return train(task, config, 1, "select", journal, progress, chosen)
+    with Progress("select", CONFIG.steps) as progress:
+        return train(task, Settings.of(config, "select", "fit", 1), journal, progress, chosen)
 
 
 def test_a_head_is_trained_with_the_encoder(tmp_path: Path):

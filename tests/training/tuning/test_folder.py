@@ -19,8 +19,8 @@ from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import load_dataset
 from training.errors import LeakError
+from training.inference.load import load_checkpoint
 from training.inference.representation import represent
-from training.models.encoder import load_checkpoint
 from training.towers import find_tower
 from training.trainer.fit import Request, fit
 from training.tuning.folder import setting_of

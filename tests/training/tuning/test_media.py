@@ -34,7 +34,7 @@ from training.tuning.sounds import Sounds
 from training.tuning.sounds import changed as heard_again
 from training.world import generate
 from training.world.files import write_world
-from training.world.pictures import decoded, disguise, jpeg
+from training.world.media.pictures import decoded, disguise, jpeg
 
 OPTIONS = Options(steps=4, batch=12, learning_rate=1e-3, temperature=0.1, evaluate_every=2)
 RATE_HZ = 16_000

@@ -10,10 +10,10 @@ import pytest
 
 from model_export.contract.streamer import StreamerProfile
 from training.world import World, generate
-from training.world.media import Picture, Placeholder, Sound, made
-from training.world.pictures import decoded
-from training.world.sounds import RATE_HZ
-from training.world.sounds import decoded as heard
+from training.world.media.pictures import decoded
+from training.world.media.sounds import RATE_HZ
+from training.world.media.sounds import decoded as heard
+from training.world.media.studio import Picture, Placeholder, Sound, made
 
 STREAMERS = 2000
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.training.world.probe import hit_rates
-from training.world.looks import SIZES, Look, interest_look, personal_look, topic_looks
-from training.world.pictures import (
+from training.world.media.looks import SIZES, Look, interest_look, personal_look, topic_looks
+from training.world.media.pictures import (
     PLACEHOLDERS,
     decoded,
     disguise,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.training.world.probe import hit_rates
-from training.world.sounds import (
+from training.world.media.sounds import (
     PLACEHOLDERS,
     RATE_HZ,
     SECONDS,
@@ -18,7 +18,7 @@ from training.world.sounds import (
     placeholder,
     synthesise,
 )
-from training.world.voices import Voice, interest_voice, personal_voice, topic_voices
+from training.world.media.voices import Voice, interest_voice, personal_voice, topic_voices
 
 TOPICS = [f"d{domain}/t{topic}" for domain in range(4) for topic in range(6)]
 PEOPLE = 24

@@ -13,7 +13,7 @@ from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from training.errors import UsageError
 from training.world import World, generate
-from training.world.covers import COVER_SPACE, COVER_WIDTH
+from training.world.media.cover_vectors import COVER_SPACE, COVER_WIDTH
 from training.world.topics import load_interests, load_phrases
 
 STREAMERS = 2000

@@ -1,0 +1,1 @@
+"""The ANN segment: build, proof of recall, pruning, devices."""

@@ -1,0 +1,1 @@
+"""Rows of the index: vectors, attributes as bitmaps, rarely read fields on disk."""

@@ -1,0 +1,1 @@
+"""An index saved to a checksummed folder, and read back."""

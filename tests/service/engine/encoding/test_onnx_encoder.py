@@ -1,5 +1,6 @@
 """The encoder on a verified bundle."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import BundleError
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding import onnx_session
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from tests.bundles import CONTENT_DIM, DIM, ID_DIM, SHORT_DIM, TOPICS, write_bundle
 
@@ -67,6 +69,45 @@ def test_a_gpu_that_is_not_there_is_an_error_and_never_the_cpu(bundle: Path) -> 
         pytest.skip("ONNX Runtime has a GPU here")
     with pytest.raises(BundleError, match="device gpu was asked for"):
         OnnxEncoder(Bundle(bundle), device="gpu")
+
+
+class CudaRuntime:
+    """ONNX Runtime for GPUs without torch: no CUDA in a session before its libraries are loaded."""
+
+    SessionOptions = onnx_session.runtime.SessionOptions
+
+    def __init__(self) -> None:
+        self.is_loaded = False
+
+    def get_available_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def preload_dlls(self) -> None:
+        sys.stdout.write("Failed to load libcufft.so.12\n")
+        self.is_loaded = True
+
+    def InferenceSession(self, graph: bytes, options: object, providers: list[str]) -> object:
+        return Session(providers if self.is_loaded else ["CPUExecutionProvider"])
+
+
+class Session:
+    _model_bytes: bytes | None = b"graph"
+
+    def __init__(self, providers: list[str]) -> None:
+        self.get_providers = lambda: providers
+
+
+def test_cuda_is_loaded_before_a_session_on_the_gpu_and_never_for_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = CudaRuntime()
+    monkeypatch.setattr(onnx_session, "runtime", runtime)
+    onnx_session.open_session(b"graph", "g", threads=1, device="cpu")
+    assert not runtime.is_loaded
+    session = onnx_session.open_session(b"graph", "g", threads=1, device="gpu")
+    assert session.get_providers()[0] == "CUDAExecutionProvider"
+    # Standard output may be read by a program.
+    assert capsys.readouterr() == ("", "Failed to load libcufft.so.12\n")
 
 
 @pytest.mark.gpu

@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.errors import NotReady, NotYetVisible
 from service.index.faiss.flat import FlatIndex
 from service.store.base import Delete, IndexEntry, Record, Upsert, Written
@@ -21,6 +22,7 @@ from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 
 DIM = 4
+MODEL = Model("m", DIM, DIM, "fingerprint")
 LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
 
 
@@ -49,7 +51,7 @@ async def parts(folder: Path) -> AsyncGenerator[tuple[EmbeddedStore, RedisStore,
     """A store that keeps few log entries, and a follower that was not started yet."""
     async with EmbeddedStore(folder) as embedded:
         store = await RedisStore(embedded.url, limits=LIMITS, trouble=embedded.trouble).open()
-        follower = Follower(store, lambda: FlatIndex(DIM, DIM))
+        follower = Follower(store, lambda: FlatIndex(DIM, DIM), MODEL)
         try:
             yield embedded, store, follower
         finally:
@@ -155,7 +157,7 @@ def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause
             slow = await SlowToScan(embedded.url, limits=LIMITS).open()
             slow.may_scan = asyncio.Event()
             slow.may_scan.set()
-            follower = Follower(slow, lambda: FlatIndex(DIM, DIM))
+            follower = Follower(slow, lambda: FlatIndex(DIM, DIM), MODEL)
             assert follower.sequence == 0
             await store.write([upsert(f"s{i}", i) for i in range(20)])
             follower.start()

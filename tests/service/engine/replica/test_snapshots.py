@@ -38,7 +38,7 @@ class Parts:
     @asynccontextmanager
     async def following(self, snapshots: Snapshots) -> AsyncGenerator[Follower]:
         """A follower that is ready, and whose index is what is stored."""
-        follower = Follower(self.store, lambda: FlatIndex(DIM, DIM), snapshots)
+        follower = Follower(self.store, lambda: FlatIndex(DIM, DIM), MODEL, snapshots)
         follower.start()
         try:
             await until(lambda: follower.is_ready)

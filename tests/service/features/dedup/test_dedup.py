@@ -12,6 +12,7 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.search_pool import Searches
 from service.features.dedup.service import Dedup
@@ -36,7 +37,11 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
-        Follower(store, lambda: FlatIndex(manifest.dim, manifest.content_dim)),
+        Follower(
+            store,
+            lambda: FlatIndex(manifest.dim, manifest.content_dim),
+            Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
+        ),
         Searches(Searching()),
         pipeline,
         StoredProfiles(store, pipeline),

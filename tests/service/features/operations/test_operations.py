@@ -1,4 +1,4 @@
-"""`snapshot`, `restore` and `verify`, as a person runs them, with services running and not."""
+"""`backup`, `restore` and `verify`, as a person runs them, with services running and not."""
 
 import asyncio
 import os
@@ -83,7 +83,7 @@ def test_a_copy_of_a_running_service_is_put_back(serve: Serve, tmp_path: Path) -
     # And back again, from what was kept.
     shutil.rmtree(data / "store")
     kept.rename(data / "store")
-    service = serve()
+    service = serve("--accept-data-loss")
     assert "later" in service.streamers()
     assert len(service.similar(tags=["cooking"])) == 32
 
@@ -216,7 +216,7 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     service = serve(**SAVED)
     sequence = fill(service, 5)
     said = error_line(run("backup", "--data-dir", data, "--out", data))
-    assert f"{data} is there already: choose a new folder by --out" in said
+    assert f"{data} exists already: choose a new folder by --out" in said
     (tmp_path / "file").write_text("in the way")
     said = error_line(run("backup", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
     assert "Not a directory" in said

@@ -18,7 +18,7 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.features.similar.explain import Compared, Explainer, NotCompared, Side
-from service.features.streamers.service import Profiles
+from service.features.streamers.write_pipeline import WritePipeline
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.bundles import TOPICS
@@ -61,14 +61,14 @@ class Parts:
     """Everything real; `put` gives a stored streamer as an index knows it."""
 
     store: RedisStore
-    profiles: Profiles
+    writes: WritePipeline
     featurizer: Watched
     encoder: Counted
     explainer: Explainer
 
     async def put(self, streamer_id: str, **fields: object) -> Side:
         profile = StreamerProfile.model_validate({"streamer_id": streamer_id, **fields})
-        written = await self.profiles.put(profile, None)
+        written = await self.writes.put(profile, None)
         vectors = written.encoded
         assert vectors is not None
         return Side(streamer_id, vectors.embedding, vectors.content, {}, written.sequence)
@@ -86,9 +86,9 @@ async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
             version, reader = opened.manifest.model_version, Reader(featurizer)
             pipeline = EncodingPipeline(reader, encoder.one, encoder.many, version)
             stored = StoredProfiles(store, pipeline)
-            profiles = Profiles(store, pipeline, stored)
+            writes = WritePipeline(store, pipeline, stored)
             explainer = Explainer(pipeline, stored, vocabulary.uninformative)
-            yield Parts(store, profiles, featurizer, encoder, explainer)
+            yield Parts(store, writes, featurizer, encoder, explainer)
         finally:
             await store.close()
 
@@ -147,7 +147,7 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             changed = await parts.put("changed", **shown(2))
             deleted = await parts.put("deleted", **shown(2))
             await parts.put("changed", **shown(5))
-            await parts.profiles.delete("deleted", None)
+            await parts.writes.delete("deleted", None)
             pairs = [(seed, same), (seed, changed), (seed, deleted), (changed, same)]
             found = await parts.explainer.reasons(pairs)
             assert found[0].by_modality is not None

@@ -19,6 +19,9 @@ class OwnedDevice:
         self.broken = False
         self._owner = Owner()
 
+    def fail(self) -> None:
+        self.broken = True
+
     def factory_for(self, rows: int) -> str:
         assert rows > 0
         return "Flat"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.world.motifs import LAYOUTS, SHAPES, TEXTURES
+from training.world.media.motifs import LAYOUTS, SHAPES, TEXTURES
 
 SIZES = ((128, 128), (144, 96), (144, 112), (104, 136))
 """Width and height of covers, in pixels; a person keeps to one."""

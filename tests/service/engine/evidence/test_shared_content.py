@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from model_export.contract.pieces import Piece
-from service.features.similar.evidence import MAX_SAME, SameContent, contents_of, same_contents
+from service.engine.evidence.shared_content import MAX_SAME, SameContent, contents_of, same_contents
 
 
 def picture(modality: str, source: str, digest: str = "data:1") -> Piece:

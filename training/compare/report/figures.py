@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from training.compare import words
-from training.compare.charts import Series, line_chart
 from training.compare.details import Details
+from training.compare.report.charts import Series, line_chart
 from training.compare.results import DataResult, MethodResult
 
 COLOURS = 6

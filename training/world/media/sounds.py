@@ -6,7 +6,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from training.world.voices import STEPS, Voice
+from training.world.media.voices import STEPS, Voice
 
 RATE_HZ = 16_000
 SECONDS = 1.25

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from training.world import pictures, sounds
-from training.world.looks import Look, interest_look, personal_look, topic_looks
+from training.world.media import pictures, sounds
+from training.world.media.looks import Look, interest_look, personal_look, topic_looks
+from training.world.media.voices import Voice, interest_voice, personal_voice, topic_voices
 from training.world.topics import Interest
-from training.world.voices import Voice, interest_voice, personal_voice, topic_voices
 
 MISSING, MEANINGLESS = 0.3, 0.2
 """Shares of streamers, for avatars, frames and sounds; those of covers come with the profiles."""
@@ -109,7 +109,7 @@ class Style:
 
 
 class Studio:
-    """Media of a world with pictures and sounds; see `training.world.covers.Media`."""
+    """Media of a world with pictures and sounds; see `training.world.media.cover_vectors.Media`."""
 
     def __init__(self, rng: random.Random, interests: list[Interest]) -> None:
         """Give every interest its look and voice.

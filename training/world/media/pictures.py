@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.world.looks import SIZES, Look
-from training.world.motifs import LAYOUTS, SHAPES, TEXTURES
+from training.world.media.looks import SIZES, Look
+from training.world.media.motifs import LAYOUTS, SHAPES, TEXTURES
 
 AVATAR_PX, FRAME_PX = 96, 112
 PLACEHOLDERS = 5

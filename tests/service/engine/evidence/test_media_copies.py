@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model_export.contract.media import outline_of, print_of
-from service.engine.encoding.media_copies import (
+from service.engine.encoding.tower_vectors import OUTLINE, PRINT, Key, Seen, Vector, as_vector, pack
+from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     Look,
     Pictures,
@@ -17,7 +18,6 @@ from service.engine.encoding.media_copies import (
     pictures_of,
     who_shares,
 )
-from service.engine.encoding.tower_vectors import OUTLINE, PRINT, Key, Seen, Vector, as_vector, pack
 from tests.contract.media.files import scene
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from training.compare import charts, tables, words
+from training.compare import words
 from training.compare.details import Details
-from training.compare.figures import figures
+from training.compare.report import charts, tables
+from training.compare.report.figures import figures
 from training.compare.results import LEVEL, DataResult, Results, Standing, TaskResult
 from training.evaluation.statistics import DRAWS
 

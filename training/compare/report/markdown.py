@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from training.compare import words
+from training.compare.report.tables import Table, cost, matrices
 from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
-from training.compare.tables import Table, cost, matrices
 
 
 def render(results: Results) -> str:

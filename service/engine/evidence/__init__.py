@@ -1,0 +1,1 @@
+"""What two profiles have in common: copied media, shared labels and titles."""

@@ -1,0 +1,284 @@
+"""The one way into the store: encode, commit in one atomic script, acknowledge, then follow up.
+
+PUT, PATCH, bulk writes and re-encoding all pass through here. What follows the commit may fail and
+never fails the write: the record is on disk by then.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
+from service.features.dedup.service import NearDuplicate
+from service.features.streamers.merge_patch import merge_patch
+from service.features.streamers.records import digest_of_profile, record_of
+from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
+
+_log = logging.getLogger(__name__)
+_PATCH_ATTEMPTS = 5
+_PATCH_PAUSE_S = 0.02
+_FOLLOW_UP_S = 2.0
+
+NearDuplicatesOf = Callable[[str, Encoded, bytes], Awaitable[list[NearDuplicate]]]
+"""Near-duplicates of a streamer by its id, its vectors, and what towers made of it."""
+Show = Callable[[int], Awaitable[None]]
+"""Wait, briefly, until the index has applied a sequence number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Acknowledged:
+    """A write that is on disk.
+
+    Attributes:
+        record: as it is stored.
+        sequence: number of the write, and the record's version.
+        created: whether the streamer was not stored before.
+        encoded: its vectors; None without usable content.
+    """
+
+    record: Record
+    sequence: int
+    created: bool
+    encoded: Encoded | None
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """A write that was skipped, since the same profile is stored already."""
+
+    streamer_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """What became of the steps after a commit.
+
+    Attributes:
+        near_duplicates: stored streamers that show nearly the same; None when unknown.
+        unavailable_because: why they are unknown; None when they are known.
+    """
+
+    near_duplicates: Sequence[NearDuplicate] | None
+    unavailable_because: str | None = None
+
+
+class WritePipeline:
+    """Writes and deletes streamers."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        encoding: EncodingPipeline,
+        stored: StoredProfiles,
+        near_duplicates: NearDuplicatesOf | None = None,
+        show: Show | None = None,
+    ) -> None:
+        """Write to `store` what `encoding` makes of profiles.
+
+        Args:
+            store: takes the records.
+            encoding: from profiles to vectors.
+            stored: what is stored of the same streamers, so that towers need not run again.
+            near_duplicates: of a streamer that was written; None where nobody asks.
+            show: lets the index take in a write; None without an index.
+        """
+        self._store = store
+        self._encoding = encoding
+        self._stored = stored
+        self._near_duplicates = near_duplicates
+        self._show = show
+
+    async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
+        """Store a profile; encoded and on disk when this returns.
+
+        Raises:
+            InvalidRequest: the model can't read a part of it.
+            VersionConflict: `expected_version` is not the stored one (0 = not stored).
+            Unavailable: it can't be encoded or stored at the moment.
+        """
+        (tower_vectors,) = await self._stored.tower_vectors([profile.streamer_id])
+        done = await self._put(ToRead(profile, tower_vectors=tower_vectors), expected_version)
+        if isinstance(done, Refused):
+            raise _conflict(profile.streamer_id, expected_version, done)
+        return done
+
+    async def patch(
+        self, streamer_id: str, changes: dict[str, Any], expected_version: int | None
+    ) -> Acknowledged:
+        """Apply a JSON merge patch (RFC 7396) to a stored profile.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+            pydantic.ValidationError: the result is not a valid profile.
+            VersionConflict: it is not at `expected_version`.
+            WriteContended: no version was expected, and others wrote it at each attempt.
+            Unavailable: it can't be encoded or stored at the moment.
+        """
+        for attempt in range(_PATCH_ATTEMPTS):
+            await asyncio.sleep(random.uniform(0, attempt * _PATCH_PAUSE_S))
+            stored = await self._stored.get(streamer_id)
+            if expected_version not in (None, stored.version):
+                raise _conflict(streamer_id, expected_version, Refused(stored.version))
+            merged = merge_patch(json.loads(stored.profile), changes)
+            profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
+            item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
+            done = await self._put(item, stored.version)
+            if isinstance(done, Acknowledged):
+                return done
+            if expected_version is not None:
+                raise _conflict(streamer_id, expected_version, done)
+        raise WriteContended(
+            f"streamer {streamer_id!r} was written by others during each of {_PATCH_ATTEMPTS} "
+            "attempts, and nothing was changed: send the patch again"
+        )
+
+    async def write_many(
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+    ) -> list[Acknowledged | Unchanged | ServiceError]:
+        """Encode and store many profiles in one script; in order, the last of an id wins.
+
+        In place of one that the model can't read, what is wrong with it.
+
+        Raises:
+            Unavailable: none of them can be encoded or stored at the moment.
+        """
+        unchanged = await self._unchanged(profiles) if skip_unchanged else {}
+        changed = [i for i in range(len(profiles)) if i not in unchanged]
+        packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
+        items = [
+            ToRead(profiles[i], tower_vectors=vectors)
+            for i, vectors in zip(changed, packed, strict=True)
+        ]
+        done = await self._write(items, [None] * len(items))
+        results: dict[int, Acknowledged | Unchanged | ServiceError] = dict(unchanged)
+        for i, result in zip(changed, done, strict=True):
+            results[i] = cast(Acknowledged | ServiceError, result)  # nothing was expected
+        return [results[i] for i in range(len(profiles))]
+
+    async def rewrite(
+        self, items: Sequence[ToRead], versions: Sequence[int]
+    ) -> list[Acknowledged | Refused | ServiceError]:
+        """Encode stored profiles again, and store those that are at their version still."""
+        return await self._write(items, versions)
+
+    async def delete(self, streamer_id: str, expected_version: int | None) -> int:
+        """Remove a streamer; its sequence number.
+
+        Raises:
+            StreamerNotFound: it is not stored.
+            VersionConflict: it is not at `expected_version`.
+            Unavailable: the store can't delete at the moment.
+        """
+        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)])
+        if isinstance(outcome, Refused):
+            if outcome.current_version == 0:
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+            raise _conflict(streamer_id, expected_version, outcome)
+        await self.show(outcome.sequence)
+        return outcome.sequence
+
+    async def follow_up(self, done: Acknowledged) -> FollowUp:
+        """Find near-duplicates of a write, and let the index take it in; it never fails."""
+        near = await self._near(done)
+        await self.show(done.sequence)
+        return near
+
+    async def show(self, sequence: int) -> None:
+        """Let the index take in a write, if it is up to date; it never fails."""
+        if self._show is not None:
+            try:
+                await self._show(sequence)
+            except Exception:  # noqa: BLE001 - the write is on disk
+                _log.exception("the index can't be asked for sequence %d", sequence)
+
+    async def _near(self, done: Acknowledged) -> FollowUp:
+        if done.encoded is None or self._near_duplicates is None:
+            return FollowUp([])
+        record = done.record
+        try:
+            async with asyncio.timeout(_FOLLOW_UP_S):
+                near = await self._near_duplicates(
+                    record.streamer_id, done.encoded, record.tower_vectors
+                )
+            return FollowUp(near)
+        except ServiceError as error:
+            return FollowUp(None, error.detail)
+        except TimeoutError:
+            return FollowUp(None, f"they were not found within {_FOLLOW_UP_S:g} s")
+        except Exception:  # noqa: BLE001 - the write is on disk
+            _log.exception("near-duplicates of %r can't be found", record.streamer_id)
+            return FollowUp(None, "they can't be found: the service's log has the cause")
+
+    async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged | Refused:
+        (done,) = await self._commit([await self._encoding.encode(item)], [expected_version])
+        return done
+
+    async def _write(
+        self, items: Sequence[ToRead], expected: Sequence[int | None]
+    ) -> list[Acknowledged | Refused | ServiceError]:
+        encoded = await self._encoding.encode_many(items)
+        good = [
+            (e, v) for e, v in zip(encoded, expected, strict=True) if isinstance(e, EncodedProfile)
+        ]
+        done = iter(await self._commit([e for e, _ in good], [v for _, v in good]))
+        return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
+
+    async def _commit(
+        self, encoded: Sequence[EncodedProfile], expected: Sequence[int | None]
+    ) -> list[Acknowledged | Refused]:
+        """Store encoded profiles in one script; on disk when this returns."""
+        if not encoded:
+            return []
+        records: list[Record] = []
+        for item in encoded:
+            records.append(record_of(item, self._encoding.model_version))
+            if len(encoded) > 1:
+                await asyncio.sleep(0)  # a profile may be large, and others wait
+        upserts = [
+            Upsert(record, version) for record, version in zip(records, expected, strict=True)
+        ]
+        outcomes = await self._store.write(upserts)
+        return [
+            Acknowledged(record, outcome.sequence, outcome.created, item.encoded)
+            if isinstance(outcome, Written)
+            else outcome
+            for item, record, outcome in zip(encoded, records, outcomes, strict=True)
+        ]
+
+    async def _unchanged(self, profiles: Sequence[StreamerProfile]) -> dict[int, Unchanged]:
+        """Which of them are stored like this already, by their place."""
+        ids = [profile.streamer_id for profile in profiles]
+        found = await self._store.digests(ids)
+        known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
+        unchanged: dict[int, Unchanged] = {}
+        for i, profile in enumerate(profiles):
+            version, digest = known.get(profile.streamer_id, (0, ""))
+            if version and digest_of_profile(profile) == digest:
+                unchanged[i] = Unchanged(profile.streamer_id, version)
+            else:
+                known.pop(profile.streamer_id, None)  # a later line comes after this one
+        return unchanged
+
+
+def _conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:
+    """The error for a write whose expectation did not hold."""
+    if outcome.current_version == 0:
+        return VersionConflict(f"streamer {streamer_id!r} is not stored, so no version matches")
+    if expected == 0:
+        return VersionConflict(
+            f"streamer {streamer_id!r} exists already, at version {outcome.current_version}"
+        )
+    return VersionConflict(
+        f"streamer {streamer_id!r} is at version {outcome.current_version}, not {expected}; "
+        "read it again and repeat the change"
+    )

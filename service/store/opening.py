@@ -1,0 +1,111 @@
+"""Opens the store that the settings name, and refuses one that lost data."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from service.errors import DataLost, StoreFull, StoreStartFailed, StoreUnavailable
+from service.settings import Settings
+from service.store.base import Position
+from service.store.embedded.append_only_log import has_log
+from service.store.embedded.folder import UNFINISHED_STORE
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import RESTORING
+from service.store.redis.durability import ALWAYS
+from service.store.redis.store import RedisStore
+from service.store.witness import Witness, WitnessKeeper
+
+_log = logging.getLogger(__name__)
+
+
+class OpenedStore(NamedTuple):
+    """A store that answers.
+
+    Attributes:
+        store: the store.
+        name: `embedded` or `external`, for people.
+        trouble: tells what is wrong with it at the moment; None when nothing is.
+    """
+
+    store: RedisStore
+    name: str
+    trouble: Callable[[], str | None]
+
+
+async def open_store(
+    settings: Settings, embedded: EmbeddedStore | None, stack: AsyncExitStack
+) -> OpenedStore:
+    """Open the store; `stack` closes it.
+
+    Args:
+        settings: of the service.
+        embedded: the embedded store, if it has begun to start already.
+        stack: of what is closed at the end.
+
+    Raises:
+        StartupError: it can't be used.
+    """
+    if settings.redis_url is not None:
+        try:
+            external = await RedisStore(settings.redis_url.get_secret_value()).open()
+        except StoreUnavailable as error:
+            reason = error.detail.rstrip(".")
+            raise StoreStartFailed(
+                f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
+            ) from error
+        stack.push_async_callback(external.close)
+        if external.durability != ALWAYS:
+            _log.warning("writes may be lost: %s", external.durability)
+        return OpenedStore(external, "external", lambda: None)
+    folder = settings.store_folder
+    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
+        raise StoreStartFailed(
+            f"a restore into {settings.data_dir} was interrupted: run `python -m service restore` "
+            "again"
+        )
+    if not has_log(folder) and not settings.accept_data_loss:
+        Witness(settings.data_dir).check(Position("", 0), None)  # before an empty one is created
+    embedded = embedded or EmbeddedStore(folder, accept_data_loss=settings.accept_data_loss)
+    await embedded.start()
+    stack.push_async_callback(embedded.stop)
+    try:
+        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+    except StoreFull as error:
+        raise StoreStartFailed(
+            f"there is no room for a new store in {settings.data_dir}: free some, or choose "
+            "another --data-dir"
+        ) from error
+    stack.push_async_callback(store.close)
+    return OpenedStore(store, "embedded", embedded.trouble)
+
+
+async def check_data(
+    store: RedisStore, snapshot: Position | None, settings: Settings, stack: AsyncExitStack
+) -> None:
+    """Refuse a store that lacks what it acknowledged, and witness what it holds from now on.
+
+    A server that may lose acknowledged writes by its configuration is not checked.
+
+    Args:
+        store: the store.
+        snapshot: up to where the saved index is complete; None without one.
+        settings: of the service.
+        stack: of what is closed at the end.
+
+    Raises:
+        DataLost: the store lacks something, and the settings don't accept that.
+    """
+    if store.durability != ALWAYS or await store.model_version() == RESTORING:
+        return
+    url = settings.redis_url
+    witness = Witness(settings.data_dir, None if url is None else url.get_secret_value())
+    try:
+        witness.check(await store.position(), snapshot)
+    except DataLost as error:
+        if not settings.accept_data_loss:
+            raise
+        _log.warning("accepted: %s", error)
+    keeper = WitnessKeeper(store, witness)
+    keeper.start()
+    stack.push_async_callback(keeper.stop)

@@ -1,0 +1,209 @@
+"""What follows a commit never fails the write, and no write is silently lost to another one."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.features import Features
+from model_export.contract.streamer import StreamerProfile
+from service.app import create_app
+from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import Reader
+from service.engine.encoding.stored_profiles import StoredProfiles
+from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
+from service.features.dedup.service import Dedup, NearDuplicate
+from service.features.streamers import write_pipeline
+from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
+from service.settings import Settings
+from service.store.base import Delete, Outcome, Upsert
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
+from tests.service.conftest import Serve
+from tests.service.process import wait_until
+
+FAST = Limits(connect_timeout_s=0.5, answer_timeout_s=0.5)
+COOKING = StreamerProfile(streamer_id="a", tags=["cooking"])
+
+
+class Contended(RedisStore):
+    """Before each conditional write of this store, somebody else writes the same streamer."""
+
+    others = 0
+
+    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+        first = operations[0]
+        if self.others and isinstance(first, Upsert) and first.expected_version:
+            self.others -= 1
+            (stored,) = await self.get([first.record.streamer_id])
+            assert stored is not None
+            await super().write([Upsert(stored)])
+        return await super().write(operations)
+
+
+@asynccontextmanager
+async def parts(
+    bundle: Path, folder: Path, near: Callable[[EmbeddedStore, RedisStore], NearDuplicatesOf]
+) -> AsyncGenerator[tuple[Contended, WritePipeline], None]:
+    opened = Bundle(bundle)
+    encoder = OnnxEncoder(opened)
+
+    async def encode_one(features: Features) -> Encoded:
+        return encoder.encode([features])[0]
+
+    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+        return encoder.encode(features)
+
+    async with EmbeddedStore(folder) as embedded:
+        store = Contended(embedded.url, limits=FAST, trouble=embedded.trouble)
+        await store.open()
+        version = opened.manifest.model_version
+        encoding = EncodingPipeline(Reader(opened.featurizer), encode_one, encode_many, version)
+        stored = StoredProfiles(store, encoding)
+        try:
+            yield store, WritePipeline(store, encoding, stored, near(embedded, store))
+        finally:
+            await store.close()
+
+
+def raising(error: Exception) -> NearDuplicatesOf:
+    async def near(*_: object) -> list[NearDuplicate]:
+        raise error
+
+    return near
+
+
+def after_a_stop(embedded: EmbeddedStore, store: RedisStore) -> NearDuplicatesOf:
+    """The store is gone when it is asked for what towers made of the nearest."""
+
+    async def near(*_: object) -> list[NearDuplicate]:
+        await embedded.stop()
+        await store.tower_vectors(["b"])
+        raise AssertionError("the store answered")
+
+    return near
+
+
+def never(*_: object) -> NearDuplicatesOf:
+    async def near(*_: object) -> list[NearDuplicate]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return near
+
+
+@pytest.mark.parametrize(
+    ("near", "why"),
+    [
+        (after_a_stop, "the store is stopped"),
+        (lambda *_: raising(Overloaded("too many searches")), "too many searches"),
+        (lambda *_: raising(ZeroDivisionError()), "the service's log has the cause"),
+        (never, "not found within 0.05 s"),
+    ],
+)
+def test_what_follows_the_commit_may_fail(
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    near: Callable[[EmbeddedStore, RedisStore], NearDuplicatesOf],
+    why: str,
+) -> None:
+    monkeypatch.setattr(write_pipeline, "_FOLLOW_UP_S", 0.05 if near is never else 60)
+
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, near) as (_, writes):
+            done = await writes.put(COOKING, None)
+            then = await writes.follow_up(done)
+            assert done.sequence == 1
+            assert then.near_duplicates is None
+            assert why in str(then.unavailable_because)
+
+    asyncio.run(scenario())
+
+
+def test_the_answer_is_no_error_then(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> list[NearDuplicate]:
+        raise ServiceError("the index is gone")
+
+    monkeypatch.setattr(Dedup, "near_duplicates", gone)
+    with TestClient(create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))) as client:
+        created = client.put("/v1/streamers/a", json={"tags": ["cooking"]})
+        patched = client.patch("/v1/streamers/a", json={"name": "new"})
+        thin = client.put("/v1/streamers/b", json={"name": "says nothing"})
+    assert (created.status_code, patched.status_code) == (201, 200)
+    for answer in (created, patched):
+        assert answer.json()["near_duplicates"] is None
+        assert answer.json()["near_duplicates_unavailable_because"] == "the index is gone"
+    assert thin.json()["near_duplicates"] == []  # it has no vector, so nothing is asked
+    assert thin.json()["near_duplicates_unavailable_because"] is None
+
+
+@pytest.mark.parametrize("others", [1, 4, 100])
+def test_a_patch_without_a_version_tries_again(bundle: Path, tmp_path: Path, others: int) -> None:
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, never) as (store, writes):
+            await writes.put(COOKING, None)
+            store.others = others
+            if others == 100:
+                with pytest.raises(WriteContended, match="during each of 5 attempts"):
+                    await writes.patch("a", {"name": "new"}, None)
+            else:
+                await writes.patch("a", {"name": "new"}, None)
+            (stored,) = await store.get(["a"])
+            assert stored is not None
+            assert json.loads(stored.profile).get("name") == (None if others == 100 else "new")
+            store.others = 1
+            with pytest.raises(VersionConflict):  # who expects a version decides
+                await writes.patch("a", {"name": "newer"}, stored.version)
+
+    asyncio.run(scenario())
+
+
+def test_patches_at_once_are_all_there_or_refused(bundle: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, never) as (store, writes):
+            await writes.put(COOKING, None)
+
+            async def patch(i: int) -> str | None:
+                try:
+                    await writes.patch("a", {"attributes": {f"n{i}": i}}, None)
+                except WriteContended:
+                    return None
+                return f"n{i}"
+
+            told: list[Awaitable[str | None]] = [patch(i) for i in range(16)]
+            done = {name for name in await asyncio.gather(*told) if name is not None}
+            (stored,) = await store.get(["a"])
+            assert stored is not None
+            assert set(json.loads(stored.profile)["attributes"]) == done
+            assert done
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_was_re_encoded_refuses_the_old_model(serve: Serve) -> None:
+    service = serve()
+    service.put("a", tags=["cooking"])
+    socket = service.data_dir / "store" / "run" / "store.sock"
+    with Redis(unix_socket_path=str(socket)) as store:
+        store.hset("ss:meta", "model_version", "another")
+        answer = service.client.put("/v1/streamers/b", json={"tags": ["cooking"]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "model_changed")
+        assert "restart it with that model's bundle" in answer.json()["detail"]
+        (line,) = service.bulk([{"streamer_id": "b", "tags": ["cooking"]}])
+        assert line["error"]["code"] == "model_changed"
+        wait_until(lambda: not service.is_ready(), "it says so")
+        assert "vectors of model another" in service.client.get("/readyz").json()["reason"]
+        store.hset("ss:meta", "model_version", "test-0")
+    wait_until(service.is_ready, "it is ready again")
+    assert set(service.streamers()) == {"a"}

@@ -1,0 +1,81 @@
+"""Finished checkpoints as export sources and as representations to evaluate."""
+
+from pathlib import Path
+
+from model_export.contract.bundle import DuplicateThreshold, IdSpace
+from model_export.contract.calibration import Calibration
+from model_export.source import ExportSource
+from training.config import shared_config, shorter_widths
+from training.data import Dataset
+from training.errors import LeakError
+from training.evaluation.setting import Split
+from training.evaluation.subject import Representation
+from training.inference.representation import represent
+from training.models.checkpoint import Checkpoint
+from training.models.encoder import StreamerEncoder
+from training.preparation.leaks import check_learned
+from training.towers import cache_folder, towers_again
+
+
+def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource:
+    """Load a finished checkpoint for the exporter, its module in eval mode.
+
+    Args:
+        path: the checkpoint folder.
+        tower_cache: folder into which tower weights are unpacked.
+
+    Raises:
+        CheckpointError: the folder is not a checkpoint, its training is unfinished, a file is
+            damaged, or a tower is missing or has changed since the fit.
+    """
+    checkpoint = Checkpoint.load(path)
+    stored = checkpoint.config
+    config = shared_config(stored["config"])
+    space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
+    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"])
+    encoder.load_state_dict(checkpoint.tensors)
+    return ExportSource(
+        module=encoder.eval(),
+        vocabulary=checkpoint.vocabulary,
+        recipe=stored["recipe"],
+        dim=config.dim,
+        content_dim=config.content_dim,
+        data_digest=stored["data_digest"],
+        duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
+        calibration=None if calibration is None else Calibration.model_validate(calibration),
+        config={name: value for name, value in stored.items() if name != "calibration"},
+        metrics=checkpoint.metrics,
+        id_space=None if space is None else IdSpace(**space),
+        established=checkpoint.established,
+        towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
+        dims=shorter_widths(stored["config"].get("matryoshka", ""), config.dim),
+    )
+
+
+def represent_checkpoint(
+    folder: Path,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    split: Split,
+    tower_cache: Path | None = None,
+) -> Representation:
+    """Embed a data set with a checkpoint, provided its held-out split was not learned from.
+
+    Args:
+        folder: the checkpoint folder.
+        checkpoint: the checkpoint, already read from that folder.
+        dataset: the data set to evaluate on.
+        split: the held-out split whose streamers are the queries.
+        tower_cache: folder of cached tower vectors.
+
+    Raises:
+        LeakError: the checkpoint learned from streamers of the split.
+    """
+    try:
+        check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
+    except LeakError as error:
+        remedy = f"train on {dataset.folder} to measure on its {split} split"
+        if split == "val" and checkpoint.config["refit_on_validation"]:
+            remedy = "the refit learned from val; to measure on val, fit with --set refit=false"
+        raise LeakError(f"{folder}: {error}; {remedy}") from None
+    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)

@@ -1,0 +1,1 @@
+"""Procedural pictures and sounds of the simulated world."""
