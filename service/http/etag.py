@@ -40,6 +40,9 @@ async def expected_versions(
         Header(
             description='Write only over this version, one of these (`"17", "18"`), or any (`*`).',
             examples=['"17"'],
+            json_schema_extra={
+                "pattern": r'^(\*|(W/)?"[1-9]\d{0,18}"(, (W/)?"[1-9]\d{0,18}"){0,19})$'
+            },
         ),
     ] = None,
     if_none_match: Annotated[
@@ -47,6 +50,7 @@ async def expected_versions(
         Header(
             description="`*`: write only if the streamer is not stored yet. Nothing else is known.",
             examples=["*"],
+            json_schema_extra={"pattern": r"^\*$"},
         ),
     ] = None,
 ) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from service.features.operations.health import CurrentOperations
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
 from service.http.documents import responses
-from service.http.ndjson import NdjsonResponse
+from service.http.ndjson import NdjsonResponse, documented_lines
 from service.index.base import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=["health"])
@@ -21,10 +21,8 @@ _LINES = 500
     "/index",
     summary="List every streamer in the index, with its version and the digest of its vector",
     response_class=NdjsonResponse,
-    responses={
-        **responses(NotReady),
-        200: {"model": IndexLineOut, "description": "NDJSON: one streamer per line."},
-    },
+    responses=responses(NotReady)
+    | documented_lines(IndexLineOut, "NDJSON: one streamer per line."),
 )
 def get_index(operations: CurrentOperations) -> NdjsonResponse:
     """NDJSON that `python -m service verify --url` compares with the store."""

@@ -28,7 +28,7 @@ from service.features.similar.service import Similar, SimilarAnswer, SimilarQuer
 from service.http.caps import check_at_most
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
-from service.http.ndjson import NdjsonResponse, line_of
+from service.http.ndjson import NdjsonResponse, documented_lines, line_of
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
@@ -143,13 +143,11 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
     "/similar/export",
     summary="Export every streamer that reaches a score",
     response_class=NdjsonResponse,
-    responses={
-        **responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
-        200: {
-            "model": ExportLineOut | ExportSummaryOut,
-            "description": "NDJSON: one streamer per line, best first; the last line is a summary.",
-        },
-    },
+    responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
+    | documented_lines(
+        ExportLineOut | ExportSummaryOut,
+        "NDJSON: one streamer per line, best first; the last line is a summary.",
+    ),
 )
 async def export_similar(
     similar: CurrentSimilar, limits: CurrentLimits, body: Checked[ExportIn]

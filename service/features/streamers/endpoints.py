@@ -32,7 +32,7 @@ from service.features.streamers.write_pipeline import Acknowledged, WritePipelin
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
-from service.http.ndjson import NDJSON, DuplexNdjsonResponse
+from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.problems import Checked, invalid
 from service.store.base import ANY_STORED, Record
 
@@ -55,6 +55,15 @@ async def expected_version(
 
 
 ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+
+_CHANGES: dict[str, Any] = {
+    "additionalProperties": False,
+    "properties": {
+        name: {"description": "Its new value (see StreamerBody), or null to remove it."}
+        for name in StreamerBody.model_fields
+    },
+    "examples": [{"bio": "new bio", "category": None}],
+}
 
 
 async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
@@ -123,7 +132,7 @@ async def put_streamer(
 async def patch_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
+    changes: Annotated[dict[str, Any], Body(json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
@@ -203,13 +212,11 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
     "/streamers:bulk",
     summary="Write many streamers (NDJSON)",
     response_class=DuplexNdjsonResponse,
-    responses={
-        **responses(*BODY, *WRITE),
-        200: {"model": BulkLineOut, "description": "NDJSON: one result per line of the request."},
-    },
+    responses=responses(*BODY, *WRITE)
+    | documented_lines(BulkLineOut, "NDJSON: one result per line of the request."),
     openapi_extra={
         "requestBody": {
-            "required": True,
+            "description": "Profiles, one per line.",
             "content": {
                 NDJSON: {
                     "schema": {"$ref": "#/components/schemas/StreamerProfile"},
