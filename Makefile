@@ -25,7 +25,7 @@ LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-bina
            --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-service test-gpu gpu-report lint format typecheck arch docs bench soak lock image-lock clean
+.PHONY: help install demo serve check test test-service test-gpu gpu-report lint format typecheck arch docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ demo: install ## Train, export, serve, load and ask; DATA=folder for real data, 
 
 serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
+
+check: lint arch typecheck ## Check an edit in three minutes: style, layers, types, and the tests that are quick
+	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data" $(SHARED) --durations 5 $(ARGS)
 
 test: lint arch typecheck ## Check everything that needs no GPU and no Docker
 	$(BIN)/python -m pytest -m "not gpu" $(SHARED) $(ARGS)

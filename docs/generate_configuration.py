@@ -26,8 +26,9 @@ HEAD = """\
 <!-- Written by docs/generate_configuration.py from service/settings.py: change that, not this. -->
 
 Every setting is an environment variable; a few are also arguments of `python -m service serve`
-(`--bundle`, `--data-dir`, `--host`, `--port`, `--reencode`), which win. An empty variable counts as
-not set. An unknown or wrong value is refused at the start, by name.
+(`--bundle`, `--data-dir`, `--host`, `--port`, `--reencode`, `--accept-data-loss`), which win. An
+empty variable counts as not set. A wrong value, and an unknown name within a group
+(`STREAMER_LIMITS__...`), is refused at the start, by name; an unknown `STREAMER_...` is ignored.
 
 The unit is at the end of a name: `_BYTES`, `_MIB`, `_MS` (milliseconds), `_S` (seconds).
 """

@@ -126,7 +126,7 @@ def _table(name: str, scores: ScoreCalibration) -> str:
         f"{name}. Precision = share of right ones among all that score at least so much; "
         f"{scores.source}; {scores.base_rate or 0:.2%} of all pairs are right.",
         "",
-        "| queries | precision, 95 % confidence | score | precision measured | answers per query |",
+        "| queries | precision promised | score | precision measured | answers per query |",
         "| --- | --- | --- | --- | --- |",
     ]
     for curve in scores.curves:

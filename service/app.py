@@ -17,14 +17,23 @@ from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import error_page, problems
 from service.http.dependencies import documented_key, refuse_unknown_parameters
+from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
 from service.http.traffic import Traffic
 from service.services import Services
 from service.settings import Settings
 
 
-def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
-    """The application; its lifespan opens the services unless opened ones are given."""
+def create_app(
+    settings: Settings, services: Services | None = None, lifecycle: Lifecycle | None = None
+) -> FastAPI:
+    """The application; its lifespan opens the services unless opened ones are given.
+
+    Args:
+        settings: of the service.
+        services: what the endpoints work with.
+        lifecycle: tells when the process stops; by default it never does.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
@@ -44,6 +53,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
+        redirect_slashes=False,
     )
     for feature in (similar, cold_start, dedup, streamers, index_listing):
         app.include_router(feature.router, dependencies=[documented_key])
@@ -55,6 +65,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     app.add_middleware(  # the last one is the first to see a request
         RequestGuard,
         traffic=traffic,
+        lifecycle=lifecycle or Lifecycle(),
+        hosts=settings.server.hosts,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,

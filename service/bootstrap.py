@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Collection, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,9 @@ _log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, embedded: EmbeddedStore | None = None
+    settings: Settings,
+    embedded: EmbeddedStore | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -71,16 +73,16 @@ async def open_services(
     Args:
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
+        tell: called with what is being started, whenever that changes.
 
     Raises:
         StartupError: with what to do about it.
         BundleError: the bundle can't be trusted.
     """
     check_configuration(settings)
-    bundle = _opened(settings)
-    manifest = _at_width(bundle.manifest, settings.dim)
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
-    towers = OnnxTowers(bundle, threads=1, device=settings.device)
+    tell("the model is being loaded")
+    # In a thread: probes are answered meanwhile.
+    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     _check_index(settings.index, manifest.dim)
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
@@ -89,6 +91,7 @@ async def open_services(
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
+        tell("the store is being opened")
         store, store_name, trouble = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
         work = TowerWork(towers, settings.towers)
@@ -101,7 +104,7 @@ async def open_services(
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
         dedup = _dedup(serving, searches, settings)
         writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
-        await _settle_model(store, manifest.model_version, writes, settings)
+        await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
         upkeep = Upkeep(follower, snapshots)
@@ -117,9 +120,16 @@ async def open_services(
             similar=_similar(serving, searches, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, trouble),
+            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
             limits=settings.limits,
         )
+
+
+def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
+    bundle = _opened(settings)
+    manifest = _at_width(bundle.manifest, settings.dim)
+    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
+    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
 
 
 def _pipeline(
@@ -291,7 +301,11 @@ def _reader(
 
 
 async def _settle_model(
-    store: StreamerStore, model_version: str, writes: WritePipeline, settings: Settings
+    store: StreamerStore,
+    model_version: str,
+    writes: WritePipeline,
+    settings: Settings,
+    tell: Callable[[str], None],
 ) -> None:
     """Make sure that stored vectors and the bundle belong together.
 
@@ -318,5 +332,6 @@ async def _settle_model(
                 f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
+        tell(f"stored profiles are being encoded again, for model {model_version}")
         await reencode_all(store, writes, model_version)
     await store.set_model_version(model_version)

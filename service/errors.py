@@ -7,22 +7,30 @@ ServiceError                500   unexpected; the log has the cause
 │   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
 │   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
+│   ├── MalformedRequest    400   not HTTP/1.1, or a header that may come once comes twice
 │   ├── Unauthorized        401
+│   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
+│   ├── HeaderTooSlow       408
 │   ├── NoVector            409   the streamer is stored without a vector
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
-│   └── BodyTooLarge        413
+│   ├── BodyTooLarge        413
+│   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   └── HeaderTooLarge      431
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
+│   ├── Stopping            503   the process ends
+│   ├── TooManyConnections  503
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -114,11 +122,28 @@ class MalformedBody(RequestError):
     example = "not JSON: Expecting value"
 
 
+class MalformedRequest(RequestError):
+    """The request is not HTTP/1.1, or a header that may come once came more than once."""
+
+    status, code, title = 400, "malformed_request", "The request cannot be read"
+    example = "the header authorization came more than once; send it once"
+
+
 class Unauthorized(RequestError):
     """The API key is missing or wrong; send `Authorization: Bearer <key>`."""
 
     status, code, title = 401, "unauthorized", "An API key is needed"
     example = "send the API key as 'Authorization: Bearer <key>'"
+
+
+class OriginNotAllowed(RequestError):
+    """Without an API key only pages of this service may ask it, and `Origin` is another one."""
+
+    status, code, title = 403, "origin_not_allowed", "Pages from elsewhere may not ask"
+    example = (
+        "without an API key only pages of this service may ask it, and Origin is "
+        "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
+    )
 
 
 class NoSuchPath(RequestError):
@@ -147,6 +172,13 @@ class BodyTooSlow(RequestError):
 
     status, code, title = 408, "body_too_slow", "The body arrives too slowly"
     example = "the body did not come within 60 s; send it faster"
+
+
+class HeaderTooSlow(RequestError):
+    """The request header did not arrive in time; send it faster."""
+
+    status, code, title = 408, "header_too_slow", "The request header arrives too slowly"
+    example = "the header did not come within 10 s; send it faster"
 
 
 class NoVector(RequestError):
@@ -182,6 +214,31 @@ class WriteContended(RequestError):
 
     status, code, title = 409, "write_contended", "Others write this streamer all the time"
     example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
+
+
+class UnsupportedMediaType(RequestError):
+    """The path takes another content type: JSON, or NDJSON for many lines."""
+
+    status, code, title = 415, "unsupported_media_type", "The content type is not supported"
+    example = "send the body with Content-Type: application/json; it came as 'text/plain'"
+
+
+class HostNotAllowed(RequestError):
+    """Without an API key the service answers to names of this machine, and `Host` is another."""
+
+    status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
+    example = (
+        "without an API key the service answers to names of this machine, and Host is "
+        "'example.org': call it as localhost, add that name to STREAMER_SERVER__HOSTS, or set "
+        "STREAMER_API_KEY"
+    )
+
+
+class HeaderTooLarge(RequestError):
+    """The request line and header fields are over the limit; send shorter ones."""
+
+    status, code, title = 431, "header_too_large", "The request header is too large"
+    example = "the header may have 65536 bytes"
 
 
 class Unavailable(ServiceError):
@@ -241,6 +298,20 @@ class NotReady(Unavailable):
 
     code, title = "not_ready", "The service is not ready yet"
     example = "the index is being built from the store"
+
+
+class Stopping(Unavailable):
+    """The process ends, and what is not done yet ends with it; ask another process, or later."""
+
+    code, title = "stopping", "The service is stopping"
+    example = "the service is stopping; try again"
+
+
+class TooManyConnections(Unavailable):
+    """All connections that the service may have are in use; keep connections open, or wait."""
+
+    code, title = "too_many_connections", "Too many connections are open"
+    example = "all connections that the service may have are in use; try again"
 
 
 class NotYetVisible(Unavailable):

@@ -96,6 +96,9 @@ class Limits(_Group):
     max_lag_s: Annotated[float, Field(ge=1)] = 10
     """Lag of the index behind the store, in seconds, above which the service is not ready and its
     answers are not `complete`."""
+    store_grace_s: Annotated[float, Field(ge=0)] = 5
+    """A store that gives no answer for fewer seconds leaves the service ready: it answers from
+    memory, and `/readyz` says so in `degraded_because`."""
 
 
 class Server(_Group):
@@ -267,8 +270,8 @@ class Settings(BaseSettings):
     """Encode all stored profiles again when the bundle is another model; otherwise the service
     refuses to start on them."""
     accept_data_loss: bool = False
-    """Start although the store has lost acknowledged writes; otherwise the service refuses to start
-    on it and names the remedy."""
+    """Start although the store has lost writes that were acknowledged; otherwise the service
+    refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
     encoding: Encoding = Encoding()

@@ -23,7 +23,8 @@ class Knot(Part):
     Attributes:
         score: the cosine.
         precision: estimated share of right answers, monotone over the knots.
-        at_least: the share that is promised: its one-sided 95 % confidence bound.
+        at_least: the share that is promised: the one-sided 95 % confidence bound of the
+            encoder that was measured. No such bound holds for one that was refitted since.
         answers: how many reach it per query, on average, in the gallery that was searched.
         pairs: how many labelled pairs this was measured on.
     """

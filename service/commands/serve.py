@@ -9,24 +9,27 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
 import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError
+from service.http.connections import connection_limit
+from service.http.lifecycle import Lifecycle
+from service.http.server import HttpServer
 from service.settings import Settings
 from service.store.embedded.supervisor import EmbeddedStore
 
+if TYPE_CHECKING:
+    from service.services import Services  # at runtime it comes with all the rest
+
 _log = logging.getLogger(__name__)
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
-_GRACE_S = 5  # for requests under way; a container is killed 10 s after it was told to stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +71,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         for e in error.errors():
             name = "__".join(str(part) for part in e["loc"])
             option = f"--{name.replace('_', '-')} or " if name in _OPTIONS else ""
-            lines.append(f"{option}STREAMER_{name.upper()}: {e['msg'].lower()}")
+            said = str(e["msg"]).removeprefix("Value error, ")
+            lines.append(f"{option}STREAMER_{name.upper()}: {said[:1].lower()}{said[1:]}")
         raise StartupError("; ".join(lines)) from None
     except SettingsError as error:  # a group of settings that is not JSON
         raise StartupError(f"{error}: {error.__cause__}") from None
@@ -109,7 +113,7 @@ def leave(status: int) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is started; who connects early is answered later.
+    """Take the port before anything else is started.
 
     Raises:
         StartupError: the address can't be used.
@@ -138,35 +142,57 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    server: _Server | None = None
+    lifecycle = Lifecycle()
+    limit = connection_limit(settings.server.max_connections)
+    server = HttpServer(lifecycle, settings.server, limit, log_level)
 
     def stop(number: signal.Signals) -> None:
         _log.info("stopping after %s", number.name)
-        if server is None:
-            task.cancel()  # the state is being opened
-        else:
-            server.should_exit = True  # later, while the state is being closed, it changes nothing
+        is_impatient = number == signal.SIGINT or lifecycle.is_draining
+        if not lifecycle.is_serving and not lifecycle.is_draining:
+            task.cancel()
+        server.stop(0 if is_impatient else settings.server.drain_s)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
     async with contextlib.AsyncExitStack() as stack:
         embedded = _begun(settings, stack)
+        await stack.enter_async_context(server.listening(listener))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        _log.info("listening on %s", _url(listener))
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.
         app = await asyncio.to_thread(import_module, "service.app")
-        services = await stack.enter_async_context(app.open_services(settings, embedded))
-        server = _Server(
-            uvicorn.Config(
-                app.create_app(settings, services),
-                lifespan="on",
-                log_level=log_level,
-                access_log=log_level == "debug",
-                timeout_graceful_shutdown=_GRACE_S,
-                server_header=False,
-            )
-        )
-        _log.info("listening on %s", _url(listener))
-        await server.serve(sockets=[listener])
+        opening = app.open_services(settings, embedded, lifecycle.tell)
+        services = await stack.enter_async_context(opening)
+        lifecycle.serve(app.create_app(settings, services, lifecycle), {"services": services})
+        _tell(settings, services, limit)
+        await server.wait_closed()
+
+
+def _tell(settings: Settings, services: "Services", connections: int) -> None:
+    """Log what is served."""
+    serving, limits = services.operations.serving, settings.limits
+    manifest = serving.manifest
+    towers = ", ".join(f"{spec.name} ({spec.kind})" for spec in serving.towers.specs)
+    _log.info(
+        "model %s of %s: %d dimensions, %d of content; towers: %s; on %s",
+        manifest.model_version,
+        settings.bundle,
+        manifest.dim,
+        manifest.content_dim,
+        towers or "none",
+        serving.device,
+    )
+    where = settings.data_dir if settings.redis_url is None else "REDIS_URL"
+    _log.info("store: %s, %s", services.operations.store_name, where)
+    _log.info(
+        "limits: %d connections, %d bytes a body, %d lines and %d bytes a bulk, %d hits",
+        connections,
+        limits.body_limit_bytes,
+        limits.bulk_lines,
+        limits.bulk_body_limit_bytes,
+        limits.max_k,
+    )
 
 
 def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStore | None:
@@ -177,15 +203,6 @@ def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStor
     embedded.begin()
     stack.push_async_callback(embedded.stop)
     return embedded
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals alone: uvicorn's own handlers give up all work at the second one."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Nothing; `_serve` has its handlers."""
-        yield
 
 
 def _url(listener: socket.socket) -> str:

@@ -14,7 +14,8 @@ from model_export.contract.errors import ContractError
 from service.errors import FolderInUse, ServiceError, StartupError
 from service.files.checksummed import Broken
 from service.store.embedded.folder import socket_in
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 
 STORE = "store"

@@ -1,4 +1,4 @@
-"""`python -m service verify`: are stored, saved and served vectors those of the profiles?"""
+"""`python -m service verify`: check records, saved indexes and a running service's index."""
 
 import argparse
 import asyncio
@@ -9,17 +9,21 @@ from pathlib import Path
 
 import httpx
 
+from model_export.contract.bundle import Bundle
+from model_export.contract.streamer import StreamerProfile
+from model_export.contract.variants import VARIANTS
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
 from service.features.operations.verification import (
     Findings,
     Stored,
+    check_encoding,
     check_snapshot,
     check_store,
     compare,
 )
 from service.files.checksummed import Broken, Sealed
-from service.store.base import LogGap, Position
+from service.store.base import LogGap, Position, Record
 from service.store.redis.backup import ArchivedStore
 
 _WAIT_S = 30
@@ -31,9 +35,24 @@ class _NotChecked(ServiceError):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which store, and perhaps which service."""
+    """Add the store, and what else is compared with it."""
     add_data_dir(parser)
     parser.add_argument("--url", help="of a running service on that store: checks its index too")
+    parser.add_argument(
+        "--reencode-sample",
+        type=int,
+        default=0,
+        metavar="N",
+        help="encode N stored profiles again and compare the vectors; needs --bundle",
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=os.environ.get("STREAMER_BUNDLE"),
+        help="the model that the store holds vectors of (STREAMER_BUNDLE)",
+    )
+    parser.add_argument("--dim", type=int, help="its width, as served (default: the full one)")
+    parser.add_argument("--variant", choices=VARIANTS, help="its variant, as served")
     parser.add_argument(
         "--api-key",
         default=os.environ.get("STREAMER_API_KEY"),
@@ -43,21 +62,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check; 1 when anything differs, with the ids."""
-    return finish(lambda: _verify(args.data_dir, args.url, args.api_key))
+    return finish(lambda: _verify(args))
 
 
-async def _verify(data_dir: Path, url: str | None, api_key: str | None) -> int:
+async def _verify(args: argparse.Namespace) -> int:
+    data_dir, url, sample = args.data_dir, args.url, args.reencode_sample
+    if sample and args.bundle is None:
+        raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
     async with opened_store(data_dir) as store:
         findings = Findings()
         stored = await check_store(store, findings)
         model = await store.model_version() or "none"
         wrong = _report("store", f"at {stored.at.sequence}, model {model}", findings)
+        if sample:
+            wrong += await _check_encoding(args, model, stored, store)
         for path in sorted((data_dir / "index").glob("[0-9]*")):
             wrong += await _check_snapshot(path, stored, store)
         if url is not None:
-            wrong += await _check_served(url, api_key, stored, store)
+            wrong += await _check_served(url, args.api_key, stored, store)
     print("no differences" if wrong == 0 else f"{wrong} differences")
     return 1 if wrong else 0
+
+
+async def _check_encoding(
+    args: argparse.Namespace, model: str, stored: Stored, store: ArchivedStore
+) -> int:
+    from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder  # ONNX Runtime
+    from service.engine.encoding.profile_reader import Reader
+
+    bundle = Bundle(args.bundle, args.variant)
+    manifest = bundle.manifest.at(args.dim)
+    if manifest.model_version != model:
+        raise _NotChecked(
+            f"the store holds vectors of model {model}, the bundle is {manifest.model_version}: "
+            "give that model's by --bundle, --dim and --variant"
+        )
+    reader = Reader(bundle.featurizer, manifest.towers)
+    encoder = OnnxEncoder(bundle, threads=1, dim=manifest.dim)
+
+    def encode(record: Record) -> Encoded | None:
+        profile = StreamerProfile.model_validate_json(record.profile)
+        features = reader.as_stored(profile, record.tower_vectors)
+        return encoder.encode([features])[0] if features.usable else None
+
+    findings = Findings()
+    await check_encoding(store, stored, args.reencode_sample, encode, findings)
+    return _report("encoded", f"again by {model}", findings)
 
 
 async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:

@@ -1,26 +1,35 @@
 """Problem documents (RFC 9457): the body of every error, and its place in the OpenAPI document."""
 
 import itertools
+import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
+from starlette.types import Send
 
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
+    HostNotAllowed,
     InvalidRequest,
     MalformedBody,
+    MalformedRequest,
     MediaNotFetched,
     MediaUnavailable,
     ModelChanged,
     NotReady,
     NotYetVisible,
+    OriginNotAllowed,
     Overloaded,
     ServiceError,
+    Stopping,
     StoreFull,
     StoreUnavailable,
+    TooManyConnections,
     Unauthorized,
     Unavailable,
+    UnsupportedMediaType,
     UrlRefused,
 )
 
@@ -29,9 +38,13 @@ ERRORS_PATH = "/errors"
 SHOWN_ERRORS = 20
 _DETAIL_CHARS = 1000
 
-COMMON = (Unauthorized, InvalidRequest, Overloaded, ServiceError)
+ANY = (MalformedRequest, InvalidRequest, ServiceError)
+"""What any request may meet."""
+KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
+"""What any request but that of a probe may meet."""
+COMMON = (*ANY, *KEYLESS, Unauthorized, Overloaded)
 """What any request below `/v1/` may meet."""
-BODY = (MalformedBody, BodyTooSlow, BodyTooLarge)
+BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
 """What a request with a body may meet."""
 STORE = (StoreUnavailable,)
 """What a request that reads the store may meet."""
@@ -89,6 +102,26 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
     return body
 
 
+def headers_of(error: ServiceError) -> dict[str, str]:
+    """The headers that go with an error."""
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+
+
+async def send_problem(send: Send, error: ServiceError, request_id: str | None = None) -> None:
+    """Answer a request with the problem document of an error, past the framework."""
+    body = json.dumps(problem_of(error, request_id), ensure_ascii=False).encode()
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(body)),
+        **headers_of(error),
+    }
+    lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
+
+
 def cut(text: str, most: int) -> str:
     """The text, or its first `most` characters and an ellipsis."""
     return text if len(text) <= most else text[:most] + "…"
@@ -99,10 +132,12 @@ def example_of(kind: type[ServiceError]) -> dict[str, Any]:
     return problem_of(kind(kind.example), "5e1c0f4ab7d34c0c9d2f7c1be0a51b7a")
 
 
-def responses(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` argument of a route that can answer with these errors, and `COMMON` ones."""
+def responses(
+    *kinds: type[ServiceError], common: Sequence[type[ServiceError]] = COMMON
+) -> dict[int | str, dict[str, Any]]:
+    """The `responses` argument of a route that can answer with these errors and the common ones."""
     found: dict[int | str, dict[str, Any]] = {}
-    by_status = sorted(dict.fromkeys((*COMMON, *kinds)), key=lambda kind: kind.status)
+    by_status = sorted(dict.fromkeys((*common, *kinds)), key=lambda kind: kind.status)
     for status, group in itertools.groupby(by_status, key=lambda kind: kind.status):
         same = list(group)
         found[status] = {

@@ -2,12 +2,13 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
@@ -21,12 +22,19 @@ from service.errors import (
     MethodNotAllowed,
     NoSuchPath,
     ServiceError,
-    Unavailable,
+    Stopping,
 )
-from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, problem_of
+from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
 
 _log = logging.getLogger(__name__)
-_OF_THE_FRAMEWORK = (MalformedBody, NoSuchPath, MethodNotAllowed, BodyTooSlow, BodyTooLarge)
+_OF_THE_FRAMEWORK = (
+    MalformedBody,
+    NoSuchPath,
+    MethodNotAllowed,
+    BodyTooSlow,
+    BodyTooLarge,
+    Stopping,
+)
 _MOST_ERRORS = 10_000
 """Pydantic makes an object of every error before the first can be read."""
 _NAME_CHARS = 100
@@ -98,18 +106,15 @@ def error_of_http(error: HTTPException) -> ServiceError:
     return next(kinds, ServiceError)(str(error.detail))
 
 
-def _respond(request: Request, error: ServiceError) -> Response:
-    headers: dict[str, str] = {}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+def _respond(
+    request: Request, error: ServiceError, headers: Mapping[str, str] | None = None
+) -> Response:
     body = problem_of(error, request.scope.get("request_id"))
     return Response(
         json.dumps(body, ensure_ascii=False),
         status_code=error.status,
         media_type=MEDIA_TYPE,
-        headers=headers,
+        headers=headers_of(error) | dict(headers or {}),
     )
 
 
@@ -125,9 +130,17 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = _respond(request, error_of_http(error))
-    response.headers.update(error.headers or {})
-    return response
+    headers = {"Allow": _methods(request)} if error.status_code == 405 else None
+    return _respond(request, error_of_http(error), headers)
+
+
+def _methods(request: Request) -> str:
+    """Methods that the request's path has, on all of its routes."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.methods and context.path_regex.fullmatch(request.url.path):
+            found |= context.methods
+    return ", ".join(sorted(found))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

@@ -1,50 +1,85 @@
-"""What every request passes before anything of it is read: request id, API key, body limits.
+"""Request guard: ASGI middleware that refuses a request before anything reads its body.
 
-Pure ASGI, so that it also covers what FastAPI does before dependencies run (it reads the body
-first). Starlette's own body limit answers in plain text; ours answers as all other errors do.
+It gives each request an id, and checks the API key (or without one, who asks), content types and
+the size and pace of bodies. FastAPI reads a body before dependencies run: these would be too late.
 """
 
 import asyncio
 import hmac
-import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, RequestError, Unauthorized
-from service.http.documents import MEDIA_TYPE, problem_of
+from service.errors import (
+    BodyTooLarge,
+    HostNotAllowed,
+    MalformedRequest,
+    NoSuchPath,
+    OriginNotAllowed,
+    RequestError,
+    Stopping,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from service.http.documents import send_problem
+from service.http.lifecycle import PROBES, STOPPING, Lifecycle
 from service.http.traffic import Traffic
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
-_READ = frozenset({b"x-request-id", b"authorization", b"content-length"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ONCE = frozenset({b"authorization", b"host"})
+_READ = _ONCE | {
+    b"content-length",
+    b"content-type",
+    b"origin",
+    b"transfer-encoding",
+    b"x-request-id",
+}
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _BULK_PATH = "/v1/streamers:bulk"
+_NDJSON = "application/x-ndjson"
+_JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json")
 
 
 class RequestGuard:
-    """ASGI middleware; guards everything below `/v1/`."""
+    """ASGI middleware; guards everything but the probes."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         traffic: Traffic,
+        lifecycle: Lifecycle,
         api_key: str | None,
+        hosts: Collection[str],
         body_limit: int,
         bulk_body_limit: int,
         body_timeout_s: float,
     ) -> None:
-        """Without `api_key` everyone may pass; limits are in bytes; `traffic` counts.
+        """Guard `app`.
 
-        A body may pause for `body_timeout_s` seconds; one that is not of many lines has to be there
-        within that time.
+        Args:
+            app: answers what may pass.
+            traffic: counts requests.
+            lifecycle: tells when bodies are given up.
+            api_key: asked of every request below `/v1/`; None lets those pass that call the service
+                by a name of this machine.
+            hosts: other names that count as this machine's.
+            body_limit: bytes of a body.
+            bulk_body_limit: bytes of a body with many lines.
+            body_timeout_s: seconds in which a body has to come; one with many lines may pause for
+                so long.
         """
         self._app = app
         self._traffic = traffic
+        self._lifecycle = lifecycle
         self._api_key = None if api_key is None else api_key.encode()
+        self._hosts = frozenset(hosts)
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
         self._body_timeout_s = body_timeout_s
@@ -55,9 +90,9 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         begin, status = time.perf_counter(), 0
-        headers = _headers(scope)
+        headers, repeated = _headers(scope)
         given = headers.get(b"x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         scope["request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
 
@@ -70,44 +105,128 @@ class RequestGuard:
 
         is_bulk = scope["path"] == _BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
-        body = _Body(receive, limit, self._body_timeout_s, may_pause=is_bulk)
+        body = _Body(receive, limit, self._body_timeout_s, self._lifecycle, may_pause=is_bulk)
         try:
-            refused = self._refused(scope["path"], headers, limit)
-            if refused is None:
-                await self._app(scope, body, send_with_id)
-            else:
-                await _refuse(refused, scope, send_with_id)
+            self._check(scope, headers, repeated, limit)
+            await self._app(scope, body, send_with_id)
+        except RequestError as error:  # of the checks; the application answers its own
+            await send_problem(send_with_id, error, request_id)
+        except asyncio.CancelledError:
+            if not self._lifecycle.is_draining:
+                raise
+            if not status:  # the time to stop is over; a begun answer is cut off
+                await send_problem(send_with_id, Stopping(STOPPING), request_id)
         finally:
             self._traffic.note(scope, status, time.perf_counter() - begin)
 
-    def _refused(self, path: str, headers: Mapping[bytes, str], limit: int) -> RequestError | None:
-        """Why a request may not pass, None if it may."""
-        if path.startswith("/v1/") and not self._knows_key(headers.get(b"authorization", "")):
-            return Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+    def _check(
+        self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
+    ) -> None:
+        """Refuse a request that may not pass.
+
+        Raises:
+            RequestError: why.
+        """
+        path: str = scope["path"]
+        if repeated is not None:
+            raise MalformedRequest(f"the header {repeated} came more than once; send it once")
+        if "\n" in path:  # which a pattern's `$` would pass over
+            raise NoSuchPath("a path has no line breaks; remove %0A")
+        if self._api_key is None:
+            if path not in PROBES:
+                self._check_caller(headers)
+        elif path.startswith("/v1/") and not self._knows_key(headers.get(b"authorization", "")):
+            raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
         length = headers.get(b"content-length", "")
-        return _too_large(limit) if length.isdigit() and int(length) > limit else None
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        if scope["method"] in _WITH_BODY and (length.strip("0") or b"transfer-encoding" in headers):
+            _check_content_type(path, headers.get(b"content-type", ""))
+
+    def _check_caller(self, headers: Mapping[bytes, str]) -> None:
+        """Refuse what a page from elsewhere could make a browser on this machine send."""
+        host = headers.get(b"host")
+        if host is not None and not self._is_own(host):
+            raise HostNotAllowed(
+                f"without an API key the service answers to names of this machine, and Host is "
+                f"{host!r}: call it as localhost, add that name to STREAMER_SERVER__HOSTS, or set "
+                "STREAMER_API_KEY"
+            )
+        origin = headers.get(b"origin")
+        if origin is None:
+            return
+        place = origin.partition("://")[2]
+        if place != host and _name_of(place) not in self._hosts:
+            raise OriginNotAllowed(
+                f"without an API key only pages of this service may ask it, and Origin is "
+                f"{origin!r}: add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
+            )
+
+    def _is_own(self, host: str) -> bool:
+        name = _name_of(host)
+        return name in self._hosts or _is_loopback(name)
 
     def _knows_key(self, authorization: str) -> bool:
-        if self._api_key is None:
-            return True
         scheme, _, key = authorization.partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), self._api_key)
+        known = self._api_key or b""
+        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), known)
 
 
-def _headers(scope: Scope) -> dict[bytes, str]:
-    """Those that are looked at; of one that is given twice, the first."""
+def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
+    """Headers that are looked at (the first of each), and the name of one that came too often."""
     found: dict[bytes, str] = {}
+    repeated: str | None = None
     for name, value in scope["headers"]:
         if name in _READ:
+            if name in found and name in _ONCE:
+                repeated = name.decode()
             found.setdefault(name, value.decode("latin-1"))
-    return found
+    return found, repeated
+
+
+def _check_content_type(path: str, declared: str) -> None:
+    kind = declared.partition(";")[0].strip().lower()
+    is_bulk = path == _BULK_PATH
+    if kind == _NDJSON if is_bulk else _JSON.fullmatch(kind):
+        return
+    wanted = _NDJSON if is_bulk else "application/json"
+    raise UnsupportedMediaType(
+        f"send the body with Content-Type: {wanted}; it came "
+        + (f"as {kind[:100]!r}" if kind else "without one")
+    )
+
+
+def _name_of(host: str) -> str:
+    """The name in a `Host` header, without a port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _Body:
     """A `receive` that stops a body at the limit, declared or not, and one that doesn't come."""
 
-    def __init__(self, receive: Receive, limit: int, timeout_s: float, *, may_pause: bool) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        limit: int,
+        timeout_s: float,
+        lifecycle: Lifecycle,
+        *,
+        may_pause: bool,
+    ) -> None:
         self._receive = receive
+        self._lifecycle = lifecycle
         self._limit = limit
         self._seen = 0
         self._timeout_s = timeout_s
@@ -118,21 +237,34 @@ class _Body:
     async def __call__(self) -> Message:
         if self._is_complete:
             return await self._receive()
+        now = asyncio.get_running_loop().time()
         if self._may_pause or not self._until:
-            self._until = asyncio.get_running_loop().time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError:
-            raise HTTPException(
-                408, f"the body did not come within {self._timeout_s:g} s; send it faster"
-            ) from None
+            self._until = now + self._timeout_s
+        message = await self._next(now)
         if message["type"] == "http.request":
             self._is_complete = not message.get("more_body", False)
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
         return message
+
+    async def _next(self, now: float) -> Message:
+        lifecycle = self._lifecycle
+        if now >= lifecycle.bodies_end:
+            raise _stopping()
+        waits = asyncio.timeout_at(min(self._until, lifecycle.bodies_end))
+        lifecycle.waits.add(waits)
+        try:
+            async with waits:
+                return await self._receive()
+        except TimeoutError:
+            if waits.when() == lifecycle.bodies_end:
+                raise _stopping() from None
+            raise HTTPException(
+                408, f"the body did not come within {self._timeout_s:g} s; send it faster"
+            ) from None
+        finally:
+            lifecycle.waits.discard(waits)
 
 
 def _too_large(limit: int) -> BodyTooLarge:
@@ -141,10 +273,5 @@ def _too_large(limit: int) -> BodyTooLarge:
     )
 
 
-async def _refuse(error: RequestError, scope: Scope, send: Send) -> None:
-    body = json.dumps(problem_of(error, scope["request_id"])).encode()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    if error.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _stopping() -> HTTPException:
+    return HTTPException(Stopping.status, STOPPING)

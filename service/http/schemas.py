@@ -23,8 +23,7 @@ MinPrecision = Annotated[
         gt=0,
         le=1,
         description="Only hits whose score is so high that at least this share of such hits is "
-        "right, with 95 % confidence, as measured when the model was trained. The service finds "
-        "the score.",
+        "right, as measured when the model was trained. The service finds the score.",
     ),
 ]
 

@@ -25,12 +25,12 @@ class OpenedStore(NamedTuple):
     Attributes:
         store: the store.
         name: `embedded` or `external`, for people.
-        trouble: tells what is wrong with it at the moment; None when nothing is.
+        trouble: tells what has been wrong with it for longer than some seconds; None when nothing.
     """
 
     store: RedisStore
     name: str
-    trouble: Callable[[], str | None]
+    trouble: Callable[[float], str | None]
 
 
 async def open_store(
@@ -57,7 +57,7 @@ async def open_store(
         stack.push_async_callback(external.close)
         if external.durability != ALWAYS:
             _log.warning("writes may be lost: %s", external.durability)
-        return OpenedStore(external, "external", lambda: None)
+        return OpenedStore(external, "external", external.trouble)
     folder = settings.store_folder
     if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
         raise StoreStartFailed(

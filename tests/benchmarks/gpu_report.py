@@ -36,7 +36,7 @@ from tests.benchmarks.index_kinds import CONTENT_DIM, DIM, HEADER, measure, set_
 from tests.bundles import write_bundle
 from tests.service.index.faiss.owned import OwnedDevice
 
-_BATCH, _RUNS, _ROWS_OF_A_FAILURE = 64, 20, 5000
+_BATCH, _RUNS, _ROWS_OF_A_FAILURE, _PATIENCE_S = 64, 20, 5000, 300
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "faiss-cpu", "faiss-gpu-cuvs", "numpy")
 
 
@@ -133,7 +133,14 @@ def search(rows: int, device: Device) -> Iterator[str]:
 def failure(name: DeviceName) -> Iterator[str]:
     """What becomes of a service's process whose device fails: tried in a process of its own."""
     command = [sys.executable, "-m", __spec__.name, "--device", name, "--fail"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        )
+    except subprocess.TimeoutExpired as hung:
+        yield bytes(hung.stdout or b"").decode().strip()  # bytes, though text was asked for
+        yield f"the process hung, and was killed after {_PATIENCE_S} s"
+        return
     yield done.stdout.strip()
     yield f"the process ended with status {done.returncode}"
     yield from done.stderr.strip().splitlines()[-3:]

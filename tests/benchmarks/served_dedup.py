@@ -19,7 +19,7 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
-from tests.service.data_sets import json_line
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import Service
 from training.world import World, generate
 from training.world.media.studio import Picture, made
@@ -101,7 +101,9 @@ def write(service: Service, profiles: Iterator[Profile]) -> None:
     lines = map(json_line, profiles)
     last: Profile = {}
     while part := "".join(islice(lines, _LINES)):
-        answer = service.client.post("/v1/streamers:bulk", content=part, timeout=600)
+        answer = service.client.post(
+            "/v1/streamers:bulk", content=part, timeout=600, headers=NDJSON
+        )
         answer.raise_for_status()
         outcomes = [json.loads(line) for line in answer.text.splitlines()]
         wrong = [one for one in outcomes if one.get("outcome") != "created"]
@@ -181,7 +183,7 @@ def main() -> int:
         memory = str(1 << 30)  # each view shows the same again
         data = Path(folder) / "data"
         with Service(args.bundle, data, STREAMER_TOWERS__RECENT_BYTES=memory) as service:
-            measure(service, world, args.seed, args.others)
+            measure(service.wait_until_ready(), world, args.seed, args.others)
     return 0
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import faiss
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

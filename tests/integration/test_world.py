@@ -17,6 +17,7 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Calibration
 from service.app import create_app
 from service.settings import Settings
+from tests.service.data_sets import NDJSON
 
 STREAMERS = 2000
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -45,9 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(folder: Path) -> Iterator[TestClient]:
     """The service with the whole world in it."""
     settings = Settings(bundle=folder / "bundle", data_dir=folder / "state")
-    with TestClient(create_app(settings)) as running:
+    with TestClient(create_app(settings), base_url="http://localhost") as running:
         body = (folder / "data" / "streamers.jsonl").read_bytes()
-        results = running.post("/v1/streamers:bulk", content=body).text.splitlines()
+        results = running.post("/v1/streamers:bulk", content=body, headers=NDJSON).text.splitlines()
         assert {json.loads(line)["outcome"] for line in results} == {"created"}
         last = json.loads(results[-1])["sequence"]
         ids = [json.loads(line)["streamer_id"] for line in results]
@@ -225,8 +226,10 @@ def test_a_shorter_width_serves_the_same_world(
         settings = Settings(bundle=folder / "bundle", data_dir=folder / f"state-{dim}", dim=dim)
         wanted = promised.curves[0].strictest.at_least / 2
         thresholds = [knot.score for curve in promised.curves if (knot := curve.threshold(wanted))]
-        with TestClient(create_app(settings)) as running:
-            results = running.post("/v1/streamers:bulk", content=body).text.splitlines()
+        with TestClient(create_app(settings), base_url="http://localhost") as running:
+            results = running.post(
+                "/v1/streamers:bulk", content=body, headers=NDJSON
+            ).text.splitlines()
             after = {"after_sequence": json.loads(results[-1])["sequence"]}
             for profile in some[:100]:
                 where = f"/v1/streamers/{profile['streamer_id']}/similar"

@@ -10,6 +10,8 @@ import pytest
 from model_export.__main__ import main
 from model_export.contract.bundle import Bundle
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LOADER = "tests.model_export.modules:load"
 

@@ -24,6 +24,8 @@ from model_export.towers import tower_to_onnx
 from tests import towers
 from tests.model_export import modules
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = golden_profiles(modules.vocabulary())
 
 

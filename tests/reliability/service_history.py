@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.reliability.history import History, State
-from tests.service.data_sets import json_line
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import STOP_S, Service
 
 WRITERS = 6
@@ -141,7 +141,7 @@ class Writer:
         for streamer_id, state in states.items():
             self._told.sent(streamer_id, state)
         content = "".join(json_line({"streamer_id": i, **profile_of(s)}) for i, s in states.items())
-        answer = self._client.post("/v1/streamers:bulk", content=content)
+        answer = self._client.post("/v1/streamers:bulk", content=content, headers=NDJSON)
         answer.raise_for_status()
         results = [json.loads(line) for line in answer.content.split(b"\n") if line]
         assert [r["streamer_id"] for r in results] == list(states)

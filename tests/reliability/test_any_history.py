@@ -35,6 +35,8 @@ from tests.service.index.faiss.records import lets_through, row, unit
 from tests.service.store.records import until
 from tests.service.valkey import Server
 
+pytestmark = pytest.mark.slow
+
 DIM, CONTENT_DIM = 16, 4
 MODEL = Model("m", DIM, CONTENT_DIM, "fingerprint")
 IDS = [f"s{i}" for i in range(50)]

@@ -21,11 +21,14 @@ from redis.asyncio import Redis
 
 from service.errors import FolderInUse, StoreUnavailable
 from service.store.base import Delete, Written
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.reliability.history import History
 from tests.reliability.store_owner import WHOLE_LOG
 from tests.service.store.records import until, upsert
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 8

@@ -33,6 +33,15 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def silent_store() -> Iterator[str]:
+    """The URL of a store that takes connections and never answers."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        yield f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+
+@pytest.fixture
 def serve(bundle: Path, tmp_path: Path) -> Iterator[Serve]:
     """Starts services and waits until they are ready; all of them end with the test."""
     with ExitStack() as running:
@@ -53,7 +62,7 @@ def serve(bundle: Path, tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 
@@ -93,5 +102,5 @@ def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def media_client(media_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client

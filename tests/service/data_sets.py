@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.bundles import TOPICS
 
+NDJSON = {"Content-Type": "application/x-ndjson"}
 TOPIC_NAMES = tuple(TOPICS)
 
 

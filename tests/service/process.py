@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from tests.service.data_sets import json_line
+from tests.service.data_sets import NDJSON, json_line
 
 ROOT = Path(__file__).parents[2]
 START_S = 60
@@ -28,7 +28,7 @@ _FOREIGN = re.compile(r"^STREAMER_|REDIS_URL$|_PROXY$", re.IGNORECASE)
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment without what would configure the service, and `variables`."""
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.search(name)}
-    return {**kept, "OMP_NUM_THREADS": "1", **variables}
+    return {**kept, "OMP_NUM_THREADS": "1", "STREAMER_SERVER__DRAIN_S": "0", **variables}
 
 
 def command(*arguments: object) -> list[str]:
@@ -107,9 +107,15 @@ class Service:
     """
 
     def __init__(
-        self, bundle: Path, data_dir: Path, *options: object, port: int = 0, **variables: str
+        self,
+        bundle: Path,
+        data_dir: Path,
+        *options: object,
+        port: int = 0,
+        open_files: int | None = None,
+        **variables: str,
     ) -> None:
-        """Start; `variables` are of the environment."""
+        """Start; `variables` are of the environment, `open_files` is how many it may have."""
         self.data_dir = data_dir
         fd, name = tempfile.mkstemp(dir=data_dir.parent, prefix="serve-", suffix=".log")
         self._log = Path(name)
@@ -118,8 +124,9 @@ class Service:
         arguments = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", port, *options)
         with open(fd, "wb") as output:
             # In a session of its own, so that a Ctrl-C at the tests does not reach it.
+            limited = () if open_files is None else ("prlimit", f"--nofile={open_files}")
             self.process = subprocess.Popen(
-                command(*arguments),
+                [*limited, *command(*arguments)],
                 cwd=ROOT,
                 env=environment(**variables),
                 stdin=subprocess.DEVNULL,
@@ -175,7 +182,9 @@ class Service:
         return self.process.poll() is None
 
     def is_ready(self) -> bool:
-        return self.client.get("/readyz").status_code == 200
+        """Whether it is ready, and nothing is wrong that it tolerates for a while."""
+        answer = self.client.get("/readyz")
+        return answer.status_code == 200 and answer.json()["degraded_because"] is None
 
     def wait_until_ready(self) -> Self:
         wait_until(self.is_ready, "the service is ready", START_S)
@@ -211,7 +220,7 @@ class Service:
     def bulk(self, profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Write many; the result lines."""
         content = "".join(json_line(profile) for profile in profiles)
-        answer = self.client.post("/v1/streamers:bulk", content=content)
+        answer = self.client.post("/v1/streamers:bulk", content=content, headers=NDJSON)
         answer.raise_for_status()
         return [json.loads(line) for line in answer.content.split(b"\n") if line]
 

@@ -25,6 +25,7 @@ def peak_bytes(service: Service) -> int:
     return int(peak) * 1024
 
 
+@pytest.mark.slow
 def test_a_bulk_of_long_lines_is_written_in_small_parts(serve: Serve) -> None:
     service = serve()
     service.put("a", tags=["cooking"])

@@ -4,19 +4,17 @@ import argparse
 
 import pytest
 
-from service.commands.serve import settings_of
+from service.commands.serve import add_arguments, settings_of
 from service.errors import StartupError
 from service.settings import Media, Settings
-
-NO_ARGUMENTS = argparse.Namespace(
-    bundle="bundle", data_dir=None, host=None, port=None, reencode=None
-)
 
 
 def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return settings_of(NO_ARGUMENTS)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return settings_of(parser.parse_args(["--bundle", "bundle"]))
 
 
 def test_urls_are_off_unless_hosts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

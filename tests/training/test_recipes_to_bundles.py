@@ -14,6 +14,8 @@ from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "dim": 16,
     "table_dim": 32,

@@ -17,6 +17,7 @@ from service.engine.replica.snapshots import Model, Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import VectorIndex
 from service.store.base import INCOMPLETE, LogEntry, LogGap, Position, StreamerStore
+from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -33,7 +34,6 @@ class Follower:
 
     Attributes:
         sequence: the last sequence number that the live index has applied.
-        failure: why the log can't be followed at the moment; None when all is well.
         source: what the live index began with; None before there is one.
     """
 
@@ -68,7 +68,7 @@ class Follower:
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: str | None = None
         self.sequence = 0
-        self.failure: str | None = None
+        self._failure = Trouble()
         self.source: Literal["snapshot", "store"] | None = None
 
     def start(self) -> None:
@@ -112,6 +112,15 @@ class Follower:
     @property
     def behind_because(self) -> str | None:
         """Why the live index may lack writes that a newer one has; None when it lacks none."""
+        return self.behind_for(0.0)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the log can't be followed at the moment; None when all is well."""
+        return self._failure.lasting()
+
+    def behind_for(self, longer_than_s: float) -> str | None:
+        """Why it may lack writes; that the log can't be followed counts only if it lasts longer."""
         if self._other_model is not None:
             return (
                 f"the store holds vectors of model {self._other_model}, this process serves "
@@ -119,8 +128,8 @@ class Follower:
             )
         if self._lost is not None:
             return f"the index is being built anew, and this is the old one: {self._lost}"
-        if self.failure is not None:
-            return f"the newest writes may be missing: {self.failure}"
+        if failure := self._failure.lasting(longer_than_s):
+            return f"the newest writes may be missing: {failure}"
         lag_s = self.lag_s
         if lag_s is not None and lag_s > self._max_lag_s:
             return (
@@ -175,7 +184,7 @@ class Follower:
         while True:
             try:
                 await self._synchronise()
-                self.failure = None
+                self._failure.note(None)
                 attempt = 0
                 await self._follow()
             except LogGap as gap:
@@ -183,14 +192,15 @@ class Follower:
             except Unavailable as error:
                 if self.failure is None:
                     _log.warning("the store can't be followed: %s", error)
-                self.failure = error.detail
+                self._failure.note(error.detail)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - or the index would silently stand still
                 if self.failure is None:
                     _log.exception("the index can't take in the log")
-                self.failure = f"the index can't take in the log: {error!r}"
-                self._lose(self.failure)
+                failure = f"the index can't take in the log: {error!r}"
+                self._failure.note(failure)
+                self._lose(failure)
                 await asyncio.sleep(_RETRY_S[-1])
 
     async def _look(self) -> None:

@@ -1,5 +1,6 @@
 """How far an index may be behind the store."""
 
+import threading
 from collections import deque
 
 from service.store.base import Position
@@ -15,6 +16,8 @@ class Lag:
     all that was written before the look. So the lag is an upper bound, it also grows while nobody
     can look, and no clock but this process's own counts.
 
+    Safe to use from several threads.
+
     Attributes:
         head: the last sequence number of the log when it was looked at last; None before.
     """
@@ -23,20 +26,24 @@ class Lag:
         """Nothing is known yet."""
         self._looks: deque[tuple[float, Position]] = deque(maxlen=_KEPT)  # not reached yet
         self._complete_until: float | None = None
+        self._lock = threading.Lock()
         self.head: int | None = None
 
     def saw(self, at_s: float, head: Position) -> None:
         """The log ended at `head` when it was looked at, which began at `at_s`."""
-        if self._looks and not _continues(self._looks[-1][1], head):
-            self._looks.clear()  # nobody will ever reach what another history had
-        self._looks.append((at_s, head))
-        self.head = head.sequence
+        with self._lock:
+            if self._looks and not _continues(self._looks[-1][1], head):
+                self._looks.clear()  # nobody will ever reach what another history had
+            self._looks.append((at_s, head))
+            self.head = head.sequence
 
     def lag_s(self, position: Position, now_s: float) -> float | None:
         """Seconds since an index at `position` surely held everything; None where it never did."""
-        while self._looks and _continues(self._looks[0][1], position):
-            self._complete_until = self._looks.popleft()[0]
-        return None if self._complete_until is None else max(now_s - self._complete_until, 0.0)
+        with self._lock:
+            while self._looks and _continues(self._looks[0][1], position):
+                self._complete_until = self._looks.popleft()[0]
+            until = self._complete_until
+        return None if until is None else max(now_s - until, 0.0)
 
 
 def _continues(earlier: Position, later: Position) -> bool:

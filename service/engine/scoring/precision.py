@@ -16,7 +16,7 @@ class Threshold:
     Attributes:
         min_precision: what was wanted.
         min_score: from which score on answers are kept.
-        at_least: the precision that this promises, with 95 % confidence.
+        at_least: the precision that this promises; a 95 % bound for the encoder before its refit.
         measured_on: whose answers it was measured on, as `2 to 3 modalities`.
         source: what counted as right.
     """

@@ -14,6 +14,7 @@ from service.features.operations.schemas import (
 )
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
+from service.http.documents import ANY, responses
 
 router = APIRouter(tags=["health"])
 CurrentOperations = Annotated[Operations, Depends(service_named("operations", Operations))]
@@ -45,15 +46,17 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
             for spec in serving.towers.specs
         ],
         reason=reason,
+        degraded_because=operations.why_degraded(),
     )
 
 
-_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+_PROBE = responses(common=ANY)
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = _PROBE | {
     503: {"model": HealthOut, "description": "Not yet, or not now; `reason` says why."}
 }
 
 
-@router.get("/livez", summary="Liveness: the process answers")
+@router.get("/livez", summary="Liveness: the process answers", responses=_PROBE)
 async def livez() -> dict[str, str]:
     """Always ok while the event loop runs."""
     return {"status": "ok"}
@@ -70,7 +73,10 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
 
 @router.get("/readyz", summary="Readiness: reads and writes work", responses=_UNAVAILABLE)
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is down; questions may still work."""
+    """503 while the index is built or lags, or the store is down; questions may still work.
+
+    A store that does not answer for a few seconds is named in `degraded_because` alone.
+    """
     reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503
     return _health(operations, reason)

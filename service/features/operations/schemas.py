@@ -96,6 +96,10 @@ class HealthOut(Response):
     store: str
     towers: list[TowerOut]
     reason: str | None = None
+    degraded_because: Annotated[
+        str | None,
+        Field(description="What is wrong now, even if not yet for long enough to be unready."),
+    ] = None
 
 
 class IndexLineOut(Response):

@@ -13,15 +13,29 @@ class Operations:
     Attributes:
         serving: the model that answers.
         store_name: what stands behind the store, for people.
-        store_problem: what is wrong with the store at the moment; None when nothing is.
+        store_trouble: what has been wrong with the store for longer than some seconds; None when
+            nothing has.
+        grace_s: trouble with the store that lasts no longer leaves the service ready.
     """
 
     serving: Serving
     store_name: str
-    store_problem: Callable[[], str | None]
+    store_trouble: Callable[[float], str | None]
+    grace_s: float
 
     def why_not_ready(self) -> str | None:
-        """For people; None when reads and writes work, on an index that is not behind."""
-        if not self.serving.follower.is_ready:
+        """Why reads, writes or fresh answers don't work, for people; None while they do.
+
+        A store that blips for seconds changes nothing: answers come from memory.
+        """
+        return self._wrong_for(self.grace_s)
+
+    def why_degraded(self) -> str | None:
+        """What is wrong at the moment, however short it has been; None when nothing is."""
+        return self._wrong_for(0.0)
+
+    def _wrong_for(self, longer_than_s: float) -> str | None:
+        follower = self.serving.follower
+        if not follower.is_ready:
             return "the index is being built from the store"
-        return self.store_problem() or self.serving.follower.behind_because
+        return self.store_trouble(longer_than_s) or follower.behind_for(longer_than_s)

@@ -1,16 +1,20 @@
-"""Is every vector that is stored, saved and served that of its profile, and are there no others?
+"""Verification: records agree with themselves, and the indexes with the records.
 
-Told apart from writes that go on meanwhile: a version that the other side can't know yet, or any
-more, is no difference.
+Writes that go on meanwhile are no differences: a version that the other side can't know yet, or no
+longer, is left out.
 """
 
+import asyncio
 import hashlib
 import math
-from collections.abc import Collection, Iterator, Mapping
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from service.engine.encoding.onnx_encoder import Encoded
 from service.index.base import VectorIndex
 from service.store.base import LogGap, Position, Record
 from service.store.redis.backup import ArchivedStore
@@ -19,6 +23,11 @@ SHOWN = 20
 _CHUNK = 500
 _UNIT = 1e-2
 """How far from 1 a vector's length may be: rounding alone is far below."""
+_SAME_COSINE = 0.999
+"""Vectors that two machines compute for one profile are at least so near."""
+_DROPPED = b'"sha256":"'
+"""In a stored profile: the bytes of a picture or sound were not kept, so its digest can't be
+computed again."""
 
 
 @dataclass
@@ -99,6 +108,9 @@ def _wrong_with(record: Record, model: str | None, size: int) -> list[str]:
     wrong: list[str] = []
     if record.model_version != model:
         wrong.append(f"was made by model {record.model_version}, the store is of {model}")
+    computed = hashlib.sha256(record.profile).hexdigest()
+    if computed != record.digest and _DROPPED not in record.profile:
+        wrong.append("has a profile that its digest is not of")
     if bool(record.embedding) != (record.status == "indexed"):
         has = "a" if record.embedding else "no"
         wrong.append(f"has {has} vector and status {record.status}")
@@ -113,6 +125,51 @@ def _wrong_with(record: Record, model: str | None, size: int) -> list[str]:
         if not math.isfinite(length) or abs(length - 1) > _UNIT:
             wrong.append(f"has a vector of length {length:.3f}")
     return wrong
+
+
+async def check_encoding(
+    store: ArchivedStore,
+    stored: Stored,
+    sample: int,
+    encode: Callable[[Record], Encoded | None],
+    findings: Findings,
+) -> None:
+    """Encode some stored profiles again, and compare the vectors with the stored ones.
+
+    Args:
+        store: of the records.
+        stored: who is there.
+        sample: how many profiles are drawn at random.
+        encode: what the store's model makes of a record's profile; None without usable content.
+        findings: takes the differences.
+    """
+    ids = sorted(stored.versions)
+    ids = random.sample(ids, min(sample, len(ids)))
+    for start in range(0, len(ids), _CHUNK):
+        for record in await store.get(ids[start : start + _CHUNK]):
+            if record is None:
+                continue  # deleted meanwhile
+            findings.streamers += 1
+            findings.vectors += bool(record.embedding)
+            encoded = await asyncio.to_thread(encode, record)
+            if (encoded is None) != (not record.embedding):
+                gives = "no" if encoded is None else "a"
+                findings.add(record.streamer_id, f"gives {gives} vector when it is encoded again")
+            elif encoded is not None:
+                for name, again, kept in (
+                    ("vector", encoded.embedding, np.frombuffer(_whole(record.embedding), "<f4")),
+                    ("content sketch", encoded.content, np.frombuffer(record.content, "<f2")),
+                ):
+                    if _cosine(again, kept) < _SAME_COSINE:
+                        findings.add(record.streamer_id, f"has not the {name} of its profile")
+
+
+def _cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Cosine of two vectors (D,); 0 where their widths differ or one is zero."""
+    if one.shape != other.shape:
+        return 0.0
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
 
 
 async def check_snapshot(

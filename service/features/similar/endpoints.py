@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from service.errors import (
     CursorExpired,
     InvalidRequest,
+    NoSuchPath,
     PrecisionNotPromised,
     StreamerNotFound,
 )
@@ -66,7 +67,7 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
 @router.get(
     "/streamers/{streamer_id}/similar",
     summary="Find streamers similar to a stored one",
-    responses=responses(*INDEX, StreamerNotFound, PrecisionNotPromised),
+    responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_one(
     similar: CurrentSimilar,

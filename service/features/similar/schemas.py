@@ -300,9 +300,7 @@ class ThresholdOut(Response):
 
     min_precision: float
     min_score: Annotated[float, Field(description="The lowest score of a hit.")]
-    at_least: Annotated[
-        float, Field(description="The precision promised from this score up, with 95 % confidence.")
-    ]
+    at_least: Annotated[float, Field(description="The precision promised from this score up.")]
     measured_on: Annotated[str, Field(description="Queries with this many modalities.")]
     source: Annotated[str, Field(description="What counted as right, and which queries were used.")]
 

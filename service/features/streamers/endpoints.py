@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from service.errors import (
     InvalidRequest,
+    NoSuchPath,
     NoVector,
     StreamerNotFound,
     VersionConflict,
@@ -42,13 +43,13 @@ CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePi
 
 
 async def expected_version(
-    streamers: CurrentStreamers, streamer_id: StreamerIdPath, versions: ExpectedVersions
+    streamers: CurrentStreamers, request: Request, versions: ExpectedVersions
 ) -> int | None:
     """The version that the store must find; of several, the one that is stored now."""
     if len(versions) < 2:
         return versions[0] if versions else None
     try:
-        current = (await streamers.get(streamer_id)).version
+        current = (await streamers.get(request.path_params["streamer_id"])).version
     except StreamerNotFound:
         current = 0
     return current if current in versions else versions[0]
@@ -97,10 +98,10 @@ def _streamer(record: Record) -> StreamerOut:
 
 
 @router.put(
-    "/streamers/{streamer_id:path}",
+    "/streamers/{streamer_id}",
     summary="Write a streamer",
     responses={
-        **responses(*BODY, *WRITE, *MEDIA, VersionConflict),
+        **responses(*BODY, *WRITE, *MEDIA, NoSuchPath, VersionConflict),
         201: {"model": WrittenOut, "description": "The streamer is new."},
     },
 )
@@ -125,9 +126,11 @@ async def put_streamer(
 
 
 @router.patch(
-    "/streamers/{streamer_id:path}",
+    "/streamers/{streamer_id}",
     summary="Change parts of a streamer (JSON merge patch)",
-    responses=responses(*BODY, *WRITE, *MEDIA, StreamerNotFound, WriteContended, VersionConflict),
+    responses=responses(
+        *BODY, *WRITE, *MEDIA, NoSuchPath, StreamerNotFound, WriteContended, VersionConflict
+    ),
 )
 async def patch_streamer(
     writes: CurrentWrites,
@@ -150,9 +153,9 @@ async def patch_streamer(
 
 
 @router.delete(
-    "/streamers/{streamer_id:path}",
+    "/streamers/{streamer_id}",
     summary="Delete a streamer",
-    responses=responses(*WRITE, StreamerNotFound, VersionConflict),
+    responses=responses(*WRITE, NoSuchPath, StreamerNotFound, VersionConflict),
 )
 async def delete_streamer(
     writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
@@ -193,7 +196,7 @@ def _after(cursor: str | None) -> str:
 @router.get(
     "/streamers/{streamer_id}/embedding",
     summary="Get the vector of a streamer",
-    responses=responses(*STORE, StreamerNotFound, NoVector),
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
 )
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
@@ -245,9 +248,9 @@ async def bulk_write(
 
 
 @router.get(
-    "/streamers/{streamer_id:path}",
+    "/streamers/{streamer_id}",
     summary="Get a streamer",
-    responses=responses(*STORE, StreamerNotFound),
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound),
 )
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response

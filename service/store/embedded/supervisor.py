@@ -23,7 +23,6 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
@@ -33,7 +32,9 @@ from service.store.embedded.append_only_log import TornLog, check_manifest, dama
 from service.store.embedded.binary import find_binary
 from service.store.embedded.disk_guard import DiskGuard
 from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
+from service.store.embedded.patience import Patience
 from service.store.embedded.process_log import ProcessLog
+from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -44,36 +45,6 @@ can't be written. Its last words say so too, but they may not have found room ei
 State = Literal["stopped", "starting", "ready", "read_only", "silent", "restarting"]
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long the supervisor waits, in seconds.
-
-    Attributes:
-        lock_s: for a predecessor to let go of the folder.
-        start_s: for the store to read its log and answer.
-        stop_s: for the store to end in order, before it is killed.
-        first_restart_s: before the first restart; doubled for each store that dies soon after.
-        longest_restart_s: at most so long.
-        steady_s: a store that ran so long did not die "soon".
-        watch_s: between two looks at the store and its disk.
-        answer_s: for an answer at such a look; a store that takes longer is silent.
-        first_full_s: read-only after the store could not write; doubled each time that it tries
-            again in vain.
-        longest_full_s: at most so long.
-    """
-
-    lock_s: float = 5.0
-    start_s: float = 120.0
-    stop_s: float = 30.0
-    first_restart_s: float = 0.05
-    longest_restart_s: float = 1.0
-    steady_s: float = 10.0
-    watch_s: float = 2.0
-    answer_s: float = 5.0
-    first_full_s: float = 2.0
-    longest_full_s: float = 60.0
-
-
 class EmbeddedStore:
     """A Valkey process with its data in `folder`, restarted when it dies.
 
@@ -81,8 +52,6 @@ class EmbeddedStore:
     started it ends, so that loop must live as long as the service.
 
     Attributes:
-        state: what the store is doing; "read_only" while its disk is full, "silent" while it runs
-            but does not answer.
         last_error: why it last failed, for people; None when it never did.
         restarts: how often it was started again.
     """
@@ -122,7 +91,8 @@ class EmbeddedStore:
             self._folder, reserve_bytes, self._patience.first_full_s, self._patience.longest_full_s
         )
         self._writes = True
-        self.state: State = "stopped"
+        self._state: State = "stopped"
+        self._trouble = Trouble()
         self.last_error: str | None = None
         self.restarts = 0
 
@@ -139,11 +109,21 @@ class EmbeddedStore:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process and running else None
 
-    def trouble(self) -> str | None:
-        """What is wrong at the moment, for people; None when the store is ready."""
-        if not self._writes:
-            return "the store's disk is full: reads work, and writes will when it has room"
-        return None if self.state == "ready" else f"the store is {self.state}"
+    @property
+    def state(self) -> State:
+        """What the store does; read-only while its disk is full, silent when it does not answer."""
+        return self._state
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        reason = None if state == "ready" else f"the store is {state}"
+        if state != "ready" and not self._writes:
+            reason = "the store's disk is full: reads work, and writes will when it has room"
+        self._trouble.note(reason)
+
+    def trouble(self, longer_than_s: float = 0.0) -> str | None:
+        """What has been wrong for longer, for people; None when the store is ready."""
+        return self._trouble.lasting(longer_than_s)
 
     def begin(self) -> None:
         """Start it beside other work, on the running event loop; `start` waits for that.
@@ -178,7 +158,7 @@ class EmbeddedStore:
         except OSError as error:
             raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
         try:
-            self.state = "starting"
+            self._enter("starting")
             self._prepare()
             process = await self._launch()
         except BaseException:
@@ -226,7 +206,7 @@ class EmbeddedStore:
                 remove_socket(self._socket)
                 self._socket = None
             self._lock.release()
-            self.state = "stopped"
+            self._enter("stopped")
 
     async def _end_process(self) -> None:
         process = self._process
@@ -258,7 +238,7 @@ class EmbeddedStore:
             await asyncio.to_thread(torn.keep_copy)
             process = await self._spawn(cut_torn_log=True)
             await asyncio.to_thread(torn.keep_only_what_was_cut, self._output.latest())
-        self.state = "ready" if self._writes else "read_only"
+        self._enter("ready" if self._writes else "read_only")
         return process
 
     async def _spawn(self, *, cut_torn_log: bool) -> Process:
@@ -366,10 +346,10 @@ class EmbeddedStore:
                 await self._look_after_it()
         finally:
             ended.cancel()
-        self.state = "restarting"
         if process.returncode == _COULD_NOT_WRITE:
             self._disk.store_could_not_write()
         self._writes = self._disk.allows_writes(trial=True)
+        self._enter("restarting")
         self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
         _log.error("%s; starting it again", self.last_error)
 
@@ -383,9 +363,9 @@ class EmbeddedStore:
         before = self.state
         if answer == b"+OK":
             self._writes = writes
-            self.state = "ready" if writes else "read_only"
+            self._enter("ready" if writes else "read_only")
         else:
-            self.state = "silent"
+            self._enter("silent")
             self.last_error = f"the store does not answer as it should: {answer.decode()}"
         if self.state != before:
             _log.warning("the store was %s and is %s", before, self.state)

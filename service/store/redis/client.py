@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
+from service.store.trouble import Trouble
 
 Argument = bytes | str | int
 
@@ -72,6 +73,9 @@ class Limits:
 class RedisClient:
     """Sends commands and translates failures.
 
+    Attributes:
+        connection: the trouble of the last command, if it got no answer.
+
     Raises from every method that talks to the server:
         StoreFull: it refused, since memory or disk is full; nothing was changed.
         StoreUnavailable: no answer, or it takes no commands at the moment.
@@ -92,6 +96,7 @@ class RedisClient:
             UnsafeConfiguration: the address can't be understood.
         """
         self._trouble = trouble
+        self.connection = Trouble()
         self._timeout_s = limits.answer_timeout_s + (limits.follow_block_s if single else 0.0)
         try:
             pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -155,11 +160,15 @@ class RedisClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
+            self.connection.note(None)
         except TimeoutError as error:
             reason = f"the store did not answer within {self._timeout_s:g} s"
+            self.connection.note(reason)
             raise StoreUnavailable(self._trouble() or reason) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise ConnectionLost(self._trouble() or f"the store is gone: {error}") from error
+            reason = f"the store is gone: {error}"
+            self.connection.note(reason)
+            raise ConnectionLost(self._trouble() or reason) from error
         except ResponseError as error:
             text = str(error)
             if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):

@@ -136,6 +136,7 @@ def test_millions_of_small_blocks_are_refused(data: bytes, declared: str) -> Non
     assert "save it anew" in reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_the_largest_picture_is_read_within_bounds(kind: str) -> None:
     ramp = (np.arange(5_000)[:, None] // 7 + np.arange(5_000)[None] // 5) % 256

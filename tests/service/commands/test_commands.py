@@ -13,6 +13,8 @@ from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profiles, write_data
 from tests.service.process import error_line, hide, load, run
 
+pytestmark = pytest.mark.slow
+
 # embed
 
 

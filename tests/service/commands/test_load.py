@@ -23,6 +23,8 @@ from tests.service.process import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_load_tells_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
     service = serve()

@@ -1,12 +1,12 @@
 """What the service refuses to start with: one line that names the remedy, and nothing is lost."""
 
 import json
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import onnx
 import pytest
 
@@ -19,9 +19,11 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from service.features.operations.installation import twin_packages
-from tests.bundles import write_manifest
+from tests.bundles import DIM, write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def refusal(bundle: Path, data_dir: Path, *options: object, **variables: str) -> str:
@@ -190,6 +192,15 @@ def test_settings_may_come_from_the_environment(
     assert f"can't listen on 127.0.0.1:{taken_port}" in said
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "a\tb", "密码", "trailing "])
+def test_a_key_that_no_header_can_carry(bundle: Path, tmp_path: Path, key: str) -> None:
+    said = refusal(bundle, tmp_path / "data", STREAMER_API_KEY=key)
+    assert said.startswith("error: STREAMER_API_KEY: ")
+    assert "ASCII characters only" in said
+    assert key not in said
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("key", [{}, {"STREAMER_API_KEY": ""}])
 def test_open_to_the_network_without_a_key(
     bundle: Path, tmp_path: Path, key: dict[str, str]
@@ -322,19 +333,33 @@ def test_a_device_that_is_not_there_is_refused(
 # Before it is ready
 
 
-def test_who_connects_early_is_answered_once_it_is_up(
-    bundle: Path, tmp_path: Path, free_port: int
+def test_the_port_answers_while_the_store_is_opened(
+    bundle: Path, tmp_path: Path, silent_store: str
 ) -> None:
-    def livez() -> bool:
-        try:
-            url = f"http://127.0.0.1:{free_port}/livez"
-            return httpx.get(url, trust_env=False, timeout=START_S).is_success
-        except httpx.ConnectError:
-            return False
+    with Service(bundle, tmp_path / "data", REDIS_URL=silent_store) as service:
+        client = service.client
+        assert client.get("/livez").json() == {"status": "ok"}
+        for probe in ("/readyz", "/startupz"):
+            answer = client.get(probe)
+            assert (answer.status_code, answer.json()["status"]) == (503, "starting")
+        opening = {"status": "starting", "reason": "the store is being opened"}
+        wait_until(lambda: client.get("/readyz").json() == opening, "it says what", START_S)
+        for method, path in (("GET", "/v1/streamers"), ("PUT", "/v1/streamers/a"), ("GET", "/x")):
+            answer = client.request(method, path, json={})
+            assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["retry-after"] == "1"
+            assert answer.json()["detail"] == "the service is starting: the store is being opened"
+        assert service.process.wait(START_S) == 1
+        assert service.output.splitlines()[-1].startswith("error: REDIS_URL: ")
+        assert "Traceback" not in service.output
 
-    with Service(bundle, tmp_path / "data", port=free_port) as service:
-        wait_until(livez, "it answers")
-        assert service.url == f"http://127.0.0.1:{free_port}"
+
+def test_the_log_says_what_is_served(serve: Serve, tmp_path: Path) -> None:
+    said = serve().output
+    assert re.search(rf"model \S+ of \S+: {DIM} dimensions", said)
+    assert f"store: embedded, {tmp_path}/data" in said
+    assert "10000 lines" in said
 
 
 def test_help_names_the_commands() -> None:

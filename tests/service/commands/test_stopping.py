@@ -1,5 +1,8 @@
 """SIGTERM and SIGINT end the service and its store in order, whenever they come."""
 
+import contextlib
+import http.client
+import json
 import os
 import signal
 import socket
@@ -14,6 +17,7 @@ import httpx
 import pytest
 
 from tests.service.conftest import Serve
+from tests.service.data_sets import NDJSON
 from tests.service.process import (
     ROOT,
     START_S,
@@ -23,6 +27,8 @@ from tests.service.process import (
     is_gone,
     wait_until,
 )
+
+pytestmark = pytest.mark.slow
 
 SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""
@@ -100,14 +106,79 @@ def test_a_client_that_never_finishes_does_not_keep_it(serve: Serve) -> None:
     begun_body = b'{"streamer_id": "a", "tags": ["music"]}\n{"strea'
     with socket.create_connection((host, int(port)), timeout=START_S) as client:
         client.sendall(
-            b"POST /v1/streamers:bulk HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            + b"%x\r\n%s\r\n" % (len(begun_body), begun_body)
+            b"POST /v1/streamers:bulk HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/x-ndjson\r\n\r\n"
+            + b"%x\r\n%s\r\n"
+            % (len(begun_body), begun_body)
         )
         time.sleep(0.5)
         begun = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - begun < 2 * SOON_S
     assert is_free(service.data_dir)
+
+
+def begin(service: Service, method: str, path: str, kind: str) -> http.client.HTTPConnection:
+    """A request whose body is to come in chunks."""
+    host, port = service.url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=START_S)
+    connection.putrequest(method, path)
+    connection.putheader("Content-Type", kind)
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    return connection
+
+
+def send(connection: http.client.HTTPConnection, part: bytes) -> None:
+    connection.send(b"%x\r\n%s\r\n" % (len(part), part))
+
+
+def test_many_lines_end_with_one_that_says_why(serve: Serve) -> None:
+    service = serve()
+    lines = [json.dumps({"streamer_id": f"s{i}", "tags": ["music"]}).encode() for i in range(70)]
+    with contextlib.closing(begin(service, "POST", "/v1/streamers:bulk", *NDJSON.values())) as bulk:
+        send(bulk, b"\n".join(lines) + b'\n{"streamer_id": "half')
+        wait_until(lambda: "s63" in service.streamers(), "a chunk is written")
+        service.send(signal.SIGTERM)
+        answer = bulk.getresponse()
+        assert answer.status == 200
+        *results, last = map(json.loads, answer.read().splitlines())
+    assert [each["outcome"] for each in results] == ["created"] * 70
+    assert (last["line"], last["outcome"]) == (71, "error")
+    assert (last["error"]["status"], last["error"]["code"]) == (503, "stopping")
+    assert service.process.wait(SOON_S) == 0
+    assert "Traceback" not in service.output
+    assert set(serve().streamers()) == {f"s{i}" for i in range(70)}
+
+
+def test_a_body_that_is_half_sent_is_no_error_of_the_service(serve: Serve) -> None:
+    service = serve()
+    with contextlib.closing(begin(service, "PUT", "/v1/streamers/a", "application/json")) as put:
+        send(put, b'{"tags": [')
+        wait_until(lambda: service.client.get("/livez").is_success, "its header has come")
+        service.send(signal.SIGTERM)
+        answer = put.getresponse()
+        body = json.loads(answer.read())
+    assert (answer.status, body["code"]) == (503, "stopping")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Retry-After"] == "1"
+    assert service.process.wait(SOON_S) == 0
+    assert "Traceback" not in service.output
+    assert serve().streamers() == {}
+
+
+def test_it_is_not_ready_before_the_port_closes(serve: Serve) -> None:
+    service = serve(STREAMER_SERVER__DRAIN_S="60")
+    service.send(signal.SIGTERM)
+    wait_until(lambda: not service.is_ready(), "it says so")
+    ready = service.client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["status"] == "stopping"
+    assert service.client.get("/livez").status_code == 200
+    service.put("a", tags=["music"])  # who has not heard of it yet is answered
+    assert service.is_running
+    assert service.stop(signal.SIGTERM) == 0  # a second one does not wait any longer
+    assert set(serve().streamers()) == {"a"}
 
 
 # Before it is up
@@ -160,3 +231,13 @@ def test_it_can_be_interrupted_while_it_waits_for_the_folder(
         time.sleep(0.5)
         assert second.stop(signal.SIGTERM) in (130, -signal.SIGTERM)
     assert first.put("a", tags=["cooking"]) == 1
+
+
+@STOPS
+def test_it_can_be_interrupted_while_the_port_is_open(
+    bundle: Path, tmp_path: Path, number: signal.Signals, silent_store: str
+) -> None:
+    with Service(bundle, tmp_path / "data", REDIS_URL=silent_store) as service:
+        wait_until(lambda: service.client.get("/livez").is_success, "it answers", START_S)
+        assert service.stop(number) == 130
+        assert "Traceback" not in service.output

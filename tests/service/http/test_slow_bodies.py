@@ -12,6 +12,8 @@ import pytest
 
 from tests.service.process import START_S, Service, wait_until
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 2.0
 """Long enough for a client that does send, also on a busy machine."""
 BULK_LIMIT = 4096
@@ -22,7 +24,7 @@ def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("slow")
     limits = {"body_timeout_s": TIMEOUT_S, "bulk_body_limit_bytes": BULK_LIMIT}
     with Service(bundle, folder / "data", STREAMER_LIMITS=json.dumps(limits)) as running:
-        yield running
+        yield running.wait_until_ready()
 
 
 @pytest.fixture
@@ -35,6 +37,8 @@ def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
 
 def begin(connection: http.client.HTTPConnection, method: str, path: str, **headers: str) -> None:
     connection.putrequest(method, path)
+    bulk = path.endswith(":bulk")
+    connection.putheader("Content-Type", "application/x-ndjson" if bulk else "application/json")
     for name, value in headers.items():
         connection.putheader(name.replace("_", "-"), value)
     connection.endheaders()

@@ -249,6 +249,7 @@ async def test_what_is_no_copy(
         await other.put_back(Sealed(tmp_path / "copy"))
 
 
+@pytest.mark.slow
 async def test_a_small_file_that_unpacks_to_a_huge_one(
     other: ArchivedStore, tmp_path: Path
 ) -> None:

@@ -12,12 +12,13 @@ import pytest
 
 from service.errors import StoreFull, StoreUnavailable, Unavailable
 from service.store.embedded.disk_guard import DiskGuard
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 HASTY = Patience(watch_s=0.1, first_full_s=0.5)
 

@@ -8,8 +8,10 @@ import pytest
 from redis import Redis
 
 from tests.service.conftest import Serve
-from tests.service.process import error_line, run, wait_until
+from tests.service.process import Service, error_line, run, wait_until
 from tests.service.valkey import Server
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -56,6 +58,29 @@ def test_it_works_from_end_to_end(serve: Serve, server: Server) -> None:
     sequence = service.put("c", tags=["cooking"])
     assert service.similar(sequence, tags=["cooking"]) == {"a", "b", "c"}
     assert service.stop(signal.SIGTERM) == 0
+
+
+def test_a_server_that_blips_leaves_the_service_ready(serve: Serve, server: Server) -> None:
+    service = serve(REDIS_URL=server.url, STREAMER_LIMITS__STORE_GRACE_S="600")
+    service.put("a", tags=["cooking"])
+    assert store_up(service) == 1
+    server.kill()
+    wait_until(lambda: store_up(service) == 0, "the metrics tell")
+    ready = service.client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"], ready.json()["reason"]) == (200, "ok", None)
+    assert "the store" in ready.json()["degraded_because"]
+    assert service.similar(tags=["cooking"]) == {"a"}
+    server.start()
+    wait_until(lambda: store_up(service) == 1, "it is back")
+    wait_until(
+        lambda: service.client.get("/readyz").json()["degraded_because"] is None, "all is well"
+    )
+
+
+def store_up(service: Service) -> int:
+    metrics = service.client.get("/metrics").text
+    (line,) = [line for line in metrics.splitlines() if line.startswith("streamer_store_up ")]
+    return int(float(line.split()[1]))
 
 
 def test_two_services_share_a_server(serve: Serve, server: Server) -> None:

@@ -17,6 +17,8 @@ from redis import Redis
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, wait_until
 
+pytestmark = pytest.mark.slow
+
 LONG = [{"video_id": f"v{i}", "title": "kitchen " * 60} for i in range(40)]
 """Videos that fill a disk before there are more streamers than one answer may have."""
 
@@ -98,9 +100,9 @@ def test_the_store_is_gone_for_a_while(serve: Serve) -> None:
         later = client.get("/v1/streamers/a/similar", params={"after_sequence": str(sequence + 1)})
         check_problem(later, 503, "not_yet_visible")
         # The probes tell apart what is broken.
-        ready = client.get("/readyz")
-        assert ready.status_code == 503
-        assert "the store is restarting" in ready.json()["reason"]
+        assert "the store is restarting" in degraded(service)
+        wait_until(lambda: client.get("/readyz").status_code == 503, "it lasts: it is unready")
+        assert "the store is restarting" in client.get("/readyz").json()["reason"]
         assert client.get("/livez").status_code == 200
         assert client.get("/startupz").status_code == 200
     wait_until(service.is_ready, "it recovers by itself")
@@ -167,14 +169,16 @@ def is_full(service: Service) -> bool:
     return put(service, "more").status_code == 507
 
 
+def degraded(service: Service) -> str:
+    return str(service.client.get("/readyz").json()["degraded_because"])
+
+
 def check_full(service: Service, acknowledged: set[str]) -> None:
     """Writes are refused, everything else goes on."""
     wait_until(lambda: is_full(service), "it knows why")
     check_problem(put(service, "more"), 507, "store_full")
     assert "disk is full" in put(service, "more").json()["detail"]
-    ready = service.client.get("/readyz")
-    assert ready.status_code == 503
-    assert "disk is full" in ready.json()["reason"]
+    wait_until(lambda: "disk is full" in degraded(service), "the probes tell")
     assert set(service.streamers()) >= acknowledged
     assert service.similar(tags=["cooking"]) >= acknowledged
 
@@ -214,6 +218,10 @@ def test_a_disk_that_is_full(bundle: Path, small_disk: Path) -> None:
         acknowledged = fill(service)
         assert acknowledged
         check_full(service, acknowledged)
+        wait_until(
+            lambda: service.client.get("/readyz").status_code == 503, "it lasts: it is unready"
+        )
+        assert "disk is full" in service.client.get("/readyz").json()["reason"]
         service.kill()
     # It starts on the full disk, to answer what needs no writing.
     with Service(bundle, data_dir) as service:

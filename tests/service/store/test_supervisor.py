@@ -19,7 +19,8 @@ from service.errors import FolderInUse, StoreStartFailed, StoreUnavailable
 from service.store.embedded import launch
 from service.store.embedded.binary import find_binary
 from service.store.embedded.folder import MAX_SOCKET_PATH_BYTES
-from service.store.embedded.supervisor import EmbeddedStore, Patience
+from service.store.embedded.patience import Patience
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put, remove, scanned, until

@@ -16,6 +16,8 @@ from training.evaluation.run import evaluate
 from training.evaluation.setting import setting_of
 from training.evaluation.subject import Representation, count, scores, shown
 
+pytestmark = pytest.mark.slow
+
 NEED_BEHAVIOUR = ["popularity", "ridge", "cca", "lexical+ridge", "knn-id", "ridge-id"]
 
 
@@ -33,6 +35,7 @@ def without_behaviour(world: Dataset) -> Dataset:
     return replace(world, interactions=None, relations=None, id_embeddings=None)
 
 
+@pytest.mark.slow
 def test_behaviour_beats_words_and_words_beat_chance(
     world: Dataset, fitted: dict[str, Representation]
 ):

@@ -22,6 +22,8 @@ from training.models.checkpoint import Checkpoint
 from training.preparation.stage import Stage, prepare
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 QUICK = TransferPlusConfig(
     table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=10, evaluate_every=5, teacher_dim=16
 )

@@ -16,6 +16,8 @@ from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TransferPlusConfig(
     table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=20, evaluate_every=10
 )

@@ -11,6 +11,8 @@ import pytest
 from training.commands.cli import main
 from training.data import load_dataset
 
+pytestmark = pytest.mark.slow
+
 SIZE = ("--streamers", "200")
 FORMS = [("--streamers", "200"), ("--streamers", "60", "--media")]
 

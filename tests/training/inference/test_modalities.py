@@ -15,6 +15,8 @@ from training.inference.modalities import GROUPS, Alone, alone_table, each_alone
 from training.inference.representation import represent
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ExportSource:

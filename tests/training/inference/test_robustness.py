@@ -13,6 +13,8 @@ from training.inference.representation import represent
 from training.inference.robustness import Robustness, robustness
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ExportSource:

@@ -21,6 +21,8 @@ from training.preparation.stage import all_rows, prepare
 from training.tasks.recipes import RECIPES
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 CONFIG = TransferPlusConfig(
     dim=16, table_dim=32, hidden_dim=32, content_dim=64, batch_size=64, teacher_dim=16,

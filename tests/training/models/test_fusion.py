@@ -229,6 +229,7 @@ RECIPES: dict[str, RecipeConfig] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_from_fit_to_the_service(world: Dataset, tmp_path: Path, recipe: str):
     config = RECIPES[recipe]

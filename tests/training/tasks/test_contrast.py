@@ -50,6 +50,7 @@ def test_two_views_look_for_each_other_both_ways(stage: Stage):
     assert float(loss) == pytest.approx(float(swapped))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
     config = override(CONFIG, [f"contrast={name}", "memory=40", "chunk_size=16"])
@@ -63,6 +64,7 @@ def test_every_variant_trains(world: Dataset, stage: Stage, name: str):
     assert ("contrast.bias" in learned) == (name == "siglip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains_transfer_plus(world: Dataset, name: str):
     small = TransferPlusConfig(**TAUGHT)
@@ -173,6 +175,7 @@ def test_shorter_widths_have_past_keys_as_negatives_too(stage: Stage):
     assert float(contrast.two_views(a, b, rows)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trained_shorter_width_is_better_than_one_that_was_not(world: Dataset):
     """Of the first 4 numbers, on what they were trained for."""
     losses = []

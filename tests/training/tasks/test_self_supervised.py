@@ -170,6 +170,7 @@ def test_twins_differ_by_dropout_only(world: Dataset):
     assert cosine.mean() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positives", ["duplicates", "labels", "behaviour"])
 def test_supervised_simcse_learns(world: Dataset, positives: str):
     config = override(SimcseConfig(**SMALL), [f"positives={positives}", "memory=100"])

@@ -52,6 +52,7 @@ def train(task: Task, steps: int) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)
@@ -62,6 +63,7 @@ def test_a_task_learns(world: Dataset, recipe: str):
         assert task.validate() > before - 0.05  # thirty streamers: a place or two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe: str):
     _, task = build(world, recipe)

@@ -61,6 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load_dataset(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", CONFIGS)
 def test_a_recipe_ends_as_a_bundle(tiny: Dataset, tmp_path: Path, recipe: str):
     request = Request(recipe, CONFIGS[recipe], seed=0, threads=1, out=tmp_path / "checkpoint")

@@ -31,6 +31,8 @@ from training.models.checkpoint import Checkpoint
 from training.towers import TowerReader, find_tower
 from training.trainer.fit import Request, already_trained, fit
 
+pytestmark = pytest.mark.slow
+
 TOWER = "use-multilingual?modalities=bio&max_tokens=32"
 CONFIG = TransferPlusConfig(
     **TAUGHT,

@@ -84,6 +84,7 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(
     )
 
 
+@pytest.mark.slow
 def test_the_graph_computes_what_the_module_computes(encoder_folder: Path) -> None:
     tower = made(encoder_folder)
     graph, check = tower_to_onnx(tower, golden_profiles(Vocabulary([], [], 0)))

@@ -15,6 +15,8 @@ from training.errors import UsageError
 from training.towers import find_tower
 from training.towers.base import encode
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "late night gaming and chill music",
     "Ranked matches every evening, come and say hi!",

@@ -27,6 +27,8 @@ from training.preparation.stage import prepare
 from training.teachers.id_embeddings import find_teacher
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {"table_dim": 32, "dim": 16, "hidden_dim": 32, "content_dim": 256}
 SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
 QUICK = TransferPlusConfig(**SMALL, steps=20, evaluate_every=10, teacher_dim=16)

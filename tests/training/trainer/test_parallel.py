@@ -17,6 +17,8 @@ from training.data import load_dataset
 from training.models.checkpoint import Checkpoint, is_finished, load_state
 from training.models.distributed import Compute
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",

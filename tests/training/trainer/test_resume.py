@@ -16,6 +16,8 @@ from training.tasks.recipes import RECIPES
 from training.trainer import loop as train
 from training.trainer.fit import Request, fit
 
+pytestmark = pytest.mark.slow
+
 CASES = [*((name, "float32") for name in RECIPES), ("kd-soft", "bfloat16")]
 
 

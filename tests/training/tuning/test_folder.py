@@ -25,6 +25,8 @@ from training.towers import find_tower
 from training.trainer.fit import Request, fit
 from training.tuning.folder import setting_of
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--steps", "4", "--evaluate-every", "2", "--batch", "16", "--lr", "0.01", "--threads", "1"]
 
 

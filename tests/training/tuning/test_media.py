@@ -36,6 +36,8 @@ from training.world import generate
 from training.world.files import write_world
 from training.world.media.pictures import decoded, disguise, jpeg
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = Options(steps=4, batch=12, learning_rate=1e-3, temperature=0.1, evaluate_every=2)
 RATE_HZ = 16_000
 

@@ -15,6 +15,8 @@ from training.world.media.sounds import RATE_HZ
 from training.world.media.sounds import decoded as heard
 from training.world.media.studio import Picture, Placeholder, Sound, made
 
+pytestmark = pytest.mark.slow
+
 STREAMERS = 2000
 
 

@@ -19,6 +19,8 @@ from tests.service.data_sets import json_line, write_data
 from tests.service.process import Service, error_line, hide, run
 from tests.service.towers import Counts, media, titles
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = {"a": "boss", "b": "boss music", "c": "noodles", "thin": ""}
 
 

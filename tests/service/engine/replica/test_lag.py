@@ -1,5 +1,11 @@
 """The lag is never smaller than it is, whatever the log and the index do."""
 
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from service.engine.replica.lag import Lag
 from service.store.base import Position
 
@@ -50,3 +56,23 @@ def test_what_nobody_reaches_is_forgotten_in_the_end() -> None:
         lag.saw(float(second), at(second))
     assert lag.lag_s(at(19_999), 30_000.0) is None
     assert lag.lag_s(at(20_000), 30_000.0) == 10_000.0
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_several_threads_may_ask_at_once() -> None:
+    """The event loop asks, and so does the thread that answers `/metrics`."""
+    for _ in range(20):
+        lag = Lag()
+        for second in range(2000):
+            lag.saw(float(second), at(second))
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(lag.lag_s, at(2000), 3000.0) for _ in range(4)]
+        assert [one.result() for one in asked] == [1001.0] * 4

@@ -35,7 +35,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder: Path = tmp_path_factory.mktemp("voting")
     write_bundle(folder / "bundle", behaviour=behaviour())
     settings = Settings(bundle=folder / "bundle", data_dir=folder / "data")
-    with TestClient(create_app(settings)) as running:
+    with TestClient(create_app(settings), base_url="http://localhost") as running:
         for row, tag in STORED.items():
             put(running, ESTABLISHED_IDS[row], tags=[tag])
         running.last = put(running, "newcomer", tags=["cooking"])  # type: ignore[attr-defined]

@@ -80,12 +80,13 @@ def test_others_are_no_evidence_and_a_few_are_named(client: TestClient) -> None:
 
 def test_nothing_is_decoded_for_them_alone(media_bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         counts = Counts(client)
         put(client, "seed", bio="boss", avatar=shown(SCENES[0]))
         put(client, "copy", avatar=disguised(SCENES[0]))
         assert counts() == {"text": 1, "image": 2, "image decoded": 2}
-    with TestClient(create_app(settings)) as client:  # all that it knows is in the store
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        # All that it knows is in the store.
         counts = Counts(client)
         client.patch("/v1/streamers/seed", json={"bio": "music"}).raise_for_status()
         sequence = put(client, "seed", bio="music", avatar=shown(SCENES[0]))
@@ -99,7 +100,7 @@ def test_records_of_an_earlier_release_have_no_outlines_until_they_are_put_again
 ) -> None:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
     profile = {"bio": "boss", "avatar": shown(SCENES[0])}
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         put(client, "seed", **profile)
         put(client, "copy", avatar=disguised(SCENES[0]))
         socket = tmp_path / "data" / "store" / "run" / "store.sock"
@@ -108,7 +109,7 @@ def test_records_of_an_earlier_release_have_no_outlines_until_they_are_put_again
             kept = {key: v for key, v in found.vectors.items() if key[0] != OUTLINE}
             assert len(kept) == len(found.vectors) - 1 == 2
             store.hset("ss:record:seed", "tower_vectors", pack(Seen(kept, found.addresses)))
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         counts = Counts(client)
         answer = client.patch("/v1/streamers/seed", json={"tags": ["x"]}).json()
         assert shared(client, {"streamer_id": "seed"}, "copy", answer["sequence"]) == {}

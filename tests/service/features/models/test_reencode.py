@@ -10,6 +10,8 @@ from tests.bundles import DIM, SHORT_DIM, TOPICS, write_bundle
 from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, is_free, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 MANY = 4000
 TOPIC_NAMES = tuple(TOPICS)
 

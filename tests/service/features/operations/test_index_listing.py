@@ -12,6 +12,7 @@ from service.app import create_app
 from service.errors import StartupError
 from service.settings import Index, Settings
 from tests.bundles import TOPICS
+from tests.service.data_sets import NDJSON
 
 STREAMERS = 150
 
@@ -24,7 +25,7 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[[str], TestClient]]
         settings = Settings(
             bundle=bundle, data_dir=tmp_path, index=Index(kind=kind, from_rows=100, recall=0.9)
         )
-        running.append(TestClient(create_app(settings)).__enter__())
+        running.append(TestClient(create_app(settings), base_url="http://localhost").__enter__())
         return running[-1]
 
     yield begin
@@ -39,7 +40,7 @@ def fill(client: TestClient) -> int:
         for i in range(1, STREAMERS + 1)
     ]
     body = "\n".join(map(json.dumps, profiles))
-    answer = client.post("/v1/streamers:bulk", content=body)
+    answer = client.post("/v1/streamers:bulk", content=body, headers=NDJSON)
     return max(json.loads(line).get("sequence", 0) for line in answer.text.splitlines())
 
 

@@ -73,6 +73,6 @@ def test_the_index_and_the_store_are_told_of(client: TestClient):
 
 def test_what_is_refused_at_the_gate_is_counted_too(bundle: Path, tmp_path: Path):
     settings = Settings(bundle=bundle, data_dir=tmp_path, api_key=SecretStr("secret-of-the-test"))
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         assert client.get("/v1/streamers/a").status_code == 401
         assert answered(client, "GET", "other", 401) == 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from redis import Redis
 
@@ -16,6 +17,8 @@ from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
 from tests.service.process import Service, error_line, run, wait_until
+
+pytestmark = pytest.mark.slow
 
 SAVED: dict[str, Any] = {
     "STREAMER_INDEX__SNAPSHOT_S": "0.01",
@@ -270,7 +273,7 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
 
 
 def tampered(service: Service, data: Path) -> None:
-    """A store that is not what the service wrote, seven times."""
+    """A store that is not what the service wrote, eight times."""
     with inside(data) as records:
         other = records.hget("ss:record:s1", "embedding")
         assert isinstance(other, bytes)
@@ -281,6 +284,7 @@ def tampered(service: Service, data: Path) -> None:
         records.delete("ss:record:s5")
         records.zrem("ss:ids", "s6")
         records.hset("ss:record:s7", "version", "99999")
+        records.hset("ss:record:s9", "profile", '{"streamer_id":"s9","tags":["guitar"]}')
 
 
 def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
@@ -302,6 +306,7 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
         "s5 is listed and has no record",
         "s6 has a record and is not listed",
         "s7 is of version 99999, the last write was",
+        "s9 has a profile that its digest is not of",
     ):
         assert what in store
     for part in (snapshot, served):
@@ -316,6 +321,34 @@ def test_verify_of_what_is_wrong(serve: Serve, tmp_path: Path) -> None:
             assert what in part
     assert "s8" not in said
     assert said.splitlines()[-1].endswith(" differences")
+
+
+def test_verify_encodes_a_sample_again(bundle: Path, serve: Serve, tmp_path: Path) -> None:
+    data, sample = tmp_path / "data", ("--reencode-sample", 1000)
+    service = serve()
+    fill(service)
+    assert "give it by --bundle" in verify(data, *sample)[1]
+    status, said = verify(data, *sample, "--bundle", bundle)
+    assert status == 0, said
+    assert "encoded   again by test-0: 62 streamers, 61 with a vector: no differences" in said
+    with inside(data) as records:  # each is a good record in itself
+        for field in ("embedding", "content"):
+            other = records.hget("ss:record:last", field)
+            assert isinstance(other, bytes)
+            records.hset("ss:record:s1", field, np.roll(np.frombuffer(other, "<f2"), 32).tobytes())
+        records.hset("ss:record:s2", mapping={"embedding": b"", "content": b""})
+        records.hset("ss:record:s2", "status", "insufficient_content")
+    status, said = verify(data, *sample, STREAMER_BUNDLE=str(bundle))
+    assert status == 1
+    encoded = said.partition("\nencoded")[2]
+    assert "s1 has not the vector of its profile" in encoded
+    assert "s1 has not the content sketch of its profile" in encoded
+    assert "s2 gives a vector when it is encoded again" in encoded
+    assert said.endswith("3 differences\n")
+    with inside(data) as records:
+        records.hset("ss:meta", "model_version", "another")
+    said = verify(data, *sample, "--bundle", bundle)[1]
+    assert "of model another, the bundle is test-0: give that model's by --bundle" in said
 
 
 def test_verify_names_the_first_of_many(serve: Serve, tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def strict(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         data_dir=tmp_path_factory.mktemp("strict"),
         limits=Limits(max_k=20, max_explained=2),
     )
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 

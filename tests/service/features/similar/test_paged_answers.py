@@ -21,7 +21,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[
     """A service with 60 streamers, and their vectors; every fourth is someone's copy."""
     settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
     found: dict[str, np.ndarray] = {}
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         for i in range(60):
             bio = " ".join(WORDS[((i - i % 4 // 3) * j) % len(WORDS)] for j in range(1, 7))
             put(client, f"s{i:02d}", bio=bio, language="zh" if i % 2 else "en")

@@ -192,7 +192,7 @@ def uncalibrated(tmp_path: Path) -> Iterator[TestClient]:
     """A service whose bundle is of the time before scores were calibrated."""
     write_bundle(tmp_path / "bundle", calibration=None)
     settings = Settings(bundle=tmp_path / "bundle", data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 

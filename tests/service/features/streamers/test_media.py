@@ -15,6 +15,7 @@ from tests.bundles import write_bundle
 from tests.contract.media.files import encoded, png, saved, tone, wav
 from tests.media_towers import blank, picture, sound
 from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import pointers, problem
 from tests.service.towers import Counts, media, titles
 
@@ -70,15 +71,15 @@ def test_a_changed_bio_decodes_no_picture(client: TestClient, counts: Counts) ->
     client.post("/v1/cold-start", json={"streamer_id": "a"}).raise_for_status()
     assert counts() == {}
     lines = [{"streamer_id": f"s{i}", "bio": "boss", "avatar": RED} for i in range(5)]
-    client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+    client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON)
     assert counts() == {}  # others have shown all of it
 
 
 def test_nothing_is_decoded_again_after_a_restart(media_bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         put(client, "a", bio="boss", avatar=RED, videos=[video(audio=TONE)])
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         counts = Counts(client)
         client.patch("/v1/streamers/a", json={"tags": ["x"]}).raise_for_status()
         client.post("/v1/cold-start", json={"streamer_id": "a"}).raise_for_status()
@@ -162,7 +163,9 @@ def test_a_bad_picture_spoils_its_own_line_only(client: TestClient) -> None:
         {"streamer_id": "c", "videos": [video(), video(1, cover=bad)]},
         {"streamer_id": "d", "videos": [video(audio=TONE)]},
     ]
-    answer = client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+    answer = client.post(
+        "/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON
+    )
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [r["outcome"] for r in results] == ["created", "error", "error", "created"]
     assert pointers(results[1]["error"]) == ["/avatar/data"]
@@ -254,7 +257,7 @@ def test_an_address_that_may_not_be_asked_is_refused_by_name(
     settings = Settings.model_validate(
         {"bundle": media_bundle, "data_dir": tmp_path / "d", "media": {"url_hosts": hosts}}
     )
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         profile = {"videos": [video(cover={"url": "https://elsewhere.example.org/a"})]}
         body = problem(client.put("/v1/streamers/s", json=profile), 422, "url_refused")
         assert pointers(body) == ["/videos/0/cover/url"]
@@ -266,7 +269,10 @@ def test_an_address_that_may_not_be_asked_is_refused_by_name(
 
 def test_what_no_tower_reads_is_stored_as_it_is(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", tower=True)
-    with TestClient(create_app(Settings(bundle=tmp_path / "b", data_dir=tmp_path / "d"))) as client:
+    with TestClient(
+        create_app(Settings(bundle=tmp_path / "b", data_dir=tmp_path / "d")),
+        base_url="http://localhost",
+    ) as client:
         put(client, "s", avatar=media(b"rubbish"), videos=[video(cover={"url": "https://a.org/b"})])
         assert modalities(client, "s") == {"avatar": "unsupported", "covers": "unsupported"}
 
@@ -280,10 +286,13 @@ def test_media_of_a_model_without_such_towers_are_no_obstacle(
         "avatar": media(b"rubbish"),
         "videos": [video(cover=RED), video(1, cover={"url": "https://a.example.org/b"})],
     }
-    with TestClient(create_app(Settings(bundle=tmp_path / "b", data_dir=tmp_path / "d"))) as client:
+    with TestClient(
+        create_app(Settings(bundle=tmp_path / "b", data_dir=tmp_path / "d")),
+        base_url="http://localhost",
+    ) as client:
         put(client, "s", **before)
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "d", reencode=True)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         counts = Counts(client)
         assert counts() == {"image": 1, "image decoded": 2}
         expected = {"bio": "used", "avatar": "unsupported", "covers": "used"}

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from tests.bundles import DIM, SPACE
 from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON
 
 PROFILE = {
     "name": "night kitchen 🍜",
@@ -126,7 +127,7 @@ def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None
 def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
     ids = sorted(f"s-{i}" for i in range(25))
     body = b"\n".join(json.dumps({"streamer_id": i}).encode() for i in reversed(ids))
-    client.post("/v1/streamers:bulk", content=body)
+    client.post("/v1/streamers:bulk", content=body, headers=NDJSON)
     seen, cursor, pages = [], None, 0
     while True:
         params = {"limit": 10} | ({"cursor": cursor} if cursor else {})
@@ -158,7 +159,10 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
 
     def outcomes() -> list[str]:
         answer = client.post(
-            "/v1/streamers:bulk", params={"skip_unchanged": True}, content="\n".join(lines)
+            "/v1/streamers:bulk",
+            params={"skip_unchanged": True},
+            content="\n".join(lines),
+            headers=NDJSON,
         )
         return [json.loads(line)["outcome"] for line in answer.text.splitlines()]
 
@@ -169,7 +173,7 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
 
 def test_bulk_answers_hundreds_of_lines_in_order(client: TestClient) -> None:
     lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(500)]
-    answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n")
+    answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n", headers=NDJSON)
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [r["line"] for r in results] == list(range(1, 501))
     assert len({r["sequence"] for r in results}) == 500

@@ -12,6 +12,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.bundles import write_bundle
 from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON
 from tests.service.towers import Counts, titles
 
 TOWER = "test-text"
@@ -28,7 +29,7 @@ def tower_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(tower_bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
     """A service of its own: its counters begin at nothing, and it remembers no piece."""
     settings = Settings(bundle=tower_bundle, data_dir=tmp_path / "data")
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
 
 
@@ -70,7 +71,9 @@ def test_a_piece_that_came_before_is_not_encoded_again(client: TestClient, count
     put(client, "a", bio="follow for music")
     other = {"streamer_id": "other", "bio": "noodles", "videos": titles("noodles")}
     lines = [*({"streamer_id": f"s{i}", "bio": "follow for music"} for i in range(10)), other]
-    answer = client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+    answer = client.post(
+        "/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON
+    )
     assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["created"] * 11
     assert counts() == {"text": 2}
     np.testing.assert_allclose(vector(client, "s3"), vector(client, "a"), atol=1e-6)
@@ -101,7 +104,9 @@ def test_questions_read_profiles_by_the_same_towers(client: TestClient, counts: 
 def test_a_bad_line_names_its_part_and_stops_nothing(client: TestClient) -> None:
     bad = {"streamer_id": "bad", "bio": "boss", "avatar": {"vector": [1.0], "space": TOWER}}
     lines = [{"streamer_id": "a", "bio": "boss"}, bad, {"streamer_id": "b", "bio": "music"}]
-    answer = client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+    answer = client.post(
+        "/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON
+    )
     first, second, third = map(json.loads, answer.text.splitlines())
     assert (first["outcome"], third["outcome"]) == ("created", "created")
     assert second["streamer_id"] == "bad"

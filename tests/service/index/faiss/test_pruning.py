@@ -35,6 +35,7 @@ def looked_into(cells: Cells, queries: np.ndarray, reach: Reach) -> float:
     return stats.nlist / len(queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Flat", "SQfp16", "SQ8", "PQ8", "PQ16x4fs"])
 def test_without_a_margin_it_finds_what_faiss_finds(kind: str) -> None:
     index = filled(kind)

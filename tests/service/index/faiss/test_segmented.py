@@ -174,6 +174,7 @@ def recall(index: SegmentedIndex, vectors: dict[str, np.ndarray], queries: np.nd
     return found / (10 * len(queries))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AUTOMATIC, "HNSW32,SQfp16"])
 def test_recall_of_queries_that_it_has_not_seen(kind: str) -> None:
     every = clustered(12_300, 32)
@@ -319,6 +320,7 @@ def test_a_factory_string_is_checked_beforehand() -> None:
         check_factory("Bogus", 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "exact"), [("IVF16,Flat", False), ("HNSW16", True)])
 def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
     kind: str, exact: bool

@@ -1,0 +1,266 @@
+"""HTTP connections with limits: bytes of a header, seconds of waiting, number of connections.
+
+uvicorn's parser has none of them: it takes a header of any size, in quadratic time, before any
+middleware sees the request.
+"""
+
+import json
+import resource
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.errors import (
+    HeaderTooLarge,
+    HeaderTooSlow,
+    MalformedRequest,
+    ServiceError,
+    StartupError,
+    TooManyConnections,
+)
+from service.http.documents import MEDIA_TYPE, problem_of, send_problem
+from service.http.lifecycle import PROBES
+from service.settings import Server
+
+_MAX_DESCRIPTORS = 65_536
+_MAX_CONNECTIONS = 4096
+_RESERVED_DESCRIPTORS = 256  # for files, the store, and pictures that are being fetched
+_LINGER_S = 2  # a refused client may read the answer for so long, until its own bytes are dropped
+
+
+def connection_limit(wanted: int | None) -> int:
+    """Connections that may be open at once; raises the soft limit of open files for them.
+
+    Args:
+        wanted: by the settings; None takes what there are descriptors for.
+
+    Raises:
+        StartupError: there are not enough descriptors for what is wanted.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    open_files = _MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    possible = max(open_files // 2, open_files - _RESERVED_DESCRIPTORS)
+    if wanted is None:
+        return min(possible, _MAX_CONNECTIONS)
+    if wanted > possible:
+        raise StartupError(
+            f"STREAMER_SERVER__MAX_CONNECTIONS={wanted} needs more open files than "
+            f"{open_files}, which is the limit: raise it (ulimit -n), or set at most {possible}"
+        )
+    return wanted
+
+
+class Connections:
+    """All open connections; closes those that wait too long, or are too many.
+
+    Attributes:
+        limit: connections that may be open at once.
+        settings: the limits of a single connection.
+        waiting: connections without a request under way, and since when; the longest first.
+    """
+
+    def __init__(self, settings: Server, limit: int) -> None:
+        """Nobody is connected yet."""
+        self.limit = limit
+        self.settings = settings
+        self.waiting: dict[HttpConnection, float] = {}
+
+    def close_expired(self, open_connections: Iterable["HttpConnection"], now: float) -> None:
+        """Close connections whose client lets them wait; called about once a second."""
+        for connection, since in list(self.waiting.items()):
+            connection.expire(now - since)
+        for connection in list(open_connections):
+            if connection.is_stalled(now):
+                connection.transport.abort()
+
+    def make_room(self, count: int, newest: "HttpConnection") -> bool:
+        """Close the connection that has waited longest, if `count` is over the limit.
+
+        Returns:
+            Whether there is room for the newest connection.
+        """
+        if count <= self.limit:
+            return True
+        oldest = next(iter(self.waiting))  # there is one: the newest waits
+        if oldest is newest:
+            return False
+        del self.waiting[oldest]
+        oldest.transport.abort()
+        return True
+
+
+class HttpConnection(HttpToolsProtocol):
+    """A connection of uvicorn's, with limits."""
+
+    connections: set["HttpConnection"]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, *args: Any, limits: Connections, **kwargs: Any) -> None:
+        """Take the arguments of uvicorn's protocol; `limits` are shared by all connections."""
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+        self._unparsed = 0  # bytes since the parser last completed a header or a piece of a body
+        self._is_refused = False
+        self._has_asked = False  # only then there is a cycle
+        self._has_room = True
+        self._unsent = 0
+        self._unsent_since = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        """Count the connection; one too many is closed, or answered as `at_capacity` does."""
+        super().connection_made(transport)
+        self._wait()
+        self._has_room = self._limits.make_room(len(self.connections), self)
+        if not self._has_room:
+            self.app = cast(Any, at_capacity(cast(ASGIApp, self.app)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._limits.waiting.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless a header has become too large."""
+        if self._is_refused:
+            return
+        if not self._unparsed and self in self._limits.waiting and self._has_asked:
+            self._wait()  # the first byte of another request
+        limit = self._limits.settings.header_limit_bytes
+        rest: bytes | memoryview = data
+        while rest:
+            room = limit - self._unparsed
+            if len(rest) > room:
+                part, rest = memoryview(rest)[:room], memoryview(rest)[room:]
+            else:
+                part, rest = rest, b""
+            self._unparsed += len(part)
+            super().data_received(cast(bytes, part))
+            if self._is_refused:
+                return
+            if self._unparsed >= limit:
+                detail = (
+                    f"request line and headers may have {limit} bytes, and so may what a body has "
+                    "beside its content; send less"
+                )
+                self._refuse(HeaderTooLarge(detail))
+                return
+
+    def on_message_begin(self) -> None:
+        """Begin a header, even if it came together with the request before."""
+        super().on_message_begin()
+        self._unparsed = self._unparsed or 1
+
+    def on_headers_complete(self) -> None:
+        """Begin the request."""
+        super().on_headers_complete()
+        self._has_asked = True
+        self._unparsed = 0
+        self._limits.waiting.pop(self, None)
+        self.headers = []  # trailers are no headers of the request, which has its own list
+        if not self._has_room:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of a body on."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._unparsed = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless it is there already."""
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._wait()
+        if self._unparsed:  # it has begun: the time for headers counts
+            self._unset_keepalive_if_required()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what can't be parsed."""
+        self._refuse(MalformedRequest("this is not HTTP/1.1"))
+
+    def expire(self, waited_s: float) -> None:
+        """Refuse or close a connection that has been without a request for too long.
+
+        uvicorn has a timer for connections that wait for another request.
+        """
+        if self._is_refused:
+            if waited_s >= _LINGER_S:
+                self.transport.abort()
+            return
+        timeout_s = self._limits.settings.header_timeout_s
+        if waited_s < timeout_s:
+            return
+        if self._unparsed:
+            detail = f"the header did not come within {timeout_s:g} s; send it faster"
+            self._refuse(HeaderTooSlow(detail))
+        elif not self._has_asked:
+            self.transport.close()
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether the client has taken nothing of an answer for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        return unsent > 0 and now - self._unsent_since >= self._limits.settings.idle_timeout_s
+
+    def _wait(self) -> None:
+        self._limits.waiting.pop(self, None)
+        self._limits.waiting[self] = self.loop.time()
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer something that is no request, then close; what else comes is dropped."""
+        self._is_refused = True
+        cycle = self.cycle
+        if self._has_asked and not cycle.response_complete:
+            if self.pipeline or (cycle.more_body and cycle.response_started):
+                self.transport.close()
+                return
+            if not cycle.more_body:  # its answer comes first
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True  # the body is wrong, so that nobody waits for the rest of it
+            cycle.message_event.set()
+        self._unset_keepalive_if_required()
+        self._wait()
+        headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        self.transport.write(STATUS_LINE[error.status] + _encoded(headers, problem_of(error)))
+        # Closed at once, the client's unread bytes would reset the connection before it has read.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+
+def _encoded(headers: list[tuple[bytes, bytes]], document: dict[str, Any]) -> bytes:
+    body = json.dumps(document, ensure_ascii=False).encode()
+    lines = [
+        *headers,
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n" + body
+
+
+def at_capacity(app: ASGIApp) -> Callable[[Scope, Receive, Send], Any]:
+    """An application that answers probes as `app` does, and refuses everything else."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PROBES:
+            await app(scope, receive, send)
+            return
+        await send_problem(
+            send,
+            TooManyConnections(
+                "all connections that the service may have are in use; try again, and keep "
+                "connections open from one request to the next"
+            ),
+        )
+
+    return answer

@@ -1,0 +1,254 @@
+"""Every command of the pages is run, or checked where it would take too long or needs more.
+
+The comment above a block says how: `service`, run while a service answers; `stopped`, run while
+none does; `parse`, not run: targets, options, extras and compose services have to exist. The blocks
+of a page are run in order, in a folder that looks like a checkout after the demo.
+"""
+
+import functools
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from model_export.contract.calibration import Calibration, ScoreCalibration
+from tests.bundles import CALIBRATION, curve, write_bundle
+from tests.house.pages import PAGES, ROOT, Fence, fences, name
+from tests.service.process import Service, environment
+from training.commands.cli import build_parser
+from training.tasks.recipes import find_recipe
+
+ADDRESS = "http://127.0.0.1:8000"
+CATEGORIES = ("service", "stopped", "parse")
+PROSE = ("json", "text")
+RUN_S = 120
+WITH_COMMANDS = [page for page in PAGES if any(f.language not in PROSE for f in fences(page))]
+# As the demo's model: much less can be promised than 0.9.
+CAREFUL = Calibration(
+    embedding=ScoreCalibration(
+        source="right = set by hand",
+        base_rate=0.01,
+        curves=[curve(1, None, (0.75, 0.8, 0.72), (0.5, 0.7, 0.6), (0.0, 0.5, 0.4))],
+    ),
+    content=CALIBRATION.content,
+)
+STREAMERS = [
+    {"streamer_id": "w0000", "tags": ["gaming"], "language": "en"},
+    {
+        "streamer_id": "w0087",
+        "name": "guitar cover",
+        "tags": ["music", "guitar"],
+        "language": "en",
+        "attributes": {"followers": 1200, "partner": False},
+    },
+    *(
+        {
+            "streamer_id": f"w1{i:03}",
+            "tags": ["music", "vocal"],
+            "language": "en",
+            "attributes": {"followers": 500},
+        }
+        for i in range(20)
+    ),
+]
+
+
+class Workplace:
+    """A folder with what the commands name, and a service when one is needed."""
+
+    def __init__(self, folder: Path, running: ExitStack) -> None:
+        self._folder = folder
+        self._running = running
+        self._service: Service | None = None
+        self.bundle = folder / "build" / "demo" / "world" / "bundle"
+        self.bundle.parent.mkdir(parents=True)
+        write_bundle(self.bundle, calibration=CAREFUL)
+        (folder / "my-data").mkdir()
+        lines = "".join(json.dumps(profile) + "\n" for profile in STREAMERS)
+        (folder / "my-data" / "streamers.jsonl").write_text(lines, encoding="utf-8")
+        binaries = folder / ".venv" / "bin"
+        binaries.mkdir(parents=True)
+        (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (binaries / "python").chmod(0o755)
+        (folder / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
+        path = f"{binaries}:{environment()['PATH']}"
+        self._environment = environment(PATH=path, PYTHONPATH=str(ROOT), CURL_HOME=str(folder))
+
+    def url(self) -> str:
+        """Of a service that has the streamers; it goes on until `stop`."""
+        if self._service is None:
+            service = Service(self.bundle, self._folder / "data")
+            self._service = self._running.enter_context(service).wait_until_ready()
+            service.bulk(STREAMERS)
+        return self._service.url
+
+    def stop(self) -> None:
+        """End the service, if there is one."""
+        if self._service is not None:
+            assert self._service.stop() == 0
+            self._service = None
+
+    def run(self, script: str) -> str:
+        """Run commands as a person would type them; what they print."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Iterator[Workplace]:
+    with ExitStack() as running:
+        yield Workplace(tmp_path, running)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    for fence in fences(page):
+        where = f"{name(page)}:{fence.line}"
+        if fence.language in PROSE:
+            assert fence.category is None, where
+        else:
+            assert (fence.language, fence.category in CATEGORIES) == ("bash", True), where
+
+
+@pytest.mark.slow  # all pages together
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
+def test_commands_work(page: Path, workplace: Workplace) -> None:
+    answer: str | None = None
+    for fence in fences(page):
+        if fence.category == "service":
+            url = workplace.url()
+            answer = workplace.run(f"URL={url}\n{fence.text.replace(ADDRESS, url)}")
+        elif fence.category == "stopped":
+            workplace.stop()
+            workplace.run(fence.text)
+        elif fence.category == "parse":
+            for words in commands(fence):
+                check(words)
+        elif fence.language == "json" and answer is not None:
+            assert_alike(json.loads(fence.text), last_json(answer))
+        if fence.category != "service":
+            answer = None
+
+
+def last_json(output: str) -> Any:
+    """The last of the documents that were printed one after the other."""
+    decoder, value, place = json.JSONDecoder(), None, 0
+    while place < len(output):
+        value, place = decoder.raw_decode(output, place)
+        place = re.compile(r"\s*").match(output, place).end()  # pyright: ignore[reportOptionalMemberAccess]
+    return value
+
+
+def assert_alike(example: Any, real: Any, where: str = "") -> None:
+    """The same fields with the same types; null, and empty lists, stand for anything."""
+    if example is None or real is None:
+        return
+    if isinstance(example, dict):
+        assert list(example) == list(real), where
+        for key in example:
+            assert_alike(example[key], real[key], f"{where}/{key}")
+    elif isinstance(example, list):
+        assert isinstance(real, list), where
+        for one, other in zip(example, real, strict=False):
+            assert_alike(one, other, f"{where}/-")
+    else:
+        kinds = [bool, str, (int, float)]
+        kind = next(kind for kind in kinds if isinstance(example, kind))
+        assert isinstance(real, kind), where
+
+
+# Commands that are not run
+
+
+def commands(fence: Fence) -> list[list[str]]:
+    """The words of each command of a block, comments left out."""
+    lines = fence.text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def check(words: list[str]) -> None:
+    """What a command names exists; a command that is not known here fails."""
+    program, *rest = words
+    if program == "make":
+        check_make(rest)
+    elif program in ("python", ".venv/bin/python") and rest[0] == "-m":
+        check_module(rest[1], rest[2:])
+    elif program == "torchrun":
+        check_module(rest[rest.index("-m") + 1], rest[rest.index("-m") + 2 :])
+    elif words[:2] == ["pip", "install"]:
+        check_extras(words[2])
+    elif words[:3] == ["docker", "compose", "up"]:
+        assert set(words[3:]) <= set(compose()["services"])
+    elif program == "export":
+        assert all(f"{word.split('=')[0]}:?" in str(compose()) for word in rest), words
+    else:
+        pytest.fail(f"nobody checks {shlex.join(words)}")
+
+
+def check_make(words: list[str]) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def check_module(module: str, words: list[str]) -> None:
+    if module == "training":
+        args = vars(build_parser(words[0]).parse_args(words))
+        for recipe in args.get("recipes", [args["recipe"]] if "recipe" in args else []):
+            find_recipe(recipe)
+        return
+    text = help_of(module, *words[: module == "service"])
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--"):
+            assert re.search(rf"(?<![\w-]){option}\b", text), f"{module}: {option}\n{text}"
+        elif import_string := re.fullmatch(r"((?:\w+\.)+\w+):(\w+)", word):
+            source = ROOT / f"{import_string[1].replace('.', '/')}.py"
+            assert f"def {import_string[2]}(" in source.read_text(encoding="utf-8"), word
+
+
+@functools.cache
+def help_of(module: str, *subcommands: str) -> str:
+    """What `--help` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *subcommands, "--help"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_extras(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = re.fullmatch(r"\.\[([\w,-]+)\]", package)
+    assert names is not None, package
+    assert set(names[1].split(",")) <= set(project["optional-dependencies"])
+
+
+def compose() -> dict[str, Any]:
+    """The compose file."""
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -1,0 +1,280 @@
+"""Connections: headers without an end, clients that let the service wait, too many of them."""
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.service.process import START_S, Service, run, wait_until
+
+LIMIT = 64 << 10
+HEADER_S = 2.0
+IDLE_S = 2.0
+DESCRIPTORS = 256
+GET = b"GET /v1/streamers HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    settings = {"header_timeout_s": HEADER_S, "idle_timeout_s": IDLE_S}
+    folder = tmp_path_factory.mktemp("connections")
+    with Service(bundle, folder / "data", STREAMER_SERVER=json.dumps(settings)) as running:
+        yield running.wait_until_ready()
+
+
+def connect(service: Service) -> socket.socket:
+    host, port = service.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=START_S)
+
+
+def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, Any]:
+    """The next answer on a connection, and its JSON."""
+    response = http.client.HTTPResponse(client)
+    with response:
+        response.begin()
+        return response, json.loads(response.read())
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the service ends the connection without another byte."""
+    with contextlib.suppress(ConnectionResetError):
+        return client.recv(1) == b""
+    return True
+
+
+def send_while_it_listens(client: socket.socket, content: bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # refused before all of it was sent
+        client.sendall(content)
+
+
+def header_of(size: int) -> bytes:
+    return GET + b"X: " + b"x" * (size - len(GET) - 7) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("parts", [1, 50])
+def test_a_header_up_to_the_limit(service: Service, parts: int) -> None:
+    header = header_of(LIMIT)
+    assert len(header) == LIMIT
+    step = -(-LIMIT // parts)
+    with connect(service) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin in range(0, LIMIT, step):
+            client.sendall(header[begin : begin + step])
+        response, body = answer(client)
+        assert (response.status, body["streamers"]) == (200, [])
+        client.sendall(header)  # and once more on the same connection
+        assert answer(client)[0].status == 200
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 1 << 20, 64 << 20])
+def test_a_header_over_the_limit_is_refused_at_once(service: Service, size: int) -> None:
+    slowest_s = 0.0
+    done = threading.Event()
+
+    def probe() -> None:
+        nonlocal slowest_s
+        with httpx.Client(base_url=service.url, trust_env=False, timeout=START_S) as client:
+            while not done.is_set():
+                begun = time.monotonic()
+                assert client.get("/livez").status_code == 200
+                slowest_s = max(slowest_s, time.monotonic() - begun)
+
+    probing = threading.Thread(target=probe)
+    probing.start()
+    try:
+        with connect(service) as client:
+            send_while_it_listens(client, header_of(size))
+            response, body = answer(client)
+            assert (response.status, body["status"], body["code"]) == (431, 431, "header_too_large")
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert response.headers["Connection"] == "close"
+            assert str(LIMIT) in body["detail"]
+            assert is_closed(client)
+    finally:
+        done.set()
+        probing.join()
+    assert slowest_s < 2  # quadratic parsing of the largest takes 11 s
+
+
+def test_a_url_and_many_small_headers_count_as_well(service: Service) -> None:
+    many = b"".join(b"X-%d: x\r\n" % i for i in range(10_000))
+    for header in (b"GET /" + b"x" * (1 << 20), GET + many):
+        with connect(service) as client:
+            send_while_it_listens(client, header)
+            assert answer(client)[0].status == 431
+
+
+@pytest.mark.parametrize(
+    "endless", [b"1;" + b"x" * (1 << 20), b"0\r\n" + b"X: " + b"x" * (1 << 20)]
+)
+def test_chunk_extensions_and_trailers_have_the_limit_too(service: Service, endless: bytes) -> None:
+    head = (
+        b"PUT /v1/streamers/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    with connect(service) as client:
+        send_while_it_listens(client, head + endless)
+        assert answer(client)[0].status == 431
+    assert service.client.get("/v1/streamers/x").status_code == 404
+
+
+def test_the_answer_before_comes_first(service: Service) -> None:
+    with connect(service) as client:
+        send_while_it_listens(client, GET + b"\r\n" + header_of(1 << 20))
+        assert answer(client)[0].status == 200
+
+
+def test_large_bodies_are_no_headers(service: Service) -> None:
+    profile = {"tags": ["music"], "bio": "x" * 4000, "attributes": {"a": "y" * 100}}
+    lines = b"".join(
+        json.dumps({"streamer_id": f"b{i}", **profile}).encode() + b"\n" for i in range(200)
+    )
+    kind = {"Content-Type": "application/x-ndjson"}
+    parts = iter([lines[i : i + 7777] for i in range(0, len(lines), 7777)])
+    for content in (lines, parts):  # at once, and in chunks
+        done = service.client.post("/v1/streamers:bulk", content=content, headers=kind)
+        assert len(done.text.splitlines()) == 200
+    for i in range(200):
+        service.client.delete(f"/v1/streamers/b{i}").raise_for_status()
+
+
+def test_requests_may_be_sent_before_answers_are_read(service: Service) -> None:
+    with connect(service) as client, client.makefile("rb") as file:
+        client.sendall((GET + b"\r\n") * 20)
+        for _ in range(20):
+            assert file.readline() == b"HTTP/1.1 200 OK\r\n"
+            headers = http.client.parse_headers(file)
+            assert json.loads(file.read(int(headers["Content-Length"])))["streamers"] == []
+
+
+def test_what_is_not_http_is_a_problem_too(service: Service) -> None:
+    with connect(service) as client:
+        client.sendall(b"rubbish\r\n\r\n")
+        response, body = answer(client)
+        assert (response.status, body["code"]) == (400, "malformed_request")
+        assert is_closed(client)
+
+
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n"])
+def test_a_header_that_does_not_come(service: Service, before: bytes) -> None:
+    with connect(service) as client:
+        client.sendall(before + GET)
+        if before:
+            assert answer(client)[0].status == 200
+        begun = time.monotonic()
+        response, body = answer(client)
+        assert time.monotonic() - begun > 0.5 * HEADER_S
+        assert (response.status, body["code"]) == (408, "header_too_slow")
+        assert is_closed(client)
+
+
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n"])
+def test_who_asks_nothing_is_let_go(service: Service, before: bytes) -> None:
+    with connect(service) as client:
+        client.sendall(before)
+        if before:
+            assert answer(client)[0].status == 200
+        assert is_closed(client)
+
+
+def test_who_reads_nothing_is_let_go(service: Service) -> None:
+    ids = [f"r{i}" for i in range(200)]
+    service.bulk([{"streamer_id": i, "tags": ["music"], "bio": "x" * 4000} for i in ids])
+    try:
+        with connect(service) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            request = b"GET /v1/streamers?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            client.sendall(request * 50)  # ever more than the kernel holds
+            port = client.getsockname()[1]
+            wait_until(lambda: not has_connection(service, port), "the connection is dropped")
+    finally:
+        for i in ids:
+            service.client.delete(f"/v1/streamers/{i}").raise_for_status()
+
+
+def has_connection(service: Service, port: int) -> bool:
+    """Whether the service holds the connection from this port."""
+    found = psutil.Process(service.process.pid).net_connections("tcp")
+    return any(c.raddr and c.raddr.port == port for c in found)
+
+
+# Many of them
+
+
+@pytest.fixture
+def narrow(bundle: Path, tmp_path: Path) -> Iterator[Service]:
+    """A service that may open few files."""
+    with Service(bundle, tmp_path / "data", open_files=DESCRIPTORS) as running:
+        yield running.wait_until_ready()
+
+
+def livez(service: Service) -> int:
+    return httpx.get(f"{service.url}/livez", trust_env=False, timeout=START_S).status_code
+
+
+def test_idle_connections_give_way(narrow: Service) -> None:
+    with contextlib.ExitStack() as stack:
+        idle: list[socket.socket] = []
+        for i in range(2 * DESCRIPTORS):
+            idle.append(stack.enter_context(connect(narrow)))
+            if i % 16 == 0:
+                assert livez(narrow) == 200
+        assert is_closed(idle[0])  # the one that waited longest
+        assert narrow.client.put("/v1/streamers/a", json={"tags": ["music"]}).is_success
+        idle[-1].sendall(GET + b"\r\n")  # the last one is still there
+        assert answer(idle[-1])[0].status == 200
+
+
+def test_half_headers_give_way_too(narrow: Service) -> None:
+    with contextlib.ExitStack() as stack:
+        for i in range(2 * DESCRIPTORS):
+            send_while_it_listens(stack.enter_context(connect(narrow)), GET)
+            if i % 16 == 0:
+                assert livez(narrow) == 200
+
+
+def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) -> None:
+    head = (
+        b"PUT /v1/streamers/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    )
+    few = {"STREAMER_SERVER__MAX_CONNECTIONS": "4"}
+    with (
+        Service(bundle, tmp_path / "data", **few) as service,
+        contextlib.ExitStack() as stack,
+    ):
+        service.wait_until_ready()
+        service.client.close()
+        for _ in range(4):
+            busy = stack.enter_context(connect(service))
+            busy.sendall(head)
+            assert b" 100 " in busy.recv(100)  # its body is waited for
+        for _ in range(20):
+            assert livez(service) == 200
+            refused = httpx.get(f"{service.url}/v1/streamers", trust_env=False, timeout=START_S)
+            assert (refused.status_code, refused.json()["code"]) == (503, "too_many_connections")
+            assert refused.headers["retry-after"] == "1"
+            assert refused.headers["connection"] == "close"
+        busy.close()
+        wait_until(
+            lambda: httpx.get(f"{service.url}/v1/streamers", trust_env=False).is_success,
+            "one may come again",
+        )
+
+
+def test_more_connections_than_files_are_refused_at_the_start(bundle: Path, tmp_path: Path) -> None:
+    arguments = ("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0)
+    done = run(*arguments, STREAMER_SERVER__MAX_CONNECTIONS="1000000")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: STREAMER_SERVER__MAX_CONNECTIONS=1000000 needs more")
+    assert "ulimit -n" in done.stderr
+    assert not (tmp_path / "data").exists()
