@@ -15,10 +15,10 @@ Write = Callable[..., Any]
 @pytest.fixture(params=METHODS)
 def write(request: pytest.FixtureRequest, client: TestClient) -> Write:
     def send(if_match: str, streamer_id: str = "s") -> Any:
-        body = {} if request.param == "DELETE" else {"json": {"tags": ["music"]}}
+        body = None if request.param == "DELETE" else {"tags": ["music"]}
         headers = {"If-Match": if_match}
         path = f"/v1/streamers/{streamer_id}"
-        return client.request(request.param, path, headers=headers, **body)
+        return client.request(request.param, path, headers=headers, json=body)
 
     return send
 
