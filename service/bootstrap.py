@@ -20,12 +20,12 @@ from service.engine.encoding.tower_jobs import Sightings
 from service.engine.encoding.tower_pool import TowerWork
 from service.engine.encoding.tower_vectors import RecentVectors
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.batcher import Batcher
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import (
     ModelMismatch,
     StartupError,
@@ -46,8 +46,9 @@ from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.work import Work
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
@@ -87,7 +88,8 @@ async def open_services(
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
-    empty = partial(new_index, manifest, known_ids, settings.index, device, folder)
+    searches = SearchPool(settings.searching)
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
@@ -100,24 +102,30 @@ async def open_services(
         pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
         stored = StoredProfiles(store, pipeline)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
-        searches = Searches(settings.searching)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
-        dedup = _dedup(serving, searches, settings)
-        writes = WritePipeline(store, pipeline, stored, dedup.near_duplicates, follower.show)
+        dedup = _dedup(serving, settings)
+        writes = WritePipeline(
+            store,
+            pipeline,
+            stored,
+            dedup.near_duplicates,
+            follower.show,
+            keep_bytes=settings.media.keep_bytes,
+        )
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        upkeep = Upkeep(follower, snapshots)
-        upkeep.start()
-        stack.push_async_callback(upkeep.stop)
+        maintenance = IndexMaintenance(follower, snapshots)
+        maintenance.start()
+        stack.push_async_callback(maintenance.stop)
         searches.start()
         stack.push_async_callback(searches.stop)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         yield Services(
-            streamers=Streamers(store, stored),
+            streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
-            similar=_similar(serving, searches, uninformative, settings),
+            similar=_similar(serving, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
@@ -160,13 +168,10 @@ def _pipeline(
     return EncodingPipeline(reader, batcher.submit, encode_many, manifest.model_version)
 
 
-def _similar(
-    serving: Serving, searches: Searches, uninformative: Set[str], settings: Settings
-) -> Similar:
+def _similar(serving: Serving, uninformative: Set[str], settings: Settings) -> Similar:
     known = serving.manifest.calibration
     return Similar(
         serving.follower,
-        searches,
         Seeds(serving.pipeline, serving.manifest.dim),
         Explainer(serving.pipeline, serving.stored, uninformative),
         Precision(known and known.embedding, "min_score"),
@@ -177,7 +182,7 @@ def _similar(
 
 
 def _cold_start(
-    serving: Serving, searches: Searches, recommender: Recommender | None, settings: Settings
+    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
 ) -> ColdStart:
     return ColdStart(
         serving.follower,
@@ -190,11 +195,10 @@ def _cold_start(
     )
 
 
-def _dedup(serving: Serving, searches: Searches, settings: Settings) -> Dedup:
+def _dedup(serving: Serving, settings: Settings) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
-        searches,
         serving.pipeline,
         serving.stored,
         manifest.content_dim,
@@ -210,13 +214,18 @@ def new_index(
     settings: Index,
     device: Device,
     folder: Path | None = None,
+    work: Work | None = None,
 ) -> VectorIndex:
-    """An empty index of the kind that the settings name; `folder` as in `FlatIndex`."""
-    if settings.kind == EXACT:
-        return FlatIndex(manifest.dim, manifest.content_dim, established, folder)
+    """An empty index of the kind that the settings name; see `FaissIndex`."""
     plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
-    return SegmentedIndex(
-        manifest.dim, manifest.content_dim, established, plan, folder=folder, device=device
+    return FaissIndex(
+        manifest.dim,
+        manifest.content_dim,
+        established,
+        None if settings.kind == EXACT else plan,
+        folder=folder,
+        device=device,
+        work=work,
     )
 
 

@@ -91,6 +91,8 @@ class Limits(_Group):
     """Most positive seeds of a question, and most negative ones."""
     max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
     """Most streamers of a `dedup` request."""
+    page_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    """Most bytes of profiles on one page of `GET /v1/streamers`; a longer profile has its own."""
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
     """How long a question waits for its `after_sequence`, else 503."""
     max_lag_s: Annotated[float, Field(ge=1)] = 10
@@ -207,8 +209,11 @@ class Towers(_Group):
 
 
 class Media(_Group):
-    """Fetching pictures and sounds by URL; off while `url_hosts` is empty."""
+    """Pictures and sounds: keeping their bytes; fetching them, off while `url_hosts` is empty."""
 
+    keep_bytes: bool = True
+    """Store the bytes of pictures and sounds that come in base64. Otherwise the SHA-256 of each is
+    stored alone, which saves the store's memory; another model can't read them any more."""
     url_hosts: Annotated[tuple[HostPattern, ...], *ByComma] = ()
     """Hosts that may be asked, by comma: `media.example.org,*.cdn.example.org`. A pattern stands
     for every name below it, not for itself. Always https."""

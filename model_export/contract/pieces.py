@@ -50,7 +50,8 @@ class Piece:
         text: the payload of text, tag, category and language pieces.
         vector: the payload of a vector piece, as given.
         space: the named space of the vector.
-        payload_digest: stands for the bytes or address of a media piece; of a vector that a tower
+        payload_digest: stands for the bytes or address of a media piece, `data:`, `url:`, or
+            `sha256:` of bytes that were not kept; of a vector that a tower
             made it is the content hash of the piece that was read.
         payload_cluster: of a vector that a tower made, the cluster hash of the piece that was read.
         time_s: when it was shown, seconds since 1970, where known.
@@ -120,6 +121,8 @@ def _media(
         return
     if media.data is not None:
         digest = "data:" + hashlib.sha256(base64.b64decode(media.data)).hexdigest()
+    elif media.sha256 is not None:
+        digest = f"sha256:{media.sha256}"  # nothing is left to read
     else:
         digest = "url:" + hashlib.sha256(str(media.url).encode()).hexdigest()
     yield Piece(modality, "media", source, payload_digest=digest, time_s=time_s)

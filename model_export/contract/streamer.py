@@ -89,13 +89,15 @@ _MEDIA_FORMS = (
     frozenset({"data", "content_type"}),
     frozenset({"vector", "space"}),
     frozenset({"url"}),
+    frozenset({"sha256"}),
 )
 
 
 class Media(Record):
     """One picture, frame or sound: its bytes, its vector in a named space, or its address.
 
-    Exactly one form: `data` + `content_type`, `vector` + `space`, or `url`.
+    Exactly one form: `data` + `content_type`, `vector` + `space`, `url`, or `sha256`: of bytes that
+    were read once and not kept.
     """
 
     data: (
@@ -121,11 +123,15 @@ class Media(Record):
     space: SpaceName | None = None
     url: Annotated[StrictStr, Field(pattern=r"^https://[^\s/]\S*$", max_length=2048)] | None = None
 
+    sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
     @model_validator(mode="after")
     def _exactly_one_form(self) -> Self:
         given = frozenset(name for name in Media.model_fields if getattr(self, name) is not None)
         if given not in _MEDIA_FORMS:
-            raise ValueError("needs exactly one of: data + content_type, vector + space, url")
+            raise ValueError(
+                "needs exactly one of: data + content_type, vector + space, url, sha256"
+            )
         return self
 
 

@@ -153,11 +153,11 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
             task.cancel()
         server.stop(0 if is_impatient else settings.server.drain_s)
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
     async with contextlib.AsyncExitStack() as stack:
         embedded = _begun(settings, stack)
         await stack.enter_async_context(server.listening(listener))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
         _log.info("listening on %s", _url(listener))
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.

@@ -111,7 +111,7 @@ async def _check_encoding(
 
 
 async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:
-    from service.index.faiss.flat import FlatIndex  # FAISS, which the other parts need not
+    from service.index.faiss.index import FaissIndex  # FAISS, which the other parts need not
 
     findings = Findings()
     try:
@@ -119,7 +119,7 @@ async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> i
         about = sealed.about
         mark = str(about.get("mark", ""))
         place = Position(str(about["epoch"]), int(about["sequence"]), mark)
-        index = FlatIndex(int(about["dim"]), int(about["content_dim"]))
+        index = FaissIndex(int(about["dim"]), int(about["content_dim"]))
         await asyncio.to_thread(index.load, sealed)
     except (Broken, KeyError, TypeError, ValueError) as error:
         findings.add("*", f"can't be read, and will not be used: {error}")
@@ -159,7 +159,9 @@ async def _caught_up(client: httpx.AsyncClient, sequence: int) -> int:
         answer = await client.get("/readyz")
         try:
             state = answer.json()
-            reached, rows = int(state["index_sequence"]), int(state["index_rows"])
+            is_up = state["status"] not in ("starting", "stopping")
+            reached = int(state["index_sequence"]) if is_up else -1
+            rows = int(state["index_rows"]) if is_up else 0
         except (ValueError, KeyError, TypeError) as error:
             raise _NotChecked(f"{client.base_url} is not the address of the service") from error
         if reached >= sequence and answer.status_code == 200:

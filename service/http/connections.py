@@ -5,6 +5,7 @@ middleware sees the request.
 """
 
 import json
+import logging
 import resource
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -24,9 +25,12 @@ from service.http.documents import MEDIA_TYPE, problem_of, send_problem
 from service.http.lifecycle import PROBES
 from service.settings import Server
 
+_log = logging.getLogger(__name__)
+
 _MAX_DESCRIPTORS = 65_536
 _MAX_CONNECTIONS = 4096
 _RESERVED_DESCRIPTORS = 256  # for files, the store, and pictures that are being fetched
+_TELL_AGAIN_S = 60
 _LINGER_S = 2  # a refused client may read the answer for so long, until its own bytes are dropped
 
 
@@ -68,6 +72,7 @@ class Connections:
     def __init__(self, settings: Server, limit: int) -> None:
         """Nobody is connected yet."""
         self.limit = limit
+        self._told = -_TELL_AGAIN_S
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
 
@@ -89,6 +94,9 @@ class Connections:
             return True
         oldest = next(iter(self.waiting))  # there is one: the newest waits
         if oldest is newest:
+            if self.waiting[newest] - self._told >= _TELL_AGAIN_S:
+                self._told = self.waiting[newest]
+                _log.warning("all %d connections are in use: others get 503", self.limit)
             return False
         del self.waiting[oldest]
         oldest.transport.abort()
@@ -161,6 +169,9 @@ class HttpConnection(HttpToolsProtocol):
         self._has_asked = True
         self._unparsed = 0
         self._limits.waiting.pop(self, None)
+        if self.parser is not None and self.parser.should_upgrade():
+            # The parser takes such a request to have no body, and would read one as more requests.
+            self._is_refused, self.cycle.keep_alive = True, False
         self.headers = []  # trailers are no headers of the request, which has its own list
         if not self._has_room:
             self.cycle.keep_alive = False

@@ -38,6 +38,7 @@ _READ = _ONCE | {
     b"content-type",
     b"origin",
     b"transfer-encoding",
+    b"upgrade",
     b"x-request-id",
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -141,6 +142,11 @@ class RequestGuard:
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         if scope["method"] in _WITH_BODY and (length.strip("0") or b"transfer-encoding" in headers):
+            if b"upgrade" in headers:
+                raise MalformedRequest(
+                    "a request with a body can't ask for another protocol; send it as HTTP/1.1, "
+                    "without Upgrade"
+                )
             _check_content_type(path, headers.get(b"content-type", ""))
 
     def _check_caller(self, headers: Mapping[bytes, str]) -> None:

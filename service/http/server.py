@@ -34,6 +34,7 @@ class HttpServer(uvicorn.Server):
                 http=cast(Any, partial(HttpConnection, limits=self._connections)),
                 ws="none",
                 lifespan="off",
+                proxy_headers=False,  # nothing depends on the client's address or scheme
                 log_level=log_level,
                 access_log=log_level == "debug",
                 # Accepted all at once, they must not take more descriptors than are left.

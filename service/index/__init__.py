@@ -1,1 +1,1 @@
-"""The searchable side: protocol, filters, and the index in FAISS."""
+"""Vector indexes: embeddings by id and by vector, searched in milliseconds."""

@@ -1,19 +1,16 @@
-"""What the use-cases need from an index, whatever stands behind it."""
+"""What the features need from an index, whatever stands behind it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.files.checksummed import Sealed
-from service.index.faiss.ann.device import DeviceName
-from service.index.filters import Filter
+from service.index.query import Query
 
 Facets = dict[str, Any]
-EVERYONE = Filter()
+DeviceName = Literal["cpu", "gpu"]
 EXACT = "exact"
 """The kind of an index that looks at every row."""
 
@@ -37,48 +34,78 @@ class StoredVector(NamedTuple):
 
     Attributes:
         embedding: float32 (D,), None without usable content.
-        modalities_used: how many it shows; None where that is not known.
+        modalities_used: how many modalities it shows; None where that is not known.
     """
 
     embedding: NDArray[np.float32] | None
     modalities_used: int | None
 
 
-class Hit(NamedTuple):
-    """A streamer and its score, higher is nearer."""
+class Upsert(NamedTuple):
+    """A version of a streamer to take in; ignored if a newer one is known.
+
+    Attributes:
+        streamer_id: whose it is.
+        version: above zero.
+        embedding: float32 (D,), little-endian; empty without usable content.
+        content: float16 (C,), little-endian; empty without usable content.
+        facets: a JSON object.
+    """
+
+    streamer_id: str
+    version: int
+    embedding: bytes
+    content: bytes
+    facets: bytes
+
+
+class Remove(NamedTuple):
+    """A streamer to forget, in every version older than this one."""
+
+    streamer_id: str
+    version: int
+
+
+Change = Upsert | Remove
+
+
+@dataclass(slots=True)
+class Hit:
+    """A streamer of an answer and its score, higher is nearer; features add fields of their own."""
 
     streamer_id: str
     score: float
 
 
-class Question(NamedTuple):
-    """For the k nearest of a vector (D,), without some."""
-
-    query: NDArray[np.float32]
-    k: int
-    exclude: Collection[str]
-
-
 class SearchResult(NamedTuple):
-    """The best hits, best first, and how many streamers reached the wanted score at all.
+    """The best hits of a search.
 
-    `exact`: every streamer that may be in it was looked at.
+    Attributes:
+        hits: best first, equal ones by their ids.
+        reached: how many streamers reach the score that was asked for, whatever k is.
+        exact: whether every streamer that may be in it was looked at.
+        unknown_fields: fields of the filter that no streamer has, such as misspelled ones.
     """
 
     hits: Sequence[Hit]
     reached: int
     exact: bool = True
+    unknown_fields: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """All streamers that reach a score, best first, equal ones by their ids.
+    """All streamers that reach a score.
 
-    `scores` is float32, one for each id.
+    Attributes:
+        ids: best first, equal ones by their ids (N,).
+        scores: float32 (N,).
+        unknown_fields: fields of the filter that no streamer has.
     """
 
     ids: Sequence[str]
     scores: NDArray[np.float32]
+    unknown_fields: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -88,12 +115,12 @@ class IndexState:
     Attributes:
         kind: a FAISS factory string, or `exact` where every row is looked at.
         scanned: rows that are looked at one by one in each search.
-        recall: the share of the 50 nearest that it finds, as measured when it was built; None
-            where it is exact.
-        refused: why a faster kind is not used, None where none was tried in vain.
+        recall: share of the 50 nearest that it finds, as measured when it was built; None where it
+            is exact.
+        refused: why a faster kind is not used; None where none was tried in vain.
         device: where `kind` is searched; rows that are looked at one by one are on the CPU.
-        served_recall: the share of the nearest that it finds on questions lately asked; None where
-            it is exact, and while too few were asked.
+        served_recall: share of the nearest that it finds on questions asked lately; None where it
+            is exact, and while too few were asked.
     """
 
     kind: str
@@ -104,136 +131,62 @@ class IndexState:
     served_recall: float | None = None
 
 
-Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Combines the cosines of Q seeds (Q, N) to one score per row (N,), each row by itself."""
-
-
 class VectorIndex(Protocol):
-    """Streamers by id and by vector. Safe to use from several threads.
+    """Streamers by id and by vector. Some may be known as established, stored or not.
 
-    Some of the streamers may be known as established, whether they are stored or not.
+    Coroutines run on one event loop; `count` and `state` may be asked from any thread.
     """
 
-    def __len__(self) -> int:
-        """Number of streamers that have a vector."""
-        ...
-
-    def upsert(
-        self, streamer_id: str, version: int, embedding: bytes, content: bytes, facets: bytes
-    ) -> None:
-        """Take in a version of a streamer; older ones than the one known are ignored."""
-        ...
-
-    def remove(self, streamer_id: str, version: int) -> None:
-        """Forget every version older than this one."""
-        ...
-
-    def get(self, ids: Sequence[str]) -> list[Row | None]:
-        """Rows by id, each as it is at some moment during the call; None of unknown streamers."""
-        ...
-
-    def everyone(self) -> list[str]:
-        """The ids of all streamers, in any order, of those without a vector too."""
-        ...
-
-    def vector(self, streamer_id: str) -> StoredVector | None:
-        """The vector of one streamer; None if it is unknown. It takes microseconds."""
-        ...
-
-    def reserve(self, rows: int) -> None:
-        """Make room for so many streamers, which are about to come."""
-        ...
-
-    def search(
-        self,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        wanted: Filter = EVERYONE,
-        established_only: bool = False,
-        exact: bool = False,
-    ) -> SearchResult:
-        """The k best rows for seeds (Q, D); without a scorer Q is 1, the cosine the score.
-
-        All of it is as of one moment, and writers don't wait for it. Not `exact`, it may miss some
-        where nothing but the cosine with one seed counts; the result says whether it may have.
-        """
-        ...
-
-    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
-        """As `search` by one seed without a scorer, each as of a moment during the call."""
-        ...
-
-    def matches(
-        self,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        min_score: float,
-        *,
-        exclude: Collection[str] = (),
-        wanted: Filter = EVERYONE,
-    ) -> Matches:
-        """Everyone who reaches `min_score`, however many, as of one moment; always exact."""
-        ...
-
-    def is_fast(self, k: int) -> bool:
-        """Whether a plain search takes less than about a millisecond, in a thread or not."""
-        ...
-
-    def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether a search takes so little time that handing it to a thread would take as much.
-
-        `plain`: nothing but the cosine with one seed counts, and it need not be exact.
-        """
+    @property
+    def count(self) -> int:
+        """Number of streamers that have a vector, as far as is known: it asks nobody."""
         ...
 
     def state(self) -> IndexState:
-        """How it answers at the moment."""
+        """How it answers, as far as is known: it asks nobody."""
         ...
 
-    def is_due(self) -> bool:
-        """Whether `rebuild` would make it answer faster."""
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Take in changes in order. Other tasks get their turn meanwhile."""
         ...
 
-    def audit(self) -> None:
-        """Compare an answer with the exact one; takes as long as a search that is exact.
-
-        An index that is found to miss too many does without what made it fast.
-        """
+    async def vector(self, streamer_id: str) -> StoredVector | None:
+        """The vector of one streamer; None if the streamer is unknown."""
         ...
 
-    def rebuild(self, is_stopped: Callable[[], bool]) -> None:
-        """Prepare faster answers, beside searches and writes; takes seconds to minutes.
-
-        It ends early, with nothing changed, once it is stopped.
-        """
-        ...
-
-    def save(self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]) -> None:
-        """Write it to a new, sealed folder, beside searches and writes.
-
-        What was written before the call is in it; what is written meanwhile may be missing, in an
-        older version, or there.
-
-        Args:
-            path: the folder, where nothing is yet.
-            about: goes with it.
-            is_stopped: asked now and then.
+    async def get(self, ids: Sequence[str]) -> list[Row | None]:
+        """Rows by id, each as it is at some moment during the call; None of unknown streamers.
 
         Raises:
-            OSError: it could not be written; nothing is there then.
-            Stopped: it was told to stop; likewise.
+            Overloaded: as `search`.
         """
         ...
 
-    def load(self, sealed: Sealed) -> None:
-        """Fill it, which is empty, from such a folder; takes seconds for a million streamers.
+    def rows(self) -> AsyncIterator[Row]:
+        """All streamers, those without a vector too.
+
+        Each is as it is at some moment meanwhile. One that is changed meanwhile may come twice, or
+        not at all.
 
         Raises:
-            Broken: that is not what was written, or is of another width; it stays empty.
-            OSError: there is no room for it; likewise.
+            Overloaded: as `search`.
+        """
+        ...
+
+    async def search(self, query: Query) -> SearchResult:
+        """The best rows for a query, all as of one moment.
+
+        A query that `is_plain` may miss some of the nearest; the result says whether it may have.
+
+        Raises:
+            Overloaded: too many searches wait already, or the deadline passed.
+        """
+        ...
+
+    async def matches(self, query: Query) -> Matches:
+        """Everyone who reaches the query's `min_score`, whatever its `k`; always exact.
+
+        Raises:
+            Overloaded: as `search`.
         """
         ...

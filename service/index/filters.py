@@ -1,7 +1,7 @@
 """Attribute filters: which streamers may be in an answer.
 
-`language`, `category` and `tags` are the profile's fields; any other name is an attribute
-(`attributes.NAME` always is). A streamer that lacks the field fulfils no condition on it.
+`streamer_id`, `language`, `category` and `tags` are fields of the profile; any other name is an
+attribute (`attributes.NAME` always is). A streamer that lacks the field fulfils no condition on it.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 Scalar = str | int | float | bool
 FIELDS = frozenset({"language", "category", "tags"})
+"""What facets say of a streamer beside its attributes."""
+STREAMER_ID = "streamer_id"
+"""The field that every streamer has, with one value of its own."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,6 @@ class Filter:
     def __bool__(self) -> bool:
         """Whether it keeps anyone out."""
         return bool(self.must or self.must_not)
+
+
+EVERYONE = Filter()

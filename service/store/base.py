@@ -64,6 +64,27 @@ ANY_STORED = -1
 
 
 @dataclass(frozen=True)
+class StoredProfile:
+    """A record without its vectors; the fields are those of `Record`."""
+
+    streamer_id: str
+    version: int
+    model_version: str
+    profile: bytes
+    status: Literal["indexed", "insufficient_content"]
+    modalities: bytes
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class ProfilePage:
+    """Profiles in byte order of their ids; `next_after` continues, None on the last page."""
+
+    profiles: Sequence[StoredProfile]
+    next_after: str | None
+
+
+@dataclass(frozen=True)
 class Upsert:
     """Write a record (its `version` is ignored and given by the store).
 
@@ -166,6 +187,16 @@ class StreamerStore(Protocol):
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
+        ...
+
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        """Profiles strictly after an id, in byte order of the ids.
+
+        Args:
+            after: the id; "" = from the start.
+            limit: most ids that are looked at.
+            max_bytes: most bytes of profiles that are read, but for the first one.
+        """
         ...
 
     async def count(self) -> int:

@@ -29,13 +29,13 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.features.cold_start.service import ColdStart, Recommender
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Searching
 from service.store.base import IndexEntry, LogEntry, Position
@@ -59,6 +59,9 @@ class HeldStore(RedisStore):
 
     async def count(self) -> int:
         return len(self._entries)
+
+    async def model_version(self) -> str | None:
+        return None
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         for start in range(0, len(self._entries), chunk):
@@ -178,8 +181,10 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
     stored = StoredProfiles(store, pipeline)
     model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
-    follower = Follower(store, lambda: FlatIndex(DIM, CONTENT_DIM, known.ids), model)
-    searches = Searches(Searching())
+    searches = SearchPool(Searching())
+    follower = Follower(
+        store, lambda: FaissIndex(DIM, CONTENT_DIM, known.ids, work=searches), model
+    )
     searches.start()
     begin = time.perf_counter()
     follower.start()
@@ -189,7 +194,6 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     precision = Precision(None, "min_score")
     similar = Similar(
         follower,
-        searches,
         Seeds(pipeline, DIM),
         explainer,
         precision,

@@ -31,9 +31,11 @@ from service.engine.encoding.onnx_session import Device as DeviceName
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.index.faiss.ann.device import Device, NoDevice, device_of
 from service.index.faiss.ann.segment import AUTOMATIC
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.index_kinds import CONTENT_DIM, DIM, HEADER, measure, set_aside
 from tests.bundles import write_bundle
+from tests.service.index import asked
 from tests.service.index.faiss.owned import OwnedDevice
 
 _BATCH, _RUNS, _ROWS_OF_A_FAILURE, _PATIENCE_S = 64, 20, 5000, 300
@@ -151,13 +153,13 @@ def fail(name: DeviceName) -> None:
     broken = OwnedDevice()
     device, break_it = (device_of("gpu"), break_cuda) if name == "gpu" else (broken, broken.fail)
     vectors, queries, best = set_aside(_ROWS_OF_A_FAILURE)
-    index = SegmentedIndex(DIM, CONTENT_DIM, (), Plan(from_rows=1), device=device)
+    index = FaissIndex(DIM, CONTENT_DIM, (), Plan(from_rows=1), device=device)
     for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, vector.tobytes(), bytes(2 * CONTENT_DIM), b"{}")
+        asked.put(index, f"s{i}", 1, vector.tobytes(), bytes(2 * CONTENT_DIM), b"{}")
     index.rebuild()
 
     def ask() -> str:
-        found = {hit.streamer_id for hit in index.search(queries[:1], None, 10).hits}
+        found = {hit.streamer_id for hit in asked.search(index, queries[0]).hits}
         return f"{len(found & best[0])} of the ten nearest are found, by {index.state().kind}"
 
     print(f"before: {ask()}", flush=True)

@@ -56,7 +56,7 @@ def wait_for(service: Service, rows: int) -> tuple[float, float, str]:
     begin, ready = time.perf_counter(), 0.0
     while time.perf_counter() - begin < _LOAD_S:
         state = service.client.get("/readyz").json()
-        if not ready and state["index_rows"] >= rows:
+        if not ready and state.get("index_rows", 0) >= rows:
             ready = time.perf_counter() - begin
         if ready and (rows < 50_000 or state["index"]["kind"] != "exact"):
             return ready, time.perf_counter() - begin, str(state["index"])

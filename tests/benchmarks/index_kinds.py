@@ -1,11 +1,12 @@
 """Kinds of indexes side by side: recall of queries that they have not seen, speed, memory, build.
 
+from tests.service.index.asked import put, search
     python -m tests.benchmarks.index_kinds --streamers 100000 --kinds exact auto HNSW32 IVF1024,SQ8
 
 Each is measured as it serves: with the effort that it was given by its own measurement, and exact
 scores. Questions a second are those of 32 threads. In `5 % fresh` so many rows were written since
-it was built, as many as may be; in `p99 during` another base is built meanwhile, in a thread that
-gives way, as in the service.
+it was built, as many as may be; in `p99 during` another segment is built meanwhile, in a thread
+that gives way, as in the service.
 """
 
 import argparse
@@ -21,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.replica.maintenance import give_way
-from service.index.base import EXACT, Question
+from service.index.base import EXACT
 from service.index.faiss.ann.device import Cpu, Device, OnCpu
 from service.index.faiss.ann.segment import AUTOMATIC
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import put, search
 
 DIM, CONTENT_DIM, QUERIES, THREADS = 128, 8, 500, 32
 HEADER = """\
@@ -36,7 +38,7 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of the table; times in microseconds, `MiB` of a base on the CPU."""
+    """One row of the table; times in microseconds, `MiB` of an ANN segment on the CPU."""
 
     kind: str
     effort: str
@@ -58,24 +60,24 @@ class Measured:
 
 
 def asked(
-    index: FlatIndex, queries: NDArray[np.float32]
+    index: FaissIndex, queries: NDArray[np.float32]
 ) -> tuple[list[set[str]], NDArray[np.float64]]:
     """Ids of the 10 nearest of each query (Q, D), and how many microseconds each took (Q,)."""
     found: list[set[str]] = []
     took: list[float] = []
     for query in queries:
         begin = time.perf_counter()
-        answer = index.search(query[None, :], None, 10)
+        answer = search(index, query, 10)
         took.append((time.perf_counter() - begin) * 1e6)
         found.append({hit.streamer_id for hit in answer.hits})
     return found, np.array(took)
 
 
-def rate(index: FlatIndex, queries: NDArray[np.float32]) -> float:
+def rate(index: FaissIndex, queries: NDArray[np.float32]) -> float:
     """Questions a second, asked by as many threads as a service has."""
 
     def ask(query: NDArray[np.float32]) -> None:
-        index.search_many([Question(query, 10, ())])
+        search(index, query)
 
     begin = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as threads:
@@ -104,29 +106,24 @@ def measure(
     """Everything of one kind, on the CPU or another device."""
     device = device or Cpu()
     plan = Plan(kind, from_rows=1)
-    index = (
-        FlatIndex(DIM, CONTENT_DIM)
-        if kind == EXACT
-        else SegmentedIndex(DIM, CONTENT_DIM, (), plan, device=device)
-    )
+    index = FaissIndex(DIM, CONTENT_DIM, (), None if kind == EXACT else plan, device=device)
     content, nothing = bytes(2 * CONTENT_DIM), b"{}"
     for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, vector.tobytes(), content, nothing)
+        put(index, f"s{i}", 1, vector.tobytes(), content, nothing)
     begin = time.perf_counter()
     index.rebuild()
     build_s = time.perf_counter() - begin
     found, took = asked(index, queries)
     at_once = rate(index, queries)
     recall = float(np.mean([len(a & b) / 10 for a, b in zip(found, best, strict=True)]))
-    base, effort, mib = None, "", 0.0
-    if isinstance(index, SegmentedIndex):
-        if refused := index.state().refused:
-            raise SystemExit(refused)
-        base = index.base
-    if base is not None and isinstance(base.placed, OnCpu):
-        few = base.reach_of_few
-        within = "" if few is None else f", within {few.margin:.3f} of {few.cells}"
-        effort, mib = base.effort + within, len(faiss.serialize_index(base.placed.index)) / 2**20
+    if refused := index.state().refused:
+        raise SystemExit(refused)
+    segment, effort, mib = index.segment, "", 0.0
+    if segment is not None and isinstance(segment.placed, OnCpu):
+        few = segment.reach_of_few
+        within = "" if few is None else f", within {few.margin:.3f} of {few.nprobe}"
+        effort = segment.effort + within
+        mib = len(faiss.serialize_index(segment.placed.index)) / 2**20
     during = [0.0]
     builder = threading.Thread(target=lambda: (give_way(), index.rebuild()))
     builder.start()
@@ -134,7 +131,7 @@ def measure(
         during.extend(asked(index, queries[:50])[1])
     builder.join()
     for i in range(len(vectors) // 20):
-        index.upsert(f"s{i}", 2, vectors[i].tobytes(), content, nothing)
+        put(index, f"s{i}", 2, vectors[i].tobytes(), content, nothing)
     fresh = asked(index, queries)[1]
     name = f"{device.factory_for(len(vectors))} ({AUTOMATIC})" if kind == AUTOMATIC else kind
     return Measured(

@@ -4,7 +4,7 @@
 
 A stored state (`stored`) is opened as the service opens it, in this process. Raw FAISS is the very
 index that the service searches, asked in the same rounds by one thread, one question at a time, for
-as many neighbours and with as many cells (FAISS's `nprobe`) as the service's recall takes.
+as many neighbours and with the `nprobe` that the service's recall takes.
 """
 
 import argparse
@@ -28,11 +28,12 @@ from service.engine.replica.maintenance import give_way
 from service.features.similar.seeds import Seed
 from service.features.similar.service import SimilarQuery
 from service.index.faiss.ann.device import OnCpu
-from service.index.faiss.segmented import SegmentedIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.services import Services
 from service.settings import Settings
 from tests.benchmarks.stored import name_of, prepared, vectors_of
+from tests.service.index.asked import now
 
 faiss = cast(Any, untyped_faiss)
 K, AT_ONCE, QUERIES = 10, 32, 200
@@ -46,11 +47,11 @@ class Bench:
 
     def __init__(self, services: Services, rows: int) -> None:
         index = services.operations.serving.follower.index
-        assert isinstance(index, SegmentedIndex)
-        assert index.base is not None
-        assert isinstance(index.base.placed, OnCpu)
+        assert isinstance(index, FaissIndex)
+        assert index.segment is not None
+        assert isinstance(index.segment.placed, OnCpu)
         self.services, self.rows, self.index = services, rows, index
-        self.base, self.raw = index.base, index.base.placed
+        self.segment, self.raw = index.segment, index.segment.placed
         self.rng = np.random.default_rng(3)
         self.places = self.rng.integers(rows, size=20_000).tolist()
         self.chosen = self.rng.choice(rows, QUERIES, replace=False)
@@ -77,28 +78,28 @@ class Bench:
         await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
         return asked / (time.perf_counter() - begin)
 
-    def raw_cells(self, vectors: NDArray[np.float32], recall: float) -> int | None:
-        """The fewest cells with which the bare index finds as many; None where it has none."""
+    def raw_nprobe(self, vectors: NDArray[np.float32], recall: float) -> int | None:
+        """The least nprobe with which the bare index finds as many; None without inverted lists."""
         if not isinstance(self.raw.index, faiss.IndexIVF):
             return None
         queries = vectors[self.chosen]
         best, _ = faiss.knn(queries, vectors, K + 1, faiss.METRIC_INNER_PRODUCT)
-        for cells in sorted({1 << i for i in range(12)} | {3 << i for i in range(11)}):
-            parameters = faiss.SearchParametersIVF(nprobe=cells)  # pyright: ignore[reportCallIssue]
+        for nprobe in sorted({1 << i for i in range(12)} | {3 << i for i in range(11)}):
+            parameters = faiss.SearchParametersIVF(nprobe=nprobe)  # pyright: ignore[reportCallIssue]
             scores, _ = self.raw.index.search(queries, K + 1, params=parameters)
             hits = (scores >= best[:, -1:] - _HALF_PRECISION).sum(axis=1) - 1  # without itself
             if float(np.clip(hits, 0, K).mean()) / K >= recall:
-                return cells
+                return nprobe
         return None
 
-    def raw_rate(self, seconds: float, cells: int | None) -> float:
+    def raw_rate(self, seconds: float, nprobe: int | None) -> float:
         """Questions a second of the bare index."""
-        vectors = [self.index.vector(name_of(place)) for place in self.places[:3000]]
+        vectors = [now(self.index.vector(name_of(place))) for place in self.places[:3000]]
         queries = [v.embedding for v in vectors if v is not None and v.embedding is not None]
         faiss.omp_set_num_threads(1)
         parameters = None
-        if cells is not None:
-            parameters = faiss.SearchParametersIVF(nprobe=cells)  # pyright: ignore[reportCallIssue]
+        if nprobe is not None:
+            parameters = faiss.SearchParametersIVF(nprobe=nprobe)  # pyright: ignore[reportCallIssue]
         asked, begin = 0, time.perf_counter()
         while time.perf_counter() - begin < seconds:
             query = queries[asked % len(queries)]
@@ -157,15 +158,17 @@ async def measure(services: Services, rows: int, seconds: float, rounds: int) ->
     """Print everything."""
     process = psutil.Process()
     bench = Bench(services, rows)
-    print(f"{bench.base.factory}, {bench.base.effort} for all, or {bench.base.reach_of_few}")
+    print(
+        f"{bench.segment.factory}, {bench.segment.effort} for all, or {bench.segment.reach_of_few}"
+    )
     print(f"RSS {process.memory_info().rss / 2**20:,.0f} MiB")
     vectors = vectors_of(rows)
     found = await bench.recall(vectors, None)
-    cells = bench.raw_cells(vectors, found)
-    print(f"recall@10 {found:.4f}, for which raw FAISS takes nprobe={cells}", flush=True)
+    nprobe = bench.raw_nprobe(vectors, found)
+    print(f"recall@10 {found:.4f}, for which raw FAISS takes nprobe={nprobe}", flush=True)
     ratios: list[float] = []
     for _ in range(rounds):
-        raw, ours = bench.raw_rate(seconds, cells), await bench.rate(seconds)
+        raw, ours = bench.raw_rate(seconds, nprobe), await bench.rate(seconds)
         ratios.append(ours / raw)
         print(f"raw FAISS {raw:,.0f} q/s, use-case {ours:,.0f} q/s, ratio {ours / raw:.2f}")
     print(f"median ratio {np.median(ratios):.2f}", flush=True)
@@ -199,7 +202,7 @@ async def run(args: argparse.Namespace) -> None:
         follower = services.operations.serving.follower
         await until(lambda: follower.is_ready)
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
-        print(f"{len(follower.index):,} rows in {spent:.0f} s ({used:.0f} s of a core)")
+        print(f"{follower.index.count:,} rows in {spent:.0f} s ({used:.0f} s of a core)")
         await until(lambda: follower.index.state().kind != "exact")
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
         print(f"a base in {spent:.0f} s ({used:.0f} s of a core)", flush=True)

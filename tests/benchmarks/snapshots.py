@@ -1,5 +1,6 @@
 """How long an index takes to be saved and to be there again, and what memory that needs.
 
+from tests.service.index.asked import put, search
 python -m tests.benchmarks.snapshots --rows 200000
 """
 
@@ -19,8 +20,10 @@ import psutil
 
 from service.engine.replica.maintenance import give_way
 from service.files.checksummed import Sealed
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import put, search
 
 DIM, CONTENT_DIM = 128, 128
 MIB = 1 << 20
@@ -40,28 +43,27 @@ def facets(i: int) -> bytes:
     ).encode()
 
 
-def filled(index: SegmentedIndex, rows: int) -> None:
+def filled(index: FaissIndex, rows: int) -> None:
     """Streamers with clustered vectors."""
     vectors = clustered(rows, DIM)
-    index.reserve(rows)
     for i in range(rows):
         content = vectors[i].astype("<f2").tobytes()
-        index.upsert(f"streamer-{i}", i + 1, vectors[i].tobytes(), content, facets(i))
+        put(index, f"streamer-{i}", i + 1, vectors[i].tobytes(), content, facets(i))
 
 
-def searched(index: SegmentedIndex, queries: np.ndarray, stop: threading.Event) -> list[float]:
+def searched(index: FaissIndex, queries: np.ndarray, stop: threading.Event) -> list[float]:
     """Milliseconds of searches, one after the other, until it is told to stop."""
     taken: list[float] = []
     while not stop.is_set():
-        query = queries[len(taken) % len(queries)][None, :]
+        query = queries[len(taken) % len(queries)]
         begun = time.perf_counter()
-        index.search(query, None, 10)
+        search(index, query)
         taken.append((time.perf_counter() - begun) * 1000)
         time.sleep(0.001)
     return taken
 
 
-def beside_searches(index: SegmentedIndex, queries: np.ndarray, path: Path | None) -> list[float]:
+def beside_searches(index: FaissIndex, queries: np.ndarray, path: Path | None) -> list[float]:
     """The same while the index is saved, or for three seconds."""
     stop = threading.Event()
 
@@ -100,7 +102,7 @@ def main() -> int:
     args = parser.parse_args()
     # The first effort that finds half is taken: neither time nor size depends on it.
     plan = Plan(args.kind, from_rows=1000, recall=0.5)
-    index = SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+    index = FaissIndex(DIM, CONTENT_DIM, (), plan)
     begun = time.perf_counter()
     filled(index, args.rows)
     print(f"{args.rows} rows taken in one by one: {time.perf_counter() - begun:.1f} s")
@@ -119,15 +121,15 @@ def main() -> int:
         took = time.perf_counter() - begun
         size = sum(Sealed(folder / "2").files.values())
         print(f"saved: {took:.2f} s, {size / MIB:.0f} MiB, RSS {before} -> {rss_mib()} MiB")
-        expected = [index.search(query[None, :], None, 10) for query in queries[:100]]
+        expected = [search(index, query, 10) for query in queries[:100]]
         del index
         gc.collect()
         before, begun = rss_mib(), time.perf_counter()
-        loaded = SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+        loaded = FaissIndex(DIM, CONTENT_DIM, (), plan)
         loaded.load(Sealed(folder / "2"))
         took = time.perf_counter() - begun
-        print(f"loaded: {took:.2f} s, {len(loaded)} rows, RSS {before} -> {rss_mib()} MiB")
-        found = [loaded.search(query[None, :], None, 10) for query in queries[:100]]
+        print(f"loaded: {took:.2f} s, {loaded.count} rows, RSS {before} -> {rss_mib()} MiB")
+        found = [search(loaded, query, 10) for query in queries[:100]]
     finally:
         shutil.rmtree(folder)
     return 0 if found == expected else 1

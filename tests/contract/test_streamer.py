@@ -244,7 +244,10 @@ def test_the_widest_vector_of_the_largest_numbers_is_still_finite_in_float32() -
 def test_media_come_in_exactly_one_form(media: dict[str, Any]) -> None:
     [(where, what)] = cover_problems(**media)
     assert where == ()
-    assert what == "Value error, needs exactly one of: data + content_type, vector + space, url"
+    assert (
+        what
+        == "Value error, needs exactly one of: data + content_type, vector + space, url, sha256"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ A real store, its log, a follower and an index of every kind, as the service put
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,13 +24,15 @@ from redis import Redis
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
-from service.index.base import EVERYONE, EXACT, Hit, VectorIndex
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
-from service.index.filters import Condition, Filter
+from service.index.base import EXACT, Hit
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.filters import EVERYONE, Condition, Filter
+from service.index.query import Query, ScoringSpec
 from service.store.base import Delete, Record, Refused, Upsert, Written
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
+from tests.service.index.asked import matches, now, rows_of, search
 from tests.service.index.faiss.records import lets_through, row, unit
 from tests.service.store.records import until
 from tests.service.valkey import Server
@@ -94,11 +96,20 @@ def record(streamer_id: str, seed: int, group: int) -> Record:
     )
 
 
-def new_index(kind: str) -> VectorIndex:
-    if kind == EXACT:
-        return FlatIndex(DIM, CONTENT_DIM)
+@dataclass(slots=True, eq=False)
+class Interrupted(ScoringSpec):
+    """Lets something happen while rows are scored."""
+
+    meanwhile: Callable[[], None] = lambda: None
+
+    def combine(self, products: np.ndarray) -> np.ndarray:
+        self.meanwhile()
+        return ScoringSpec.combine(self, products)
+
+
+def new_index(kind: str) -> FaissIndex:
     plan = Plan(kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
-    return SegmentedIndex(DIM, CONTENT_DIM, (), plan)
+    return FaissIndex(DIM, CONTENT_DIM, (), None if kind == EXACT else plan)
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -134,8 +145,8 @@ class AnyHistory(RuleBasedStateMachine):
         return self.runner.run(coroutine)
 
     @property
-    def index(self) -> VectorIndex:
-        return self.follower.index
+    def index(self) -> FaissIndex:
+        return cast(FaissIndex, self.follower.index)
 
     def _snapshots(self) -> Snapshots:
         return Snapshots(Path(self.folder.name), MODEL, Schedule(reserve_bytes=0))
@@ -273,7 +284,7 @@ class AnyHistory(RuleBasedStateMachine):
     def _is_equal(self) -> bool:
         if self.follower.behind_because is not None:
             return False
-        rows = self.index.get(IDS)
+        rows = rows_of(self.index, IDS)
         known = [self.model.get(name) for name in IDS]
         return [r and r.version for r in rows] == [k and k.version for k in known]
 
@@ -290,7 +301,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(seed=seeds, k=st.integers(1, 60), exact=st.booleans())
     def nearest(self, seed: int, k: int, exact: bool) -> None:
         query = unit(np.random.default_rng(seed), DIM)
-        found = self.index.search(query[None, :], None, k, exact=exact)
+        found = search(self.index, query, k, exact=exact)
         assert found.exact or not (exact or self.kind == EXACT)
         self._check(found.hits, self._scores(query, None), k, found.exact or self.kind == "Flat")
 
@@ -299,13 +310,13 @@ class AnyHistory(RuleBasedStateMachine):
         """It finds itself, or another that shows the same."""
         stored = self.model.get(streamer_id)
         if stored is not None and (query := vector(stored.seed)) is not None:
-            found = self.index.search(query[None, :], None, 1)
+            found = search(self.index, query, 1)
             assert found.hits[0].score > 1 - 1e-5
 
     @rule(seed=seeds, k=st.integers(1, 60), wanted=filters)
     def nearest_of_some(self, seed: int, k: int, wanted: Filter | None) -> None:
         query = unit(np.random.default_rng(seed), DIM)
-        found = self.index.search(query[None, :], None, k, wanted=wanted or EVERYONE)
+        found = search(self.index, query, k, filter=wanted or EVERYONE)
         self._check(found.hits, self._scores(query, wanted), k, found.exact)
 
     @rule(seed=seeds, least=st.floats(-1, 1), wanted=filters)
@@ -315,12 +326,10 @@ class AnyHistory(RuleBasedStateMachine):
         if any(abs(score - least) < 1e-5 for score in scores.values()):
             return  # rounding may put it on either side
         above = {name: score for name, score in scores.items() if score >= least}
-        found = self.index.matches(query[None, :], None, least, wanted=wanted or EVERYONE)
+        found = matches(self.index, query, least, filter=wanted or EVERYONE)
         hits = [Hit(i, x) for i, x in zip(found.ids, found.scores.tolist(), strict=True)]
         self._check(hits, above, len(above), True)
-        best = self.index.search(
-            query[None, :], None, 5, min_score=least, wanted=wanted or EVERYONE
-        )
+        best = search(self.index, query, 5, min_score=least, filter=wanted or EVERYONE)
         assert best.reached == len(above)
         self._check(best.hits, above, 5, True)
 
@@ -330,13 +339,13 @@ class AnyHistory(RuleBasedStateMachine):
         query = unit(np.random.default_rng(seed), DIM)
         before = self._scores(query, None)
 
-        def scorer(cosines: np.ndarray) -> np.ndarray:
+        def meanwhile() -> None:
             self._change(changed)
             self.index.rebuild(lambda: False)
             self._change(changed)
-            return cosines[0]
 
-        found = self.index.search(query[None, :], scorer, 10)
+        asked = Interrupted(np.stack([query, query]), (1, 1), "best_score", meanwhile)
+        found = now(self.index.search(Query(asked, 10)))
         self._check(found.hits, before, 10, True)
 
     def _check(self, hits: Any, expected: dict[str, float], k: int, is_exact: bool) -> None:
@@ -353,8 +362,8 @@ class AnyHistory(RuleBasedStateMachine):
 
     @invariant()
     def the_index_is_what_was_written(self) -> None:
-        assert len(self.index) == sum(vector(s.seed) is not None for s in self.model.values())
-        for name, found in zip(IDS, self.index.get(IDS), strict=True):
+        assert self.index.count == sum(vector(s.seed) is not None for s in self.model.values())
+        for name, found in zip(IDS, rows_of(self.index, IDS), strict=True):
             stored = self.model.get(name)
             if stored is None or found is None:
                 assert found is stored is None, name

@@ -6,17 +6,19 @@ import threading
 import numpy as np
 
 from service.commands.serve import leave
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import put
 
 DIM, ROWS = 32, 4000
 
 
 def main() -> int:
     """End with status 3, at any moment of a build."""
-    index = SegmentedIndex(DIM, DIM, (), Plan("IVF64,SQfp16", from_rows=100, recall=0.9))
+    index = FaissIndex(DIM, DIM, (), Plan("IVF64,SQfp16", from_rows=100, recall=0.9))
     for i, vector in enumerate(clustered(ROWS, DIM)):
-        index.upsert(f"s{i}", 1, vector.tobytes(), vector.astype("<f2").tobytes(), b"{}")
+        put(index, f"s{i}", 1, vector.tobytes(), vector.astype("<f2").tobytes(), b"{}")
 
     def build() -> None:
         while True:

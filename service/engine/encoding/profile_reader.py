@@ -221,12 +221,12 @@ class Reader:
                     sighting.specs.append(spec)
                 plan.seen.append((spec, piece, sighting))
         for _, piece, sighting in plan.seen:
-            sighting.is_news |= piece.payload_digest not in plan.settled
+            sighting.is_news |= not (sighting.is_dropped or piece.payload_digest in plan.settled)
             was_address = sighting.is_address and piece.payload_digest in plan.settled
             if was_address and (found := plan.stored.addresses.get(_digest(piece))):
                 sighting.has_bytes(found.hex())
             self._sightings.recall(sighting, plan.stored)
-            if was_address:  # it is not asked again, whatever is missing
+            if was_address or sighting.is_dropped:  # it is not read again, whatever is missing
                 sighting.specs = [s for s in sighting.specs if s.name in sighting.vectors]
         return plan
 
@@ -268,9 +268,13 @@ def _sighting(
 ) -> Sighting:
     """The sighting of a piece: one for all profiles that show the same."""
     found = Sighting(plan.item.profile, plan.item.pointer, piece, plan.stored)
+    found.is_dropped = (
+        piece.kind == "media" and media_at(plan.item.profile, piece.source).sha256 is not None
+    )
     key = spec.kind, payload_key(piece)
-    # What lies at an address may be another thing at each write.
-    return sightings.setdefault((id(plan), key) if found.is_address else key, found)
+    # What lies at an address may be another thing at each write; of dropped bytes there is nothing.
+    is_own = found.is_address or found.is_dropped
+    return sightings.setdefault((id(plan), key) if is_own else key, found)
 
 
 def _settled(stored: bytes) -> frozenset[str]:

@@ -37,8 +37,8 @@ from service.media.sniff import Kind
 Fetch = Callable[[str, Kind, str], Awaitable[Fetched]]
 """The bytes at a URL: see `Fetcher.fetch`."""
 
-_BYTES, _ADDRESS = "data:", "url:"
-"""How digests of bytes and of addresses begin."""
+_BYTES, _ADDRESS, _DROPPED = "data:", "url:", "sha256:"
+"""How digests of bytes, of addresses and of bytes that were not kept begin."""
 
 
 def pointer_to(source: str) -> str:
@@ -80,6 +80,7 @@ class Sighting:
         specs: the towers that read it.
         vectors: what they made of it, by their name.
         outline: of a picture, or a sound's print, as `vectors.as_vector` packs it, once known.
+        is_dropped: whether its bytes were not kept, so that no tower can read it any more.
         is_news: whether it is worth decoding for its outline alone.
         error: why they can't.
     """
@@ -91,6 +92,7 @@ class Sighting:
     specs: list[TowerSpec] = field(default_factory=list[TowerSpec])
     vectors: dict[str, Vector] = field(default_factory=dict[str, Vector])
     outline: Vector | None = None
+    is_dropped: bool = False
     is_news: bool = False
     error: ServiceError | UnreadableContent | None = None
 
@@ -122,7 +124,9 @@ def of_bytes(piece: Piece, digest: str) -> Piece:
 
 
 def shown(piece: Piece) -> Piece:
-    """A piece, an address as if it were bytes: what is there may be read as well."""
+    """A piece, an address or dropped bytes as if they were bytes: a tower may have read them."""
+    if piece.payload_digest.startswith(_DROPPED):
+        return of_bytes(piece, piece.payload_digest.removeprefix(_DROPPED))
     if not piece.payload_digest.startswith(_ADDRESS):
         return piece
     return replace(piece, payload_digest=_BYTES + piece.payload_digest)

@@ -8,24 +8,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
 
 from service.engine.replica.lag import Lag
 from service.engine.replica.record_check import RecordCheck, SkippedRecords
 from service.engine.replica.snapshots import Model, Snapshots
 from service.errors import NotReady, NotYetVisible, Unavailable
-from service.index.base import VectorIndex
-from service.store.base import INCOMPLETE, LogEntry, LogGap, Position, StreamerStore
+from service.index.base import Change, Remove, Upsert, VectorIndex
+from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
 from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
+_Entry = TypeVar("_Entry")
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
-_ROWS_PER_TURN = 50
+_ROWS_AT_ONCE = 50
 """How many entries are applied before other tasks get their turn."""
 
 
@@ -262,10 +263,8 @@ class Follower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i, entry in enumerate(entries):
-                    self._apply(index, entry)
-                    if i % _ROWS_PER_TURN == 0:
-                        await asyncio.sleep(0)
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 if place.sequence >= until:
                     break
@@ -275,13 +274,9 @@ class Follower:
         """An index of all that is stored."""
         index = self._new_index()
         self._check.clear()
-        index.reserve(await self._store.count())
         async for entries in self._store.scan():
-            for i, e in enumerate(entries):
-                if self._check.accepts(e):
-                    index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
-                if i % _ROWS_PER_TURN == 0:
-                    await asyncio.sleep(0)
+            for part in _parts(entries):
+                await index.apply([_upsert(e) for e in part if self._check.accepts(e)])
         return index
 
     def _lose(self, why: str) -> None:
@@ -297,10 +292,8 @@ class Follower:
         feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                for i in range(0, len(entries), _ROWS_PER_TURN):
-                    part = entries[i : i + _ROWS_PER_TURN]
-                    for entry in part:
-                        self._apply(index, entry)
+                for part in _parts(entries):
+                    await index.apply(self._changes(part))
                     await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
@@ -309,11 +302,21 @@ class Follower:
             self.sequence = position.sequence
             self._moved.notify_all()
 
-    def _apply(self, index: VectorIndex, entry: LogEntry) -> None:
-        """Take in an entry of the log; a record that the index can't hold is skipped."""
-        e = entry.entry
-        if e is None:
-            index.remove(entry.streamer_id, entry.sequence)
-            self._check.forget(entry.streamer_id)
-        elif self._check.accepts(e):
-            index.upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)
+    def _changes(self, entries: Sequence[LogEntry]) -> list[Change]:
+        """Changes that entries of the log make; a record that the index can't hold is skipped."""
+        changes: list[Change] = []
+        for entry in entries:
+            if entry.entry is None:
+                changes.append(Remove(entry.streamer_id, entry.sequence))
+                self._check.forget(entry.streamer_id)
+            elif self._check.accepts(entry.entry):
+                changes.append(_upsert(entry.entry))
+        return changes
+
+
+def _parts(entries: Sequence[_Entry]) -> Iterator[Sequence[_Entry]]:
+    return (entries[i : i + _ROWS_AT_ONCE] for i in range(0, len(entries), _ROWS_AT_ONCE))
+
+
+def _upsert(e: IndexEntry) -> Upsert:
+    return Upsert(e.streamer_id, e.version, e.embedding, e.content, e.facets)

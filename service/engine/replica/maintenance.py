@@ -1,7 +1,4 @@
-"""Prepares faster answers, and snapshots, in a thread of its own, whenever they are due.
-
-Another thread compares answers with exact ones, also while the first is at work.
-"""
+"""Index maintenance: rebuilds and snapshots in one thread, checks of recall in another."""
 
 import asyncio
 import logging
@@ -12,44 +9,47 @@ from collections.abc import Callable
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Snapshots
+from service.index.maintenance import Maintained
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 _LAST_S = 5.0
-"""The longest that the end of the process waits for a last snapshot."""
-_AUDIT_S = 1.0
-"""Between two audits. An exact search of a million takes a fiftieth of that."""
+"""How long the end of the process waits for a last snapshot, at most."""
+_CHECK_S = 1.0
+"""Between two checks. An exact search of a million rows takes a fiftieth of that."""
 _NICENESS = 10
-"""On Linux each thread has its own: questions and writes come first."""
+"""Of these threads: on Linux each has its own, so questions and writes come first."""
 
 
 def give_way() -> None:
-    """Let other threads go before this one, for ever."""
+    """Lower the priority of the calling thread."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-class Upkeep:
-    """Threads that rebuild and save the index that a follower serves, and audit it.
+class IndexMaintenance:
+    """Rebuilds, saves and checks the index that a follower serves, in threads.
 
-    Daemons, since FAISS can't be told to stop: the process ends without waiting for them.
+    They are daemons, since FAISS can't be told to stop: the process ends without waiting for them.
     """
 
     def __init__(self, follower: Follower, snapshots: Snapshots | None = None) -> None:
-        """Look after the follower's index, whichever that is."""
+        """Maintain the follower's live index, whichever that is at the moment."""
         self._follower = follower
         self._snapshots = snapshots
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._rebuild, name="upkeep", daemon=True)
-        self._auditor = threading.Thread(target=self._audit, name="audit", daemon=True)
+        self._thread = threading.Thread(target=self._rebuild, name="maintenance", daemon=True)
+        self._checker = threading.Thread(
+            target=self._check_recall, name="recall check", daemon=True
+        )
         self._rebuilt = False  # since the last snapshot
 
     def start(self) -> None:
-        """Begin to look after it."""
+        """Begin."""
         self._thread.start()
-        self._auditor.start()
+        self._checker.start()
 
     async def stop(self) -> None:
-        """Begin nothing more, and let what is under way end early where it can.
+        """Begin nothing more, and end what can be ended early.
 
         A snapshot that is due is written first, if that takes a few seconds at most.
         """
@@ -59,15 +59,16 @@ class Upkeep:
     def _save_last(self) -> None:
         until = time.monotonic() + _LAST_S
         self._thread.join(_LAST_S / 5)
-        if not self._thread.is_alive():  # no base is being built
+        if not self._thread.is_alive():  # no ANN segment is being built
             self._save(lambda: time.monotonic() > until)
 
     def _rebuild(self) -> None:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
-                if self._follower.is_ready and self._follower.index.is_due():
-                    self._follower.index.rebuild(self._stopped.is_set)
+                index = self._follower.index if self._follower.is_ready else None
+                if isinstance(index, Maintained) and index.is_due():
+                    index.rebuild(self._stopped.is_set)
                     self._rebuilt = True
                 self._save(self._stopped.is_set)
             except Exception:  # noqa: BLE001 - or nothing would be rebuilt any more
@@ -83,12 +84,13 @@ class Upkeep:
             self._rebuilt = False
             self._snapshots.write(index, place, is_stopped)
 
-    def _audit(self) -> None:
+    def _check_recall(self) -> None:
         give_way()
-        while not self._stopped.wait(_AUDIT_S):
+        while not self._stopped.wait(_CHECK_S):
             try:
-                if self._follower.is_ready:
-                    self._follower.index.audit()
+                index = self._follower.index if self._follower.is_ready else None
+                if isinstance(index, Maintained):
+                    index.audit()
             except Exception:  # noqa: BLE001 - or nothing would be audited any more
                 _log.exception("an answer could not be compared with the exact one")
                 self._stopped.wait(60)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from service.files.checksummed import Broken, Sealed, Stopped, remove_unfinished
 from service.index.base import VectorIndex
+from service.index.snapshotting import Snapshotting
 from service.store.base import Position
 from service.store.embedded.folder import try_lock
 
@@ -163,6 +164,8 @@ class Snapshots:
         if head is not None:
             _check_continues(place, head)
         index = new_index()
+        if not isinstance(index, Snapshotting):
+            raise Broken("the index has no snapshots")
         index.load(sealed)
         return _Read(index, place, float(sealed.about["written_at"]))
 
@@ -184,7 +187,9 @@ class Snapshots:
     def is_due(self, index: VectorIndex, place: Position, *, rebuilt: bool) -> bool:
         """Whether one should be written of an index that is complete up to a place in the log."""
         schedule, last = self._schedule, self._last
-        if schedule.every_s == 0 or len(index) < schedule.from_rows:
+        if schedule.every_s == 0 or not isinstance(index, Snapshotting):
+            return False
+        if index.count < schedule.from_rows:
             return False
         if last is not None and last.epoch == place.epoch:
             changes = place.sequence - last.sequence
@@ -206,8 +211,8 @@ class Snapshots:
         self._tried_at = time.monotonic()
         try:
             with self._owning() as owns:
-                if not owns:  # another process saves the same index
-                    return False
+                if not owns or not isinstance(index, Snapshotting):
+                    return False  # another process saves the same index, or there is nothing to
                 return self._written(index, place, is_stopped)
         except Stopped:
             return False
@@ -217,7 +222,9 @@ class Snapshots:
             self.state = replace(self.state, failure=reason)
             return False
 
-    def _written(self, index: VectorIndex, place: Position, is_stopped: Callable[[], bool]) -> bool:
+    def _written(
+        self, index: Snapshotting, place: Position, is_stopped: Callable[[], bool]
+    ) -> bool:
         remove_unfinished(self._folder)
         older, began = self._paths(), time.monotonic()
         about = {**asdict(self.model), **asdict(place), "written_at": time.time()}
@@ -229,7 +236,7 @@ class Snapshots:
         self._last = place
         self.state = SnapshotState(place.sequence, time.time())
         seconds = time.monotonic() - began
-        _log.info("saved the index at %d, %d rows, %.1f s", place.sequence, len(index), seconds)
+        _log.info("saved the index at %d, %d rows, %.1f s", place.sequence, index.count, seconds)
         return True
 
     def _check_room(self, index: VectorIndex) -> None:
@@ -239,10 +246,10 @@ class Snapshots:
             OSError: it would.
         """
         row = 2 * 4 * self.model.dim + 2 * self.model.content_dim + 1024  # bytes, base included
-        wanted = len(index) * row + self._schedule.reserve_bytes
+        wanted = index.count * row + self._schedule.reserve_bytes
         free = shutil.disk_usage(self._folder).free
         if free < wanted:
-            raise OSError(0, f"it wants {wanted >> 20} MiB, {free >> 20} MiB are free")
+            raise OSError(0, f"needs {wanted >> 20} MiB, only {free >> 20} MiB free")
 
     def _paths(self) -> list[Path]:
         """The snapshots, newest first."""

@@ -1,34 +1,35 @@
-"""Searches, on the event loop where they are quick, and in threads where they are not."""
+"""Runs searches on the event loop while they are short, and in threads otherwise."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple, TypeVar
 
 from service.engine.work.batcher import Batcher, queue_of_calls
-from service.index.base import EVERYONE, Question, Scorer, SearchResult, VectorIndex
-from service.index.filters import Filter
 from service.settings import Searching
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+_INLINE_MS = 0.5
+"""A longer call goes to a thread; handing it over and back costs about half as much."""
 _AT_ONCE = 16
-"""Questions in one call of the index: enough that it costs each little, and few to wait for."""
+"""Items in one call: enough that each costs little, and few to wait for."""
+_TURN_MS = 4.0
+"""The longest that items may keep one turn of the event loop."""
 
 
 class _Asked(NamedTuple):
-    to: VectorIndex
-    question: Question
-    answer: "asyncio.Future[SearchResult]"
+    answer: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    cost_ms: float
+    result: "asyncio.Future[Any]"
 
 
-class Searches:
-    """Runs what would keep the event loop from other requests in threads, a few at once."""
+class SearchPool:
+    """Implements `Work` with a few threads and bounded queues."""
 
     def __init__(self, settings: Searching) -> None:
-        """Threads and their queue as the settings say."""
+        """Threads and their queues as the settings say."""
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="search")
         self._queue = queue_of_calls(
             self._threads,
@@ -37,9 +38,8 @@ class Searches:
             deadline_ms=settings.deadline_ms,
             what="searches",
         )
-
-        self._together = Batcher[tuple[VectorIndex, Question], SearchResult](
-            _search_together,
+        self._together = Batcher[_Asked, Any](
+            _answer_all,
             self._threads,
             max_batch=_AT_ONCE,
             max_wait_ms=0,
@@ -61,94 +61,63 @@ class Searches:
         await self._together.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def search(
-        self,
-        index: VectorIndex,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        wanted: Filter = EVERYONE,
-        exact: bool = False,
-        queued: bool = True,
-    ) -> SearchResult:
-        """As `VectorIndex.search`.
-
-        Raises:
-            Overloaded: `queued`, and too many wait already or the deadline passed.
-        """
-
-        def call() -> SearchResult:
-            return index.search(
-                seeds,
-                scorer,
-                k,
-                exclude=exclude,
-                min_score=min_score,
-                wanted=wanted,
-                exact=exact,
-            )
-
-        plain = scorer is None and min_score is None and not wanted and not exact
-        if index.is_quick(k, plain=plain):
+    async def run(self, call: Callable[[], Result], cost_ms: float) -> Result:
+        """Make a call, at once if it is short; see `Work.run`."""
+        if cost_ms <= _INLINE_MS:
             return call()
-        return await self.run(call, queued=queued)
+        return await self._queue.submit(call)
 
-    async def nearest(self, index: VectorIndex, question: Question) -> SearchResult:
-        """As `VectorIndex.search_many`, together with others that are asked at the same time.
+    async def together(
+        self,
+        answer: Callable[[Sequence[Item]], Sequence[Result]],
+        item: Item,
+        cost_ms: float,
+    ) -> Result:
+        """One result of a call for all items of this turn of the event loop; see `Work.together`.
 
-        Raises:
-            Overloaded: as `search`.
+        Long calls go to threads, and take the items that come while the one before runs.
         """
-        if not index.is_quick(question.k, plain=True):
-            return await self._together.submit((index, question))
         loop = asyncio.get_running_loop()
-        asked = _Asked(index, question, loop.create_future())
+        asked = _Asked(answer, item, cost_ms, loop.create_future())
+        if cost_ms > _INLINE_MS:
+            return await self._together.submit(asked)
         if not self._asked:
             loop.call_soon(self._answer_turn)
         self._asked.append(asked)
-        return await asked.answer
+        return await asked.result
 
     def _answer_turn(self) -> None:
         """Answer those who asked in this turn of the event loop, or the first of many."""
-        asked, self._asked = self._asked[:_AT_ONCE], self._asked[_AT_ONCE:]
+        many = max(int(_TURN_MS / max(self._asked[0].cost_ms, _TURN_MS / _AT_ONCE)), 1)
+        asked, self._asked = self._asked[:many], self._asked[many:]
         if self._asked:
             asyncio.get_running_loop().call_soon(self._answer_turn)
-        asked = [a for a in asked if not a.answer.done()]  # who has gone needs none
-        for index, places in _by_index([a.to for a in asked]):
+        asked = [a for a in asked if not a.result.done()]  # who has gone needs none
+        for answer, places in _by_answer(asked).items():
             mine = [asked[i] for i in places]
             try:
-                found = index.search_many([a.question for a in mine])
+                found = answer([a.item for a in mine])
             except Exception as error:  # noqa: BLE001 - belongs to those who asked
                 for a in mine:
-                    a.answer.set_exception(error)
+                    a.result.set_exception(error)
                 continue
             for a, result in zip(mine, found, strict=True):
-                a.answer.set_result(result)
-
-    async def run(self, call: Callable[[], Result], *, queued: bool = True) -> Result:
-        """What a call comes to, in a thread.
-
-        Raises:
-            Overloaded: as `search`.
-            Exception: whatever the call raises.
-        """
-        if queued:
-            return await self._queue.submit(call)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+                a.result.set_result(result)
 
 
-def _search_together(asked: Sequence[tuple[VectorIndex, Question]]) -> list[SearchResult]:
-    """The answers, by one call for each index."""
-    found: dict[int, SearchResult] = {}
-    for index, places in _by_index([index for index, _ in asked]):
-        found.update(zip(places, index.search_many([asked[i][1] for i in places]), strict=True))
+def _answer_all(asked: Sequence[_Asked]) -> list[Any]:
+    """Results in order, by one call for each kind of answer."""
+    found: dict[int, Any] = {}
+    for answer, places in _by_answer(asked).items():
+        found.update(zip(places, answer([asked[i].item for i in places]), strict=True))
     return [found[i] for i in range(len(asked))]
 
 
-def _by_index(indexes: Sequence[VectorIndex]) -> Iterator[tuple[VectorIndex, list[int]]]:
-    """Each index and where it stands: there are two while one takes the other's place."""
-    for index in {id(index): index for index in indexes}.values():
-        yield index, [i for i, other in enumerate(indexes) if other is index]
+def _by_answer(
+    asked: Sequence[_Asked],
+) -> dict[Callable[[Sequence[Any]], Sequence[Any]], list[int]]:
+    """Places of items by what answers them: there are two indexes while one replaces the other."""
+    places: dict[Callable[[Sequence[Any]], Sequence[Any]], list[int]] = {}
+    for place, each in enumerate(asked):
+        places.setdefault(each.answer, []).append(place)
+    return places

@@ -2,33 +2,33 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.established import BehaviourGraph, Established
+from model_export.contract.established import BehaviourGraph, Established, Tally
 from service.index.base import Hit, VectorIndex
+from service.index.work import Work
 
 _TEMPERATURE = 0.1
 """Of the softmax that turns neighbours' cosines into weights where nobody votes."""
 _SHOWN_VOTERS = 3
+_MS_PER_CANDIDATE = 2e-5
+"""Of an established streamer in a vote: a few passes over arrays."""
 _MORE = 22
 """So many more than asked for are looked up first: not all that are voted for are stored."""
 
 
-@dataclass(frozen=True)
-class Neighbour:
-    """An established streamer.
+@dataclass(slots=True)
+class Neighbour(Hit):
+    """An established streamer; its score is the cosine of its embedding and the new one's.
 
     Attributes:
-        streamer_id: its id.
-        score: cosine of its embedding and the new one's.
-        weight: its share of all neighbours' weight.
+        weight: share of all neighbours' weight.
         via: whose votes brought it here, the weightiest first; none when cosines alone decided.
     """
 
-    streamer_id: str
-    score: float
     weight: float
     via: Sequence[str] = ()
 
@@ -51,8 +51,9 @@ class Recommender:
         return weights @ self._vectors[rows]
 
 
-def by_vote(
+async def by_vote(
     index: VectorIndex,
+    work: Work,
     recommender: Recommender,
     graph: BehaviourGraph,
     embedding: NDArray[np.float32],
@@ -64,6 +65,7 @@ def by_vote(
 
     Args:
         index: who is stored; others are left out.
+        work: where votes are counted.
         recommender: the established streamers.
         graph: whose audiences overlap with whose.
         embedding: (D,) of the new streamer.
@@ -71,15 +73,21 @@ def by_vote(
         own: the new streamer's id, which is left out.
         count: how many neighbours to return at most.
     """
-    voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
-    shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
-    tally = graph.count(voters, shares)
-    scores = tally.scores()  # (N,)
+
+    def vote() -> tuple[Tally, NDArray[np.float32]]:
+        voters = np.array([recommender.row_of[hit.streamer_id] for hit in hits], np.int64)
+        shares = graph.shares(np.array([hit.score for hit in hits], np.float32))
+        tally = graph.count(voters, shares)
+        return tally, tally.scores()  # (N,)
+
+    cost_ms = len(recommender.ids) * _MS_PER_CANDIDATE
+    tally, scores = await work.run(vote, cost_ms)
+    blocks = _best_first(scores, count + _MORE)
     elected: list[int] = []
     cosines: list[float] = []
-    for block in _best_first(scores, count + _MORE):
+    while (block := await work.run(partial(next, blocks, None), cost_ms)) is not None:
         ids = [recommender.ids[row] for row in block]
-        for row, stored in zip(block, index.get(ids), strict=True):
+        for row, stored in zip(block, await index.get(ids), strict=True):
             if stored and stored.embedding is not None and stored.streamer_id != own:
                 elected.append(row)
                 cosines.append(float(embedding @ stored.embedding))

@@ -13,9 +13,10 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import InvalidRequest, StreamerNotFound
 from service.features.cold_start.neighbours import Neighbour, Recommender, by_cosine, by_vote
+from service.index.query import Query, ScoringSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class ColdStart:
     def __init__(
         self,
         follower: Follower,
-        searches: Searches,
+        searches: SearchPool,
         pipeline: EncodingPipeline,
         stored: StoredProfiles,
         id_space: IdSpace | None,
@@ -137,21 +138,16 @@ class ColdStart:
         graph = None if recommender is None else recommender.graph
         depth = count if graph is None else VOTERS
 
-        def call() -> list[Neighbour]:
-            found = index.search(
-                embedding[None, :],
-                None,
-                depth,
-                exclude={own},
-                established_only=recommender is not None,
-            )
-            if recommender is None or graph is None:
-                return by_cosine(found.hits)
-            return by_vote(index, recommender, graph, embedding, found.hits, own, count)
-
-        if index.is_quick(depth, plain=recommender is None):
-            return call()
-        return await self._searches.run(call)
+        query = Query(
+            ScoringSpec.nearest(embedding),
+            depth,
+            exclude={own},
+            established_only=recommender is not None,
+        )
+        hits = (await index.search(query)).hits
+        if recommender is None or graph is None:
+            return by_cosine(hits)
+        return await by_vote(index, self._searches, recommender, graph, embedding, hits, own, count)
 
     def _centroid(self) -> PredictedId | None:
         if self._id_space is None or self._recommender is None or not self._recommender.ids:

@@ -10,22 +10,64 @@ _BLOCK_ROWS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Who is connected with whom.
+    """Connected components of a list, as a union-find forest over its places.
 
     Attributes:
-        label: int64 (N,), the first place of each place's component.
+        parent: int64 (N,), never above the place itself; the first place of a component is its own.
         best: float32 (N,), the highest cosine with another place that it is joined with; -1 where
             there is none.
     """
 
-    label: NDArray[np.int64]
+    parent: NDArray[np.int64]
     best: NDArray[np.float32]
 
-    def join(self, one: int, other: int, cosine: float) -> None:
-        """Connect two places as well."""
-        for place in (one, other):
-            self.best[place] = max(self.best[place], cosine)
-        _join(self.label, np.array([one, other]))
+    def join(
+        self, one: NDArray[np.int64], other: NDArray[np.int64], cosines: NDArray[np.float32]
+    ) -> None:
+        """Join pairs of places (P,), (P,) with these cosines (P,)."""
+        np.maximum.at(self.best, one, cosines)
+        np.maximum.at(self.best, other, cosines)
+        while True:
+            one, other = self._roots(one), self._roots(other)
+            apart = one != other
+            if not apart.any():
+                return
+            one, other = one[apart], other[apart]
+            higher = np.maximum(one, other)
+            np.minimum.at(self.parent, higher, np.minimum(one, other))
+            self._shorten(higher)
+
+    def join_star(
+        self, centre: int, others: NDArray[np.int64], cosines: NDArray[np.float32]
+    ) -> None:
+        """Join one place with some others (P,), each given once, with these cosines (P,)."""
+        self.best[centre] = max(self.best[centre], cosines.max())
+        self.best[others] = np.maximum(self.best[others], cosines)
+        roots = self._roots(np.append(others, centre))
+        self.parent[roots] = roots.min()
+
+    def labels(self) -> NDArray[np.int64]:
+        """The first place of each place's component (N,)."""
+        return self._roots(np.arange(len(self.parent)))
+
+    def _shorten(self, places: NDArray[np.int64]) -> None:
+        """Hang places (P,) below their roots, halving the chains between them in each pass."""
+        while True:
+            parents = self.parent[places]
+            above = self.parent[parents]
+            if (above == parents).all():
+                return
+            self.parent[places] = above
+
+    def _roots(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The roots of places (P,), which become their parents."""
+        roots = self.parent[places]
+        while True:
+            above = self.parent[roots]
+            if (above == roots).all():
+                self.parent[places] = roots
+                return roots
+            roots = above
 
 
 def components(contents: NDArray[np.float32], threshold: float) -> Components:
@@ -34,30 +76,19 @@ def components(contents: NDArray[np.float32], threshold: float) -> Components:
     Exact, in blocks: N = 10,000 needs 40 MB at a time, however many pairs there are.
     """
     size = len(contents)
-    label = np.arange(size)
-    best = np.full(size, -1, np.float32)
+    found = Components(np.arange(size), np.full(size, -1, np.float32))
     for start in range(0, size, _BLOCK_ROWS):
         block = contents[start : start + _BLOCK_ROWS] @ contents[start:].T  # (<= block, N - start)
         for place, cosines in enumerate(block, start):
             near = place + 1 + np.flatnonzero(cosines[place - start + 1 :] >= threshold)
-            if not len(near):
-                continue
-            scores = cosines[near - start]
-            best[place] = max(best[place], scores.max())
-            best[near] = np.maximum(best[near], scores)
-            _join(label, np.append(near, place))
-    return Components(label, best)
+            if len(near):
+                found.join_star(place, near, cosines[near - start])
+    return found
 
 
-def _join(label: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-    joined = np.unique(label[places])
-    if len(joined) > 1:
-        label[np.isin(label, joined)] = joined[0]
-
-
-def groups_of(label: NDArray[np.int64]) -> list[list[int]]:
+def groups_of(found: Components) -> list[list[int]]:
     """The places of each component, in order, ordered by their first place."""
     groups: dict[int, list[int]] = {}
-    for place, first in enumerate(label.tolist()):
+    for place, first in enumerate(found.labels().tolist()):
         groups.setdefault(first, []).append(place)
     return list(groups.values())

@@ -1,7 +1,7 @@
 """Which streamers of a list are the same content, and a list with those kept apart."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,45 +23,31 @@ from service.engine.evidence.media_copies import (
 )
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of
-from service.index.base import VectorIndex
+from service.index.base import Hit, VectorIndex
+from service.index.query import Query, ScoringSpec
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
+_PAIRS_AT_ONCE = 8192
 _PROFILES_PER_TURN = 64
 """So many are encoded before others get their turn: writes wait for the same encoder."""
 
 
-@dataclass(frozen=True)
-class NearDuplicate:
-    """A stored streamer whose content is alike.
+@dataclass(slots=True)
+class NearDuplicate(Hit):
+    """A streamer whose content is nearly that of another one.
+
+    Its score is the cosine of their content sketches; in a cluster, the highest one with a member
+    that it is joined with.
 
     Attributes:
-        streamer_id: who.
-        score: cosine of the content sketches.
-        copies: how many pictures of both are copies, if it is one of the nearest by embedding.
+        copies: how many pictures and sounds of both are copies, where these were compared; in a
+            cluster, the most with another member.
     """
 
-    streamer_id: str
-    score: float
-    copies: int = 0
-
-
-@dataclass(frozen=True)
-class Member:
-    """A streamer of a cluster.
-
-    Attributes:
-        streamer_id: who.
-        score: highest content cosine to another one that it is joined with.
-        copies: the most pictures that it shares with another one, where pictures were compared.
-    """
-
-    streamer_id: str
-    score: float
     copies: int = 0
 
 
@@ -70,7 +56,7 @@ class Cluster:
     """Near-duplicates of each other; the representative is the first of the list."""
 
     representative: str
-    members: Sequence[Member]
+    members: Sequence[NearDuplicate]
 
 
 @dataclass(frozen=True)
@@ -109,12 +95,22 @@ class _Shown:
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """A list: its names, who can be compared, who is alike, copies, and why it may be old."""
+    """A list that was compared.
+
+    Attributes:
+        names: ids, by place in the list.
+        comparable: whether each has content to compare.
+        found: who is joined with whom.
+        groups: places of each component.
+        copies: int64 (N,), the most that each shares with another one.
+        behind: why the newest writes may be missing; None when they are not.
+    """
 
     names: Sequence[str]
     comparable: Sequence[bool]
     found: Components
-    copies: Mapping[int, int]
+    groups: Sequence[Sequence[int]]
+    copies: NDArray[np.int64]
     behind: str | None
 
 
@@ -124,7 +120,6 @@ class Dedup:
     def __init__(
         self,
         follower: Follower,
-        searches: Searches,
         pipeline: EncodingPipeline,
         stored: StoredProfiles,
         content_dim: int,
@@ -134,7 +129,6 @@ class Dedup:
     ) -> None:
         """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
         self._follower = follower
-        self._searches = searches
         self._pipeline = pipeline
         self._stored = stored
         self.model_version = pipeline.model_version
@@ -161,19 +155,14 @@ class Dedup:
             Unavailable: the index or the store can't answer at the moment.
         """
         index = self._follower.index
-        found = await self._searches.search(
-            index,
-            encoded.embedding[None, :],
-            None,
-            _CANDIDATES,
-            exclude={streamer_id},
-            queued=False,  # the write is on disk, so its answer must not be refused
+        found = await index.search(
+            Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
         )
         nearest = [hit.streamer_id for hit in found.hits]
         copies = await self._copies(tower_vectors, nearest[:NEAREST_COMPARED])
         content = encoded.content.astype(np.float32)
         near: list[NearDuplicate] = []
-        for row in index.get(nearest):
+        for row in await index.get(nearest):
             if row is not None and row.content is not None:
                 score = float(content @ row.content.astype(np.float32))
                 count = copies.get(row.streamer_id, 0)
@@ -220,11 +209,10 @@ class Dedup:
         with_pictures = _by_default(pictures, threshold, min_precision)
         compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
         names, comparable = compared.names, compared.comparable
-        groups = groups_of(compared.found.label)
-        alone = [group[0] for group in groups if len(group) == 1]
+        alone = [group[0] for group in compared.groups if len(group) == 1]
         return DedupAnswer(
             limit,
-            _clusters(groups, compared),
+            _clusters(compared),
             [names[place] for place in alone if comparable[place]],
             [names[place] for place in alone if not comparable[place]],
             compared.behind,
@@ -242,18 +230,18 @@ class Dedup:
         max_per_cluster: int | None = None,
         after_sequence: int = 0,
     ) -> FeedAnswer:
-        """The same list with near-duplicates `window` places apart; raises as `clusters`."""
+        """Re-order a list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self._limit(threshold, min_precision)
         with_pictures = _by_default(pictures, threshold, min_precision)
         compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
-        names, groups = compared.names, groups_of(compared.found.label)
-        result = spread(groups, window, max_per_cluster)
+        names = compared.names
+        result = spread(compared.groups, window, max_per_cluster)
         return FeedAnswer(
             limit,
             [names[place] for place in result.order],
             [names[place] for place in result.held_back],
             result.too_close,
-            _clusters(groups, compared),
+            _clusters(compared),
             compared.behind,
         )
 
@@ -278,23 +266,23 @@ class Dedup:
             shown = await self._shown_by(profiles)
         else:
             behind = self._follower.behind_because
-            shown = await asyncio.to_thread(_stored, self._follower.index, ids)
+            shown = await _stored(self._follower.index, ids)
 
-        def compare() -> Components:
+        alike: Sequence[SameMedia] = ()
+        if with_pictures:
+            alike = await self._same_media(names, shown, stored=not profiles)
+
+        def compare() -> _Compared:
             matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
             for place, one in enumerate(shown):
                 if one.content is not None:
                     matrix[place] = one.content  # a row of zeros reaches no threshold
-            return components(matrix, threshold)
+            found = components(matrix, threshold)
+            copies = join_pairs(found, matrix, alike)
+            comparable = [one.content is not None for one in shown]
+            return _Compared(names, comparable, found, groups_of(found), copies, behind)
 
-        found = await asyncio.to_thread(compare)
-        copies: dict[int, int] = {}
-        if with_pictures:
-            for pair in await self._same_media(names, shown, stored=not profiles):
-                found.join(pair.one, pair.other, _cosine(shown[pair.one], shown[pair.other]))
-                for place in (pair.one, pair.other):
-                    copies[place] = max(copies.get(place, 0), pair.copies)
-        return _Compared(names, [one.content is not None for one in shown], found, copies, behind)
+        return await asyncio.to_thread(compare)
 
     async def _same_media(
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
@@ -333,8 +321,8 @@ def _by_default(pictures: bool | None, threshold: float | None, precision: float
     return threshold is None and precision is None if pictures is None else pictures
 
 
-def _stored(index: VectorIndex, ids: Sequence[str]) -> list[_Shown]:
-    rows = index.get(ids)
+async def _stored(index: VectorIndex, ids: Sequence[str]) -> list[_Shown]:
+    rows = await index.get(ids)
     missing = [(i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row]
     if missing:
         raise StreamerNotFound(
@@ -344,10 +332,23 @@ def _stored(index: VectorIndex, ids: Sequence[str]) -> list[_Shown]:
     return [_Shown(row.content) for row in rows if row is not None]
 
 
-def _cosine(one: _Shown, other: _Shown) -> float:
-    if one.content is None or other.content is None:
-        return 0.0
-    return float(one.content.astype(np.float32) @ other.content.astype(np.float32))
+def join_pairs(
+    found: Components, matrix: NDArray[np.float32], alike: Sequence[SameMedia]
+) -> NDArray[np.int64]:
+    """Join streamers that share media, whatever the cosines of their sketches (N, C).
+
+    Returns:
+        The most copies that each place shares with another one (N,).
+    """
+    copies = np.zeros(len(matrix), np.int64)
+    for start in range(0, len(alike), _PAIRS_AT_ONCE):
+        part = alike[start : start + _PAIRS_AT_ONCE]
+        pairs = np.array([(pair.one, pair.other, pair.copies) for pair in part])  # (P, 3)
+        one, other, counts = pairs.T
+        found.join(one, other, np.einsum("pc,pc->p", matrix[one], matrix[other]))
+        np.maximum.at(copies, one, counts)
+        np.maximum.at(copies, other, counts)
+    return copies
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
@@ -361,13 +362,16 @@ def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
         raise InvalidRequest(f"{len(errors)} streamers are given twice", errors)
 
 
-def _clusters(groups: Sequence[Sequence[int]], compared: _Compared) -> list[Cluster]:
+def _clusters(compared: _Compared) -> list[Cluster]:
     names, best = compared.names, compared.found.best
     return [
         Cluster(
             names[group[0]],
-            [Member(names[p], min(1.0, float(best[p])), compared.copies.get(p, 0)) for p in group],
+            [
+                NearDuplicate(names[p], min(1.0, float(best[p])), int(compared.copies[p]))
+                for p in group
+            ],
         )
-        for group in groups
+        for group in compared.groups
         if len(group) > 1
     ]

@@ -28,7 +28,7 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
         status="ok" if reason is None else "unavailable",
         model_version=serving.model_version,
         device=serving.device,
-        index_rows=len(serving.follower.index) if ready else 0,
+        index_rows=serving.follower.index.count if ready else 0,
         index_sequence=serving.follower.sequence,
         store_sequence=serving.follower.head,
         lag_s=None if lag_s is None else round(lag_s, 3),

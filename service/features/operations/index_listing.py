@@ -1,7 +1,7 @@
 """`GET /v1/index`: the content of the index, to compare it with the store."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
 
@@ -29,9 +29,9 @@ def get_index(operations: CurrentOperations) -> NdjsonResponse:
     return NdjsonResponse(_lines(operations.serving.follower.index))
 
 
-def _lines(index: VectorIndex) -> Iterator[bytes]:
+async def _lines(index: VectorIndex) -> AsyncIterator[bytes]:
     lines: list[str] = []
-    for streamer_id, version, digest in held_by(index):
+    async for streamer_id, version, digest in held_by(index):
         lines.append(
             json.dumps({"streamer_id": streamer_id, "version": version, "digest": digest}) + "\n"
         )

@@ -64,7 +64,7 @@ class _Service(Collector):
         if follower.is_ready:
             index = follower.index.state()
             about |= {"index": index.kind, "index_device": index.device}
-            yield _gauge("streamer_index_rows", "Streamers in the index.", len(follower.index))
+            yield _gauge("streamer_index_rows", "Streamers in the index.", follower.index.count)
             yield _gauge(
                 "streamer_index_scanned_rows",
                 "Of these, how many each question looks at one by one.",
@@ -72,7 +72,7 @@ class _Service(Collector):
             )
             yield _gauge(
                 "streamer_index_built_recall",
-                "Share of the 50 nearest that the base finds, measured when it was built.",
+                "Share of the 50 nearest that the ANN segment finds, measured when it was built.",
                 index.recall,
             )
             yield _gauge(

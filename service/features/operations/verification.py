@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import math
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -182,21 +182,18 @@ async def check_snapshot(
         changed = await store.changed_since(place.sequence, place.mark)
     except LogGap as gap:
         return f"the log does not go on where it ends ({gap})"
-    held = {i: (version, digest) for i, version, digest in held_by(index)}
+    held = {i: (version, digest) async for i, version, digest in held_by(index)}
     compare(stored, held, findings, changed)
-    if findings.vectors != len(index):
-        findings.add("*", f"{len(index)} vectors can be found, {findings.vectors} are somebody's")
+    if findings.vectors != index.count:
+        findings.add("*", f"{index.count} vectors can be found, {findings.vectors} are somebody's")
     return None
 
 
-def held_by(index: VectorIndex) -> Iterator[tuple[str, int, str]]:
-    """Id, version and digest of everyone in an index, each as of some moment meanwhile."""
-    ids = index.everyone()
-    for start in range(0, len(ids), _CHUNK):
-        for row in index.get(ids[start : start + _CHUNK]):
-            if row is not None:
-                vector = b"" if row.embedding is None else row.embedding.astype("<f4").tobytes()
-                yield row.streamer_id, row.version, digest_of(vector)
+async def held_by(index: VectorIndex) -> AsyncIterator[tuple[str, int, str]]:
+    """Id, version and digest of everyone in an index, as `VectorIndex.rows` gives them."""
+    async for row in index.rows():
+        vector = b"" if row.embedding is None else row.embedding.astype("<f4").tobytes()
+        yield row.streamer_id, row.version, digest_of(vector)
 
 
 def compare(

@@ -50,6 +50,7 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
         index_sequence=answer.index_sequence,
         reached=answer.reached,
         next_cursor=answer.next_cursor,
+        warnings=tuple(answer.warnings),
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
     )
 
@@ -186,6 +187,7 @@ async def _lines(
                 "incomplete_because": last.incomplete_because,
                 "model_version": similar.model_version,
                 "index_sequence": last.index_sequence,
+                "warnings": last.warnings,
             }
         )
 
@@ -197,6 +199,6 @@ async def next_similar(
     similar: CurrentSimilar,
     cursor: Annotated[str, Query(max_length=64, description="next_cursor of the previous page.")],
 ) -> SimilarOut:
-    """Hits as of the question, without streamers that were deleted since."""
+    """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()
     return _similar_out(similar, await similar.next_page(cursor), begin)

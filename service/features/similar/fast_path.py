@@ -89,7 +89,7 @@ async def _first_of(receive: Receive) -> Message | HTTPException:
 
 
 def _again(first: Message | HTTPException, receive: Receive) -> Receive:
-    """As if it had not been received yet."""
+    """A `receive` that gives the first message again."""
     left = [first]
 
     async def received() -> Message:
@@ -158,6 +158,7 @@ async def _answer(
             "index_sequence": answer.index_sequence,
             "reached": None,
             "next_cursor": None,
+            "warnings": [],
             "took_ms": round((time.perf_counter() - begin) * 1000, 3),
         }
     )

@@ -27,6 +27,7 @@ class Pinned:
         threshold: what `min_precision` came to.
         incomplete_because: what was missing when it was made.
         sequence: of the index that was searched.
+        warnings: what the caller may have got wrong.
     """
 
     ids: Sequence[str]
@@ -36,6 +37,7 @@ class Pinned:
     threshold: Threshold | None
     incomplete_because: str | None
     sequence: int
+    warnings: Sequence[str] = ()
 
 
 class Pages:

@@ -11,10 +11,10 @@ from model_export.contract.streamer import (
     StreamerId,
     StreamerProfile,
 )
-from service.engine.scoring import strategies as scorers
 from service.features.similar import seeds
 from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
 from service.index import filters
+from service.index.query import Strategy
 from service.settings import MOST_SEEDS
 
 Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fail_fast=True)]
@@ -113,7 +113,7 @@ class SeedsIn(Request):
         default_factory=list[SeedIn], max_length=MOST_SEEDS, description="Unlike these."
     )
     strategy: Annotated[
-        scorers.Strategy,
+        Strategy,
         Field(
             description="average: cosine with the mean of the positive seeds, minus that with the "
             "negative mean, halved. best_score: the best cosine with any positive seed, negative "
@@ -364,6 +364,10 @@ class SimilarOut(Response):
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
     ] = None
+    warnings: Annotated[
+        tuple[str, ...],
+        Field(description="What may be a mistake, such as a filter field that no streamer has."),
+    ] = ()
     took_ms: Annotated[float, Field(description="Time in the service, in milliseconds.")]
 
 
@@ -387,3 +391,4 @@ class ExportSummaryOut(Response):
     incomplete_because: str | None
     model_version: str
     index_sequence: Annotated[int, Field(description="Sequence number of the last write in it.")]
+    warnings: list[str]

@@ -61,7 +61,7 @@ class Seeds:
         """
         seeds = [(f"/positive/{i}", seed) for i, seed in enumerate(positive)]
         seeds += [(f"/negative/{i}", seed) for i, seed in enumerate(negative)]
-        rows = index.get([seed.streamer_id or "" for _, seed in seeds])
+        rows = await index.get([seed.streamer_id or "" for _, seed in seeds])
         missing = [
             FieldError(f"{where}/streamer_id", f"streamer {seed.streamer_id!r} is not stored")
             for (where, seed), row in zip(seeds, rows, strict=True)

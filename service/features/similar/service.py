@@ -1,23 +1,21 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_export.contract.calibration import Curve
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision, Threshold, precision_from
-from service.engine.scoring.strategies import Strategy, combined
-from service.engine.work.search_pool import Searches
 from service.errors import InvalidRequest
 from service.features.similar.explain import Explainer, Reasons, Side
 from service.features.similar.pages import Pages, Pinned
 from service.features.similar.seeds import ResolvedSeed, Seed, Seeds
-from service.index.base import Hit, Question, Scorer, VectorIndex
-from service.index.filters import Filter
+from service.index.base import Hit, VectorIndex
+from service.index.filters import EVERYONE, Filter
+from service.index.query import Query, ScoringSpec, Strategy
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class SimilarQuery:
     k: int = 10
     min_score: float | None = None
     min_precision: float | None = None
-    filter: Filter = field(default_factory=Filter)
+    filter: Filter = EVERYONE
     explain: bool = False
     exact: bool = False
     after_sequence: int = 0
@@ -47,26 +45,34 @@ class SimilarQuery:
         return is_one and is_cosine and not more
 
 
-class SimilarHit(NamedTuple):
+@dataclass(slots=True)
+class SimilarHit(Hit):
     """One streamer of the answer.
 
-    `precision` is the estimated share of right ones among all that score at least as much; None
-    where the model's calibration does not tell.
+    Attributes:
+        precision: estimated share of right ones among all that score at least as much; None where
+            the model's calibration does not tell.
+        rank: place in the answer, from 1 on.
+        reasons: why it is in the answer, where that was asked for.
     """
 
-    streamer_id: str
-    score: float
     precision: float | None
     rank: int
-    reasons: Reasons | None
+    reasons: Reasons | None = None
 
 
 class SimilarAnswer(NamedTuple):
-    """The answer; `incomplete_because` says what is missing, None when nothing is.
+    """The answer to a question.
 
-    `exact`: every streamer that may be in it was looked at. `reached`: how many reach the score,
-    None where none was asked for. `next_cursor`: to the page that follows.
-    `threshold` is what `min_precision` came to, None where it was not asked for.
+    Attributes:
+        hits: best first.
+        threshold: the score for `min_precision`; None where it was not asked for.
+        incomplete_because: what is missing; None when nothing is.
+        exact: whether every streamer that may be in it was looked at.
+        index_sequence: of the index that was searched.
+        reached: how many reach the score; None where none was asked for.
+        next_cursor: to the page that follows, if any.
+        warnings: what the caller may have got wrong.
     """
 
     hits: Sequence[SimilarHit]
@@ -76,6 +82,7 @@ class SimilarAnswer(NamedTuple):
     index_sequence: int
     reached: int | None
     next_cursor: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +91,7 @@ class _Asked:
     sequence: int
     behind: str | None
     positive: Sequence[ResolvedSeed]
-    seeds: NDArray[np.float32]  # (Q, D)
-    scorer: Scorer | None
-    exclude: Collection[str]
-    min_score: float | None
+    query: Query
     curves: Sequence[Curve]
     threshold: Threshold | None
 
@@ -98,7 +102,6 @@ class Similar:
     def __init__(
         self,
         follower: Follower,
-        searches: Searches,
         seeds: Seeds,
         explainer: Explainer,
         precision: Precision,
@@ -109,7 +112,6 @@ class Similar:
         """Search the follower's index."""
         self.model_version = model_version
         self._follower = follower
-        self._searches = searches
         self._seeds = seeds
         self._explainer = explainer
         self._precision = precision
@@ -134,16 +136,7 @@ class Similar:
             if answer is not None:
                 return answer
         asked = await self._ask(query)
-        found = await self._searches.search(
-            asked.index,
-            asked.seeds,
-            asked.scorer,
-            query.k,
-            exclude=asked.exclude,
-            min_score=asked.min_score,
-            wanted=query.filter,
-            exact=query.exact,
-        )
+        found = await asked.index.search(asked.query)
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
             reasons = await self._explain(asked.index, found.hits, asked.positive)
@@ -154,40 +147,53 @@ class Similar:
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
         why = asked.behind
-        if asked.min_score is not None and found.reached > len(hits):
+        has_limit = asked.query.min_score is not None
+        if has_limit and found.reached > len(hits):
             limit = "min_score" if asked.threshold is None else "min_precision"
             cut = f"{found.reached} streamers reach {limit}, k is {query.k}"
             why = cut if why is None else f"{why}; {cut}"
-        reached = None if asked.min_score is None else found.reached
-        return SimilarAnswer(hits, asked.threshold, why, found.exact, asked.sequence, reached)
+        return SimilarAnswer(
+            hits,
+            asked.threshold,
+            why,
+            found.exact,
+            asked.sequence,
+            found.reached if has_limit else None,
+            warnings=_warnings(found.unknown_fields),
+        )
 
     async def nearest(self, seed: str | Sequence[float], k: int) -> SimilarAnswer | None:
-        """The k nearest of a stored streamer or of a vector (D,), where they are found fast.
+        """The k nearest of a stored streamer or of a vector (D,).
 
-        None elsewhere, and where there is an error to be told: `search` does the one or the other.
+        None where there is an error to report: `search` raises it.
 
         Raises:
             Overloaded: too many searches wait already, or the deadline passed.
         """
         follower = self._follower
-        if not follower.is_ready or not follower.index.is_fast(k):
+        if not follower.is_ready:
             return None
         index, sequence, behind = follower.index, follower.sequence, follower.behind_because
         if isinstance(seed, str):
-            stored = index.vector(seed)
+            stored = await index.vector(seed)
             if stored is None or stored.embedding is None:
                 return None
-            question, used = Question(stored.embedding, k, (seed,)), stored.modalities_used
+            vector, exclude, used = stored.embedding, (seed,), stored.modalities_used
         else:
             try:
-                question, used = Question(self._seeds.unit(seed, ""), k, ()), None
+                vector, exclude, used = self._seeds.unit(seed, ""), (), None
             except InvalidRequest:
                 return None
-        found = await self._searches.nearest(index, question)
+        found = await index.search(Query(ScoringSpec.nearest(vector), k, exclude))
         curves = self._precision.curves((used,))
         hits = [
-            SimilarHit(name, score, precision_from(score, curves) if curves else None, rank, None)
-            for rank, (name, score) in enumerate(found.hits, start=1)
+            SimilarHit(
+                hit.streamer_id,
+                hit.score,
+                precision_from(hit.score, curves) if curves else None,
+                rank,
+            )
+            for rank, hit in enumerate(found.hits, start=1)
         ]
         return SimilarAnswer(hits, None, behind, found.exact, sequence, None)
 
@@ -217,16 +223,11 @@ class Similar:
 
     async def _everyone(self, query: SimilarQuery) -> Pinned:
         asked = await self._ask(query)
-        score = asked.min_score
-        if score is None or query.explain:
+        if asked.query.min_score is None or query.explain:
             raise InvalidRequest.of(
                 "/pages", "needs min_score or min_precision, and can't be given with explain"
             )
-        found = await self._searches.run(
-            lambda: asked.index.matches(
-                asked.seeds, asked.scorer, score, exclude=asked.exclude, wanted=query.filter
-            )
-        )
+        found = await asked.index.matches(asked.query)
         return Pinned(
             found.ids,
             found.scores,
@@ -235,6 +236,7 @@ class Similar:
             asked.threshold,
             asked.behind,
             asked.sequence,
+            _warnings(found.unknown_fields),
         )
 
     async def next_page(self, cursor: str) -> SimilarAnswer:
@@ -253,8 +255,7 @@ class Similar:
     async def _are_stored(self, pinned: Pinned, start: int) -> list[bool]:
         """Who of a page is stored still."""
         ids = pinned.ids[start : start + pinned.page_size]
-        index = self._follower.index
-        rows = await self._searches.run(lambda: index.get(ids))
+        rows = await self._follower.index.get(ids)
         return [row is not None for row in rows]
 
     async def _ask(self, query: SimilarQuery) -> _Asked:
@@ -264,19 +265,26 @@ class Similar:
             self._follower.index, query.positive, query.negative
         )
         curves, threshold = self._calibrated(query, positive)
-        seeds = np.stack([s.embedding for s in (*positive, *negative)])  # (Q, D)
-        seeds, scorer = combined(
-            query.strategy, seeds, [s.weight for s in positive], [s.weight for s in negative]
+        scoring = ScoringSpec(
+            np.stack([s.embedding for s in (*positive, *negative)]),  # (S, D)
+            [*(s.weight for s in positive), *(-s.weight for s in negative)],
+            query.strategy,
         )
         return _Asked(
             index=self._follower.index,
             sequence=self._follower.sequence,  # what is searched is this or newer
             behind=self._follower.behind_because,
             positive=positive,
-            seeds=seeds,
-            scorer=scorer,
-            exclude={s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id},
-            min_score=query.min_score if threshold is None else threshold.min_score,
+            query=Query(
+                scoring,
+                query.k,
+                exclude={
+                    s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id
+                },
+                min_score=query.min_score if threshold is None else threshold.min_score,
+                filter=query.filter,
+                exact=query.exact,
+            ),
             curves=curves,
             threshold=threshold,
         )
@@ -307,7 +315,7 @@ class Similar:
     ) -> list[Reasons | None]:
         """By the nearest of the wanted seeds; None of a hit that was deleted since."""
         seeds = np.stack([s.embedding for s in positive])  # (Q, D)
-        rows = index.get([hit.streamer_id for hit in hits])
+        rows = await index.get([hit.streamer_id for hit in hits])
         sides = [None if row is None else Side.of(row) for row in rows]
         pairs = [
             (positive[int((seeds @ hit.embedding).argmax())].side, hit)
@@ -325,7 +333,7 @@ def _page(
     ids = pinned.ids[start : start + pinned.page_size]
     scores: list[float] = pinned.scores[start : start + pinned.page_size].tolist()
     hits = [
-        SimilarHit(name, score, precision_from(score, pinned.curves), rank, None)
+        SimilarHit(name, score, precision_from(score, pinned.curves), rank)
         for rank, (name, score, stored) in enumerate(
             zip(ids, scores, is_stored, strict=False), start=start + 1
         )
@@ -339,4 +347,9 @@ def _page(
         pinned.sequence,
         len(pinned.ids),
         following,
+        pinned.warnings,
     )
+
+
+def _warnings(unknown_fields: Sequence[str]) -> list[str]:
+    return [f"filter: no stored streamer has the field {name!r}" for name in unknown_fields]

@@ -35,7 +35,7 @@ from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.problems import Checked, invalid
-from service.store.base import ANY_STORED, Record
+from service.store.base import ANY_STORED, Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
@@ -85,7 +85,7 @@ async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
     )
 
 
-def _streamer(record: Record) -> StreamerOut:
+def _streamer(record: Record | StoredProfile) -> StreamerOut:
     return StreamerOut(
         streamer_id=record.streamer_id,
         version=record.version,
@@ -173,11 +173,14 @@ async def list_streamers(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be listed."""
-    records = await streamers.page(_after(cursor), limit)
-    last = records[-1].streamer_id if len(records) == limit else None
+    """In byte order of the ids; streamers written meanwhile may or may not be listed.
+
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    """
+    page = await streamers.page(_after(cursor), limit)
+    last = page.next_after
     return StreamerPage(
-        streamers=[_streamer(record) for record in records],
+        streamers=[_streamer(profile) for profile in page.profiles],
         next_cursor=None if last is None else base64.urlsafe_b64encode(last.encode()).decode(),
     )
 

@@ -1,9 +1,10 @@
 """What is stored of a profile that was encoded."""
 
+import base64
 import hashlib
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from service.engine.encoding.pipeline import EncodedProfile
 from service.store.base import Record
 
 
-def record_of(item: EncodedProfile, model_version: str) -> Record:
-    """The record of an encoded profile; the store gives the version."""
+def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> Record:
+    """The record of an encoded profile; the store gives the version.
+
+    Without `keep_bytes`, pictures and sounds are stored as the SHA-256 of their bytes; the digest
+    is that of the profile with them.
+    """
     profile, encoded = item.profile, item.encoded
     body = _profile_bytes(profile)
     facets = {
@@ -31,7 +36,7 @@ def record_of(item: EncodedProfile, model_version: str) -> Record:
         embedding=b"" if encoded is None else encoded.embedding.astype("<f4").tobytes(),
         content=b"" if encoded is None else encoded.content.astype("<f2").tobytes(),
         facets=_json_bytes({k: v for k, v in facets.items() if v not in (None, [], {})}),
-        profile=body,
+        profile=body if keep_bytes else _json_bytes(_without_bytes(profile.dump())),
         digest=hashlib.sha256(body).hexdigest(),
         model_version=model_version,
         status="insufficient_content" if encoded is None else "indexed",
@@ -45,6 +50,21 @@ def record_of(item: EncodedProfile, model_version: str) -> Record:
 def digest_of_profile(profile: StreamerProfile) -> str:
     """SHA-256 hex of a profile as it is stored."""
     return hashlib.sha256(_profile_bytes(profile)).hexdigest()
+
+
+def _without_bytes(part: Any) -> Any:
+    """A profile, or a part of it, with digests in the place of pictures and sounds."""
+    if isinstance(part, list):
+        return [_without_bytes(each) for each in cast(list[Any], part)]
+    if not isinstance(part, dict):
+        return part
+    fields = cast(dict[str, Any], part)
+    if fields.keys() == {"data", "content_type"}:
+        return {"sha256": hashlib.sha256(base64.b64decode(fields["data"])).hexdigest()}
+    return {
+        name: each if name == "attributes" else _without_bytes(each)
+        for name, each in fields.items()
+    }
 
 
 def _profile_bytes(profile: StreamerProfile) -> bytes:

@@ -1,16 +1,23 @@
 """Reading stored streamers."""
 
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.store.base import Record, StreamerStore
+from service.store.base import ProfilePage, Record, StreamerStore
 
 
 class Streamers:
     """What is stored, one streamer or all of them page by page."""
 
-    def __init__(self, store: StreamerStore, stored: StoredProfiles) -> None:
-        """Read from `store`; `stored` reads single streamers."""
+    def __init__(self, store: StreamerStore, stored: StoredProfiles, page_bytes: int) -> None:
+        """Read from `store`.
+
+        Args:
+            store: of the records.
+            stored: reads single streamers.
+            page_bytes: most bytes of profiles on one page, but for the first one.
+        """
         self._store = store
         self._stored = stored
+        self._page_bytes = page_bytes
 
     async def get(self, streamer_id: str) -> Record:
         """The stored record.
@@ -21,7 +28,10 @@ class Streamers:
         """
         return await self._stored.get(streamer_id)
 
-    async def page(self, after: str, limit: int) -> list[Record]:
-        """Up to `limit` records in byte order of their ids, after `after`."""
-        records = await self._store.get(await self._store.list_ids(after, limit))
-        return [record for record in records if record is not None]
+    async def page(self, after: str, limit: int) -> ProfilePage:
+        """Up to `limit` profiles in byte order of their ids, after `after`; fewer if they are long.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return await self._store.page(after, limit, self._page_bytes)

@@ -82,6 +82,8 @@ class WritePipeline:
         stored: StoredProfiles,
         near_duplicates: NearDuplicatesOf | None = None,
         show: Show | None = None,
+        *,
+        keep_bytes: bool = True,
     ) -> None:
         """Write to `store` what `encoding` makes of profiles.
 
@@ -91,12 +93,14 @@ class WritePipeline:
             stored: what is stored of the same streamers, so that towers need not run again.
             near_duplicates: of a streamer that was written; None where nobody asks.
             show: lets the index take in a write; None without an index.
+            keep_bytes: store pictures and sounds; otherwise the SHA-256 of each alone.
         """
         self._store = store
         self._encoding = encoding
         self._stored = stored
         self._near_duplicates = near_duplicates
         self._show = show
+        self._keep_bytes = keep_bytes
 
     async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
@@ -241,7 +245,9 @@ class WritePipeline:
             return []
         records: list[Record] = []
         for item in encoded:
-            records.append(record_of(item, self._encoding.model_version))
+            records.append(
+                record_of(item, self._encoding.model_version, keep_bytes=self._keep_bytes)
+            )
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
         upserts = [

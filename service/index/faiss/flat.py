@@ -1,125 +1,49 @@
-"""Exact search: every answer looks at every row that may be in it.
+"""Exact search: every answer is the best of all rows that may be in it.
 
 Nothing has to be rebuilt, there are no tombstones, and a filter never starves an answer.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
-from service.files.checksummed import Sealed
-from service.index.base import (
-    EVERYONE,
-    EXACT,
-    Hit,
-    IndexState,
-    Matches,
-    Question,
-    Row,
-    Scorer,
-    SearchResult,
-    StoredVector,
-)
+from service.index.base import EXACT, Hit, IndexState, Matches, SearchResult
 from service.index.faiss import scan
-from service.index.faiss.ann.segment import Base
+from service.index.faiss.rows.table import Rows
 from service.index.faiss.rows.view import View
-from service.index.faiss.snapshot import format as image
-from service.index.faiss.snapshot.rows import SavedRows
-from service.index.filters import Filter
+from service.index.query import Query
 
-QUICK_ROWS = 20_000
-"""Cosines that take about a half of a millisecond (measured: 2 ms for 100,000 of 128 numbers)."""
-QUICK_HITS = 100
+_MS_PER_NUMBER = 1.6e-7
+"""Milliseconds of one product (measured: 2 ms for 100,000 rows of 128 numbers)."""
+_MS_PER_HIT, _MS_PER_CONDITION, _MS_PER_VALUE = 0.001, 0.02, 0.001
+_MS_PER_FILTERED_ROW = 5e-6
+"""Of each condition, which may compare a number of each row."""
+_MS_OF_BLAS = 1.0
+"""Of several probes: its threads wait for each other, and for cores that others use."""
 
 
-class FlatIndex:
-    """The exact index; see the module."""
+class FlatSearch:
+    """Exact search of rows. Safe to use from several threads."""
 
-    def __init__(
-        self,
-        dim: int,
-        content_dim: int,
-        established: Collection[str] = (),
-        folder: Path | None = None,
-    ) -> None:
-        """An empty index for embeddings (dim,) and content sketches (content_dim,).
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
-        What is seldom read lies in a file without a name in `folder`, or where temporary files are.
-        """
-        self._rows = SavedRows(dim, content_dim, established, folder)
-
-    def __len__(self) -> int:
-        """Number of streamers that have a vector."""
-        return len(self._rows)
-
-    def upsert(
-        self, streamer_id: str, version: int, embedding: bytes, content: bytes, facets: bytes
-    ) -> None:
-        """Take in a version; see `VectorIndex.upsert`."""
-        self._rows.upsert(streamer_id, version, embedding, content, facets)
-
-    def remove(self, streamer_id: str, version: int) -> None:
-        """Forget a streamer; see `VectorIndex.remove`."""
-        self._rows.remove(streamer_id, version)
-
-    def get(self, ids: Sequence[str]) -> list[Row | None]:
-        """Rows by id; the arrays are copies."""
-        return self._rows.get(ids)
-
-    def everyone(self) -> list[str]:
-        """All ids; see `VectorIndex.everyone`."""
-        return self._rows.everyone()
-
-    def vector(self, streamer_id: str) -> StoredVector | None:
-        """The vector of one streamer; see `VectorIndex.vector`."""
-        return self._rows.vector(streamer_id)
-
-    def reserve(self, rows: int) -> None:
-        """Make room for so many streamers."""
-        self._rows.reserve(rows)
-
-    def search(
-        self,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        wanted: Filter = EVERYONE,
-        established_only: bool = False,
-        exact: bool = False,
-    ) -> SearchResult:
-        """Exact search; see `VectorIndex.search`."""
-        with self._rows.reading(wanted, exclude, established_only) as view:
-            if scorer is None and min_score is None:
-                scores, slots = scan.best(seeds[0], k, view)
+    def search(self, query: Query) -> SearchResult:
+        """The best rows for a query, all as of one moment."""
+        with self._rows.reading(query.filter, query.exclude, query.established_only) as view:
+            if query.scoring.is_cosine and query.min_score is None:
+                scores, slots = scan.best(query.scoring.probes()[0], query.k, view)
                 reached = view.size
             else:
-                scores, slots, reached = _best_scored(seeds, scorer, k, min_score, view)
-            return SearchResult(hits_of(scores, slots, view.ids, k), reached)
+                scores, slots, reached = _best_scored(query, query.k, view)
+            hits = hits_of(scores, slots, view.ids, query.k)
+            return SearchResult(hits, reached, True, view.unknown_fields)
 
-    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
-        """One after the other; see `VectorIndex.search_many`."""
-        return [self.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
-
-    def matches(
-        self,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        min_score: float,
-        *,
-        exclude: Collection[str] = (),
-        wanted: Filter = EVERYONE,
-    ) -> Matches:
-        """Everyone who reaches `min_score`; see `VectorIndex.matches`."""
-        with self._rows.reading(wanted, exclude, False) as view:
-            scores, slots, _ = _best_scored(seeds, scorer, view.size, min_score, view)
+    def matches(self, query: Query) -> Matches:
+        """Everyone who reaches the query's `min_score`, whatever its `k`."""
+        with self._rows.reading(query.filter, query.exclude, query.established_only) as view:
+            scores, slots, _ = _best_scored(query, view.size, view)
             order: list[int] = np.argsort(-scores, kind="stable").tolist()
             scores = scores[order]
             ids = [view.ids[slots[i]] for i in order]
@@ -127,45 +51,25 @@ class FlatIndex:
         edges = np.flatnonzero(np.diff(equal)).reshape(-1, 2)  # first and last of equal ones
         for first, last in edges.tolist():
             ids[first : last + 1] = sorted(ids[first : last + 1])
-        return Matches(ids, scores)
+        return Matches(ids, scores, view.unknown_fields)
 
-    def is_fast(self, k: int) -> bool:
-        """As long as there are few; see `VectorIndex.is_fast`."""
-        return self.is_quick(k, plain=True)
+    def cost_ms(self, query: Query) -> float:
+        """Expected milliseconds of `search` on one core."""
+        rows = len(self._rows)
+        conditions = (*query.filter.must, *query.filter.must_not)
+        values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
+        probes = len(query.scoring.seeds) if query.scoring.strategy == "best_score" else 1
+        return (
+            (0 if probes == 1 else _MS_OF_BLAS)
+            + rows * probes * self._rows.dim * _MS_PER_NUMBER
+            + min(query.k, rows) * _MS_PER_HIT
+            + len(conditions) * (_MS_PER_CONDITION + rows * _MS_PER_FILTERED_ROW)
+            + values * _MS_PER_VALUE
+        )
 
-    def is_quick(self, k: int, *, plain: bool) -> bool:
-        """Whether nobody minds waiting for it; see `VectorIndex.is_quick`."""
-        return plain and k <= QUICK_HITS and len(self) <= QUICK_ROWS
-
-    def state(self) -> IndexState:
-        """How it answers at the moment."""
-        return IndexState(EXACT, len(self), None, None)
-
-    def save(self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]) -> None:
-        """Write it to a new folder; see `VectorIndex.save`."""
-        with self._rows.imaging() as found:
-            image.write(path, found, about, is_stopped)
-
-    def load(self, sealed: Sealed) -> None:
-        """Fill it, which is empty, from such a folder; see `VectorIndex.load`."""
-        found = image.read(sealed, self._rows.dim, self._rows.stride)
-        if found.base is not None and not self._serves(found.base, len(found.covered)):
-            found = replace(found, base=None, covered=BitMap())
-        self._rows.restore(found)
-
-    def _serves(self, base: Base, covered: int) -> bool:
-        """Whether it would use a saved base, of which so many rows are left."""
-        return False
-
-    def is_due(self) -> bool:
-        """Never: nothing can be prepared."""
-        return False
-
-    def audit(self) -> None:
-        """Nothing to do: every answer is exact."""
-
-    def rebuild(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Nothing to do."""
+    def state(self, refused: str | None = None) -> IndexState:
+        """How it answers; `refused` says why nothing faster does."""
+        return IndexState(EXACT, len(self._rows), None, refused)
 
 
 def hits_of(
@@ -176,13 +80,11 @@ def hits_of(
     return [Hit(name, -x) for x, name in found[:k]]
 
 
-def _best_scored(
-    seeds: NDArray[np.float32], scorer: Scorer | None, k: int, min_score: float | None, view: View
-) -> tuple[NDArray[np.float32], list[int], int]:
+def _best_scored(query: Query, k: int, view: View) -> tuple[NDArray[np.float32], list[int], int]:
     """Scores (K,) and slots of the best, K >= k only for ties, and how many reach `min_score`."""
     scores, slots = np.zeros(0, np.float32), np.zeros(0, np.int64)
-    reached = 0
-    for block_scores, block_slots in scan.scored(seeds, scorer, view):
+    reached, min_score = 0, query.min_score
+    for block_scores, block_slots in scan.scored(query.scoring, view):
         if min_score is not None:
             enough = block_scores >= min_score
             block_scores, block_slots = block_scores[enough], block_slots[enough]

@@ -1,4 +1,4 @@
-"""Exact scans: every allowed row is looked at, by FAISS's brute-force kernels."""
+"""Exact scans by FAISS's brute-force kernels: every allowed row is scored."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -7,17 +7,17 @@ import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Scorer
 from service.index.faiss.rows.view import View
+from service.index.query import ScoringSpec
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
 _SPARSE, _DENSE = 0.25, 0.75
-"""The share of slots that are allowed decides how they are scanned: few ones by themselves, nearly
-all by passing over the others, and in between by scoring everyone (measured: passing over every
-second one costs twice as much, since no processor foresees which)."""
+"""The share of slots that are allowed decides how they are scanned: few ones by their numbers,
+nearly all by skipping the others, and in between by scoring everyone (measured: skipping every
+second one costs twice as much, since branches can't be predicted)."""
 _BLOCK = 16_384
-"""So many rows are scored at a time: cosines with many seeds take much memory."""
+"""So many rows are scored at a time: products with many probes take much memory."""
 
 
 def best(query: NDArray[np.float32], k: int, view: View) -> tuple[NDArray[np.float32], list[int]]:
@@ -32,7 +32,7 @@ def best(query: NDArray[np.float32], k: int, view: View) -> tuple[NDArray[np.flo
     query = np.ascontiguousarray(query, np.float32)
     share = view.size / len(view.embeddings)
     if share >= _DENSE:
-        return _passing_over(query, depth, view)
+        return _skipping(query, depth, view)
     slots = view.slots()
     if share < _SPARSE:
         return best_of(query, depth, view.embeddings, slots)
@@ -44,7 +44,7 @@ def best(query: NDArray[np.float32], k: int, view: View) -> tuple[NDArray[np.flo
 def best_of(
     query: NDArray[np.float32], k: int, matrix: NDArray[np.float32], slots: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], list[int]]:
-    """The same of some rows (S,) of a matrix (N, D)."""
+    """The k rows at some slots (S,) of a matrix (N, D) with the largest products; see `best`."""
     return best_of_each(query[None, :], k, matrix, [slots])[0]
 
 
@@ -54,7 +54,10 @@ def best_of_each(
     matrix: NDArray[np.float32],
     slots: Sequence[NDArray[np.int64]],
 ) -> list[tuple[NDArray[np.float32], list[int]]]:
-    """The same for each of the queries (Q, D), each of rows of its own, in one call of FAISS."""
+    """The k best rows for each of the queries (Q, D), each among slots of its own; see `best`.
+
+    It is one call of FAISS.
+    """
     width = max(len(some) for some in slots)
     if width == 0:
         return [(np.empty(0, np.float32), [])] * len(slots)
@@ -86,7 +89,7 @@ def best_of_each(
     return [(some_scores[:many], some[:many]) for some_scores, some, many in best]
 
 
-def _passing_over(
+def _skipping(
     query: NDArray[np.float32], k: int, view: View
 ) -> tuple[NDArray[np.float32], list[int]]:
     scores, slots = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
@@ -108,27 +111,24 @@ def _passing_over(
 
 
 def scored(
-    seeds: NDArray[np.float32], scorer: Scorer | None, view: View
+    scoring: ScoringSpec, view: View
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Scores (B,) and slots (B,) of all allowed rows, a block at a time.
-
-    Without a scorer there is one seed (1, D), and the cosine is the score.
-    """
-    seeds = np.ascontiguousarray(seeds, np.float32)
+    """Scores (B,) and slots (B,) of all allowed rows, a block at a time."""
+    probes = np.ascontiguousarray(scoring.probes(), np.float32)  # (P, D)
     chosen = view.slots()
     for start in range(0, len(chosen), _BLOCK):
         slots = chosen[start : start + _BLOCK]
-        if scorer is None:
-            yield _inner_products_at(seeds[0], view.embeddings, slots), slots
+        if len(probes) == 1:
+            yield _inner_products_at(probes[0], view.embeddings, slots), slots
             continue
         first, last = int(slots[0]), int(slots[-1])
         dense = last - first < len(slots)
         rows = view.embeddings[first : last + 1] if dense else view.embeddings[slots]  # (B, D)
-        yield scorer(seeds @ rows.T), slots
+        yield scoring.combine(probes @ rows.T), slots
 
 
 def _inner_products(query: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of a query (D,) with all rows of a matrix (N, D): (N,)."""
+    """Inner products (N,) of a query (D,) with all rows of a matrix (N, D)."""
     found = np.empty(len(matrix), np.float32)
     _one_thread()
     faiss.fvec_inner_products_ny(
@@ -144,7 +144,7 @@ def _inner_products(query: NDArray[np.float32], matrix: NDArray[np.float32]) -> 
 def _inner_products_at(
     query: NDArray[np.float32], matrix: NDArray[np.float32], slots: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Of a query (D,) with some rows (S,) of a matrix (N, D): (S,)."""
+    """Inner products (S,) of a query (D,) with some rows (S,) of a matrix (N, D)."""
     found = np.empty(len(slots), np.float32)
     _one_thread()
     faiss.fvec_inner_products_by_idx(
@@ -160,9 +160,9 @@ def _inner_products_at(
 
 
 def _one_thread() -> None:
-    """One query gains nothing from FAISS's threads and loses to their waiting.
+    """Keep FAISS to one thread, in the thread that calls it.
 
-    Measured: two threads, 100,000 rows, five times as slow. Whoever searches in parallel does so by
-    queries. FAISS keeps the number for each thread that calls it.
+    Measured: with two threads one query of 100,000 rows takes five times as long. Searches run in
+    parallel by queries.
     """
     faiss.omp_set_num_threads(1)

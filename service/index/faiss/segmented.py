@@ -1,52 +1,53 @@
-"""An index in two parts: a base that FAISS searches fast, and what was written since, exactly.
+"""Approximate search in two parts: an ANN segment, and an exact scan of rows written since.
 
-The base is of the rows as they were when it was built, and is never changed. Rows that were changed
-or removed since are passed over in it, at once; new versions are scanned. When too many are, a new
-base is built beside the old one and takes its place. What happened meanwhile needs no replay: the
-rows themselves are always up to date, and the base only says where to look.
+The segment is of the rows as they were when it was built, and is never changed. Rows that were
+changed or removed since are skipped in it, at once; new versions are scanned. When too many are, a
+new segment is built beside the old one and takes its place. Writes meanwhile need no replay: the
+rows themselves are always up to date, and the segment only says where to look.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import EVERYONE, EXACT, IndexState, Question, Scorer, SearchResult
+from service.index.base import IndexState, SearchResult
 from service.index.faiss import scan
-from service.index.faiss.ann import segment as approximate
+from service.index.faiss.ann import segment as ann
 from service.index.faiss.ann.device import Cpu, Device
-from service.index.faiss.ann.recall_monitor import Canary
-from service.index.faiss.ann.segment import AUTOMATIC, NEIGHBOURS, Base, Refused, Stopped
-from service.index.faiss.flat import QUICK_ROWS, FlatIndex, hits_of
+from service.index.faiss.ann.recall_monitor import RecallMonitor
+from service.index.faiss.ann.segment import AUTOMATIC, NEIGHBOURS, AnnSegment, Refused, Stopped
+from service.index.faiss.flat import FlatSearch, hits_of
+from service.index.faiss.rows.table import Rows
 from service.index.faiss.rows.view import Near
-from service.index.filters import Filter
+from service.index.query import Query
 
 _log = logging.getLogger(__name__)
-_QUICK_BASE = 2_000_000
-"""Handing a question to a thread and back takes as long as a search of so many (measured: with two
-cores busy, a million are answered faster by the event loop than by threads beside it)."""
-_QUICK_FRESH = 4000
-"""Rows that are scanned for each of the questions of one turn (measured: .1 ms)."""
+_MS_PER_SEARCH, _MS_PER_MILLION = 0.03, 0.1
+"""Of a segment on the CPU (measured: 0.05 ms at 100,000 rows, 0.1 ms at a million)."""
+_MS_PER_FRESH_NUMBER = 2e-7
+"""Of rows that are scanned beside it, which are gathered by their slots."""
+_GPU_MS = 1.0
+"""Searches that wait for a GPU together cost little; waiting on the event loop costs everyone."""
 _WIDEST = 16
-"""The base is asked for up to so many times as many as are wanted, until enough live ones come."""
+"""The segment is asked for up to so many times k, until enough live rows come."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """When there is a base, and of which kind.
+    """When there is an ANN segment, and of which kind.
 
     Attributes:
         factory: a FAISS factory string, or `auto`.
-        from_rows: below, everything is scanned.
-        recall: the share of the 50 nearest that a base must find to be used.
-        fresh_share: a new base is built when so many rows, by those of the base, are not in it ...
-        fresh_rows: ... and so many at least.
-        dead_share: the same of rows of the base that are no more.
-        floor: a base that finds a smaller share on questions that are really asked is given up.
+        from_rows: with fewer rows, everything is scanned.
+        recall: share of the 50 nearest that a segment must find to be used.
+        fresh_share: rebuild when fresh rows are more than this share of the segment ...
+        fresh_rows: ... and more than this number.
+        dead_share: rebuild when more than this share of the segment is deleted or replaced.
+        floor: a segment that finds a smaller share on live traffic is not used any more.
     """
 
     factory: str = AUTOMATIC
@@ -58,188 +59,133 @@ class Plan:
     floor: float = 0.95
 
 
-class SegmentedIndex(FlatIndex):
-    """See the module. Someone has to call `rebuild` when it `is_due`, in a thread of their own."""
+class SegmentedSearch:
+    """Search by an ANN segment, if there is one. Safe to use from several threads.
+
+    Somebody has to call `rebuild` in a thread when it `is_due`, and `audit` now and then.
+    """
 
     def __init__(
-        self,
-        dim: int,
-        content_dim: int,
-        established: Collection[str] = (),
-        plan: Plan | None = None,
-        *,
-        folder: Path | None = None,
-        device: Device | None = None,
+        self, rows: Rows, flat: FlatSearch, plan: Plan, device: Device | None = None
     ) -> None:
-        """An empty index, as `FlatIndex`; its base is searched on a device, by default the CPU."""
-        super().__init__(dim, content_dim, established, folder)
-        self._plan = plan or Plan()
+        """No segment yet.
+
+        Args:
+            rows: what is searched.
+            flat: answers where the segment can't.
+            plan: of segments.
+            device: where they are searched, by default the CPU.
+        """
+        self._rows = rows
+        self._flat = flat
+        self._plan = plan
         self._device = device or Cpu()
-        self._refused_at = 0  # rows, when the last base was refused
+        self._refused_at = 0  # rows, when the last segment was refused
         self._refused: str | None = None
-        self._canary = Canary(self._plan.floor)
+        self._monitor = RecallMonitor(plan.floor)
         self._one_at_a_time = threading.Lock()
 
-    def search(
-        self,
-        seeds: NDArray[np.float32],
-        scorer: Scorer | None,
-        k: int,
-        *,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        wanted: Filter = EVERYONE,
-        established_only: bool = False,
-        exact: bool = False,
-    ) -> SearchResult:
-        """By the base where nothing but the cosine with one seed counts; else by a scan."""
-        plain = scorer is None and min_score is None and not wanted and not established_only
-        if plain and not exact and k <= NEIGHBOURS:
-            question = Question(seeds[0], k, exclude)
-            (found,) = self._by_base([question])
-            if found is not None:
-                self._tell_canary(question)
-                return found
-        return super().search(
-            seeds,
-            scorer,
-            k,
-            exclude=exclude,
-            min_score=min_score,
-            wanted=wanted,
-            established_only=established_only,
+    def answers(self, query: Query) -> bool:
+        """Whether there is a segment, and it is good for this query."""
+        return self.segment is not None and query.k <= NEIGHBOURS and query.is_plain
+
+    def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
+        """Answers to queries that it `answers`; none depends on which others there are."""
+        found: dict[int, SearchResult] = {}
+        for k in {query.k for query in queries}:  # one search of the segment for each k
+            places = [i for i, query in enumerate(queries) if query.k == k]
+            some = [queries[i] for i in places]
+            by_segment = self._by_segment(some)
+            if by_segment[0] is not None and self._monitor.wants_sample:
+                self._monitor.offer(some[0])
+            for i, known, query in zip(places, by_segment, some, strict=True):
+                found[i] = known or self._flat.search(query)
+        return [found[i] for i in range(len(queries))]
+
+    def cost_ms(self) -> float:
+        """Expected milliseconds of one more query in `search_many`, on one core."""
+        segment, fresh = self.segment, len(self._rows.coverage.fresh)
+        if segment is None or self._device.name != "cpu":
+            return _GPU_MS
+        return (
+            _MS_PER_SEARCH
+            + len(segment.slots) * _MS_PER_MILLION / 1e6
+            + fresh * self._rows.dim * _MS_PER_FRESH_NUMBER
         )
 
-    def _give_up(self, base: Base, why: str) -> None:
-        reason = f"{base.factory} {why}"
-        _log.error("everyone is scanned from now on: %s", reason)
-        self._refuse(reason, len(self))
-        self._rows.give_up(base)
+    def _by_segment(self, queries: Sequence[Query], width: int = 1) -> list[SearchResult | None]:
+        """The best of both parts; None where the segment finds too few live rows.
 
-    def audit(self) -> None:
-        """Ask a question that was asked lately again, exactly; see `VectorIndex.audit`."""
-        question, base = self._canary.take(), self._rows.base
-        if question is None or base is None:
-            return
-        query, k, exclude = question
-        (served,) = self._by_base([question])
-        best = super().search(query[None, :], None, k, exclude=exclude)
-        if served is None or self._rows.base is not base:
-            return
-        self._canary.note(question, _scores(served), _scores(best))
-        alarm = self._canary.alarm
-        if alarm is not None:
-            self._give_up(base, f"is not used: {alarm}")
-            self._refused_at = 0  # another one may do better, on these questions too
-
-    def _refuse(self, reason: str, rows: int) -> None:
-        self._refused, self._refused_at = reason, rows
-
-    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
-        """By one search of the base for each k: no answer depends on who else asks."""
-        found: dict[int, SearchResult] = {}
-        for k in {question.k for question in questions}:
-            places = [i for i, question in enumerate(questions) if question.k == k]
-            some = [questions[i] for i in places]
-            by_base = self._by_base(some)
-            if by_base[0] is not None:
-                self._tell_canary(some[0])
-            for i, known, (q, _, exclude) in zip(places, by_base, some, strict=True):
-                found[i] = known or super().search(q[None, :], None, k, exclude=exclude)
-        return [found[i] for i in range(len(questions))]
-
-    def _tell_canary(self, question: Question) -> None:
-        if self._canary.is_curious:
-            self._canary.offer(*question)
-
-    def is_fast(self, k: int) -> bool:
-        """By a base, or while there are few; see `VectorIndex.is_fast`.
-
-        Not on a GPU: those who wait for it at once, in threads, become one search.
+        All want the same number of hits; the segment is asked for `width` times as many.
         """
-        if self._rows.base is None:
-            return super().is_quick(k, plain=True)
-        return self._device.name == "cpu" and k <= NEIGHBOURS and self._rows.fresh <= QUICK_ROWS
-
-    def is_quick(self, k: int, *, plain: bool) -> bool:
-        """By a base that is not large, or while there are few; see `VectorIndex.is_quick`."""
-        base = self._rows.base
-        if plain and base is not None:
-            is_small = len(base.slots) <= _QUICK_BASE and self._rows.fresh <= _QUICK_FRESH
-            return is_small and self.is_fast(k)
-        return super().is_quick(k, plain=plain)
-
-    def _by_base(self, questions: Sequence[Question], width: int = 1) -> list[SearchResult | None]:
-        """The best of both parts; None where the base does not come up with enough live rows.
-
-        All want the same number of hits; the base is asked for `width` times as many.
-        """
-        base, k = self._rows.base, questions[0].k
-        nothing: list[SearchResult | None] = [None] * len(questions)
-        if base is None or k > NEIGHBOURS:
+        segment, k = self.segment, queries[0].k
+        nothing: list[SearchResult | None] = [None] * len(queries)
+        if segment is None:
             return nothing
-        queries = np.stack([question.query for question in questions])  # (Q, D)
+        probes = [query.scoring.probes() for query in queries]
+        vectors = probes[0] if len(probes) == 1 else np.concatenate(probes)  # (Q, D)
         try:
-            slots = base.nearest_of_many(queries, width * k)
+            slots = segment.nearest_of_many(vectors, width * k)
         except RuntimeError as error:
-            self._give_up(base, f"failed on the {self._device.name}: {error}")
+            self._give_up(segment, f"failed on the {self._device.name}: {error}")
             return nothing
-        with self._rows.near(base, slots, [question.exclude for question in questions]) as near:
-            found = nothing if near is None else _best(near, queries, k)
+        with self._rows.near(segment, slots, [query.exclude for query in queries]) as near:
+            found = nothing if near is None else _best(near, vectors, k)
         lacking = [i for i, known in enumerate(found) if known is None]
         if lacking and width < _WIDEST:
-            again = self._by_base([questions[i] for i in lacking], 4 * width)
+            again = self._by_segment([queries[i] for i in lacking], 4 * width)
             for i, known in zip(lacking, again, strict=True):
                 found[i] = known
         return found
 
     @property
-    def base(self) -> Base | None:
-        """What it searches at the moment, if anything."""
-        return self._rows.base
+    def segment(self) -> AnnSegment | None:
+        """What is searched at the moment, if anything."""
+        return self._rows.coverage.segment
 
     def state(self) -> IndexState:
-        """How it answers at the moment."""
-        base, covered, fresh = self._rows.sizes()
-        if base is None:
-            return IndexState(EXACT, covered + fresh, None, self._refused)
+        """How queries are answered at the moment."""
+        segment, _, fresh = self._rows.sizes()
+        if segment is None:
+            return self._flat.state(self._refused)
         return IndexState(
-            base.factory,
+            segment.factory,
             fresh,
-            base.recall,
+            segment.recall,
             self._refused,
             self._device.name,
-            self._canary.recall,
+            self._monitor.recall,
         )
 
-    def _serves(self, base: Base, covered: int) -> bool:
-        """Whether it is of the kind, and as good, as the plan wants; a GPU gets its own."""
+    def accepts(self, segment: AnnSegment, covered: int) -> bool:
+        """Whether a saved segment, with so many rows left, is what the plan wants."""
         plan, wanted = self._plan, self._plan.factory
         if wanted == AUTOMATIC:
-            wanted = self._device.factory_for(len(base.slots))
-        is_wanted = base.factory == wanted and base.recall >= plan.recall
+            wanted = self._device.factory_for(len(segment.slots))
+        is_wanted = segment.factory == wanted and segment.recall >= plan.recall
+        # A GPU gets a new one: snapshots are for the CPU.
         return is_wanted and self._device.name == "cpu" and covered >= plan.from_rows
 
     def is_due(self) -> bool:
-        """Whether there should be a new base, or none any more."""
+        """Whether there should be a new segment, or none any more."""
         plan = self._plan
-        base, covered, fresh = self._rows.sizes()
+        segment, covered, fresh = self._rows.sizes()
         rows = covered + fresh
         if self._refused and self._refused_at / 2 < rows < self._refused_at * 2:
             return False
-        if base is None:
+        if segment is None:
             return rows >= plan.from_rows
-        size = len(base.slots)
+        size = len(segment.slots)
         return (
             fresh > max(plan.fresh_share * size, plan.fresh_rows)
             or size - covered > plan.dead_share * size
         )
 
-    def rebuild(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Build a base of all rows and put it in the old one's place; takes seconds to minutes.
+    def rebuild(self, is_stopped: Callable[[], bool]) -> None:
+        """Build a segment of all rows and put it in the old one's place; seconds to minutes.
 
-        Where none can be had that is good enough, all stays as it is, and `state` says why: what is
-        not in the old base, if there is one, is scanned.
+        If none can be had that is good enough, all stays as it is, and `state` says why: rows that
+        are not in the old one, if there is one, are scanned.
         """
         with self._one_at_a_time, self._rows.building() as view:
             if view.size < self._plan.from_rows:
@@ -248,33 +194,63 @@ class SegmentedIndex(FlatIndex):
             factory = self._plan.factory
             if factory == AUTOMATIC:
                 factory = self._device.factory_for(view.size)
-            _log.info("building %s of %d rows", factory, view.size)
+            _log.info("building ANN segment %s of %d rows", factory, view.size)
             try:
-                base = approximate.build(
+                segment = ann.build(
                     factory,
                     view,
                     self._plan.recall,
                     is_stopped,
                     self._device,
-                    self._canary.questions(),
+                    self._monitor.vectors(),
                 )
             except Stopped:
                 return
             except Refused as refused:
-                _log.warning("no new base, so more is scanned: %s", refused)
+                _log.warning("no new ANN segment, so more rows are scanned: %s", refused)
                 self._refuse(str(refused), view.size)
                 return
             self._refused = None
-            self._canary.forget()
-            self._rows.adopt(base)
-            effort = base.reach or base.effort
-            _log.info("%d rows are in %s, %s, recall %.4f", view.size, factory, effort, base.recall)
+            self._monitor.forget()
+            self._rows.adopt(segment)
+            effort = segment.reach or segment.effort
+            _log.info(
+                "%d rows are in ANN segment %s, %s, recall %.4f",
+                view.size,
+                factory,
+                effort,
+                segment.recall,
+            )
+
+    def audit(self) -> None:
+        """Answer a query of a moment ago again, exactly; give up a segment that misses too many."""
+        query, segment = self._monitor.take(), self.segment
+        if query is None or segment is None:
+            return
+        (served,) = self._by_segment([query])
+        best = self._flat.search(query)
+        if served is None or self.segment is not segment:
+            return
+        self._monitor.note(query.scoring.probes()[0], _scores(served), _scores(best))
+        alarm = self._monitor.alarm
+        if alarm is not None:
+            self._give_up(segment, f"is not used: {alarm}")
+            self._refused_at = 0  # another one may do better, on these queries too
+
+    def _give_up(self, segment: AnnSegment, why: str) -> None:
+        reason = f"{segment.factory} {why}"
+        _log.error("ANN segment disabled, falling back to exact scan: %s", reason)
+        self._refuse(reason, len(self._rows))
+        self._rows.give_up(segment)
+
+    def _refuse(self, reason: str, rows: int) -> None:
+        self._refused, self._refused_at = reason, rows
 
 
-def _best(near: Near, queries: NDArray[np.float32], k: int) -> list[SearchResult | None]:
-    """The k best candidates of each query (Q, D); None where the base found fewer than that."""
+def _best(near: Near, vectors: NDArray[np.float32], k: int) -> list[SearchResult | None]:
+    """The k best candidates for each vector (Q, D); None where the segment found fewer."""
     slots = [candidates.slots for candidates in near.each]
-    scored = scan.best_of_each(queries, k, near.embeddings, slots)
+    scored = scan.best_of_each(vectors, k, near.embeddings, slots)
     return [
         None
         if candidates.found < min(k, candidates.covered)
@@ -284,5 +260,5 @@ def _best(near: Near, queries: NDArray[np.float32], k: int) -> list[SearchResult
 
 
 def _scores(found: SearchResult) -> NDArray[np.float32]:
-    """Of all hits, best first (K,)."""
+    """Scores of all hits, best first (K,)."""
     return np.array([hit.score for hit in found.hits], np.float32)

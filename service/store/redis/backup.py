@@ -18,7 +18,8 @@ from service.errors import StartupError
 from service.files.checksummed import Broken, Sealed, sealing
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
-from service.store.redis.store import RECORD_FIELDS, RedisStore
+from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.store import RedisStore
 
 RECORDS = "records.jsonl.gz"
 RESTORING = "incomplete:restore"

@@ -10,7 +10,7 @@ ss:done:<mark>   what a write did, for as long as it may be sent again
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -22,29 +22,29 @@ from service.store.base import (
     LogGap,
     Outcome,
     Position,
+    ProfilePage,
     Record,
-    Refused,
     Upsert,
-    Written,
 )
 from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
+from service.store.redis.codec import (
+    ENTRY_FIELDS,
+    PROFILE_FIELDS,
+    RECORD_FIELDS,
+    arguments_of,
+    id_of,
+    model_of,
+    outcome_of,
+    to_entry,
+    to_log_entry,
+    to_profile,
+    to_record,
+)
 from service.store.redis.durability import ALWAYS, find_durability
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
-_ENTRY = ("version", "embedding", "content", "facets", "model_version")
-RECORD_FIELDS = (
-    *_ENTRY,
-    "profile",
-    "digest",
-    "status",
-    "modalities",
-    "id_embedding",
-    "updated_at",
-    "tower_vectors",
-)
-"""Of the hash that holds a record."""
 
 
 class RedisStore:
@@ -118,13 +118,13 @@ class RedisStore:
         """
         if not operations:
             return []
-        model = _model_of(operations)
+        model = model_of(operations)
         mark = secrets.token_hex(8)
         keys = [self._meta, self._ids, self._log, self._done + mark]
         arguments: list[Argument] = []
         for operation in operations:
-            keys.append(self._record + _id_of(operation))
-            arguments += _arguments(operation)
+            keys.append(self._record + id_of(operation))
+            arguments += arguments_of(operation)
         waits = iter(_WAITS_S)
         while True:
             began = time.monotonic()
@@ -137,7 +137,7 @@ class RedisStore:
                 await asyncio.sleep(wait)
                 continue
             if isinstance(answers, list):
-                return [_outcome(answer) for answer in cast(list[list[int]], answers)]
+                return [outcome_of(answer) for answer in cast(list[list[int]], answers)]
             if isinstance(answers, bytes):
                 raise ModelChanged(
                     f"the store holds vectors of model {answers.decode()}, this process encodes "
@@ -157,7 +157,7 @@ class RedisStore:
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""
         rows = await self._fields(ids, RECORD_FIELDS)
-        return [_to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
+        return [to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
         """(version, profile digest) by id, None where there is none."""
@@ -177,6 +177,22 @@ class RedisStore:
         )
         return [streamer_id.decode() for streamer_id in found]
 
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        """Profiles strictly after an id; see `StreamerStore.page`."""
+        ids = await self.list_ids(after, limit)
+        sizes = await self._client.ask_all([("HSTRLEN", self._record + i, "profile") for i in ids])
+        total, taken = 0, 0
+        for size in sizes:
+            total += size
+            if taken and total > max_bytes:
+                break
+            taken += 1
+        is_last = taken == len(ids) < limit
+        ids = ids[:taken]
+        rows = await self._fields(ids, PROFILE_FIELDS)
+        found = [to_profile(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+        return ProfilePage(found, None if is_last else ids[-1])
+
     async def count(self) -> int:
         """Number of streamers stored."""
         return int(await self._client.ask("ZCARD", self._ids))
@@ -192,8 +208,8 @@ class RedisStore:
         """All entries, in chunks; see `StreamerStore.scan`."""
         after = ""
         while ids := await self.list_ids(after, chunk):
-            rows = await self._fields(ids, _ENTRY)
-            yield [_to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+            rows = await self._fields(ids, ENTRY_FIELDS)
+            yield [to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
             after = ids[-1]
 
     async def follow(
@@ -259,7 +275,7 @@ class RedisStore:
         found = {after: position.mark}
         if position.sequence > after:
             answer = await client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
-            found = {e.sequence: e.mark for e in (_to_log_entry(*item) for item in answer)}
+            found = {e.sequence: e.mark for e in (to_log_entry(*item) for item in answer)}
             if after + 1 not in found:
                 raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
         if mark and found.get(after) != mark:
@@ -276,7 +292,7 @@ class RedisStore:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        entries = [_to_log_entry(key, fields) for _, part in answer for key, fields in part]
+        entries = [to_log_entry(key, fields) for _, part in answer for key, fields in part]
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:
                 raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
@@ -286,88 +302,3 @@ class RedisStore:
 async def _run_id(client: RedisClient) -> bytes:
     """A name of the server's present run."""
     return str((await client.ask("INFO", "server"))["run_id"]).encode()
-
-
-def _outcome(answer: list[int]) -> Outcome:
-    accepted, number, created = answer
-    return Written(number, created=bool(created)) if accepted else Refused(number)
-
-
-def _model_of(operations: Sequence[Upsert | Delete]) -> str:
-    models = {o.record.model_version for o in operations if isinstance(o, Upsert)}
-    if len(models) > 1:
-        raise ValueError(f"one write has records of several models: {sorted(models)}")
-    return models.pop() if models else ""
-
-
-def _id_of(operation: Upsert | Delete) -> str:
-    return operation.record.streamer_id if isinstance(operation, Upsert) else operation.streamer_id
-
-
-def _arguments(operation: Upsert | Delete) -> list[Argument]:
-    """What write.lua takes for one operation."""
-    expected = "" if operation.expected_version is None else operation.expected_version
-    if isinstance(operation, Delete):
-        return ["delete", operation.streamer_id, expected]
-    record = operation.record
-    return [
-        "upsert",
-        record.streamer_id,
-        expected,
-        record.embedding,
-        record.content,
-        record.facets,
-        record.profile,
-        record.digest,
-        record.model_version,
-        record.status,
-        record.modalities,
-        record.id_embedding,
-        repr(record.updated_at),
-        record.tower_vectors,
-    ]
-
-
-def _to_entry(streamer_id: str, row: Sequence[bytes | None]) -> IndexEntry:
-    """An entry of a record's hash; a missing or unreadable field becomes empty, or 0."""
-    version, embedding, content, facets, model = (value or b"" for value in row)
-    return IndexEntry(
-        streamer_id, _number(version), embedding, content, facets, model.decode(errors="replace")
-    )
-
-
-def _to_record(streamer_id: str, row: Sequence[bytes | None]) -> Record:
-    entry = _to_entry(streamer_id, row[: len(_ENTRY)])
-    profile, digest, status, modalities, id_embedding, updated_at, tower_vectors = (
-        value or b"" for value in row[len(_ENTRY) :]
-    )
-    return Record(
-        **vars(entry),
-        profile=profile,
-        digest=digest.decode(errors="replace"),
-        status="indexed" if status == b"indexed" else "insufficient_content",
-        modalities=modalities,
-        id_embedding=id_embedding,
-        updated_at=float(updated_at or 0),
-        tower_vectors=tower_vectors,
-    )
-
-
-def _to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    sequence = int(key.split(b"-")[0])
-    streamer_id = fields.get(b"id", b"").decode(errors="replace")
-    mark = fields.get(b"mark", b"").decode(errors="replace")
-    if fields.get(b"op") == b"delete":
-        return LogEntry(sequence, streamer_id, None, mark)
-    embedding, content, facets, model = (
-        fields.get(name, b"") for name in (b"embedding", b"content", b"facets", b"model")
-    )
-    entry = IndexEntry(
-        streamer_id, sequence, embedding, content, facets, model.decode(errors="replace")
-    )
-    return LogEntry(sequence, streamer_id, entry, mark)
-
-
-def _number(version: bytes) -> int:
-    """A version; 0, which no write has, where it is not a number."""
-    return int(version) if version.isdigit() else 0

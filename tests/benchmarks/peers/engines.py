@@ -127,6 +127,8 @@ class Ours:
     def is_settled(self) -> bool:
         self._process.check()
         answer = json.loads(ask(self.port, http_request("GET", "/readyz")))
+        if answer["status"] == "starting":
+            return False
         return answer["index_rows"] < 50_000 or answer["index"]["kind"] != "exact"
 
     def query(self, vector: NDArray[np.float32]) -> bytes:

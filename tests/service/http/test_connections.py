@@ -16,6 +16,8 @@ import pytest
 
 from tests.service.process import START_S, Service, run, wait_until
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 64 << 10
 HEADER_S = 2.0
 IDLE_S = 2.0
@@ -156,6 +158,35 @@ def test_requests_may_be_sent_before_answers_are_read(service: Service) -> None:
             assert json.loads(file.read(int(headers["Content-Length"])))["streamers"] == []
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_body_after_an_upgrade_is_no_other_request(service: Service, at_once: bool) -> None:
+    """Java's client sends it so; the parser passes over such a body, and would read requests."""
+    body = b"DELETE /v1/streamers/kept HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = (
+        b"POST /v1/similar HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    service.put("kept", tags=["music"])
+    with connect(service) as client:
+        if at_once:
+            client.sendall(head + body)
+        else:
+            client.sendall(head)
+            send_while_it_listens(client, body)
+        response, answered = answer(client)
+        assert (response.status, answered["code"]) == (400, "malformed_request")
+        assert "HTTP/1.1, without Upgrade" in answered["detail"]
+        assert is_closed(client)
+    assert service.client.delete("/v1/streamers/kept").status_code == 200
+
+
+def test_a_get_may_offer_another_protocol(service: Service) -> None:
+    with connect(service) as client:
+        client.sendall(GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert answer(client)[0].status == 200
+
+
 def test_what_is_not_http_is_a_problem_too(service: Service) -> None:
     with connect(service) as client:
         client.sendall(b"rubbish\r\n\r\n")
@@ -247,15 +278,14 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
         b"PUT /v1/streamers/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
     )
-    few = {"STREAMER_SERVER__MAX_CONNECTIONS": "4"}
     with (
-        Service(bundle, tmp_path / "data", **few) as service,
+        Service(bundle, tmp_path / "data", STREAMER_SERVER__MAX_CONNECTIONS="4") as service,
         contextlib.ExitStack() as stack,
     ):
         service.wait_until_ready()
         service.client.close()
-        for _ in range(4):
-            busy = stack.enter_context(connect(service))
+        all_busy = [stack.enter_context(connect(service)) for _ in range(4)]
+        for busy in all_busy:
             busy.sendall(head)
             assert b" 100 " in busy.recv(100)  # its body is waited for
         for _ in range(20):
@@ -264,7 +294,7 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_connections")
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["connection"] == "close"
-        busy.close()
+        all_busy[0].close()
         wait_until(
             lambda: httpx.get(f"{service.url}/v1/streamers", trust_env=False).is_success,
             "one may come again",

@@ -10,18 +10,18 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.faiss.ann.pruning import Cells, Reach
+from service.index.base import DeviceName
+from service.index.faiss.ann.pruning import InvertedLists, Reach
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
 MIB = 1 << 20
-DeviceName = Literal["cpu", "gpu"]
 _GPU_NEIGHBOURS = 2048
 """The most that FAISS's GPU indexes answer (with cuVS more; see its `getMaxKSelection`)."""
 _Result = TypeVar("_Result")
@@ -35,8 +35,8 @@ class Placed(Protocol):
     """An index that does not change any more, where it is searched. Safe from several threads."""
 
     @property
-    def chooses_cells(self) -> bool:
-        """Whether it has cells and can choose among them for each query."""
+    def prunes(self) -> bool:
+        """Whether it has inverted lists and can choose among them for each query."""
         ...
 
     def search_many(
@@ -44,7 +44,7 @@ class Placed(Protocol):
     ) -> list[NDArray[np.int64]]:
         """Places of rows near each query (Q, D), best first; fewer than k where it has no more.
 
-        Without a `reach`, or where it can't choose, the effort is the one that was set.
+        Without a `reach`, or where it can't prune, the effort is the one that was set.
 
         Raises:
             RuntimeError: the device failed.
@@ -61,7 +61,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> DeviceName:
-        """What it really is."""
+        """The effective device."""
         ...
 
     def factory_for(self, rows: int) -> str:
@@ -82,27 +82,27 @@ class OnCpu:
 
     def __init__(self, index: Any) -> None:
         self.index = index
-        self._cells = Cells(index) if Cells.are_in(index) else None
+        self._lists = InvertedLists(index) if InvertedLists.are_in(index) else None
 
     @property
-    def chooses_cells(self) -> bool:
-        """See `Placed.chooses_cells`."""
-        return self._cells is not None
+    def prunes(self) -> bool:
+        """Whether it has inverted lists; see `Placed.prunes`."""
+        return self._lists is not None
 
     def search_many(
         self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
-        """See `Placed.search_many`; Python's other threads run meanwhile."""
+        """Search in this thread, without the interpreter's lock; see `Placed.search_many`."""
         faiss.omp_set_num_threads(1)  # of this thread
         found: NDArray[np.int64]
-        if reach is None or self._cells is None:
+        if reach is None or self._lists is None:
             found = self.index.search(queries, k)[1]
         else:
-            found = self._cells.search(queries, k, reach)
+            found = self._lists.search(queries, k, reach)
         return [places if places[-1] >= 0 else places[places >= 0] for places in found]
 
     def set_effort(self, name: str, value: int) -> None:
-        """See `Placed.set_effort`."""
+        """Set a search parameter; see `Placed.set_effort`."""
         faiss.ParameterSpace().set_index_parameter(self.index, name, value)
 
 
@@ -162,14 +162,14 @@ class Owned:
         weakref.finalize(self, owner.submit, self._held.clear).atexit = False
 
     @property
-    def chooses_cells(self) -> bool:
-        """Never: all that are answered together take the same."""
+    def prunes(self) -> bool:
+        """Never: queries that are answered together take the same effort."""
         return False
 
     def search_many(
         self, queries: NDArray[np.float32], k: int, reach: Reach | None = None
     ) -> list[NDArray[np.int64]]:
-        """See `Placed.search_many`."""
+        """Wait for the thread that owns it; see `Placed.search_many`."""
         del reach
         mine = [_Waiting(query, min(k, self._most), Future()) for query in queries]
         with self._lock:
@@ -180,7 +180,7 @@ class Owned:
         return [waiting.answer.result() for waiting in mine]
 
     def set_effort(self, name: str, value: int) -> None:
-        """See `Placed.set_effort`."""
+        """Set a search parameter in the thread that owns it; see `Placed.set_effort`."""
         self._owner.submit(
             lambda: self._parameters.set_index_parameter(self._held[0], name, value)
         ).result()
@@ -206,12 +206,12 @@ class Cpu:
     name: DeviceName = "cpu"
 
     def factory_for(self, rows: int) -> str:
-        """By the measurements in docs/performance.md: 2√N cells of half-precision numbers."""
-        cells = 1 << round(math.log2(2 * math.sqrt(rows)))
-        return f"IVF{cells},SQfp16"
+        """IVF with 2√N inverted lists in half precision; see docs/performance.md."""
+        lists = 1 << round(math.log2(2 * math.sqrt(rows)))
+        return f"IVF{lists},SQfp16"
 
     def place(self, index: Any) -> Placed:
-        """See `Device.place`."""
+        """Leave it in this process's memory; see `Device.place`."""
         return OnCpu(index)
 
 
@@ -250,7 +250,7 @@ class Gpu:
         return "Flat"
 
     def place(self, index: Any) -> Placed:
-        """See `Device.place`; in half precision, since hits are scored again exactly."""
+        """Copy it to the GPU in half precision, since hits are scored again exactly."""
         return self._run(lambda: self._placed(index))
 
     def _placed(self, index: Any) -> Placed:

@@ -1,70 +1,78 @@
-"""A few of the live questions asked again exactly: what a base finds on what people really ask.
+"""Recall on live traffic: a few queries are answered again exactly, and both answers compared.
 
-The recall that a base has proved is that of stored rows. Questions by profiles or vectors may lie
+The recall that a segment has proved is that of stored rows. Queries by profiles or vectors may lie
 elsewhere, and nothing else would tell.
 """
 
 import threading
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Question
+from service.index.query import Query
 
 _WINDOW = 200
 _ENOUGH = 50
-"""With fewer questions nothing is said: their share of misses is chance."""
+"""With fewer comparisons nothing is said: their share of misses is chance."""
 
 
 @dataclass(frozen=True)
 class _Compared:
-    question: Question
+    vector: NDArray[np.float32]  # (D,)
     found: int
     wanted: int
 
 
-class Canary:
-    """The latest comparisons of one base after the other; safe to use from several threads.
+class RecallMonitor:
+    """Comparisons of the answers of one ANN segment. Safe from several threads.
 
     Attributes:
-        is_curious: whether it takes a question; asking costs nothing.
+        wants_sample: whether `offer` would keep a query; reading it costs nothing.
     """
 
     def __init__(self, floor: float) -> None:
-        """A base that finds less than `floor` of the nearest is not to be used."""
+        """A segment that finds less than `floor` of the nearest is not to be used."""
         self._floor = floor
-        self._sample: Question | None = None
+        self._sample: Query | None = None
         self._compared: deque[_Compared] = deque(maxlen=_WINDOW)
         self._lock = threading.Lock()
-        self.is_curious = True
+        self.wants_sample = True
 
-    def offer(self, query: NDArray[np.float32], k: int, exclude: Collection[str]) -> None:
-        """Keep a question that was just answered, until it is taken."""
-        self.is_curious = False
-        self._sample = Question(query.copy(), k, tuple(exclude))
+    def offer(self, query: Query) -> None:
+        """Keep a query that was just answered, until it is taken."""
+        self.wants_sample = False
+        self._sample = query
 
-    def take(self) -> Question | None:
-        """The question that was kept, if any; the next one may be kept from now on."""
-        question, self._sample = self._sample, None
-        self.is_curious = True
-        return question
+    def take(self) -> Query | None:
+        """The query that was kept, if any; another one may be kept from now on."""
+        query, self._sample = self._sample, None
+        self.wants_sample = True
+        return query
 
     def note(
-        self, question: Question, found: NDArray[np.float32], best: NDArray[np.float32]
+        self,
+        vector: NDArray[np.float32],
+        found: NDArray[np.float32],
+        best: NDArray[np.float32],
     ) -> None:
-        """Of a question, the scores that a base found and the best ones (K,), best first."""
+        """Compare two answers to a vector (D,).
+
+        Args:
+            vector: what was asked with.
+            found: the scores that the segment found (K,), best first.
+            best: the exact ones (K,), best first.
+        """
         if len(best) == 0:
             return
         hits = min(int((found >= best[-1] - 1e-6).sum()), len(best))
         with self._lock:
-            self._compared.append(_Compared(question, hits, len(best)))
+            self._compared.append(_Compared(vector, hits, len(best)))
 
     @property
     def recall(self) -> float | None:
-        """The share of the nearest found; None while too few questions were compared."""
+        """Share of the nearest that were found; None while too few answers were compared."""
         with self._lock:
             if len(self._compared) < _ENOUGH:
                 return None
@@ -72,20 +80,22 @@ class Canary:
 
     @property
     def alarm(self) -> str | None:
-        """Why the base is not to be used any more; None while all is well."""
+        """Why the segment is not to be used any more; None while it finds enough."""
         recall = self.recall
         if recall is None or recall >= self._floor:
             return None
-        asked = f"{len(self._compared)} questions lately asked"
-        return f"it found {recall:.3f} of the nearest of {asked}, {self._floor:g} is the least"
+        return (
+            f"it found {recall:.3f} of the nearest on the last {len(self._compared)} sampled "
+            f"queries, below the floor of {self._floor:g}"
+        )
 
-    def questions(self) -> list[NDArray[np.float32]]:
-        """The vectors (D,) of those that were compared, if they are enough to go by."""
+    def vectors(self) -> list[NDArray[np.float32]]:
+        """The vectors (D,) whose answers were compared; none while they are too few."""
         with self._lock:
             enough = len(self._compared) >= _ENOUGH
-            return [c.question.query for c in self._compared] if enough else []
+            return [c.vector for c in self._compared] if enough else []
 
     def forget(self) -> None:
-        """Begin anew, with another base."""
+        """Begin anew, with another segment."""
         with self._lock:
             self._compared.clear()

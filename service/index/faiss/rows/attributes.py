@@ -1,10 +1,10 @@
-"""Who has which value: a bitmap of slots for each value of each field and attribute.
+"""Inverted index of facets: a bitmap of slots for each value of each field and attribute.
 
 Roaring bitmaps (Lemire et al. 2016, "Consistently faster and smaller compressed bitmaps with
 Roaring") combine in microseconds, so a filter is evaluated before the search, not along with it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,23 +13,26 @@ from pyroaring import BitMap
 
 from service.index.base import Facets
 from service.index.faiss.rows.numeric import Numbers
-from service.index.faiss.snapshot.blobs import Packer, Unpacker
-from service.index.filters import FIELDS, Condition, Filter
+from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
+from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter
 
 _TRUE, _FALSE = object(), object()
 """What stands for the two, since True == 1 would share its bitmap."""
-_Name = tuple[bool, str]
+Name = tuple[bool, str]
 """Whether it is a field of the profile, and its name."""
+SlotsOf = Callable[[Iterable[object]], Collection[int]]
+"""The slots of streamers by their ids; what is nobody's id has none."""
 
 
 class _Column:
-    """One field or attribute: who has which value.
+    """Slots by value of one field or attribute.
 
-    Numbers are apart: most are different for each streamer, and bitmaps of one slot take much room.
+    Numbers are kept separately: most differ for each streamer, and bitmaps of one slot take much
+    room.
     """
 
     def __init__(self) -> None:
-        # A value that one slot alone has is common (names, links): the number says it.
+        # Values that one slot alone has are common (names, links): a number takes less room.
         self.holders: dict[object, int | BitMap] = {}
         self.numbers = Numbers()
 
@@ -59,7 +62,7 @@ class _Column:
             del self.holders[value]
 
     def any_of(self, values: Collection[object], among: BitMap) -> BitMap:
-        """Those of some slots that have at least one of the values."""
+        """The slots `among` these that have at least one of the values."""
         held = [self.holders[v] for v in values if v in self.holders]
         found = BitMap(h for h in held if isinstance(h, int))
         found = found.union(*(h for h in held if isinstance(h, BitMap))) & among
@@ -67,7 +70,7 @@ class _Column:
         return found | self.numbers.any_of(numbers, among) if numbers else found
 
     def copy(self) -> "_Column":
-        """The same; bitmaps are shared until `part_with_bitmaps`, and gain and lose slots."""
+        """A copy that shares bitmaps, which gain and lose slots, until `part_with_bitmaps`."""
         twin = _Column()
         twin.holders, twin.numbers = self.holders.copy(), self.numbers.copy()
         return twin
@@ -77,8 +80,8 @@ class _Column:
             if isinstance(held, BitMap):
                 self.holders[value] = held.copy()
 
-    def dump(self, mask: NDArray[np.bool_], live: BitMap, pack: Packer) -> dict[str, Any]:
-        """What the slots in a mask (slots,), which are the `live` ones, have."""
+    def dump(self, mask: NDArray[np.bool_], live: BitMap, blobs: BlobWriter) -> dict[str, Any]:
+        """Values of the slots in a mask (slots,), which are the `live` ones, for JSON."""
         single: list[tuple[object, int]] = []
         shared: list[tuple[object, list[int]]] = []
         for value, held in self.holders.items():
@@ -86,43 +89,38 @@ class _Column:
                 if held < len(mask) and mask[held]:
                     single.append((_shown(value), held))
             elif kept := held & live:
-                shared.append((_shown(value), pack.add(kept.serialize())))
+                shared.append((_shown(value), blobs.add(kept.serialize())))
         return {
             "single": [value for value, _ in single],
-            "slots": pack.add(np.array([slot for _, slot in single], "<u4").tobytes()),
+            "slots": blobs.add(np.array([slot for _, slot in single], "<u4").tobytes()),
             "shared": [value for value, _ in shared],
             "bitmaps": [place for _, place in shared],
-            "numbers": self.numbers.dump(mask, pack),
+            "numbers": self.numbers.dump(mask, blobs),
         }
 
     @classmethod
-    def load(cls, dumped: dict[str, Any], parts: Unpacker, slots: int) -> "_Column":
-        """What was dumped; raises as `Attributes.load`."""
+    def load(cls, dumped: dict[str, Any], blobs: BlobReader, slots: int) -> "_Column":
+        """A column that was dumped; raises as `Attributes.load`."""
         column = cls()
-        single: list[int] = parts.slots(dumped["slots"], slots).tolist()
+        single: list[int] = blobs.slots(dumped["slots"], slots).tolist()
         column.holders.update(zip(map(_key, dumped["single"]), single, strict=True))
         for value, place in zip(dumped["shared"], dumped["bitmaps"], strict=True):
-            held = BitMap.deserialize(bytes(parts.get(place)))
+            held = BitMap.deserialize(bytes(blobs.get(place)))
             if not held or held.max() >= slots:
                 raise ValueError(f"a bitmap of slots beyond {slots}")
             column.holders[_key(value)] = held
-        column.numbers = Numbers.load(dumped["numbers"], parts, slots)
+        column.numbers = Numbers.load(dumped["numbers"], blobs, slots)
         return column
 
 
 class Attributes:
-    """The values of all slots; not safe to use from several threads."""
+    """Values of all slots. Not safe from several threads."""
 
     def __init__(self) -> None:
-        self._columns: dict[_Name, _Column] = {}
-
-    @property
-    def names(self) -> int:
-        """How many fields and attributes somebody has a value of."""
-        return len(self._columns)
+        self._columns: dict[Name, _Column] = {}
 
     def add(self, slot: int, facets: Facets) -> None:
-        """Remember what a slot has that is not there yet."""
+        """Add a slot with its facets."""
         for name, value in _values(facets):
             column = self._columns.get(name)
             if column is None:
@@ -130,66 +128,75 @@ class Attributes:
             column.add(value, slot)
 
     def discard(self, slot: int, facets: Facets) -> None:
-        """Forget a slot; facets are those that it was added with."""
+        """Remove a slot; facets are those that it was added with."""
         for name, value in _values(facets):
             column = self._columns[name]
             column.discard(value, slot)
             if not column:
                 del self._columns[name]
 
-    def allowed(self, wanted: Filter, among: BitMap) -> BitMap:
-        """Which of these slots the filter lets through."""
+    def allowed(self, wanted: Filter, among: BitMap, slots_of: SlotsOf) -> BitMap:
+        """The slots `among` these that a filter lets through; `slots_of` knows streamers by id."""
         for condition in wanted.must:
-            among = self._holding(condition, among)
+            among = self._holding(condition, among, slots_of)
         for condition in wanted.must_not:
-            among = among - self._holding(condition, among)
+            among = among - self._holding(condition, among, slots_of)
         return among
 
-    def columns(self) -> list[tuple[bool, str]]:
-        """What `copy` takes."""
+    def unknown(self, wanted: Filter) -> list[str]:
+        """Fields of a filter that no slot has a value of, each once, in the filter's order."""
+        fields = dict.fromkeys(c.field for c in (*wanted.must, *wanted.must_not))
+        return [f for f in fields if f != STREAMER_ID and _name(f) not in self._columns]
+
+    def columns(self) -> list[Name]:
+        """Names that `copy` takes."""
         return list(self._columns)
 
-    def copy(self, name: tuple[bool, str]) -> "Attributes":
-        """One column, or as much as is left of it, in a moment; `settle` it before it is used."""
+    def copy(self, name: Name) -> "Attributes":
+        """One column, or what is left of it, in a moment; `settle` it before it is used."""
         part = Attributes()
         if name in self._columns:
             part._columns[name] = self._columns[name].copy()
         return part
 
     def settle(self) -> None:
-        """Share nothing any more with what this was copied from, which may change meanwhile.
+        """Stop sharing bitmaps with the original, which may change meanwhile.
 
-        Of slots that stay as they are from before the copy until after this, it has everything;
-        of others, anything.
+        Slots that stay as they are from before the copy until after this are complete in it; about
+        others it says anything.
         """
         for column in self._columns.values():
             column.part_with_bitmaps()
 
-    def dump(self, mask: NDArray[np.bool_], live: BitMap, pack: Packer) -> list[dict[str, Any]]:
-        """What some slots have, as JSON holds it and with bytes beside it.
+    def dump(
+        self, mask: NDArray[np.bool_], live: BitMap, blobs: BlobWriter
+    ) -> list[dict[str, Any]]:
+        """Values of some slots, for JSON and with bytes beside it.
 
         Args:
-            mask: bool (slots,), whose it is.
-            live: the same.
-            pack: takes the bytes.
+            mask: bool (slots,), true for these slots.
+            live: the same slots.
+            blobs: takes the bytes.
         """
         return [
-            {"field": name[0], "name": name[1], **column.dump(mask, live, pack)}
+            {"field": name[0], "name": name[1], **column.dump(mask, live, blobs)}
             for name, column in self._columns.items()
         ]
 
-    def load(self, dumped: dict[str, Any], parts: Unpacker, slots: int) -> None:
+    def load(self, dumped: dict[str, Any], blobs: BlobReader, slots: int) -> None:
         """Take in one column that was dumped.
 
         Raises:
-            ValueError, KeyError, TypeError: it is none, or of more slots than these.
+            ValueError, KeyError, TypeError: it is not one, or has slots beyond `slots`.
         """
         name = bool(dumped["field"]), str(dumped["name"])
-        self._columns[name] = _Column.load(dumped, parts, slots)
+        self._columns[name] = _Column.load(dumped, blobs, slots)
         if not self._columns[name]:
             del self._columns[name]
 
-    def _holding(self, condition: Condition, among: BitMap) -> BitMap:
+    def _holding(self, condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
+        if condition.field == STREAMER_ID:
+            return _with_ids(condition, among, slots_of)
         column = self._columns.get(_name(condition.field))
         if column is None:
             return BitMap()
@@ -200,19 +207,30 @@ class Attributes:
         return column.numbers.within(condition, among) if condition.is_bounded else among
 
 
-def _name(field: str) -> _Name:
+def _with_ids(condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
+    """The slots `among` these whose streamers' ids fulfil a condition: an id is one value."""
+    if condition.is_bounded:
+        return BitMap()
+    if condition.any is not None:
+        among = among & BitMap(slots_of(condition.any))
+    if condition.all is not None:
+        among = among & BitMap(slots_of(condition.all) if len(set(condition.all)) == 1 else ())
+    return among
+
+
+def _name(field: str) -> Name:
     return field in FIELDS, field.removeprefix("attributes.")
 
 
 def _key(value: object) -> object:
-    """By what a value is known: 1 is 1.0, and True is neither."""
+    """The key of a value: 1 is 1.0, and True is neither."""
     if isinstance(value, bool):
         return _TRUE if value else _FALSE
     return value
 
 
 def _shown(key: object) -> object:
-    """The value that is known by a key, for JSON."""
+    """The value of a key, for JSON."""
     return {_TRUE: True, _FALSE: False}.get(key, key)
 
 
@@ -220,7 +238,7 @@ def _keys(values: Sequence[object]) -> set[object]:
     return {_key(value) for value in values}
 
 
-def _values(facets: Facets) -> Iterator[tuple[_Name, object]]:
+def _values(facets: Facets) -> Iterator[tuple[Name, object]]:
     """Name and key of each value, none of them twice."""
     for field in FIELDS:
         value: Any = facets.get(field)

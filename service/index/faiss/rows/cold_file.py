@@ -1,7 +1,7 @@
-"""What is seldom read of a streamer, by slot, in a file: content sketches and facets.
+"""Disk-backed columns for rarely read fields: content sketches and facets, by slot.
 
-They are half of what the index knows, and a question for the nearest reads neither. The file has no
-name; the system keeps it in memory as long as there is room, and the process needs none for it.
+They are half of what the index knows, and a plain search reads neither. The file has no name; the
+system caches it while it has room, and the process needs no memory for it.
 """
 
 import errno
@@ -22,17 +22,18 @@ _FACETS_ROOM = 384
 """Bytes of facets that have room in a record: names, some tags, a few attributes."""
 
 
-class Cold:
-    """Sketches and facets; not safe to use from several threads.
+class ColdFile:
+    """Sketches and facets. Not safe from several threads.
 
-    What is too long for its place in the file, or what a full disk does not take, stays in memory.
+    Records that are too long for their slot in the file, or that a full disk does not take, stay in
+    memory.
     """
 
     def __init__(self, content_bytes: int, folder: Path | None = None) -> None:
-        """An empty file in `folder`, or where temporary files are.
+        """An empty file in `folder`, by default where temporary files are.
 
         Raises:
-            OSError: none can be made there.
+            OSError: no file can be made there.
         """
         fd, name = tempfile.mkstemp(prefix="index-", dir=folder)
         os.unlink(name)
@@ -43,7 +44,7 @@ class Cold:
         self._kept: dict[int, bytes] = {}
 
     def write(self, slot: int, content: bytes, facets: bytes) -> None:
-        """Put a sketch, empty or of the one length, and facets (JSON) in a slot."""
+        """Write a sketch, empty or of full length, and facets (JSON) to a slot."""
         self._kept.pop(slot, None)
         record = _LENGTH.pack(len(facets)) + content.ljust(self._facets_at - _LENGTH.size, b"\0")
         record += facets
@@ -51,11 +52,11 @@ class Cold:
             self._kept[slot] = record
 
     def kept(self) -> dict[int, bytes]:
-        """What is in memory, by slot; `load` takes it."""
+        """Records that are in memory, by slot."""
         return dict(self._kept)
 
     def blocks(self, wanted: NDArray[np.bool_]) -> Iterator[bytes]:
-        """The file of the first slots, by a mask (slots,) of those that are wanted; others are 0.
+        """The file, in blocks, with zeros for slots that a mask (slots,) does not want.
 
         Safe beside writes to other slots.
         """
@@ -68,7 +69,7 @@ class Cold:
             yield (rows * mask[:, None]).tobytes()
 
     def load(self, blocks: Iterable[bytes], kept: Mapping[int, bytes]) -> None:
-        """Take over what `blocks` and `kept` gave.
+        """Fill the file, which is empty, with what `blocks` and `kept` gave.
 
         Raises:
             OSError: there is no room for it.

@@ -1,4 +1,4 @@
-"""The numbers of one attribute, by slot: where is it within bounds?"""
+"""Numbers of one attribute by slot, for range filters."""
 
 import array
 from collections.abc import Iterable, Sequence
@@ -8,25 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from service.index.faiss.snapshot.blobs import Packer, Unpacker
+from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import Condition
 
 _SPARSE = 32
 """Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
-
-
 _DENSE = 16
-"""Of more than one slot in so many, it is faster to compare the numbers of all slots."""
+"""From one slot in so many on, it is faster to compare the numbers of all slots."""
 _DISTINCT = 256
-"""With at most so many different numbers (levels, ages, years) there is a bitmap for each."""
+"""Up to so many different numbers (levels, ages, years) have a bitmap each."""
 
 
 class Numbers:
-    """One attribute's numbers.
+    """Numbers of one attribute.
 
-    Where many slots have one they are float64 in an array, compared all at once, unless few of them
-    are different. Where few slots have one, and for integers that float64 can't hold, a dictionary
-    has them: memory stays in proportion to the numbers, however many attributes there are.
+    If many slots have one, they are float64 in an array and compared all at once; if few of them
+    differ, a bitmap for each is faster. If few slots have one, and for integers that float64 can't
+    hold, they are in a dictionary: memory stays in proportion to the numbers, however many
+    attributes there are.
     """
 
     def __init__(self) -> None:
@@ -40,7 +39,7 @@ class Numbers:
         return self._count
 
     def add(self, slot: int, value: int | float) -> None:
-        """Remember the number of a slot that has none yet."""
+        """Add the number of a slot that has none yet."""
         self._count += 1
         if self._many is None:
             self._few[slot] = value
@@ -50,7 +49,7 @@ class Numbers:
             self._put(self._many, slot, value)
 
     def discard(self, slot: int) -> None:
-        """Forget the number of a slot that has one."""
+        """Remove the number of a slot that has one."""
         self._count -= 1
         if self._few.pop(slot, None) is None and self._many is not None:
             if self._holders is not None:
@@ -61,7 +60,7 @@ class Numbers:
             self._many[slot] = np.nan
 
     def any_of(self, values: Sequence[int | float], among: BitMap) -> BitMap:
-        """Which of these slots have one of these numbers."""
+        """The slots `among` these that have one of these numbers."""
         wanted = set(values)
         found = BitMap(s for s, v in self._few.items() if v in wanted) & among
         exact = [f for v in wanted if (f := _as_float(v)) is not None]
@@ -73,7 +72,7 @@ class Numbers:
         return found
 
     def within(self, bounds: Condition, among: BitMap) -> BitMap:
-        """Which of these slots have a number within the bounds."""
+        """The slots `among` these whose number is within the bounds."""
         found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
         if self._holders is not None:
             return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
@@ -90,27 +89,27 @@ class Numbers:
         return BitMap().union(*(holders[v] for v in values if v in holders)) & among
 
     def copy(self) -> "Numbers":
-        """The same numbers, which nobody changes."""
+        """A copy without bitmaps, which nobody changes."""
         twin = Numbers()
         twin._few, twin._count = self._few.copy(), self._count
         twin._many = None if self._many is None else self._many.copy()
         return twin
 
-    def dump(self, mask: NDArray[np.bool_], pack: Packer) -> dict[str, Any]:
+    def dump(self, mask: NDArray[np.bool_], blobs: BlobWriter) -> dict[str, Any]:
         """The numbers of the slots in a mask (slots,)."""
         few = [(slot, value) for slot, value in self._few.items() if mask[slot]]
         dumped: dict[str, Any] = {"slots": [s for s, _ in few], "values": [v for _, v in few]}
         if self._many is not None:
             many = self._many[: len(mask)]
-            dumped["many"] = pack.add(np.where(mask[: len(many)], many, np.nan).tobytes())
+            dumped["many"] = blobs.add(np.where(mask[: len(many)], many, np.nan).tobytes())
         return dumped
 
     @classmethod
-    def load(cls, dumped: dict[str, Any], parts: Unpacker, slots: int) -> "Numbers":
-        """What was dumped.
+    def load(cls, dumped: dict[str, Any], blobs: BlobReader, slots: int) -> "Numbers":
+        """Numbers that were dumped.
 
         Raises:
-            ValueError: it is not of so many slots.
+            ValueError: they are of other slots than the first `slots`.
         """
         numbers = cls()
         numbers._few = dict(zip(dumped["slots"], dumped["values"], strict=True))
@@ -118,7 +117,7 @@ class Numbers:
             raise ValueError(f"numbers of slots beyond {slots}")
         numbers._count = len(numbers._few)
         if "many" in dumped:
-            many = np.frombuffer(parts.get(dumped["many"]), np.float64).copy()
+            many = np.frombuffer(blobs.get(dumped["many"]), np.float64).copy()
             if len(many) > slots:
                 raise ValueError(f"{len(many)} numbers of {slots} slots")
             numbers._many, numbers._holders = many, _holders_of(many)
@@ -126,7 +125,7 @@ class Numbers:
         return numbers
 
     def _spread(self) -> None:
-        """From the dictionary into an array."""
+        """Move from the dictionary to an array."""
         few, self._few, self._holders = self._few, {}, {}
         self._many = np.full(2 * max(few), np.nan)
         for slot, value in few.items():
@@ -159,7 +158,7 @@ def bitmap_of(slots: NDArray[np.integer]) -> BitMap:
 
 
 def _holders_of(many: NDArray[np.float64]) -> dict[float, BitMap] | None:
-    """By number, the slots that have it; None where too many numbers are different."""
+    """Slots by number; None where too many numbers differ."""
     slots = np.flatnonzero(~np.isnan(many))
     if len(slots) == 0:
         return {}
@@ -192,7 +191,7 @@ def _holds(value: int | float, bounds: Condition) -> bool:
 
 
 def _hold(values: NDArray[np.float64], bounds: Condition) -> NDArray[np.bool_]:
-    """The same of many; NaN is within no bounds."""
+    """Mask of the values within the bounds; NaN is within none."""
     kept = np.isfinite(values)
     if bounds.gt is not None:
         kept &= values > bounds.gt

@@ -1,4 +1,4 @@
-"""What one search may see."""
+"""Rows as one search may see them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,19 +14,21 @@ from service.index.faiss.rows.numeric import slots_of
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What one search may see, as it was at one moment.
+    """Rows that one search may see, as they were at one moment.
 
     Attributes:
-        embeddings: float32 (slots, D); what is not allowed is anything.
+        embeddings: float32 (slots, D); slots that are not allowed hold anything.
         ids: of the slots.
-        allowed: the slots that it may see; nobody changes it.
+        allowed: slots that the search may see; nobody changes them.
         known_bits: these as `bits` has them, where that is known already.
+        unknown_fields: fields of the search's filter that no row has.
     """
 
     embeddings: NDArray[np.float32]
     ids: Sequence[str]
     allowed: BitMap
     known_bits: NDArray[np.uint8] | None = None
+    unknown_fields: Sequence[str] = ()
 
     @property
     def size(self) -> int:
@@ -45,13 +47,13 @@ class View:
 
 
 class Candidates(NamedTuple):
-    """What one search by a base has to score.
+    """Rows that one search by a segment has to score.
 
     Attributes:
-        slots: int64 (S,), those of the base's that are still what they were, and all fresh ones.
-        found: how many of them the base gave.
-        covered: how many it could have given.
-        size: of covered and fresh ones together.
+        slots: int64 (S,), those that the segment found and that it covers, and all fresh ones.
+        found: how many of them the segment found.
+        covered: how many it could have found.
+        size: how many are covered or fresh.
     """
 
     slots: NDArray[np.int64]
@@ -61,7 +63,7 @@ class Candidates(NamedTuple):
 
 
 class Near(NamedTuple):
-    """The same of several searches, as it was at one moment.
+    """Candidates of several searches, as they were at one moment.
 
     Attributes:
         embeddings: float32 (slots, D).

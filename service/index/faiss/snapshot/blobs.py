@@ -1,4 +1,4 @@
-"""Parts of a snapshot: what JSON holds, and beside it bytes that it refers to."""
+"""Byte strings of a snapshot, to which its JSON refers by place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Packer:
-    """Collects bytes.
+class BlobWriter:
+    """Collects byte strings.
 
     Attributes:
         data: all of them.
@@ -17,20 +17,20 @@ class Packer:
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def add(self, part: bytes) -> list[int]:
-        """Where the part is found again, for JSON."""
-        self.data += part
-        return [len(self.data) - len(part), len(part)]
+    def add(self, blob: bytes) -> list[int]:
+        """Append a byte string; its place, for JSON."""
+        self.data += blob
+        return [len(self.data) - len(blob), len(blob)]
 
 
-class Unpacker:
-    """Finds parts again in what a `Packer` collected."""
+class BlobReader:
+    """Finds byte strings in what a `BlobWriter` collected."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
 
     def get(self, place: Sequence[Any]) -> memoryview:
-        """A part.
+        """The byte string at a place.
 
         Raises:
             ValueError: there is none.
@@ -41,10 +41,10 @@ class Unpacker:
         return self._data[start : start + size]
 
     def slots(self, place: Sequence[Any], below: int) -> NDArray[np.uint32]:
-        """Slots (S,) that all are below a number.
+        """Slots (S,) at a place, all below a number.
 
         Raises:
-            ValueError: they are not.
+            ValueError: one is not.
         """
         found = np.frombuffer(self.get(place), "<u4")
         if len(found) and int(found.max()) >= below:

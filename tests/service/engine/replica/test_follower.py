@@ -15,11 +15,12 @@ from redis.asyncio import Redis
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.errors import NotReady, NotYetVisible
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.store.base import Delete, IndexEntry, Record, Upsert, Written
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
+from tests.service.index.asked import rows_of
 
 DIM = 4
 MODEL = Model("m", DIM, DIM, "fingerprint")
@@ -51,7 +52,7 @@ async def parts(folder: Path) -> AsyncGenerator[tuple[EmbeddedStore, RedisStore,
     """A store that keeps few log entries, and a follower that was not started yet."""
     async with EmbeddedStore(folder) as embedded:
         store = await RedisStore(embedded.url, limits=LIMITS, trouble=embedded.trouble).open()
-        follower = Follower(store, lambda: FlatIndex(DIM, DIM), MODEL)
+        follower = Follower(store, lambda: FaissIndex(DIM, DIM), MODEL)
         try:
             yield embedded, store, follower
         finally:
@@ -77,11 +78,11 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
                 _ = follower.index
             follower.start()
             await until(lambda: follower.is_ready)
-            assert len(follower.index) == 1500
+            assert follower.index.count == 1500
             assert follower.sequence == 1500
             await store.write([upsert("s0", 99), Delete("s1"), upsert("new")])
             await follower.wait_for(1503, 5000)
-            rows = follower.index.get(["s0", "s1", "new"])
+            rows = rows_of(follower.index, ["s0", "s1", "new"])
             assert rows[0] is not None
             assert rows[0].facets == {"seed": 99}
             assert rows[1] is None
@@ -103,7 +104,7 @@ def test_a_write_is_shown_unless_the_index_is_behind(tmp_path: Path) -> None:
                 (written,) = await store.write([upsert(f"s{i}", i)])
                 assert isinstance(written, Written)
                 await follower.show(written.sequence)
-                assert follower.index.get([f"s{i}"]) != [None]
+                assert rows_of(follower.index, [f"s{i}"]) != [None]
             begun = loop.time()
             await follower.show(10**9)  # never written
             assert 0.05 < loop.time() - begun < 30
@@ -130,11 +131,11 @@ def test_a_gap_in_the_log_means_a_new_scan(tmp_path: Path) -> None:
             admin: Redis = Redis.from_url(embedded.url)
             await admin.xtrim("ss:log", maxlen=10, approximate=False)
             await admin.aclose()
-            assert len(follower.index) == 20
+            assert follower.index.count == 20
             follower.start()
             await until(lambda: follower.sequence == 3021)
-            assert len(follower.index) == 29
-            assert follower.index.get(["s3"]) == [None]
+            assert follower.index.count == 29
+            assert rows_of(follower.index, ["s3"]) == [None]
 
     asyncio.run(scenario())
 
@@ -157,7 +158,7 @@ def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause
             slow = await SlowToScan(embedded.url, limits=LIMITS).open()
             slow.may_scan = asyncio.Event()
             slow.may_scan.set()
-            follower = Follower(slow, lambda: FlatIndex(DIM, DIM), MODEL)
+            follower = Follower(slow, lambda: FaissIndex(DIM, DIM), MODEL)
             assert follower.sequence == 0
             await store.write([upsert(f"s{i}", i) for i in range(20)])
             follower.start()
@@ -177,7 +178,7 @@ def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause
             await until(lambda: follower.behind_because is not None)
             assert "being built anew" in str(follower.behind_because)
             assert follower.is_ready  # the old index answers, and says of when it is
-            assert (len(follower.index), follower.sequence) == (20, 20)
+            assert (follower.index.count, follower.sequence) == (20, 20)
             with pytest.raises(NotYetVisible, match="applied sequence 0"):
                 await follower.wait_for(1, 50)  # no number of the lost history counts
             slow.may_scan.set()
@@ -200,8 +201,8 @@ def test_another_history_means_a_new_scan(tmp_path: Path) -> None:
             await admin.aclose()
             await store.write([upsert("only", 1)])
             await until(lambda: follower.sequence == 1)
-            assert len(follower.index) == 1
-            assert follower.index.get(["only"])[0] is not None
+            assert follower.index.count == 1
+            assert rows_of(follower.index, ["only"])[0] is not None
 
     asyncio.run(scenario())
 
@@ -216,7 +217,7 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
             assert embedded.pid is not None
             os.kill(embedded.pid, signal.SIGKILL)
             await until(lambda: follower.failure is not None)
-            assert len(follower.index) == 20  # it answers from memory meanwhile
+            assert follower.index.count == 20  # it answers from memory meanwhile
             assert "the newest writes may be missing" in str(follower.behind_because)
 
             async def written() -> bool:
@@ -227,7 +228,7 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
                 return True
 
             await until(written)
-            await until(lambda: follower.index.get(["after"])[0] is not None)
+            await until(lambda: rows_of(follower.index, ["after"])[0] is not None)
             await until(lambda: follower.failure is None)
             assert follower.behind_because is None
             assert follower.index is index  # the same history: no new scan was needed

@@ -91,14 +91,14 @@ def test_a_record_of_another_width_stops_nothing(tmp_path: Path, read_by: str) -
             assert index in (None, follower.index)  # nothing was scanned again
             assert (follower.failure, follower.behind_because) == (None, None)
             expected = {"log": {"before", "after"}, "scan": {"before", "last"}}[read_by]
-            assert set(follower.index.everyone()) == expected
+            assert {row.streamer_id async for row in follower.index.rows()} == expected
             assert follower.skipped.count == {"log": 1, "scan": 2}[read_by]
             assert "'wide' at version 2: its embedding is of another width" in (
                 follower.skipped.examples
             )
             sequence = await store.write([upsert("wide", 4)])
             await follower.wait_for(sequence[0].sequence, 20_000)  # pyright: ignore[reportAttributeAccessIssue]
-            assert follower.index.vector("wide") is not None
+            assert await follower.index.vector("wide") is not None
             assert follower.skipped.count == {"log": 0, "scan": 1}[read_by]
             await admin.aclose()
 
@@ -125,7 +125,7 @@ def test_two_models_never_mix(tmp_path: Path) -> None:
             assert follower.skipped.examples == (
                 "'a' at version 3: it was encoded by another model",
             )
-            vector = follower.index.vector("a")
+            vector = await follower.index.vector("a")
             assert vector is not None
             assert vector.embedding is not None
             assert vector.embedding.tobytes() == upsert("a", 1).record.embedding

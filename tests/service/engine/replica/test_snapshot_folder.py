@@ -14,26 +14,27 @@ import pytest
 
 from service.engine.replica.snapshots import Schedule, Snapshots
 from service.files.checksummed import UNFINISHED
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.store.base import Position
 from tests.service.engine.replica.test_follower import DIM, upsert
 from tests.service.engine.replica.test_snapshots import MODEL, SOON
+from tests.service.index.asked import put
 
 
-def filled(rows: int = 50, dim: int = DIM) -> FlatIndex:
-    index = FlatIndex(dim, DIM)
+def filled(rows: int = 50, dim: int = DIM) -> FaissIndex:
+    index = FaissIndex(dim, DIM)
     for i in range(rows):
         entry = upsert(f"s{i}", i).record
         vector = np.full(dim, i, "<f4").tobytes()
-        index.upsert(entry.streamer_id, i + 1, vector, entry.content, entry.facets)
+        put(index, entry.streamer_id, i + 1, vector, entry.content, entry.facets)
     return index
 
 
-def empty() -> FlatIndex:
-    return FlatIndex(DIM, DIM)
+def empty() -> FaissIndex:
+    return FaissIndex(DIM, DIM)
 
 
-def no_index() -> FlatIndex:
+def no_index() -> FaissIndex:
     raise AssertionError("it was read already")
 
 
@@ -65,7 +66,7 @@ def test_the_older_one_goes_when_the_new_one_is_there(tmp_path: Path) -> None:
     assert restored is not None
     index, place = restored
     assert place == Position("e", 70)
-    assert len(index) == 50
+    assert index.count == 50
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_one_that_was_read_ahead_is_of_this_history_or_not_used(
     ahead.begin(empty)
     restored = ahead.restore(no_index, Position("e", 75))
     assert restored is not None
-    assert len(restored[0]) == 50
+    assert restored[0].count == 50
     assert restored[1] == Position("e", 70, "m")
     assert ahead.state.sequence == 70
     ahead.begin(empty)
@@ -119,7 +120,7 @@ def test_only_one_process_writes_at_a_time(tmp_path: Path) -> None:
 def test_it_leaves_room_for_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     snapshots = Snapshots(tmp_path, MODEL, replace(SOON, reserve_bytes=1 << 60))
     assert not snapshots.write(filled(), Position("e", 50))
-    assert "it wants 1099511627776 MiB" in str(snapshots.state.failure)
+    assert "needs 1099511627776 MiB, only" in str(snapshots.state.failure)
     assert "no snapshot of the index, the one before stays" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
@@ -174,7 +175,7 @@ def test_a_real_disk_that_is_full(tmp_path: Path) -> None:
         restored = Snapshots(disk, MODEL, SOON).restore(empty, Position("e", 50))
         assert restored is not None
         assert restored[1] == Position("e", 50)
-        assert len(restored[0]) == 1000
+        assert restored[0].count == 1000
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -11,13 +11,14 @@ import pytest
 from redis.asyncio import Redis
 
 from service.engine.replica.follower import Follower
-from service.engine.replica.maintenance import Upkeep
+from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.store.base import Delete
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.service.engine.replica.test_follower import DIM, LIMITS, until, upsert
+from tests.service.index.asked import rows_of
 
 MODEL = Model("m", DIM, DIM, "fingerprint")
 SOON = Schedule(every_s=0.001, changes=5, from_rows=10, reserve_bytes=0)
@@ -38,7 +39,7 @@ class Parts:
     @asynccontextmanager
     async def following(self, snapshots: Snapshots) -> AsyncGenerator[Follower]:
         """A follower that is ready, and whose index is what is stored."""
-        follower = Follower(self.store, lambda: FlatIndex(DIM, DIM), MODEL, snapshots)
+        follower = Follower(self.store, lambda: FaissIndex(DIM, DIM), MODEL, snapshots)
         follower.start()
         try:
             await until(lambda: follower.is_ready)
@@ -50,8 +51,8 @@ class Parts:
 
     async def check(self, follower: Follower) -> None:
         stored = [entry async for entries in self.store.scan() for entry in entries]
-        assert len(follower.index) == len(stored)
-        rows = follower.index.get([entry.streamer_id for entry in stored])
+        assert follower.index.count == len(stored)
+        rows = rows_of(follower.index, [entry.streamer_id for entry in stored])
         for entry, row in zip(stored, rows, strict=True):
             assert row is not None
             assert row.embedding is not None
@@ -97,7 +98,7 @@ def test_it_begins_with_the_snapshot_and_goes_on_with_the_log(tmp_path: Path) ->
         snapshots = parts.snapshots()
         async with parts.following(snapshots) as follower:
             assert (follower.source, follower.sequence) == ("snapshot", 123)
-            assert follower.index.get(["s50", "s30"]) == [None, None]
+            assert rows_of(follower.index, ["s50", "s30"]) == [None, None]
             assert snapshots.state.sequence == 110
             await parts.store.write([upsert("newer"), Delete("new")])
             await follower.wait_for(125, 5000)
@@ -216,7 +217,7 @@ def test_a_running_index_that_lost_its_place_is_built_from_the_store(tmp_path: P
         async with parts.following(snapshots) as follower:
             assert follower.source == "snapshot"
             await restore_another_history(parts)
-            await until(lambda: follower.source == "store" and len(follower.index) == 200)
+            await until(lambda: follower.source == "store" and follower.index.count == 200)
             await follower.wait_for(200, 5000)
             await parts.check(follower)
             assert follower.complete is not None
@@ -232,32 +233,32 @@ def test_a_running_index_that_lost_its_place_is_built_from_the_store(tmp_path: P
 # Writing
 
 
-def test_upkeep_saves_now_and_then_and_when_it_stops(tmp_path: Path) -> None:
+def test_maintenance_saves_now_and_then_and_when_it_stops(tmp_path: Path) -> None:
     async def run(parts: Parts) -> None:
         await parts.store.write([upsert(f"s{i}", i) for i in range(100)])
         often = parts.snapshots()
         async with parts.following(often) as follower:
-            upkeep = Upkeep(follower, often)
-            upkeep.start()
+            maintenance = IndexMaintenance(follower, often)
+            maintenance.start()
             await until(lambda: often.state.sequence == 100)
             await parts.store.write([upsert(f"s{i}", 200 + i) for i in range(50)])
             await until(lambda: often.state.sequence == 150)
-            await upkeep.stop()
+            await maintenance.stop()
         seldom = parts.snapshots(schedule=replace(SOON, every_s=1000))
         async with parts.following(seldom) as follower:
             assert follower.source == "snapshot"
-            upkeep = Upkeep(follower, seldom)
-            upkeep.start()
+            maintenance = IndexMaintenance(follower, seldom)
+            maintenance.start()
             await parts.store.write([upsert(f"s{i}", 300 + i) for i in range(4)])
             await follower.wait_for(154, 5000)
-            await upkeep.stop()
+            await maintenance.stop()
             assert seldom.state.sequence == 150  # so few are read from the log
         async with parts.following(seldom) as follower:
             await parts.store.write([upsert(f"s{i}", 400 + i) for i in range(20)])
             await follower.wait_for(174, 5000)
-            upkeep = Upkeep(follower, seldom)
-            upkeep.start()
-            await upkeep.stop()
+            maintenance = IndexMaintenance(follower, seldom)
+            maintenance.start()
+            await maintenance.stop()
             assert seldom.state.sequence == 174
         async with parts.following(parts.snapshots()) as follower:
             assert (follower.source, follower.sequence) == ("snapshot", 174)

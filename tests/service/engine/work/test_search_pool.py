@@ -7,179 +7,198 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 import pytest
 
-from service.engine.work.search_pool import Searches
+from service.engine.work.search_pool import SearchPool
 from service.errors import Overloaded
-from service.index.base import Question, SearchResult
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.base import Remove, Upsert
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from service.index.filters import Condition, Filter
+from service.index.query import Query
 from service.settings import Searching
+from tests.service.index.asked import query_of
+from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import row, unit
 
 DIM, CONTENT_DIM = 8, 4
-WANTED = Filter([Condition("views", gte=50)])
+SHORT_MS, LONG_MS = 0.1, 5.0
+THREAD = "search"
 
 
-def index_of(streamers: int) -> FlatIndex:
-    index = FlatIndex(DIM, CONTENT_DIM)
-    for i, vector in enumerate(unit(np.random.default_rng(0), streamers, DIM)):
-        index.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {"attributes": {"views": i}}))
-    return index
-
-
-def with_searches(
-    scenario: Callable[[Searches], Awaitable[None]], settings: Searching | None = None
+def with_pool(
+    scenario: Callable[[SearchPool], Awaitable[None]], settings: Searching | None = None
 ) -> None:
     async def run() -> None:
-        searches = Searches(settings or Searching())
-        searches.start()
+        pool = SearchPool(settings or Searching())
+        pool.start()
         try:
-            await scenario(searches)
+            await scenario(pool)
         finally:
-            await searches.stop()
+            await pool.stop()
 
     asyncio.run(run())
 
 
-class Watched(FlatIndex):
-    """Notes in which thread it searches."""
-
-    def __init__(self) -> None:
-        super().__init__(DIM, CONTENT_DIM)
-        self.searched_in: list[str] = []
-
-    def search(self, *args, **options):
-        self.searched_in.append(threading.current_thread().name)
-        return super().search(*args, **options)
+def thread() -> str:
+    return threading.current_thread().name
 
 
-def test_quick_ones_stay_and_others_go_to_a_thread() -> None:
-    index = Watched()
-    query = unit(np.random.default_rng(1), 1, DIM)
+def test_short_calls_stay_and_long_ones_go_to_a_thread() -> None:
+    async def scenario(pool: SearchPool) -> None:
+        assert await pool.run(thread, SHORT_MS) == thread()
+        assert (await pool.run(thread, LONG_MS)).startswith(THREAD)
 
-    async def scenario(searches: Searches) -> None:
-        await searches.search(index, query, None, 10)
-        await searches.search(index, query, None, 10, wanted=WANTED)
-        await searches.search(index, query, None, 1000, queued=False)
-
-    with_searches(scenario)
-    assert index.searched_in[0] == threading.current_thread().name
-    assert all(name.startswith("search") for name in index.searched_in[1:])
+    with_pool(scenario)
 
 
-def test_both_answer_the_same() -> None:
-    index = index_of(100)
-    query = unit(np.random.default_rng(1), 1, DIM)
-    direct = index.search(query, None, 10, wanted=WANTED)
+def test_what_is_too_much_is_refused() -> None:
+    hold, begun = threading.Event(), threading.Event()
 
-    async def scenario(searches: Searches) -> None:
-        for queued in (True, False):
-            assert (
-                await searches.search(index, query, None, 10, wanted=WANTED, queued=queued)
-                == direct
-            )
+    def first() -> bool:
+        begun.set()
+        return hold.wait(30)
 
-    with_searches(scenario)
-    assert len(direct.hits) == 10
-
-
-def test_what_is_too_much_is_refused_and_writes_never_are() -> None:
-    hold = threading.Event()
-
-    async def scenario(searches: Searches) -> None:
-        running = asyncio.create_task(searches.run(hold.wait))
-        await asyncio.sleep(0.05)  # the only thread is busy now
-        waiting = asyncio.create_task(searches.run(lambda: 1))
+    async def scenario(pool: SearchPool) -> None:
+        running = asyncio.create_task(pool.run(first, LONG_MS))
+        assert await asyncio.to_thread(begun.wait, 30)  # the only thread is busy from then on
+        waiting = asyncio.create_task(pool.run(lambda: 1, LONG_MS))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="1 searches are waiting already"):
-            await searches.run(lambda: 2)
-        write = asyncio.create_task(searches.run(lambda: 3, queued=False))
+            await pool.run(lambda: 2, LONG_MS)
+        assert await pool.run(lambda: 3, SHORT_MS) == 3
         hold.set()
         assert await running
         assert await waiting == 1
-        assert await write == 3
 
-    with_searches(scenario, Searching(threads=1, max_queue=1))
+    with_pool(scenario, Searching(threads=1, max_queue=1))
 
 
-class Counted(SegmentedIndex):
-    """Notes how many questions come at once, and in which thread."""
+class Doubled:
+    """Doubles numbers, and notes how many come at once, and in which thread."""
 
     def __init__(self) -> None:
-        super().__init__(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
-        self.asked: list[tuple[int, str]] = []
-        self.vectors = unit(np.random.default_rng(1), 300, DIM)
-        for i, vector in enumerate(self.vectors):
-            self.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
-        self.rebuild()
-        self.questions = [Question(v, 1 + i % 7, (f"s{i}",)) for i, v in enumerate(self.vectors)]
-        self.expected = [
-            self.search(q[None, :], None, k, exclude=out) for q, k, out in self.questions
-        ]
+        self.calls: list[tuple[int, str]] = []
 
-    def search_many(self, questions: Sequence[Question]) -> list[SearchResult]:
-        self.asked.append((len(questions), threading.current_thread().name))
-        return super().search_many(questions)
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.calls.append((len(items), thread()))
+        return [2 * item for item in items]
 
 
-@pytest.mark.parametrize("limit", [None, "_QUICK_BASE", "_QUICK_FRESH"])
-def test_questions_to_a_base_are_answered_together(
-    monkeypatch: pytest.MonkeyPatch, limit: str | None
-) -> None:
-    """On the event loop; by a large base, or one with many rows beside it, in threads."""
-    is_large, index = limit is not None, Counted()
-    if limit is not None:
-        monkeypatch.setattr(f"service.index.faiss.segmented.{limit}", -1)
-    assert index.is_fast(10)
-    assert index.is_quick(10, plain=True) is not is_large
-    assert index.search_many(index.questions) == index.expected
-    index.asked.clear()
+@pytest.mark.parametrize("cost_ms", [SHORT_MS, 0.4, LONG_MS])
+def test_items_are_answered_together(cost_ms: float) -> None:
+    """Short ones on the event loop, by turns that stay short; long ones in threads."""
+    doubled, other = Doubled(), Doubled()
 
-    async def scenario(searches: Searches) -> None:
-        answers = await asyncio.gather(*(searches.nearest(index, q) for q in index.questions))
-        assert list(answers) == index.expected
-        assert await searches.nearest(index, index.questions[5]) == index.expected[5]
+    async def scenario(pool: SearchPool) -> None:
+        numbers = range(300)
+        asked = [pool.together((doubled, other)[i % 7 == 0], i, cost_ms) for i in numbers]
+        assert await asyncio.gather(*asked) == [2 * i for i in numbers]
+        assert await pool.together(doubled, 5, cost_ms) == 10
 
-    with_searches(scenario)
-    together = [many for many, _ in index.asked]
-    assert sum(together) == 301
-    assert max(together) == 16
+    with_pool(scenario)
+    together = [many for many, _ in doubled.calls]
+    assert sum(together) + sum(many for many, _ in other.calls) == 301
+    assert max(together) <= (10 if cost_ms == 0.4 else 16)
     assert len(together) < 100
-    where = {thread.startswith("search") for _, thread in index.asked}
-    assert where == {is_large}
+    assert {name.startswith(THREAD) for _, name in doubled.calls} == {cost_ms == LONG_MS}
 
 
-def test_each_is_answered_by_the_index_it_asked() -> None:
-    """A new one takes the old one's place while questions to both are under way."""
-    first, second = Counted(), Counted()
-    second.remove("s1", 2)
-    question = Question(first.vectors[1], 1, ())
-
-    async def scenario(searches: Searches) -> None:
-        asked = [searches.nearest(index, question) for index in (first, second, first)]
-        found = [result.hits[0].streamer_id for result in await asyncio.gather(*asked)]
-        assert found[0] == found[2] == "s1"
-        assert found[1] != "s1"
-
-    with_searches(scenario)
-
-
-def test_who_leaves_or_breaks_it_leaves_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = Counted()
-
-    async def scenario(searches: Searches) -> None:
-        tasks = [asyncio.ensure_future(searches.nearest(index, q)) for q in index.questions[:20]]
+def test_who_leaves_or_breaks_it_leaves_others_alone() -> None:
+    async def scenario(pool: SearchPool) -> None:
+        doubled = Doubled()
+        tasks = [asyncio.ensure_future(pool.together(doubled, i, SHORT_MS)) for i in range(20)]
         await asyncio.sleep(0)
         tasks[3].cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[3], asyncio.CancelledError)
-        assert answers[:3] + answers[4:] == index.expected[:3] + index.expected[4:20]
-        broken = Counted()
-        monkeypatch.setattr(broken, "search_many", lambda questions: 1 / 0)
-        both = [searches.nearest(asked, index.questions[0]) for asked in (broken, index)]
+        assert answers[:3] + answers[4:] == [2 * i for i in range(20) if i != 3]
+
+        def broken(items: Sequence[int]) -> list[int]:
+            raise ZeroDivisionError
+
+        both = [pool.together(answer, 7, SHORT_MS) for answer in (broken, doubled)]
         failed, answer = await asyncio.gather(*both, return_exceptions=True)
         assert isinstance(failed, ZeroDivisionError)
-        assert answer == index.expected[0]
-        assert await searches.nearest(index, index.questions[0]) == index.expected[0]
+        assert answer == 14
 
-    with_searches(scenario)
+    with_pool(scenario)
+
+
+class Watched(SearchPool):
+    """Notes the expected cost of what it runs, alone and together."""
+
+    def __init__(self) -> None:
+        super().__init__(Searching())
+        self.alone: list[float] = []
+        self.with_others: list[float] = []
+
+    async def run(self, call, cost_ms):
+        self.alone.append(cost_ms)
+        return await super().run(call, cost_ms)
+
+    async def together(self, answer, item, cost_ms):
+        self.with_others.append(cost_ms)
+        return await super().together(answer, item, cost_ms)
+
+
+def searched(
+    rows: int, queries: Callable[[np.ndarray], list[Query]], device: OwnedDevice | None = None
+) -> Watched:
+    """A pool that ran searches of an index with a segment, whose answers were as those alone."""
+    vectors = np.repeat(unit(np.random.default_rng(1), rows // 40, DIM), 40, axis=0)
+
+    async def run() -> Watched:
+        pool, alone = Watched(), FaissIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
+        plan = Plan("Flat", from_rows=100)
+        index = FaissIndex(DIM, CONTENT_DIM, (), plan, device=device, work=pool)
+        for each in (index, alone):
+            await each.apply(
+                [
+                    Upsert(f"s{i}", 1, *row(v, CONTENT_DIM, {"attributes": {"views": i}}))
+                    for i, v in enumerate(vectors)
+                ]
+            )
+            each.rebuild()
+            await each.apply([Remove("s1", 2)])
+        pool.start()
+        asked = queries(vectors)
+        answers = await asyncio.gather(*(index.search(query) for query in asked))
+        assert list(answers) == [await alone.search(query) for query in asked]
+        await pool.stop()
+        return pool
+
+    return asyncio.run(run())
+
+
+def test_no_answer_depends_on_who_else_asks() -> None:
+    """Also where forty are equally near, and some of them are in it."""
+
+    def queries(vectors: np.ndarray) -> list[Query]:
+        return [query_of(vectors[40 * i], 1 + 3 * (i % 6), exclude={f"s{i}"}) for i in range(20)]
+
+    pool = searched(800, queries)
+    assert len(pool.with_others) == 20
+    assert pool.alone == []
+    assert max(pool.with_others) < 0.1
+
+
+def test_what_a_segment_does_not_answer_costs_as_much_as_it_is() -> None:
+    wanted = Filter([Condition("views", gte=50)])
+
+    def queries(vectors: np.ndarray) -> list[Query]:
+        return [
+            query_of(vectors[0], exact=True),
+            query_of(vectors[0], filter=wanted),
+            query_of(vectors[0], 800),
+        ]
+
+    pool = searched(800, queries)
+    assert pool.with_others == []
+    exact, filtered, long = pool.alone
+    assert exact < filtered < 0.1
+    assert long > 0.5
+
+
+def test_a_gpu_is_never_waited_for_on_the_event_loop() -> None:
+    pool = searched(800, lambda vectors: [query_of(v) for v in vectors[::100]], OwnedDevice())
+    assert len(pool.with_others) == 8
+    assert min(pool.with_others) > 0.5

@@ -14,10 +14,8 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
-from service.engine.work.search_pool import Searches
 from service.features.dedup.service import Dedup
-from service.index.faiss.flat import FlatIndex
-from service.settings import Searching
+from service.index.faiss.index import FaissIndex
 from service.store.redis.store import RedisStore
 
 
@@ -39,10 +37,9 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     dedup = Dedup(
         Follower(
             store,
-            lambda: FlatIndex(manifest.dim, manifest.content_dim),
+            lambda: FaissIndex(manifest.dim, manifest.content_dim),
             Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
         ),
-        Searches(Searching()),
         pipeline,
         StoredProfiles(store, pipeline),
         manifest.content_dim,

@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.evidence.media_copies import SameMedia
 from service.features.dedup.feed import spread
-from service.features.dedup.grouping import components, groups_of
+from service.features.dedup.grouping import Components, components, groups_of
+from service.features.dedup.service import join_pairs
 
 
 def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:
@@ -24,15 +26,69 @@ def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() ->
         if (near >= expected).all():
             break
         expected = np.minimum(near, expected)
-    np.testing.assert_array_equal(found.label, expected)
+    np.testing.assert_array_equal(found.labels(), expected)
     assert len(np.unique(expected)) not in (1, 2500)
     highest = np.where(cosines >= 0.98, cosines, -1).max(axis=1)
     np.testing.assert_allclose(found.best, highest, atol=1e-6)
     assert found.best[7] == -1
 
 
+def nobody_joined(size: int) -> Components:
+    return Components(np.arange(size), np.full(size, -1, np.float32))
+
+
 def test_groups_are_ordered_by_their_first_place() -> None:
-    assert groups_of(np.array([0, 1, 1, 3, 1, 0])) == [[0, 5], [1, 2, 4], [3]]
+    found = nobody_joined(6)
+    found.join(np.array([4, 5, 2]), np.array([2, 0, 1]), np.ones(3, np.float32))
+    assert groups_of(found) == [[0, 5], [1, 2, 4], [3]]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(-4, 4)), max_size=25
+        ),
+        max_size=4,
+    )
+)
+def test_pairs_join_as_one_after_the_other(batches) -> None:
+    """However many come at once, and in whatever order."""
+    found = nobody_joined(31)
+    groups, best = [{place} for place in range(31)], [-1.0] * 31
+    for batch in batches:
+        pairs = np.array(batch, np.int64).reshape(-1, 3)
+        found.join(pairs[:, 0], pairs[:, 1], (pairs[:, 2] / 4).astype(np.float32))
+        for one, other, quarters in batch:
+            both = groups[one] | groups[other]
+            for place in both:
+                groups[place] = both
+            for place in (one, other):
+                best[place] = max(best[place], quarters / 4)
+    assert found.labels().tolist() == [min(group) for group in groups]
+    assert found.best.tolist() == best
+
+
+def test_a_hundred_thousand_pairs_are_joined_at_once() -> None:
+    """One by one they took five seconds; the number of passes must not grow with them."""
+    size = 20_000
+    for order in (np.arange(size), np.random.default_rng(0).permutation(size)):
+        found, parent = nobody_joined(size), np.arange(size).view(Counted)
+        object.__setattr__(found, "parent", parent)  # it is frozen
+        Counted.reads = 0
+        found.join(np.tile(order[:-1], 5), np.tile(order[1:], 5), np.zeros(5 * (size - 1), "f4"))
+        assert (np.asarray(found.labels()) == 0).all()
+        assert Counted.reads < 200
+
+
+class Counted(np.ndarray):
+    """Counts how often parts of it are read."""
+
+    reads = 0
+
+    def __getitem__(self, key):
+        Counted.reads += 1
+        return np.asarray(super().__getitem__(key))
 
 
 def test_spread_keeps_the_order_where_it_can() -> None:
@@ -81,7 +137,7 @@ def test_places_are_joined_by_other_evidence_as_well() -> None:
     vectors = np.eye(5, dtype=np.float32)
     vectors[1] = vectors[0]
     found = components(vectors, 0.9)
-    found.join(1, 3, 0.25)
-    found.join(3, 4, -0.125)
-    assert groups_of(found.label) == [[0, 1, 3, 4], [2]]
-    assert found.best.tolist() == [1, 1, -1, 0.25, -0.125]
+    copies = join_pairs(found, vectors, [SameMedia(1, 3, 2), SameMedia(3, 4, 5)])
+    assert groups_of(found) == [[0, 1, 3, 4], [2]]
+    assert found.best.tolist() == [1, 1, -1, 0, 0]
+    assert copies.tolist() == [0, 2, 0, 5, 5]

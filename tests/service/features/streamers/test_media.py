@@ -1,5 +1,7 @@
 """Pictures and sounds by their bytes: read once, refused by name, never decoded for nothing."""
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from service.app import create_app
-from service.settings import Settings
+from service.settings import Media, Settings
 from tests.bundles import write_bundle
 from tests.contract.media.files import encoded, png, saved, tone, wav
 from tests.media_towers import blank, picture, sound
@@ -305,3 +307,40 @@ def test_media_of_a_model_without_such_towers_are_no_obstacle(
         new = {"avatar": address, "videos": titles("boss")}
         body = problem(client.patch("/v1/streamers/s", json=new), 422, "url_refused")
         assert pointers(body) == ["/avatar/url"]
+
+
+def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(
+        bundle=media_bundle, data_dir=tmp_path / "data", media=Media(keep_bytes=False)
+    )
+    with TestClient(create_app(settings)) as client:
+        counts = Counts(client)
+        shown = {"avatar": RED, "videos": [video(audio=TONE)], "tags": ["cooking"]}
+        put(client, "a", **shown)
+        assert modalities(client, "a") == {"avatar": "used", "audio": "used", "tags": "used"}
+        counts()
+        stored = client.get("/v1/streamers/a").json()["profile"]
+        digest = hashlib.sha256(base64.b64decode(RED["data"])).hexdigest()
+        assert stored["avatar"] == {"sha256": digest}
+        assert stored["videos"][0]["audio"].keys() == {"sha256"}
+        # The profile with its bytes is known again, and what was stored may be sent back.
+        line = json.dumps({"streamer_id": "a", **shown})
+        answer = client.post("/v1/streamers:bulk?skip_unchanged=true", content=line)
+        assert json.loads(answer.text)["outcome"] == "unchanged"
+        before = client.get("/v1/streamers/a/embedding").json()["embedding"]
+        client.patch("/v1/streamers/a", json={"name": "n"}).raise_for_status()
+        last = put(client, "a", **{k: v for k, v in stored.items() if k != "streamer_id"})
+        assert modalities(client, "a") == {"avatar": "used", "audio": "used", "tags": "used"}
+        after = client.get("/v1/streamers/a/embedding").json()["embedding"]
+        assert after == pytest.approx(before, abs=1e-5)
+        # What nobody has bytes of is unsupported, beside somebody who sends them.
+        lines = [{"streamer_id": "b", "avatar": {"sha256": digest}, "tags": ["cooking"]}]
+        lines += [{"streamer_id": "c", "avatar": BLUE}]
+        client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+        unknown = {"sha256": 64 * "0"}
+        last = put(client, "d", avatar=unknown, tags=["cooking"])
+        assert modalities(client, "d") == {"avatar": "unsupported", "tags": "used"}
+        assert modalities(client, "c") == {"avatar": "used"}
+        assert counts() == {"image": 1, "image decoded": 1}  # of c
+        wait_until_visible(client, last)
+        assert client.get("/v1/streamers/a/similar").status_code == 200

@@ -1,10 +1,13 @@
 """Writing and reading streamers."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 from fastapi.testclient import TestClient
 
+from service.app import create_app
+from service.settings import Limits, Settings
 from tests.bundles import DIM, SPACE
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON
@@ -139,6 +142,34 @@ def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
             break
     assert seen == ids
     assert pages == 3
+
+
+def test_a_page_of_long_profiles_is_short(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data", limits=Limits(page_bytes=20_000))
+    lengths = [9_000, 9_000, 9_000, 25_000, 25_000, 100, 100, 100]
+    with TestClient(create_app(settings)) as client:
+        for i, length in enumerate(lengths):
+            put(
+                client,
+                f"s{i}",
+                videos=[{"video_id": f"v{j}", "title": 500 * "x"} for j in range(length // 500)],
+            )
+        pages: list[list[str]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = client.get("/v1/streamers", params={"limit": 5, **cursor}).json()
+            pages.append([s["streamer_id"] for s in page["streamers"]])
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert pages == [["s0", "s1"], ["s2"], ["s3"], ["s4"], ["s5", "s6", "s7"]]
+        client.delete("/v1/streamers/s7").raise_for_status()
+        page = client.get("/v1/streamers", params={"limit": 2, **cursor}).json()
+        assert [s["streamer_id"] for s in page["streamers"]] == ["s5", "s6"]
+        assert client.get("/v1/streamers", params={"cursor": page["next_cursor"]}).json() == {
+            "streamers": [],
+            "next_cursor": None,
+        }
 
 
 def test_the_embedding_is_the_one_that_is_searched(client: TestClient) -> None:

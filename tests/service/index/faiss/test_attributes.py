@@ -1,6 +1,7 @@
 """Bitmaps of values: the same as asking each streamer."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from service.index.faiss.rows.attributes import Attributes
-from service.index.faiss.snapshot.blobs import Packer, Unpacker
+from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import Condition, Filter
 from tests.service.index.faiss.records import lets_through
 
@@ -54,6 +55,11 @@ CONDITIONS = st.builds(
 FILTERS = st.builds(Filter, st.lists(CONDITIONS, max_size=2), st.lists(CONDITIONS, max_size=2))
 
 
+def slots_of(ids: Iterable[object]) -> set[int]:
+    """Streamer s7 is in slot 7."""
+    return {int(name[1:]) for name in ids if isinstance(name, str) and name[1:].isdigit()}
+
+
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
@@ -75,13 +81,33 @@ FILTERS = st.builds(Filter, st.lists(CONDITIONS, max_size=2), st.lists(CONDITION
         (Condition("ratio", any=[0.5], gt=0.1), True),
         (Condition("category", any=["x"]), False),
         (Condition("nothing", lt=1), False),
+        (Condition("streamer_id", any=["s7"]), True),
+        (Condition("streamer_id", any=["s8", "nobody", 7, True, "s7"]), True),
+        (Condition("streamer_id", any=["s8", "nobody"]), False),
+        (Condition("streamer_id", any=["s7"], all=["s7"]), True),
+        (Condition("streamer_id", all=["s7", "s7"]), True),
+        (Condition("streamer_id", all=["s7", "s8"]), False),
+        (Condition("streamer_id", all=["s7", "nobody"]), False),
+        (Condition("streamer_id", gte=0), False),
+        (Condition("attributes.streamer_id", any=["s7"]), False),
     ],
 )
 def test_a_condition(condition: Condition, holds: bool) -> None:
     attributes, everyone = Attributes(), BitMap([7])
     attributes.add(7, FACETS)
-    assert (7 in attributes.allowed(Filter(must=[condition]), everyone)) is holds
-    assert (7 in attributes.allowed(Filter(must_not=[condition]), everyone)) is not holds
+    assert (7 in attributes.allowed(Filter(must=[condition]), everyone, slots_of)) is holds
+    assert (7 in attributes.allowed(Filter(must_not=[condition]), everyone, slots_of)) is not holds
+
+
+def test_fields_that_nobody_has_are_named() -> None:
+    attributes = Attributes()
+    attributes.add(7, FACETS)
+    names = ("views", "view", "streamer_id", "attributes.views", "category", "view", "attributes.x")
+    conditions = [Condition(name, any=["a"]) for name in names]
+    wanted = Filter(conditions[:4], conditions[4:])
+    assert attributes.unknown(wanted) == ["view", "category", "attributes.x"]
+    attributes.discard(7, FACETS)
+    assert attributes.unknown(Filter([conditions[0]])) == ["views"]
 
 
 def test_no_condition_is_no_filter() -> None:
@@ -108,10 +134,10 @@ def test_any_history_is_filtered_as_each_streamer_by_itself(
             known[slot] = facets
     for each in wanted:
         expected = {slot for slot, facets in known.items() if lets_through(each, facets)}
-        assert set(attributes.allowed(each, BitMap(known))) == expected
+        assert set(attributes.allowed(each, BitMap(known), slots_of)) == expected
     for slot, facets in known.items():
         attributes.discard(slot, facets)
-    assert attributes.names == 0  # nothing stays behind
+    assert attributes.columns() == []  # nothing stays behind
 
 
 @pytest.mark.parametrize("step", [1, 40])
@@ -122,12 +148,12 @@ def test_numbers_that_many_have_and_numbers_that_few_have(step: int) -> None:
         attributes.add(slot, {"attributes": {"views": slot if slot % 7 else 2**60 + slot}})
     bounds = Filter([Condition("views", gte=500, lt=2.0**60)])
     expected = {s for s in slots if s >= 500 and s % 7}
-    assert set(attributes.allowed(bounds, BitMap(slots))) == expected
+    assert set(attributes.allowed(bounds, BitMap(slots), slots_of)) == expected
     for slot in slots[:20]:
         attributes.discard(slot, {"attributes": {"views": slot if slot % 7 else 2**60 + slot}})
     above = Filter([Condition("views", gt=2.0**60)])
     left = {s for s in slots[20:] if s % 7 == 0 and float(2**60 + s) >= 2.0**60 and s > 0}
-    assert set(attributes.allowed(above, BitMap(slots))) == left
+    assert set(attributes.allowed(above, BitMap(slots), slots_of)) == left
 
 
 @pytest.mark.parametrize("distinct", [1, 7, 256, 257, 3000])
@@ -142,10 +168,10 @@ def test_few_different_numbers_and_many(distinct: int) -> None:
         made.add(slot, {"attributes": {"level": 9000 + slot}})
         made.discard(slot, {"attributes": {"level": 9000 + slot}})
         made.add(slot, {"attributes": {"level": value(slot)}})
-    loaded, pack = Attributes(), Packer()
-    columns = made.dump(np.ones(len(slots), np.bool_), BitMap(slots), pack)
+    loaded, blobs = Attributes(), BlobWriter()
+    columns = made.dump(np.ones(len(slots), np.bool_), BitMap(slots), blobs)
     for column in columns:
-        loaded.load(json.loads(json.dumps(column)), Unpacker(bytes(pack.data)), len(slots))
+        loaded.load(json.loads(json.dumps(column)), BlobReader(bytes(blobs.data)), len(slots))
     conditions = [
         (Condition("level", any=[0.5, 0.25, 7, 1e9]), lambda v: v in (0.5, 0.25, 7)),
         (Condition("level", gt=0.25, lte=60), lambda v: 0.25 < v <= 60),
@@ -153,8 +179,8 @@ def test_few_different_numbers_and_many(distinct: int) -> None:
     ]
     for attributes in (made, loaded):
         for condition, holds in conditions:
-            found = attributes.allowed(Filter([condition]), BitMap(range(500, 3000)))
+            found = attributes.allowed(Filter([condition]), BitMap(range(500, 3000)), slots_of)
             assert set(found) == {s for s in slots if s >= 500 and holds(value(s))}
         for slot in slots:
             attributes.discard(slot, {"attributes": {"level": value(slot)}})
-        assert attributes.names == 0
+        assert attributes.columns() == []

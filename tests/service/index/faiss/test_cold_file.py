@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.index.faiss.rows.cold_file import Cold
+from service.index.faiss.rows.cold_file import ColdFile
 
 SKETCH = 8
 
@@ -26,7 +26,7 @@ SKETCH = 8
     )
 )
 def test_the_last_record_of_each_slot(history: list[tuple[int, bytes, bytes]]) -> None:
-    cold, written = Cold(SKETCH), dict[int, tuple[bytes, bytes]]()
+    cold, written = ColdFile(SKETCH), dict[int, tuple[bytes, bytes]]()
     for slot, content, facets in history:
         cold.write(slot, content, facets)
         written[slot] = content.ljust(SKETCH, b"\0"), facets
@@ -35,7 +35,7 @@ def test_the_last_record_of_each_slot(history: list[tuple[int, bytes, bytes]]) -
 
 def test_nobody_else_sees_the_file(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    cold = Cold(SKETCH, tmp_path)
+    cold = ColdFile(SKETCH, tmp_path)
     cold.write(3, b"12345678", b"{}")
     assert list(tmp_path.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) == before + 1
@@ -44,7 +44,7 @@ def test_nobody_else_sees_the_file(tmp_path: Path) -> None:
 
 
 def test_what_the_disk_does_not_take_stays_in_memory() -> None:
-    cold = Cold(SKETCH)
+    cold = ColdFile(SKETCH)
     cold.write(0, b"12345678", b"first")
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -65,4 +65,4 @@ def test_what_the_disk_does_not_take_stays_in_memory() -> None:
 
 def test_a_folder_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError):
-        Cold(SKETCH, Path("/nowhere"))
+        ColdFile(SKETCH, Path("/nowhere"))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from service.index.faiss.flat import FlatIndex
+from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
+from tests.service.index.asked import drop, put, search
 from tests.service.index.faiss.records import lets_through, row, unit
 
 ROWS, DIM, CONTENT_DIM = 20_000, 16, 4
@@ -17,7 +18,7 @@ class World:
     def __init__(self) -> None:
         rng = np.random.default_rng(5)
         self.vectors, self.facets = unit(rng, ROWS, DIM), []
-        self.index = FlatIndex(DIM, CONTENT_DIM, {f"s{i}" for i in range(0, ROWS, 50)})
+        self.index = FaissIndex(DIM, CONTENT_DIM, {f"s{i}" for i in range(0, ROWS, 50)})
         order = rng.permutation(ROWS)
         for i in range(ROWS):
             self.facets.append(
@@ -29,12 +30,12 @@ class World:
             )
         for i in range(ROWS):  # an older version of all, another one of some, and some go
             old = row(self.vectors[(i + 1) % ROWS], CONTENT_DIM, self.facets[(i + 1) % ROWS])
-            self.index.upsert(f"s{i}", 1, *old)
+            put(self.index, f"s{i}", 1, *old)
         for i in range(ROWS):
-            self.index.upsert(f"s{i}", 2, *row(self.vectors[i], CONTENT_DIM, self.facets[i]))
+            put(self.index, f"s{i}", 2, *row(self.vectors[i], CONTENT_DIM, self.facets[i]))
         self.gone = set(range(3, ROWS, 97))
         for i in self.gone:
-            self.index.remove(f"s{i}", 3)
+            drop(self.index, f"s{i}", 3)
 
     def allowed(self, wanted: Filter) -> np.ndarray:
         kept = [
@@ -56,11 +57,11 @@ def check(world: World, wanted: Filter, **options) -> None:
         query = unit(np.random.default_rng(seed), DIM)
         scores = world.vectors[allowed] @ query
         best = np.argsort(-scores, kind="stable")[:10]
-        found = world.index.search(query[None, :], None, 10, wanted=wanted, **options)
+        found = search(world.index, query, 10, filter=wanted, **options)
         assert [hit.streamer_id for hit in found.hits] == [f"s{i}" for i in allowed[best]]
         np.testing.assert_allclose([h.score for h in found.hits], scores[best], atol=1e-6)
         assert found.reached == len(allowed)
-        scored = world.index.search(query[None, :], lambda c: c[0], 10, wanted=wanted, **options)
+        scored = search(world.index, query, 10, scored=True, filter=wanted, **options)
         assert [hit.streamer_id for hit in scored.hits] == [hit.streamer_id for hit in found.hits]
 
 

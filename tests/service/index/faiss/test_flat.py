@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.index.base import EVERYONE
-from service.index.faiss.flat import FlatIndex
-from service.index.filters import Condition, Filter
+from service.index.faiss.index import FaissIndex
+from service.index.filters import EVERYONE, Condition, Filter
+from tests.service.index.asked import drop, matches, put, rows_of, search
 
 DIM, CONTENT_DIM = 8, 4
 IDS = [f"s{i}" for i in range(12)]
@@ -36,33 +36,33 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = FlatIndex(DIM, CONTENT_DIM, ESTABLISHED)
+        self.index = FaissIndex(DIM, CONTENT_DIM, ESTABLISHED)
         self.model: dict[str, tuple[int, int]] = {}  # id -> version, seed
         self.sequence = 0
 
     @rule(streamer_id=st.sampled_from(IDS), seed=st.integers(0, 1000))
     def upsert(self, streamer_id: str, seed: int) -> None:
         self.sequence += 1
-        self.index.upsert(streamer_id, self.sequence, *entry(seed))
+        put(self.index, streamer_id, self.sequence, *entry(seed))
         self.model[streamer_id] = (self.sequence, seed)
 
     @rule(streamer_id=st.sampled_from(IDS), seed=st.integers(0, 1000), back=st.integers(0, 5))
     def upsert_late(self, streamer_id: str, seed: int, back: int) -> None:
         version = max(0, self.sequence - back)
         if streamer_id in self.model and version <= self.model[streamer_id][0]:
-            self.index.upsert(streamer_id, version, *entry(seed))
+            put(self.index, streamer_id, version, *entry(seed))
 
     @rule(streamer_id=st.sampled_from(IDS))
     def remove(self, streamer_id: str) -> None:
         self.sequence += 1
-        self.index.remove(streamer_id, self.sequence)
+        drop(self.index, streamer_id, self.sequence)
         self.model.pop(streamer_id, None)
 
     @rule(streamer_id=st.sampled_from(IDS), back=st.integers(0, 5))
     def remove_late(self, streamer_id: str, back: int) -> None:
         version = max(0, self.sequence - back)
         if streamer_id in self.model and self.model[streamer_id][0] >= version:
-            self.index.remove(streamer_id, version)
+            drop(self.index, streamer_id, version)
 
     @rule(
         seed=st.integers(0, 1000),
@@ -76,13 +76,14 @@ class AgainstADictionary(RuleBasedStateMachine):
     def search(self, seed, k, exclude, group, min_score, scored, established_only) -> None:
         query = vector(seed)
         wanted = EVERYONE if group is None else Filter([Condition("group", any=[group])])
-        found = self.index.search(
-            query[None, :],
-            (lambda cosines: cosines[0]) if scored else None,
+        found = search(
+            self.index,
+            query,
             k,
+            scored=scored,
             exclude=exclude,
             min_score=min_score,
-            wanted=wanted,
+            filter=wanted,
             established_only=established_only,
         )
         expected = {
@@ -113,7 +114,7 @@ class AgainstADictionary(RuleBasedStateMachine):
     def matches(self, seed, least, exclude, group) -> None:
         query = vector(seed)
         wanted = EVERYONE if group is None else Filter([Condition("group", any=[group])])
-        found = self.index.matches(query[None, :], None, least, exclude=exclude, wanted=wanted)
+        found = matches(self.index, query, least, exclude=exclude, filter=wanted)
         scores = {
             s: float(query @ vector(seed))
             for s, (_, seed) in self.model.items()
@@ -129,8 +130,8 @@ class AgainstADictionary(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @invariant()
     def knows_what_the_dictionary_knows(self) -> None:
-        rows = self.index.get(IDS)
-        assert len(self.index) == sum(seed % 5 != 0 for _, seed in self.model.values())
+        rows = rows_of(self.index, IDS)
+        assert self.index.count == sum(seed % 5 != 0 for _, seed in self.model.values())
         for streamer_id, row in zip(IDS, rows, strict=True):
             if streamer_id not in self.model:
                 assert row is None
@@ -153,25 +154,25 @@ TestAgainstADictionary = AgainstADictionary.TestCase
 
 
 def test_it_grows_past_its_first_rows() -> None:
-    index = FlatIndex(DIM, CONTENT_DIM)
+    index = FaissIndex(DIM, CONTENT_DIM)
     for i in range(3000):
-        index.upsert(f"s{i}", i + 1, *entry(5 * i + 1))
-    assert len(index) == 3000
-    found = index.search(vector(5 * 2999 + 1)[None, :], None, 1)
+        put(index, f"s{i}", i + 1, *entry(5 * i + 1))
+    assert index.count == 3000
+    found = search(index, vector(5 * 2999 + 1), 1)
     assert found.hits[0].streamer_id == "s2999"
 
 
 def test_readers_and_a_writer_at_the_same_time() -> None:
     """FAISS crashes when rows are added during a search; the index must keep them apart."""
-    index = FlatIndex(DIM, CONTENT_DIM)
+    index = FaissIndex(DIM, CONTENT_DIM)
     for i in range(500):
-        index.upsert(f"s{i}", i + 1, *entry(5 * i + 1))
+        put(index, f"s{i}", i + 1, *entry(5 * i + 1))
     failures: list[BaseException] = []
 
     def read() -> None:
         try:
             for i in range(300):
-                found = index.search(vector(i)[None, :], None, 10)
+                found = search(index, vector(i), 10)
                 assert len(found.hits) == 10
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
@@ -180,9 +181,9 @@ def test_readers_and_a_writer_at_the_same_time() -> None:
     for reader in readers:
         reader.start()
     for i in range(500, 3000):
-        index.upsert(f"s{i}", i + 1, *entry(5 * i + 1))
+        put(index, f"s{i}", i + 1, *entry(5 * i + 1))
         if i % 3 == 0:
-            index.remove(f"s{i - 400}", i + 1)
+            drop(index, f"s{i - 400}", i + 1)
     for reader in readers:
         reader.join()
     assert failures == []

@@ -1,12 +1,14 @@
-"""A base that misses what people ask for is found out, given up, and replaced by a better one."""
+"""A segment that misses too many on live traffic is disabled, and replaced by a better one."""
 
 import numpy as np
 import pytest
 
 from service.index.faiss.ann.pruning import Reach
-from service.index.faiss.ann.recall_monitor import Canary
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.ann.recall_monitor import RecallMonitor
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import drop, put, query_of, search
 from tests.service.index.faiss.records import row, unit
 
 DIM, CONTENT_DIM, ROWS = 24, 4, 4000
@@ -16,35 +18,35 @@ STRANGE = unit(np.random.default_rng(6), 80, DIM)
 
 
 @pytest.fixture
-def index() -> SegmentedIndex:
-    made = SegmentedIndex(DIM, CONTENT_DIM, (), Plan("IVF64,Flat", from_rows=100))
+def index() -> FaissIndex:
+    made = FaissIndex(DIM, CONTENT_DIM, (), Plan("IVF64,Flat", from_rows=100))
     for i, vector in enumerate(VECTORS):
-        made.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
+        put(made, f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
     made.rebuild()
     return made
 
 
-def ask(index: SegmentedIndex, queries: np.ndarray, k: int = 20) -> None:
+def ask(index: FaissIndex, queries: np.ndarray, k: int = 20) -> None:
     """Each question once, and an audit after each."""
     for query in queries:
-        index.search(query[None, :], None, k)
+        search(index, query, k)
         index.audit()
 
 
-def spoil(index: SegmentedIndex) -> None:
+def spoil(index: FaissIndex) -> None:
     """Let its base look into one cell, whatever is asked."""
-    assert index.base is not None
+    assert index.segment is not None
     for name in ("reach", "reach_of_few"):
-        object.__setattr__(index.base, name, Reach(1, 0.0))  # it is frozen
+        object.__setattr__(index.segment, name, Reach(1, 0.0))  # it is frozen
 
 
-def reach(index: SegmentedIndex) -> Reach:
-    assert index.base is not None
-    assert index.base.reach is not None
-    return index.base.reach
+def reach(index: FaissIndex) -> Reach:
+    assert index.segment is not None
+    assert index.segment.reach is not None
+    return index.segment.reach
 
 
-def test_a_good_base_is_known_to_be_good(index: SegmentedIndex) -> None:
+def test_a_good_base_is_known_to_be_good(index: FaissIndex) -> None:
     assert index.state().served_recall is None
     ask(index, VECTORS[:49])
     assert index.state().served_recall is None  # too few to tell
@@ -59,7 +61,7 @@ def test_a_good_base_is_known_to_be_good(index: SegmentedIndex) -> None:
 
 
 def test_a_base_that_became_bad_is_given_up(
-    index: SegmentedIndex, caplog: pytest.LogCaptureFixture
+    index: FaissIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
     spoil(index)
     ask(index, STRANGE[:49])
@@ -70,13 +72,13 @@ def test_a_base_that_became_bad_is_given_up(
     assert found.scanned == ROWS
     assert found.refused is not None
     assert "IVF64,Flat is not used: it found 0." in found.refused
-    assert "of 50 questions lately asked, 0.95 is the least" in found.refused
-    assert "everyone is scanned from now on: IVF64,Flat" in caplog.text
-    assert index.search(STRANGE[:1], None, 5).exact
+    assert "on the last 50 sampled queries, below the floor of 0.95" in found.refused
+    assert "falling back to exact scan: IVF64,Flat" in caplog.text
+    assert search(index, STRANGE[0], 5).exact
     assert index.is_due()
 
 
-def test_the_next_base_proves_itself_on_these_questions_too(index: SegmentedIndex) -> None:
+def test_the_next_base_proves_itself_on_these_questions_too(index: FaissIndex) -> None:
     before = reach(index)
     spoil(index)
     ask(index, STRANGE)
@@ -85,7 +87,7 @@ def test_the_next_base_proves_itself_on_these_questions_too(index: SegmentedInde
     assert index.state().kind == "IVF64,Flat"
     assert index.state().refused is None
     assert not index.is_due()
-    assert reach(index).cells > before.cells
+    assert reach(index).nprobe > before.nprobe
     ask(index, unit(np.random.default_rng(7), 60, DIM))
     served = index.state().served_recall
     assert served is not None
@@ -93,32 +95,29 @@ def test_the_next_base_proves_itself_on_these_questions_too(index: SegmentedInde
 
 
 def test_one_question_is_kept_at_a_time() -> None:
-    canary = Canary(0.9)
-    assert canary.take() is None
-    assert canary.is_curious
-    canary.offer(VECTORS[0], 3, {"a"})
-    assert not canary.is_curious
-    question = canary.take()
-    assert question is not None
-    assert question.query.tolist() == VECTORS[0].tolist()
-    assert (question.k, question.exclude) == (3, ("a",))
-    assert canary.is_curious
-    assert canary.take() is None
+    monitor, query = RecallMonitor(0.9), query_of(VECTORS[0], 3)
+    assert monitor.take() is None
+    assert monitor.wants_sample
+    monitor.offer(query)
+    assert not monitor.wants_sample
+    assert monitor.take() is query
+    assert monitor.wants_sample
+    assert monitor.take() is None
 
 
-def test_only_answers_of_a_base_are_audited(index: SegmentedIndex) -> None:
+def test_only_answers_of_a_base_are_audited(index: FaissIndex) -> None:
     for query in VECTORS[:60]:
-        index.search(query[None, :], None, 5, exact=True)
-        index.search(query[None, :], None, 60)
+        search(index, query, 5, exact=True)
+        search(index, query, 60)
         index.audit()
     assert index.state().served_recall is None
 
 
-def test_what_changed_meanwhile_is_no_miss(index: SegmentedIndex) -> None:
+def test_what_changed_meanwhile_is_no_miss(index: FaissIndex) -> None:
     for i in range(60):
-        index.search(VECTORS[i][None, :], None, 10)
+        search(index, VECTORS[i], 10)
         for j in range(40):
-            index.remove(f"s{40 * i + j}", 2)
+            drop(index, f"s{40 * i + j}", 2)
         index.audit()
     served = index.state().served_recall
     assert served is not None

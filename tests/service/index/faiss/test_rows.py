@@ -1,20 +1,32 @@
 """Slots are used again, and never while somebody reads them."""
 
+import errno
+import os
 import threading
+from typing import Any
 
 import numpy as np
+import pytest
 
-from service.index.faiss.flat import FlatIndex
+from service.index.base import Remove, Upsert
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.rows import columns as columns_module
 from service.index.faiss.rows.table import Rows
 from service.index.filters import Filter
+from tests.service.index.asked import now, search
 from tests.service.index.faiss.records import row, unit
 
 DIM, CONTENT_DIM = 8, 4
+MAPPED = columns_module.mmap.mmap
 
 
-def write(rows: Rows | FlatIndex, streamer_id: str, version: int, value: float) -> None:
+def write(rows: Rows | FaissIndex, streamer_id: str, version: int, value: float) -> None:
     vector = np.full(DIM, value, np.float32)
-    rows.upsert(streamer_id, version, *row(vector, CONTENT_DIM, {}))
+    change = Upsert(streamer_id, version, *row(vector, CONTENT_DIM, {}))
+    if isinstance(rows, Rows):
+        rows.apply(change)
+    else:
+        now(rows.apply([change]))
 
 
 def test_what_is_read_stays_as_it_was() -> None:
@@ -25,7 +37,7 @@ def test_what_is_read_stays_as_it_was() -> None:
             write(rows, "a", version, version)
         with rows.reading(Filter(), (), False) as later:
             assert later.embeddings[later.slots()].tolist() == [[49] * DIM]
-        rows.remove("a", 50)
+        rows.apply(Remove("a", 50))
         write(rows, "b", 51, 51)
         assert view.embeddings[view.slots()].tolist() == [[1] * DIM]
         assert [view.ids[slot] for slot in view.slots()] == ["a"]
@@ -59,7 +71,7 @@ def test_a_slow_reader_keeps_its_own_slots_alone() -> None:
 
 def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
     """Each row is one number throughout; a search finds every streamer, and each once."""
-    index, streamers = FlatIndex(DIM, CONTENT_DIM), 40
+    index, streamers = FaissIndex(DIM, CONTENT_DIM), 40
     for i in range(streamers):
         write(index, f"s{i}", 1, 1)
     failures: list[BaseException] = []
@@ -69,7 +81,7 @@ def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
         query = unit(np.random.default_rng(0), DIM)
         try:
             while not done.is_set():
-                found = index.search(query[None, :], None, streamers + 5)
+                found = search(index, query, streamers + 5)
                 assert {hit.streamer_id for hit in found.hits} == {
                     f"s{i}" for i in range(streamers)
                 }
@@ -94,32 +106,62 @@ def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
 def test_a_vector_by_itself() -> None:
     rows = Rows(DIM, CONTENT_DIM)
     assert rows.vector("a") is None
-    rows.upsert("a", 1, *row(np.full(DIM, 3, np.float32), CONTENT_DIM, {"modalities_used": 2}))
+    shown = row(np.full(DIM, 3, np.float32), CONTENT_DIM, {"modalities_used": 2})
+    rows.apply(Upsert("a", 1, *shown))
     found = rows.vector("a")
     assert found is not None
     assert found.embedding is not None
     assert found.embedding.tolist() == [3] * DIM
     assert found.modalities_used == 2
-    rows.upsert("a", 2, *row(None, CONTENT_DIM, {}))
+    rows.apply(Upsert("a", 2, *row(None, CONTENT_DIM, {})))
     found = rows.vector("a")
     assert found is not None
     assert found.embedding is None
     assert found.modalities_used is None
-    rows.remove("a", 3)
+    rows.apply(Remove("a", 3))
     assert rows.vector("a") is None
     assert found.embedding is None
 
 
-def test_room_for_many_at_once_changes_nothing_that_is_read() -> None:
+def test_no_write_copies_the_rows_that_are_there() -> None:
+    """A million rows take a third of a second to copy, and writes are applied on the event loop."""
     rows = Rows(DIM, CONTENT_DIM)
-    for i in range(100):
+    write(rows, "s0", 1, 0)
+    first = rows.columns
+    for i in range(1, 50_001):
+        write(rows, f"s{i}", 1, -i)
+    assert rows.columns is first
+    with rows.reading(Filter(), (), False) as view:
+        assert (-view.embeddings[view.slots(), 0]).tolist() == list(range(50_001))
+
+
+def limit_addresses(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Let no more bytes be mapped at once, as where the system limits a process."""
+
+    def limited(fd: int, size: int, **options: Any) -> Any:
+        if size > limit:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return MAPPED(fd, size, **options)
+
+    monkeypatch.setattr(columns_module.mmap, "mmap", limited)
+
+
+def test_where_addresses_are_limited_fewer_are_reserved_and_rows_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit_addresses(monkeypatch, 4 * DIM * 10_000)
+    rows = Rows(DIM, CONTENT_DIM)
+    assert rows.columns.slots == 8192
+    for i in range(8192):
         write(rows, f"s{i}", 1, i)
     with rows.reading(Filter(), (), False) as view:
-        rows.reserve(50_001)
-        for i in range(100):
+        limit_addresses(monkeypatch, 4 * DIM * 40_000)
+        for i in range(9000):
             write(rows, f"s{i}", 2, -i)
-        assert view.embeddings[view.slots(), 0].tolist() == list(range(100))
-    for i in range(100, 50_001):
-        write(rows, f"s{i}", 2, -i)
+        assert rows.columns.slots >= 9000
+        assert view.embeddings[view.slots(), 0].tolist() == list(range(8192))
     with rows.reading(Filter(), (), False) as view:
-        assert sorted(-view.embeddings[view.slots(), 0]) == list(range(50_001))
+        assert sorted(-view.embeddings[view.slots(), 0]) == list(range(9000))
+    limit_addresses(monkeypatch, 1000)
+    with pytest.raises(MemoryError, match="no room for 1024 rows of width 8"):
+        Rows(DIM, CONTENT_DIM)

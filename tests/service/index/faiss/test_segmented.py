@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from service.files.checksummed import Sealed
-from service.index.base import EVERYONE, Question
 from service.index.faiss.ann.device import Cpu, Device
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
-from service.index.faiss.segmented import Plan, SegmentedIndex
-from service.index.filters import Condition, Filter
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
+from service.index.filters import EVERYONE, Condition, Filter
 from tests.benchmarks.clustered import clustered
+from tests.service.index.asked import drop, put, rows_of, search
 from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import row, unit
 
@@ -40,7 +41,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.device = OwnedDevice() if self.on_device else None
         self.plan = Plan(self.kind, from_rows=20, recall=0.5, fresh_share=0.2, fresh_rows=5)
-        self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
+        self.index = FaissIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
         self.model: dict[str, int] = {}  # id -> seed
         self.sequence = 0
         for i, streamer_id in enumerate(IDS[:40]):
@@ -51,15 +52,18 @@ class Machine(RuleBasedStateMachine):
         self.sequence += 1
         facets = {"attributes": {"group": seed % 3}}
         empty = seed % 11 == 0
-        self.index.upsert(
-            streamer_id, self.sequence, *row(None if empty else vector(seed), CONTENT_DIM, facets)
+        put(
+            self.index,
+            streamer_id,
+            self.sequence,
+            *row(None if empty else vector(seed), CONTENT_DIM, facets),
         )
         self.model[streamer_id] = seed
 
     @rule(streamer_id=st.sampled_from(IDS))
     def remove(self, streamer_id: str) -> None:
         self.sequence += 1
-        self.index.remove(streamer_id, self.sequence)
+        drop(self.index, streamer_id, self.sequence)
         self.model.pop(streamer_id, None)
 
     @rule()
@@ -87,19 +91,19 @@ class Machine(RuleBasedStateMachine):
         before = self.index
         with tempfile.TemporaryDirectory() as folder:
             before.save(Path(folder, "s"), {}, lambda: False)
-            self.index = SegmentedIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
+            self.index = FaissIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
             self.index.load(Sealed(Path(folder, "s")))
-        assert len(self.index) == len(before)
-        if len(before) >= 20 and not self.on_device:
+        assert self.index.count == before.count
+        if before.count >= 20 and not self.on_device:
             assert self.index.state() == replace(before.state(), refused=None)
-        for a, b in zip(self.index.get(IDS), before.get(IDS), strict=True):
+        for a, b in zip(rows_of(self.index, IDS), rows_of(before, IDS), strict=True):
             assert repr(a) == repr(b)
 
     @rule()
     def stop_a_rebuild(self) -> None:
         before = self.index.state()
         self.index.rebuild(lambda: True)
-        if len(self.index) >= 20:
+        if self.index.count >= 20:
             assert self.index.state() == before
 
     @rule(
@@ -113,12 +117,12 @@ class Machine(RuleBasedStateMachine):
     def search(self, seed, k, exclude, group, established_only, exact) -> None:
         query = vector(seed)
         wanted = EVERYONE if group is None else Filter([Condition("group", any=[group])])
-        found = self.index.search(
-            query[None, :],
-            None,
+        found = search(
+            self.index,
+            query,
             k,
             exclude=exclude,
-            wanted=wanted,
+            filter=wanted,
             established_only=established_only,
             exact=exact,
         )
@@ -154,20 +158,20 @@ TestFlat, TestHNSW, TestIVF, TestScalar = map(machine_of, KINDS)
 TestOnDevice = machine_of("Flat", on_device=True)
 
 
-def filled(kind: str, vectors: np.ndarray, device: Device | None = None, **plan) -> SegmentedIndex:
+def filled(kind: str, vectors: np.ndarray, device: Device | None = None, **plan) -> FaissIndex:
     kinds = Plan(kind, from_rows=100, **plan)
-    index = SegmentedIndex(vectors.shape[1], CONTENT_DIM, (), kinds, device=device)
+    index = FaissIndex(vectors.shape[1], CONTENT_DIM, (), kinds, device=device)
     for i, each in enumerate(vectors):
-        index.upsert(f"s{i}", 1, *row(each, CONTENT_DIM, {}))
+        put(index, f"s{i}", 1, *row(each, CONTENT_DIM, {}))
     return index
 
 
-def recall(index: SegmentedIndex, vectors: dict[str, np.ndarray], queries: np.ndarray) -> float:
+def recall(index: FaissIndex, vectors: dict[str, np.ndarray], queries: np.ndarray) -> float:
     """Of the 10 nearest; every answer must be of the base."""
     names, matrix = list(vectors), np.stack(list(vectors.values()))
     found = 0
     for query in queries:
-        answer = index.search(query[None, :], None, 10)
+        answer = search(index, query, 10)
         assert not answer.exact
         best = {names[i] for i in np.argsort(-(matrix @ query))[:10]}
         found += len(best & {hit.streamer_id for hit in answer.hits})
@@ -190,11 +194,11 @@ def test_recall_of_queries_that_it_has_not_seen(kind: str) -> None:
     alive = {f"s{i}": v for i, v in enumerate(vectors[:11_000])}
     assert recall(index, alive, queries) >= 0.99
     for i in range(1000):  # new ones, others as they are no more, and some gone
-        index.upsert(f"n{i}", 2, *row(vectors[11_000 + i], CONTENT_DIM, {}))
+        put(index, f"n{i}", 2, *row(vectors[11_000 + i], CONTENT_DIM, {}))
         alive[f"n{i}"] = vectors[11_000 + i]
-        index.upsert(f"s{i}", 2, *row(-vectors[i], CONTENT_DIM, {}))
+        put(index, f"s{i}", 2, *row(-vectors[i], CONTENT_DIM, {}))
         alive[f"s{i}"] = -vectors[i]
-        index.remove(f"s{2000 + i}", 2)
+        drop(index, f"s{2000 + i}", 2)
         del alive[f"s{2000 + i}"]
     assert recall(index, alive, queries) >= 0.99
     assert index.is_due()
@@ -206,23 +210,23 @@ def test_recall_of_queries_that_it_has_not_seen(kind: str) -> None:
 def test_more_than_the_recall_is_known_for_is_scanned() -> None:
     index = filled("Flat", unit(np.random.default_rng(0), 300, DIM))
     index.rebuild()
-    query = vector(1)[None, :]
-    assert not index.search(query, None, 50).exact
-    assert index.search(query, None, 51).exact
-    assert index.search(query, lambda cosines: cosines[0], 5).exact
-    assert index.search(query, None, 5, min_score=0.1).exact
+    query = vector(1)
+    assert not search(index, query, 50).exact
+    assert search(index, query, 51).exact
+    assert search(index, query, 5, scored=True).exact
+    assert search(index, query, 5, min_score=0.1).exact
 
 
 def test_what_does_not_reach_the_recall_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     index = filled("PQ4x2", unit(np.random.default_rng(0), 500, DIM))
     index.rebuild()
-    assert "PQ4x2 finds 0." in str(index.state().refused)
-    assert "more is scanned: PQ4x2" in caplog.text
+    assert "PQ4x2 has recall 0." in str(index.state().refused)
+    assert "more rows are scanned: PQ4x2" in caplog.text
     assert index.state().kind == "exact"
-    assert index.search(vector(1)[None, :], None, 5).exact
+    assert search(index, vector(1), 5).exact
     assert not index.is_due()  # it is not tried again and again
     for i in range(600):
-        index.upsert(f"more{i}", 1, *row(vector(i), CONTENT_DIM, {}))
+        put(index, f"more{i}", 1, *row(vector(i), CONTENT_DIM, {}))
     assert index.is_due()
 
 
@@ -230,7 +234,7 @@ def test_what_faiss_can_not_make_leaves_the_exact_answers() -> None:
     index = filled("IVF1024,Flat", unit(np.random.default_rng(0), 300, DIM))
     index.rebuild()
     assert "IVF1024,Flat of 300 rows" in str(index.state().refused)
-    assert index.search(vector(1)[None, :], None, 5).exact
+    assert search(index, vector(1), 5).exact
 
 
 def test_a_new_base_that_can_not_be_had_leaves_the_old_one() -> None:
@@ -239,12 +243,12 @@ def test_a_new_base_that_can_not_be_had_leaves_the_old_one() -> None:
     index.rebuild()
     assert index.state().kind == "IVF128,Flat"
     for i in range(30):  # too few are left for so many cells
-        index.remove(f"s{i}", 2)
+        drop(index, f"s{i}", 2)
     index.rebuild()
     assert "IVF128,Flat of 110 rows" in str(index.state().refused)
     assert index.state().kind == "IVF128,Flat"
-    index.upsert("new", 3, *row(vectors[0], CONTENT_DIM, {}))
-    found = index.search(vectors[:1], None, 5)
+    put(index, "new", 3, *row(vectors[0], CONTENT_DIM, {}))
+    found = search(index, vectors[0], 5)
     assert found.hits[0].streamer_id == "new"
     assert not {hit.streamer_id for hit in found.hits} & {f"s{i}" for i in range(30)}
 
@@ -254,7 +258,7 @@ def test_few_streamers_are_scanned_again() -> None:
     index.rebuild()
     assert index.state().kind == "Flat"
     for i in range(60):
-        index.remove(f"s{i}", 2)
+        drop(index, f"s{i}", 2)
     assert index.is_due()
     index.rebuild()
     assert index.state().kind == "exact"
@@ -268,19 +272,10 @@ def test_many_dead_rows_around_a_query_starve_no_answer() -> None:
     index = filled("Flat", np.concatenate([crowd.astype(np.float32), unit(rng, 3000, DIM)]))
     index.rebuild()
     for i in range(395):
-        index.remove(f"s{i}", 2)
-    found = index.search(crowd[:1].astype(np.float32), None, 10)
+        drop(index, f"s{i}", 2)
+    found = search(index, crowd[0].astype(np.float32), 10)
     assert {f"s{i}" for i in range(395, 400)} <= {hit.streamer_id for hit in found.hits}
     assert len(found.hits) == 10
-
-
-def test_on_a_device_it_is_never_awaited_on_the_event_loop() -> None:
-    index = filled(AUTOMATIC, unit(np.random.default_rng(0), 300, DIM), OwnedDevice())
-    assert index.is_quick(10, plain=True)  # nothing is on the device yet
-    index.rebuild()
-    assert index.state().kind == "Flat"
-    assert index.state().device == "gpu"
-    assert not index.is_quick(10, plain=True)
 
 
 def test_what_does_not_fit_a_device_leaves_the_old_base() -> None:
@@ -289,11 +284,11 @@ def test_what_does_not_fit_a_device_leaves_the_old_base() -> None:
     index = filled(AUTOMATIC, vectors, device)
     index.rebuild()
     device.full = True
-    index.upsert("new", 2, *row(vectors[0], CONTENT_DIM, {}))
+    put(index, "new", 2, *row(vectors[0], CONTENT_DIM, {}))
     index.rebuild()
     assert "Flat of 301 rows: out of memory" in str(index.state().refused)
     assert index.state().kind == "Flat"
-    found = index.search(vectors[:1], None, 2)
+    found = search(index, vectors[0], 2)
     assert not found.exact
     assert {hit.streamer_id for hit in found.hits} == {"new", "s0"}
 
@@ -304,7 +299,7 @@ def test_a_device_that_fails_is_given_up_and_everyone_is_scanned() -> None:
     index = filled(AUTOMATIC, vectors, device)
     index.rebuild()
     device.broken = True
-    found = index.search(vectors[:1], None, 5)
+    found = search(index, vectors[0], 5)
     assert found.exact
     best = np.sort(vectors @ vectors[0])[::-1][:5]
     np.testing.assert_allclose([hit.score for hit in found.hits], best, atol=1e-6)
@@ -337,7 +332,7 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
             while not done.is_set():
                 i = (i + 7) % 1000  # the first thousand stay
                 before = set(gone)
-                found = index.search(vectors[i][None, :], None, 3, exact=exact)
+                found = search(index, vectors[i], 3, exact=exact)
                 assert found.hits[0].streamer_id == f"s{i}"
                 assert before.isdisjoint(hit.streamer_id for hit in found.hits)
         except BaseException as error:  # noqa: BLE001
@@ -352,9 +347,9 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
     while builder.is_alive():
         version += 1
         i = 1000 + version % 900
-        index.upsert(f"s{i}", version, *row(unit(rng, DIM), CONTENT_DIM, {}))
+        put(index, f"s{i}", version, *row(unit(rng, DIM), CONTENT_DIM, {}))
         if version % 50 == 0 and version < 5000:
-            index.remove(f"s{1900 + version // 50}", version)
+            drop(index, f"s{1900 + version // 50}", version)
             gone.add(f"s{1900 + version // 50}")
     done.set()
     for thread in (*readers, builder):
@@ -363,22 +358,12 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
     assert index.state().kind == kind
 
 
-def test_no_answer_depends_on_who_else_asks() -> None:
-    """Also where forty are equally near, and some of them are in it."""
-    vectors = np.repeat(unit(np.random.default_rng(0), 30, DIM), 40, axis=0)
-    index = filled("IVF16,Flat", vectors)
-    index.rebuild()
-    questions = [Question(vectors[40 * i], 1 + 3 * (i % 6), (f"s{i}",)) for i in range(30)]
-    alone = [index.search(q[None, :], None, k, exclude=out) for q, k, out in questions]
-    assert index.search_many(questions) == alone
-
-
 def test_fast_scan_kinds_are_filled_as_they_must_be() -> None:
     """Their lists are in blocks: written to as others are, they broke the memory of the process."""
     vectors = clustered(12_000, 32)
-    index = SegmentedIndex(32, CONTENT_DIM, (), Plan("IVF64,PQ16x4fs", from_rows=100, recall=0.5))
+    index = FaissIndex(32, CONTENT_DIM, (), Plan("IVF64,PQ16x4fs", from_rows=100, recall=0.5))
     for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
+        put(index, f"s{i}", 1, *row(vector, CONTENT_DIM, {}))
     index.rebuild()
     assert index.state().kind == "IVF64,PQ16x4fs"
-    assert index.search(vectors[:1], None, 5).hits[0].streamer_id == "s0"
+    assert search(index, vectors[0], 5).hits[0].streamer_id == "s0"

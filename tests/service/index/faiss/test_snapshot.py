@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from service.files.checksummed import MANIFEST, Broken, Sealed, Stopped, sealing
-from service.index.base import VectorIndex
 from service.index.faiss.ann.device import Device, OnCpu
-from service.index.faiss.flat import FlatIndex
-from service.index.faiss.segmented import Plan, SegmentedIndex
+from service.index.faiss.index import FaissIndex
+from service.index.faiss.segmented import Plan
 from service.index.faiss.snapshot import format as image
 from service.index.filters import Condition, Filter
+from tests.service.index.asked import drop, put, rows_of, search
 from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import lets_through, row, unit
 
@@ -47,24 +47,22 @@ def facets(i: int) -> dict:
     }
 
 
-def flat() -> FlatIndex:
-    return FlatIndex(DIM, CONTENT_DIM, ESTABLISHED)
+def flat() -> FaissIndex:
+    return FaissIndex(DIM, CONTENT_DIM, ESTABLISHED)
 
 
-def segmented(
-    kind: str = "IVF16,SQfp16", device: Device | None = None, **plan: Any
-) -> SegmentedIndex:
+def segmented(kind: str = "IVF16,SQfp16", device: Device | None = None, **plan: Any) -> FaissIndex:
     wanted = Plan(kind, **{"from_rows": 100, "recall": 0.8, "fresh_rows": 500, **plan})
-    return SegmentedIndex(DIM, CONTENT_DIM, ESTABLISHED, wanted, device=device)
+    return FaissIndex(DIM, CONTENT_DIM, ESTABLISHED, wanted, device=device)
 
 
-def fill(index: VectorIndex) -> dict[str, tuple[np.ndarray | None, dict]]:
+def fill(index: FaissIndex) -> dict[str, tuple[np.ndarray | None, dict]]:
     """Streamers with a history: changed ones, removed ones, and some without a vector."""
     vectors = unit(np.random.default_rng(0), 900, DIM)
     model: dict[str, tuple[np.ndarray | None, dict]] = {}
 
     def upsert(name: str, version: int, vector: np.ndarray | None, i: int) -> None:
-        index.upsert(name, version, *row(vector, CONTENT_DIM, facets(i)))
+        put(index, name, version, *row(vector, CONTENT_DIM, facets(i)))
         model[name] = vector, facets(i)
 
     for i, vector in enumerate(vectors):
@@ -73,25 +71,25 @@ def fill(index: VectorIndex) -> dict[str, tuple[np.ndarray | None, dict]]:
     for i in range(0, 100, 2):
         upsert(f"s{i}", 1000 + i, -vectors[i], i + 1)
     for i in range(100, 150):
-        index.remove(f"s{i}", 2000)
+        drop(index, f"s{i}", 2000)
         del model[f"s{i}"]
     for i in range(20):
         upsert(f"n{i}", 3000 + i, unit(np.random.default_rng(i), DIM), i)
     return model
 
 
-def same(a: VectorIndex, b: VectorIndex, model: dict) -> None:
+def same(a: FaissIndex, b: FaissIndex, model: dict) -> None:
     """Both are the model, by all that can be asked."""
-    assert len(a) == len(b) == sum(vector is not None for vector, _ in model.values())
+    assert a.count == b.count == sum(vector is not None for vector, _ in model.values())
     assert a.state() == b.state()
     names = [*model, "s100", "nobody"]
-    for found, expected in zip(a.get(names), b.get(names), strict=True):
+    for found, expected in zip(rows_of(a, names), rows_of(b, names), strict=True):
         assert repr(found) == repr(expected)
     for query in QUERIES:
         every: list[dict[str, Any]] = [{}, {"established_only": True}, {"exact": True}]
         for options in every:
-            found = a.search(query[None], None, 10, **options)
-            assert found == b.search(query[None], None, 10, **options)
+            found = search(a, query, 10, **options)
+            assert found == search(b, query, 10, **options)
             if found.exact:
                 best = sorted(
                     (
@@ -104,19 +102,19 @@ def same(a: VectorIndex, b: VectorIndex, model: dict) -> None:
                 )
                 np.testing.assert_allclose([h.score for h in found.hits], best[:10], atol=1e-6)
     for wanted in FILTERS:
-        found = a.search(QUERIES[:1], None, 1000, wanted=wanted)
+        found = search(a, QUERIES[0], 1000, filter=wanted)
         assert {h.streamer_id for h in found.hits} == {
             name for name, (v, f) in model.items() if v is not None and lets_through(wanted, f)
         }
 
 
-def saved(index: VectorIndex, path: Path) -> Sealed:
+def saved(index: FaissIndex, path: Path) -> Sealed:
     index.save(path, {"said": "by the caller"}, lambda: False)
     return Sealed(path)
 
 
 @pytest.mark.parametrize("new", [flat, segmented, lambda: segmented("HNSW8")])
-def test_a_round_trip(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
+def test_a_round_trip(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
     index = new()
     model = fill(index)
     sealed = saved(index, tmp_path / "s")
@@ -126,11 +124,11 @@ def test_a_round_trip(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
     same(loaded, index, model)
     # It goes on as the other: versions count, slots are free or not, a second trip is the same.
     for each in (index, loaded):
-        each.upsert("s5", 3, *row(QUERIES[0], CONTENT_DIM, {}))  # an old one
-        each.remove("s6", 5000)
-        each.upsert("s7", 5001, *row(QUERIES[1], CONTENT_DIM, facets(3)))
+        put(each, "s5", 3, *row(QUERIES[0], CONTENT_DIM, {}))  # an old one
+        drop(each, "s6", 5000)
+        put(each, "s7", 5001, *row(QUERIES[1], CONTENT_DIM, facets(3)))
         for i in range(200):
-            each.upsert(f"m{i}", 6000 + i, *row(QUERIES[i % 16], CONTENT_DIM, facets(i)))
+            put(each, f"m{i}", 6000 + i, *row(QUERIES[i % 16], CONTENT_DIM, facets(i)))
     del model["s6"]
     model["s7"] = QUERIES[1], facets(3)
     model |= {f"m{i}": (QUERIES[i % 16], facets(i)) for i in range(200)}
@@ -143,20 +141,20 @@ def test_a_round_trip(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
 def test_an_empty_one(tmp_path: Path) -> None:
     loaded = flat()
     loaded.load(saved(flat(), tmp_path / "s"))
-    assert len(loaded) == 0
-    loaded.upsert("a", 1, *row(QUERIES[0], CONTENT_DIM, {}))
-    assert loaded.search(QUERIES[:1], None, 5).hits[0].streamer_id == "a"
+    assert loaded.count == 0
+    put(loaded, "a", 1, *row(QUERIES[0], CONTENT_DIM, {}))
+    assert search(loaded, QUERIES[0], 5).hits[0].streamer_id == "a"
 
 
 def test_what_was_removed_is_not_on_disk(tmp_path: Path) -> None:
     index = flat()
     secret = unit(np.random.default_rng(5), DIM)
-    index.upsert("gone-streamer", 1, *row(secret, CONTENT_DIM, {"name": "gone-name"}))
+    put(index, "gone-streamer", 1, *row(secret, CONTENT_DIM, {"name": "gone-name"}))
     long = {"name": "gone-name", "attributes": {"text": "gone-text" * 100}}
-    index.upsert("gone-too", 2, *row(secret, CONTENT_DIM, long))
-    index.upsert("here", 3, *row(QUERIES[0], CONTENT_DIM, {"name": "here"}))
-    index.remove("gone-streamer", 4)
-    index.remove("gone-too", 5)
+    put(index, "gone-too", 2, *row(secret, CONTENT_DIM, long))
+    put(index, "here", 3, *row(QUERIES[0], CONTENT_DIM, {"name": "here"}))
+    drop(index, "gone-streamer", 4)
+    drop(index, "gone-too", 5)
     saved(index, tmp_path / "s")
     content = b"".join(path.read_bytes() for path in (tmp_path / "s").iterdir())
     assert b"here" in content
@@ -183,8 +181,8 @@ def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
             loaded = segmented()
             with pytest.raises(Broken):
                 loaded.load(Sealed(path))
-            assert len(loaded) == 0
-            assert loaded.get(["s1"]) == [None]
+            assert loaded.count == 0
+            assert rows_of(loaded, ["s1"]) == [None]
         (path / name).unlink()
         with pytest.raises(Broken, match="No such file"):
             segmented().load(Sealed(path))
@@ -236,7 +234,7 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
         else:
             with pytest.raises(Broken, match=said):
                 loaded.load(sealed)
-            assert len(loaded) == 0
+            assert loaded.count == 0
 
 
 @pytest.mark.parametrize(("dim", "content_dim"), [(DIM * 2, CONTENT_DIM), (DIM, CONTENT_DIM * 2)])
@@ -245,7 +243,7 @@ def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
     fill(index)
     sealed = saved(index, tmp_path / "s")
     with pytest.raises(Broken):
-        FlatIndex(dim, content_dim).load(sealed)
+        FaissIndex(dim, content_dim).load(sealed)
 
 
 @pytest.mark.parametrize(
@@ -258,28 +256,28 @@ def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
         lambda: segmented(device=OwnedDevice()),
     ],
 )
-def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], VectorIndex]) -> None:
+def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
     index = segmented(recall=0.5)
     model = fill(index)
-    assert index.base is not None
+    assert index.segment is not None
     loaded = new()
     loaded.load(saved(index, tmp_path / "s"))
     assert loaded.state().kind == "exact"
     query = QUERIES[0]
     best = max(float(query @ v) for v, _ in model.values() if v is not None)
-    assert loaded.search(query[None], None, 1).hits[0].score == pytest.approx(best, abs=1e-6)
+    assert search(loaded, query, 1).hits[0].score == pytest.approx(best, abs=1e-6)
 
 
 def test_what_a_gpu_holds_is_not_saved(tmp_path: Path) -> None:
     index = segmented("Flat", OwnedDevice())
     model = fill(index)
-    assert index.base is not None
+    assert index.segment is not None
     sealed = saved(index, tmp_path / "s")
     assert "base" not in sealed.files
     for loaded in (segmented("Flat", OwnedDevice()), segmented("Flat"), flat()):
         loaded.load(sealed)
         assert loaded.state().kind == "exact"
-        assert len(loaded) == sum(vector is not None for vector, _ in model.values())
+        assert loaded.count == sum(vector is not None for vector, _ in model.values())
 
 
 def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
@@ -287,21 +285,21 @@ def test_the_effort_is_that_of_the_base(tmp_path: Path) -> None:
     fill(index)
     loaded = segmented(recall=0.75)
     loaded.load(saved(index, tmp_path / "s"))
-    assert index.base is not None
-    assert loaded.base is not None
-    assert loaded.base.effort == index.base.effort
-    assert loaded.base.reach == index.base.reach is not None
-    assert loaded.base.reach_of_few == index.base.reach_of_few is not None
-    assert isinstance(index.base.placed, OnCpu)
-    assert isinstance(loaded.base.placed, OnCpu)
-    assert loaded.base.placed.index.nprobe == index.base.placed.index.nprobe > 1
+    assert index.segment is not None
+    assert loaded.segment is not None
+    assert loaded.segment.effort == index.segment.effort
+    assert loaded.segment.reach == index.segment.reach is not None
+    assert loaded.segment.reach_of_few == index.segment.reach_of_few is not None
+    assert isinstance(index.segment.placed, OnCpu)
+    assert isinstance(loaded.segment.placed, OnCpu)
+    assert loaded.segment.placed.index.nprobe == index.segment.placed.index.nprobe > 1
 
 
 def test_it_ends_early_when_it_is_told_to(tmp_path: Path) -> None:
-    index = FlatIndex(2048, 8)
+    index = FaissIndex(2048, 8)
     vectors = unit(np.random.default_rng(0), 2500, 2048)
     for i, vector in enumerate(vectors):
-        index.upsert(f"s{i}", 1, *row(vector, 8, {}))
+        put(index, f"s{i}", 1, *row(vector, 8, {}))
     with pytest.raises(Stopped):
         index.save(tmp_path / "s", {}, lambda: True)
     assert list(tmp_path.iterdir()) == []
@@ -354,11 +352,11 @@ def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None
         loaded.load(Sealed(path))
         for entry in log[place:]:
             apply(loaded, entry)
-        assert len(loaded) == sum(bool(entry[0]) for entry in alive.values())
-        for a, b in zip(loaded.get(list(model)), index.get(list(model)), strict=True):
+        assert loaded.count == sum(bool(entry[0]) for entry in alive.values())
+        for a, b in zip(rows_of(loaded, list(model)), rows_of(index, list(model)), strict=True):
             assert repr(a) == repr(b)
         for wanted in FILTERS:
-            found = loaded.search(QUERIES[:1], None, 1000, wanted=wanted)
+            found = search(loaded, QUERIES[0], 1000, filter=wanted)
             assert {h.streamer_id for h in found.hits} == {
                 name
                 for name, (vector, _, text) in alive.items()
@@ -366,12 +364,12 @@ def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None
             }
 
 
-def apply(index: VectorIndex, logged: tuple[str, int, tuple | None]) -> None:
+def apply(index: FaissIndex, logged: tuple[str, int, tuple | None]) -> None:
     name, version, entry = logged
     if entry is None:
-        index.remove(name, version)
+        drop(index, name, version)
     else:
-        index.upsert(name, version, *entry)
+        put(index, name, version, *entry)
 
 
 def test_the_format_is_that_of_this_release(tmp_path: Path) -> None:

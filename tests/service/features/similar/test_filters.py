@@ -1,0 +1,78 @@
+"""Filters over HTTP: by id, and with fields that nobody has."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.conftest import put, wait_until_visible
+
+SEED = {"positive": [{"streamer_id": "s0"}]}
+
+
+@pytest.fixture
+def filled(client: TestClient) -> TestClient:
+    last = 0
+    for i in range(8):
+        last = put(client, f"s{i}", tags=["cooking"], bio="soup " * i, attributes={"followers": i})
+    wait_until_visible(client, last)
+    return client
+
+
+def found(client: TestClient, conditions: dict[str, Any], **more: Any) -> set[str]:
+    answer = client.post("/v1/similar", json={**SEED, "filter": conditions, **more})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["warnings"] == []
+    return {hit["streamer_id"] for hit in answer.json()["hits"]}
+
+
+@pytest.mark.parametrize("more", [{}, {"min_score": -1}, {"min_score": -1, "pages": True}])
+def test_streamers_are_let_in_or_kept_out_by_their_ids(
+    filled: TestClient, more: dict[str, Any]
+) -> None:
+    some = [{"field": "streamer_id", "any": ["s1", "s2", "nobody"]}]
+    assert found(filled, {"must": some}, **more) == {"s1", "s2"}
+    assert found(filled, {"must_not": some}, **more) == {"s3", "s4", "s5", "s6", "s7"}
+    one = [{"field": "streamer_id", "all": ["s1"]}]
+    assert found(filled, {"must": some, "must_not": one}, **more) == {"s2"}
+
+
+def test_fields_that_no_streamer_has_are_named(filled: TestClient) -> None:
+    unknown = {
+        "must": [{"field": "followers", "gte": 2}],
+        "must_not": [{"field": "follower", "any": [1]}, {"field": "category", "any": ["x"]}],
+    }
+    warnings = [
+        "filter: no stored streamer has the field 'follower'",
+        "filter: no stored streamer has the field 'category'",
+    ]
+    body = {**SEED, "filter": unknown, "min_score": -1}
+    paged = {**body, "k": 2, "pages": True}
+    for asked in ({**SEED, "filter": unknown}, body, paged):
+        answer = filled.post("/v1/similar", json=asked).json()
+        assert answer["warnings"] == warnings
+        assert answer["hits"]
+        if answer["next_cursor"]:
+            following = filled.get("/v1/similar", params={"cursor": answer["next_cursor"]})
+            assert following.json()["warnings"] == warnings
+    exported = filled.post("/v1/similar/export", json=body).text.splitlines()
+    assert json.loads(exported[-1])["warnings"] == warnings
+    put(filled, "s8", tags=["cooking"], attributes={"follower": 2})
+    wait_until_visible(filled, put(filled, "s9", tags=["cooking"], category="y"))
+    assert filled.post("/v1/similar", json=body).json()["warnings"] == []
+
+
+@pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
+def test_weights_count_by_their_proportions(filled: TestClient, strategy: str) -> None:
+    def asked(scale: float) -> list[dict[str, Any]]:
+        body = {
+            "positive": [{"streamer_id": f"s{i}", "weight": (i + 1) * scale} for i in range(3)],
+            "negative": [{"streamer_id": "s3", "weight": 2 * scale}],
+            "strategy": strategy,
+        }
+        return filled.post("/v1/similar", json=body).json()["hits"]
+
+    for tiny in (1e-31, 1e-300):
+        for hit, expected in zip(asked(tiny), asked(1.0), strict=True):
+            assert hit["score"] == pytest.approx(expected["score"], abs=1e-6)
