@@ -326,8 +326,7 @@ async def _settle_model(
         return
     if stored == RESTORING:
         raise ModelMismatch(
-            "putting a copy back into the store was interrupted: run `python -m service restore` "
-            "again"
+            "a restore of the store was interrupted: run `python -m service restore` again"
         )
     if stored is not None and await store.count() > 0:
         if not settings.reencode:

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _back_up(data_dir: Path, out: Path) -> int:
     async with opened_store(data_dir) as store:
-        copied = await store.copy_to(out)
+        copied = await store.back_up(out)
     print(
         f"{copied.streamers} streamers of model {copied.model_version or 'none'}, as of sequence "
         f"{copied.sequence}"

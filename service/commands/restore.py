@@ -1,4 +1,4 @@
-"""`python -m service restore`: a copy that `backup` made, in the place of what is stored."""
+"""`python -m service restore`: replace what is stored with a backup."""
 
 import argparse
 import contextlib
@@ -9,36 +9,36 @@ from pathlib import Path
 
 from service.commands.stores import STORE, add_data_dir, external_url, finish
 from service.errors import StartupError
-from service.files.checksummed import Sealed, sync_folder
+from service.files.checksummed import ChecksummedFolder, sync_folder
 from service.store.base import Position
 from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.redis.backup import ArchivedStore, copy_in
+from service.store.redis.backup import ArchivedStore, contents_of
 from service.store.witness import Witness
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """From where, and where to."""
-    parser.add_argument("copy", type=Path, metavar="COPY", help="the folder that `backup` wrote")
+    """Add the backup and the target."""
+    parser.add_argument("copy", type=Path, metavar="BACKUP", help="the folder that `backup` wrote")
     add_data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the whole copy, then put it back; no service may run on that data folder."""
+    """Check the whole backup, then restore it; no service may run on that data folder."""
     return finish(lambda: _restore(args.copy, args.data_dir.absolute()))
 
 
 async def _restore(copy: Path, data_dir: Path) -> int:
-    sealed = Sealed(copy)
-    copied = copy_in(sealed)
-    sealed.check()
+    source = ChecksummedFolder(copy)
+    copied = contents_of(source)
+    source.check()
     url = external_url()
     if url is None:
-        place, before = await _into_folder(sealed, data_dir)
+        place, before = await _into_folder(source, data_dir)
     else:
         store = await ArchivedStore(url).open()
         async with contextlib.aclosing(store):
-            place, before = await store.put_back(sealed), None
+            place, before = await store.restore(source), None
         Witness(data_dir, url).remove()
     print(
         f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as of "
@@ -49,8 +49,8 @@ async def _restore(copy: Path, data_dir: Path) -> int:
     return 0
 
 
-async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path | None]:
-    """A new store in the place of the one that is there, which is kept under another name.
+async def _into_folder(source: ChecksummedFolder, data_dir: Path) -> tuple[Position, Path | None]:
+    """Restore into a new store and swap it in; the one before is kept under another name.
 
     The new one is complete before the old one is touched. Whoever is stopped between the two
     renames leaves no store but an unfinished one, and no service starts on that.
@@ -62,7 +62,7 @@ async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path |
             async with EmbeddedStore(new) as embedded:
                 store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
                 async with contextlib.aclosing(store):
-                    place = await store.put_back(sealed)
+                    place = await store.restore(source)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -73,7 +73,7 @@ async def _into_folder(sealed: Sealed, data_dir: Path) -> tuple[Position, Path |
 
 
 def _swap(new: Path, target: Path) -> Path | None:
-    """Give a folder the name of another; the other's new name, if there was one."""
+    """Rename a folder to another's name; the other's new name, if there was one."""
     before = None
     if target.exists():
         before = target.with_name(f"{target.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
@@ -87,7 +87,7 @@ def _swap(new: Path, target: Path) -> Path | None:
 
 @contextlib.asynccontextmanager
 async def _owning(folder: Path) -> AsyncGenerator[None, None]:
-    """Nobody else uses a store's folder meanwhile, if it is there.
+    """Lock a store's folder, if it exists.
 
     Raises:
         FolderInUse: somebody does.

@@ -1,4 +1,4 @@
-"""The store that a command works on: of a data folder, or an external one."""
+"""Opens the store that a command works on: of a data folder, or an external one."""
 
 import argparse
 import asyncio
@@ -23,7 +23,7 @@ STORE = "store"
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    """Which store; as `serve` finds it."""
+    """Add the option that names the store, as for `serve`."""
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -39,7 +39,7 @@ def external_url() -> str | None:
 
 @contextlib.asynccontextmanager
 async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
-    """The store, whether a service runs on it or not.
+    """Open the store, whether a service runs on it or not.
 
     Raises:
         StartupError: there is none, or it does not start.
@@ -55,11 +55,11 @@ async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
 
 
 async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
-    """The address of the embedded store; if no service runs it, this process does."""
+    """Address of the embedded store; this process starts it unless a service runs it."""
     folder = (data_dir / STORE).absolute()
     if not folder.is_dir():
         raise StartupError(
-            f"{folder} is not there: give the data folder of the service by --data-dir, or the "
+            f"{folder} does not exist: give the data folder of the service by --data-dir, or the "
             "address of an external store by REDIS_URL"
         )
     embedded = EmbeddedStore(folder, patience=Patience(lock_s=0.1))
@@ -72,7 +72,7 @@ async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
 
 
 def finish(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """The status of a command's work; 1 and one line on standard error when it fails."""
+    """Run a command's work; its status, or 1 and one line on standard error when it fails."""
     try:
         return asyncio.run(work())
     except (ServiceError, ContractError, Broken, OSError) as error:

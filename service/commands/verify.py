@@ -22,7 +22,7 @@ from service.features.operations.verification import (
     check_store,
     compare,
 )
-from service.files.checksummed import Broken, Sealed
+from service.files.checksummed import Broken, ChecksummedFolder
 from service.store.base import LogGap, Position, Record
 from service.store.redis.backup import ArchivedStore
 
@@ -115,12 +115,12 @@ async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> i
 
     findings = Findings()
     try:
-        sealed = Sealed(path)
-        about = sealed.about
+        source = ChecksummedFolder(path)
+        about = source.about
         mark = str(about.get("mark", ""))
         place = Position(str(about["epoch"]), int(about["sequence"]), mark)
         index = FaissIndex(int(about["dim"]), int(about["content_dim"]))
-        await asyncio.to_thread(index.load, sealed)
+        await asyncio.to_thread(index.load, source)
     except (Broken, KeyError, TypeError, ValueError) as error:
         findings.add("*", f"can't be read, and will not be used: {error}")
         return _report("snapshot", str(path), findings)

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and whose every byte is checked when they are read.
+"""Checksummed folders: they appear whole or not at all, and every byte is checked when read.
 
 A folder is written under another name, synced, and renamed; its manifest has the size and SHA-256
 of each file, and in its last line the SHA-256 of itself.
@@ -25,15 +25,15 @@ _MANIFEST_BYTES = 64 << 20
 
 
 class Broken(Exception):
-    """What is there is not what was written; the message says what and where."""
+    """A folder is not as it was written; the message says what and where."""
 
 
 class Stopped(Exception):
-    """Whoever writes was told to stop."""
+    """The writer was told to stop."""
 
 
-class SealedFile:
-    """A file that is being written."""
+class ChecksummedFile:
+    """Writes one file of a checksummed folder."""
 
     def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool]) -> None:
         self._file = file
@@ -73,8 +73,8 @@ class SealedFile:
         self._unsynced = 0
 
 
-class Sealer:
-    """A folder that is being written."""
+class FolderWriter:
+    """Writes a checksummed folder."""
 
     def __init__(self, folder: Path, is_stopped: Callable[[], bool]) -> None:
         self._folder = folder
@@ -82,10 +82,10 @@ class Sealer:
         self._files: dict[str, dict[str, object]] = {}
 
     @contextlib.contextmanager
-    def file(self, name: str) -> Generator[SealedFile, None, None]:
+    def file(self, name: str) -> Generator[ChecksummedFile, None, None]:
         """A new file, on disk when the context ends."""
         with (self._folder / name).open("xb") as opened:
-            file = SealedFile(opened, self._is_stopped)
+            file = ChecksummedFile(opened, self._is_stopped)
             yield file
             file.sync()
         self._files[name] = {"size": file.size, "sha256": file.digest}
@@ -105,15 +105,15 @@ class Sealer:
 
 
 @contextlib.contextmanager
-def sealing(
+def creating(
     path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool] = lambda: False
-) -> Generator[Sealer, None, None]:
-    """A new folder at `path`, where nothing may be yet; there when the context ends.
+) -> Generator[FolderWriter, None, None]:
+    """Write a new checksummed folder at `path`; it appears when the context ends.
 
     Args:
-        path: the folder.
-        about: what `Sealed.about` gives back, anything that JSON holds; it may be filled until the
-            context ends.
+        path: the folder, where nothing may be yet.
+        about: anything that JSON holds, given back as `ChecksummedFolder.about`; it may be filled
+            until the context ends.
         is_stopped: asked now and then.
 
     Raises:
@@ -123,9 +123,9 @@ def sealing(
     begun = path.with_name(f"{UNFINISHED}{path.name}-{secrets.token_hex(4)}")
     begun.mkdir(mode=0o700, parents=True)
     try:
-        sealer = Sealer(begun, is_stopped)
-        yield sealer
-        sealer.close(about)
+        writer = FolderWriter(begun, is_stopped)
+        yield writer
+        writer.close(about)
         if path.exists():
             raise FileExistsError(f"{path} exists already")
         begun.rename(path)
@@ -150,8 +150,8 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-class Sealed:
-    """A folder that was sealed.
+class ChecksummedFolder:
+    """A checksummed folder that was written before.
 
     Attributes:
         path: the folder.

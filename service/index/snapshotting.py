@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.index.base import VectorIndex
 
 
@@ -29,7 +29,7 @@ class Snapshotting(VectorIndex, Protocol):
         """
         ...
 
-    def load(self, sealed: Sealed) -> None:
+    def load(self, source: ChecksummedFolder) -> None:
         """Fill the index, which is empty, from a snapshot; takes seconds for a million streamers.
 
         Raises:

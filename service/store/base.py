@@ -1,4 +1,4 @@
-"""What the service needs from a store, whatever stands behind it.
+"""The store's interface: records, an ordered log of writes, and positions in it.
 
 Every write gets the next number of one contiguous sequence; that number is also the streamer's new
 version, so a version never comes back, not even after a delete. The log holds one entry per number.
@@ -36,7 +36,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Record(IndexEntry):
-    """Everything that is stored of a streamer.
+    """A stored streamer: profile, vectors and their state.
 
     Attributes:
         profile: JSON bytes of the profile as it was written.
@@ -182,7 +182,7 @@ class StreamerStore(Protocol):
         ...
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """That field alone by id, empty where there is none."""
+        """Tower vectors by id, empty where there are none."""
         ...
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
@@ -239,5 +239,5 @@ class StreamerStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...

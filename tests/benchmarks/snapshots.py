@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from service.engine.replica.maintenance import give_way
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from tests.benchmarks.clustered import clustered
@@ -119,14 +119,14 @@ def main() -> int:
         before, begun = rss_mib(), time.perf_counter()
         index.save(folder / "2", {}, lambda: False)
         took = time.perf_counter() - begun
-        size = sum(Sealed(folder / "2").files.values())
+        size = sum(ChecksummedFolder(folder / "2").files.values())
         print(f"saved: {took:.2f} s, {size / MIB:.0f} MiB, RSS {before} -> {rss_mib()} MiB")
         expected = [search(index, query, 10) for query in queries[:100]]
         del index
         gc.collect()
         before, begun = rss_mib(), time.perf_counter()
         loaded = FaissIndex(DIM, CONTENT_DIM, (), plan)
-        loaded.load(Sealed(folder / "2"))
+        loaded.load(ChecksummedFolder(folder / "2"))
         took = time.perf_counter() - begun
         print(f"loaded: {took:.2f} s, {loaded.count} rows, RSS {before} -> {rss_mib()} MiB")
         found = [search(loaded, query, 10) for query in queries[:100]]

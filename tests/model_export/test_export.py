@@ -38,6 +38,8 @@ from model_export.source import ExportSource
 from tests.bundles import CALIBRATION
 from tests.model_export import modules
 
+pytestmark = pytest.mark.slow
+
 Exported = tuple[ExportSource, Path, Manifest]
 
 

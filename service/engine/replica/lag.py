@@ -1,4 +1,4 @@
-"""How far an index may be behind the store."""
+"""Upper bound of an index's lag behind the store."""
 
 import threading
 from collections import deque
@@ -6,11 +6,11 @@ from collections import deque
 from service.store.base import Position
 
 _KEPT = 10_000
-"""Looks that are remembered; the oldest are forgotten first, which makes the lag too large."""
+"""Observations kept; the oldest are dropped first, which makes the lag too large."""
 
 
 class Lag:
-    """Tells up to when an index holds everything that was written.
+    """Bounds the time since an index held everything that was written.
 
     Now and then somebody looks where the log ends. Once the index has applied that much, it holds
     all that was written before the look. So the lag is an upper bound, it also grows while nobody
@@ -30,7 +30,7 @@ class Lag:
         self.head: int | None = None
 
     def saw(self, at_s: float, head: Position) -> None:
-        """The log ended at `head` when it was looked at, which began at `at_s`."""
+        """Note that the log ended at `head` in an observation that began at `at_s`."""
         with self._lock:
             if self._looks and not _continues(self._looks[-1][1], head):
                 self._looks.clear()  # nobody will ever reach what another history had

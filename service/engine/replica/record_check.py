@@ -1,6 +1,7 @@
 """Which records an index may take in: of its model, of its width, and readable."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -47,7 +48,8 @@ class RecordCheck:
     @property
     def skipped(self) -> SkippedRecords:
         """What was skipped, and was not replaced or deleted since."""
-        first = [item for item, _ in zip(self._skipped.items(), range(_SHOWN), strict=False)]
+        # In one step of the interpreter: threads ask while the event loop notes more.
+        first = list(islice(self._skipped.items(), _SHOWN))
         return SkippedRecords(
             len(self._skipped),
             tuple(f"{name!r} at version {version}: {why}" for name, (version, why) in first),

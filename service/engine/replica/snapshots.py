@@ -1,4 +1,4 @@
-"""When the index is saved, where, and whether what was saved may be used.
+"""Snapshots of the index: schedule, folder, and checks before use.
 
 A snapshot saves time and nothing else: the store has everything. So one that is damaged, of another
 model or of another history is removed and not mended, and no trouble with one stops the service.
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from service.files.checksummed import Broken, Sealed, Stopped, remove_unfinished
+from service.files.checksummed import Broken, ChecksummedFolder, Stopped, remove_unfinished
 from service.index.base import VectorIndex
 from service.index.snapshotting import Snapshotting
 from service.store.base import Position
@@ -25,7 +25,7 @@ from service.store.embedded.folder import try_lock
 _log = logging.getLogger(__name__)
 _LOCK = "lock"
 _DIGITS = 12
-"""Of a snapshot's number, which is its folder's name."""
+"""Digits of a snapshot's number, which is its folder's name."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SnapshotState:
-    """What is known of the last snapshot.
+    """State of the last snapshot.
 
     Attributes:
         sequence: up to which it is complete; None while there is none.
@@ -78,7 +78,7 @@ class SnapshotState:
 
 
 class _Read(NamedTuple):
-    """What a snapshot gave."""
+    """An index read from a snapshot."""
 
     filled: VectorIndex
     place: Position
@@ -104,7 +104,7 @@ class Snapshots:
         self.state = SnapshotState()
 
     def begin(self, new_index: Callable[[], VectorIndex]) -> None:
-        """Read the newest snapshot in a thread already, before the store answers.
+        """Begin to read the newest snapshot in a thread, before the store answers.
 
         Whether it may be used, `restore` finds out.
         """
@@ -155,25 +155,25 @@ class Snapshots:
         self, path: Path, new_index: Callable[[], VectorIndex], head: Position | None
     ) -> _Read:
         """A snapshot of this model; of a history that ends at `head`, where that is known."""
-        sealed = Sealed(path)
+        source = ChecksummedFolder(path)
         for name, mine in asdict(self.model).items():
-            if sealed.about.get(name) != mine:
-                said = sealed.about.get(name)
+            if source.about.get(name) != mine:
+                said = source.about.get(name)
                 raise Broken(f"it was written for {name} {said}, this is {mine}")
-        place = _place(sealed)
+        place = _place(source)
         if head is not None:
             _check_continues(place, head)
         index = new_index()
         if not isinstance(index, Snapshotting):
             raise Broken("the index has no snapshots")
-        index.load(sealed)
-        return _Read(index, place, float(sealed.about["written_at"]))
+        index.load(source)
+        return _Read(index, place, float(source.about["written_at"]))
 
     def newest_place(self) -> Position | None:
         """Up to where the newest snapshot is complete, of whichever model; None without one."""
         for path in self._paths():
             with contextlib.suppress(Broken, OSError):
-                return _place(Sealed(path))
+                return _place(ChecksummedFolder(path))
         return None
 
     def discard(self, why: str) -> None:
@@ -240,7 +240,7 @@ class Snapshots:
         return True
 
     def _check_room(self, index: VectorIndex) -> None:
-        """A snapshot must not take the store's disk.
+        """Check that a snapshot leaves the store enough room.
 
         Raises:
             OSError: it would.
@@ -261,7 +261,7 @@ class Snapshots:
 
     @contextlib.contextmanager
     def _owning(self) -> Generator[bool, None, None]:
-        """Whether no other process writes here meanwhile."""
+        """Lock the folder; whether no other process has it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -270,15 +270,15 @@ class Snapshots:
             os.close(fd)
 
 
-def _place(sealed: Sealed) -> Position:
-    about = sealed.about
+def _place(source: ChecksummedFolder) -> Position:
+    about = source.about
     return Position(
         str(about.get("epoch")), int(about.get("sequence", -1)), str(about.get("mark", ""))
     )
 
 
 def _check_continues(place: Position, head: Position) -> None:
-    """That a history which ends at `head` goes on from a place.
+    """Check that a history which ends at `head` goes on from a place.
 
     Raises:
         Broken: it does not.

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.index.base import Change, IndexState, Matches, Row, SearchResult, StoredVector
 from service.index.faiss.ann.device import Device
 from service.index.faiss.ann.segment import AnnSegment
@@ -114,9 +114,9 @@ class FaissIndex:
         with captured(self._rows) as found:
             snapshots.write(path, found, about, is_stopped)
 
-    def load(self, sealed: Sealed) -> None:
+    def load(self, source: ChecksummedFolder) -> None:
         """Fill it, which is empty, from a snapshot; see `Snapshotting.load`."""
-        found = snapshots.read(sealed, self._rows.dim, self._rows.cold.stride)
+        found = snapshots.read(source, self._rows.dim, self._rows.cold.stride)
         wanted = self._segmented
         if found.segment is not None and not (
             wanted is not None and wanted.accepts(found.segment, len(found.covered))

@@ -16,7 +16,7 @@ MAX_SOCKET_PATH_BYTES = 107
 """`sun_path` of <sys/un.h> has 108 bytes, one of them the final NUL."""
 
 UNFINISHED_STORE = "store.unfinished"
-"""Beside the store's folder, while a copy is put back."""
+"""Beside the store's folder, while a backup is restored."""
 _SOCKET = "store.sock"
 _POLL_S = 0.05
 _OWNERS_BYTES = 64

@@ -1,7 +1,7 @@
-"""Everything that is stored, as it was at one moment, copied to a folder and put back.
+"""Backup of a store to a folder, as of one moment, and restore from it.
 
-The copy is of plain records, not of a server's files: any Valkey or Redis can take it, of any
-version. `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
+A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
+`records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.errors import StartupError
-from service.files.checksummed import Broken, Sealed, sealing
+from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
@@ -23,7 +23,7 @@ from service.store.redis.store import RedisStore
 
 RECORDS = "records.jsonl.gz"
 RESTORING = "incomplete:restore"
-"""A store's model version while it is being put back: no service starts on it."""
+"""A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
 _KIND = "similar-streamer store"
 _FORMAT = 1
@@ -34,13 +34,13 @@ _JSON = frozenset({"facets", "profile", "modalities"})
 _LINE_BYTES = 64 << 20
 
 
-class NotCopied(StartupError):
-    """The copy could not be made, or not be put back; the message says why."""
+class BackupFailed(StartupError):
+    """A backup could not be made or restored; the message says why."""
 
 
 @dataclass(frozen=True)
-class Copied:
-    """What a copy holds.
+class BackupContents:
+    """What a backup holds.
 
     Attributes:
         streamers: how many.
@@ -54,30 +54,30 @@ class Copied:
 
 
 class ArchivedStore(RedisStore):
-    """A store that can be copied and put back."""
+    """A store that can be backed up, restored and verified."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        """As `RedisStore`."""
+        """See `RedisStore`."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
 
     async def aclose(self) -> None:
-        """As `close`, for `contextlib.aclosing`."""
+        """Close it, for `contextlib.aclosing`."""
         await self.close()
 
-    async def copy_to(self, path: Path) -> Copied:
-        """Copy everything to a new folder, beside reads and writes.
+    async def back_up(self, path: Path) -> BackupContents:
+        """Write a backup to a new folder, beside reads and writes.
 
         The records are read part by part, then again those that changed meanwhile, until nothing
         changed any more: the last part is read in one step with the end of the log.
 
         Raises:
-            NotCopied: the log lost entries meanwhile, since too much was written.
+            BackupFailed: the log lost entries meanwhile, since too much was written.
             OSError: the folder can't be written; nothing is there then.
             StoreUnavailable: the store does not answer; likewise.
         """
         about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
-        with sealing(path, about) as folder, folder.file(RECORDS) as file:
+        with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
             try:
@@ -88,18 +88,18 @@ class ArchivedStore(RedisStore):
                         lines.append(_line(streamer_id, row))
                     file.write(packed.compress(b"".join(lines)))
             except LogGap as gap:
-                raise NotCopied(
+                raise BackupFailed(
                     f"the store was written faster than it could be copied ({gap}): try again "
                     "when less is written"
                 ) from gap
             file.write(packed.flush())
             if len(ids) != about["streamers"]:
-                raise NotCopied(
+                raise BackupFailed(
                     f"the store lists {about['streamers']} streamers and has {len(ids)}: "
                     "`python -m service verify` names those that are wrong"
                 )
             about["written_at"] = time.time()
-        return Copied(about["streamers"], about["sequence"], about["model_version"])
+        return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
         self, about: dict[str, Any]
@@ -152,7 +152,7 @@ class ArchivedStore(RedisStore):
     async def _read_together(
         self, ids: Sequence[str], after: int
     ) -> tuple[list[tuple[int, str]], list[list[bytes]], dict[str, Any]]:
-        """In one step: who changed after a sequence number, records, and what the store says."""
+        """Read in one step who changed after a sequence number, records, and the store's state."""
         meta, count, news, *rows = await self._client.ask_together(
             [
                 ("HMGET", self._meta, "sequence", "model_version"),
@@ -170,28 +170,28 @@ class ArchivedStore(RedisStore):
         }
         return changed, rows, known
 
-    async def put_back(self, sealed: Sealed) -> Position:
-        """Fill a store, which is empty, with what a copy holds; where it then is.
+    async def restore(self, source: ChecksummedFolder) -> Position:
+        """Fill an empty store from a backup; where its log then ends.
 
         It is another history from then on: whoever followed the one before notices.
 
         Raises:
-            NotCopied: the store is not empty.
-            Broken: that is no copy, or a damaged one.
+            BackupFailed: the store is not empty.
+            Broken: that is no backup, or a damaged one.
             StoreUnavailable, StoreFull: the store can't take it; no service starts on what is there
-                then, and it may be put back again.
+                then, and it may be restored again.
         """
-        copied = copy_in(sealed)
+        copied = contents_of(source)
         if await self.model_version() == RESTORING:
             await self._clear()
         elif await self.count() or (await self.position()).sequence:
-            raise NotCopied(
-                f"the store holds {await self.count()} streamers: a copy is put back into an empty "
-                "one; empty it, or take another"
+            raise BackupFailed(
+                f"the store holds {await self.count()} streamers: a backup is restored into an "
+                "empty one; empty it, or take another"
             )
         await self.set_model_version(RESTORING)
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
-        for each in records_in(sealed):
+        for each in records_in(source):
             chunk.append(each)
             if len(chunk) == _CHUNK:
                 await self._put(chunk)
@@ -199,7 +199,7 @@ class ArchivedStore(RedisStore):
         await self._put(chunk)
         found = await self.count()
         if found != copied.streamers:
-            raise Broken(f"{sealed.path} has {found} streamers, {copied.streamers} were written")
+            raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -222,7 +222,7 @@ class ArchivedStore(RedisStore):
         await self._client.ask_together(commands)
 
     async def _clear(self) -> None:
-        """Remove what an interrupted `put_back` left."""
+        """Remove what an interrupted restore left."""
         while ids := await self.list_ids("", _CHUNK):
             await self._put([(streamer_id, None) for streamer_id in ids])
 
@@ -259,27 +259,27 @@ class ArchivedStore(RedisStore):
             after = news[-1][0]
 
 
-def copy_in(sealed: Sealed) -> Copied:
-    """What the manifest of a copy says.
+def contents_of(source: ChecksummedFolder) -> BackupContents:
+    """Read what a backup holds from its manifest.
 
     Raises:
         Broken: it is none, or of another release.
     """
-    about = sealed.about
+    about = source.about
     if about.get("kind") != _KIND or about.get("format") != _FORMAT:
         raise Broken(
-            f"{sealed.path} is {about.get('kind', 'something else')!r} of format "
+            f"{source.path} is {about.get('kind', 'something else')!r} of format "
             f"{about.get('format')}, not {_KIND!r} of format {_FORMAT}"
         )
     model = about.get("model_version")
     try:
-        return Copied(int(about["streamers"]), int(about["sequence"]), model and str(model))
+        return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
     except (KeyError, TypeError, ValueError) as error:
-        raise Broken(f"{sealed.path} has another form than this release writes") from error
+        raise Broken(f"{source.path} has another form than this release writes") from error
 
 
-def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
-    """Streamers and the fields of their records, None for those that were deleted since.
+def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes] | None]]:
+    """Ids and fields of the records of a backup; None for those that were deleted meanwhile.
 
     Raises:
         Broken: they are not as they were written; before the last is given.
@@ -287,22 +287,22 @@ def records_in(sealed: Sealed) -> Iterator[tuple[str, dict[str, bytes] | None]]:
     rest = b""
     unpacked = zlib.decompressobj(wbits=31)
     try:
-        for block in sealed.blocks(RECORDS):
+        for block in source.blocks(RECORDS):
             while block:  # a part at a time: a small file may unpack to a huge one
                 lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
                 block = unpacked.unconsumed_tail
                 rest = lines.pop()
                 if len(rest) > _LINE_BYTES:
-                    raise Broken(f"{sealed.path / RECORDS} has a line of {len(rest)} bytes")
+                    raise Broken(f"{source.path / RECORDS} has a line of {len(rest)} bytes")
                 yield from map(_record, lines)
         if rest or not unpacked.eof:
-            raise Broken(f"{sealed.path / RECORDS} ends in the middle")
+            raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"{sealed.path / RECORDS} can't be read: {error!r}") from error
+        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
-    """Remember who changed after a sequence number; the last one that was seen now."""
+    """Note who changed after a sequence number; the last sequence number seen."""
     for expected, (sequence, streamer_id) in enumerate(news, seen + 1):
         if sequence != expected:
             raise LogGap(f"the log goes on at {sequence}, not at {expected}")
@@ -345,5 +345,5 @@ def _stored(name: str, value: str) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """A text as a pattern that matches itself."""
+    """Escape a text for a glob pattern that matches it alone."""
     return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in text)

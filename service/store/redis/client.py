@@ -30,8 +30,8 @@ from service.store.trouble import Trouble
 Argument = bytes | str | int
 
 _FULL = ("OOM command not allowed", "MISCONF ")
-"""Refusals of a server that can't hold, or can't save, any more. Old servers put them inside the
-message of a script that failed, hence `in`."""
+"""How a server refuses to hold or save more. Old servers put it inside the message of a script that
+failed, hence `in`."""
 _READ_ONLY = "NOREPLICAS "
 """How the embedded store refuses writes while its disk is full."""
 _NOT_NOW = ("BUSY ", "UNKILLABLE ", _READ_ONLY)
@@ -44,12 +44,12 @@ _NOT_NOW_CLASSES = (
 
 
 class ConnectionLost(StoreUnavailable):
-    """The connection was lost or can't be had; a command that was under way may be carried out."""
+    """The connection was lost or refused; a command under way may still be carried out."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes and times of the traffic with the store.
+    """Limits of the traffic with the store.
 
     Attributes:
         connections: how many commands are under way at most; others wait.
@@ -84,7 +84,7 @@ class RedisClient:
     def __init__(
         self, url: str, limits: Limits, trouble: Callable[[], str | None], *, single: bool = False
     ) -> None:
-        """Connects at the first command.
+        """Connect at the first command.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.
@@ -116,16 +116,16 @@ class RedisClient:
         self._redis: Any = Redis(connection_pool=pool, single_connection_client=single)
 
     async def ask(self, *command: Argument) -> Any:
-        """The answer to one command."""
+        """Send one command; its answer."""
         async with self._command():
             return await self._redis.execute_command(*command)
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """The answers to many, sent together; others' commands may run in between."""
+        """Send many commands together; others' commands may run in between."""
         return await self._answers(commands, one_step=False)
 
     async def ask_together(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """The answers to many, which run in one step, all of them or none."""
+        """Run many commands as one transaction."""
         return await self._answers(commands, one_step=True)
 
     async def _answers(
@@ -140,7 +140,7 @@ class RedisClient:
             return await pipeline.execute()
 
     def script(self, text: str) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
-        """A function of keys and arguments that runs a script, taught to the server if need be."""
+        """Register a Lua script; a function of its keys and arguments that runs it."""
         script = self._redis.register_script(text)
 
         async def run(keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
@@ -150,13 +150,13 @@ class RedisClient:
         return run
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
     @asynccontextmanager
     async def _command(self) -> AsyncGenerator[None]:
-        """Limits the time, and translates failures. What is cut off loses its connection."""
+        """Limit the time of a command and translate its failures."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield

@@ -98,7 +98,7 @@ class RedisStore:
         return self
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         await self._client.close()
 
     def trouble(self, longer_than_s: float = 0.0) -> str | None:
@@ -165,7 +165,7 @@ class RedisStore:
         return [(int(version), digest.decode()) if version else None for version, digest in rows]
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
-        """That field alone by id, empty where there is none."""
+        """Tower vectors by id, empty where there are none."""
         rows = await self._fields(ids, ("tower_vectors",))
         return [found or b"" for (found,) in rows]
 

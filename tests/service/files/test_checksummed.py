@@ -1,4 +1,4 @@
-"""Sealed folders: whole or not there, and every byte of them is checked."""
+"""Checksummed folders: whole or not there, and every byte of them is checked."""
 
 import json
 import os
@@ -10,17 +10,17 @@ from service.files.checksummed import (
     MANIFEST,
     UNFINISHED,
     Broken,
-    Sealed,
+    ChecksummedFolder,
     Stopped,
+    creating,
     remove_unfinished,
-    sealing,
 )
 
 LONG = os.urandom(3_000_000)
 
 
-def sealed(path: Path) -> Path:
-    with sealing(path, {"number": 7}) as folder:
+def written(path: Path) -> Path:
+    with creating(path, {"number": 7}) as folder:
         folder.write("short", b"abc")
         folder.write("empty", b"")
         with folder.file("long") as file:
@@ -30,7 +30,7 @@ def sealed(path: Path) -> Path:
 
 
 def test_it_gives_back_what_was_written(tmp_path: Path) -> None:
-    found = Sealed(sealed(tmp_path / "deep" / "a"))
+    found = ChecksummedFolder(written(tmp_path / "deep" / "a"))
     assert found.about == {"number": 7}
     assert found.files == {"short": 3, "empty": 0, "long": len(LONG)}
     assert found.read("short") == b"abc"
@@ -45,7 +45,7 @@ def test_it_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a")
+    path = written(tmp_path / "a")
     for name, places in (
         ("short", range(3)),
         ("long", (0, 1, 1_500_000, len(LONG) - 1)),
@@ -57,70 +57,73 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
             bad[place] ^= 1 << place % 8
             (path / name).write_bytes(bad)
             with pytest.raises(Broken):
-                Sealed(path).check()
+                ChecksummedFolder(path).check()
             if name != MANIFEST:
-                for read in (Sealed(path).read, lambda n: list(Sealed(path).blocks(n))):
+                for read in (
+                    ChecksummedFolder(path).read,
+                    lambda n: list(ChecksummedFolder(path).blocks(n)),
+                ):
                     with pytest.raises(Broken, match="its SHA-256 is not the manifest's"):
                         read(name)
         (path / name).write_bytes(good)
-    Sealed(path).check()
+    ChecksummedFolder(path).check()
 
 
 def test_files_that_are_cut_grown_or_gone(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a")
+    path = written(tmp_path / "a")
     for name in ("long", MANIFEST):
         good = (path / name).read_bytes()
         for bad in (good[:-1], good[: len(good) // 2], b"", good + b"x"):
             (path / name).write_bytes(bad)
             with pytest.raises(Broken):
-                Sealed(path).read("long")
+                ChecksummedFolder(path).read("long")
         (path / name).unlink()
         with pytest.raises(Broken, match="can't be read: No such file"):
-            Sealed(path).read("long")
+            ChecksummedFolder(path).read("long")
         (path / name).write_bytes(good)
     with pytest.raises(Broken, match="does not list other"):
-        Sealed(path).read("other")
+        ChecksummedFolder(path).read("other")
     with pytest.raises(Broken, match="has 3 bytes, not 4"):
-        Sealed(path).read_into("short", memoryview(bytearray(4)))
+        ChecksummedFolder(path).read_into("short", memoryview(bytearray(4)))
 
 
 def test_a_manifest_that_names_files_elsewhere(tmp_path: Path) -> None:
     import hashlib
 
-    path = sealed(tmp_path / "a")
+    path = written(tmp_path / "a")
     body = json.loads((path / MANIFEST).read_bytes().split(b"\n")[0])
     for name in ("../b", "/etc/passwd", "..", ""):
         text = json.dumps({**body, "files": {name: {"size": 1, "sha256": "0"}}}).encode()
         digest = hashlib.sha256(text).hexdigest().encode()
         (path / MANIFEST).write_bytes(text + b"\n" + digest + b"\n")
         with pytest.raises(Broken, match="outside of the folder"):
-            Sealed(path)
+            ChecksummedFolder(path)
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with sealing(tmp_path / "a", {}) as folder:
+        with creating(tmp_path / "a", {}) as folder:
             folder.write("short", b"abc")
             raise RuntimeError("on the way")
 
     with pytest.raises(RuntimeError, match="on the way"):
         fail()
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(Stopped), sealing(tmp_path / "a", {}, lambda: True) as folder:
+    with pytest.raises(Stopped), creating(tmp_path / "a", {}, lambda: True) as folder:
         folder.write("large", bytes(17 << 20))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a")
+    path = written(tmp_path / "a")
     with pytest.raises(FileExistsError, match="exists already"):
-        sealed(path)
-    Sealed(path).check()
+        written(path)
+    ChecksummedFolder(path).check()
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
-    path = sealed(tmp_path / "a")
+    path = written(tmp_path / "a")
     (tmp_path / f"{UNFINISHED}b-1234").mkdir()
     (tmp_path / f"{UNFINISHED}b-1234" / "short").write_bytes(b"a")
     remove_unfinished(tmp_path)

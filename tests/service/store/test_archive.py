@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from service.files.checksummed import Broken, Sealed, sealing
+from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import Delete, LogGap, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import (
     RECORDS,
     RESTORING,
     ArchivedStore,
-    Copied,
-    NotCopied,
-    copy_in,
+    BackupContents,
+    BackupFailed,
+    contents_of,
     records_in,
 )
 from tests.service.store.conftest import FAST
@@ -69,12 +69,12 @@ async def test_a_copy_is_put_back_as_it_was(
     store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:
     await filled(store)
-    copied = await store.copy_to(tmp_path / "copy")
-    assert copied == Copied(1192, 1212, "model-1")
-    sealed = Sealed(tmp_path / "copy")
-    sealed.check()
-    assert copy_in(sealed) == copied
-    place = await other.put_back(sealed)
+    copied = await store.back_up(tmp_path / "copy")
+    assert copied == BackupContents(1192, 1212, "model-1")
+    source = ChecksummedFolder(tmp_path / "copy")
+    source.check()
+    assert contents_of(source) == copied
+    place = await other.restore(source)
     assert place.sequence == 1212
     assert place.epoch != (await store.position()).epoch
     assert place == await other.position()
@@ -95,15 +95,15 @@ async def test_a_copy_is_put_back_as_it_was(
 async def test_of_an_empty_store(
     store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:
-    assert await store.copy_to(tmp_path / "copy") == Copied(0, 0, None)
-    assert (await other.put_back(Sealed(tmp_path / "copy"))).sequence == 0
+    assert await store.back_up(tmp_path / "copy") == BackupContents(0, 0, None)
+    assert (await other.restore(ChecksummedFolder(tmp_path / "copy"))).sequence == 0
     assert await other.model_version() is None
     assert await put(other, "a") == 1
 
 
 async def test_tools_can_read_it(store: ArchivedStore, tmp_path: Path) -> None:
     await store.write([upsert("a", "{}"), upsert("b", "{}")])
-    await store.copy_to(tmp_path / "copy")
+    await store.back_up(tmp_path / "copy")
     lines = gzip.decompress((tmp_path / "copy" / RECORDS).read_bytes()).splitlines()
     assert [json.loads(line)["streamer_id"] for line in lines] == ["a", "b"]
     assert json.loads(lines[0])["profile"] == "{}"
@@ -127,10 +127,10 @@ async def test_beside_writes_it_is_of_one_moment(
         await writer.close()
 
     writing = asyncio.create_task(write())
-    copies: list[Copied] = []
+    copies: list[BackupContents] = []
     for n in range(3):
         before = len(history)
-        copies.append(await store.copy_to(tmp_path / f"{n}"))
+        copies.append(await store.back_up(tmp_path / f"{n}"))
         assert len(history) > before
     done.set()
     await writing
@@ -145,13 +145,13 @@ async def test_beside_writes_it_is_of_one_moment(
             else:
                 state[entry.streamer_id] = sequence
         found: dict[str, int] = {}
-        for streamer_id, fields in records_in(Sealed(tmp_path / f"{n}")):
+        for streamer_id, fields in records_in(ChecksummedFolder(tmp_path / f"{n}")):
             found.pop(streamer_id, None)
             if fields is not None:
                 found[streamer_id] = int(fields["version"])
         assert found == state
         assert copied.streamers == len(state)
-    await other.put_back(Sealed(tmp_path / "2"))
+    await other.restore(ChecksummedFolder(tmp_path / "2"))
     assert {i: r.version for i, r in (await everything(other)).items()} == state
 
 
@@ -167,8 +167,8 @@ async def test_what_loses_its_log_meanwhile_is_no_copy(
 
     await store.write([upsert(f"s{i}") for i in range(10)])
     overrun = await Overrun(embedded.url, limits=FAST).open()
-    with pytest.raises(NotCopied, match="written faster than it could be copied"):
-        await overrun.copy_to(tmp_path / "copy")
+    with pytest.raises(BackupFailed, match="written faster than it could be copied"):
+        await overrun.back_up(tmp_path / "copy")
     await overrun.close()
     assert os.listdir(tmp_path) == []
 
@@ -177,29 +177,29 @@ async def test_only_an_empty_store_takes_it(
     store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:
     await store.write([upsert("a"), upsert("b")])
-    await store.copy_to(tmp_path / "copy")
-    with pytest.raises(NotCopied, match="the store holds 2 streamers"):
-        await store.put_back(Sealed(tmp_path / "copy"))
+    await store.back_up(tmp_path / "copy")
+    with pytest.raises(BackupFailed, match="the store holds 2 streamers"):
+        await store.restore(ChecksummedFolder(tmp_path / "copy"))
     await put(other, "a")
     await remove(other, "a")
-    with pytest.raises(NotCopied, match="the store holds 0 streamers"):  # others may follow it
-        await other.put_back(Sealed(tmp_path / "copy"))
+    with pytest.raises(BackupFailed, match="the store holds 0 streamers"):  # others may follow it
+        await other.restore(ChecksummedFolder(tmp_path / "copy"))
 
 
 async def test_what_was_interrupted_can_be_done_again(
     store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:
     await filled(store, 1400)
-    await store.copy_to(tmp_path / "copy")
+    await store.back_up(tmp_path / "copy")
     torn = tmp_path / "torn"
-    with sealing(torn, Sealed(tmp_path / "copy").about) as folder:
+    with creating(torn, ChecksummedFolder(tmp_path / "copy").about) as folder:
         content = (tmp_path / "copy" / RECORDS).read_bytes()
         folder.write(RECORDS, content[: len(content) // 2])
     with pytest.raises(Broken, match="ends in the middle"):
-        await other.put_back(Sealed(torn))
+        await other.restore(ChecksummedFolder(torn))
     assert await other.model_version() == RESTORING
     assert await other.count() > 0
-    await other.put_back(Sealed(tmp_path / "copy"))
+    await other.restore(ChecksummedFolder(tmp_path / "copy"))
     assert await everything(other) == await everything(store)
 
 
@@ -208,18 +208,18 @@ async def test_damage_is_noticed(
 ) -> None:
     await filled(store, 100)
     path = tmp_path / "copy"
-    await store.copy_to(path)
+    await store.back_up(path)
     good = (path / RECORDS).read_bytes()
     for place in (0, 10, len(good) // 2, len(good) - 1):
         bad = bytearray(good)
         bad[place] ^= 8
         (path / RECORDS).write_bytes(bad)
         with pytest.raises(Broken):
-            Sealed(path).check()
+            ChecksummedFolder(path).check()
         with pytest.raises(Broken):
-            list(records_in(Sealed(path)))
+            list(records_in(ChecksummedFolder(path)))
         with pytest.raises(Broken):
-            await other.put_back(Sealed(path))
+            await other.restore(ChecksummedFolder(path))
         assert await other.model_version() == RESTORING
 
 
@@ -243,10 +243,10 @@ async def test_what_is_no_copy(
 ) -> None:
     """With the right checksums."""
     usual = {"kind": "similar-streamer store", "format": 1, "streamers": 1, "sequence": 1}
-    with sealing(tmp_path / "copy", usual | about) as folder:
+    with creating(tmp_path / "copy", usual | about) as folder:
         folder.write(RECORDS, gzip.compress(lines))
     with pytest.raises(Broken, match=said):
-        await other.put_back(Sealed(tmp_path / "copy"))
+        await other.restore(ChecksummedFolder(tmp_path / "copy"))
 
 
 @pytest.mark.slow
@@ -254,10 +254,10 @@ async def test_a_small_file_that_unpacks_to_a_huge_one(
     other: ArchivedStore, tmp_path: Path
 ) -> None:
     usual = {"kind": "similar-streamer store", "format": 1, "streamers": 1, "sequence": 1}
-    with sealing(tmp_path / "copy", usual) as folder:
+    with creating(tmp_path / "copy", usual) as folder:
         folder.write(RECORDS, gzip.compress(bytes(70 << 20), 1))
     with pytest.raises(Broken, match="has a line of"):
-        await other.put_back(Sealed(tmp_path / "copy"))
+        await other.restore(ChecksummedFolder(tmp_path / "copy"))
 
 
 async def test_who_changed(store: ArchivedStore, admin: Any) -> None:

@@ -9,6 +9,8 @@ from tests.benchmarks.boilerplate import gates_of
 from training.evaluation.gate import Gate, measure_gate
 from training.world import World, generate
 
+pytestmark = pytest.mark.slow
+
 MODALITIES = {"bio", "videos", "lives", "covers"}
 
 

@@ -123,6 +123,7 @@ def test_a_baseline_is_checked_as_well(world: Dataset):
         Corpus(world, [], np.arange(len(world.ids)), 0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_whom_it_learned_from(world: Dataset, tmp_path: Path):
     fit(request(tmp_path / "c"), world)
     learned = Checkpoint.load(tmp_path / "c").learned_from

@@ -214,6 +214,7 @@ class KilledAt(MaskedViews):
         return super().losses(step)
 
 
+@pytest.mark.slow
 def test_memory_and_learned_bias_go_on_where_a_killed_fit_stopped(world: Dataset, tmp_path: Path):
     changes = ["contrast=siglip", "memory=50", "steps=9", "evaluate_every=2", "chunk_size=8"]
     config = override(CONFIG, changes)

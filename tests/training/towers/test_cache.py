@@ -14,6 +14,8 @@ from tests import towers
 from training.errors import CacheError
 from training.towers.cache import FeatureCache, cache_folder
 
+pytestmark = pytest.mark.slow
+
 SPEC = towers.spec()
 VECTORS = np.random.default_rng(0).standard_normal((5, towers.WIDTH)).astype(np.float32)
 KEYS = [bytes([i]) * 16 for i in range(5)]

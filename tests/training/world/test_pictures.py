@@ -21,6 +21,8 @@ from training.world.media.pictures import (
     jpeg,
 )
 
+pytestmark = pytest.mark.slow
+
 TOPICS = [f"d{domain}/t{topic}" for domain in range(4) for topic in range(6)]
 PEOPLE = 24
 """Of each topic."""

@@ -20,6 +20,8 @@ from training.world.media.sounds import (
 )
 from training.world.media.voices import Voice, interest_voice, personal_voice, topic_voices
 
+pytestmark = pytest.mark.slow
+
 TOPICS = [f"d{domain}/t{topic}" for domain in range(4) for topic in range(6)]
 PEOPLE = 24
 """Of each topic."""

@@ -16,6 +16,8 @@ from training.world import World, generate
 from training.world.media.cover_vectors import COVER_SPACE, COVER_WIDTH
 from training.world.topics import load_interests, load_phrases
 
+pytestmark = pytest.mark.slow
+
 STREAMERS = 2000
 
 

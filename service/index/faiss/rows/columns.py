@@ -1,5 +1,6 @@
 """Numbers of rows, by slot, in address space that is reserved for many more of them."""
 
+import contextlib
 import math
 import mmap
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from service.index.faiss.rows.numeric import slots_of
 _RESERVED_SLOTS = 1 << 24
 """What has no row yet takes addresses and no memory, so nothing is copied as rows come."""
 _FEWEST_SLOTS = 1024
+_SMALL_BYTES = 4 << 20
+"""A small index fits in so many bytes, and takes no huge pages."""
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python 3.13 is the first to name it
 
 
@@ -83,7 +86,9 @@ def _zeros(shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
     size = math.prod(shape) * np.dtype(kind).itemsize
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
     memory = mmap.mmap(-1, size, flags=flags)
-    memory.madvise(mmap.MADV_HUGEPAGE)  # as NumPy does: scans are faster by it
+    if size > _SMALL_BYTES:  # as NumPy does: scans are faster by it
+        with contextlib.suppress(OSError):  # not every kernel has them
+            memory.madvise(mmap.MADV_HUGEPAGE, _SMALL_BYTES)
     return np.frombuffer(memory, kind).reshape(shape)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from service.files.checksummed import Broken, Sealed, sealing
+from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.index.faiss.ann.device import OnCpu
 from service.index.faiss.ann.pruning import Reach
 from service.index.faiss.ann.segment import AnnSegment
@@ -77,7 +77,7 @@ def write(
             "reach_of_few": segment.reach_of_few,
         }
     said = {**about, "format": _FORMAT, "slots": slots, "base": known}
-    with sealing(path, said, is_stopped) as folder:
+    with creating(path, said, is_stopped) as folder:
         with folder.file("embeddings") as file:
             for start in range(0, slots, _BLOCK_ROWS):
                 part = slice(start, min(start + _BLOCK_ROWS, slots))
@@ -115,11 +115,11 @@ def write(
                 faiss.write_index(segment.placed.index, to)
 
 
-def read(sealed: Sealed, dim: int, stride: int) -> IndexSnapshot:
+def read(source: ChecksummedFolder, dim: int, stride: int) -> IndexSnapshot:
     """Read a snapshot from a folder; its `cold` is checked once all blocks of it were taken.
 
     Args:
-        sealed: the folder.
+        source: the folder.
         dim: of the embeddings.
         stride: bytes of a slot in `cold`.
 
@@ -127,35 +127,35 @@ def read(sealed: Sealed, dim: int, stride: int) -> IndexSnapshot:
         Broken: it is not as it was written, or of another format or width.
     """
     try:
-        return _read(sealed, dim, stride)
+        return _read(source, dim, stride)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise Broken(f"{sealed.path} does not fit together: {error!r}") from error
+        raise Broken(f"{source.path} does not fit together: {error!r}") from error
 
 
-def _read(sealed: Sealed, dim: int, stride: int) -> IndexSnapshot:
-    about = sealed.about
+def _read(source: ChecksummedFolder, dim: int, stride: int) -> IndexSnapshot:
+    about = source.about
     if about["format"] != _FORMAT:
-        raise Broken(f"{sealed.path} is of format {about['format']}, this release reads {_FORMAT}")
+        raise Broken(f"{source.path} is of format {about['format']}, this release reads {_FORMAT}")
     slots = int(about["slots"])
-    if sealed.size("cold") != slots * stride:
-        raise Broken(f"{sealed.path / 'cold'} is not of {slots} slots of {stride} bytes")
-    ids = sealed.read("ids").decode().split("\n")[:-1]
-    taken, live, covered = (_bitmap(sealed, name, slots) for name in ("taken", "live", "covered"))
+    if source.size("cold") != slots * stride:
+        raise Broken(f"{source.path / 'cold'} is not of {slots} slots of {stride} bytes")
+    ids = source.read("ids").decode().split("\n")[:-1]
+    taken, live, covered = (_bitmap(source, name, slots) for name in ("taken", "live", "covered"))
     if len(ids) != slots or not covered <= live <= taken:
-        raise Broken(f"{sealed.path} has {len(ids)} ids of {slots}, or vectors without a streamer")
-    rest, blobs = json.loads(sealed.read("rest")), BlobReader(sealed.read("parts"))
+        raise Broken(f"{source.path} has {len(ids)} ids of {slots}, or vectors without a streamer")
+    rest, blobs = json.loads(source.read("rest")), BlobReader(source.read("parts"))
     attributes = Attributes()
     for column in rest["columns"]:
         attributes.load(column, blobs, slots)
     return IndexSnapshot(
-        columns=_columns(sealed, dim, slots),
+        columns=_columns(source, dim, slots),
         ids=ids,
         taken=taken,
         live=live,
         covered=covered,
-        segment=None if about["base"] is None else _segment(sealed, about["base"], dim, slots),
+        segment=None if about["base"] is None else _segment(source, about["base"], dim, slots),
         attributes=[attributes],
-        cold=lambda _: sealed.blocks("cold"),
+        cold=lambda _: source.blocks("cold"),
         kept={int(slot): bytes(blobs.get(place)) for slot, place in rest["kept"].items()},
     )
 
@@ -166,40 +166,42 @@ def _mask(slots: BitMap, count: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _bitmap(sealed: Sealed, name: str, slots: int) -> BitMap:
-    found = BitMap.deserialize(sealed.read(name))
+def _bitmap(source: ChecksummedFolder, name: str, slots: int) -> BitMap:
+    found = BitMap.deserialize(source.read(name))
     if found and found.max() >= slots:
-        raise Broken(f"{sealed.path / name} has slot {found.max()} of {slots}")
+        raise Broken(f"{source.path / name} has slot {found.max()} of {slots}")
     return found
 
 
-def _columns(sealed: Sealed, dim: int, slots: int) -> Columns:
+def _columns(source: ChecksummedFolder, dim: int, slots: int) -> Columns:
     """Columns with room for many more slots, each file read into its place."""
     sizes = {"embeddings": 4 * dim, "versions": 8, "modalities": 1}  # bytes of a slot
     for name, size in sizes.items():  # before room is made for it
-        if sealed.size(name) != slots * size:
-            raise Broken(f"{sealed.path / name} has {sealed.size(name)} bytes, not {slots * size}")
+        if source.size(name) != slots * size:
+            raise Broken(f"{source.path / name} has {source.size(name)} bytes, not {slots * size}")
     columns = Columns.reserved(dim, slots)
     for name in sizes:
         array: NDArray[Any] = getattr(columns, name)
-        sealed.read_into(name, array[:slots].data if slots else memoryview(b""))
+        source.read_into(name, array[:slots].data if slots else memoryview(b""))
     return columns
 
 
-def _segment(sealed: Sealed, about: Mapping[str, Any], dim: int, slots: int) -> AnnSegment:
-    places = np.frombuffer(sealed.read("base-slots"), np.int64)
+def _segment(
+    source: ChecksummedFolder, about: Mapping[str, Any], dim: int, slots: int
+) -> AnnSegment:
+    places = np.frombuffer(source.read("base-slots"), np.int64)
     if len(places) and not 0 <= int(places.min()) <= int(places.max()) < slots:
-        raise Broken(f"{sealed.path / 'base-slots'} has slots beyond {slots}")
+        raise Broken(f"{source.path / 'base-slots'} has slots beyond {slots}")
     try:  # FAISS trusts every length in a file, so the file is checked first
-        index = faiss.read_index(str(sealed.checked("base")))
+        index = faiss.read_index(str(source.checked("base")))
         if index.d != dim or index.ntotal != len(places):
-            raise Broken(f"{sealed.path / 'base'} is of {index.ntotal} rows of {index.d}")
+            raise Broken(f"{source.path / 'base'} is of {index.ntotal} rows of {index.d}")
         placed = OnCpu(index)
         name, _, value = str(about["effort"]).partition("=")
         if name:
             placed.set_effort(name, int(value))
     except RuntimeError as error:
-        raise Broken(f"{sealed.path / 'base'} can't be read: {error}") from error
+        raise Broken(f"{source.path / 'base'} can't be read: {error}") from error
     return AnnSegment(
         about["factory"],
         places,

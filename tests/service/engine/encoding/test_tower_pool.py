@@ -125,6 +125,7 @@ def test_what_was_refused_is_not_encoded_for_nobody(bundle: Bundle) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_pictures_of_a_long_list_leave_room_to_decode_others(bundle: Bundle) -> None:
     async def scenario() -> None:
         async with reading(bundle) as read:

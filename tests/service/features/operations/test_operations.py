@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
@@ -166,7 +166,7 @@ def test_a_store_that_is_half_put_back_is_refused(
         said = error_line(
             run("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0, *options)
         )
-        assert "putting a copy back into the store was interrupted" in said
+        assert "a restore of the store was interrupted" in said
 
 
 def damage(copy: Path) -> None:
@@ -211,11 +211,11 @@ def test_a_damaged_copy_changes_nothing(
 def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     data = tmp_path / "data"
     said = error_line(run("backup", "--data-dir", tmp_path / "no", "--out", tmp_path / "o"))
-    assert f"{tmp_path}/no/store is not there: give the data folder" in said
+    assert f"{tmp_path}/no/store does not exist: give the data folder" in said
     assert not (tmp_path / "no").exists()
     assert not (tmp_path / "o").exists()
     said = error_line(run("verify", "--data-dir", tmp_path / "no"))
-    assert "is not there" in said
+    assert "does not exist" in said
     service = serve(**SAVED)
     sequence = fill(service, 5)
     said = error_line(run("backup", "--data-dir", data, "--out", data))
@@ -230,7 +230,7 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     (saved,) = (data / "index").glob("0*")
     said = error_line(run("restore", saved, "--data-dir", tmp_path / "new"))
     assert "not 'similar-streamer store' of format 1" in said
-    for arguments, what in ((("backup",), "--out"), (("restore",), "COPY")):
+    for arguments, what in ((("backup",), "--out"), (("restore",), "BACKUP")):
         done = run(*arguments)
         assert done.returncode == 2
         assert what in done.stderr
@@ -403,7 +403,7 @@ def test_a_copy_does_not_keep_the_service_waiting(serve: Serve, tmp_path: Path) 
     for copy in copies:
         assert run("backup", "--data-dir", tmp_path / "data", "--out", copy).returncode == 0
         service.put("more", tags=["cooking"], bio=copy.name)
-    first, second = (Sealed(copy).about for copy in copies)
+    first, second = (ChecksummedFolder(copy).about for copy in copies)
     assert second["sequence"] == first["sequence"] + 1
     assert second["epoch"] == first["epoch"]
     assert second["streamers"] == first["streamers"] + 1

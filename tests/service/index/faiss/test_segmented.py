@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from service.files.checksummed import Sealed
+from service.files.checksummed import ChecksummedFolder
 from service.index.faiss.ann.device import Cpu, Device
 from service.index.faiss.ann.segment import AUTOMATIC, check_factory
 from service.index.faiss.index import FaissIndex
@@ -92,7 +92,7 @@ class Machine(RuleBasedStateMachine):
         with tempfile.TemporaryDirectory() as folder:
             before.save(Path(folder, "s"), {}, lambda: False)
             self.index = FaissIndex(DIM, CONTENT_DIM, IDS[:10], self.plan, device=self.device)
-            self.index.load(Sealed(Path(folder, "s")))
+            self.index.load(ChecksummedFolder(Path(folder, "s")))
         assert self.index.count == before.count
         if before.count >= 20 and not self.on_device:
             assert self.index.state() == replace(before.state(), refused=None)

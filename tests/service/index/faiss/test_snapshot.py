@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.files.checksummed import MANIFEST, Broken, Sealed, Stopped, sealing
+from service.files.checksummed import MANIFEST, Broken, ChecksummedFolder, Stopped, creating
 from service.index.faiss.ann.device import Device, OnCpu
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
@@ -108,19 +108,19 @@ def same(a: FaissIndex, b: FaissIndex, model: dict) -> None:
         }
 
 
-def saved(index: FaissIndex, path: Path) -> Sealed:
+def saved(index: FaissIndex, path: Path) -> ChecksummedFolder:
     index.save(path, {"said": "by the caller"}, lambda: False)
-    return Sealed(path)
+    return ChecksummedFolder(path)
 
 
 @pytest.mark.parametrize("new", [flat, segmented, lambda: segmented("HNSW8")])
 def test_a_round_trip(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
     index = new()
     model = fill(index)
-    sealed = saved(index, tmp_path / "s")
-    assert sealed.about["said"] == "by the caller"
+    source = saved(index, tmp_path / "s")
+    assert source.about["said"] == "by the caller"
     loaded = new()
-    loaded.load(sealed)
+    loaded.load(source)
     same(loaded, index, model)
     # It goes on as the other: versions count, slots are free or not, a second trip is the same.
     for each in (index, loaded):
@@ -180,26 +180,26 @@ def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
             (path / name).write_bytes(bad)
             loaded = segmented()
             with pytest.raises(Broken):
-                loaded.load(Sealed(path))
+                loaded.load(ChecksummedFolder(path))
             assert loaded.count == 0
             assert rows_of(loaded, ["s1"]) == [None]
         (path / name).unlink()
         with pytest.raises(Broken, match="No such file"):
-            segmented().load(Sealed(path))
+            segmented().load(ChecksummedFolder(path))
         (path / name).write_bytes(good)
     loaded = segmented()
-    loaded.load(Sealed(path))
+    loaded.load(ChecksummedFolder(path))
     same(loaded, index, model)
 
 
-def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -> Sealed:
+def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -> ChecksummedFolder:
     """The same with other files, and a manifest that vouches for them."""
-    before = Sealed(path)
+    before = ChecksummedFolder(path)
     shutil.rmtree(to, ignore_errors=True)
-    with sealing(to, {**before.about, **about}) as folder:
+    with creating(to, {**before.about, **about}) as folder:
         for name in before.files:
             folder.write(name, changes.get(name, before.read(name)))
-    return Sealed(to)
+    return ChecksummedFolder(to)
 
 
 def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
@@ -227,13 +227,13 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
         (resealed, {"base-slots": bytes(8)}, {}, "base is of"),
     ]
     for make, changes, about, said in cases:
-        sealed = make(path, to, changes, **about)
+        source = make(path, to, changes, **about)
         loaded = segmented()
         if said is None:
-            loaded.load(sealed)  # whoever has no vector has one of zeros: nothing tells
+            loaded.load(source)  # whoever has no vector has one of zeros: nothing tells
         else:
             with pytest.raises(Broken, match=said):
-                loaded.load(sealed)
+                loaded.load(source)
             assert loaded.count == 0
 
 
@@ -241,9 +241,9 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
 def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
     index = flat()
     fill(index)
-    sealed = saved(index, tmp_path / "s")
+    source = saved(index, tmp_path / "s")
     with pytest.raises(Broken):
-        FaissIndex(dim, content_dim).load(sealed)
+        FaissIndex(dim, content_dim).load(source)
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,10 @@ def test_what_a_gpu_holds_is_not_saved(tmp_path: Path) -> None:
     index = segmented("Flat", OwnedDevice())
     model = fill(index)
     assert index.segment is not None
-    sealed = saved(index, tmp_path / "s")
-    assert "base" not in sealed.files
+    source = saved(index, tmp_path / "s")
+    assert "base" not in source.files
     for loaded in (segmented("Flat", OwnedDevice()), segmented("Flat"), flat()):
-        loaded.load(sealed)
+        loaded.load(source)
         assert loaded.state().kind == "exact"
         assert loaded.count == sum(vector is not None for vector, _ in model.values())
 
@@ -349,7 +349,7 @@ def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None
     alive = {name: entry for name, entry in model.items() if entry is not None}
     for place, path in snapshots:
         loaded = segmented()
-        loaded.load(Sealed(path))
+        loaded.load(ChecksummedFolder(path))
         for entry in log[place:]:
             apply(loaded, entry)
         assert loaded.count == sum(bool(entry[0]) for entry in alive.values())
