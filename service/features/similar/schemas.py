@@ -80,7 +80,7 @@ class SeedIn(Request):
     weight: Annotated[
         float,
         Field(
-            ge=1e-30,
+            gt=0,
             le=1000,
             allow_inf_nan=False,
             description="Counts relative to the other seeds of its sign.",
