@@ -16,10 +16,11 @@ from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import error_page, problems
+from service.http.admission import Admission
 from service.http.dependencies import documented_key, refuse_unknown_parameters
+from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
-from service.http.traffic import Traffic
 from service.services import Services
 from service.settings import Settings
 
@@ -43,7 +44,8 @@ def create_app(
         async with open_services(settings) as opened:
             yield {"services": opened}
 
-    traffic = Traffic()
+    lifecycle = lifecycle or Lifecycle()
+    traffic = lifecycle.traffic
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
@@ -61,15 +63,18 @@ def create_app(
     app.include_router(error_page.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
+    app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
-    app.add_middleware(  # the last one is the first to see a request
+    app.add_middleware(
         RequestGuard,
         traffic=traffic,
-        lifecycle=lifecycle or Lifecycle(),
+        lifecycle=lifecycle,
         hosts=settings.server.hosts,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
     )
+    # The last one is the first to see a request.
+    app.add_middleware(Admission, limiter=lifecycle.limiter, traffic=traffic)
     return app

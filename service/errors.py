@@ -15,6 +15,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
+│   ├── ResultsNotRead      408   a bulk client sends on and reads no results
 │   ├── NoVector            409   the streamer is stored without a vector
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
@@ -186,6 +187,16 @@ class NoVector(RequestError):
 
     status, code, title = 409, "no_vector", "The streamer has no vector"
     example = "streamer 's-1' shows nothing that the model can use"
+
+
+class ResultsNotRead(RequestError):
+    """The client sends on and reads no results; read while sending, and send the rest again."""
+
+    status, code, title = 408, "results_not_read", "The results are not read"
+    example = (
+        "the results of the lines before this one wait, and none was read for 5 s; send this line "
+        "and the rest in another request, and read while you send"
+    )
 
 
 class CursorExpired(RequestError):

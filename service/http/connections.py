@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from service.errors import (
     HeaderTooLarge,
@@ -21,8 +25,9 @@ from service.errors import (
     StartupError,
     TooManyConnections,
 )
+from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED
 from service.http.documents import MEDIA_TYPE, problem_of, send_problem
-from service.http.lifecycle import PROBES
+from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
 _log = logging.getLogger(__name__)
@@ -66,12 +71,16 @@ class Connections:
     Attributes:
         limit: connections that may be open at once.
         settings: the limits of a single connection.
+        limiter: decides which requests are let in.
+        traffic: counts what is refused.
         waiting: connections without a request under way, and since when; the longest first.
     """
 
-    def __init__(self, settings: Server, limit: int) -> None:
+    def __init__(self, settings: Server, limit: int, lifecycle: Lifecycle) -> None:
         """Nobody is connected yet."""
         self.limit = limit
+        self.limiter = lifecycle.limiter
+        self.traffic = lifecycle.traffic
         self._told = -_TELL_AGAIN_S
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
@@ -175,6 +184,29 @@ class HttpConnection(HttpToolsProtocol):
         self.headers = []  # trailers are no headers of the request, which has its own list
         if not self._has_room:
             self.cycle.keep_alive = False
+        if self.cycle.response_complete:  # refused already
+            self._wait()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a request, or refuse it without a task while more come than can be answered.
+
+        The application would refuse it likewise; most of what that costs is saved here.
+        """
+        limits, scope = self._limits, cast(Scope, cycle.scope)
+        if self.pipeline or not self._has_room or not limits.limiter.is_full(scope):
+            super()._start_asgi_task(cycle, app)
+            return
+        limits.traffic.note(scope, REFUSED, 0.0)
+        self._unparsed = 0
+        headers = [*self.server_state.default_headers, *REFUSAL_HEADERS]
+        if not cycle.keep_alive:
+            headers.append((b"connection", b"close"))
+        cycle.response_started = cycle.response_complete = True
+        head = b"".join(b"%s: %s\r\n" % line for line in headers)
+        self.transport.write(STATUS_LINE[REFUSED] + head + b"\r\n" + REFUSAL)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of a body on."""
@@ -185,6 +217,10 @@ class HttpConnection(HttpToolsProtocol):
         """End the request."""
         self._unparsed = 0
         super().on_message_complete()
+        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is there already."""

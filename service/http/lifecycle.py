@@ -8,9 +8,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import NotReady
+from service.http.admission import Limiter
 from service.http.documents import send_problem
+from service.http.traffic import Traffic
 
-PROBES = frozenset({"/livez", "/startupz", "/readyz"})
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"
 
 
@@ -21,6 +22,8 @@ class Lifecycle:
         is_draining: the service still answers, and wants no more requests.
         bodies_end: when a body that still comes is given up, by the event loop's clock.
         waits: for parts of bodies, under way at the moment.
+        limiter: decides which requests are let in.
+        traffic: counts requests.
     """
 
     def __init__(self) -> None:
@@ -28,6 +31,8 @@ class Lifecycle:
         self._app: ASGIApp | None = None
         self._state: Mapping[str, Any] = {}
         self._starting = "the service is being loaded"
+        self.limiter = Limiter()
+        self.traffic = Traffic()
         self.is_draining = False
         self.bodies_end = float("inf")
         self.waits: set[asyncio.Timeout] = set()

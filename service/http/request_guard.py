@@ -27,8 +27,9 @@ from service.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from service.http.admission import PROBES
 from service.http.documents import send_problem
-from service.http.lifecycle import PROBES, STOPPING, Lifecycle
+from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.traffic import Traffic
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
