@@ -190,10 +190,13 @@ class NoVector(RequestError):
 
 
 class ResultsNotRead(RequestError):
-    """The results of lines that were written wait, and the client reads none of them."""
+    """The client sends on and reads no results; read while sending, and send the rest again."""
 
     status, code, title = 408, "results_not_read", "The results are not read"
-    example = "the results of the lines before this one wait, and none was read for 5 s"
+    example = (
+        "the results of the lines before this one wait, and none was read for 5 s; send this line "
+        "and the rest in another request, and read while you send"
+    )
 
 
 class CursorExpired(RequestError):

@@ -215,16 +215,14 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
 
 def _failed(number: int, error: ServiceError, streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    problem = _short(problem_of(error))
-    return line_of({"line": number, **known, "outcome": "error", "error": problem})
+    return line_of({"line": number, **known, "outcome": "error", "error": _short(error)})
 
 
-def _short(error: dict[str, Any]) -> dict[str, Any]:
+def _short(refused: ServiceError) -> dict[str, Any]:
     """A problem document for one line of many: its first few errors, no long words."""
+    error = problem_of(refused)
     short = {**error, "detail": cut(error["detail"], _MOST_CHARS)}
     if "errors" in error:
         first = error["errors"][:_MOST_ERRORS]
-        short["errors"] = [
-            {name: cut(text, _MOST_CHARS) for name, text in one.items()} for one in first
-        ]
+        short["errors"] = [{k: cut(text, _MOST_CHARS) for k, text in one.items()} for one in first]
     return short

@@ -137,7 +137,7 @@ def is_unbounded(schema: dict[str, Any]) -> bool:
                 "maxProperties" not in schema
             )
         case "string":
-            ends = re.search(r"\{\d+,\d+\}\$$", schema.get("pattern", ""))
+            ends = re.search(r"\{(\d+,)?\d+\}\$$", schema.get("pattern", ""))
             return not ends and not schema.keys() & {"maxLength", "enum", "const", "format"}
     return False
 
