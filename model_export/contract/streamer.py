@@ -1,8 +1,8 @@
-"""The raw record of a streamer, validated once at the edge and stored as it came.
+"""Schema of a streamer profile, validated once at the edge and stored unchanged.
 
-Everything a streamer shows is in here, also what only later towers read. Unknown fields are
-refused by name, so that a misspelt field never becomes silently missing content. The text is kept
-as written; normalisation is the featuriser's business (`features.normalise`).
+It covers everything a streamer shows, including content that only towers read. Unknown fields are
+errors, so a misspelt field never becomes silently missing content. Texts are stored as written; the
+featuriser normalises them (`contract.text`).
 """
 
 import base64
@@ -24,12 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 1
+MAX_DATA_CHARS = 64 << 20
+"""Base64 of 48 MiB, more than any picture or sound that a tower reads."""
 MAX_ENCODED_ITEMS = 64
-"""The newest videos and the newest lives that are encoded; older ones are stored only."""
+"""Most videos, and most lives, that are encoded: the newest; older ones are only stored."""
 
 ID_PATTERN = r"^[.]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$"
-"""Not dots alone: `.` and `..` would be folded away in an address."""
+"""Not only dots, since `.` and `..` would be removed from a URL path."""
 
 StreamerId = Annotated[
     StrictStr,
@@ -42,7 +43,7 @@ StreamerId = Annotated[
 ]
 SpaceName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:/-]{1,128}$")]
 LARGEST_COMPONENT = 1e15
-"""Of a vector: float32 holds the sum of squares of 4,096 of them with room to spare."""
+"""Largest vector component: float32 holds the sum of squares of 4,096 of them."""
 FiniteFloat = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 VectorComponent = Annotated[FiniteFloat, Field(ge=-LARGEST_COMPONENT, le=LARGEST_COMPONENT)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
@@ -59,7 +60,7 @@ def _is_attribute_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError(_ATTRIBUTE_RULE)
     try:
         return check(value)
-    except ValidationError:  # one error in place of one for each type of the union
+    except ValidationError:  # one error instead of one per type of the union
         raise ValueError(_ATTRIBUTE_RULE) from None
 
 
@@ -78,7 +79,7 @@ def _is_base64(value: str) -> str:
 
 
 class Record(BaseModel):
-    """Base of every part of a profile: strict, immutable, unknown fields refused."""
+    """Base of all parts of a profile: strict, immutable, unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
 
@@ -92,17 +93,32 @@ _MEDIA_FORMS = (
 
 
 class Media(Record):
-    """One picture, frame or sound: its bytes, its vector in a named space, or its address.
+    """One picture, frame or sound, as bytes, as a vector in a named space, or as a URL.
 
-    Exactly one form: `data` + `content_type`, `vector` + `space`, `url`, or `sha256`: of bytes that
-    were read once and not kept.
+    Exactly one form is given: `data` + `content_type`, `vector` + `space`, `url`, or `sha256` of
+    bytes that were read once and not kept.
     """
 
-    data: Annotated[StrictStr, Field(min_length=1), AfterValidator(_is_base64)] | None = None
-    content_type: (
-        Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None
+    data: (
+        Annotated[
+            StrictStr,
+            Field(
+                min_length=1,
+                max_length=MAX_DATA_CHARS,
+                description="The file, base64.",
+                json_schema_extra={"contentEncoding": "base64"},
+            ),
+            AfterValidator(_is_base64),
+        ]
+        | None
     ) = None
-    vector: Annotated[list[VectorComponent], Field(min_length=1, max_length=4096)] | None = None
+    content_type: (
+        Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]{1,100}$")] | None
+    ) = None
+    vector: (
+        Annotated[list[VectorComponent], Field(min_length=1, max_length=4096, fail_fast=True)]
+        | None
+    ) = None
     space: SpaceName | None = None
     url: Annotated[StrictStr, Field(pattern=r"^https://[^\s/]\S*$", max_length=2048)] | None = None
 
@@ -119,11 +135,11 @@ class Media(Record):
 
 
 class Video(Record):
-    """A short video of the past."""
+    """A published short video."""
 
     video_id: StreamerId
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=64)] = []
+    tags: Annotated[list[Tag], Field(max_length=64, fail_fast=True)] = []
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     published_at: AwareDatetime | None = None
     duration_s: Seconds | None = None
@@ -132,7 +148,7 @@ class Video(Record):
 
 
 class Live(Record):
-    """A live session of the past."""
+    """A past live session."""
 
     live_id: StreamerId
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
@@ -145,16 +161,16 @@ class Live(Record):
 
 
 class StreamerContent(Record):
-    """All that a streamer shows; the body of a write, whose address carries the id."""
+    """Content of a streamer: the body of a write, whose URL carries the id."""
 
     name: Annotated[StrictStr, Field(max_length=200)] | None = None
     bio: Annotated[StrictStr, Field(max_length=5000)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=512)] = []
+    tags: Annotated[list[Tag], Field(max_length=512, fail_fast=True)] = []
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     language: Annotated[StrictStr, Field(max_length=35)] | None = None
     attributes: Annotated[
         dict[Annotated[StrictStr, Field(min_length=1, max_length=64)], AttributeValue],
-        Field(max_length=64, description="Filterable facts; never encoded."),
+        Field(max_length=64, fail_fast=True, description="Facts to filter by; never encoded."),
     ] = {}
     avatar: Media | None = None
     videos: Annotated[list[Video], Field(max_length=1000)] = []
@@ -162,12 +178,12 @@ class StreamerContent(Record):
 
 
 class StreamerProfile(StreamerContent):
-    """StreamerProfile v1: one line of `streamers.jsonl`, one record of the service."""
+    """Content of a streamer with its id: one line of `streamers.jsonl`, one stored record."""
 
     streamer_id: StreamerId
 
     def dump(self) -> dict[str, Any]:
-        """The JSON form without absent fields; `StreamerProfile(**p.dump()) == p`."""
+        """JSON form without absent fields; `StreamerProfile(**p.dump()) == p`."""
         return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | {
             "streamer_id": self.streamer_id
         }
