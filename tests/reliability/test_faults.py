@@ -91,9 +91,11 @@ def test_a_network_that_swallows(replicas: Replicas, server: Server, proxy: Faul
             assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert time.monotonic() - begun < 20
     # What it knows it answers, at once and with a warning; what it can't know, not.
+    path = "/v1/streamers/a/similar"
+    wait_until(lambda: not lonely.client.get(path).json()["complete"], "its answers tell", 20)
     begun = time.monotonic()
     assert lonely.similar(tags=[TAG]) == {"a", "doomed"}
-    answer = lonely.client.get("/v1/streamers/a/similar").json()
+    answer = lonely.client.get(path).json()
     assert (answer["complete"], "may be missing" in answer["incomplete_because"]) == (False, True)
     assert time.monotonic() - begun < 4
     # The client goes to another replica, and is not contradicted by what was held back.
