@@ -127,7 +127,7 @@ def _table(name: str, scores: ScoreCalibration) -> str:
         f"{name}. Precision = share of relevant streamers among all that score at least as much; "
         f"{scores.source}; {scores.base_rate or 0:.2%} of all pairs are relevant.",
         "",
-        "| queries | precision, 95 % bound | score | precision, estimate | answers per query |",
+        "| queries | precision promised | score | precision measured | answers per query |",
         "| --- | --- | --- | --- | --- |",
     ]
     for curve in scores.curves:

@@ -1,6 +1,7 @@
 """`python -m service serve | load | embed | doctor | backup | restore | verify`."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = fine, 1 = failed with a line that says why, 2 = wrong usage."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy reads it once: threads have a core
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="python -m service", description="Similar streamers, encoded on write."

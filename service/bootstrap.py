@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
-from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
@@ -24,8 +24,9 @@ from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
-from service.engine.work.batcher import Batcher
+from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import SearchPool
+from service.engine.work.turns import Turns
 from service.errors import (
     ModelMismatch,
     StartupError,
@@ -59,6 +60,8 @@ from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
 
 _log = logging.getLogger(__name__)
+_HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
+"""Explanations, and lists whose duplicates are looked for, that are made and that wait."""
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +91,8 @@ async def open_services(
     established, device = bundle.established(), _index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
-    searches = SearchPool(settings.searching)
+    lanes = Lanes(settings.work)
+    searches = SearchPool(lanes)
     empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
     snapshots = _snapshots(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
@@ -96,14 +100,15 @@ async def open_services(
         tell("the store is being opened")
         store, store_name, trouble = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
-        work = TowerWork(towers, settings.towers)
-        work.start()
-        stack.push_async_callback(work.stop)
-        pipeline = _pipeline(bundle, manifest, encoder, work, settings, stack)
-        stored = StoredProfiles(store, pipeline)
+        lanes.start()
+        stack.callback(lanes.stop)
+        work = TowerWork(towers, settings.towers, lanes)
+        reader = _reader(bundle, work, settings, stack)
+        pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
+        stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
-        dedup = _dedup(serving, settings)
+        dedup = _dedup(serving, lanes, settings)
         writes = WritePipeline(
             store,
             pipeline,
@@ -118,18 +123,18 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        searches.start()
-        stack.push_async_callback(searches.stop)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
+        gc.freeze()  # or each full collection would stop the event loop for some 100 ms
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
-            similar=_similar(serving, uninformative, settings),
+            similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
             limits=settings.limits,
+            lanes=lanes,
         )
 
 
@@ -141,39 +146,36 @@ def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, Onnx
 
 
 def _pipeline(
-    bundle: Bundle,
-    manifest: Manifest,
-    encoder: OnnxEncoder,
-    work: TowerWork,
-    settings: Settings,
-    stack: contextlib.AsyncExitStack,
+    reader: Reader, encoder: OnnxEncoder, model_version: str, settings: Settings, lanes: Lanes
 ) -> EncodingPipeline:
-    executor = ThreadPoolExecutor(settings.encoding.threads, thread_name_prefix="encode")
-    stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+    queues: dict[Lane, Queue[Features, Encoded]] = {
+        lane: lanes.queue(
+            encoder.encode,
+            lane,
+            what="profiles",
+            max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
+            at_once=1,
+        )
+        for lane in Lane
+    }
 
-    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
-        return await asyncio.get_running_loop().run_in_executor(executor, encoder.encode, features)
+    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
+        return await queues[lane].submit_all(features)
 
-    batcher: Batcher[Features, Encoded] = Batcher(
-        encoder.encode,
-        executor,
-        max_batch=settings.encoding.max_batch,
-        max_wait_ms=settings.encoding.max_wait_ms,
-        max_queue=settings.encoding.max_queue,
-        deadline_ms=settings.encoding.deadline_ms,
-    )
-    batcher.start()
-    stack.push_async_callback(batcher.stop)
-    reader = _reader(bundle, work, settings, stack)
-    return EncodingPipeline(reader, batcher.submit, encode_many, manifest.model_version)
+    encode = queues[Lane.INTERACTIVE].submit
+    return EncodingPipeline(reader, encode, encode_many, model_version)
 
 
-def _similar(serving: Serving, uninformative: Set[str], settings: Settings) -> Similar:
+def _similar(
+    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
+) -> Similar:
     known = serving.manifest.calibration
     return Similar(
         serving.follower,
         Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(serving.pipeline, serving.stored, uninformative),
+        Explainer(
+            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
+        ),
         Precision(known and known.embedding, "min_score"),
         Pages(settings.paging),
         serving.model_version,
@@ -195,12 +197,23 @@ def _cold_start(
     )
 
 
-def _dedup(serving: Serving, settings: Settings) -> Dedup:
+def _turns(what: str, settings: Settings) -> Turns:
+    return Turns(
+        what,
+        at_once=_HEAVY_AT_ONCE,
+        max_queue=_HEAVY_WAITING,
+        deadline_s=settings.work.deadline_ms / 1000,
+    )
+
+
+def _dedup(serving: Serving, lanes: Lanes, settings: Settings) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
         serving.pipeline,
         serving.stored,
+        lanes,
+        _turns("lists", settings),
         manifest.content_dim,
         manifest.duplicate_threshold.value,
         Precision(manifest.calibration and manifest.calibration.content, "threshold"),

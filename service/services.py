@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.engine.work.lanes import Lanes
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.operations.service import Operations
@@ -22,3 +23,4 @@ class Services:
     dedup: Dedup
     operations: Operations
     limits: Limits
+    lanes: Lanes

@@ -17,6 +17,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+MOST_SEEDS = 1000
+MOST_DEDUP_ITEMS = 100_000
+"""Hard maxima: the request schemas have them, and no limit can be set above."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
@@ -84,9 +87,9 @@ class Limits(_Group):
     """Most hits of one answer, and most neighbours of a cold start."""
     max_explained: Annotated[int, Field(ge=1)] = 50
     """Most hits of an answer with `explain`: each is encoded again for every modality."""
-    max_seeds: Annotated[int, Field(ge=1)] = 100
+    max_seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 100
     """Most positive seeds of a question, and most negative ones."""
-    max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
+    max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
     """Most streamers of a `dedup` request."""
     page_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """Most bytes of profiles on one page of `GET /v1/streamers`; a longer profile has its own."""
@@ -123,30 +126,24 @@ class Server(_Group):
     (`Host` header), by comma."""
 
 
+class Work(_Group):
+    """Work in threads: long searches, encoders, decoding, explanations, duplicates, bulk writes."""
+
+    threads: Annotated[int, Field(ge=2)] = 3
+    """Threads, each on one core. Heavy and bulk work leaves one of them to interactive work."""
+    max_queue: Annotated[int, Field(ge=16)] = 1024
+    """Most items of one kind that wait for a thread: searches, profiles, pieces; beyond, 503."""
+    deadline_ms: Annotated[int, Field(ge=1)] = 5000
+    """Longest wait for the result of interactive work, and for a turn to be explained, else 503."""
+    slow_deadline_ms: Annotated[int, Field(ge=1)] = 30_000
+    """Longest wait for the result of one step of heavy or bulk work, else 503."""
+
+
 class Encoding(_Group):
     """How profiles are batched into the encoder."""
 
-    threads: Annotated[int, Field(ge=1)] = 1
-    """Batches encoded at once, each on one core."""
     max_batch: Annotated[int, Field(ge=1)] = 16
-    """Most profiles of one batch."""
-    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    """How long a batch waits for more profiles while the encoder is busy."""
-    max_queue: Annotated[int, Field(ge=1)] = 512
-    """Most profiles that wait; beyond, 503."""
-    deadline_ms: Annotated[int, Field(ge=1)] = 5000
-    """Longest wait of a profile in that queue, else 503."""
-
-
-class Searching(_Group):
-    """Searches that take longer than a millisecond, which run in threads."""
-
-    threads: Annotated[int, Field(ge=1)] = 2
-    """Searches at once, each on one core."""
-    max_queue: Annotated[int, Field(ge=1)] = 512
-    """Most searches that wait for a thread; beyond, 503."""
-    deadline_ms: Annotated[int, Field(ge=1)] = 5000
-    """Longest wait of a search in that queue, else 503."""
+    """Most profiles of one batch, for those who wait for an answer."""
 
 
 class Paging(_Group):
@@ -188,19 +185,11 @@ class Index(_Group):
 class Towers(_Group):
     """How towers read texts, pictures and sounds, in bundles that have any."""
 
-    threads: Annotated[int, Field(ge=1)] = 1
-    """Tower batches at once, each on one core."""
     max_batch: Annotated[int, Field(ge=1)] = 16
     """Most pieces of one batch."""
-    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    """How long a batch waits for more pieces."""
-    max_queue: Annotated[int, Field(ge=16)] = 512
-    """Most pieces that wait for a tower, of all requests together; as many pictures and sounds may
-    wait to be decoded. Beyond, 503."""
-    deadline_ms: Annotated[int, Field(ge=1)] = 5000
-    """Longest wait of a piece in one of these queues, else 503."""
     decode_threads: Annotated[int, Field(ge=1)] = 1
-    """Pictures and sounds decoded at once; each may take up to 400 MB."""
+    """Pictures and sounds decoded at once for those who wait for an answer, and as many for bulk
+    writes; each may take up to 400 MB."""
     recent_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
     """Memory for the vectors of recent pieces, which are then not encoded again."""
 
@@ -276,8 +265,8 @@ class Settings(BaseSettings):
     refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
+    work: Work = Work()
     encoding: Encoding = Encoding()
-    searching: Searching = Searching()
     index: Index = Index()
     paging: Paging = Paging()
     towers: Towers = Towers()

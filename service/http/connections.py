@@ -11,11 +11,23 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from service.errors import MalformedRequest, StartupError
-from service.http.documents import MEDIA_TYPE, problem, problem_of, send_problem
-from service.http.lifecycle import PROBES
+from service.errors import (
+    HeaderTooLarge,
+    HeaderTooSlow,
+    MalformedRequest,
+    ServiceError,
+    StartupError,
+    TooManyConnections,
+)
+from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED
+from service.http.documents import MEDIA_TYPE, problem_of, send_problem
+from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
 _log = logging.getLogger(__name__)
@@ -59,12 +71,16 @@ class Connections:
     Attributes:
         limit: connections that may be open at once.
         settings: the limits of a single connection.
+        limiter: decides which requests are let in.
+        traffic: counts what is refused.
         waiting: connections without a request under way, and since when; the longest first.
     """
 
-    def __init__(self, settings: Server, limit: int) -> None:
+    def __init__(self, settings: Server, limit: int, lifecycle: Lifecycle) -> None:
         """Nobody is connected yet."""
         self.limit = limit
+        self.limiter = lifecycle.limiter
+        self.traffic = lifecycle.traffic
         self._told = -_TELL_AGAIN_S
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
@@ -144,15 +160,11 @@ class HttpConnection(HttpToolsProtocol):
             if self._is_refused:
                 return
             if self._unparsed >= limit:
-                self._refuse(
-                    problem(
-                        431,
-                        "header_too_large",
-                        "The request header is too large",
-                        f"request line and headers may have {limit} bytes, and so may what a body "
-                        "has beside its content; send less",
-                    )
+                detail = (
+                    f"request line and headers may have {limit} bytes, and so may what a body has "
+                    "beside its content; send less"
                 )
+                self._refuse(HeaderTooLarge(detail))
                 return
 
     def on_message_begin(self) -> None:
@@ -172,6 +184,29 @@ class HttpConnection(HttpToolsProtocol):
         self.headers = []  # trailers are no headers of the request, which has its own list
         if not self._has_room:
             self.cycle.keep_alive = False
+        if self.cycle.response_complete:  # refused already
+            self._wait()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer a request, or refuse it without a task while more come than can be answered.
+
+        The application would refuse it likewise; most of what that costs is saved here.
+        """
+        limits, scope = self._limits, cast(Scope, cycle.scope)
+        if self.pipeline or not self._has_room or not limits.limiter.is_full(scope):
+            super()._start_asgi_task(cycle, app)
+            return
+        limits.traffic.note(scope, REFUSED, 0.0)
+        self._unparsed = 0
+        headers = [*self.server_state.default_headers, *REFUSAL_HEADERS]
+        if not cycle.keep_alive:
+            headers.append((b"connection", b"close"))
+        cycle.response_started = cycle.response_complete = True
+        head = b"".join(b"%s: %s\r\n" % line for line in headers)
+        self.transport.write(STATUS_LINE[REFUSED] + head + b"\r\n" + REFUSAL)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of a body on."""
@@ -182,6 +217,10 @@ class HttpConnection(HttpToolsProtocol):
         """End the request."""
         self._unparsed = 0
         super().on_message_complete()
+        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is there already."""
@@ -193,7 +232,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what can't be parsed."""
-        self._refuse(problem_of(MalformedRequest("this is not HTTP/1.1")))
+        self._refuse(MalformedRequest("this is not HTTP/1.1"))
 
     def expire(self, waited_s: float) -> None:
         """Refuse or close a connection that has been without a request for too long.
@@ -209,7 +248,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         if self._unparsed:
             detail = f"the header did not come within {timeout_s:g} s; send it faster"
-            self._refuse(problem(408, "header_too_slow", "The request header is too slow", detail))
+            self._refuse(HeaderTooSlow(detail))
         elif not self._has_asked:
             self.transport.close()
 
@@ -224,7 +263,7 @@ class HttpConnection(HttpToolsProtocol):
         self._limits.waiting.pop(self, None)
         self._limits.waiting[self] = self.loop.time()
 
-    def _refuse(self, document: dict[str, Any]) -> None:
+    def _refuse(self, error: ServiceError) -> None:
         """Answer something that is no request, then close; what else comes is dropped."""
         self._is_refused = True
         cycle = self.cycle
@@ -240,7 +279,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._wait()
         headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self.transport.write(STATUS_LINE[document["status"]] + _encoded(headers, document))
+        self.transport.write(STATUS_LINE[error.status] + _encoded(headers, problem_of(error)))
         # Closed at once, the client's unread bytes would reset the connection before it has read.
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -265,14 +304,10 @@ def at_capacity(app: ASGIApp) -> Callable[[Scope, Receive, Send], Any]:
             return
         await send_problem(
             send,
-            problem(
-                503,
-                "too_many_connections",
-                "Not available at the moment",
+            TooManyConnections(
                 "all connections that the service may have are in use; try again, and keep "
-                "connections open from one request to the next",
+                "connections open from one request to the next"
             ),
-            [(b"retry-after", b"1")],
         )
 
     return answer

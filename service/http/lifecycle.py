@@ -7,9 +7,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.documents import problem, send_problem
+from service.errors import NotReady
+from service.http.admission import Limiter
+from service.http.documents import send_problem
+from service.http.traffic import Traffic
 
-PROBES = frozenset({"/livez", "/startupz", "/readyz"})
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"
 
 
@@ -20,6 +22,8 @@ class Lifecycle:
         is_draining: the service still answers, and wants no more requests.
         bodies_end: when a body that still comes is given up, by the event loop's clock.
         waits: for parts of bodies, under way at the moment.
+        limiter: decides which requests are let in.
+        traffic: counts requests.
     """
 
     def __init__(self) -> None:
@@ -27,6 +31,8 @@ class Lifecycle:
         self._app: ASGIApp | None = None
         self._state: Mapping[str, Any] = {}
         self._starting = "the service is being loaded"
+        self.limiter = Limiter()
+        self.traffic = Traffic()
         self.is_draining = False
         self.bodies_end = float("inf")
         self.waits: set[asyncio.Timeout] = set()
@@ -63,9 +69,7 @@ class Lifecycle:
         elif path in ("/readyz", "/startupz"):
             await _send_status(send, 503, {"status": "starting", "reason": self._starting})
         else:
-            detail = f"the service is starting: {self._starting}"
-            document = problem(503, "not_ready", "Not available at the moment", detail)
-            await send_problem(send, document, [(b"retry-after", b"1")])
+            await send_problem(send, NotReady(f"the service is starting: {self._starting}"))
 
 
 async def _send_status(send: Send, status: int, document: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ class HttpServer(uvicorn.Server):
     ) -> None:
         """Bind nothing yet; see `listening`."""
         self._lifecycle = lifecycle
-        self._connections = Connections(settings, connection_limit)
+        self._connections = Connections(settings, connection_limit, lifecycle)
         super().__init__(
             uvicorn.Config(
                 lifecycle,

@@ -14,7 +14,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -38,11 +37,11 @@ from model_export.contract.towers import (
     pieces_for,
 )
 from service.engine.encoding.length_batches import alike
-from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
+from service.engine.encoding.onnx_encoder import MAX_BATCH, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.tower_pool import PART, TowerWork
-from service.engine.work.batcher import Batcher
-from service.settings import Encoding, Towers
+from service.engine.work.lanes import Lane, Lanes
+from service.settings import Encoding, Towers, Work
 
 AT_LEAST = 0.85
 """Of the throughput of raw ONNX Runtime."""
@@ -51,7 +50,7 @@ _GROUP = 64
 _clock = time.process_time
 
 Item = TypeVar("Item")
-Work = Callable[[], Awaitable[object]]
+Way = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Raw:
         self._inputs = [given.name for given in self._session.get_inputs()]
         self._outputs = outputs
 
-    def work(self, batches: Sequence[Any]) -> Work:
+    def work(self, batches: Sequence[Any]) -> Way:
         """Run the batches, one after the other."""
         feeds = [{name: batch[name] for name in self._inputs} for batch in batches]
 
@@ -95,7 +94,7 @@ class Raw:
         return run
 
 
-async def compare(name: str, groups: Sequence[tuple[int, Work, Work]], rounds: int) -> Throughput:
+async def compare(name: str, groups: Sequence[tuple[int, Way, Way]], rounds: int) -> Throughput:
     """Time groups of (items, served, raw), which take turns; the fastest round of each counts."""
     items = sum(count for count, _, _ in groups)
     total = [0.0, 0.0]
@@ -116,44 +115,35 @@ async def encoder_throughput(
     bundle: Bundle, features: Sequence[Features], rounds: int
 ) -> list[Throughput]:
     """Features to vectors: through the queue that writes and questions take, and many at once."""
-    settings = Encoding()
+    settings, lanes = Encoding(), Lanes(Work())
     raw = Raw(bundle.encoder_bytes())  # before the encoder, which lets go of them
     encoder = OnnxEncoder(bundle)
-    with ThreadPoolExecutor(settings.threads) as executor:
-        batcher = Batcher[Features, Encoded](
-            encoder.encode,
-            executor,
-            max_batch=settings.max_batch,
-            max_wait_ms=settings.max_wait_ms,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-        )
-
-        def queued(group: Sequence[Features]) -> Work:
-            return lambda: asyncio.gather(*map(batcher.submit, group))
-
-        def many(group: Sequence[Features]) -> Work:
-            loop = asyncio.get_running_loop()
-            return lambda: loop.run_in_executor(executor, encoder.encode, group)
-
-        batcher.start()
-        groups = list(parts(features, _GROUP))
-        found = [
-            await compare(
-                f"encoder, queued, batches of {settings.max_batch}",
-                [
-                    (len(g), queued(g), raw.work([*map(collate, parts(g, settings.max_batch))]))
-                    for g in groups
-                ],
-                rounds,
-            ),
-            await compare(
-                f"encoder, many at once, batches of {_GROUP}",
-                [(len(g), many(g), raw.work([collate(g)])) for g in groups],
-                rounds,
-            ),
-        ]
-        await batcher.stop()
+    queued = lanes.queue(
+        encoder.encode, Lane.INTERACTIVE, what="profiles", max_batch=settings.max_batch, at_once=1
+    )
+    many = lanes.queue(encoder.encode, Lane.BULK, what="profiles", max_batch=MAX_BATCH, at_once=1)
+    lanes.start()
+    groups = list(parts(features, _GROUP))
+    found = [
+        await compare(
+            f"encoder, queued, batches of {settings.max_batch}",
+            [
+                (
+                    len(g),
+                    lambda g=g: asyncio.gather(*map(queued.submit, g)),
+                    raw.work([*map(collate, parts(g, settings.max_batch))]),
+                )
+                for g in groups
+            ],
+            rounds,
+        ),
+        await compare(
+            f"encoder, many at once, batches of {_GROUP}",
+            [(len(g), lambda g=g: many.submit_all(g), raw.work([collate(g)])) for g in groups],
+            rounds,
+        ),
+    ]
+    lanes.stop()
     return found
 
 
@@ -164,30 +154,30 @@ async def tower_throughput(
     raw = Raw(bundle.tower_bytes(spec.name), [VECTOR])
     inputs: TowerInputs = bundle.tower_inputs(spec.name)
     towers = OnnxTowers(bundle)
-    work = TowerWork(towers, Towers())
-    work.start()
+    lanes = Lanes(Work())
+    work = TowerWork(towers, Towers(), lanes)
+    lanes.start()
 
-    def batches(group: Sequence[Payload], in_order: bool) -> Work:
+    def batches(group: Sequence[Payload], in_order: bool) -> Way:
         prepared = [inputs.prepare(payload) for payload in group]
         rows = [list(part) for part in parts(range(len(group)), PART)]
         if not in_order:
             rows = alike([p.size for p in prepared], PART, sys.maxsize)
         return raw.work([inputs.batch([prepared[i] for i in part]) for part in rows])
 
-    def served(group: Sequence[Payload], queued: bool) -> Work:
+    def served(group: Sequence[Payload], lane: Lane) -> Way:
         async def run() -> None:
             for part in parts(group, PART):
                 ready = part
                 if spec.text is None:
                     ready = [
-                        (await work.prepare(spec.name, lambda p=p: p, queued=queued)).prepared
-                        for p in part
+                        (await work.prepare(spec.name, lambda p=p: p, lane)).prepared for p in part
                     ]
-                await work.encode(spec.name, ready, queued=queued)
+                await work.encode(spec.name, ready, lane)
 
         return run
 
-    def offline(group: Sequence[Payload]) -> Work:
+    def offline(group: Sequence[Payload]) -> Way:
         async def run() -> None:
             towers.encode(spec.name, group)
 
@@ -201,12 +191,12 @@ async def tower_throughput(
             rounds,
         )
         for name, way, in_order in (
-            ("queued", lambda g: served(g, True), True),
-            ("bulk load", lambda g: served(g, False), True),
+            ("queued", lambda g: served(g, Lane.INTERACTIVE), True),
+            ("bulk load", lambda g: served(g, Lane.BULK), True),
             ("embed", offline, False),
         )
     ]
-    await work.stop()
+    lanes.stop()
     return found
 
 

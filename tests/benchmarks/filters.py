@@ -29,7 +29,9 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
+from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.search_pool import SearchPool
+from service.engine.work.turns import Turns
 from service.features.cold_start.service import ColdStart, Recommender
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
@@ -37,7 +39,7 @@ from service.features.similar.seeds import Seed, Seeds
 from service.features.similar.service import Similar, SimilarQuery
 from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
-from service.settings import Paging, Searching
+from service.settings import Paging, Work
 from service.store.base import IndexEntry, LogEntry, Position
 from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
@@ -174,23 +176,27 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     async def encode_one(features: Features) -> Encoded:
         return encoder.encode([features])[0]
 
-    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
         return encoder.encode(features)
 
     reader = Reader(bundle.featurizer)
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
-    stored = StoredProfiles(store, pipeline)
+    lanes = Lanes(Work())
+    lanes.start()
+    stored = StoredProfiles(store, pipeline, lanes)
     model = Model(manifest.model_version, DIM, CONTENT_DIM, "")
-    searches = SearchPool(Searching())
+    searches = SearchPool(lanes)
     follower = Follower(
         store, lambda: FaissIndex(DIM, CONTENT_DIM, known.ids, work=searches), model
     )
-    searches.start()
     begin = time.perf_counter()
     follower.start()
     await follower.wait_for(streamers, 600_000)
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
-    explainer = Explainer(pipeline, stored, bundle.featurizer.vocabulary.uninformative)
+    turns = Turns("explanations", at_once=1, max_queue=1, deadline_s=60)
+    explainer = Explainer(
+        pipeline, stored, bundle.featurizer.vocabulary.uninformative, lanes, turns
+    )
     precision = Precision(None, "min_score")
     similar = Similar(
         follower,
@@ -218,7 +224,7 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     questions = {"unfiltered": asking(Filter())}
     questions |= {name: asking(wanted) for name, wanted in filters(streamers).items()}
     found = await measured(questions | {"cold start": newcomer}, rounds)
-    await searches.stop()
+    lanes.stop()
     await follower.stop()
     await store.close()
     return found

@@ -17,8 +17,9 @@ from service.engine.encoding.profile_reader import Reader, Reading, ToRead
 from service.engine.encoding.tower_jobs import Fetch, Sightings
 from service.engine.encoding.tower_pool import TowerWork
 from service.engine.encoding.tower_vectors import RecentVectors
+from service.engine.work.lanes import Lanes
 from service.media.fetch import Fetched
-from service.settings import Towers
+from service.settings import Towers, Work
 
 
 class Client(Protocol):
@@ -91,6 +92,7 @@ class Reads:
 
     reader: Reader
     work: TowerWork
+    lanes: Lanes
     towers: Recorded
 
     async def __call__(self, *, before: bytes = b"", old: bool = False, **shown: Any) -> Reading:
@@ -106,14 +108,20 @@ async def nobody(url: str, kind: str, pointer: str) -> Fetched:
 
 @contextlib.asynccontextmanager
 async def reading(
-    bundle: Bundle, fetch: Fetch = nobody, *, recent_bytes: int = 0, **settings: Any
+    bundle: Bundle,
+    fetch: Fetch = nobody,
+    *,
+    recent_bytes: int = 0,
+    work_settings: Work | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[Reads]:
     """A reader that remembers nothing unless it is told how much."""
     towers = Recorded(OnnxTowers(bundle))
-    work = TowerWork(towers, Towers(**settings))
-    work.start()
+    lanes = Lanes(work_settings or Work())
+    work = TowerWork(towers, Towers(**settings), lanes)
+    lanes.start()
     sightings = Sightings(work, RecentVectors(recent_bytes), fetch)
     try:
-        yield Reads(Reader(bundle.featurizer, work.specs, sightings), work, towers)
+        yield Reads(Reader(bundle.featurizer, work.specs, sightings), work, lanes, towers)
     finally:
-        await work.stop()
+        lanes.stop()

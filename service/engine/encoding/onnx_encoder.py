@@ -13,7 +13,7 @@ from model_export.contract.features import Features, collate
 from service.engine.encoding.length_batches import alike
 from service.engine.encoding.onnx_session import Device, open_session
 
-_MAX_BATCH = 64
+MAX_BATCH = 64
 """Profiles of one run: more gain nothing."""
 _MAX_PADDED = 2048
 """Profiles times the longest of them, in tokens and vectors, of one run. What the graph makes of
@@ -85,9 +85,9 @@ class OnnxEncoder:
 
     def encode(self, features: Sequence[Features]) -> list[Encoded]:
         """Encode in batches of similar length."""
-        lengths = [len(f.token_ids) + sum(map(len, f.vectors)) for f in features]
+        lengths = list(map(tokens_of, features))
         results: list[Encoded | None] = [None] * len(features)
-        for rows in alike(lengths, _MAX_BATCH, _MAX_PADDED):
+        for rows in alike(lengths, MAX_BATCH, _MAX_PADDED):
             for i, encoded in zip(rows, self._run([features[i] for i in rows]), strict=True):
                 results[i] = encoded
         return cast(list[Encoded], results)
@@ -103,6 +103,11 @@ class OnnxEncoder:
             Encoded(embedding[i], content[i], weights[i], None if ids is None else ids[i])
             for i in range(len(features))
         ]
+
+
+def tokens_of(features: Features) -> int:
+    """Tokens and vectors of a profile, which a run of the graph takes its time for."""
+    return len(features.token_ids) + sum(map(len, features.vectors))
 
 
 def _shortened(embedding: NDArray[np.float32], dim: int) -> NDArray[np.float32]:

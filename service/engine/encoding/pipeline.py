@@ -2,17 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from model_export.contract.features import Features
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.onnx_encoder import Encoded
+from service.engine.encoding.onnx_encoder import Encoded, tokens_of
 from service.engine.encoding.profile_reader import Outline, Reader, ToRead
+from service.engine.work.lanes import Lane
 from service.errors import ServiceError
 from service.store.base import Record
 
 Encode = Callable[[Features], Awaitable[Encoded]]
-EncodeMany = Callable[[Sequence[Features]], Awaitable[list[Encoded]]]
+EncodeMany = Callable[[Sequence[Features], Lane], Awaitable[list[Encoded]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class EncodingPipeline:
         Args:
             reader: from a profile to features.
             encode: one item, batched with others that come at the same time.
-            encode_many: many items at once, beside the queue of single ones.
+            encode_many: many items, in a lane of their own.
             model_version: of the bundle that all of these come from.
         """
         self._reader = reader
@@ -85,7 +87,7 @@ class EncodingPipeline:
         """Encode profiles, in order; in place of one that can't be read, what is wrong."""
         read = await self._reader.read_many(items)
         usable = [r.features for r in read if not isinstance(r, ServiceError) and r.features.usable]
-        vectors = iter(await self.encode_features(usable))
+        vectors = iter(await self.encode_features(usable, Lane.BULK))
         done: list[EncodedProfile | ServiceError] = []
         for item, r in zip(items, read, strict=True):
             if isinstance(r, ServiceError):
@@ -95,9 +97,15 @@ class EncodingPipeline:
             done.append(EncodedProfile(item.profile, r.features, encoded, r.tower_vectors))
         return done
 
-    async def encode_features(self, usable: Sequence[Features]) -> list[Encoded]:
-        """Encode features, all of them usable; beside the queue of single profiles."""
-        return await self._encode_many(usable) if usable else []
+    async def encode_features(self, usable: Sequence[Features], lane: Lane) -> list[Encoded]:
+        """Encode features, all of them usable; those of a similar length together.
+
+        Raises:
+            Overloaded: too much waits already.
+        """
+        order = sorted(range(len(usable)), key=lambda i: tokens_of(usable[i]))
+        encoded = await self._encode_many([usable[i] for i in order], lane)
+        return [found for _, found in sorted(zip(order, encoded, strict=True), key=itemgetter(0))]
 
     def shown(self, record: Record) -> Shown | None:
         """What a stored streamer shows; None where another model encoded it.

@@ -40,6 +40,7 @@ from service.engine.encoding.tower_vectors import (
     pack,
     unpack,
 )
+from service.engine.work.lanes import Lane
 from service.errors import InvalidRequest, ServiceError
 
 Outline = NDArray[np.uint8]
@@ -126,14 +127,14 @@ class Reader:
             InvalidRequest: parts of it can't be read by this model; all of them are named.
             Unavailable: too much waits already, or an address can't be asked at the moment.
         """
-        (found,) = await self._read([item], queued=True)
+        (found,) = await self._read([item], Lane.INTERACTIVE)
         if isinstance(found, ServiceError):
             raise found
         return found
 
     async def read_many(self, items: Sequence[ToRead]) -> list[Reading | ServiceError]:
         """Read many profiles, however long it takes; for one that can't be read, what is wrong."""
-        return await self._read(items, queued=False)
+        return await self._read(items, Lane.BULK)
 
     def as_stored(self, profile: StreamerProfile, tower_vectors: bytes) -> Features:
         """The features of a stored profile by what is stored beside it; no tower runs.
@@ -186,7 +187,7 @@ class Reader:
                 if vector is not None:
                     yield spec, made_of, vector
 
-    async def _read(self, items: Sequence[ToRead], *, queued: bool) -> list[Reading | ServiceError]:
+    async def _read(self, items: Sequence[ToRead], lane: Lane) -> list[Reading | ServiceError]:
         plans: list[_Plan | ServiceError] = []
         sightings: dict[object, Sighting] = {}
         for item in items:
@@ -194,7 +195,7 @@ class Reader:
                 await asyncio.sleep(0)  # others have their turn
             plans.append(self._plan(item, sightings))
         if self._sightings is not None:
-            await self._sightings.make(list(sightings.values()), queued=queued)
+            await self._sightings.make(list(sightings.values()), lane)
         results: list[Reading | ServiceError] = []
         for plan in plans:
             if len(items) > 1:

@@ -1,9 +1,9 @@
 """Stored streamers as the encoder reads them."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from service.engine.encoding.pipeline import EncodingPipeline, Shown
+from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.store.base import Record, StreamerStore
 
@@ -11,10 +11,11 @@ from service.store.base import Record, StreamerStore
 class StoredProfiles:
     """Reads stored profiles and what was made of them."""
 
-    def __init__(self, store: StreamerStore, pipeline: EncodingPipeline) -> None:
+    def __init__(self, store: StreamerStore, pipeline: EncodingPipeline, lanes: Lanes) -> None:
         """Read from `store` what `pipeline` encoded."""
         self._store = store
         self._pipeline = pipeline
+        self._lanes = lanes
 
     async def get(self, streamer_id: str) -> Record:
         """The stored record.
@@ -29,9 +30,21 @@ class StoredProfiles:
         return record
 
     async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
-        """What stored streamers show; None of those that are not stored by this model."""
+        """What stored streamers show; None of those that are not stored by this model.
+
+        Raises:
+            Overloaded: too much heavy work waits already.
+        """
         records = await self._store.get(ids)
-        return await asyncio.to_thread(lambda: [r and self._pipeline.shown(r) for r in records])
+
+        def read() -> Generator[None, None, list[Shown | None]]:
+            found: list[Shown | None] = []
+            for record in records:
+                found.append(record and self._pipeline.shown(record))
+                yield
+            return found
+
+        return await self._lanes.run_in_slices(read())
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
         """What towers made of these streamers' pieces, packed; empty for those not stored."""

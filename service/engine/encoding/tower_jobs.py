@@ -30,6 +30,7 @@ from service.engine.encoding.tower_vectors import (
     Vector,
     as_vector,
 )
+from service.engine.work.lanes import Lane
 from service.errors import InvalidRequest, ServiceError, Unavailable
 from service.media.fetch import Fetched
 from service.media.sniff import Kind
@@ -159,38 +160,37 @@ class Sightings:
             found = stored.vectors.get(key)
             sighting.outline = self._recent.get(key) if found is None else found
 
-    async def make(self, sightings: Sequence[Sighting], *, queued: bool) -> None:
+    async def make(self, sightings: Sequence[Sighting], lane: Lane) -> None:
         """Let the towers read what they have not; what can't be read gets its error.
 
         Raises:
-            Unavailable: `queued`, and something can't be had at the moment.
+            Unavailable: in the interactive lane something can't be had at the moment.
+            Overloaded: too much waits already.
         """
         waiting = [s for s in sightings if s.to_decode]
         for start in range(0, len(waiting), PART):
             part = waiting[start : start + PART]
-            prepared = await asyncio.gather(*(self._prepare(s, queued) for s in part))
+            prepared = await asyncio.gather(*(self._prepare(s, lane) for s in part))
             for s in part:
-                if queued and isinstance(s.error, Unavailable):
+                if lane is Lane.INTERACTIVE and isinstance(s.error, Unavailable):
                     raise s.error
             for spec in self._work.specs:
                 inputs = {
                     s: p[spec.name] for s, p in zip(part, prepared, strict=True) if spec.name in p
                 }
                 if inputs:
-                    vectors = await self._work.encode(
-                        spec.name, list(inputs.values()), queued=queued
-                    )
+                    vectors = await self._work.encode(spec.name, list(inputs.values()), lane)
                     for s, vector in zip(inputs, vectors, strict=True):
                         self._keep(s, spec, vector)
 
-    async def _prepare(self, sighting: Sighting, queued: bool) -> dict[str, Input]:
+    async def _prepare(self, sighting: Sighting, lane: Lane) -> dict[str, Input]:
         """What the missing towers take in, by their name."""
         profile, piece = sighting.profile, sighting.piece
         prepared: dict[str, Input] = {}
         try:
             fetched = None
             if sighting.is_address:
-                fetched = await self._fetched(sighting, queued)
+                fetched = await self._fetched(sighting, lane)
             for spec in sighting.to_decode:
                 if spec.text is not None:
                     prepared[spec.name] = payload_of(piece, profile)
@@ -198,7 +198,7 @@ class Sightings:
                 outline = no_outline(spec)
                 try:
                     decoded = await self._work.prepare(
-                        spec.name, lambda: fetched or payload_of(piece, profile), queued=queued
+                        spec.name, lambda: fetched or payload_of(piece, profile), lane
                     )
                 except SilentContent:  # well formed, and as good as absent
                     self._keep(sighting, spec, np.zeros(spec.width, np.float16))
@@ -214,7 +214,7 @@ class Sightings:
             return {}
         return prepared
 
-    async def _fetched(self, sighting: Sighting, queued: bool) -> Payload:
+    async def _fetched(self, sighting: Sighting, lane: Lane) -> Payload:
         source = sighting.piece.source
         url = media_at(sighting.profile, source).url
         assert url is not None
@@ -222,9 +222,7 @@ class Sightings:
         kind: Kind = "audio" if spec.audio is not None else "image"
         found = await self._fetch(url, kind, f"{sighting.pointer}{pointer_to(source)}/url")
         data = found.data
-        sighting.has_bytes(
-            await self._work.decode(lambda: hashlib.sha256(data).hexdigest(), queued=queued)
-        )
+        sighting.has_bytes(await self._work.decode(lambda: hashlib.sha256(data).hexdigest(), lane))
         self.recall(sighting, sighting.stored)
         return Payload(source, data=data, content_type=found.content_type)
 

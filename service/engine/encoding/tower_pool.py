@@ -1,22 +1,15 @@
-"""Towers at work: in threads of their own, for callers who wait and for those who write many.
+"""Towers at work in the lanes: for callers who wait, and for those who write many."""
 
-Both kinds of callers share the threads part by part. Who waits for an answer comes through queues
-that batch across requests, have a deadline and are bounded; who writes many hands over one part
-after the other, so that between two of them the queues have their turn.
-"""
-
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.towers import Decoded, Payload, Prepared, TowerSpec
 from service.engine.encoding.tower_vectors import Vector
-from service.engine.work.batcher import Batcher, queue_of_calls
+from service.engine.work.lanes import Lane, Lanes, Queue
 from service.settings import Towers
 
 PART = 16
@@ -49,7 +42,7 @@ class Encoders(Protocol):
 
 
 class TowerWork:
-    """Owns the threads and the queues.
+    """Queues of pieces for the towers, and of pictures and sounds to be decoded.
 
     Attributes:
         specs: the towers that there are.
@@ -57,60 +50,41 @@ class TowerWork:
         decoded: by tower, how many pictures or sounds were decoded since the start, or could not.
     """
 
-    def __init__(self, towers: Encoders, settings: Towers) -> None:
-        """Nothing runs before `start`."""
+    def __init__(self, towers: Encoders, settings: Towers, lanes: Lanes) -> None:
+        """Run `towers` in `lanes`."""
         self.specs = towers.specs
         self.encoded = {spec.name: 0 for spec in self.specs}
         self.decoded = {spec.name: 0 for spec in self.specs}
         self._towers = towers
-        self._encoders = ThreadPoolExecutor(settings.threads, thread_name_prefix="tower")
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
-        self._to_encode = {
-            spec.name: Batcher[Input, Vector](
+        both = (Lane.INTERACTIVE, Lane.BULK)
+        self._to_encode: dict[tuple[str, Lane], Queue[Input, Vector]] = {
+            (spec.name, lane): lanes.queue(
                 partial(self._encode, spec.name),
-                self._encoders,
-                max_batch=settings.max_batch,
-                max_wait_ms=settings.max_wait_ms,
-                max_queue=settings.max_queue,
-                deadline_ms=settings.deadline_ms,
+                lane,
                 what="pieces",
+                max_batch=settings.max_batch,
+                at_once=1,
             )
             for spec in self.specs
+            for lane in both
         }
-        self._to_decode = queue_of_calls(
-            self._decoders,
-            workers=settings.decode_threads,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-            what="pictures and sounds",
-        )
-        self._few_at_once = asyncio.Semaphore(settings.decode_threads)
+        self._to_decode: dict[Lane, Queue[Callable[[], Any], Any]] = {
+            lane: lanes.queue(
+                _each, lane, what="pictures and sounds", at_once=settings.decode_threads
+            )
+            for lane in both
+        }
 
-    def start(self) -> None:
-        """Begin to work, on the running event loop."""
-        for queue in (*self._to_encode.values(), self._to_decode):
-            queue.start()
-
-    async def stop(self) -> None:
-        """Stop; whoever still waits gets Overloaded."""
-        for queue in (*self._to_encode.values(), self._to_decode):
-            await queue.stop()
-        for threads in (self._decoders, self._encoders):
-            threads.shutdown(wait=True, cancel_futures=True)
-
-    async def decode(self, job: Callable[[], Result], *, queued: bool) -> Result:
-        """What a job comes to, in a thread for decoding.
+    async def decode(self, job: Callable[[], Result], lane: Lane) -> Result:
+        """What a job comes to, in a thread.
 
         Raises:
-            Overloaded: `queued`, and too many wait already or the deadline passed.
+            Overloaded: as `Queue.submit_all`.
             Exception: whatever the job raises.
         """
-        if queued:
-            return await self._to_decode.submit(job)
-        async with self._few_at_once:  # or a long list would be before all others in the threads
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, job)
+        return cast(Result, await self._to_decode[lane].submit(job))
 
-    async def prepare(self, name: str, payload: Callable[[], Payload], *, queued: bool) -> Decoded:
+    async def prepare(self, name: str, payload: Callable[[], Payload], lane: Lane) -> Decoded:
         """A picture or sound decoded for the tower of this name.
 
         Raises:
@@ -119,19 +93,15 @@ class TowerWork:
             Overloaded: as `decode`.
         """
         self.decoded[name] += 1
-        return await self.decode(lambda: self._towers.decode(name, payload()), queued=queued)
+        return await self.decode(lambda: self._towers.decode(name, payload()), lane)
 
-    async def encode(self, name: str, inputs: Sequence[Input], *, queued: bool) -> Sequence[Vector]:
+    async def encode(self, name: str, inputs: Sequence[Input], lane: Lane) -> Sequence[Vector]:
         """Vectors of at most `PART` pieces by the tower of this name.
 
         Raises:
-            Overloaded: `queued`, and too many wait already or the deadline passed.
+            Overloaded: as `decode`.
         """
-        if queued:
-            vectors = await _all([self._to_encode[name].submit(one) for one in inputs])
-        else:
-            loop = asyncio.get_running_loop()
-            vectors = await loop.run_in_executor(self._encoders, self._encode, name, inputs)
+        vectors = await self._to_encode[name, lane].submit_all(inputs)
         self.encoded[name] += len(vectors)
         return vectors
 
@@ -141,11 +111,5 @@ class TowerWork:
         return list(towers.run(name, prepared).astype(np.float16))
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """All results; what one raises takes the others out of the queue, as does who leaves."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+def _each(jobs: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+    return [job() for job in jobs]

@@ -1,6 +1,6 @@
 """Which pictures and sounds of two streamers are copies: by their outlines and prints."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from model_export.contract.media import (
 )
 from service.engine.encoding.profile_reader import Outline
 from service.engine.encoding.tower_vectors import OUTLINE, PRINT, as_outline, as_print, unpack
+from service.engine.work.lanes import run_to_end
 
 SHARED_COPIES = 2
 """So many copies, or more, make two streamers near-duplicates, whatever else they show.
@@ -34,7 +35,7 @@ NEAREST_COMPARED = 10
 """By what pictures look like in the mean, or by embedding: those 77 are the nearest 5 by either."""
 _MOST_SOUNDS = 16
 """Of each streamer in a list; a print that is ready to be compared takes 6 KB."""
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,26 +172,28 @@ class SameMedia:
     copies: int
 
 
-def who_shares(looks: Sequence[Look]) -> list[SameMedia]:
+def who_shares(looks: Sequence[Look]) -> Generator[None, None, list[SameMedia]]:
     """The pairs of a list that share `SHARED_COPIES` pictures and sounds or more.
 
     Compared is who shows that many with the `NEAREST_COMPARED` others that look, and those that
-    sound, most like it.
+    sound, most like it. A generator that pauses every few milliseconds and returns them in the end.
     """
     by_tower: dict[bytes, list[int]] = {}
     for place, look in enumerate(looks):
         for version in look.means if look.may_share else ():
             by_tower.setdefault(version, []).append(place)
-    near = {
-        (places[one], places[other])
-        for version, places in by_tower.items()
-        for one, other in _near_pairs(np.stack([looks[p].means[version] for p in places]))
-    }
-    shared = sorted(_copies(looks, near).items())
+    near: set[tuple[int, int]] = set()
+    for version, places in by_tower.items():
+        pairs_near = yield from _near_pairs(np.stack([looks[p].means[version] for p in places]))
+        near.update((places[one], places[other]) for one, other in pairs_near)
+    counts = yield from _copies(looks, near)
+    shared = sorted(counts.items())
     return [SameMedia(*pair, count) for pair, count in shared if count >= SHARED_COPIES]
 
 
-def _copies(looks: Sequence[Look], near: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+def _copies(
+    looks: Sequence[Look], near: Collection[tuple[int, int]]
+) -> Generator[None, None, dict[tuple[int, int], int]]:
     """How many pictures and sounds each pair shares, in copies."""
 
     def seen(others: Sequence[int], place: int) -> NDArray[Any]:
@@ -202,10 +205,14 @@ def _copies(looks: Sequence[Look], near: Collection[tuple[int, int]]) -> dict[tu
         return 1 - agreement(several, looks[place].prints)
 
     pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]
-    found = {pair: len(pairs(apart)) for pair, apart in _apart(near, pictures, seen)}
+    found: dict[tuple[int, int], int] = {}
+    for pair, apart in _apart(near, pictures, seen):
+        found[pair] = len(pairs(apart))
+        yield
     for (one, other), apart in _apart(near, sounds, heard):
         fewer = min(int(looks[place].prints.telling.sum()) for place in (one, other))
         found[one, other] += _counted(len(pairs(apart, 1 - COPY_AGREEMENT)), fewer)
+        yield
     return found
 
 
@@ -250,11 +257,13 @@ def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
     """How many pictures and sounds a streamer shares with each of others, in copies."""
     looks = [one, *others]
     places = range(1, len(looks))
-    found = _copies(looks, [(0, place) for place in places])
+    found = run_to_end(_copies(looks, [(0, place) for place in places]))
     return [found[0, place] for place in places]
 
 
-def _near_pairs(vectors: NDArray[np.float32]) -> list[tuple[int, int]]:
+def _near_pairs(
+    vectors: NDArray[np.float32],
+) -> Generator[None, None, list[tuple[int, int]]]:
     """Pairs of rows (N, D), the lower first, of which one is among the other's nearest."""
     size, near = len(vectors), min(NEAREST_COMPARED, len(vectors) - 1)
     if near < 1:
@@ -267,4 +276,5 @@ def _near_pairs(vectors: NDArray[np.float32]) -> list[tuple[int, int]]:
         nearest = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
         for row, others in enumerate(nearest.tolist(), start):
             found.update((min(row, other), max(row, other)) for other in others)
+        yield
     return sorted(found)

@@ -1,17 +1,17 @@
-"""Runs searches on the event loop while they are short, and in threads otherwise."""
+"""Runs searches on the event loop while they are short, and in the lanes otherwise."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-from service.engine.work.batcher import Batcher, queue_of_calls
-from service.settings import Searching
+from service.engine.work.lanes import Lane, Lanes, Queue
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _INLINE_MS = 0.5
 """A longer call goes to a thread; handing it over and back costs about half as much."""
+_HEAVY_MS = 100.0
+"""A longer call is heavy work, such as everybody's score for an export."""
 _AT_ONCE = 16
 """Items in one call: enough that each costs little, and few to wait for."""
 _TURN_MS = 4.0
@@ -26,46 +26,25 @@ class _Asked(NamedTuple):
 
 
 class SearchPool:
-    """Implements `Work` with a few threads and bounded queues."""
+    """Implements `Work` with the lanes."""
 
-    def __init__(self, settings: Searching) -> None:
-        """Threads and their queues as the settings say."""
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="search")
-        self._queue = queue_of_calls(
-            self._threads,
-            workers=settings.threads,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-            what="searches",
-        )
-        self._together = Batcher[_Asked, Any](
-            _answer_all,
-            self._threads,
-            max_batch=_AT_ONCE,
-            max_wait_ms=0,
-            max_queue=settings.max_queue,
-            deadline_ms=settings.deadline_ms,
-            workers=settings.threads,
-            what="searches",
+    def __init__(self, lanes: Lanes) -> None:
+        """Use these threads."""
+        self._calls: dict[Lane, Queue[Callable[[], Any], Any]] = {
+            lane: lanes.queue(_make_all, lane, what="searches")
+            for lane in (Lane.INTERACTIVE, Lane.HEAVY)
+        }
+        self._together: Queue[_Asked, Any] = lanes.queue(
+            _answer_all, Lane.INTERACTIVE, what="searches", max_batch=_AT_ONCE
         )
         self._asked: list[_Asked] = []
-
-    def start(self) -> None:
-        """Begin to work, on the running event loop."""
-        self._queue.start()
-        self._together.start()
-
-    async def stop(self) -> None:
-        """Stop; whoever still waits gets Overloaded."""
-        await self._queue.stop()
-        await self._together.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def run(self, call: Callable[[], Result], cost_ms: float) -> Result:
         """Make a call, at once if it is short; see `Work.run`."""
         if cost_ms <= _INLINE_MS:
             return call()
-        return await self._queue.submit(call)
+        lane = Lane.INTERACTIVE if cost_ms <= _HEAVY_MS else Lane.HEAVY
+        return cast(Result, await self._calls[lane].submit(call))
 
     async def together(
         self,
@@ -103,6 +82,10 @@ class SearchPool:
                 continue
             for a, result in zip(mine, found, strict=True):
                 a.result.set_result(result)
+
+
+def _make_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [call() for call in calls]
 
 
 def _answer_all(asked: Sequence[_Asked]) -> list[Any]:

@@ -1,11 +1,13 @@
 """Connected components: near-duplicates of a list, as clusters."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 128
+"""Compared with all others at a time, some 10 ms of a core for 10,000 rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +72,13 @@ class Components:
             roots = above
 
 
-def components(contents: NDArray[np.float32], threshold: float) -> Components:
+def components(
+    contents: NDArray[np.float32], threshold: float
+) -> Generator[None, None, Components]:
     """Connected components of rows (N, C) of unit length, joined by cosines >= `threshold`.
 
-    Exact, in blocks: N = 10,000 needs 40 MB at a time, however many pairs there are.
+    Exact. A generator that pauses after each block of rows and returns them in the end; N = 10,000
+    needs 5 MB at a time, however many pairs there are.
     """
     size = len(contents)
     found = Components(np.arange(size), np.full(size, -1, np.float32))
@@ -83,6 +88,7 @@ def components(contents: NDArray[np.float32], threshold: float) -> Components:
             near = place + 1 + np.flatnonzero(cosines[place - start + 1 :] >= threshold)
             if len(near):
                 found.join_star(place, near, cosines[near - start])
+        yield
     return found
 
 

@@ -1,8 +1,8 @@
 """Which streamers of a list are the same content, and a list with those kept apart."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from service.engine.evidence.media_copies import (
 )
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
+from service.engine.work.lanes import Lanes
+from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of
@@ -122,15 +124,22 @@ class Dedup:
         follower: Follower,
         pipeline: EncodingPipeline,
         stored: StoredProfiles,
+        lanes: Lanes,
+        turns: Turns,
         content_dim: int,
         threshold: float,
         precision: Precision,
         visible_timeout_ms: int,
     ) -> None:
-        """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's."""
+        """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's.
+
+        Lists are compared in `lanes`, a few `turns` at a time.
+        """
         self._follower = follower
         self._pipeline = pipeline
         self._stored = stored
+        self._lanes = lanes
+        self._turns = turns
         self.model_version = pipeline.model_version
         self._content_dim = content_dim
         self.threshold = threshold
@@ -172,15 +181,16 @@ class Dedup:
 
     async def _copies(self, tower_vectors: bytes, ids: Sequence[str]) -> dict[str, int]:
         """How many pictures and sounds these stored streamers share with what is stored here."""
-        own = await asyncio.to_thread(look_in, tower_vectors)
+        own = await self._lanes.run(partial(look_in, tower_vectors))
         if not ids or not own.may_share:
             return {}
         stored = await self._stored.tower_vectors(ids)
 
         def compare() -> dict[str, int]:
-            return dict(zip(ids, count_copies(own, _looks(stored)), strict=True))
+            looks = [look_in(one) for one in stored]
+            return dict(zip(ids, count_copies(own, looks), strict=True))
 
-        return await asyncio.to_thread(compare)
+        return await self._lanes.run(compare)
 
     async def clusters(
         self,
@@ -204,6 +214,7 @@ class Dedup:
             PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             InvalidRequest: an id is given twice, or a profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
+            Overloaded: too many lists wait already, or this one did not have its turn in time.
         """
         limit = self._limit(threshold, min_precision)
         with_pictures = _by_default(pictures, threshold, min_precision)
@@ -261,6 +272,17 @@ class Dedup:
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
+        async with self._turns.turn():
+            return await self._compare_in_turn(names, ids, profiles, threshold, with_pictures)
+
+    async def _compare_in_turn(
+        self,
+        names: Sequence[str],
+        ids: Sequence[str],
+        profiles: Sequence[StreamerProfile],
+        threshold: float,
+        with_pictures: bool,
+    ) -> _Compared:
         behind = None
         if profiles:
             shown = await self._shown_by(profiles)
@@ -272,17 +294,17 @@ class Dedup:
         if with_pictures:
             alike = await self._same_media(names, shown, stored=not profiles)
 
-        def compare() -> _Compared:
+        def compare() -> Generator[None, None, _Compared]:
             matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
             for place, one in enumerate(shown):
                 if one.content is not None:
                     matrix[place] = one.content  # a row of zeros reaches no threshold
-            found = components(matrix, threshold)
+            found = yield from components(matrix, threshold)
             copies = join_pairs(found, matrix, alike)
             comparable = [one.content is not None for one in shown]
             return _Compared(names, comparable, found, groups_of(found), copies, behind)
 
-        return await asyncio.to_thread(compare)
+        return await self._lanes.run_in_slices(compare())
 
     async def _same_media(
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
@@ -294,8 +316,8 @@ class Dedup:
             packed = [one.tower_vectors for one in shown[part]]
             if stored:
                 packed = await self._stored.tower_vectors(names[part])
-            looks += await asyncio.to_thread(_looks, packed)
-        return await asyncio.to_thread(who_shares, looks)
+            looks += await self._lanes.run_in_slices(_looks(packed))
+        return await self._lanes.run_in_slices(who_shares(looks))
 
     async def _shown_by(self, profiles: Sequence[StreamerProfile]) -> list[_Shown]:
         shown: list[_Shown] = []
@@ -313,8 +335,12 @@ class Dedup:
         return shown
 
 
-def _looks(packed: Sequence[bytes]) -> list[Look]:
-    return [look_in(one) for one in packed]
+def _looks(packed: Sequence[bytes]) -> Generator[None, None, list[Look]]:
+    looks: list[Look] = []
+    for one in packed:
+        looks.append(look_in(one))
+        yield
+    return looks
 
 
 def _by_default(pictures: bool | None, threshold: float | None, precision: float | None) -> bool:

@@ -7,9 +7,9 @@ adds to all others, so contributions don't add up to the cosine: of two modaliti
 neither is missed alone. One that tells the two apart has a negative contribution.
 """
 
-import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Literal, Self
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus, without
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
-from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
 from service.engine.encoding.profile_reader import Outline
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.media_copies import (
@@ -38,14 +38,14 @@ from service.engine.evidence.shared_content import (
     shared_facets,
     similar,
 )
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.turns import Turns
 from service.index.base import Row
 
 _READ_AT_ONCE = 8
 """Stored profiles in memory together: one may hold as many bytes as a request."""
 _ENCODED_AT_ONCE = 64
-"""So that whoever writes meanwhile has its turn at the encoder."""
-_EXPLAINED_AT_ONCE = 2
-"""Answers; more of them wait."""
+"""So that whoever is explained beside it has its turn at the encoder."""
 
 Where = Literal["seed", "hit", "both"]
 
@@ -136,29 +136,43 @@ class _Known:
 
 
 class Explainer:
-    """Reasons, by encoding again; at most `_EXPLAINED_AT_ONCE` answers at a time."""
+    """Reasons, by encoding again; heavy work, a few answers at a time."""
 
     def __init__(
-        self, pipeline: EncodingPipeline, stored: StoredProfiles, uninformative: Set[str]
+        self,
+        pipeline: EncodingPipeline,
+        stored: StoredProfiles,
+        uninformative: Set[str],
+        lanes: Lanes,
+        turns: Turns,
     ) -> None:
-        """Explain what `pipeline` encodes; what is `uninformative` is no evidence."""
+        """Explain what `pipeline` encodes.
+
+        Args:
+            pipeline: of the model that is explained.
+            stored: what stored streamers show.
+            uninformative: what is no evidence.
+            lanes: where the work is done.
+            turns: of answers that are explained at a time.
+        """
         self._pipeline = pipeline
         self._stored = stored
         self._uninformative = uninformative
-        self._turns = asyncio.Semaphore(_EXPLAINED_AT_ONCE)
+        self._lanes = lanes
+        self._turns = turns
 
     async def reasons(self, pairs: Sequence[tuple[Side, Side]]) -> list[Reasons]:
-        """One for each seed and hit."""
-        async with self._turns:
+        """One for each seed and hit.
+
+        Raises:
+            Overloaded: too many answers wait already, or this one did not have its turn in time.
+        """
+        async with self._turns.turn():
             known = await self._known({side.label: side for pair in pairs for side in pair})
             both = [(s, h) for s, h in pairs if s.label in known and h.label in known]
-            masks = await asyncio.to_thread(_masks, both, known)
+            masks = await self._lanes.run_in_slices(_masks(both, known))
             vectors = await self._encode(masks)
-            alike = await asyncio.to_thread(
-                lambda: {
-                    (s.label, h.label): _copies(known[s.label], known[h.label]) for s, h in both
-                }
-            )
+            alike = await self._lanes.run_in_slices(_copies(both, known))
         return [
             _reasons(seed, hit, known, vectors, alike.get((seed.label, hit.label), {}))
             for seed, hit in pairs
@@ -169,31 +183,41 @@ class Explainer:
         found: dict[str, _Known] = {}
         for label, side in sides.items():
             if side.profile is not None:
-                item = side.profile
-                pieces = await asyncio.to_thread(pieces_of, item.profile)
-                outlines = await asyncio.to_thread(self._pipeline.outlines, item)
-                prints = await asyncio.to_thread(self._pipeline.prints, item)
-                found[label] = await self._read(pieces, item.features, outlines, prints)
+                found[label] = await self._lanes.run(
+                    partial(self._of_request, side.profile), Lane.HEAVY
+                )
         stored = iter([side for side in sides.values() if side.version is not None])
         while part := list(islice(stored, _READ_AT_ONCE)):
             shown = await self._stored.shown_by([side.label for side in part])
-            for side, shows in zip(part, shown, strict=True):
-                if shows is not None and shows.version == side.version:
-                    found[side.label] = await self._read(
-                        shows.pieces, shows.features, shows.outlines, shows.prints
-                    )
+            found |= await self._lanes.run_in_slices(self._of_stored(part, shown))
         return found
 
-    async def _read(
+    def _of_request(self, item: EncodedProfile) -> _Known:
+        pieces = pieces_of(item.profile)
+        outlines, prints = self._pipeline.outlines(item), self._pipeline.prints(item)
+        return self._shows(pieces, item.features, outlines, prints)
+
+    def _of_stored(
+        self, sides: Sequence[Side], shown: Sequence[Shown | None]
+    ) -> Generator[None, None, dict[str, _Known]]:
+        found: dict[str, _Known] = {}
+        for side, shows in zip(sides, shown, strict=True):
+            if shows is not None and shows.version == side.version:
+                found[side.label] = self._shows(
+                    shows.pieces, shows.features, shows.outlines, shows.prints
+                )
+            yield
+        return found
+
+    def _shows(
         self,
         pieces: Collection[Piece],
         features: Features,
         outlines: Mapping[str, Outline],
         prints: Mapping[str, Outline],
     ) -> _Known:
-        contents = await asyncio.to_thread(contents_of, pieces, self._uninformative)
-        pictures = await asyncio.to_thread(pictures_of, outlines)
-        return _Known(features, contents, pictures, await asyncio.to_thread(sounds_of, prints))
+        contents = contents_of(pieces, self._uninformative)
+        return _Known(features, contents, pictures_of(outlines), sounds_of(prints))
 
     async def _encode(
         self, masks: Mapping[tuple[str, str], Features]
@@ -202,17 +226,24 @@ class Explainer:
         usable = iter([(key, f) for key, f in masks.items() if f.usable])
         vectors: dict[tuple[str, str], NDArray[np.float32]] = {}
         while part := dict(islice(usable, _ENCODED_AT_ONCE)):
-            encoded = await self._pipeline.encode_features(list(part.values()))
+            encoded = await self._pipeline.encode_features(list(part.values()), Lane.HEAVY)
             vectors |= {key: e.embedding for key, e in zip(part, encoded, strict=True)}
         return vectors
 
 
-def _copies(seed: _Known, hit: _Known) -> dict[str, list[tuple[str, str]]]:
-    """Where either shows what is a copy of the other's, by kind."""
-    return {
-        "pictures": copies(seed.pictures, hit.pictures),
-        "sounds": sound_copies(seed.sounds, hit.sounds),
-    }
+def _copies(
+    pairs: Sequence[tuple[Side, Side]], known: Mapping[str, _Known]
+) -> Generator[None, None, dict[tuple[str, str], dict[str, list[tuple[str, str]]]]]:
+    """Where either side of a pair shows what is a copy of the other's, by kind."""
+    found: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = {}
+    for seed, hit in pairs:
+        ours, theirs = known[seed.label], known[hit.label]
+        found[seed.label, hit.label] = {
+            "pictures": copies(ours.pictures, theirs.pictures),
+            "sounds": sound_copies(ours.sounds, theirs.sounds),
+        }
+        yield
+    return found
 
 
 def _compared(seed: _Known, hit: _Known) -> Iterator[str]:
@@ -224,7 +255,7 @@ def _compared(seed: _Known, hit: _Known) -> Iterator[str]:
 
 def _masks(
     pairs: Sequence[tuple[Side, Side]], known: Mapping[str, _Known]
-) -> dict[tuple[str, str], Features]:
+) -> Generator[None, None, dict[tuple[str, str], Features]]:
     """What is to be encoded, once each: by label and hidden modality, the features without it."""
     wanted = {
         (side.label, modality): known[side.label].features
@@ -232,7 +263,11 @@ def _masks(
         for modality in _compared(known[seed.label], known[hit.label])
         for side in (seed, hit)
     }
-    return {key: without(features, key[1]) for key, features in wanted.items()}
+    masks: dict[tuple[str, str], Features] = {}
+    for key, features in wanted.items():
+        masks[key] = without(features, key[1])
+        yield
+    return masks
 
 
 def _reasons(

@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
-from service.errors import ServiceError
+from service.errors import Overloaded
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
+from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits
 
@@ -52,11 +53,19 @@ class NearestRoute:
             first = await _first_of(receive)
             asked = _asked_by_body(first)
             receive = _again(first, receive)
-        body = None if asked is None else await _answer(scope["state"]["services"], *asked, begin)
+        body: bytes | Overloaded | None = None
+        if asked is not None:
+            try:
+                body = await _answer(scope["state"]["services"], *asked, begin)
+            except Overloaded as error:  # the framework's route would ask the full queue again
+                body = error
         if body is None:
             await self._app(scope, receive, send)
             return
         scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
+        if isinstance(body, Overloaded):
+            await send_problem(send, body, scope.get("request_id"))
+            return
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -128,14 +137,15 @@ class _Services(Protocol):
 async def _answer(
     services: object, seed: str | Sequence[float], k: int, begin: float
 ) -> bytes | None:
-    """The body, as the framework makes it of a `SimilarOut`; None where that has to do it."""
+    """The body, as the framework makes it of a `SimilarOut`; None where that has to do it.
+
+    Raises:
+        Overloaded: too many searches wait already, or the deadline passed.
+    """
     known = cast(_Services, services)
     if k > known.limits.max_k:
         return None
-    try:
-        answer = await known.similar.nearest(seed, k)
-    except ServiceError:
-        return None
+    answer = await known.similar.nearest(seed, k)
     if answer is None:
         return None
     return to_json(

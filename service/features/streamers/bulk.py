@@ -1,87 +1,192 @@
-"""NDJSON in, NDJSON out: lines are cut, checked, written in chunks, and answered by number."""
+"""`:bulk`: NDJSON in, NDJSON out; lines are checked and written in chunks, and answered by number.
 
-from collections.abc import AsyncIterator
+Results that the client has not read yet are kept, up to `RESULT_BYTES`, so that it may send all of
+its lines before it reads. Beyond that a chunk waits until some are read; if none is read for
+`STALL_S`, the rest of the body is received and dropped, and the last line of the answer names the
+first line that was not processed. Every line before that one has its result.
+
+Chunks are small and yield by time: others wait a few milliseconds for the event loop, and encoding
+is done in the bulk lane.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from model_export.contract.streamer import StreamerProfile
-from service.errors import BodyTooLarge, ServiceError
+from service.errors import BodyTooLarge, ResultsNotRead, ServiceError
 from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
-from service.http.documents import problem, problem_of
+from service.http.documents import cut, problem_of
 from service.http.ndjson import line_of, lines_of
-from service.http.problems import field_errors, problem_of_http, summary
+from service.http.problems import error_of_http, invalid
 from service.settings import Limits
 
-CHUNK_LINES = 64
+CHUNK_LINES = 16
 """Lines that are encoded and written together, in one script of the store."""
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20
 """Long lines fill a chunk earlier: a chunk and all that is made of it are in memory."""
+RESULT_BYTES = 4 << 20
+"""Results that wait for the client to read them: those of 10,000 lines that are not all wrong."""
+STALL_S = 5.0
+_PART_BYTES = 1 << 16
+_YIELD_S = 0.002
+_MOST_ERRORS, _MOST_CHARS = 3, 300
 
 
 async def write_lines(
     writes: WritePipeline, limits: Limits, body: AsyncIterator[bytes], *, skip_unchanged: bool
-) -> AsyncIterator[bytes]:
-    """One result line for each line of the body; see `POST /v1/streamers:bulk`."""
-    chunk: list[tuple[int, bytes]] = []
-    number = size = 0
-    refused: dict[str, Any] | None = None  # why the rest is not read
+) -> AsyncGenerator[bytes, None]:
+    """One result line for each line of the body, several at a time; see the module."""
+    results = _Results()
+    bulk = _Bulk(writes, limits, results, skip_unchanged)
+    working = asyncio.create_task(bulk.process(body))
+    working.add_done_callback(results.end)
     try:
-        async for line in lines_of(body, limits.body_limit_bytes):
-            number += 1
-            if number > limits.bulk_lines:
-                refused = problem_of(
-                    BodyTooLarge(
-                        f"a request may have {limits.bulk_lines} lines; send this line and "
-                        "the rest in another one"
-                    )
-                )
-                break
-            chunk.append((number, line))
-            size += len(line)
-            if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
-                async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
-                    yield result
-                chunk, size = [], 0
-    except HTTPException as error:  # the body is too large, or does not come
-        number += 1
-        refused = problem_of_http(error)
-    async for result in _write_chunk(writes, limits, chunk, skip_unchanged):
-        yield result
-    if refused is not None:
-        yield _failed(number, refused)
+        async for part in results:
+            yield part
+        await working
+    finally:
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
 
 
-async def _write_chunk(
-    writes: WritePipeline, limits: Limits, chunk: list[tuple[int, bytes]], skip_unchanged: bool
-) -> AsyncIterator[bytes]:
-    """Result lines of a chunk, by number; blank lines have none."""
-    answers: dict[int, bytes] = {}
-    numbers: list[int] = []
-    profiles: list[StreamerProfile] = []
-    for number, line in chunk:
-        if not line.strip():
-            continue
-        try:
-            profiles.append(_read(limits, line))
-            numbers.append(number)
-        except ValidationError as error:
-            answers[number] = _failed(number, _invalid(error))
-        except ServiceError as error:
-            answers[number] = _failed(number, problem_of(error))
-    try:
-        results = await writes.write_many(profiles, skip_unchanged=skip_unchanged)
-        for number, profile, result in zip(numbers, profiles, results, strict=True):
-            if isinstance(result, ServiceError):  # this one was not acknowledged
-                answers[number] = _failed(number, problem_of(result), profile.streamer_id)
+class _Results:
+    """Result lines on their way to the client, in order."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+        self._is_complete = False
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    def put(self, line: bytes) -> None:
+        """Add a line; see `has_room`."""
+        self._lines.append(line)
+        self._size += len(line)
+        self._changed.set()
+
+    def end(self, _: object) -> None:
+        """No more will come."""
+        self._is_complete = True
+        self._changed.set()
+
+    async def has_room(self) -> bool:
+        """Wait until less than `RESULT_BYTES` are kept; False if the client reads none of them."""
+        while self._size >= RESULT_BYTES:
+            self._taken.clear()
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._taken.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        """All lines, joined to parts; each part that is asked for was room for another."""
+        while True:
+            part = bytearray()
+            while self._lines and len(part) < _PART_BYTES:
+                part += self._lines.popleft()
+            if part:
+                self._size -= len(part)
+                self._taken.set()
+                yield bytes(part)
+            elif self._is_complete:
+                return
             else:
-                answers[number] = line_of(_result(number, result))
-    except ServiceError as error:  # none of them was acknowledged
-        for number, profile in zip(numbers, profiles, strict=True):
-            answers[number] = _failed(number, problem_of(error), profile.streamer_id)
-    for number in sorted(answers):
-        yield answers[number]
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class _Bulk:
+    """One request: reads its lines, writes them, and puts their results."""
+
+    def __init__(
+        self, writes: WritePipeline, limits: Limits, results: _Results, skip_unchanged: bool
+    ) -> None:
+        self._writes = writes
+        self._limits = limits
+        self._results = results
+        self._skip_unchanged = skip_unchanged
+
+    async def process(self, body: AsyncIterator[bytes]) -> None:
+        """Process all lines, or up to the one that is named by the last result."""
+        lines = lines_of(body, self._limits.body_limit_bytes)
+        chunk: list[tuple[int, bytes]] = []
+        number = size = 0
+        refused: ServiceError | None = None  # why the rest is not processed
+        try:
+            async for line in lines:
+                number += 1
+                if number > self._limits.bulk_lines:
+                    refused = BodyTooLarge(
+                        f"a request may have {self._limits.bulk_lines} lines; send this line "
+                        "and the rest in another one"
+                    )
+                    break
+                chunk.append((number, line))
+                size += len(line)
+                if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
+                    if not await self._results.has_room():
+                        number, chunk = chunk[0][0], []
+                        refused = ResultsNotRead(
+                            f"the results of the lines before this one wait, and none was read "
+                            f"for {STALL_S:g} s; send this line and the rest in another "
+                            "request, and read while you send"
+                        )
+                        break
+                    await self._write(chunk)
+                    chunk, size = [], 0
+        except HTTPException as error:  # the body is too large, or does not come
+            number += 1
+            refused = error_of_http(error)
+        await self._write(chunk)
+        if refused is not None:
+            self._results.put(_failed(number, refused))
+            with contextlib.suppress(HTTPException):
+                async for _ in lines:  # a client may send all of them before it reads
+                    pass
+
+    async def _write(self, chunk: list[tuple[int, bytes]]) -> None:
+        """Put the results of a chunk, by number; blank lines have none."""
+        loop = asyncio.get_running_loop()
+        answers: dict[int, bytes] = {}
+        numbers: list[int] = []
+        profiles: list[StreamerProfile] = []
+        begin = loop.time()
+        for number, line in chunk:
+            if loop.time() - begin > _YIELD_S:
+                await asyncio.sleep(0)  # others have their turn
+                begin = loop.time()
+            if not line.strip():
+                continue
+            try:
+                profiles.append(_read(self._limits, line))
+                numbers.append(number)
+            except ValidationError as error:
+                answers[number] = _failed(number, invalid(error))
+            except ServiceError as error:
+                answers[number] = _failed(number, error)
+        await asyncio.sleep(0)
+        try:
+            results = await self._writes.write_many(profiles, skip_unchanged=self._skip_unchanged)
+            for number, profile, result in zip(numbers, profiles, results, strict=True):
+                if isinstance(result, ServiceError):  # this one was not acknowledged
+                    answers[number] = _failed(number, result, profile.streamer_id)
+                else:
+                    answers[number] = line_of(_result(number, result))
+        except ServiceError as error:  # none of them was acknowledged
+            for number, profile in zip(numbers, profiles, strict=True):
+                answers[number] = _failed(number, error, profile.streamer_id)
+        for number in sorted(answers):
+            self._results.put(answers[number])
 
 
 def _read(limits: Limits, line: bytes) -> StreamerProfile:
@@ -108,15 +213,18 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
     }
 
 
-def _invalid(error: ValidationError) -> dict[str, Any]:
-    found = error.errors()
-    if found[0]["type"] == "json_invalid":
-        reason = str(found[0]["msg"]).removeprefix("Invalid JSON: ")
-        return problem(400, "malformed_body", "The line can't be read", f"not JSON: {reason}")
-    errors = field_errors(found)
-    return problem(422, "invalid_request", "The line is not valid", summary(errors), errors=errors)
-
-
-def _failed(number: int, error: dict[str, Any], streamer_id: str | None = None) -> bytes:
+def _failed(number: int, error: ServiceError, streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    return line_of({"line": number, **known, "outcome": "error", "error": error})
+    problem = _short(problem_of(error))
+    return line_of({"line": number, **known, "outcome": "error", "error": problem})
+
+
+def _short(error: dict[str, Any]) -> dict[str, Any]:
+    """A problem document for one line of many: its first few errors, no long words."""
+    short = {**error, "detail": cut(error["detail"], _MOST_CHARS)}
+    if "errors" in error:
+        first = error["errors"][:_MOST_ERRORS]
+        short["errors"] = [
+            {name: cut(text, _MOST_CHARS) for name, text in one.items()} for one in first
+        ]
+    return short

@@ -10,7 +10,9 @@ import pytest
 from model_export.contract.bundle import Bundle
 from model_export.contract.towers import Prepared
 from service.engine.encoding.profile_reader import Reading, ToRead
+from service.engine.work.lanes import Lane
 from service.errors import Overloaded
+from service.settings import Work
 from tests import towers
 from tests.bundles import write_bundle
 from tests.media_towers import picture
@@ -35,7 +37,7 @@ def bulk(profiles: int, pieces: int) -> list[ToRead]:
     ]
 
 
-def test_a_question_comes_between_the_parts_of_a_long_list(bundle: Bundle) -> None:
+def test_a_question_does_not_wait_for_a_long_list(bundle: Bundle) -> None:
     asked = threading.Event()
     went_on = threading.Event()
     answered_at: list[int] = []
@@ -53,26 +55,36 @@ def test_a_question_comes_between_the_parts_of_a_long_list(bundle: Bundle) -> No
             read.towers.before_run = hold
             long = asyncio.create_task(read.reader.read_many(bulk(64, 20)))
             await asyncio.to_thread(asked.wait, 20)
-            question = asyncio.create_task(read(bio=QUESTION))
-            await asyncio.sleep(0.05)  # it is in the queue
-            went_on.set()
-            assert (await question).features.usable
+            assert (await read(bio=QUESTION)).features.usable
             assert not long.done()
+            went_on.set()
             assert all(isinstance(r, Reading) for r in await long)
             assert max(read.towers.runs) <= 16
-            assert len(read.towers.runs) == 64 * 20 / 16 + 1
+            assert sum(read.towers.runs) == 64 * 20 + 1
 
     asyncio.run(scenario())
-    assert answered_at == [4]  # right after the part that ran when it came
+    assert answered_at == [4]  # beside the part that ran when it came
 
 
 def test_pieces_of_several_requests_are_one_run(bundle: Bundle) -> None:
+    begun, release = threading.Event(), threading.Event()
+
     async def scenario() -> None:
-        async with reading(bundle, max_wait_ms=50) as read:
-            found = await asyncio.gather(*(read(bio=word) for word in towers.WORDS[4:]))
-            assert len(found) == 5
-            assert sum(read.towers.runs) == 5
-            assert len(read.towers.runs) <= 2
+        async with reading(bundle) as read:
+
+            def hold(_: Sequence[Prepared]) -> None:
+                begun.set()
+                release.wait(20)
+
+            read.towers.before_run = hold
+            first = asyncio.create_task(read(bio="boss"))
+            await asyncio.to_thread(begun.wait, 20)
+            rest = [asyncio.create_task(read(bio=word)) for word in towers.WORDS[4:] * 2]
+            while read.lanes.waiting(Lane.INTERACTIVE) < len(rest):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            release.set()
+            await asyncio.gather(first, *rest)
+            assert read.towers.runs == [1, len(rest)]
 
     asyncio.run(scenario())
 
@@ -81,7 +93,8 @@ def test_a_full_queue_and_a_deadline_are_refusals_that_pass(bundle: Bundle) -> N
     begun, release = threading.Event(), threading.Event()
 
     async def scenario() -> None:
-        async with reading(bundle, max_queue=16, deadline_ms=300, max_batch=1) as read:
+        bounds = Work(max_queue=16, deadline_ms=300)
+        async with reading(bundle, work_settings=bounds, max_batch=1) as read:
 
             def hold(_: Sequence[Prepared]) -> None:
                 begun.set()
@@ -95,7 +108,7 @@ def test_a_full_queue_and_a_deadline_are_refusals_that_pass(bundle: Bundle) -> N
             with pytest.raises(Overloaded, match="16 pieces are waiting"):
                 await read(bio="music")
             for one in (first, second):
-                with pytest.raises(Overloaded, match=r"not done within 0\.3 s"):
+                with pytest.raises(Overloaded, match=r"pieces: not done within 0\.3 s"):
                     await one
             release.set()
             assert (await read(bio="music")).features.usable

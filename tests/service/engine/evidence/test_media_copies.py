@@ -18,6 +18,7 @@ from service.engine.evidence.media_copies import (
     pictures_of,
     who_shares,
 )
+from service.engine.work.lanes import run_to_end
 from tests.contract.media.files import scene
 
 
@@ -91,11 +92,11 @@ def warble(seed: int) -> NDArray[np.float32]:
 
 def test_who_shares_two_sounds_or_one_of_either() -> None:
     one = np.ones(3, np.float32)
-    shared = who_shares([heard(one, 1, 2, 3), heard(one, 4, 5), heard(one, 3, 6, 1)])
+    shared = run_to_end(who_shares([heard(one, 1, 2, 3), heard(one, 4, 5), heard(one, 3, 6, 1)]))
     assert [(s.one, s.other, s.copies) for s in shared] == [(0, 2, 2)]
-    assert who_shares([heard(one, 1, 2), heard(one, 1, 3)]) == []
+    assert run_to_end(who_shares([heard(one, 1, 2), heard(one, 1, 3)])) == []
     both = [heard(one, 1, pictures=[7]), heard(one, 1, pictures=[7]), heard(one, 2, pictures=[7])]
-    assert [(s.one, s.other, s.copies) for s in who_shares(both)] == [(0, 1, 2)]
+    assert [(s.one, s.other, s.copies) for s in run_to_end(who_shares(both))] == [(0, 1, 2)]
     assert count_copies(both[0], both[1:]) == [2, 1]
     assert set(both[0].means) == {b"a" * 32}
 
@@ -128,20 +129,22 @@ def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
     for place in (5, near, far):  # who looks least alike is not compared
         shows[place] = (8, 9)
     looks = [look(row, *seeds) for row, seeds in zip(rows, shows, strict=True)]
-    found = {(s.one, s.other): s.copies for s in who_shares(looks)}
+    found = {(s.one, s.other): s.copies for s in run_to_end(who_shares(looks))}
     assert found.pop((min(5, near), max(5, near))) == 2
     assert set(found) <= {(min(far, near), max(far, near))}
     few = [looks[5], looks[0], looks[far], look_in(b"")]
-    assert [(s.one, s.other) for s in who_shares(few)] == [(0, 2)]  # all are near, in a short list
+    shared = run_to_end(who_shares(few))  # all are near, in a short list
+    assert [(s.one, s.other) for s in shared] == [(0, 2)]
 
 
 def test_one_picture_or_nobody_else_is_not_enough() -> None:
     one = np.ones(3, np.float32)
-    assert who_shares([]) == []
-    assert who_shares([look(one, 1, 2)]) == []
-    assert who_shares([look(one, 1, 2), look(one, 1, 3)]) == []
-    assert who_shares([look(one, 1, 2), look(one, 1), look_in(b"")]) == []
-    assert [s.copies for s in who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)])] == [2]
+    assert run_to_end(who_shares([])) == []
+    assert run_to_end(who_shares([look(one, 1, 2)])) == []
+    assert run_to_end(who_shares([look(one, 1, 2), look(one, 1, 3)])) == []
+    assert run_to_end(who_shares([look(one, 1, 2), look(one, 1), look_in(b"")])) == []
+    both = run_to_end(who_shares([look(one, 1, 2, 3), look(one, 4, 3, 2)]))
+    assert [s.copies for s in both] == [2]
 
 
 def test_a_look_is_the_mean_of_what_says_something() -> None:

@@ -7,33 +7,31 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 import pytest
 
+from service.engine.work.lanes import Lanes
 from service.engine.work.search_pool import SearchPool
-from service.errors import Overloaded
 from service.index.base import Remove, Upsert
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from service.index.filters import Condition, Filter
 from service.index.query import Query
-from service.settings import Searching
+from service.settings import Work
 from tests.service.index.asked import query_of
 from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import row, unit
 
 DIM, CONTENT_DIM = 8, 4
 SHORT_MS, LONG_MS = 0.1, 5.0
-THREAD = "search"
+THREAD = "lanes"
 
 
-def with_pool(
-    scenario: Callable[[SearchPool], Awaitable[None]], settings: Searching | None = None
-) -> None:
+def with_pool(scenario: Callable[[SearchPool], Awaitable[None]]) -> None:
     async def run() -> None:
-        pool = SearchPool(settings or Searching())
-        pool.start()
+        lanes = Lanes(Work())
+        lanes.start()
         try:
-            await scenario(pool)
+            await scenario(SearchPool(lanes))
         finally:
-            await pool.stop()
+            lanes.stop()
 
     asyncio.run(run())
 
@@ -48,28 +46,6 @@ def test_short_calls_stay_and_long_ones_go_to_a_thread() -> None:
         assert (await pool.run(thread, LONG_MS)).startswith(THREAD)
 
     with_pool(scenario)
-
-
-def test_what_is_too_much_is_refused() -> None:
-    hold, begun = threading.Event(), threading.Event()
-
-    def first() -> bool:
-        begun.set()
-        return hold.wait(30)
-
-    async def scenario(pool: SearchPool) -> None:
-        running = asyncio.create_task(pool.run(first, LONG_MS))
-        assert await asyncio.to_thread(begun.wait, 30)  # the only thread is busy from then on
-        waiting = asyncio.create_task(pool.run(lambda: 1, LONG_MS))
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="1 searches are waiting already"):
-            await pool.run(lambda: 2, LONG_MS)
-        assert await pool.run(lambda: 3, SHORT_MS) == 3
-        hold.set()
-        assert await running
-        assert await waiting == 1
-
-    with_pool(scenario, Searching(threads=1, max_queue=1))
 
 
 class Doubled:
@@ -126,8 +102,8 @@ def test_who_leaves_or_breaks_it_leaves_others_alone() -> None:
 class Watched(SearchPool):
     """Notes the expected cost of what it runs, alone and together."""
 
-    def __init__(self) -> None:
-        super().__init__(Searching())
+    def __init__(self, lanes: Lanes) -> None:
+        super().__init__(lanes)
         self.alone: list[float] = []
         self.with_others: list[float] = []
 
@@ -147,7 +123,8 @@ def searched(
     vectors = np.repeat(unit(np.random.default_rng(1), rows // 40, DIM), 40, axis=0)
 
     async def run() -> Watched:
-        pool, alone = Watched(), FaissIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
+        lanes = Lanes(Work())
+        pool, alone = Watched(lanes), FaissIndex(DIM, CONTENT_DIM, (), Plan("Flat", from_rows=100))
         plan = Plan("Flat", from_rows=100)
         index = FaissIndex(DIM, CONTENT_DIM, (), plan, device=device, work=pool)
         for each in (index, alone):
@@ -159,11 +136,11 @@ def searched(
             )
             each.rebuild()
             await each.apply([Remove("s1", 2)])
-        pool.start()
+        lanes.start()
         asked = queries(vectors)
         answers = await asyncio.gather(*(index.search(query) for query in asked))
         assert list(answers) == [await alone.search(query) for query in asked]
-        await pool.stop()
+        lanes.stop()
         return pool
 
     return asyncio.run(run())

@@ -14,8 +14,11 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
-from service.features.dedup.service import Dedup
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.turns import Turns
+from service.features.dedup.service import Dedup, DedupAnswer
 from service.index.faiss.index import FaissIndex
+from service.settings import Work
 from service.store.redis.store import RedisStore
 
 
@@ -27,12 +30,13 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     async def encode_one(features: Features) -> Encoded:
         return encoder.encode([features])[0]
 
-    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
         sizes.append(len(features))
         return encoder.encode(features)
 
     reader = Reader(model.featurizer)
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
+    lanes = Lanes(Work())
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
         Follower(
@@ -41,7 +45,9 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
             Model(manifest.model_version, manifest.dim, manifest.content_dim, ""),
         ),
         pipeline,
-        StoredProfiles(store, pipeline),
+        StoredProfiles(store, pipeline, lanes),
+        lanes,
+        Turns("lists", at_once=1, max_queue=1, deadline_s=60),
         manifest.content_dim,
         0.9,
         Precision(None, "threshold"),
@@ -49,7 +55,15 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     )
     shown = [{"tags": ["cooking"]}, {"tags": ["music"]}, {}]
     profiles = [StreamerProfile(streamer_id=f"s{i}", **shown[i % 3]) for i in range(300)]
-    answer = asyncio.run(dedup.clusters(profiles=profiles))
+
+    async def clusters() -> DedupAnswer:
+        lanes.start()
+        try:
+            return await dedup.clusters(profiles=profiles)
+        finally:
+            lanes.stop()
+
+    answer = asyncio.run(clusters())
     assert sum(sizes) == 200
     assert max(sizes) <= 64
     assert [len(cluster.members) for cluster in answer.clusters] == [100, 100]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.evidence.media_copies import SameMedia
+from service.engine.work.lanes import run_to_end
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of
 from service.features.dedup.service import join_pairs
@@ -19,7 +20,7 @@ def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() ->
     vectors[7] = 0  # shows nothing
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -1)
-    found = components(vectors, 0.98)
+    found = run_to_end(components(vectors, 0.98))
     expected = np.arange(2500)
     for _ in range(2500):  # the smallest place spreads along the pairs until nothing changes
         near = np.where(cosines >= 0.98, expected[None, :], 2500).min(axis=1)
@@ -136,7 +137,7 @@ def test_spread_loses_nobody_and_keeps_apart_whenever_it_is_possible(labels, win
 def test_places_are_joined_by_other_evidence_as_well() -> None:
     vectors = np.eye(5, dtype=np.float32)
     vectors[1] = vectors[0]
-    found = components(vectors, 0.9)
+    found = run_to_end(components(vectors, 0.9))
     copies = join_pairs(found, vectors, [SameMedia(1, 3, 2), SameMedia(3, 4, 5)])
     assert groups_of(found) == [[0, 1, 3, 4], [2]]
     assert found.best.tolist() == [1, 1, -1, 0, 0]

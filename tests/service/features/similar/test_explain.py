@@ -1,5 +1,6 @@
 """Reasons over HTTP: by modality, by shared evidence, and where there are none."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from model_export.contract.pieces import MODALITIES, pieces_of
 from model_export.contract.streamer import StreamerContent
 from service.app import create_app
 from service.engine.encoding.onnx_encoder import OnnxEncoder
+from service.engine.work.turns import Turns
 from service.settings import Limits, Settings
 from tests.bundles import BOILERPLATE, SPACE, TOPICS
-from tests.service.conftest import put
+from tests.service.conftest import put, wait_until_visible
 
 Hit = dict[str, Any]
 
@@ -320,3 +322,18 @@ def test_the_reasons_are_documented(client: TestClient) -> None:
     assert set(hit) <= set(schemas["HitOut"]["properties"])
     assert set(hit["reasons"]) <= set(schemas["ReasonsOut"]["properties"])
     assert set(hit["reasons"]["by_modality"]) < set(MODALITIES)
+
+
+def test_too_many_explanations_are_refused_at_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = max(put(client, f"s{i}", tags=["cooking"]) for i in range(3))
+    wait_until_visible(client, last)
+    services = client.app_state["services"]  # type: ignore[attr-defined]
+    taken = Turns("explanations", at_once=1, max_queue=0, deadline_s=60)
+    monkeypatch.setattr(taken, "_free", asyncio.Semaphore(0))
+    monkeypatch.setattr(services.similar._explainer, "_turns", taken)
+    query = {"positive": [{"streamer_id": "s0"}], "explain": True}
+    answer = client.post("/v1/similar", json=query)
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert int(answer.headers["retry-after"]) >= 1

@@ -17,8 +17,12 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.turns import Turns
+from service.errors import Overloaded
 from service.features.similar.explain import Compared, Explainer, NotCompared, Side
 from service.features.streamers.write_pipeline import WritePipeline
+from service.settings import Work
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.bundles import TOPICS
@@ -47,7 +51,8 @@ class Counted:
     async def one(self, features: Features) -> Encoded:
         return self._encoder.encode([features])[0]
 
-    async def many(self, features: Sequence[Features]) -> list[Encoded]:
+    async def many(self, features: Sequence[Features], lane: Lane) -> list[Encoded]:
+        assert lane is Lane.HEAVY
         self.calls.append(features)
         self._running += 1
         self.most_running = max(self.most_running, self._running)
@@ -64,6 +69,7 @@ class Parts:
     writes: WritePipeline
     featurizer: Watched
     encoder: Counted
+    lanes: Lanes
     explainer: Explainer
 
     async def put(self, streamer_id: str, **fields: object) -> Side:
@@ -80,16 +86,19 @@ async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
     vocabulary = opened.featurizer.vocabulary
     featurizer, encoder = Watched(vocabulary), Counted(opened)
     featurizer.threads = set()
+    lanes, turns = Lanes(Work()), Turns("explanations", at_once=2, max_queue=4, deadline_s=60)
+    lanes.start()
     async with EmbeddedStore(folder / "store") as embedded:
         store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
         try:
             version, reader = opened.manifest.model_version, Reader(featurizer)
             pipeline = EncodingPipeline(reader, encoder.one, encoder.many, version)
-            stored = StoredProfiles(store, pipeline)
+            stored = StoredProfiles(store, pipeline, lanes)
             writes = WritePipeline(store, pipeline, stored)
-            explainer = Explainer(pipeline, stored, vocabulary.uninformative)
-            yield Parts(store, writes, featurizer, encoder, explainer)
+            explainer = Explainer(pipeline, stored, vocabulary.uninformative, lanes, turns)
+            yield Parts(store, writes, featurizer, encoder, lanes, explainer)
         finally:
+            lanes.stop()
             await store.close()
 
 
@@ -161,7 +170,9 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             other = EncodingPipeline(
                 Reader(parts.featurizer), encoder.one, encoder.many, "another-model"
             )
-            explainer = Explainer(other, StoredProfiles(parts.store, other), set())
+            stored = StoredProfiles(parts.store, other, parts.lanes)
+            turns = Turns("explanations", at_once=1, max_queue=1, deadline_s=60)
+            explainer = Explainer(other, stored, set(), parts.lanes, turns)
             (why,) = await explainer.reasons([(seed, same)])
             assert why.by_modality is None
 
@@ -184,14 +195,18 @@ def test_a_vector_has_no_modalities(bundle: Path, tmp_path: Path) -> None:
     asyncio.run(check())
 
 
-def test_few_answers_are_explained_at_once(bundle: Path, tmp_path: Path) -> None:
+def test_few_answers_are_explained_at_once_and_what_is_too_much_is_refused(
+    bundle: Path, tmp_path: Path
+) -> None:
     async def check() -> None:
         async with running(bundle, tmp_path) as parts:
             seed, hit = await parts.put("seed", **shown(0)), await parts.put("hit", **shown(1))
-            answers = await asyncio.gather(
-                *(parts.explainer.reasons([(seed, hit)]) for _ in range(8))
+            found = await asyncio.gather(
+                *(parts.explainer.reasons([(seed, hit)]) for _ in range(8)), return_exceptions=True
             )
-            assert len(parts.encoder.calls) == 8
+            assert [type(one) for one in found] == [list] * 6 + [Overloaded] * 2
+            answers = found[:6]
+            assert len(parts.encoder.calls) == 6
             assert parts.encoder.most_running == 2
             assert all(answer == answers[0] for answer in answers)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from service.errors import Overloaded
 from service.features.similar.fast_path import NearestRoute
+from service.settings import Limits
 from tests.bundles import DIM
 from tests.service.conftest import put, wait_until_visible
 
@@ -173,3 +176,27 @@ def test_bodies_that_are_no_json_or_much_of_it_are_left_alone(
     assert client.post("/v1/similar", content=good[:-1], headers=kind).status_code == 400
     for method in ("PUT", "DELETE", "PATCH"):
         assert client.request(method, "/v1/similar", content=good, headers=kind).status_code == 405
+
+
+def test_what_is_too_much_is_refused_and_not_asked_again() -> None:
+    """The framework's route would wait in the same queue a second time."""
+
+    class Full:
+        async def nearest(self, seed: str, k: int) -> None:
+            raise Overloaded("7 searches are waiting already", 3)
+
+    @dataclass
+    class Services:
+        similar: Full
+        limits: Limits
+
+    async def framework(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was asked again")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"services": Services(Full(), Limits())}
+        await NearestRoute(framework)(scope, receive, send)
+
+    answer = TestClient(app).get("/v1/streamers/s4/similar")
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "3"

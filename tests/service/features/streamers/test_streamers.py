@@ -98,7 +98,8 @@ def test_a_profile_without_content_is_stored_and_never_a_neighbour(client: TestC
         json={"positive": [{"vector": [0.1] * DIM}], "k": 100, "after_sequence": sequence},
     )
     assert [h["streamer_id"] for h in answer.json()["hits"]] == ["s"]
-    assert client.get("/v1/streamers/empty-0/embedding").status_code == 404
+    answer = client.get("/v1/streamers/empty-0/embedding")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_vector")
 
 
 def test_content_that_goes_takes_the_vector_with_it(client: TestClient) -> None:
@@ -146,7 +147,7 @@ def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
 def test_a_page_of_long_profiles_is_short(bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data", limits=Limits(page_bytes=20_000))
     lengths = [9_000, 9_000, 9_000, 25_000, 25_000, 100, 100, 100]
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         for i, length in enumerate(lengths):
             put(
                 client,

@@ -18,11 +18,12 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
 from service.features.dedup.service import Dedup, NearDuplicate
 from service.features.streamers import write_pipeline
 from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
-from service.settings import Settings
+from service.settings import Settings, Work
 from service.store.base import Delete, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.client import Limits
@@ -59,7 +60,7 @@ async def parts(
     async def encode_one(features: Features) -> Encoded:
         return encoder.encode([features])[0]
 
-    async def encode_many(features: Sequence[Features]) -> list[Encoded]:
+    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
         return encoder.encode(features)
 
     async with EmbeddedStore(folder) as embedded:
@@ -67,7 +68,7 @@ async def parts(
         await store.open()
         version = opened.manifest.model_version
         encoding = EncodingPipeline(Reader(opened.featurizer), encode_one, encode_many, version)
-        stored = StoredProfiles(store, encoding)
+        stored = StoredProfiles(store, encoding, Lanes(Work()))
         try:
             yield store, WritePipeline(store, encoding, stored, near(embedded, store))
         finally:
@@ -136,7 +137,8 @@ def test_the_answer_is_no_error_then(
         raise ServiceError("the index is gone")
 
     monkeypatch.setattr(Dedup, "near_duplicates", gone)
-    with TestClient(create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))) as client:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         created = client.put("/v1/streamers/a", json={"tags": ["cooking"]})
         patched = client.patch("/v1/streamers/a", json={"name": "new"})
         thin = client.put("/v1/streamers/b", json={"name": "says nothing"})

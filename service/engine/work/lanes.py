@@ -1,0 +1,360 @@
+"""The one door for work off the event loop: bounded, by priority, with deadlines.
+
+Threads take the most urgent work that waits. One of them is left to interactive work, so that it
+never waits for bulk work to end. A slow lane that had no turn for `_PATIENCE_S` gets the next of
+the others, so that none starves.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from enum import IntEnum
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from service.errors import Overloaded
+from service.settings import Work
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SLICE_S = 0.02
+"""How long heavy and bulk work keeps a thread at a time."""
+_PATIENCE_S = 0.25
+_LATEST = 0.2
+"""Weight of the latest batch in the smoothed cost of an item."""
+
+
+class Lane(IntEnum):
+    """Kinds of work, the most urgent first."""
+
+    INTERACTIVE = 0
+    HEAVY = 1
+    BULK = 2
+
+
+class _Ticket(Generic[Result]):
+    """Items of one caller, and the future that all of their results go to."""
+
+    __slots__ = ("future", "left", "results")
+
+    def __init__(self, future: "asyncio.Future[list[Result]]", items: int) -> None:
+        self.future = future
+        self.left = items
+        self.results: list[Any] = [None] * items
+
+    def take(self, place: int, result: Result) -> None:
+        self.results[place] = result
+        self.left -= 1
+        if not self.left and not self.future.done():
+            self.future.set_result(self.results)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Job(NamedTuple):
+    """One item of a ticket, and since when it waits."""
+
+    item: Any
+    ticket: _Ticket[Any]
+    place: int
+    since: float
+
+
+class Queue(Generic[Item, Result]):
+    """Items of one kind that wait for a thread, and the function that answers batches of them.
+
+    Attributes:
+        lane: how urgent they are.
+        what: they are, in the plural, for those who are refused.
+        cost_s: seconds of a thread that one item takes, smoothed.
+        jobs: those that wait.
+        running: batches under way.
+        at_once: batches that may be.
+    """
+
+    def __init__(
+        self,
+        lanes: "Lanes",
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        lane: Lane,
+        what: str,
+        max_batch: int,
+        at_once: int,
+    ) -> None:
+        """See `Lanes.queue`."""
+        self.lane = lane
+        self.what = what
+        self.cost_s = 0.0
+        self.jobs: deque[_Job] = deque()
+        self.running = 0
+        self.at_once = at_once
+        self._lanes = lanes
+        self._run = run
+        self._max_batch = max_batch
+
+    async def submit(self, item: Item) -> Result:
+        """The result for one item; see `submit_all`."""
+        (result,) = await self._lanes.answer(self, [item])
+        return cast(Result, result)
+
+    async def submit_all(self, items: Sequence[Item]) -> list[Result]:
+        """Results for items, in order. Who is cancelled takes out what no thread has begun.
+
+        Raises:
+            Overloaded: too many wait already, or these would not be done by the deadline, or were
+                not.
+            Exception: whatever the function raised for a batch with one of them.
+        """
+        return await self._lanes.answer(self, items)
+
+    @property
+    def wait_s(self) -> float:
+        """Estimated seconds that one more item would wait for those of the same kind."""
+        return len(self.jobs) * self.cost_s / self.at_once
+
+    def next_batch(self) -> list[_Job]:
+        """The jobs that a thread should do next; of slow lanes as much as fits into `SLICE_S`."""
+        most = self._max_batch
+        if self.lane is not Lane.INTERACTIVE and self.cost_s:
+            most = max(1, min(most, int(SLICE_S / self.cost_s)))
+        batch = [self.jobs.popleft() for _ in range(min(most, len(self.jobs)))]
+        return [job for job in batch if not job.ticket.future.done()]
+
+    def run(self, jobs: Sequence[_Job]) -> Sequence[Result]:
+        """Results of a batch, in a thread."""
+        results = self._run([job.item for job in jobs])
+        if len(results) != len(jobs):
+            raise RuntimeError(f"{len(results)} results came for {len(jobs)} items")
+        return results
+
+    def note(self, items: int, took_s: float) -> None:
+        """Take in what a batch took."""
+        share = _LATEST if self.cost_s else 1
+        self.cost_s += share * (took_s / items - self.cost_s)
+
+
+class Lanes:
+    """Owns the threads.
+
+    One lock, held for microseconds, guards all queues: a thread takes its next batch without the
+    event loop, which may be late itself.
+    """
+
+    def __init__(self, settings: Work) -> None:
+        """Nothing runs before `start`."""
+        self._threads = [
+            threading.Thread(target=self._work, name=f"lanes-{i}") for i in range(settings.threads)
+        ]
+        self._max_queue = settings.max_queue
+        slow_s = settings.slow_deadline_ms / 1000
+        self._deadline_s = (settings.deadline_ms / 1000, slow_s, slow_s)
+        self._queues: tuple[list[Queue[Any, Any]], ...] = tuple([] for _ in Lane)
+        self._served = [0.0 for _ in Lane]  # when a lane had its last turn
+        self._slow = 0  # threads at heavy or bulk work
+        self._begun: dict[int, list[_Job]] = {}  # by thread
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls = [self.queue(_each, lane, what="calls") for lane in Lane]
+
+    def queue(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        lane: Lane,
+        *,
+        what: str,
+        max_batch: int = 1,
+        at_once: int | None = None,
+    ) -> Queue[Item, Result]:
+        """A new kind of work.
+
+        Items that wait are handed over together: a lone one does not wait for others to come, and
+        while the threads are busy the next batch fills up.
+
+        Args:
+            run: one result for each item, in order; called in threads.
+            lane: how urgent it is.
+            what: the items are, in the plural.
+            max_batch: items of one batch.
+            at_once: batches under way; by default as many as there are threads.
+        """
+        threads = len(self._threads)
+        made = Queue(self, run, lane, what, max_batch, min(at_once or threads, threads))
+        self._queues[lane].append(made)
+        return made
+
+    def start(self) -> None:
+        """Begin to work, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop; whoever still waits gets Overloaded. Returns when all threads have ended."""
+        with self._changed:
+            self._is_stopping = True
+            left = [job for queues in self._queues for queue in queues for job in queue.jobs]
+            left += [job for jobs in self._begun.values() for job in jobs]
+            self._changed.notify_all()
+        for job in left:
+            job.ticket.fail(Overloaded("the service is stopping"))
+        for thread in self._threads:
+            thread.join()
+
+    async def run(self, call: Callable[[], Result], lane: Lane = Lane.INTERACTIVE) -> Result:
+        """What a call comes to, in a thread.
+
+        Raises:
+            Overloaded: as `Queue.submit_all`.
+            Exception: whatever the call raises.
+        """
+        return cast(Result, await self._calls[lane].submit(call))
+
+    async def run_in_slices(
+        self, work: Generator[object, None, Result], lane: Lane = Lane.HEAVY
+    ) -> Result:
+        """What a generator returns; whenever it ran for `SLICE_S` others have their turn.
+
+        Raises:
+            Overloaded: as `Queue.submit_all`.
+            Exception: whatever it raises.
+        """
+
+        def run_slice() -> list[Result]:
+            until = time.perf_counter() + SLICE_S
+            try:
+                while time.perf_counter() < until:
+                    next(work)
+            except StopIteration as end:
+                return [end.value]
+            return []
+
+        while not (returned := await self.run(run_slice, lane)):
+            pass
+        return returned[0]
+
+    def wait_s(self, lane: Lane) -> float:
+        """Estimated seconds that one more item of a lane would wait for a thread."""
+        before = [queue for queues in self._queues[: lane + 1] for queue in queues]
+        return sum(len(queue.jobs) * queue.cost_s for queue in before) / len(self._threads)
+
+    def waiting(self, lane: Lane) -> int:
+        """Items of a lane that wait for a thread."""
+        return sum(len(queue.jobs) for queue in self._queues[lane])
+
+    def interactive_wait_s(self) -> float:
+        """Seconds that the oldest interactive item has been waiting; 0 if none waits."""
+        with self._changed:
+            begun = [q.jobs[0].since for q in self._queues[Lane.INTERACTIVE] if q.jobs]
+        return time.perf_counter() - min(begun) if begun else 0.0
+
+    async def answer(self, queue: Queue[Any, Any], items: Sequence[Any]) -> list[Any]:
+        """See `Queue.submit_all`."""
+        if not items:
+            return []
+        deadline_s = self._deadline_s[queue.lane]
+        self._refuse(queue, len(items), deadline_s)
+        loop = asyncio.get_running_loop()
+        ticket, since = _Ticket[Any](loop.create_future(), len(items)), time.perf_counter()
+        with self._changed:
+            if self._is_stopping:
+                raise Overloaded("the service is stopping")
+            queue.jobs.extend(_Job(item, ticket, i, since) for i, item in enumerate(items))
+            self._changed.notify()
+        late = Overloaded(f"{queue.what}: not done within {deadline_s:g} s")
+        timer = loop.call_later(deadline_s, ticket.fail, late)
+        try:
+            return await ticket.future
+        finally:
+            timer.cancel()
+            if ticket.left:  # the caller left, it is too late, or an item failed
+                with self._changed:
+                    kept = [job for job in queue.jobs if job.ticket is not ticket]
+                    queue.jobs.clear()
+                    queue.jobs.extend(kept)
+
+    def _refuse(self, queue: Queue[Any, Any], items: int, deadline_s: float) -> None:
+        wait_s, waiting = max(queue.wait_s, self.wait_s(queue.lane)), len(queue.jobs)
+        if waiting and (waiting + items > self._max_queue or wait_s > deadline_s):
+            retry_s = max(1, math.ceil(wait_s))
+            raise Overloaded(f"{waiting} {queue.what} are waiting already", retry_s)
+
+    def _work(self) -> None:
+        loop = cast(asyncio.AbstractEventLoop, self._loop)
+        while (taken := self._take()) is not None:
+            queue, jobs = taken
+            begin = time.perf_counter()
+            outcome: Sequence[Any] | Exception
+            try:
+                outcome = queue.run(jobs)
+            except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this thread
+                outcome = error
+            took_s = time.perf_counter() - begin
+            with self._changed:
+                del self._begun[threading.get_ident()]
+                queue.note(len(jobs), took_s)
+                queue.running -= 1
+                self._slow -= queue.lane is not Lane.INTERACTIVE
+            loop.call_soon_threadsafe(_deliver, jobs, outcome)
+            del taken, queue, jobs, outcome  # or they would live while the thread waits
+
+    def _take(self) -> tuple[Queue[Any, Any], list[_Job]] | None:
+        """The next batch, once there is one; None when the lanes stop."""
+        with self._changed:
+            while not self._is_stopping:
+                queue = self._most_urgent()
+                if queue is None:
+                    self._changed.wait()
+                elif jobs := queue.next_batch():
+                    queue.running += 1
+                    self._slow += queue.lane is not Lane.INTERACTIVE
+                    self._served[queue.lane] = time.perf_counter()
+                    self._begun[threading.get_ident()] = jobs
+                    if self._most_urgent() is not None:
+                        self._changed.notify()
+                    return queue, jobs
+        return None
+
+    def _most_urgent(self) -> Queue[Any, Any] | None:
+        """The queue whose batch a thread should take; None where there is none for one more."""
+        now = time.perf_counter()
+        may_be_slow = self._slow < len(self._threads) - 1
+        chosen: Queue[Any, Any] | None = None
+        for lane in Lane:
+            due = [q for q in self._queues[lane] if q.jobs and q.running < q.at_once]
+            if not due or not (may_be_slow or lane is Lane.INTERACTIVE):
+                continue
+            oldest = min(due, key=lambda queue: queue.jobs[0].since)
+            if chosen is None:
+                chosen = oldest
+            elif now - max(oldest.jobs[0].since, self._served[lane]) > _PATIENCE_S:
+                return oldest
+        return chosen
+
+
+def _deliver(jobs: Sequence[_Job], outcome: Sequence[Any] | Exception) -> None:
+    """Hand results, or what went wrong, to those who wait; on the event loop."""
+    if isinstance(outcome, Exception):
+        for job in jobs:
+            job.ticket.fail(outcome)
+        return
+    for job, result in zip(jobs, outcome, strict=True):
+        job.ticket.take(job.place, result)
+
+
+def run_to_end(work: Generator[object, None, Result]) -> Result:
+    """What a generator returns, for a caller who need not yield to others."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return cast(Result, end.value)
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> Sequence[Any]:
+    return [call() for call in calls]

@@ -1,0 +1,191 @@
+"""Admission: while more requests come than can be answered in time, the rest are refused at once.
+
+What is measured is how late the event loop is, and how long interactive work waits for a thread.
+The requests that may be in flight shrink by a share while that is above a target, and grow by steps
+while it is below (AIMD, as TCP does), so that they settle where the delay is small, whatever a
+request costs.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+from pydantic_core import to_json
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import Overloaded
+from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.traffic import Traffic
+
+PROBES = frozenset({"/livez", "/startupz", "/readyz"})
+_FREE = PROBES | {"/metrics"}
+_BULK_PATH = "/v1/streamers:bulk"
+_TICK_S = 0.01
+_TARGET_S = 0.003
+"""Delay that is no sign of overload: of a turn of the event loop, or of a wait for a thread."""
+_FEWEST, _MOST = 16, 128
+"""Bounds of the requests of one kind in flight."""
+_SHRINK, _GROW = 0.7, 0.5
+_BULK_MOST = 32
+_GENERATION_TICKS = 50
+_IDLE_TICKS = 100
+"""After so many ticks without a request the clock stops."""
+_OVERLOADED = Overloaded(
+    "more requests come than can be answered in time; send this one again later"
+)
+REFUSED = _OVERLOADED.status
+REFUSAL = to_json(problem_of(_OVERLOADED))
+"""The body of a refusal."""
+REFUSAL_HEADERS = (
+    (b"content-type", MEDIA_TYPE.encode()),
+    (b"content-length", b"%d" % len(REFUSAL)),
+    (b"retry-after", b"%d" % _OVERLOADED.retry_after_s),
+)
+
+
+class Lanes(Protocol):
+    """What is asked of the threads beside the event loop."""
+
+    def interactive_wait_s(self) -> float:
+        """Seconds that the oldest interactive work has been waiting for a thread."""
+        ...
+
+
+class Services(Protocol):
+    """What is asked of the lifespan's services."""
+
+    lanes: Lanes
+
+
+class _Generation:
+    """Requests that began within half a second."""
+
+    __slots__ = ("running",)
+
+    def __init__(self) -> None:
+        self.running = 0
+
+
+class _Kind:
+    """Requests of one kind: how many are in flight, and may be.
+
+    Who is in flight for longer than a second does not count: it waits for its body, for a write to
+    become visible, for a host or for its turn at heavy work, and keeps nobody from a quick answer.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self.limit = float(most)
+        self.newest, self.older = _Generation(), _Generation()
+        self.peak = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more has to be refused."""
+        return self.newest.running + self.older.running >= self.limit
+
+    def enter(self) -> _Generation | None:
+        """Count one more; None if it has to be refused."""
+        running = self.newest.running + self.older.running
+        if running >= self.limit:
+            self.peak = running
+            return None
+        if running >= self.peak:
+            self.peak = running + 1
+        self.newest.running += 1
+        return self.newest
+
+    def adapt(self, is_late: bool) -> None:
+        """Once a tick: fewer may be in flight, or a few more."""
+        if is_late:
+            self.limit = max(_FEWEST, min(self.limit, self.peak) * _SHRINK)
+        else:
+            self.limit = min(_MOST, self.limit + _GROW)
+        self.peak = self.newest.running + self.older.running
+
+    def age(self) -> None:
+        """Begin a new generation, and stop counting the oldest."""
+        self.newest, self.older = _Generation(), self.newest
+
+
+class Limiter:
+    """Decides which requests are let in; probes always are."""
+
+    def __init__(self) -> None:
+        """The clock runs while requests come."""
+        self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
+        self._clock: asyncio.TimerHandle | None = None
+        self._due = self._late_s = 0.0
+        self._ticks = self._idle = 0
+        self._lanes: Lanes | None = None
+
+    def is_full(self, scope: Scope) -> bool:
+        """Whether a request has to be refused at the moment."""
+        return scope["path"] not in _FREE and self._kind_of(scope).is_full
+
+    def enter(self, scope: Scope) -> _Generation | None:
+        """Count a request, which is no probe, until it leaves; None if it has to be refused."""
+        if self._clock is None:
+            self._start(scope)
+        self._idle = 0
+        return self._kind_of(scope).enter()
+
+    def _kind_of(self, scope: Scope) -> _Kind:
+        if scope["method"] == "GET":
+            return self._reads
+        return self._bulk if scope["path"] == _BULK_PATH else self._work
+
+    def _start(self, scope: Scope) -> None:
+        services = scope.get("state", {}).get("services")
+        self._lanes = None if services is None else cast(Services, services).lanes
+        self._late_s = 0.0
+        self._again(asyncio.get_running_loop())
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = loop.time() + _TICK_S
+        self._clock = loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        """Look how late the event loop and the threads are."""
+        loop = asyncio.get_running_loop()
+        late_s = loop.time() - self._due
+        if self._lanes is not None:
+            late_s = max(late_s, self._lanes.interactive_wait_s())
+        self._late_s += (late_s - self._late_s) / 4
+        is_late = self._late_s > _TARGET_S
+        self._reads.adapt(is_late)
+        self._work.adapt(is_late)
+        self._ticks += 1
+        self._idle += 1
+        if self._ticks % _GENERATION_TICKS == 0:
+            self._reads.age()
+            self._work.age()
+        if self._idle > _IDLE_TICKS:
+            self._clock = None
+        else:
+            self._again(loop)
+
+
+class Admission:
+    """ASGI middleware, the outermost: lets requests in or refuses them."""
+
+    def __init__(self, app: ASGIApp, *, limiter: Limiter, traffic: Traffic) -> None:
+        """Refuse for `app`; `traffic` counts what is refused."""
+        self._app = app
+        self._limiter = limiter
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in _FREE:
+            await self._app(scope, receive, send)
+            return
+        entered = self._limiter.enter(scope)
+        if entered is None:
+            self._traffic.note(scope, REFUSED, 0.0)
+            headers = list(REFUSAL_HEADERS)
+            await send({"type": "http.response.start", "status": REFUSED, "headers": headers})
+            await send({"type": "http.response.body", "body": REFUSAL})
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            entered.running -= 1

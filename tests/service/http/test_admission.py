@@ -1,0 +1,178 @@
+"""Who is let in while the service is late, and what the others are told; no clock is waited for."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from service.http import admission
+from service.http.admission import Admission, Limiter
+from service.http.traffic import Traffic
+
+READ, WORK = ("GET", "/v1/streamers/s/similar"), ("POST", "/v1/similar")
+BULK = ("POST", "/v1/streamers:bulk")
+
+
+class Late:
+    """Threads for which interactive work waits as long as it is told."""
+
+    def __init__(self) -> None:
+        self.lanes = self
+        self.wait_s = 0.0
+
+    def interactive_wait_s(self) -> float:
+        return self.wait_s
+
+
+class Service:
+    """Answers a request when it is told to."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        self.late = Late()
+        self.answered = asyncio.Event()
+        self.limiter = Limiter()
+        self.admission = Admission(self._app, limiter=self.limiter, traffic=self.traffic)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.answered.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def ask(self, method: str, path: str) -> "asyncio.Task[list[Message]]":
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            raise AssertionError("the body was asked for")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def run() -> list[Message]:
+            scope = {
+                "type": "http",
+                "method": method,
+                "path": path,
+                "state": {"services": self.late},
+            }
+            await self.admission(scope, receive, send)
+            return sent
+
+        return asyncio.create_task(run())
+
+    async def ask_many(self, count: int, method: str, path: str) -> list[Any]:
+        """Ask all at once; those that were refused."""
+        tasks = [self.ask(method, path) for _ in range(count)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return [task.result() for task in tasks if task.done()]
+
+    def tick(self, times: int) -> None:
+        """Let the clock look at the threads, without waiting for it."""
+        clock = self.limiter._clock
+        assert clock is not None
+        clock.cancel()
+        for _ in range(times):
+            self.limiter._due = asyncio.get_running_loop().time()
+            self.limiter._tick()
+            clock = self.limiter._clock
+            if clock is not None:
+                clock.cancel()
+
+
+def scenario(run: Callable[[Service], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        service = Service()
+        await run(service)
+        service.answered.set()
+        await asyncio.sleep(0)
+        clock = service.limiter._clock
+        if clock is not None:
+            clock.cancel()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("kind", [READ, WORK])
+def test_fewer_are_let_in_while_it_is_late_and_more_again_afterwards(kind: tuple[str, str]) -> None:
+    async def run(service: Service) -> None:
+        assert await service.ask_many(60, *kind) == []
+        service.late.wait_s = 1
+        service.tick(20)
+        refused = await service.ask_many(10, *kind)
+        assert len(refused) == 10
+        service.answered.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        service.answered.clear()
+        assert len(await service.ask_many(60, *kind)) == 60 - admission._FEWEST
+        service.late.wait_s = 0
+        service.tick(400)
+        assert await service.ask_many(60, *kind) == []
+
+    scenario(run)
+
+
+def test_a_refusal_says_when_to_come_again_and_is_counted() -> None:
+    async def run(service: Service) -> None:
+        service.ask(*READ)
+        await asyncio.sleep(0)
+        service.late.wait_s = 1
+        service.tick(20)
+        (start, body), *_ = await service.ask_many(admission._FEWEST + 1, *READ)
+        assert start["status"] == 503
+        headers = dict(start["headers"])
+        assert headers[b"retry-after"] == b"1"
+        assert headers[b"content-type"] == b"application/problem+json"
+        assert int(headers[b"content-length"]) == len(body["body"])
+        assert json.loads(body["body"])["code"] == "overloaded"
+        (metric,) = service.traffic.seconds.collect()
+        refused = [s for s in metric.samples if s.labels.get("status") == "503"]
+        assert any(s.name.endswith("_count") and s.value >= 1 for s in refused)
+
+    scenario(run)
+
+
+def test_probes_always_pass_and_kinds_do_not_take_each_others_places() -> None:
+    async def run(service: Service) -> None:
+        assert len(await service.ask_many(200, *WORK)) == 200 - admission._MOST
+        service.late.wait_s = 1
+        service.tick(20)
+        for probe in ("/livez", "/readyz", "/startupz", "/metrics"):
+            assert await service.ask_many(200, "GET", probe) == []
+        assert await service.ask_many(admission._FEWEST, *READ) == []
+        assert await service.ask_many(admission._BULK_MOST, *BULK) == []
+        assert len(await service.ask_many(1, *BULK)) == 1
+
+    scenario(run)
+
+
+def test_who_has_waited_for_long_takes_no_place() -> None:
+    """It waits for something else than the event loop and the threads."""
+
+    async def run(service: Service) -> None:
+        assert len(await service.ask_many(admission._MOST + 1, *WORK)) == 1
+        service.tick(2 * admission._GENERATION_TICKS)
+        assert await service.ask_many(admission._MOST, *WORK) == []
+        service.answered.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        service.answered.clear()
+        assert len(await service.ask_many(admission._MOST + 1, *WORK)) == 1  # counted right
+
+    scenario(run)
+
+
+def test_the_clock_stops_when_nobody_asks() -> None:
+    async def run(service: Service) -> None:
+        service.answered.set()
+        await service.ask(*READ)
+        service.tick(admission._IDLE_TICKS + 1)
+        assert service.limiter._clock is None
+        await service.ask(*READ)
+        assert service.limiter._clock is not None
+
+    scenario(run)
