@@ -18,11 +18,11 @@ Contrast = Callable[[Tensor, Tensor, Tensor], Tensor]
 TAU = 0.2
 SCALE, BIAS = torch.tensor(10.0), torch.tensor(-4.0)
 CONTRASTS: dict[str, Contrast] = {
-    "info_nce": lambda *pairs: info_nce(*pairs, TAU),
-    "decoupled": lambda *pairs: decoupled(*pairs, TAU),
-    "debiased": lambda *pairs: debiased(*pairs, TAU, 0.1),
-    "entmax": lambda *pairs: entmax(*pairs, TAU),
-    "siglip": lambda *pairs: siglip(*pairs, SCALE, BIAS),
+    "info_nce": lambda s, wanted, excluded: info_nce(s, wanted, excluded, TAU),
+    "decoupled": lambda s, wanted, excluded: decoupled(s, wanted, excluded, TAU),
+    "debiased": lambda s, wanted, excluded: debiased(s, wanted, excluded, TAU, 0.1),
+    "entmax": lambda s, wanted, excluded: entmax(s, wanted, excluded, TAU),
+    "siglip": lambda s, wanted, excluded: siglip(s, wanted, excluded, SCALE, BIAS),
 }
 
 

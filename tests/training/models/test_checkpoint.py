@@ -77,7 +77,9 @@ def test_a_missing_file_is_told(tmp_path: Path):
 def test_one_of_an_earlier_release_is_told(tmp_path: Path):
     checkpoint().save(tmp_path)
     (tmp_path / "learned_from.txt").unlink()
-    with pytest.raises(CheckpointError, match=r"is of an earlier release, .* train it again"):
+    with pytest.raises(
+        CheckpointError, match=r"was written by an earlier release and .* train it again"
+    ):
         load_checkpoint(tmp_path)
 
 

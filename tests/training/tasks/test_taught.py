@@ -208,5 +208,5 @@ def test_transfer_plus_needs_a_pair_that_content_bears_out(stage: Stage):
     nobody = np.zeros(len(stage.teacher.rows), np.float32)
     noise = replace(NoiseEstimate.blind(stage.teacher.directions), trust=nobody)
     doubted = replace(stage, teacher=replace(stage.teacher, noise=noise))
-    with pytest.raises(DataError, match="that content bears out; see what --set denoise=false"):
+    with pytest.raises(DataError, match="trusted by content; try --set denoise=false"):
         TransferPlus(doubted, TransferPlusConfig(**QUICK), None)

@@ -148,7 +148,9 @@ def test_a_filter_that_drops_all_is_named_with_the_remedy(stage: Stage):
 
 def test_streamers_of_one_piece_need_no_start(stage: Stage):
     single = replace(stage, pieces=[each[:1] for each in stage.pieces])
-    with pytest.raises(DataError, match="two pieces; start without, with --set pretrain_steps=0"):
+    with pytest.raises(
+        DataError, match="two pieces; skip the pretraining with --set pretrain_steps=0"
+    ):
         build(single, replace(CONFIG, pretrain_steps=5))
     assert len(build(single).pairs.anchors)
 

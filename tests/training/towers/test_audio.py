@@ -144,5 +144,5 @@ def test_a_model_that_reads_no_samples(tmp_path: Path) -> None:
         find_tower("audio", f"hf:{tmp_path / 'bert'}", tmp_path)
     with pytest.raises(UsageError, match=r"/nowhere can't be loaded \(.*\); give the folder of"):
         find_tower("audio", "hf:/nowhere", tmp_path)
-    with pytest.raises(UsageError, match=r"has no options, leave out \?a"):
+    with pytest.raises(UsageError, match=r"has no options, remove \?a"):
         find_tower("audio", "log-mel?a=b", tmp_path)

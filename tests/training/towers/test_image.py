@@ -135,7 +135,7 @@ def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path: Path
     ("reference", "problem"),
     [
         ("resnet", "unknown; the valid names are efficientnet-lite0, hf:FOLDER_OR_NAME, timm:FOL"),
-        ("efficientnet-lite0?size=3", "has no options, leave out \\?size"),
+        ("efficientnet-lite0?size=3", "has no options, remove \\?size"),
         ("hf:/nowhere", r"/nowhere can't be loaded \(.*\); give the folder of a vision model"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_tower_that_has_no_weights_to_train(
     assert call(topics_folder, tower, tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert f"--tower {tower}: this tower can't be fine-tuned" in said
-    assert f"take hf:FOLDER_OR_NAME, {instead}" in said
+    assert f"use hf:FOLDER_OR_NAME, {instead}" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -204,7 +204,7 @@ def test_from_the_command_line(
     arguments = ["--data", str(tmp_path / "data"), "--tower", f"hf:{folders['image']}"]
     arguments += ["--out", str(out), "--steps", "2", "--batch", "8", "--threads", "1"]
     assert main(["tune-tower", *arguments]) == 2
-    assert "say --kind image or --kind audio if it reads" in capsys.readouterr().err
+    assert "add --kind image or --kind audio if it reads" in capsys.readouterr().err
     assert main(["tune-tower", "--kind", "image", *arguments]) == 0
     said = capsys.readouterr()
     assert f"use         --set image_tower=hf:{out}" in said.out
