@@ -22,15 +22,19 @@ def _load(loader: Callable[[Path], ExportSource], checkpoint: Path) -> ExportSou
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a checkpoint; 0 = done, 1 = failed with one line that says why, 2 = wrong usage."""
+    """Export a checkpoint; exit status 0 = done, 1 = failed, 2 = wrong usage."""
     parser = argparse.ArgumentParser(
         prog="python -m model_export", description="Export a trained encoder as an ONNX bundle."
     )
     parser.add_argument(
-        "loader", type=resolved, help="import string, as training.inference.load:load_checkpoint"
+        "loader",
+        type=resolved,
+        help="import string of a loader, such as training.inference.load:load_checkpoint",
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="what `training fit` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="the bundle folder to write")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="folder written by `python -m training fit`"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="bundle folder to write")
     args = parser.parse_args(arguments)
     try:
         manifest = export_bundle(_load(args.loader, args.checkpoint), args.out)
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size_mb = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
     print(
         f"{args.out}: {manifest.model_version}, {manifest.dim} dimensions, {size_mb:.1f} MB, "
-        f"differs from PyTorch by {manifest.parity.max_abs_diff:.1e} at most"
+        f"largest difference from PyTorch {manifest.parity.max_abs_diff:.1e}"
     )
     return 0
 

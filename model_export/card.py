@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is, what it was measured to do, and what it must not do."""
+"""Model card of a bundle: description, measurements and limits of use."""
 
 from model_export.contract.bundle import Manifest
 from model_export.contract.calibration import Calibration, ScoreCalibration
@@ -7,7 +7,7 @@ _PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def model_card(manifest: Manifest) -> str:
-    """Markdown, made from the manifest alone."""
+    """Render the card as Markdown from a manifest."""
     rows = "\n".join(
         f"| {name} | {value:.4f} |" for name, value in sorted(manifest.metrics.items())
     )
@@ -15,16 +15,17 @@ def model_card(manifest: Manifest) -> str:
         f"It also predicts a vector in the ID space `{manifest.id_space.name}` "
         f"({manifest.id_space.dim} numbers)."
         if manifest.id_space
-        else "It knows no ID space."
+        else "It predicts no ID-embedding."
     )
     return f"""# {manifest.model_version}
 
-One vector ({manifest.dim} numbers, unit length) per streamer, from what the streamer shows, and a
-content sketch ({manifest.content_dim} numbers) for near-duplicates. {space}{_widths(manifest)}
+An encoder that maps a streamer's public content to one embedding ({manifest.dim} numbers, unit
+length) and a content sketch ({manifest.content_dim} numbers) for near-duplicates.
+{space}{_widths(manifest)}
 
 - recipe: `{manifest.recipe}`
 - data digest: `{manifest.data_digest}`
-- made by: {manifest.created_by}
+- exported by: {manifest.created_by}
 - near-duplicates from a content cosine of {manifest.duplicate_threshold.value:.3f}: \
 {manifest.duplicate_threshold.source}
 - ONNX Runtime against PyTorch: largest difference {manifest.parity.max_abs_diff:.1e}, smallest \
@@ -36,8 +37,8 @@ cosine {manifest.parity.min_cosine:.6f}
 
 {_precision(manifest.calibration)}
 The vectors describe a person's public activity and are personal data. A streamer without usable
-content has no vector; the service says so instead of guessing. Scores of two models can't be
-compared, and vectors of two models must never be mixed.
+content has no vector, and the service reports that. Scores of different models can't be compared,
+and vectors of different models must never be mixed.
 """
 
 
@@ -45,7 +46,7 @@ def _towers(manifest: Manifest) -> str:
     if not manifest.towers:
         return ""
     lines = [
-        "Pretrained towers turn single pieces into vectors, which the encoder reads:",
+        "Pretrained towers encode single pieces to vectors, which the encoder reads:",
         "",
         "| tower | reads | numbers | MB | largest difference from PyTorch |",
         "| --- | --- | --- | --- | --- |",
@@ -62,16 +63,16 @@ def _towers(manifest: Manifest) -> str:
 
 
 def _variants(manifest: Manifest) -> str:
-    """Size, speed and ranking of each smaller graph."""
+    """Size, speed and ranking of each quantised graph."""
     if not manifest.variants:
         return ""
     first = manifest.variants[0]
     lines = [
-        f"Smaller graphs, judged by how {first.queries} held-out streamers rank {first.gallery} "
-        f"others (NDCG@20 with the full graphs {first.full_ndcg:.4f}); items a second of one core "
-        "where it was exported:",
+        f"Quantised graphs, checked by how {first.queries} validation queries rank {first.gallery} "
+        f"streamers (NDCG@20 of the full graphs {first.full_ndcg:.4f}); items per second on one "
+        "core of the exporting machine:",
         "",
-        "| | graph | MB | full | 1/s | full | NDCG@20 | same of the 20 nearest | |",
+        "| | graph | MB | full | 1/s | full | NDCG@20 | unchanged 20 nearest | |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for variant in manifest.variants:
@@ -88,7 +89,7 @@ def _variants(manifest: Manifest) -> str:
             lines.append(f"| {variant.name} | together | | | | | {ranked} | |")
     usable = " or ".join(f"`STREAMER_VARIANT={v.name}`" for v in manifest.variants if v.files)
     if usable:
-        lines += ["", f"Serve them with {usable}: another model version."]
+        lines += ["", f"Serve one with {usable}; each is a separate model version."]
     return "\n".join(lines) + "\n\n"
 
 
@@ -97,14 +98,14 @@ def _widths(manifest: Manifest) -> str:
         return ""
     widths = " or ".join(map(str, manifest.dims))
     return (
-        f"\nThe first {widths} numbers of a vector, scaled to unit length, are a shorter one: "
-        "serve it with `STREAMER_DIM`."
+        f"\nThe first {widths} numbers of an embedding, scaled to unit length, are a shorter "
+        "embedding: serve it with `STREAMER_DIM`."
     )
 
 
 def _precision(calibration: Calibration | None) -> str:
     if calibration is None:
-        return "Which precision a score promises was not measured.\n"
+        return "The precision of scores was not measured.\n"
     return "\n".join(
         _table(name, scores)
         for name, scores in (
@@ -119,12 +120,12 @@ def _precision(calibration: Calibration | None) -> str:
 
 
 def _table(name: str, scores: ScoreCalibration) -> str:
-    """Thresholds for round precisions, and the highest that can be promised."""
+    """Thresholds for round lower bounds of the precision, and the highest bound."""
     if not scores.curves:
         return f"{name}: precision {scores.source}.\n"
     lines = [
-        f"{name}. Precision = share of right ones among all that score at least so much; "
-        f"{scores.source}; {scores.base_rate or 0:.2%} of all pairs are right.",
+        f"{name}. Precision = share of relevant streamers among all that score at least as much; "
+        f"{scores.source}; {scores.base_rate or 0:.2%} of all pairs are relevant.",
         "",
         "| queries | precision promised | score | precision measured | answers per query |",
         "| --- | --- | --- | --- | --- |",

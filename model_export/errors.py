@@ -1,38 +1,38 @@
-"""What can go wrong while exporting, and what the person at the terminal is told.
+"""Errors of the exporter. None of them needs torch.
 
 ExportError            ends the command with its message on stderr, exit status 1
-├── SourceError        what was to be exported is none: a checkpoint that is missing, unfinished or
-│                      damaged, a module that does not keep the graph contract
-├── GraphError         the module can't be made into a graph, or ONNX Runtime can't run the graph
-└── ParityError        the graph computes something else than the module
+├── SourceError        the checkpoint is missing, unfinished or damaged, or the module violates the
+│                      graph contract
+├── GraphError         the module can't be converted to a graph, or ONNX Runtime can't run the graph
+└── ParityError        the graph deviates from the module
 
-A loader (`training.inference.load:load_checkpoint`, or anybody's) raises SourceError, so that the
-exporter needs to know no trainer. None of this needs torch.
+A loader such as `training.inference.load:load_checkpoint` raises SourceError, so the exporter needs
+no knowledge of the trainer.
 """
 
 import math
 
 
 class ExportError(Exception):
-    """Base of all errors of the exporter that a person can mend; the message says how."""
+    """Base of the exporter's errors; the message states the remedy."""
 
 
 class SourceError(ExportError):
-    """What was to be exported can't be: the checkpoint or the module is not what it should be."""
+    """The checkpoint or module can't be exported."""
 
 
 class GraphError(ExportError):
-    """The module can't be made into a graph, or ONNX Runtime can't run the graph."""
+    """The module can't be converted to a graph, or ONNX Runtime can't run the graph."""
 
 
 class ParityError(ExportError):
-    """The exported graph differs from the module.
+    """The exported graph deviates from the module.
 
     Attributes:
-        output: the output that differs most.
-        max_abs_diff: by how much, in any component; infinite where one is not finite or the shapes
-            differ.
-        min_cosine: the smallest cosine between a row of it and the module's row.
+        output: output that deviates most.
+        max_abs_diff: largest difference of a component; infinite for non-finite values or shapes
+            that differ.
+        min_cosine: smallest cosine between corresponding rows.
     """
 
     def __init__(self, output: str, max_abs_diff: float, min_cosine: float, allowed: float) -> None:

@@ -1,4 +1,4 @@
-"""nn.Module -> a self-checking bundle folder."""
+"""Export of a trained encoder to a self-checking bundle folder."""
 
 import json
 import math
@@ -41,10 +41,10 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
     """Write and verify a bundle; `out` appears whole or not at all.
 
     Raises:
-        SourceError: the source does not keep its contract.
-        GraphError: the module can't be made into a graph that ONNX Runtime runs.
-        ParityError: the graph computes something else than the module.
-        BundleError: what was written can't be read as a bundle.
+        SourceError: the source violates its contract.
+        GraphError: the module can't be converted to a graph that ONNX Runtime runs.
+        ParityError: the graph deviates from the module.
+        BundleError: the written folder can't be read as a bundle.
         OSError: `out` exists and is not an empty folder, or can't be written.
     """
     with new_folder(out) as partial:
@@ -65,7 +65,7 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         manifest = manifest.model_copy(update={"files": _entries(partial)})
         text = manifest.model_dump_json(indent=2)
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        bundle = Bundle(partial)  # reads it as the service will
+        bundle = Bundle(partial)  # verifies like the service
         bundle.established()
         for spec in manifest.towers:
             bundle.tower_inputs(spec.name)
@@ -116,7 +116,7 @@ def _manifest(
             calibration=source.calibration,
             data_digest=source.data_digest,
             config=source.config,
-            # What could not be measured is NaN, which JSON does not know.
+            # NaN stands for "not measured" and is not valid JSON.
             metrics={k: v for k, v in source.metrics.items() if math.isfinite(v)},
             parity=parity,
             towers=[tower.spec for tower in source.towers],
@@ -126,7 +126,7 @@ def _manifest(
             created_by=f"similar-streamer {version('similar-streamer')}",
         )
     except ValidationError as error:
-        raise SourceError(f"what is exported can't be described: {first_problem(error)}") from error
+        raise SourceError(f"the manifest is invalid: {first_problem(error)}") from error
 
 
 def _entries(folder: Path) -> dict[str, FileEntry]:
@@ -135,7 +135,7 @@ def _entries(folder: Path) -> dict[str, FileEntry]:
 
 
 def _model_version(source: ExportSource, folder: Path) -> str:
-    """Equal for equal graphs and vocabularies, so that the same model is never two versions."""
+    """Version derived from graphs and vocabulary, so equal models have equal versions."""
     names = [ENCODER, VOCABULARY, *(name for t in source.towers for name in t.spec.files)]
     digests = [file_entry((folder / name).read_bytes()).sha256 for name in names]
     return f"{source.recipe}-{file_entry(''.join(digests).encode()).sha256[:12]}"

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Atomic creation of a folder."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write into, which takes its place at the end and is on disk then.
+    """Temporary folder beside `out`, fsynced and renamed to `out` on success, else removed.
 
     Raises:
         OSError: `out` exists and is not an empty folder, or can't be written.

@@ -1,4 +1,4 @@
-"""Profiles whose features every installation must make alike; they travel in each bundle."""
+"""Golden profiles: stored in each bundle, with features that every installation must reproduce."""
 
 from collections.abc import Sequence
 
@@ -51,7 +51,7 @@ _EDGE_CASES: Sequence[dict[str, object]] = (
 
 
 def golden_profiles(vocabulary: Vocabulary) -> list[StreamerProfile]:
-    """Edge cases of text, tokens that the vocabulary knows, and a vector of each space."""
+    """Golden profiles: text edge cases, known tokens, and a vector of each space."""
     profiles = [
         StreamerProfile.model_validate({"streamer_id": f"golden-{i}", **case})
         for i, case in enumerate(_EDGE_CASES)

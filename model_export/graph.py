@@ -1,4 +1,4 @@
-"""nn.Module -> one ONNX graph, and the contract that its outputs keep."""
+"""Conversion of a module to one ONNX graph, and checks of its output contract."""
 
 import inspect
 import logging
@@ -22,20 +22,20 @@ from model_export.source import ExportSource
 OPSET = 18
 _MAX_AXIS = 4096
 _UNIT_TOLERANCE = 1e-2
-"""Of the length of a vector: norms with an epsilon fall a little short of 1."""
+"""Tolerance of unit lengths: norms with an epsilon are slightly below 1."""
 
 
 def output_names(source: ExportSource) -> list[str]:
-    """The graph's outputs, in order."""
+    """Output names of the graph, in order."""
     names = ["embedding", "content", "modality_weights"]
     return [*names, "id_embedding"] if source.id_space else names
 
 
 def check_outputs(source: ExportSource, features: Sequence[Features]) -> None:
-    """Whether the module keeps the contract of `ExportSource` on these usable profiles.
+    """Check the module's outputs for usable profiles against the contract of `ExportSource`.
 
     Raises:
-        SourceError: an output is missing, has another width, or is not normalised.
+        SourceError: an output is missing, has another shape or type, or is not normalised.
     """
     outputs = run_module(source.module, collate(features))
     names = output_names(source)
@@ -67,9 +67,9 @@ def _check_unit(name: str, lengths: NDArray[np.float32]) -> None:
 
 
 def example_batch(vocabulary: Vocabulary, rows: int, tokens: int, vectors: int) -> FeatureBatch:
-    """A random batch (B = rows, L = tokens, P = vectors) that uses every part of the graph.
+    """Random batch (B = rows, L = tokens, P = vectors) that exercises the whole graph.
 
-    Each row has padding, so that a graph that reads it shows up in the parity check.
+    Rows are padded, so a graph that reads padding fails the parity check.
     """
     rng = np.random.default_rng(rows * 1000 + tokens)
     ids = rng.integers(1, vocabulary.size, (rows, tokens))
@@ -84,11 +84,11 @@ def example_batch(vocabulary: Vocabulary, rows: int, tokens: int, vectors: int) 
         values = rng.standard_normal((rows, vectors, space.width)).astype(np.float32)
         batch[f"vectors_{i}"] = values * live[:, :, None].astype(np.float32)
         batch[f"vectors_{i}_modality"] = rng.integers(8, 12, (rows, vectors)) * live
-    return batch | _example_pieces(batch, rng) if vocabulary.pieces_apart else batch
+    return batch | _example_pieces(batch, rng) if vocabulary.piece_table else batch
 
 
 def _example_pieces(batch: FeatureBatch, rng: np.random.Generator) -> FeatureBatch:
-    """Random pieces (B, N) that the tokens and vectors of a batch belong to."""
+    """Random piece table (B, N) for the tokens and vectors of a batch."""
     rows, pieces = len(batch["token_ids"]), batch["token_ids"].shape[1] // 3 + 2
     count = rng.integers(1, pieces + 1, (rows, 1))
     live = np.arange(pieces)[None, :] < count  # (B, N)
@@ -107,10 +107,10 @@ def _example_pieces(batch: FeatureBatch, rng: np.random.Generator) -> FeatureBat
 
 
 def to_onnx(source: ExportSource) -> bytes:
-    """The module as one ONNX graph with dynamic batch, token and vector axes.
+    """Convert the encoder to one ONNX graph with dynamic batch, token and vector axes.
 
     Raises:
-        GraphError: PyTorch can't export it, or only for batches of one shape.
+        GraphError: PyTorch can't export the module, or only for batches of one shape.
     """
     batch = example_batch(source.vocabulary, rows=3, tokens=7, vectors=5)
     return module_to_onnx(source.module, batch, output_names(source), _dynamic_axes(batch))
@@ -122,16 +122,16 @@ def module_to_onnx(
     outputs: Sequence[str],
     axes: Sequence[Mapping[int, torch.export.Dim]],
 ) -> bytes:
-    """A module as one ONNX graph.
+    """Convert a module to one ONNX graph.
 
     Args:
-        module: whose `forward` takes the arrays of the batch in their order.
+        module: its `forward` takes the arrays of the batch in order.
         batch: example inputs.
-        outputs: names of what it returns.
-        axes: per input, the axes that have any size.
+        outputs: output names.
+        axes: per input, its dynamic axes.
 
     Raises:
-        GraphError: PyTorch can't export it, or only for batches of one shape.
+        GraphError: PyTorch can't export the module, or only for batches of one shape.
     """
     try:
         with _quiet(), torch.no_grad():
@@ -150,14 +150,14 @@ def module_to_onnx(
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise GraphError(f"PyTorch can't export {type(module).__name__}: {reason}") from error
     if program is None:
-        raise GraphError(f"PyTorch made no graph of {type(module).__name__}")
+        raise GraphError(f"PyTorch exported no graph of {type(module).__name__}")
     model = program.model_proto
     _drop_notes(model)
     return model.SerializeToString(deterministic=True)
 
 
 def _dynamic_axes(batch: FeatureBatch) -> list[Mapping[int, torch.export.Dim]]:
-    """Per input: axis -> its size, which inputs of one kind share."""
+    """Per input: dynamic axis -> dimension, shared by inputs of one kind."""
     rows = torch.export.Dim("rows", min=1, max=_MAX_AXIS)
     tokens = torch.export.Dim("tokens", min=1, max=_MAX_AXIS)
     pieces = torch.export.Dim("pieces", min=1, max=_MAX_AXIS)
@@ -171,7 +171,7 @@ def _dynamic_axes(batch: FeatureBatch) -> list[Mapping[int, torch.export.Dim]]:
 
 
 def _by_parameter(module: torch.nn.Module, shapes: Sequence[object]) -> tuple[object, ...]:
-    """The shapes of the inputs, those that `forward(..., *rest)` takes as `rest` in one tuple."""
+    """Shapes by parameter of `forward`; those of a variadic parameter in one tuple."""
     kinds = [p.kind for p in inspect.signature(module.forward).parameters.values()]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return tuple(shapes)
@@ -182,7 +182,7 @@ def _by_parameter(module: torch.nn.Module, shapes: Sequence[object]) -> tuple[ob
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter's libraries warn of about themselves: parity is the test."""
+    """Suppress the export libraries' warnings; the parity check is the test."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -195,9 +195,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _drop_notes(message: Message) -> None:
-    """Remove what the exporter notes for debugging, in subgraphs too.
+    """Remove debugging metadata, also in subgraphs.
 
-    It tells paths of this machine, and would make the same model another version on the next one.
+    It contains local paths, which would give equal models different versions on different machines.
     """
     for field, value in message.ListFields():
         if field.name in ("doc_string", "metadata_props"):

@@ -1,4 +1,4 @@
-"""Functions by their import string: the exporter knows its trainer by nothing else."""
+"""Import strings: the exporter refers to trainers by name only."""
 
 import argparse
 import importlib
@@ -7,10 +7,10 @@ from typing import Any, cast
 
 
 def resolved(text: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names.
+    """Resolve `package.module:function`.
 
     Raises:
-        argparse.ArgumentTypeError: there is none.
+        argparse.ArgumentTypeError: the string is malformed, or there is no such function.
     """
     module_name, _, function_name = text.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), function_name)):
@@ -20,5 +20,5 @@ def resolved(text: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise argparse.ArgumentTypeError(f"can't load {text!r}: {error}") from error
     if not callable(found):
-        raise argparse.ArgumentTypeError(f"{text!r} is no function")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a function")
     return cast(Callable[..., Any], found)

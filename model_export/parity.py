@@ -1,4 +1,4 @@
-"""Whether the exported graph computes what the trained module computes."""
+"""Parity check of an exported graph against its PyTorch module."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from model_export.contract.features import FeatureBatch
 from model_export.errors import GraphError, ParityError
 
 MAX_ABS_DIFF = 1e-4
-"""Largest difference allowed in any component of any output (float32 graphs, unit vectors)."""
+"""Largest allowed difference in any output component (float32 graphs, unit vectors)."""
 
 
 @dataclass
 class _Gap:
-    """The worst of one output so far; infinite where one is not finite or the shapes differ."""
+    """Largest deviation of one output so far; infinite for non-finite values or other shapes."""
 
     max_abs_diff: float = 0.0
     min_cosine: float = 1.0
@@ -32,10 +32,10 @@ def check_parity(
     output_names: Sequence[str],
     batches: Sequence[FeatureBatch],
 ) -> Parity:
-    """Run both over all batches and compare every output.
+    """Run module and graph over all batches and compare every output.
 
     Raises:
-        ParityError: they differ by more than `MAX_ABS_DIFF`, or one is not finite.
+        ParityError: they differ by more than `MAX_ABS_DIFF`, or a value is not finite.
         GraphError: ONNX Runtime can't load or run the graph.
     """
     session = _session(onnx_model)
@@ -57,7 +57,7 @@ def check_parity(
 
 
 def run_module(module: torch.nn.Module, batch: FeatureBatch) -> list[NDArray[np.float32]]:
-    """The module's outputs, in eval mode."""
+    """Outputs of the module in eval mode."""
     with torch.inference_mode():
         outputs = module.eval()(*(torch.from_numpy(array) for array in batch.values()))
     outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
@@ -67,7 +67,7 @@ def run_module(module: torch.nn.Module, batch: FeatureBatch) -> list[NDArray[np.
 def _session(onnx_model: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is raised
+    options.log_severity_level = 4  # errors are raised
     try:
         return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base but Exception
@@ -86,14 +86,14 @@ def _run(
 
 
 def _compare(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, float]:
-    """Largest difference of two outputs (B, D), and smallest cosine between their rows."""
+    """Largest absolute difference and smallest row cosine of two outputs (B, D)."""
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.inf, -1.0
     return float(np.abs(a - b).max()), _min_cosine(a, b)
 
 
 def _min_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Smallest cosine between rows (B, D); rows that are zero in both count as equal."""
+    """Smallest cosine between rows (B, D); rows that are zero in both are ignored."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     live = norms > 1e-6
     if not live.any():

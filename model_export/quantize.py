@@ -1,4 +1,4 @@
-"""A graph -> the same in half precision, or with weights of 8 bits."""
+"""Quantisation of ONNX graphs to half precision or 8-bit weights."""
 
 import logging
 import tempfile
@@ -15,32 +15,32 @@ from model_export.contract.variants import VariantName
 from model_export.errors import GraphError
 
 EXACT_OUTPUT = "content"
-"""What leads to it stays as it is: the sketch's random frequencies don't bear rounding, and the
-threshold of near-duplicates was measured with it."""
+"""Output whose nodes stay unquantised: the sketch's random frequencies don't tolerate rounding, and
+the duplicate threshold was measured with it."""
 
 
-def shrink(graph: bytes, variant: VariantName) -> bytes:
-    """The variant of a graph; inputs and outputs keep their types.
+def quantize(graph: bytes, variant: VariantName) -> bytes:
+    """Quantise a graph; inputs and outputs keep their types.
 
-    Half precision: all weights and operations but those that have none. 8 bits: the weights of
-    matrix products, convolutions and tables, whose inputs are quantised anew at each run (dynamic
-    quantisation). What leads to an output named `content` is left alone.
+    `fp16` converts all weights and operations that support half precision. `int8` quantises the
+    weights of matrix products, convolutions and embedding tables, and their inputs at run time
+    (dynamic quantisation). Nodes that lead to an output named `content` are left unchanged.
 
     Raises:
-        GraphError: it can't be converted.
+        GraphError: the graph can't be converted.
     """
     model = onnx.load_from_string(graph)
     exact = _leading_to(model.graph, EXACT_OUTPUT)
     try:
         with _quiet():
-            small = _halved(model, exact) if variant == "fp16" else _quantised(model, exact)
+            small = _fp16(model, exact) if variant == "fp16" else _int8(model, exact)
     except Exception as error:  # its exceptions share no base but Exception
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise GraphError(f"can't be made {variant}: {reason}") from error
     return small.SerializeToString(deterministic=True)
 
 
-def _halved(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
+def _fp16(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
     return convert_float_to_float16(
         model,
         keep_io_types=True,
@@ -48,7 +48,7 @@ def _halved(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
     )
 
 
-def _quantised(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
+def _int8(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "int8.onnx")
         quantize_dynamic(
@@ -62,7 +62,7 @@ def _quantised(model: onnx.ModelProto, exact: list[str]) -> onnx.ModelProto:
 
 
 def _leading_to(graph: onnx.GraphProto, output: str) -> list[str]:
-    """Names of the nodes that an output depends on; nodes without a name get one."""
+    """Names of the nodes that an output depends on; unnamed nodes are named."""
     maker = {}
     for place, node in enumerate(graph.node):
         node.name = node.name or f"node_{place}"
@@ -78,7 +78,7 @@ def _leading_to(graph: onnx.GraphProto, output: str) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the converters advise: ranking is the test."""
+    """Suppress the converters' warnings; the ranking check is the test."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():

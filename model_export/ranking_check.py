@@ -1,4 +1,4 @@
-"""Whether other graphs rank held-out streamers as the full ones do."""
+"""Ranking check: how far other graphs change the ranking of held-out streamers."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,13 @@ _BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Streamers that the model has not learned from, whom they search, and what is right.
+    """Queries, a gallery and relevance judgements for a ranking check.
+
+    Graphs are accepted or refused on them, so they must not come from the test split.
 
     Attributes:
-        queries, gallery: their profiles, Q and G.
-        relevant: per query, places in the gallery, at least one.
+        queries, gallery: profiles, Q and G.
+        relevant: per query, places of its relevant streamers in the gallery, at least one.
     """
 
     queries: Sequence[StreamerProfile]
@@ -45,11 +47,11 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class TowerVectors:
-    """What a tower's graph makes of all that the profiles of a trial show.
+    """Vectors of a tower's graph for all payloads of a trial.
 
     Attributes:
         of: payload key -> vector (width,).
-        per_s: payloads a second of one core.
+        per_s: payloads per second on one core.
     """
 
     of: Mapping[bytes, NDArray[np.float32]]
@@ -58,12 +60,12 @@ class TowerVectors:
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """What the graphs find.
+    """Ranking by one set of graphs.
 
     Attributes:
         nearest: places in the gallery per query (Q, DEPTH).
         ndcg: mean NDCG@20.
-        per_s: profiles a second of one core, through the encoder's graph.
+        per_s: profiles per second on one core through the encoder's graph.
     """
 
     nearest: NDArray[np.int64]
@@ -71,25 +73,25 @@ class Ranked:
     per_s: float
 
     def overlap(self, other: "Ranked") -> float:
-        """Mean share of the nearest that both have."""
+        """Mean share of common nearest neighbours."""
         pairs = zip(self.nearest.tolist(), other.nearest.tolist(), strict=True)
         return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in pairs]))
 
 
-class Judge:
-    """Runs graphs on the streamers of a trial; what is exact is done once."""
+class RankingCheck:
+    """Runs graphs on the streamers of a trial; exact preprocessing is done once."""
 
     def __init__(self, bundle: Bundle, trial: Trial) -> None:
-        """Read the profiles.
+        """Preprocess the profiles.
 
         Raises:
-            SourceError: the trial has no query or too few to search.
+            SourceError: the trial has no query, or its gallery is too small.
             ContractError: a profile can't be read.
         """
         if not trial.queries or len(trial.gallery) <= DEPTH:
             raise SourceError(
                 f"{len(trial.queries)} queries and {len(trial.gallery)} streamers to search are "
-                "too few to judge by"
+                "too few for a ranking check"
             )
         self._bundle, self._trial = bundle, trial
         profiles = [*trial.queries, *trial.gallery]
@@ -115,10 +117,10 @@ class Judge:
         return found
 
     def read(self, spec: TowerSpec, graph: bytes) -> TowerVectors:
-        """All payloads of a tower, by this graph.
+        """Encode all payloads of a tower with a graph.
 
         Raises:
-            GraphError: ONNX Runtime can't load or run it.
+            GraphError: ONNX Runtime can't load or run the graph.
         """
         session, inputs = _session(graph), self._bundle.tower_inputs(spec.name)
         items = sorted(self._prepared[spec.name].items(), key=lambda item: item[1].size)
@@ -132,10 +134,10 @@ class Judge:
         return TowerVectors(found, len(items) / max(spent, 1e-9))
 
     def rank(self, encoder: bytes, vectors: Mapping[str, TowerVectors]) -> Ranked:
-        """The nearest of each query, by this encoder and these vectors of towers.
+        """Rank the gallery for each query with an encoder graph and tower vectors.
 
         Raises:
-            GraphError: ONNX Runtime can't load or run it.
+            GraphError: ONNX Runtime can't load or run the graph.
         """
         features = self._features(vectors)
         usable = [i for i, f in enumerate(features) if f.usable]
@@ -165,7 +167,7 @@ class Judge:
         return features
 
     def _ndcg(self, nearest: NDArray[np.int64]) -> float:
-        """Mean NDCG@20, binary gains (Järvelin & Kekäläinen 2002)."""
+        """Mean NDCG@20 with binary gains (Järvelin & Kekäläinen 2002)."""
         discount = 1 / np.log2(np.arange(DEPTH) + 2)
         values = [
             discount[np.isin(found, wanted)].sum() / discount[: len(wanted)].sum()
@@ -177,23 +179,23 @@ class Judge:
 def _session(graph: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is raised
+    options.log_severity_level = 4  # errors are raised
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base but Exception
-        raise GraphError(f"ONNX Runtime can't load it: {error}") from error
+        raise GraphError(f"ONNX Runtime can't load the graph: {error}") from error
 
 
 def _run(
     session: Any, outputs: list[str], batch: Mapping[str, NDArray[np.generic]]
 ) -> tuple[list[NDArray[np.float32]], float]:
-    """Outputs, and the processor time that they took."""
+    """Outputs and the processor time of a run, in seconds."""
     feed = {given.name: batch[given.name] for given in session.get_inputs()}
     started = time.process_time()
     try:
         found = session.run(outputs, feed)
     except Exception as error:  # its exceptions share no base but Exception
-        raise GraphError(f"ONNX Runtime can't run it: {error}") from error
+        raise GraphError(f"ONNX Runtime can't run the graph: {error}") from error
     if not all(np.isfinite(output).all() for output in found):
-        raise GraphError("it gives numbers that are not finite")
+        raise GraphError("the graph's output is not finite")
     return found, time.process_time() - started

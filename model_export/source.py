@@ -1,4 +1,4 @@
-"""What the exporter needs from whoever trained a model: it never imports the trainer."""
+"""Input of the exporter, provided by a trainer that the exporter never imports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ class TowerSource:
     """A tower: a frozen encoder of single pieces.
 
     Attributes:
-        spec: what it reads and gives.
-        module: `forward(*inputs)` -> vectors float32 (B, width); inputs in the order of the batches
-            that `contract.towers.inputs_of(spec, tokenizer)` makes.
-        tokenizer: a file of the library `tokenizers`, for a text tower.
+        spec: preprocessing and output of the tower.
+        module: `forward(*inputs)` -> vectors float32 (B, width), inputs in the order of the batches
+            of `contract.towers.inputs_of(spec, tokenizer)`.
+        tokenizer: file content of the library `tokenizers`, for a text tower.
     """
 
     spec: TowerSpec
@@ -31,27 +31,27 @@ class TowerSource:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A trained encoder and where it comes from.
+    """A trained encoder with its metadata.
 
     Attributes:
         module: `forward(token_ids, token_counts, token_modality, vectors_0, ...)`, the arrays of a
             `FeatureBatch` in their order, ->
             `(embedding (B, D), content (B, C), modality_weights (B, M)[, id_embedding (B, E)])`,
-            shapes and types as in `contract.features`.
-        vocabulary: what its inputs are made with.
-        recipe: the name of the method that trained it.
+            float32; embedding and content have unit length, modality weights sum to 1.
+        vocabulary: vocabulary of its inputs.
+        recipe: name of the training method.
         dim: D.
         content_dim: C.
-        data_digest: digest of the data set it was trained on.
-        config: the resolved configuration, JSON-serialisable.
-        metrics: measured on held-out streamers, name -> value.
-        duplicate_threshold: from which content cosine on two streamers are near-duplicates.
-        calibration: what scores promise; None when the trainer can't say.
-        id_space: name and width E of the space of `id_embedding`; None without that output.
-        established: the streamers that the teacher knows.
-        towers: whose vectors the encoder reads; the space of each is in the vocabulary.
-        dims: shorter widths than D, rising; the first so many numbers of an embedding are one of
-            their own once they have unit length.
+        data_digest: digest of the training data set.
+        config: resolved configuration, JSON-serialisable.
+        metrics: name -> value on held-out streamers.
+        duplicate_threshold: content cosine from which two streamers are near-duplicates.
+        calibration: precision of scores; None if not measured.
+        id_space: name and width E of the ID-embedding space; None without that output.
+        established: streamers that the teacher knows.
+        towers: towers whose vectors the encoder reads; the vocabulary has a space for each.
+        dims: ascending widths below D whose prefixes of an embedding, scaled to unit length, are
+            embeddings as well.
     """
 
     module: nn.Module

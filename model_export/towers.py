@@ -1,4 +1,4 @@
-"""A tower's module -> its ONNX graph, checked against the module on golden payloads."""
+"""Export of towers to ONNX graphs, checked against PyTorch on golden payloads."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -27,10 +27,10 @@ _UNIT_TOLERANCE = 1e-2
 
 
 def check_towers(source: ExportSource) -> None:
-    """Whether the encoder reads what its towers give.
+    """Check that the vocabulary has a space for each tower.
 
     Raises:
-        SourceError: two towers have one name, or the space of one is not in the vocabulary.
+        SourceError: two towers have one name, or a space is missing or has another width.
     """
     widths = {space.name: space.width for space in source.vocabulary.spaces}
     for spec in (tower.spec for tower in source.towers):
@@ -44,12 +44,12 @@ def check_towers(source: ExportSource) -> None:
 def tower_to_onnx(
     tower: TowerSource, golden: Iterable[StreamerProfile]
 ) -> tuple[bytes, TowerCheck]:
-    """A tower as one ONNX graph, and how it was checked.
+    """Convert a tower to one ONNX graph and check it.
 
     Raises:
-        SourceError: the module does not give unit vectors of the width that it says.
-        GraphError: the module can't be made into a graph that ONNX Runtime runs.
-        ParityError: the graph computes something else than the module.
+        SourceError: the module's output is not unit vectors of the declared width.
+        GraphError: the module can't be converted to a graph that ONNX Runtime runs.
+        ParityError: the graph deviates from the module.
     """
     spec = tower.spec
     inputs = inputs_of(spec, tower.tokenizer)
@@ -68,7 +68,7 @@ def tower_to_onnx(
 
 
 def _batches(inputs: TowerInputs, payloads: Sequence[Payload]) -> list[TowerBatch]:
-    """Three payloads of unlike size, which the graph is made with; one; many; the largest."""
+    """Batches of three sizes (to export with), the smallest, many, and the largest payload."""
     by_size = [inputs.prepare(payload) for payload in sorted(payloads, key=lambda p: p.size)]
     three = [by_size[0], by_size[len(by_size) // 2], by_size[-2 if len(by_size) > 3 else -1]]
     return [inputs.batch(part) for part in (three, by_size[:1], by_size[:16], by_size[-1:])]
@@ -89,7 +89,7 @@ def _check_vectors(tower: TowerSource, batch: TowerBatch) -> None:
 
 
 def _axes(spec: TowerSpec, batch: TowerBatch) -> Sequence[Mapping[int, torch.export.Dim]]:
-    """Any number of payloads, and of tokens up to the most."""
+    """Dynamic axes: payloads, and for texts tokens up to the maximum."""
     rows = torch.export.Dim("rows", min=1, max=_MAX_ROWS)
     if spec.text is None:
         return [{0: rows} for _ in batch]

@@ -1,8 +1,9 @@
 """`python -m model_export.variants --bundle B --trial MODULE:FUNCTION --data DIR --out B2`.
 
-A copy of a bundle with smaller graphs beside the full ones. Each is judged alone and all that are
-accepted once more together, by how held-out streamers rank others: NDCG@20 may fall by less than
-0.5 %, and 95 % of the 20 nearest must stay. What is refused is left out, and the figure kept.
+Writes a copy of a bundle with quantised graphs beside the full ones. Each graph is checked alone,
+and the accepted ones once more together, by how validation queries rank a gallery: NDCG@20 may fall
+by less than 0.5 %, and 95 % of the 20 nearest must stay the same. Refused graphs are left out;
+their figures are kept in the manifest.
 """
 
 import argparse
@@ -19,26 +20,27 @@ from model_export.contract.variants import VARIANTS, Variant, VariantGraph, Vari
 from model_export.errors import ExportError, GraphError
 from model_export.folder import new_folder
 from model_export.loading import resolved
-from model_export.quantize import shrink
-from model_export.ranking_check import Judge, Ranked, TowerVectors, Trial
+from model_export.quantize import quantize
+from model_export.ranking_check import Ranked, RankingCheck, TowerVectors, Trial
 
 MOST_LOST = 0.005
-"""Of NDCG@20, relative."""
+"""Largest relative loss of NDCG@20."""
 LEAST_OVERLAP = 0.95
+"""Smallest mean share of the 20 nearest that stay the same."""
 
 
 def add_variants(bundle: Path, trial: Trial, out: Path) -> Manifest:
-    """Write a copy of a bundle with its variants; `out` appears whole or not at all.
+    """Write a copy of a bundle with quantised variants; `out` appears whole or not at all.
 
     Raises:
-        BundleError: the bundle can't be trusted.
+        BundleError: the bundle is damaged.
         SourceError: the trial is too small.
         GraphError: the full graphs can't be run.
         OSError: `out` exists and is not an empty folder, or can't be written.
     """
     with new_folder(out) as partial:
         full = Bundle(bundle)
-        found = _Variants(full, Judge(full, trial), trial)
+        found = _Variants(full, RankingCheck(full, trial), trial)
         shutil.copytree(bundle, partial, dirs_exist_ok=True)
         variants: list[Variant] = []
         files = dict(full.manifest.files)
@@ -55,13 +57,13 @@ def add_variants(bundle: Path, trial: Trial, out: Path) -> Manifest:
         text = manifest.model_dump_json(indent=2)
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
         for variant in variants:
-            Bundle(partial, variant.name if variant.files else None)  # as the service will
+            Bundle(partial, variant.name if variant.files else None)  # verifies like the service
     return manifest
 
 
 @dataclass
 class _Tried:
-    """A smaller graph: its entry, its bytes, and what a tower's makes of the trial."""
+    """A quantised graph: manifest entry, bytes, and the vectors of a tower's graph."""
 
     entry: VariantGraph
     graph: bytes = b""
@@ -76,18 +78,18 @@ class _Tried:
 
 
 class _Variants:
-    """Makes variants of one bundle."""
+    """Quantises and checks the graphs of one bundle."""
 
-    def __init__(self, bundle: Bundle, judge: Judge, trial: Trial) -> None:
-        self._judge, self._trial = judge, trial
+    def __init__(self, bundle: Bundle, check: RankingCheck, trial: Trial) -> None:
+        self._check, self._trial = check, trial
         self._specs = {spec.file: spec for spec in bundle.manifest.towers}
         self._graphs = {ENCODER: bundle.encoder_bytes()}
         self._graphs |= {file: bundle.tower_bytes(s.name) for file, s in self._specs.items()}
-        self._vectors = {s.name: judge.read(s, self._graphs[f]) for f, s in self._specs.items()}
-        self._full = judge.rank(self._graphs[ENCODER], self._vectors)
+        self._vectors = {s.name: check.read(s, self._graphs[f]) for f, s in self._specs.items()}
+        self._full = check.rank(self._graphs[ENCODER], self._vectors)
 
     def make(self, name: VariantName) -> tuple[Variant, dict[str, bytes]]:
-        """A variant, and the files of its graphs."""
+        """A variant, and file -> content of its graphs."""
         tried = [self._try(name, file) for file in self._graphs]
         while True:
             chosen = [one for one in tried if one.accepted]
@@ -109,7 +111,7 @@ class _Variants:
         return variant, {str(one.entry.file): one.graph for one in chosen}
 
     def _try(self, name: VariantName, file: str) -> _Tried:
-        """One graph made smaller, all others as they are."""
+        """Quantise and check one graph, with all others full."""
         spec, full = self._specs.get(file), self._graphs[file]
         entry = VariantGraph(
             graph=file,
@@ -119,9 +121,9 @@ class _Variants:
         )
         tried = _Tried(entry)
         try:
-            tried.graph = shrink(full, name)
+            tried.graph = quantize(full, name)
             if spec is not None:
-                tried.vectors = self._judge.read(spec, tried.graph)
+                tried.vectors = self._check.read(spec, tried.graph)
             ranked = self._rank([tried])
         except GraphError as error:
             tried.refuse(" ".join(str(error).split())[:300])
@@ -140,7 +142,7 @@ class _Variants:
         return tried
 
     def _rank(self, smaller: Sequence[_Tried]) -> Ranked:
-        """With these graphs in place of the full ones."""
+        """Ranking with these graphs instead of the full ones."""
         encoder, vectors = self._graphs[ENCODER], dict(self._vectors)
         for one in smaller:
             spec = self._specs.get(one.entry.graph)
@@ -148,10 +150,10 @@ class _Variants:
                 encoder = one.graph
             elif one.vectors is not None:
                 vectors[spec.name] = one.vectors
-        return self._judge.rank(encoder, vectors)
+        return self._check.rank(encoder, vectors)
 
     def _why_not(self, ranked: Ranked) -> str:
-        """Why this is too far from the full graphs; empty if it is not."""
+        """Reason to refuse a ranking; empty if it is close enough to the full graphs."""
         overlap = ranked.overlap(self._full)
         if ranked.ndcg <= (1 - MOST_LOST) * self._full.ndcg:
             return f"NDCG@20 {ranked.ndcg:.4f}, with the full graphs {self._full.ndcg:.4f}"
@@ -161,21 +163,28 @@ class _Variants:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make variants; 0 = done, 1 = failed with one line that says why, 2 = wrong usage."""
+    """Add variants to a bundle; exit status 0 = done, 1 = failed, 2 = wrong usage."""
     parser = argparse.ArgumentParser(
-        prog="python -m model_export.variants", description="Add smaller graphs to a bundle."
+        prog="python -m model_export.variants",
+        description="Add quantised graphs (fp16, int8) to a bundle.",
     )
-    parser.add_argument("--bundle", type=Path, required=True, help="the exported model")
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="bundle folder of the exported model"
+    )
     parser.add_argument(
         "--trial",
         type=resolved,
         required=True,
-        help="import string of what makes a trial of a data set folder and a number of streamers, "
-        "as training.inference.trial:load_trial",
+        help="import string of a function (data set folder, number of streamers) -> Trial, such as "
+        "training.inference.trial:load_trial",
     )
-    parser.add_argument("--data", type=Path, required=True, help="data set folder to judge by")
-    parser.add_argument("--streamers", type=int, default=1000, help="so many of it at most")
-    parser.add_argument("--out", type=Path, required=True, help="the bundle folder to write")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set folder with a validation split"
+    )
+    parser.add_argument(
+        "--streamers", type=int, default=1000, help="most streamers to use (default: 1000)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="bundle folder to write")
     args = parser.parse_args(arguments)
     make: Callable[[Path, int], Trial] = args.trial
     try:

@@ -1,57 +1,57 @@
-"""What can go wrong while training, and what the person at the terminal is told.
+"""Errors of the training commands.
 
 TrainingError              ends the command with its message on stderr, exit status 1
-├── DataError              a data set folder that cannot be trusted; lists its first bad lines
-│   └── LeakError          something was learned from streamers that are held out
-├── EvaluationError        saved measurements that are missing or damaged
-├── OutputError            a place that cannot or must not be written to
-├── CacheError             kept vectors of towers that can't be used
-├── CheckpointError        a checkpoint that is none, is unfinished, damaged or of another run
-├── DivergedError          training whose losses are no longer numbers
-└── UsageError             options that make no sense together, exit status 2
+├── DataError              an invalid data set folder; lists the first errors
+│   └── LeakError          held-out streamers would be learned from, or were
+├── EvaluationError        saved evaluations that are missing or damaged
+├── OutputError            a path that can't or must not be written
+├── CacheError             an unusable cache of tower vectors
+├── CheckpointError        a checkpoint that is missing, unfinished, damaged or of another fit
+├── DivergedError          a loss that is no longer finite
+└── UsageError             invalid or inconsistent options, exit status 2
 """
 
 from model_export.errors import SourceError
 
 
 class TrainingError(Exception):
-    """Base of all errors that a person can mend; the message says how."""
+    """Base of the errors of training; the message states the remedy."""
 
     exit_status = 1
 
 
 class DataError(TrainingError):
-    """A data set folder that cannot be trusted."""
+    """An invalid data set folder."""
 
 
 class LeakError(DataError):
-    """Something was learned from streamers that are held out, so no figure could be trusted."""
+    """Held-out streamers were learned from, or would be, so results would be invalid."""
 
 
 class EvaluationError(TrainingError):
-    """Saved measurements that are missing or damaged."""
+    """Saved evaluations that are missing or damaged."""
 
 
 class OutputError(TrainingError):
-    """A place that cannot or must not be written to."""
+    """A path that can't or must not be written."""
 
 
 class CacheError(TrainingError):
-    """Kept vectors of towers that can't be used."""
+    """An unusable cache of tower vectors."""
 
 
 class CheckpointError(TrainingError, SourceError):
-    """A checkpoint that is none, is unfinished, damaged or of another run.
+    """A checkpoint that is missing, unfinished, damaged or of another fit.
 
-    A SourceError too, so that the exporter, which knows no trainer, can tell it to the person.
+    It is also a SourceError, which the exporter reports without knowing the trainer.
     """
 
 
 class DivergedError(TrainingError):
-    """Training whose losses are no longer numbers: its weights are lost."""
+    """A loss that is no longer finite."""
 
 
 class UsageError(TrainingError):
-    """Options that make no sense together."""
+    """Invalid or inconsistent options."""
 
     exit_status = 2

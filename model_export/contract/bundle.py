@@ -1,16 +1,16 @@
-"""The bundle: what the exporter writes and the service loads, checked before it is trusted.
+"""The bundle: the model folder that the exporter writes and the service verifies and loads.
 
     manifest.json      this module's `Manifest`
     encoder.onnx       features -> embedding, content, [id_embedding], modality_weights
     vocabulary.json    tokens, spaces, uninformative pieces
-    golden.jsonl       profiles whose features' digest is in the manifest
-    towers/NAME.onnx   optional: the graph of each tower, see `towers`
-    towers/NAME.tokenizer.json   how a text tower's input is made
+    golden.jsonl       profiles whose feature digest is in the manifest
+    towers/NAME.onnx   optional: graph of each tower, see `towers`
+    towers/NAME.tokenizer.json   tokenizer of a text tower
     FILE.fp16.onnx, FILE.int8.onnx   optional: smaller graphs, see `variants`
-    established.npz    optional: the streamers that the recommender knows, see `established`
+    established.npz    optional: streamers that the recommender knows, see `established`
     README.md          model card
 
-Each file is read once; its bytes are hashed and those same bytes are used.
+Each file is read once, and the bytes that were hashed are the bytes that are used.
 """
 
 import hashlib
@@ -47,32 +47,32 @@ CARD = "README.md"
 
 
 class FileEntry(Part):
-    """What a file of the bundle must be."""
+    """Expected size and digest of a file."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size_bytes: Annotated[int, Field(ge=0)]
 
 
 class IdSpace(Part):
-    """The recommender's own space, into which the encoder predicts."""
+    """ID-embedding space of the recommender, which the encoder predicts into."""
 
     name: str
     dim: Annotated[int, Field(gt=0)]
 
 
 class Parity(Part):
-    """How far ONNX Runtime is from PyTorch on the golden profiles and random inputs."""
+    """Largest deviation of ONNX Runtime from PyTorch on golden profiles and random inputs."""
 
     max_abs_diff: float
     min_cosine: float
 
 
 class TowerCheck(Parity):
-    """How far ONNX Runtime is from PyTorch in a tower's vectors, and what its inputs must be.
+    """Parity of a tower's graph, and the expected digest of its inputs.
 
     Attributes:
         name: of the tower.
-        inputs_fingerprint: digest of its inputs for the payloads of the golden profiles.
+        inputs_fingerprint: digest of the inputs for the golden payloads.
     """
 
     name: str
@@ -80,18 +80,18 @@ class TowerCheck(Parity):
 
 
 class DuplicateThreshold(Part):
-    """From which content cosine on two streamers count as near-duplicates, and why."""
+    """Content cosine from which two streamers are near-duplicates, and how it was chosen."""
 
     value: Annotated[float, Field(gt=0, le=1)]
     source: str
 
 
 class Manifest(Part):
-    """Everything that the service must know about a bundle before it loads it.
+    """Manifest of a bundle.
 
-    `calibration` is None in bundles that were exported before scores were calibrated. The first
-    numbers of an embedding, as many as one of `dims` says, are a shorter embedding once they are
-    scaled to unit length (Kusupati 2022); bundles of before have none.
+    `calibration` is None in bundles exported before scores were calibrated. `dims` are shorter
+    widths (Matryoshka representations, Kusupati 2022): a prefix of the embedding of that length,
+    scaled to unit length, is an embedding; older bundles have none.
     """
 
     schema_version: int
@@ -118,14 +118,14 @@ class Manifest(Part):
     def _shorter(self) -> Self:
         for narrower, wider in pairwise([*self.dims, self.dim]):
             if narrower >= wider:
-                raise ValueError(f"dims must rise and stay below dim, {narrower} does not")
+                raise ValueError(f"dims must be ascending and below dim, {narrower} is not")
         return self
 
     def as_variant(self, name: str | None) -> "Manifest":
-        """The manifest of a variant of the model, which is another version; None = the full one.
+        """Manifest of a variant, which is a separate model version; None = the full model.
 
         Raises:
-            BundleError: it has no such variant, or none of its graphs was accepted.
+            BundleError: there is no such variant, or none of its graphs was accepted.
         """
         if name is None:
             return self
@@ -135,7 +135,7 @@ class Manifest(Part):
         return self.model_copy(update={"model_version": version, "towers": towers})
 
     def variant(self, name: str) -> Variant:
-        """The variant of this name; raises as `as_variant`."""
+        """Variant by name; raises like `as_variant`."""
         usable = {variant.name: variant for variant in self.variants if variant.files}
         for known, variant in usable.items():
             if known == name:
@@ -144,13 +144,13 @@ class Manifest(Part):
         raise BundleError(f"{self.model_version} has no variant {name!r}; it has: {has}")
 
     def at(self, dim: int | None) -> "Manifest":
-        """The manifest of the same model at one of its widths; None = the full one.
+        """Manifest of the model at a shorter width; None = the full width.
 
-        Vectors of two widths can't be compared, so a shorter one is another model version, with a
-        calibration of its own.
+        Vectors of different widths can't be compared, so each width is a separate model version
+        with its own calibration.
 
         Raises:
-            BundleError: the model has no such width; those that it has are listed.
+            BundleError: the model has no such width; the message lists its widths.
         """
         if dim in (None, self.dim):
             return self
@@ -172,16 +172,16 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: its checked manifest.
-        featurizer: the featuriser over its vocabulary.
+        manifest: the checked manifest.
+        featurizer: featuriser over the bundle's vocabulary.
     """
 
     def __init__(self, path: Path, variant: str | None = None) -> None:
-        """Read and verify a bundle folder; with the smaller graphs of a variant, if one is named.
+        """Read and verify a bundle folder, with the smaller graphs of a variant if one is named.
 
         Raises:
             BundleError: a file is missing, changed or outside the folder, the schema version is
-                another one, a graph has external data, or this installation makes other features
+                unsupported, a graph has external data, this installation computes other features
                 than the exporter did, or there is no such variant.
         """
         self.path = path
@@ -193,7 +193,7 @@ class Bundle:
         for name in needed:
             if name not in self.manifest.files:
                 raise BundleError(f"{path / MANIFEST}: files: {name} is not listed; export again")
-        # They can be large, and of the graphs only one of each is used.
+        # They can be large, and only one graph of each kind is used.
         later = {ESTABLISHED, ENCODER, *(spec.file for spec in self.manifest.towers)}
         later |= {file for known in self.manifest.variants for file in known.files.values()}
         for name in self.manifest.files:
@@ -210,18 +210,18 @@ class Bundle:
             self._check_tower(spec)
 
     def encoder_bytes(self) -> bytes:
-        """The verified ONNX graph."""
+        """Verified ONNX graph of the encoder."""
         return self._encoder
 
     def release_encoder_bytes(self) -> None:
-        """Let go of the graph's bytes once a session was made of them."""
+        """Free the graph's bytes after a session was created from them."""
         self._encoder = b""
 
     def tower(self, name: str) -> TowerSpec:
-        """What a tower of this name reads and gives.
+        """Specification of a tower by name.
 
         Raises:
-            BundleError: there is none.
+            BundleError: there is no such tower.
         """
         for spec in self.manifest.towers:
             if spec.name == name:
@@ -230,10 +230,10 @@ class Bundle:
         raise BundleError(f"{self.path} has no tower {name!r}; it has: {known}")
 
     def tower_bytes(self, name: str) -> bytes:
-        """The verified ONNX graph of a tower, read anew at each call.
+        """Verified ONNX graph of a tower, read from disk at each call.
 
         Raises:
-            BundleError: there is no such tower, or its file was changed meanwhile.
+            BundleError: there is no such tower, or its file has changed.
         """
         file = self._file_of(self.tower(name))
         content = self._verified(file)
@@ -241,11 +241,12 @@ class Bundle:
         return content
 
     def tower_inputs(self, name: str) -> TowerInputs:
-        """What makes the inputs of a tower's graph.
+        """Preprocessor of a tower.
 
         Raises:
-            BundleError: there is no such tower, what it needs is not installed, or this
-                installation makes other inputs of the golden profiles than the exporter did.
+            BundleError: there is no such tower, or this installation computes other inputs for the
+                golden payloads than the exporter did.
+            MissingExtra: the tokenizer library is not installed.
         """
         spec = self.tower(name)
         file = spec.tokenizer_file
@@ -255,7 +256,7 @@ class Bundle:
         wanted = self._check_of(spec).inputs_fingerprint
         if found != wanted:
             raise BundleError(
-                f"{self.path}: this installation makes other inputs of tower {name!r} than the "
+                f"{self.path}: this installation computes other inputs of tower {name!r} than the "
                 f"exporter did (fingerprint {found[:12]}…, manifest "
                 f"{wanted[:12]}…); use the release that exported it "
                 f"({self.manifest.created_by}) or export again"
@@ -263,10 +264,10 @@ class Bundle:
         return inputs
 
     def established(self) -> Established | None:
-        """The streamers that the recommender knows, if any.
+        """Streamers that the recommender knows; None if the bundle has none.
 
         Raises:
-            BundleError: the file is missing or changed, or its arrays are not what they should be.
+            BundleError: the file is missing or changed, or its arrays are inconsistent.
         """
         if ESTABLISHED not in self.manifest.files:
             return None
@@ -352,8 +353,8 @@ class Bundle:
             ) from error
         if found != self.manifest.features_fingerprint:
             raise BundleError(
-                f"{self.path}: this installation makes other features of the golden profiles than "
-                f"the exporter did (fingerprint {found[:12]}…, manifest "
+                f"{self.path}: this installation computes other features of the golden profiles "
+                f"than the exporter did (fingerprint {found[:12]}…, manifest "
                 f"{self.manifest.features_fingerprint[:12]}…); use the release that exported it "
                 f"({self.manifest.created_by}) or export again"
             )
@@ -391,5 +392,5 @@ def _is_inside(name: str) -> bool:
 
 
 def file_entry(content: bytes) -> FileEntry:
-    """The manifest's entry for a file with this content."""
+    """Manifest entry of a file with this content."""
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))

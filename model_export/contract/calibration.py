@@ -1,7 +1,11 @@
-"""What a score promises: thresholds and the precision that was measured above each of them.
+"""Calibration of scores: thresholds, and the precision measured above each of them.
 
-Precision is that of an answer: of all streamers that score at least so much, the share that is
-right. What counts as right, and on whom it was measured, is said in words beside the numbers.
+Precision at a threshold is the share of relevant streamers among all that score at least as much.
+Each calibration states in words what counts as relevant and which streamers it was measured on.
+
+The 95 % bounds hold for the encoder and the streamers they were measured with. Where an encoder was
+refit on train + val afterwards, thresholds were mapped to its scale of scores and the bounds are
+estimates without a guarantee; `ScoreCalibration.source` says so.
 """
 
 from typing import Annotated, Self
@@ -12,21 +16,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
-    """Base of everything in a manifest: strict, immutable, unknown fields refused."""
+    """Base of all manifest models: strict, immutable, unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Knot(Part):
-    """A threshold and what was measured of the answers that reach it.
+    """Threshold with the precision of the answers that reach it.
 
     Attributes:
-        score: the cosine.
-        precision: estimated share of right answers, monotone over the knots.
-        at_least: the share that is promised: the one-sided 95 % confidence bound of the
-            encoder that was measured. No such bound holds for one that was refitted since.
-        answers: how many reach it per query, on average, in the gallery that was searched.
-        pairs: how many labelled pairs this was measured on.
+        score: cosine.
+        precision: estimated precision, monotone over the knots.
+        at_least: one-sided 95 % lower confidence bound of the precision, for the encoder that was
+            measured; an estimate without a guarantee after a refit.
+        answers: mean number of answers per query in the gallery that was searched.
+        pairs: number of labelled pairs.
     """
 
     score: Annotated[float, Field(ge=-1.001, le=1.001)]
@@ -37,12 +41,12 @@ class Knot(Part):
 
 
 class Curve(Part):
-    """Score to precision for queries that show a certain number of modalities.
+    """Precision by score, for queries with a certain number of modalities.
 
     Attributes:
-        fewest, most: modalities that the query shows, language aside; most = None for no bound.
-        queries: how many it was measured with.
-        knots: from the highest score to the lowest; neither precision nor promise ever rises.
+        fewest, most: modalities of the query, language aside; most = None means no upper bound.
+        queries: number of queries measured.
+        knots: by descending score; precision and bound never rise.
     """
 
     fewest: Annotated[int, Field(ge=1)]
@@ -54,25 +58,22 @@ class Curve(Part):
     def _falls(self) -> Self:
         for upper, lower in zip(self.knots, self.knots[1:], strict=False):
             if lower.score >= upper.score:
-                raise ValueError("knots must go from the highest score to the lowest")
+                raise ValueError("knots must be in descending order of score")
             if lower.precision > upper.precision or lower.at_least > upper.at_least:
                 raise ValueError("a lower score can't be more precise than a higher one")
         return self
 
     @property
     def strictest(self) -> Knot:
-        """The lowest threshold of those with the highest promise."""
+        """Lowest threshold among those with the highest lower bound."""
         return [knot for knot in self.knots if knot.at_least >= self.knots[0].at_least][-1]
 
     def threshold(self, precision: float) -> Knot | None:
-        """The lowest threshold that promises a precision; None when none does."""
+        """Lowest threshold whose lower bound reaches a precision; None if no bound does."""
         return next((knot for knot in reversed(self.knots) if knot.at_least >= precision), None)
 
     def precision_from(self, score: float) -> float | None:
-        """Estimated precision of the answers that score at least this, between knots linearly.
-
-        None below the lowest knot, where nothing was measured.
-        """
+        """Estimated precision from a score on, linear between knots; None below the lowest knot."""
         knots = self.knots
         if score < knots[-1].score:
             return None
@@ -87,7 +88,7 @@ class Curve(Part):
         return upper.precision
 
     def describe(self) -> str:
-        """Whose curve it is, as `1 modality`, `2 to 3 modalities`."""
+        """Group of queries in words, such as `1 modality` or `2 to 3 modalities`."""
         if self.most is None:
             return "all streamers" if self.fewest == 1 else f"{self.fewest} modalities and more"
         if self.most > self.fewest:
@@ -96,12 +97,13 @@ class Curve(Part):
 
 
 class ScoreCalibration(Part):
-    """What one kind of score promises.
+    """Calibration of one kind of score.
 
     Attributes:
-        source: what counts as right and on whom it was measured; without curves, why there is none.
-        base_rate: share of right pairs among all that were labelled, whatever they score.
-        curves: the one for all queries first; empty when nothing could be measured.
+        source: what counts as relevant and which streamers were measured; without curves, the
+            reason.
+        base_rate: share of relevant pairs among all labelled pairs.
+        curves: the curve of all queries first; empty if nothing could be measured.
     """
 
     source: str
@@ -115,7 +117,7 @@ class ScoreCalibration(Part):
         return self
 
     def curve(self, modalities: int | None) -> Curve | None:
-        """The curve for a query that shows so many modalities; of all queries where unknown."""
+        """Curve for a query with this number of modalities; None = unknown, all queries."""
         for curve in self.curves[1:]:
             if modalities is None:
                 break
@@ -125,13 +127,12 @@ class ScoreCalibration(Part):
 
 
 class Calibration(Part):
-    """What the scores of a model promise.
+    """Calibrations of a model.
 
     Attributes:
-        embedding: cosine of embeddings: similar streamers.
-        content: cosine of content sketches: near-duplicates.
-        shorter: the same as `embedding`, of embeddings that are cut to a width of the manifest's
-            `dims`; by that width.
+        embedding: cosine of embeddings, for similar streamers.
+        content: cosine of content sketches, for near-duplicates.
+        shorter: width in the manifest's `dims` -> cosine of embeddings cut to that width.
     """
 
     embedding: ScoreCalibration

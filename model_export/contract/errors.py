@@ -1,10 +1,10 @@
-"""What can go wrong with the exported artefact and with a profile's content.
+"""Errors of the bundle and of a profile's content.
 
 ContractError
-├── BundleError          a bundle that cannot be trusted: missing, changed or of another version
-├── UnreadableContent    a profile that this encoder cannot read, named by field
-│   └── SilentContent    nothing is heard in a sound, or seen in a picture; it may count as absent
-└── MissingExtra         a library that reads pictures or sound is not installed
+├── BundleError          a bundle that is missing, changed or of another version
+├── UnreadableContent    profile content that this encoder cannot read, named by field
+│   └── SilentContent    a silent sound or one-coloured picture; may count as absent
+└── MissingExtra         a decoding library is not installed
 """
 
 from pydantic import ValidationError
@@ -15,15 +15,15 @@ class ContractError(Exception):
 
 
 class BundleError(ContractError):
-    """A bundle that cannot be trusted: missing, changed or of another version."""
+    """A bundle that is missing, changed or of another version."""
 
 
 class UnreadableContent(ContractError):
-    """A profile that this encoder cannot read.
+    """Profile content that this encoder cannot read.
 
     Attributes:
-        source: the part of the profile, as `videos[0].cover`.
-        reason: what is wrong with it and what would be right.
+        source: part of the profile, such as `videos[0].cover`.
+        reason: what is wrong, and the remedy.
     """
 
     def __init__(self, source: str, reason: str) -> None:
@@ -33,17 +33,14 @@ class UnreadableContent(ContractError):
 
 
 class SilentContent(UnreadableContent):
-    """A sound in which nothing is heard, or a picture of one colour.
-
-    It is well formed, and a caller may take it for absent.
-    """
+    """A silent sound or a one-coloured picture: well formed, may be treated as absent."""
 
 
 class MissingExtra(ContractError):
-    """A library that reads pictures or sound is not installed.
+    """A decoding library that is not installed.
 
     Attributes:
-        extra: the optional dependency that brings it.
+        extra: optional dependency that provides it.
     """
 
     def __init__(self, extra: str, error: ImportError) -> None:
@@ -52,7 +49,7 @@ class MissingExtra(ContractError):
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first problem of a file that a model of pydantic refused, as `where: what`."""
+    """First problem of a pydantic validation error, as `field: message`."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}" if where else first["msg"]

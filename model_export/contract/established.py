@@ -1,15 +1,14 @@
-"""The streamers that the recommender knows, and how they place a new one among themselves.
+"""Established streamers, known to the recommender, and the cold-start vote among them.
 
-A new streamer has no audience, but the established ones that it resembles have:
+A new streamer has no audience, but the established streamers that it resembles have one:
 
-    p_i = softmax_i(z . z_i / temperature)                    whom it resembles
+    p_i = softmax_i(z . z_i / temperature)                    similarity to voter i
     score_j = sum_i p_i (W_ij + own_share [i = j]) / (1 + own_share)
 
-W is the graph of behaviour: row i says which others the audience of i watches, and sums to 1, or
-to less where behaviour is not to be trusted. So each established streamer votes for its
-neighbours, and a little for itself. This is the k-nearest-neighbour mapping of Gantner et al. 2010
-from content to behaviour, with a learned content space. Scores are not negative and sum to at most
-1.
+W is the behaviour graph: row i holds the streamers that share an audience with i, and sums to 1, or
+to less where behaviour is not trusted. Each voter thus votes for its neighbours and, with a smaller
+weight, for itself. This is the k-nearest-neighbour mapping of Gantner et al. (2010) from content to
+behaviour, in a learned content space. Scores are non-negative and sum to at most 1.
 """
 
 import io
@@ -22,19 +21,19 @@ from numpy.typing import NDArray
 from model_export.contract.errors import BundleError
 
 VOTERS = 1000
-"""So many of the most alike vote; measured: more change little and cost more."""
+"""Number of most similar streamers that vote; more change little and cost more."""
 
 
 @dataclass(frozen=True, eq=False)
 class BehaviourGraph:
-    """Which streamers share an audience; N rows as a compressed sparse matrix.
+    """Graph of shared audiences, a compressed sparse row matrix (N, N).
 
     Attributes:
-        indptr: int64 (N + 1,), where each row begins.
-        indices: int32 (edges,), the neighbours of each row.
-        weights: float32 (edges,), not negative; each row sums to at most 1.
+        indptr: int64 (N + 1,), start of each row.
+        indices: int32 (edges,), neighbours of each row.
+        weights: float32 (edges,), non-negative; each row sums to at most 1.
         temperature: of the softmax over cosines.
-        own_share: a voter's weight for itself, beside 1 for all its neighbours together.
+        own_share: weight of a voter for itself, relative to 1 for all its neighbours together.
     """
 
     indptr: NDArray[np.int64]
@@ -44,7 +43,7 @@ class BehaviourGraph:
     own_share: float
 
     def shares(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much each of V voters counts (V,), by its cosine to the new streamer; sums to 1."""
+        """Softmax weights of V voters (V,) by their cosines to the new streamer."""
         if not len(cosines):
             return np.zeros(0, np.float32)
         weights = np.exp((cosines - cosines.max()) / self.temperature)
@@ -55,7 +54,7 @@ class BehaviourGraph:
 
         Args:
             voters: rows (V,).
-            shares: how much each counts (V,).
+            shares: weights of the voters (V,).
         """
         lengths = np.diff(self.indptr)[voters]
         first = np.cumsum(lengths) - lengths
@@ -73,13 +72,13 @@ class BehaviourGraph:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Votes that were given, A of them.
+    """Single votes, A of them, for N rows.
 
     Attributes:
         rows: N.
-        to: int64 (A,), the row that each goes to.
-        by: int64 (A,), the place of its voter.
-        amounts: float (A,).
+        to: int64 (A,), row that receives the vote.
+        by: int64 (A,), place of the voter.
+        amounts: float (A,), weight of the vote.
     """
 
     rows: int
@@ -88,11 +87,11 @@ class Tally:
     amounts: NDArray[np.floating]
 
     def scores(self) -> NDArray[np.float32]:
-        """The score of every row (N,)."""
+        """Score of every row (N,)."""
         return np.bincount(self.to, self.amounts, self.rows).astype(np.float32)
 
     def leading(self, wanted: NDArray[np.int64], most: int) -> list[list[int]]:
-        """For each wanted row the places of those who gave most to it, the weightiest first."""
+        """Places of the `most` voters that contributed most to each wanted row, descending."""
         concerned = np.flatnonzero(np.isin(self.to, wanted) & (self.amounts > 0))
         order = concerned[np.lexsort((-self.amounts[concerned], self.to[concerned]))]
         begin = np.searchsorted(self.to[order], wanted, "left").tolist()
@@ -105,12 +104,12 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Established:
-    """The streamers that the recommender knows.
+    """Streamers that the recommender knows.
 
     Attributes:
-        ids: N of them.
-        vectors: float32 (N, E), their ID-embeddings.
-        graph: who shares an audience with whom; None where nothing was known of it.
+        ids: N streamer ids.
+        vectors: float32 (N, E), ID-embeddings.
+        graph: shared audiences; None if unknown.
     """
 
     ids: Sequence[str]
@@ -118,7 +117,7 @@ class Established:
     graph: BehaviourGraph | None = None
 
     def dump(self) -> bytes:
-        """As an npz file."""
+        """Serialise to an npz file."""
         arrays = {"ids": np.array(self.ids, np.str_), "vectors": self.vectors}
         if self.graph is not None:
             graph = self.graph
@@ -134,10 +133,10 @@ class Established:
 
     @classmethod
     def parse(cls, content: bytes, source: str) -> "Established":
-        """What `dump` made.
+        """Parse the output of `dump`.
 
         Raises:
-            BundleError: it is damaged, or its arrays are not what they should be.
+            BundleError: the content is damaged, or its arrays are inconsistent.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as blob:
@@ -154,7 +153,7 @@ class Established:
         if not np.isfinite(vectors).all():
             raise BundleError(f"{source}: not all numbers are finite; export again")
         if len(np.unique(ids)) < len(ids):
-            raise BundleError(f"{source}: an id stands there twice; export again")
+            raise BundleError(f"{source}: an id is listed twice; export again")
         graph = _graph(arrays, len(ids), source) if "graph_indptr" in arrays else None
         return cls(ids.tolist(), vectors.astype(np.float32), graph)
 
@@ -179,5 +178,5 @@ def _graph(arrays: dict[str, NDArray[np.generic]], rows: int, source: str) -> Be
         and own_share >= 0
     )
     if not sound:
-        raise BundleError(f"{source}: the graph contradicts itself; export again")
+        raise BundleError(f"{source}: the graph is inconsistent; export again")
     return BehaviourGraph(indptr, indices, weights, float(temperature), float(own_share))

@@ -1,7 +1,7 @@
-"""Pieces to named arrays: the only featuriser, used in training and in serving.
+"""Featuriser: pieces of a profile to named arrays, shared by training and serving.
 
-It does exact operations only (look-up, hashing, counting, padding, casts); every float operation
-is inside the exported graph. So the same profile gives the same bytes everywhere.
+All operations are exact (look-up, hashing, counting, padding, casts); float operations are inside
+the exported graph. A profile therefore gives identical bytes on every machine.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.errors import UnreadableContent
-from model_export.contract.piece_table import MODALITY_MASK, Apart, PieceTable, newest
+from model_export.contract.piece_table import MODALITY_MASK, PieceTable, PieceTableBuilder, newest
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import label_token, text_tokens
@@ -22,24 +22,24 @@ from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
 
 MAX_TOKENS = 2048
-"""Distinct (token, modality) pairs that are encoded per profile; the rarest tokens are kept."""
+"""Most distinct (token, modality) pairs per profile; the rarest tokens are kept."""
 MAX_VECTORS = 256
-"""Ready-made vectors that are encoded per profile and space: the first, as pieces are ordered."""
+"""Most ready-made vectors per profile and space; the first pieces are kept."""
 SMALLEST_COMPONENT = 1e-6
-"""A vector whose numbers are all smaller shows no direction; it is as good as zero."""
+"""Vectors whose components are all smaller count as zero."""
 
 ModalityStatus = Literal["used", "absent", "uninformative", "unsupported"]
 FeatureBatch = dict[str, NDArray[np.generic]]
-"""Named arrays, the inputs of the graph (B profiles, L tokens, P vectors of a space):
+"""Input name -> array of the encoder's graph (B profiles, L tokens, P vectors of a space):
 
 `token_ids` int64 (B, L), 0 = padding; `token_counts` int64 (B, L); `token_modality` int64 (B, L),
 1 + place in `MODALITIES`, 0 = padding; and for the i-th space of the vocabulary
 `vectors_i` float32 (B, P, width) and `vectors_i_modality` int64 (B, P), 0 = padding.
 
-Where the vocabulary asks for pieces told apart (N of them), also `token_piece` and `token_spread`
-int64 (B, L), per space `vectors_i_piece` int64 (B, P), and `piece_modality` and `piece_age` int64
-(B, N), see `apart.PieceTable`; 0 = padding. A token is listed once for every piece that shows it,
-and its count is that of the whole modality.
+With a piece table (N pieces) also `token_piece` and `token_spread` int64 (B, L), per space
+`vectors_i_piece` int64 (B, P), and `piece_modality` and `piece_age` int64 (B, N), see
+`piece_table.PieceTable`; 0 = padding. A token is then listed once per piece that shows it, with the
+count of the whole modality.
 """
 
 _PREFIX = {"tag": "t", "category": "c", "language": "l"}
@@ -48,15 +48,15 @@ _MODALITY_ID = {name: i + 1 for i, name in enumerate(MODALITIES)}
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The features of one profile, before padding.
+    """Features of one profile, before padding.
 
     Attributes:
-        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id; by piece
-            and id where pieces are told apart.
+        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id, or by piece
+            and id with a piece table.
         vectors: per space of the vocabulary, float32 (P, width).
         vectors_modality: per space, int64 (P,).
-        status: per modality, what became of it.
-        pieces: what belongs to which piece, for encoders that tell them apart.
+        status: per modality, how it was used.
+        pieces: piece table, for encoders that read one.
     """
 
     token_ids: NDArray[np.int64]
@@ -69,21 +69,21 @@ class Features:
 
     @property
     def modalities_used(self) -> int:
-        """How many modalities show something to learn from; a language alone shows nothing."""
+        """Number of modalities with usable content, language aside."""
         return sum(s == "used" for name, s in self.status.items() if name != "language")
 
     @property
     def usable(self) -> bool:
-        """Whether the profile shows anything to learn from.
+        """Whether the profile has usable content.
 
-        A profile without usable content must never be given a vector: it would become everybody's
-        neighbour.
+        A profile without usable content must not get a vector, since it would be a neighbour of
+        every streamer.
         """
         return self.modalities_used > 0
 
 
 def piece_tokens(piece: Piece) -> list[str]:
-    """The tokens of a text, tag, category or language piece; of any other piece none."""
+    """Tokens of a text, tag, category or language piece; none for other kinds."""
     if piece.kind == "text":
         return text_tokens(piece.text)
     prefix = _PREFIX.get(piece.kind)
@@ -91,7 +91,7 @@ def piece_tokens(piece: Piece) -> list[str]:
 
 
 class Featurizer:
-    """Turns profiles into the inputs of the encoder that owns the vocabulary."""
+    """Featuriser over the vocabulary of an encoder."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -101,43 +101,42 @@ class Featurizer:
         """Features of one profile.
 
         Raises:
-            UnreadableContent: a vector in a space that the encoder does not read, or of the wrong
-                width.
+            UnreadableContent: a vector is in an unknown space or has the wrong width.
         """
         return self.from_pieces(pieces_of(profile))
 
     def from_pieces(self, pieces: Sequence[Piece], newest_s: float | None = None) -> Features:
-        """Features of any selection of pieces; see `__call__`.
+        """Features of any selection of pieces; raises like `__call__`.
 
         Args:
             pieces: in the order of `pieces_of`.
-            newest_s: from when ages are counted; None = from the newest of these pieces.
+            newest_s: reference time of the ages; None = the newest of these pieces.
         """
         vocabulary = self.vocabulary
         counts: Counter[tuple[int, int]] = Counter()  # (group, token id) -> count
         vectors: list[list[tuple[int, NDArray[np.float32]]]] = [[] for _ in vocabulary.spaces]
         status: dict[str, ModalityStatus] = dict.fromkeys(MODALITIES, "absent")
-        apart = None
-        if vocabulary.pieces_apart:
-            apart = Apart(newest(pieces) if newest_s is None else newest_s)
+        table = None
+        if vocabulary.piece_table:
+            table = PieceTableBuilder(newest(pieces) if newest_s is None else newest_s)
         for piece in pieces:
-            group = _MODALITY_ID[piece.modality]  # a modality is a group, or each of its pieces is
+            group = _MODALITY_ID[piece.modality]  # a group is a modality, or one of its pieces
             found: ModalityStatus = "uninformative"
             if piece.kind == "vector":
                 space = self._space_of(piece)
                 vector = np.asarray(piece.vector, np.float32)  # (width,)
                 shows_something = bool((np.abs(vector) >= SMALLEST_COMPONENT).any())
                 if shows_something and not says_nothing(piece, vocabulary.uninformative):
-                    if apart is not None:
-                        group = apart.group(piece, group)
+                    if table is not None:
+                        group = table.group(piece, group)
                     vectors[space].append((group, vector))
                     found = "used"
             elif piece.kind == "media":
                 found = "unsupported"
             elif not says_nothing(piece, vocabulary.uninformative):
                 tokens = piece_tokens(piece)
-                if apart is not None and tokens:
-                    group = apart.group(piece, group)
+                if table is not None and tokens:
+                    group = table.group(piece, group)
                 for token in tokens:
                     token_id = vocabulary.token_id(token)
                     counts[group, token_id] += 1
@@ -145,7 +144,7 @@ class Featurizer:
                         found = "used"
             if found == "used" or status[piece.modality] in ("absent", "unsupported"):
                 status[piece.modality] = found
-        return self._pack(counts, vectors, status, apart)
+        return self._pack(counts, vectors, status, table)
 
     def _space_of(self, piece: Piece) -> int:
         index = self._space_index.get(piece.space)
@@ -168,7 +167,7 @@ class Featurizer:
         counts: Counter[tuple[int, int]],
         vectors: list[list[tuple[int, NDArray[np.float32]]]],
         status: dict[str, ModalityStatus],
-        apart: Apart | None,
+        table: PieceTableBuilder | None,
     ) -> Features:
         keys = sorted(counts)
         if len(keys) > MAX_TOKENS:
@@ -176,7 +175,7 @@ class Featurizer:
             frequency = self.vocabulary.document_frequency
 
             def commonness(key: tuple[int, int]) -> tuple[int, int, int]:
-                token_id = key[1]  # unknown tokens go first: they carry no meaning
+                token_id = key[1]  # unknown tokens are dropped first
                 df = frequency[token_id - 1] if token_id <= known else self.vocabulary.documents + 1
                 return df, key[0], token_id
 
@@ -196,20 +195,20 @@ class Featurizer:
             vectors_modality=tuple(map(_modalities, groups)),
             status=status,
         )
-        return features if apart is None else _apart(features, apart, keys, groups)
+        return features if table is None else _with_table(features, table, keys, groups)
 
 
 def _modalities(groups: Sequence[int]) -> NDArray[np.int64]:
     return np.array(groups, np.int64) & MODALITY_MASK
 
 
-def _apart(
+def _with_table(
     features: Features,
-    apart: Apart,
+    table: PieceTableBuilder,
     keys: Sequence[tuple[int, int]],
     groups: Sequence[Sequence[int]],
 ) -> Features:
-    """With what belongs to which piece, and the counts of whole modalities."""
+    """Features with a piece table, whose token counts are those of whole modalities."""
     total: Counter[tuple[int, int]] = Counter()
     entries = list(zip(features.token_modality.tolist(), (t for _, t in keys), strict=True))
     for entry, count in zip(entries, features.token_counts.tolist(), strict=True):
@@ -217,19 +216,19 @@ def _apart(
     return replace(
         features,
         token_counts=np.array([total[entry] for entry in entries], np.int64),
-        pieces=apart.table(keys, groups),
+        pieces=table.table(keys, groups),
     )
 
 
 def without(features: Features, modality: str) -> Features:
-    """The features of the same profile with one modality hidden, which is `absent` then.
+    """Features of a profile with one modality masked, whose status becomes `absent`.
 
-    They are those of the profile's other pieces. Only beyond `MAX_TOKENS` or `MAX_VECTORS` may they
-    be fewer: what the hidden modality had pushed out does not come back. Pieces that are told apart
-    keep their places and ages.
+    They equal the features of the profile's other pieces, except beyond `MAX_TOKENS` or
+    `MAX_VECTORS`: what the masked modality had displaced does not return. The piece table keeps its
+    places and ages.
 
     Raises:
-        KeyError: there is no such modality.
+        KeyError: the modality is unknown.
     """
     hidden = _MODALITY_ID[modality]
     kept = features.token_modality != hidden  # (L,)
@@ -249,10 +248,7 @@ def without(features: Features, modality: str) -> Features:
 
 
 def collate(features: Sequence[Features]) -> FeatureBatch:
-    """Pad the features of B profiles to one batch; see `FeatureBatch` for shapes.
-
-    L, P and N are at least 1, so that no axis is empty.
-    """
+    """Pad the features of B profiles to a `FeatureBatch`; L, P and N are at least 1."""
     batch: FeatureBatch = {}
     for name in ("token_ids", "token_counts", "token_modality"):
         batch[name] = _padded([getattr(f, name) for f in features])  # (B, L)
@@ -276,7 +272,7 @@ def collate(features: Sequence[Features]) -> FeatureBatch:
 
 
 def _padded(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Rows of different lengths as a matrix of at least one column, zeros behind."""
+    """Zero-padded matrix of rows of different lengths, with at least one column."""
     padded = np.zeros((len(rows), max([1, *map(len, rows)])), np.int64)
     for row, values in enumerate(rows):
         padded[row, : len(values)] = values
@@ -284,7 +280,7 @@ def _padded(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def fingerprint(featurizer: Featurizer, profiles: Sequence[StreamerContent]) -> str:
-    """SHA-256 over names, types, shapes and bytes of the profiles' features, and their status."""
+    """SHA-256 over the features of profiles: names, types, shapes, bytes and status."""
     digest = hashlib.sha256()
     for profile in profiles:
         features = featurizer(profile)

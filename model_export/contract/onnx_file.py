@@ -1,15 +1,15 @@
-"""A look into an ONNX file before any runtime parses it, without the onnx package.
+"""Check of ONNX files for external data, without the onnx package and before a runtime parses them.
 
-ONNX Runtime follows `external_data` locations of a graph that it is given, so a bundle whose graph
-names files elsewhere must be refused first. The walk follows the protobuf wire format and the
-field numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+ONNX Runtime follows `external_data` locations in a graph, so a bundle whose graph references other
+files must be refused first. The parser follows the protobuf wire format and the field numbers of
+onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from collections.abc import Iterator
 
 from model_export.contract.errors import BundleError
 
-# message -> {field number: message inside}; only the ways that lead to a TensorProto.
+# message -> {field number: nested message}; only paths that lead to a TensorProto.
 _CHILDREN: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -31,10 +31,10 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 
 
 def has_external_data(model: bytes) -> bool:
-    """Whether any tensor of an ONNX model lives outside of the file.
+    """Whether any tensor of an ONNX model is stored outside the file.
 
     Raises:
-        BundleError: when the bytes are not an ONNX model.
+        BundleError: the bytes are not an ONNX model.
     """
     pending = [("Model", memoryview(model))]
     seen_graph = False
@@ -55,7 +55,7 @@ def has_external_data(model: bytes) -> bool:
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of one message; fixed-width values are skipped over as 0."""
+    """(field number, value) of one message; fixed-width values are reported as 0."""
     at = 0
     while at < len(content):
         key, at = _varint(content, at)

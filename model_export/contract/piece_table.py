@@ -1,9 +1,9 @@
-"""Pieces told apart: which token and which vector belongs to which piece, and how old each is.
+"""Piece table: the owning piece of each token and vector, and the age class of each piece.
 
-For encoders that weigh or fuse a streamer's pieces one by one; others read no such arrays. A video
-or live shows a piece of each modality (its texts, its cover, its sound), a tag is a piece of its
-own. Ages are relative to the newest thing that the profile shows, in whole classes: no clock is
-read, so that the same profile has the same features on any day.
+Encoders that weigh or fuse pieces one by one read it; other encoders do not. A video or live counts
+as one piece per modality (texts, cover, sound), and each tag is a piece. Ages are relative to the
+newest item of the profile and binned into classes. No clock is read, so a profile has the same
+features on any day.
 """
 
 from collections import Counter
@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from model_export.contract.pieces import Piece
 
 AGE_BOUNDS_DAYS = (7, 30, 90, 365)
-"""Class 1 is at most 7 days older than the newest, class 5 more than a year; 0 has no date."""
+"""Upper bounds of the age classes: 1 = up to 7 days, ..., 5 = over a year, 0 = undated."""
 AGES = 2 + len(AGE_BOUNDS_DAYS)
 _DAY_S = 86400.0
 _MODALITY_BITS = 4
 MODALITY_MASK = (1 << _MODALITY_BITS) - 1
-"""`group & MODALITY_MASK` is 1 + place in `MODALITIES`, also of a modality that is a group."""
+"""`group & MODALITY_MASK` is 1 + place in `MODALITIES`, with and without a piece table."""
 
 
 @dataclass(frozen=True, eq=False)
 class PieceTable:
-    """The N pieces of one profile that show anything, and what belongs to them.
+    """Pieces of one profile with content, N of them, and the tokens and vectors they own.
 
     Attributes:
-        token_piece: int64 (L,), 1 + place of the piece that shows the token.
-        token_spread: int64 (L,), how many pieces of its modality show the token.
-        vectors_piece: per space, int64 (P,), 1 + place of the piece.
+        token_piece: int64 (L,), 1 + place of the piece that owns the token.
+        token_spread: int64 (L,), number of pieces of that modality with the token.
+        vectors_piece: per space, int64 (P,), 1 + place of the owning piece.
         modality: int64 (N,), 1 + place in `MODALITIES`.
-        age: int64 (N,), the class of its age.
+        age: int64 (N,), age class.
     """
 
     token_piece: NDArray[np.int64]
@@ -43,7 +43,7 @@ class PieceTable:
     age: NDArray[np.int64]
 
     def keep(self, tokens: NDArray[np.bool_], vectors: Sequence[NDArray[np.bool_]]) -> "PieceTable":
-        """The same pieces with a part of their tokens (L,) and vectors, per space (P,)."""
+        """Keep a part of the tokens (L,) and vectors, per space (P,), and all pieces."""
         return replace(
             self,
             token_piece=self.token_piece[tokens],
@@ -55,21 +55,21 @@ class PieceTable:
 
 
 def newest(pieces: Iterable[Piece]) -> float:
-    """When the newest piece was shown, seconds since 1970; 0 where none has a date."""
+    """Time of the newest piece, seconds since 1970; 0 if no piece has a date."""
     return max((p.time_s for p in pieces if p.time_s is not None), default=0.0)
 
 
-class Apart:
-    """Gives each piece of one profile that shows anything a group of its own."""
+class PieceTableBuilder:
+    """Builds the piece table of one profile; every piece with content gets a group number."""
 
     def __init__(self, newest_s: float) -> None:
-        """Ages are counted from `newest_s`, seconds since 1970."""
+        """Count ages back from `newest_s`, seconds since 1970."""
         self._newest_s = newest_s
         self._groups: dict[tuple[str, int], int] = {}
         self._ages: list[int] = []
 
     def group(self, piece: Piece, modality: int) -> int:
-        """The group of a piece; equal for what one item shows of one modality."""
+        """Group number of a piece; equal for pieces of one item and modality."""
         key = piece.source.partition(".")[0], modality
         group = self._groups.get(key)
         if group is None:
@@ -81,11 +81,11 @@ class Apart:
     def table(
         self, keys: Sequence[tuple[int, int]], vectors: Sequence[Sequence[int]]
     ) -> PieceTable:
-        """What belongs to which piece.
+        """Build the table.
 
         Args:
-            keys: (group, token id) of the L tokens.
-            vectors: per space, the groups of the P vectors.
+            keys: (group, token id) of L tokens.
+            vectors: per space, the groups of P vectors.
         """
         spread = Counter((group & MODALITY_MASK, token_id) for group, token_id in keys)
         groups = self._groups.values()

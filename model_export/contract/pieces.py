@@ -1,4 +1,4 @@
-"""A profile as pieces: the smallest parts that are encoded, hidden, hashed and explained."""
+"""Pieces: the smallest parts of a profile that are encoded, masked, hashed and explained."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ MODALITIES = (
     "frames",
     "audio",
 )
-"""What a streamer shows, in the order of the encoder's modality axis."""
+"""Modalities of a profile, in the order of the encoder's modality axis."""
 
 _Item = TypeVar("_Item", Video, Live)
 
@@ -45,16 +45,15 @@ class Piece:
 
     Attributes:
         modality: one of `MODALITIES`.
-        kind: how the payload is read. `media` (bytes or an address) waits for a tower.
-        source: where it stands in the profile, as `videos[0].title`.
-        text: the payload of text, tag, category and language pieces.
-        vector: the payload of a vector piece, as given.
-        space: the named space of the vector.
-        payload_digest: stands for the bytes or address of a media piece, `data:`, `url:`, or
-            `sha256:` of bytes that were not kept; of a vector that a tower
-            made it is the content hash of the piece that was read.
-        payload_cluster: of a vector that a tower made, the cluster hash of the piece that was read.
-        time_s: when it was shown, seconds since 1970, where known.
+        kind: type of the payload. `media` (bytes or a URL) is read by towers only.
+        source: path in the profile, such as `videos[0].title`.
+        text: payload of text, tag, category and language pieces.
+        vector: payload of a vector piece, as given.
+        space: named space of the vector.
+        payload_digest: digest of a media piece: `data:`, `url:`, or `sha256:` of bytes that were
+            not kept; for a tower's vector, the content hash of the piece that was encoded.
+        payload_cluster: for a tower's vector, the cluster hash of the piece that was encoded.
+        time_s: publication time, seconds since 1970; None if unknown.
     """
 
     modality: str
@@ -69,12 +68,11 @@ class Piece:
 
     @cached_property
     def content_hash(self) -> str:
-        """32 hex digits that are equal for equal content, wherever and whenever it was shown.
+        """Hash of the content, 32 hex digits, independent of place and time.
 
-        Content is what can be read of it: the words of a text, the whole label of a tag (C++ is not
-        C#), the numbers of a vector, the bytes or the address of a picture or sound. A vector that
-        a tower made is equal where what it was made of is: its numbers differ in the last bits from
-        one machine to the next.
+        The content is the words of a text, the whole label of a tag (C++ is not C#), the numbers of
+        a vector, or the bytes or URL of a picture or sound. A tower's vector is identified by the
+        piece that was encoded, since its numbers differ in the last bits between machines.
         """
         digest = hashlib.sha256(self.kind.encode() + b"\0")
         if self.kind == "vector":
@@ -91,10 +89,10 @@ class Piece:
 
     @cached_property
     def cluster_hash(self) -> str:
-        """32 hex digits that are equal for pieces that say the same or nearly.
+        """Hash of the near-duplicate cluster, 32 hex digits.
 
-        Texts are counted together that differ in numbers, punctuation and emoji alone, and so are
-        the vectors that a tower made of them; of other pieces only those of equal content.
+        Texts that differ only in numbers, punctuation and emoji are in one cluster, and so are the
+        tower vectors made of them. Other pieces are in one cluster only if their content is equal.
         """
         if self.kind == "text":
             shown = b"template\0" + template(self.text).encode()
@@ -136,7 +134,7 @@ def _text(
 
 
 def _newest(items: list[_Item]) -> list[tuple[int, _Item]]:
-    """The newest `MAX_ENCODED_ITEMS` with their places; undated ones count as oldest."""
+    """The newest `MAX_ENCODED_ITEMS` items with their places; undated items count as oldest."""
 
     def moment(entry: tuple[int, _Item]) -> float:
         item = entry[1]
@@ -147,7 +145,7 @@ def _newest(items: list[_Item]) -> list[tuple[int, _Item]]:
 
 
 def pieces_of(profile: StreamerContent) -> list[Piece]:
-    """All pieces of a profile, the newest videos and lives first; empty parts give none."""
+    """Pieces of a profile, newest videos and lives first; empty parts give no piece."""
     found: list[Piece] = [
         *_text("name", "text", "name", profile.name),
         *_text("bio", "text", "bio", profile.bio),

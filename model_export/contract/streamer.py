@@ -1,8 +1,8 @@
-"""The raw record of a streamer, validated once at the edge and stored as it came.
+"""Schema of a streamer profile, validated once at the edge and stored unchanged.
 
-Everything a streamer shows is in here, also what only later towers read. Unknown fields are
-refused by name, so that a misspelt field never becomes silently missing content. The text is kept
-as written; normalisation is the featuriser's business (`features.normalise`).
+It covers everything a streamer shows, including content that only towers read. Unknown fields are
+errors, so a misspelt field never becomes silently missing content. Texts are stored as written; the
+featuriser normalises them (`contract.text`).
 """
 
 import base64
@@ -24,12 +24,11 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 1
 MAX_ENCODED_ITEMS = 64
-"""The newest videos and the newest lives that are encoded; older ones are stored only."""
+"""Most videos, and most lives, that are encoded: the newest; older ones are only stored."""
 
 ID_PATTERN = r"^[.]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$"
-"""Not dots alone: `.` and `..` would be folded away in an address."""
+"""Not only dots, since `.` and `..` would be removed from a URL path."""
 
 StreamerId = Annotated[
     StrictStr,
@@ -42,7 +41,7 @@ StreamerId = Annotated[
 ]
 SpaceName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:/-]{1,128}$")]
 LARGEST_COMPONENT = 1e15
-"""Of a vector: float32 holds the sum of squares of 4,096 of them with room to spare."""
+"""Largest vector component: float32 holds the sum of squares of 4,096 of them."""
 FiniteFloat = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 VectorComponent = Annotated[FiniteFloat, Field(ge=-LARGEST_COMPONENT, le=LARGEST_COMPONENT)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
@@ -59,7 +58,7 @@ def _is_attribute_value(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError(_ATTRIBUTE_RULE)
     try:
         return check(value)
-    except ValidationError:  # one error in place of one for each type of the union
+    except ValidationError:  # one error instead of one per type of the union
         raise ValueError(_ATTRIBUTE_RULE) from None
 
 
@@ -78,7 +77,7 @@ def _is_base64(value: str) -> str:
 
 
 class Record(BaseModel):
-    """Base of every part of a profile: strict, immutable, unknown fields refused."""
+    """Base of all parts of a profile: strict, immutable, unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
 
@@ -92,10 +91,10 @@ _MEDIA_FORMS = (
 
 
 class Media(Record):
-    """One picture, frame or sound: its bytes, its vector in a named space, or its address.
+    """One picture, frame or sound, as bytes, as a vector in a named space, or as a URL.
 
-    Exactly one form: `data` + `content_type`, `vector` + `space`, `url`, or `sha256`: of bytes that
-    were read once and not kept.
+    Exactly one form is given: `data` + `content_type`, `vector` + `space`, `url`, or `sha256` of
+    bytes that were read once and not kept.
     """
 
     data: Annotated[StrictStr, Field(min_length=1), AfterValidator(_is_base64)] | None = None
@@ -119,7 +118,7 @@ class Media(Record):
 
 
 class Video(Record):
-    """A short video of the past."""
+    """A published short video."""
 
     video_id: StreamerId
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
@@ -132,7 +131,7 @@ class Video(Record):
 
 
 class Live(Record):
-    """A live session of the past."""
+    """A past live session."""
 
     live_id: StreamerId
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
@@ -145,7 +144,7 @@ class Live(Record):
 
 
 class StreamerContent(Record):
-    """All that a streamer shows; the body of a write, whose address carries the id."""
+    """Content of a streamer: the body of a write, whose URL carries the id."""
 
     name: Annotated[StrictStr, Field(max_length=200)] | None = None
     bio: Annotated[StrictStr, Field(max_length=5000)] | None = None
@@ -162,12 +161,12 @@ class StreamerContent(Record):
 
 
 class StreamerProfile(StreamerContent):
-    """StreamerProfile v1: one line of `streamers.jsonl`, one record of the service."""
+    """Content of a streamer with its id: one line of `streamers.jsonl`, one stored record."""
 
     streamer_id: StreamerId
 
     def dump(self) -> dict[str, Any]:
-        """The JSON form without absent fields; `StreamerProfile(**p.dump()) == p`."""
+        """JSON form without absent fields; `StreamerProfile(**p.dump()) == p`."""
         return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | {
             "streamer_id": self.streamer_id
         }

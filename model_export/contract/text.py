@@ -1,12 +1,11 @@
-"""Text to tokens: the same bytes in every process, for any script.
+"""Text normalisation and tokenisation, identical in every process and for any script.
 
-Normalisation is NFKC, case-folded by Unicode's default rules (no language's own, so that Turkish
-dotted and dotless i stay two letters), without control characters, invisible format characters and
-variation selectors: full-width and half-width forms, ligatures and letters pulled apart by
-zero-width characters (a common trick of copied accounts) meet in one token. Normalising twice
-changes nothing. Unicode guarantees that NFKC of assigned characters never changes, so only newly
-assigned characters can differ between Python releases; the bundle's features fingerprint would
-show it.
+Normalisation is NFKC with Unicode default case folding (language independent, so Turkish dotted and
+dotless i stay distinct), and removes control characters, invisible format characters and variation
+selectors. Full-width and half-width forms, ligatures, and letters separated by zero-width
+characters (a common disguise of copied accounts) therefore give the same token. Normalisation is
+idempotent. Unicode guarantees that NFKC of assigned characters never changes, so Python releases
+can differ only in newly assigned characters, which the bundle's feature fingerprint would detect.
 """
 
 import re
@@ -28,7 +27,7 @@ _SYMBOL = re.compile(rf"[{_SYMBOLS}]")
 _NUMBER = re.compile(r"\d+")
 _MOST_NUMBERS = 2
 _AGAIN = 3
-"""So often is a chance no more."""
+"""Repetitions from which a repeated piece counts as meaningless."""
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     r"\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
@@ -37,38 +36,37 @@ _INVISIBLE = re.compile(
 
 
 def normalise(text: str) -> str:
-    """NFKC, case-folded, without invisible characters, runs of white space as one blank."""
+    """Normalised text: NFKC, case-folded, visible characters, single blanks."""
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    # Before NFKC: a character that can't be seen must not keep two others from being composed.
+    # Before NFKC, since an invisible character would prevent composition.
     visible = _INVISIBLE.sub("", text)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
     return " ".join(folded.split())
 
 
 def readable(text: str) -> str:
-    """As `normalise`, with its capital letters: what a pretrained encoder is given to read."""
+    """Normalised text with its original case, the input of pretrained text encoders."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     return " ".join(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).split())
 
 
 def words(normalised: str) -> list[str]:
-    """Maximal runs of letters, digits and marks; each emoji or symbol is a word of its own."""
+    """Words: maximal runs of letters, digits and marks; each emoji or symbol is one word."""
     return _WORD.findall(normalised)
 
 
 def canonical(text: str) -> str:
-    """The words of a text and nothing else: equal for 欢迎关注!!! and 欢迎关注~."""
+    """Words of a text joined by blanks; equal for 欢迎关注!!! and 欢迎关注~."""
     return " ".join(words(normalise(text)))
 
 
 def template(text: str) -> str:
-    """What is left of a text without its numbers, punctuation, emoji and blanks.
+    """Text without punctuation, emoji and blanks, and with every number replaced by 0.
 
-    Equal for `video 12` and `Video #7!`, whose numbers are all 0. A text of emoji alone, or of more
-    than two numbers, stays as its words: they may be all that it says, as where words are given by
-    their numbers in a list.
+    It is equal for `video 12` and `Video #7!`. A text of emoji alone, or with more than two
+    numbers, keeps its words, since they may be its whole content.
     """
     spelt = [word for word in words(normalise(text)) if not _SYMBOL.fullmatch(word)]
     numbers = sum(len(_NUMBER.findall(word)) for word in spelt)
@@ -78,9 +76,9 @@ def template(text: str) -> str:
 
 
 def is_empty_talk(text: str) -> bool:
-    """Whether a text says nothing, whoever shows it: hahahaha, 哈哈哈, 666, or no word at all.
+    """Whether a text is meaningless, such as hahahaha, 哈哈哈, 666 or punctuation.
 
-    It is one piece of three letters or fewer, again and again, or a number.
+    That is a number, no word, or a repeated unit of at most three letters.
     """
     left = template(text)
     if _SYMBOL.search(left):
@@ -91,10 +89,9 @@ def is_empty_talk(text: str) -> bool:
 
 
 def text_tokens(text: str) -> list[str]:
-    """Words (`w=`), and character 2- and 3-grams (`g=`) of words that are not plain ASCII.
+    """Tokens of a text: words (`w=`), and character 2- and 3-grams (`g=`) of non-ASCII words.
 
-    The n-grams serve scripts without blanks between words, and inflected ones; they never cross a
-    word's border.
+    The n-grams serve scripts without blanks and inflected languages; they never cross words.
     """
     tokens: list[str] = []
     for word in words(normalise(text)):
@@ -105,6 +102,6 @@ def text_tokens(text: str) -> list[str]:
 
 
 def label_token(prefix: str, text: str) -> list[str]:
-    """One token for a whole label (a tag, a category, a language); none when nothing is left."""
+    """Token of a whole label (tag, category or language); none if it normalises to nothing."""
     label = normalise(text)
     return [f"{prefix}={label}"] if label else []

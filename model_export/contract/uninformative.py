@@ -1,9 +1,9 @@
-"""Pieces that mean nothing: one rule, for what is learned from and for what is served.
+"""Uninformative pieces: one rule for training and serving.
 
-A text or a vector says nothing about a streamer if so many show the same or nearly the same
-(`Piece.cluster_hash`) that the vocabulary names it, or if it is empty talk. Names are exempt:
-common first names are shared by chance. So are tags, categories and languages, which are there to
-be shared.
+A text or vector is uninformative if the vocabulary lists its near-duplicate cluster
+(`Piece.cluster_hash`) because many streamers share it, or if the text is meaningless. Names are
+exempt, since common names are shared by chance; so are tags, categories and languages, which are
+meant to be shared.
 """
 
 from collections.abc import Set
@@ -13,16 +13,16 @@ from model_export.contract.text import is_empty_talk
 
 
 def may_say_nothing(piece: Piece) -> bool:
-    """Whether the rule is for pieces like this one."""
+    """Whether the rule applies to a piece of this kind."""
     return piece.kind in ("text", "vector") and piece.modality != "name"
 
 
 def says_nothing(piece: Piece, shared: Set[str]) -> bool:
-    """Whether a piece counts for nothing.
+    """Whether a piece is uninformative and ignored.
 
     Args:
-        piece: of a profile, or what a tower made of one.
-        shared: `Vocabulary.uninformative`. Bundles of earlier releases have content hashes there.
+        piece: of a profile, or a tower's vector piece.
+        shared: `Vocabulary.uninformative`; bundles of earlier releases hold content hashes there.
     """
     if not may_say_nothing(piece):
         return False

@@ -1,7 +1,7 @@
-"""Smaller graphs of the same model: in half precision, and with weights of 8 bits.
+"""Quantised variants of a model: graphs in half precision (fp16) or with 8-bit weights (int8).
 
-They don't compute quite the same, so vectors of two variants must never be mixed: each is a model
-version of its own.
+Their outputs deviate from the full graphs, so vectors of two variants must never be mixed: each
+variant is a separate model version.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ VARIANTS: tuple[VariantName, ...] = ("fp16", "int8")
 
 
 class VariantGraph(Part):
-    """One graph in a variant, all others being the full ones.
+    """Ranking check of one quantised graph, with all other graphs full.
 
     Attributes:
-        graph: the file of the full graph.
-        file: of the smaller one; None where it was refused, and the full one is used.
-        refused: why it was.
-        size_bytes, full_size_bytes: of the two.
-        per_s, full_per_s: items a second of one core, in batches of 16.
-        ndcg: mean NDCG@20 on held-out streamers.
-        overlap: share of the 20 nearest that are the same as with the full graphs.
+        graph: file of the full graph.
+        file: file of the quantised graph; None if it was refused and the full graph is used.
+        refused: reason of the refusal.
+        size_bytes, full_size_bytes: sizes of the quantised and the full graph.
+        per_s, full_per_s: items per second on one core, in batches of 16.
+        ndcg: mean NDCG@20 of validation queries.
+        overlap: mean share of the 20 nearest that are unchanged.
     """
 
     graph: str
@@ -41,14 +41,14 @@ class VariantGraph(Part):
 
 
 class Variant(Part):
-    """What of a model is smaller.
+    """A quantised variant of a model.
 
     Attributes:
         name: of the variant.
-        graphs: each graph of the bundle.
-        queries, gallery: how many held-out streamers asked how many, on which it was judged.
+        graphs: one entry per graph of the bundle.
+        queries, gallery: numbers of validation queries and of searched streamers in the check.
         full_ndcg: mean NDCG@20 of the full graphs.
-        ndcg, overlap: of all that are smaller together, as in `VariantGraph`.
+        ndcg, overlap: of all accepted graphs together, like in `VariantGraph`.
     """
 
     name: VariantName
@@ -61,11 +61,11 @@ class Variant(Part):
 
     @property
     def files(self) -> dict[str, str]:
-        """File of a full graph -> file of the smaller one, where it was accepted."""
+        """File of a full graph -> file of its accepted quantised graph."""
         return {graph.graph: graph.file for graph in self.graphs if graph.file is not None}
 
     def tower(self, spec: TowerSpec) -> TowerSpec:
-        """A tower of this variant: its vectors are others, so it is another version."""
+        """Tower specification in this variant; a quantised tower is another tower version."""
         if spec.file not in self.files:
             return spec
         version = hashlib.sha256(f"{spec.version} {self.name}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a trained encoder knows: its tokens, its vector spaces and the pieces that mean nothing."""
+"""Vocabulary of an encoder: tokens, vector spaces and uninformative pieces."""
 
 import hashlib
 import json
@@ -12,12 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from model_export.contract.errors import BundleError, first_problem
 
-PADDING = 0
-
 
 @dataclass(frozen=True)
 class Space:
-    """A named vector space in which pieces may come ready-made."""
+    """Named vector space of ready-made vectors."""
 
     name: str
     width: int
@@ -25,18 +23,19 @@ class Space:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids 1..V for known tokens, V+1..V+buckets for all others, 0 for padding.
+    """Token ids: 1..V for known tokens, V+1..V+buckets for hashed unknown ones, 0 for padding.
 
     Attributes:
-        tokens: the known tokens; `tokens[i]` has id `i + 1`.
-        document_frequency: in how many of the `documents` each token was seen.
+        tokens: known tokens; `tokens[i]` has id `i + 1`.
+        document_frequency: number of `documents` with each token.
         documents: number of profiles that were counted.
-        buckets: unknown tokens are hashed into so many ids. They carry no learned meaning; they
-            let two accounts that share a never-seen word be told apart from two that do not.
-        spaces: the vector spaces that the encoder reads.
-        uninformative: cluster hashes of pieces that so many streamers share that they say nothing
-            (boilerplate such as 欢迎关注 or `video 12`, placeholder covers).
-        pieces_apart: whether the encoder is told which piece shows what, see `apart`.
+        buckets: number of ids for unknown tokens. They have no learned weight, but two accounts
+            that share an unseen word share a bucket.
+        spaces: vector spaces that the encoder reads.
+        uninformative: cluster hashes of boilerplate pieces that many streamers share, such as
+            欢迎关注, `video 12` or placeholder covers.
+        piece_table: whether the encoder reads a piece table, see `contract.piece_table`; stored as
+            `pieces_apart`.
     """
 
     tokens: Sequence[str]
@@ -45,7 +44,7 @@ class Vocabulary:
     buckets: int = 1 << 14
     spaces: Sequence[Space] = ()
     uninformative: frozenset[str] = frozenset()
-    pieces_apart: bool = False
+    piece_table: bool = False
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -57,7 +56,7 @@ class Vocabulary:
         return 1 + len(self.tokens) + self.buckets
 
     def token_id(self, token: str) -> int:
-        """The id of a known token, or the bucket of an unknown one (BLAKE2b, never `hash()`)."""
+        """Id of a known token, or the hash bucket of an unknown one (BLAKE2b)."""
         known = self._ids.get(token)
         if known is not None:
             return known
@@ -65,11 +64,11 @@ class Vocabulary:
         return 1 + len(self.tokens) + int.from_bytes(digest, "little") % self.buckets
 
     def is_known(self, token_id: int) -> bool:
-        """Whether the encoder learned something about this token."""
+        """Whether the id is that of a known token."""
         return 0 < token_id <= len(self.tokens)
 
     def save(self, path: Path) -> None:
-        """Write as JSON, the same bytes for the same vocabulary."""
+        """Write as JSON; equal vocabularies give equal bytes."""
         content: dict[str, Any] = {
             "documents": self.documents,
             "buckets": self.buckets,
@@ -78,16 +77,16 @@ class Vocabulary:
             "tokens": list(self.tokens),
             "document_frequency": list(self.document_frequency),
         }
-        if self.pieces_apart:  # a release that does not know it refuses the file
+        if self.piece_table:  # a release that does not know the key refuses the file
             content["pieces_apart"] = True
         path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
-            BundleError: when the file is not a vocabulary.
+            BundleError: the file is not a vocabulary.
         """
         try:
             content = path.read_bytes()
@@ -97,10 +96,10 @@ class Vocabulary:
 
     @classmethod
     def parse(cls, content: bytes, source: str) -> "Vocabulary":
-        """The vocabulary that `save` wrote as these bytes; `source` names them in errors.
+        """Parse the content of a file written by `save`; `source` names it in errors.
 
         Raises:
-            BundleError: when they are no vocabulary.
+            BundleError: the content is not a vocabulary.
         """
         try:
             stored = _Stored.model_validate_json(content)
@@ -113,7 +112,7 @@ class Vocabulary:
             buckets=stored.buckets,
             spaces=tuple(Space(s.name, s.width) for s in stored.spaces),
             uninformative=stored.uninformative,
-            pieces_apart=stored.pieces_apart,
+            piece_table=stored.pieces_apart,
         )
 
 
@@ -127,7 +126,7 @@ class _StoredSpace(_Part):
 
 
 class _Stored(_Part):
-    """The file."""
+    """Schema of the file."""
 
     documents: Annotated[int, Field(ge=0)]
     buckets: Annotated[int, Field(gt=0)]

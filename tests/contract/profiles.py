@@ -2,6 +2,7 @@
 
 import base64
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -52,28 +53,16 @@ attributes = st.dictionaries(
     ),
     max_size=4,
 )
-videos = st.builds(
-    Video,
-    video_id=ids,
-    title=labels,
-    tags=tags,
-    category=labels,
-    published_at=moments,
-    duration_s=seconds,
-    cover=media,
-    audio=media,
-)
-lives = st.builds(
-    Live,
-    live_id=ids,
-    title=labels,
-    category=labels,
-    started_at=moments,
-    duration_s=seconds,
-    cover=media,
-    frames=st.lists(media.filter(lambda m: m is not None), max_size=3),
-    audio=media,
-)
+recording: dict[str, st.SearchStrategy[Any]] = {
+    "title": labels,
+    "category": labels,
+    "duration_s": seconds,
+    "cover": media,
+    "audio": media,
+}
+videos = st.builds(Video, video_id=ids, tags=tags, published_at=moments, **recording)
+frames = st.lists(media.filter(lambda m: m is not None), max_size=3)
+lives = st.builds(Live, live_id=ids, started_at=moments, frames=frames, **recording)
 profiles = st.builds(
     StreamerProfile,
     streamer_id=ids,

@@ -274,7 +274,7 @@ def test_other_features_than_the_exporter_made(folder: Path, place: int) -> None
     vocabulary["tokens"][place] += "changed"
     replace(folder, VOCABULARY, json.dumps(vocabulary).encode())
     message = refused(folder)
-    assert message.startswith(": this installation makes other features of the golden profiles")
+    assert message.startswith(": this installation computes other features of the golden profiles")
     assert message.endswith("use the release that exported it (the tests) or export again")
 
 
@@ -337,7 +337,7 @@ IDS, WIDE = np.array(["a", "b"]), np.zeros((2, bundles.ID_DIM), np.float32)
         ),
         (npz(ids=IDS[None], vectors=WIDE), ": ids have the shape (1, 2), vectors (2, 8); "),
         (npz(ids=IDS, vectors=np.full_like(WIDE, np.nan)), ": not all numbers are finite"),
-        (npz(ids=IDS[[0, 0]], vectors=WIDE), ": an id stands there twice"),
+        (npz(ids=IDS[[0, 0]], vectors=WIDE), ": an id is listed twice"),
     ],
 )
 def test_established_streamers_that_make_no_sense(

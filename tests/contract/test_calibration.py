@@ -71,7 +71,7 @@ def test_it_survives_json() -> None:
     ("knots", "message"),
     [
         ([], "at least 1 item"),
-        ([(0.5, 0.9, 0.8), (0.5, 0.8, 0.7)], "from the highest score to the lowest"),
+        ([(0.5, 0.9, 0.8), (0.5, 0.8, 0.7)], "in descending order of score"),
         ([(0.5, 0.8, 0.7), (0.4, 0.9, 0.6)], "can't be more precise"),
         ([(0.5, 0.8, 0.7), (0.4, 0.8, 0.75)], "can't be more precise"),
         ([(0.5, 1.1, 0.7)], "less than or equal to 1"),

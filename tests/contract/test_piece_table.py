@@ -22,7 +22,7 @@ TOGETHER = Vocabulary(
     buckets=16,
     spaces=(Space("cover", 2),),
 )
-WORDS = dataclasses.replace(TOGETHER, pieces_apart=True)
+WORDS = dataclasses.replace(TOGETHER, piece_table=True)
 LOFI, BEATS, NIGHT = 1, 2, 3
 M = {name: i + 1 for i, name in enumerate(MODALITIES)}
 PROFILE: dict[str, Any] = {
@@ -167,7 +167,7 @@ def test_it_travels_in_the_file_of_the_vocabulary_and_only_where_it_is_wanted(
 ) -> None:
     for words in (WORDS, TOGETHER):
         words.save(tmp_path / "vocabulary.json")
-        assert ("pieces_apart" in (tmp_path / "vocabulary.json").read_text()) == words.pieces_apart
+        assert ("pieces_apart" in (tmp_path / "vocabulary.json").read_text()) == words.piece_table
         assert Vocabulary.load(tmp_path / "vocabulary.json") == words
 
 

@@ -339,7 +339,9 @@ def test_a_tower_that_was_never_checked(folder: Path) -> None:
 
 def test_an_installation_that_makes_other_inputs(folder: Path) -> None:
     change_manifest(folder, lambda m: m["towers"][0]["text"].update(max_tokens=5))
-    with pytest.raises(BundleError, match=r"makes other inputs of tower 'test-text' than the exp"):
+    with pytest.raises(
+        BundleError, match=r"computes other inputs of tower 'test-text' than the exp"
+    ):
         Bundle(folder).tower_inputs("test-text")
 
 

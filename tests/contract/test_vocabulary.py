@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_export.contract.errors import BundleError
-from model_export.contract.vocabulary import PADDING, Space, Vocabulary
+from model_export.contract.vocabulary import Space, Vocabulary
 
 VOCABULARY = Vocabulary(
     tokens=["g=音乐", "t=c++", "w=\x7f\"\\'", "w=🎮"],
@@ -24,7 +24,6 @@ VOCABULARY = Vocabulary(
 def test_ids_count_from_one_in_the_order_of_the_tokens() -> None:
     assert [VOCABULARY.token_id(token) for token in VOCABULARY.tokens] == [1, 2, 3, 4]
     assert VOCABULARY.size == 1 + 4 + (1 << 14)
-    assert PADDING == 0
     assert [i for i in range(-5, VOCABULARY.size) if VOCABULARY.is_known(i)] == [1, 2, 3, 4]
 
 
@@ -40,7 +39,7 @@ def test_buckets_of_unknown_tokens_are_what_they_always_were() -> None:
 def test_an_unknown_token_has_a_bucket_of_its_own_range(word: str) -> None:
     token = VOCABULARY.token_id("w=" + word)
     assert VOCABULARY.is_known(token) == ("w=" + word in VOCABULARY.tokens)
-    assert PADDING < token < VOCABULARY.size
+    assert 0 < token < VOCABULARY.size
     assert Vocabulary([], [], 0, buckets=1).token_id("w=" + word) == 1
 
 

@@ -106,7 +106,7 @@ def test_a_place_that_is_taken_or_can_not_be(
         (":load", "is not of the form package.module:function"),
         (".modules:load", "is not of the form package.module:function"),
         ("a b:load", "is not of the form package.module:function"),
-        ("tests.model_export.modules:NOT_A_FUNCTION", "is no function"),
+        ("tests.model_export.modules:NOT_A_FUNCTION", "is not a function"),
     ],
 )
 def test_an_import_string_that_leads_nowhere(

@@ -112,17 +112,17 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         "recipe: `tiny`",
         "data digest: `sha256:0`",
         "personal data",
-        "The first 2 or 4 numbers of a vector, scaled to unit length, are a shorter one",
+        "The first 2 or 4 numbers of an embedding, scaled to unit length, are a shorter emb",
     ):
         assert told in card
 
 
 def test_the_model_card_tells_which_precision_a_score_promises(exported: Exported) -> None:
-    assert "Which precision a score promises was not measured" in model_card(exported[2])
+    assert "The precision of scores was not measured" in model_card(exported[2])
     calibrated = exported[2].model_copy(update={"calibration": CALIBRATION})
     card = model_card(calibrated)
     for told in (
-        "right = set by hand; 1.00% of all pairs are right",
+        "right = set by hand; 1.00% of all pairs are relevant",
         "| all streamers | 0.700 | 0.500 | 0.750 | 2 |",
         "| all streamers | 0.900 | 0.750 | 0.950 | 1 |",
         "| 1 modality | 0.800 | 0.625 | 0.900 | 1 |",
@@ -239,7 +239,7 @@ def test_a_model_without_spaces_and_without_a_teacher(tmp_path: Path) -> None:
     graph = session(tmp_path / "bundle")
     assert len(graph.get_inputs()) == len(graph.get_outputs()) == 3
     card = (tmp_path / "bundle" / CARD).read_text(encoding="utf-8")
-    assert "It knows no ID space." in card
+    assert "It predicts no ID-embedding." in card
     assert "nothing was measured" in card
 
 
@@ -325,7 +325,7 @@ def test_a_vocabulary_that_knows_nothing(tmp_path: Path) -> None:
 def test_a_source_that_can_not_be_described(tmp_path: Path) -> None:
     source = modules.source(recipe="not a/name")
     message = refused(source, tmp_path, SourceError)
-    assert message.startswith("what is exported can't be described: model_version: String should")
+    assert message.startswith("the manifest is invalid: model_version: String should")
 
 
 def test_established_streamers_of_another_width(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from model_export.contract.features import collate
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from model_export.errors import GraphError, SourceError
-from model_export.quantize import shrink
-from model_export.ranking_check import Judge, Trial
+from model_export.quantize import quantize
+from model_export.ranking_check import RankingCheck, Trial
 from model_export.variants import add_variants, main
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -106,7 +106,7 @@ def test_the_sketch_of_contents_stays_as_it_is(bundle: Path, name: Any) -> None:
     opened = Bundle(bundle)
     batch = collate([opened.featurizer(profile) for profile in profiles("x", 9)])
     found: list[Any] = []
-    for graph in (opened.encoder_bytes(), shrink(opened.encoder_bytes(), name)):
+    for graph in (opened.encoder_bytes(), quantize(opened.encoder_bytes(), name)):
         session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         feed = {given.name: batch[given.name] for given in session.get_inputs()}
         found.append(session.run(["content", "embedding"], feed))
@@ -129,12 +129,12 @@ def test_a_graph_that_ranks_otherwise_is_refused_with_the_figure(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Bundle(bundle)
-    judge = Judge(opened, trial())
+    check = RankingCheck(opened, trial())
     spec = opened.manifest.towers[0]
     graph = with_outlier(opened.tower_bytes(spec.name))
-    judge.read(spec, graph)  # as it is, it can be run
+    check.read(spec, graph)  # as it is, it can be run
     with pytest.raises(GraphError, match="not finite"):
-        judge.read(spec, shrink(graph, "int8"))
+        check.read(spec, quantize(graph, "int8"))
     monkeypatch.setattr(towers, "graph", lambda: graph)
     bundles.write_bundle(tmp_path / "full", tower=True)
     manifest = add_variants(tmp_path / "full", trial(), tmp_path / "out")
@@ -142,8 +142,8 @@ def test_a_graph_that_ranks_otherwise_is_refused_with_the_figure(
     assert "towers/test-text.onnx" in half.files
     assert set(eight.files) == {ENCODER}
     (refused,) = [graph for graph in eight.graphs if graph.file is None]
-    assert refused.refused == "it gives numbers that are not finite"
-    assert "refused: it gives numbers" in (tmp_path / "out" / CARD).read_text()
+    assert refused.refused == "the graph's output is not finite"
+    assert "refused: the graph's output" in (tmp_path / "out" / CARD).read_text()
     assert not (tmp_path / "out" / "towers" / "test-text.int8.onnx").exists()
     small = Bundle(tmp_path / "out", "int8")
     assert small.manifest.towers[0] == towers.spec()  # the full one, so the same version
@@ -151,7 +151,7 @@ def test_a_graph_that_ranks_otherwise_is_refused_with_the_figure(
 
 def test_the_card_has_size_speed_and_ranking(made: tuple[Path, Manifest]) -> None:
     card = (made[0] / CARD).read_text()
-    assert "24 held-out streamers rank 48 others" in card
+    assert "24 validation queries rank 48 streamers" in card
     assert "| fp16 | `encoder.onnx` | 0." in card
     assert "| int8 | together | | | | | " in card
     assert "STREAMER_VARIANT=int8" in card
@@ -185,7 +185,7 @@ def test_too_few_to_judge_by(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SourceError, match="2 queries and 4 streamers to search are too few"):
-        Judge(Bundle(bundle), trial(most=6))
+        RankingCheck(Bundle(bundle), trial(most=6))
     assert run(*options(bundle, tmp_path / "out", "of_two")) == 1
     assert capsys.readouterr().err.startswith("error: 2 queries and 4 streamers")
     assert not list(tmp_path.iterdir())

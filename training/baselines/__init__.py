@@ -1,4 +1,4 @@
-"""What a trained encoder must beat, fitted on known streamers only; all by name in `BASELINES`."""
+"""Baselines for comparison with trained encoders, fitted on known streamers only."""
 
 from training.baselines.corpus import Corpus, corpus_of
 from training.baselines.registry import BASELINES, Baseline, find_baseline

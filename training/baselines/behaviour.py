@@ -1,4 +1,4 @@
-"""Baselines that carry behaviour over to streamers of whom only the content is known."""
+"""Baselines that map content to behaviour."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,12 +10,12 @@ from training.baselines.corpus import ID_RANK, Corpus, dense_unit
 from training.evaluation.subject import Representation, SideBySide, paired_scores, top, unit
 
 FULL = 0
-"""Rank of the whole audience."""
+"""Stands for the full audience vectors instead of a rank."""
 _PENALTIES = (3.0, 0.3, 1.0, 10.0, 30.0)
 
 
 def ridge(corpus: Corpus) -> Representation:
-    """Content to ID vector by ridge regression, for those who ask and those who are found alike.
+    """Ridge regression from content to ID vectors, for queries and gallery.
 
     The penalty is chosen on validation.
     """
@@ -23,7 +23,7 @@ def ridge(corpus: Corpus) -> Representation:
 
 
 def ridge_id(corpus: Corpus) -> Representation:
-    """The same, but who has an ID vector is found by its own."""
+    """Ridge regression for queries; gallery streamers keep their own ID vectors."""
 
     def fit(fitted: Corpus, penalty: float) -> Representation:
         own = fitted.scattered(*fitted.identities(ID_RANK))
@@ -33,14 +33,14 @@ def ridge_id(corpus: Corpus) -> Representation:
 
 
 def _predict(corpus: Corpus, penalty: float) -> NDArray[np.float32]:
-    """Unit ID vectors of all (N, K), predicted from content."""
+    """Unit ID vectors of all streamers (N, K), predicted from content."""
     rows, vectors = corpus.identities(ID_RANK)
     model = Ridge(alpha=penalty).fit(corpus.content[rows], vectors)
     return dense_unit(np.asarray(model.predict(corpus.content), np.float32))
 
 
 def lexical_and_ridge(corpus: Corpus) -> Representation:
-    """The sum of the scores of TF-IDF and `ridge`; their proportion is chosen on validation."""
+    """Sum of the TF-IDF and `ridge` scores, with a weight chosen on validation."""
     vectors = {id(each): ridge(each).query for each in (corpus, corpus.selection)}
 
     def fit(fitted: Corpus, weight: float) -> Representation:
@@ -55,8 +55,8 @@ def lexical_and_ridge(corpus: Corpus) -> Representation:
 def cca(corpus: Corpus) -> Representation:
     """Canonical correlation of content and ID vectors (Hotelling 1936), regularised.
 
-    Both sides are whitened with a penalty, the singular vectors of their covariance are the
-    canonical axes, each weighted by its correlation; all streamers are placed by their content.
+    Both sides are whitened with a penalty; the singular vectors of their cross-covariance are the
+    canonical axes, weighted by their correlations. All streamers are represented by content.
     Penalty and rank are chosen on validation.
     """
     return best_fit(corpus, [(p, rank) for rank in (64, 256) for p in (1e-1, 1e-2, 1.0)], _cca)
@@ -76,17 +76,17 @@ def _cca(corpus: Corpus, option: tuple[float, int]) -> Representation:
 
 
 def _whitening(x: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
-    """W (K, K) with W' (C + penalty mean(diag C) I) W = I, C the covariance of rows (M, K)."""
+    """Whitening W (K, K): W' (C + penalty mean(diag C) I) W = I, C the covariance of (M, K)."""
     covariance = x.T @ x / len(x)
     values, axes = np.linalg.eigh(covariance)
     return axes / np.sqrt(values.clip(0) + penalty * np.trace(covariance) / len(covariance))
 
 
 def knn_id(corpus: Corpus) -> Representation:
-    """Who has no ID vector borrows the mean of the nearest by content, weighted by similarity.
+    """ID vectors of cold streamers by k-NN over content: similarity-weighted mean of neighbours.
 
-    Everyone else keeps its own. How many lend, and the rank of the ID vectors, are chosen on
-    validation.
+    Warm streamers keep their own ID vectors. The number of neighbours and the rank of the ID
+    vectors are chosen on validation.
     """
     ranks = (FULL, ID_RANK) if corpus.watched is not None else (ID_RANK,)
     return best_fit(corpus, [(k, rank) for rank in ranks for k in (20, 50, 150)], _knn_id)
@@ -110,7 +110,7 @@ def _knn_id(corpus: Corpus, option: tuple[int, int]) -> Representation:
 def _own_vectors(
     corpus: Corpus, rank: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32] | sp.csr_matrix]:
-    """Rows that have an ID vector (M,), and these (M, K)."""
+    """Rows with an ID vector (M,), and the vectors (M, K)."""
     if rank != FULL or corpus.watched is None:
         return corpus.identities(rank)
     rows, _ = corpus.identity

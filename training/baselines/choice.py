@@ -1,4 +1,4 @@
-"""Settings of baselines are chosen as an encoder's are: on the validation split."""
+"""Choice of a baseline's settings on the validation split."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,15 +17,15 @@ def best_fit(
     options: Sequence[Option],
     fit: Callable[[Corpus, Option], Representation],
 ) -> Representation:
-    """The fit with the option that has the best NDCG@20 on val, learned from train.
+    """Fit with the option that has the best NDCG@20 on val when fitted on train.
 
-    Without a validation split, or behaviour to judge by, it is the first option. A corpus for the
-    evaluation of val itself is chosen for on val too, so its figures there are flattering.
+    Without a validation split or behavioural ground truth the first option is used. For an
+    evaluation on val itself the options are chosen on val as well, so those figures are optimistic.
 
     Args:
-        corpus: to fit in the end.
-        options: settings, the default first; the earliest of equals is taken.
-        fit: corpus and option -> the fitted baseline.
+        corpus: corpus of the final fit.
+        options: settings, the default first; ties go to the earliest.
+        fit: (corpus, option) -> fitted baseline.
     """
     trial = corpus.selection
     held_out = trial.dataset.rows("val")

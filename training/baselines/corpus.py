@@ -1,4 +1,4 @@
-"""What a baseline is fitted on: everything is counted and decomposed on known streamers only."""
+"""Corpus: the data of a baseline, with statistics of known streamers only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ ID_RANK = 256
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A data set as the baselines see it, computed when first asked for; N streamers.
+    """Data set with lazily computed features; N streamers.
 
     Attributes:
         dataset: the data set.
-        pieces: of every streamer, N of them.
-        known: int64 rows that may be learned from, ascending.
-        seed: of what is random.
+        pieces: pieces of all N streamers.
+        known: int64, ascending rows that may be learned from.
+        seed: of all randomness.
     """
 
     dataset: Dataset
@@ -48,7 +48,7 @@ class Corpus:
 
     @cached_property
     def selection(self) -> "Corpus":
-        """The corpus to choose settings with: learned from train, so that val can judge."""
+        """Corpus fitted on train only, for choosing settings on val."""
         train = self.dataset.rows(*KNOWN["val"])
         if np.array_equal(train, self.known):
             return self
@@ -56,12 +56,12 @@ class Corpus:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """Counted on the known streamers."""
+        """Vocabulary counted on the known streamers."""
         return build_vocabulary(subset(self.pieces, self.known))
 
     @cached_property
     def bags(self) -> Bags:
-        """Features of all N."""
+        """Features of all N streamers."""
         return corpus_bags(self.pieces, self.vocabulary)[0]
 
     @cached_property
@@ -71,10 +71,10 @@ class Corpus:
 
     @cached_property
     def reduced(self) -> NDArray[np.float32]:
-        """TF-IDF on the leading singular vectors of the known rows (N, <= 256), best first."""
+        """TF-IDF projected on the leading singular vectors of the known rows (N, <= 256)."""
         rank = min(CONTENT_RANK, len(self.known) - 1, len(self.vocabulary.tokens) - 1)
         if rank < 1:
-            raise UsageError(f"{self.dataset.folder} shows no words or tags to learn from")
+            raise UsageError(f"{self.dataset.folder} has no words or tags to learn from")
         _, _, components = randomized_svd(
             sp.csr_matrix(self.lexical[self.known]), rank, random_state=self.seed
         )
@@ -82,7 +82,7 @@ class Corpus:
 
     @cached_property
     def content(self) -> NDArray[np.float32]:
-        """All content as numbers (N, F): reduced TF-IDF, and ready-made vectors about the mean."""
+        """Dense content features (N, F): reduced TF-IDF and centred ready-made vectors."""
         parts = [self.reduced]
         for pooled in self.bags.pooled:
             shown = np.abs(pooled).sum(1) > 0  # (N,)
@@ -93,7 +93,7 @@ class Corpus:
 
     @cached_property
     def audience(self) -> sp.csr_matrix | None:
-        """Who watches the known streamers, binary (N, U), other rows empty; None = not known."""
+        """Audiences of the known streamers, binary (N, U), other rows empty; None if unknown."""
         audience = audience_of(self.dataset, self.known)
         if audience is None:
             return None
@@ -105,15 +105,15 @@ class Corpus:
 
     @cached_property
     def watched(self) -> sp.csr_matrix | None:
-        """Unit audience rows (N, U), so that their inner product is the audience cosine."""
+        """Normalised audience rows (N, U), whose inner product is the audience cosine."""
         return None if self.audience is None else sp.csr_matrix(normalize(self.audience))
 
     @cached_property
     def identity(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Known rows that behaviour knows (M,), and their ID vectors (M, <= 256), best axes first.
+        """Known rows with behaviour (M,), and their ID vectors (M, <= 256), leading axes first.
 
-        The leading singular vectors of the unit audiences; or the given ID-embeddings, where no
-        audiences are known.
+        ID vectors are the leading singular vectors of the normalised audiences, or the given
+        ID-embeddings if audiences are unknown.
 
         Raises:
             UsageError: the data set has neither.
@@ -132,31 +132,31 @@ class Corpus:
                 return rows, vectors[rows]
         raise UsageError(
             f"{self.dataset.folder} has no interactions, relations or id_embeddings of training "
-            "streamers to learn from; take a baseline that needs no behaviour"
+            "streamers to learn from; use a baseline that needs no behaviour"
         )
 
     def identities(self, rank: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The same, cut to a rank and of length 1 (M, <= rank)."""
+        """Rows of `identity` and their ID vectors, cut to a rank and normalised (M, <= rank)."""
         rows, vectors = self.identity
         return rows, dense_unit(vectors[:, :rank])
 
     def scattered(
         self, rows: NDArray[np.int64], vectors: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Vectors (M, K) at their rows of (N, K), zero elsewhere."""
+        """Scatter vectors (M, K) to their rows of (N, K), zero elsewhere."""
         full = np.zeros((len(self.dataset.ids), vectors.shape[1]), np.float32)
         full[rows] = vectors
         return full
 
 
 def corpus_of(dataset: Dataset, split: Split, seed: int) -> Corpus:
-    """The corpus for an evaluation on a split: what that split may know."""
+    """Corpus for an evaluation on a split, with its known streamers."""
     pieces = mapped(pieces_of, dataset.profiles)
     return Corpus(dataset, pieces, dataset.rows(*KNOWN[split]), seed)
 
 
 def dense_unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1, or 0."""
+    """Normalised rows; zero rows stay zero."""
     result: Matrix = unit(rows)
     assert isinstance(result, np.ndarray)
     return result

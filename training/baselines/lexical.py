@@ -1,4 +1,4 @@
-"""Baselines that compare words and tags."""
+"""Lexical baselines: TF-IDF, BM25 and truncated SVD."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,9 +18,9 @@ def tf_idf_cosine(corpus: Corpus) -> Representation:
 
 
 def bm25(corpus: Corpus) -> Representation:
-    """Okapi BM25 (Robertson & Zaragoza 2009): the query's tokens against each profile's.
+    """Okapi BM25 (Robertson & Zaragoza 2009) between the tokens of two profiles.
 
-    k1 and b are chosen on validation.
+    The parameters k1 and b are chosen on validation.
     """
     options = [(k1, b) for k1 in SATURATIONS for b in LENGTH_PENALTIES]
     return best_fit(corpus, options, _bm25)
@@ -46,7 +46,7 @@ def _bm25(corpus: Corpus, option: tuple[float, float]) -> Representation:
 
 
 def svd(corpus: Corpus) -> Representation:
-    """Cosine on the leading singular vectors of TF-IDF; the rank is chosen on validation."""
+    """Cosine on leading singular vectors of TF-IDF, with a rank chosen on validation."""
     return best_fit(
         corpus, RANKS, lambda c, rank: Representation.symmetric(dense_unit(c.reduced[:, :rank]))
     )

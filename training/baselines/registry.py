@@ -1,4 +1,4 @@
-"""The baselines by name. To add one, write its function and list it here."""
+"""Registry of baselines; a new baseline is a function, listed here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,21 +16,21 @@ from training.evaluation.subject import Representation
 
 @dataclass(frozen=True)
 class Baseline:
-    """How a baseline is made.
+    """A baseline.
 
     Attributes:
-        make: corpus -> the representation; a UsageError where the data lacks what it needs.
-        random: whether another seed gives another result.
+        make: corpus -> representation; raises UsageError if the data set lacks something.
+        random: whether the result depends on the seed.
     """
 
     make: Callable[[Corpus], Representation]
     random: bool = False
 
     def fit(self, corpus: Corpus) -> Representation:
-        """The baseline of a corpus, with what its scores say of users chosen on val.
+        """Fit the baseline, and choose its audience vote on val.
 
         Raises:
-            UsageError: the data lacks what it needs.
+            UsageError: the data set lacks something that the baseline needs.
         """
         made, trial = self.make(corpus), corpus.selection
         held_out = trial.dataset.rows("val")
@@ -57,10 +57,10 @@ BASELINES = {
 
 
 def find_baseline(name: str) -> Baseline:
-    """The baseline of that name.
+    """Baseline by name.
 
     Raises:
-        UsageError: there is none; the names are listed.
+        UsageError: the baseline is unknown; the message lists all names.
     """
     if name not in BASELINES:
         raise UsageError(f"--baseline {name}: unknown; the baselines are {', '.join(BASELINES)}")

@@ -1,4 +1,4 @@
-"""The baseline that understands words: a pretrained sentence encoder, never trained further."""
+"""Baseline by a pretrained sentence encoder, not fine-tuned."""
 
 import importlib
 
@@ -16,10 +16,10 @@ _READ = ("text", "tag", "category")
 
 
 def pretrained_text(corpus: Corpus) -> Representation:
-    """Mean of the sentence vectors of a streamer's texts, tags and categories, centred.
+    """Centred mean of the sentence vectors of a streamer's texts, tags and categories.
 
     The encoder is the multilingual Universal Sentence Encoder (Yang et al. 2020), whose weights
-    come with its package. Texts that the vocabulary calls uninformative are left out.
+    come with its package. Uninformative texts are skipped.
 
     Raises:
         UsageError: the package is not installed, or there is no text.
@@ -35,7 +35,7 @@ def pretrained_text(corpus: Corpus) -> Representation:
                     rows.append(row)
                     columns.append(texts.setdefault(text, len(texts)))
     if not texts:
-        raise UsageError(f"{corpus.dataset.folder} has no text to encode; take another baseline")
+        raise UsageError(f"{corpus.dataset.folder} has no text to encode; use another baseline")
     shows = sp.csr_matrix(
         (np.ones(len(rows), np.float32), (rows, columns)), (len(corpus.pieces), len(texts))
     )

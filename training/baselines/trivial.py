@@ -1,4 +1,4 @@
-"""Baselines that look at nobody's content."""
+"""Baselines that ignore content."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from training.evaluation.subject import Representation
 
 
 def random(corpus: Corpus) -> Representation:
-    """Directions drawn at random."""
+    """Random vectors."""
     rng = np.random.default_rng(corpus.seed)
     return Representation.symmetric(
         rng.standard_normal((len(corpus.dataset.ids), 32)).astype(np.float32)
@@ -16,7 +16,7 @@ def random(corpus: Corpus) -> Representation:
 
 
 def popularity(corpus: Corpus) -> Representation:
-    """The streamers with the largest audience for everyone; users by how many they watch.
+    """Ranking by audience size for all queries, and of users by the number of streamers watched.
 
     Raises:
         UsageError: no audiences are known.

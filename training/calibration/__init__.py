@@ -1,10 +1,13 @@
-"""Calibration: which precision a score promises.
+"""Calibration: the precision of answers above a score.
 
-truth     which pairs are right, and who asks whom
-answers   all labelled pairs that score high enough to be answers
-curves    answers to thresholds with their precision and its confidence bound
-scale     thresholds of one encoder on the scale of another
-scores    the two scores of a model, from a stage of a fit
+truth     ground truth: queries, gallery, and which pairs are relevant
+answers   all labelled pairs with scores high enough to be answers
+curves    thresholds with their precision and its confidence bound
+scale     mapping of thresholds from one encoder to another
+scores    calibration of embedding and content scores in a fit
+
+Bounds are valid for the encoder of the selection stage. After a refit on train + val no labelled
+streamer is held out, so the mapped thresholds carry estimates without a guarantee.
 """
 
 from training.calibration.scores import (

@@ -1,4 +1,4 @@
-"""All labelled pairs that score high enough to be answers."""
+"""Answers: labelled pairs of queries and gallery that score above a floor."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from training.calibration.truth import Truth
 from training.numeric.blocks import blocks
 
 DEPTH = 100
-"""Answers of a typical query: the median of the hundredth best score is where they end."""
+"""Answers end at the median over queries of their hundredth best score."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """P pairs of a query and an answer, best score first; all there are above the lowest score.
+    """All P pairs of a query and an answer above the lowest score, best first.
 
     Attributes:
         query: int64 (P,), place of the query (below Q).
-        score: float32 (P,), falling.
-        right: bool (P,).
-        weight: float64 (P,), how many pairs each stands for.
-        query_weight: float64 (Q,), how many queries each stands for.
-        cluster: int64 (Q,), equal for queries whose answers are no independent evidence.
-        base_rate: share of right pairs among all, also those that are no answers.
+        score: float32 (P,), descending.
+        right: bool (P,), whether the answer is relevant.
+        weight: float64 (P,), sampling weight of the pair.
+        query_weight: float64 (Q,), sampling weight of the query.
+        cluster: int64 (Q,), equal for queries whose answers are dependent.
+        base_rate: share of relevant pairs among all pairs.
     """
 
     query: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Answers:
     base_rate: float
 
     def of(self, queries: NDArray[np.bool_]) -> "Answers":
-        """The answers of some of the queries (Q,)."""
+        """Answers of a part of the queries (Q,)."""
         kept = queries[self.query]
         return Answers(
             (np.cumsum(queries) - 1)[self.query[kept]],
@@ -50,11 +50,11 @@ class Answers:
 
     @property
     def per_query(self) -> NDArray[np.float64]:
-        """How many answers a query has on average down to each of the pairs (P,)."""
+        """Mean number of answers per query down to each pair (P,)."""
         return np.cumsum(self.weight) / self.query_weight.sum()
 
     def threshold(self, pairs: int) -> float:
-        """The score that the first so many pairs reach, half-way to the next."""
+        """Threshold that the first `pairs` pairs reach, half-way to the next score."""
         last = float(self.score[pairs - 1])
         below = float(self.score[pairs]) if pairs < len(self.score) else last
         return (last + below) / 2
@@ -66,13 +66,13 @@ def find_answers(
     gallery: NDArray[np.float32],
     depth: int = DEPTH,
 ) -> Answers:
-    """All pairs that score at least as much as a typical query's answer number `depth`.
+    """Find all pairs that score at least as high as a typical query's answer number `depth`.
 
     Args:
-        truth: of the pairs.
+        truth: queries, gallery and relevance.
         query: unit vectors of the queries (Q, D).
         gallery: unit vectors of the gallery (G, D).
-        depth: in the whole gallery, which the given one may be a sample of.
+        depth: rank in the whole gallery, of which the given one may be a sample.
     """
     share = len(truth.gallery) / truth.gallery_weight.sum()
     count = min(max(1, round(depth * share)), len(gallery))
@@ -104,7 +104,7 @@ def find_answers(
 def _blocks(
     truth: Truth, query: NDArray[np.float32], gallery: NDArray[np.float32]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Places of queries (b,) and their scores (b, G); minus infinity where there is no pair."""
+    """Blocks of query places (b,) and scores (b, G); -inf for excluded pairs."""
     for part in blocks(len(query), len(gallery)):
         places = np.arange(part.start, part.stop)
         scores = query[places] @ gallery.T

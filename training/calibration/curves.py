@@ -1,4 +1,4 @@
-"""From answers to thresholds: their precision, and what of it can be promised."""
+"""Precision curves: thresholds with estimated precision and a lower confidence bound."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,18 @@ _STEP = 1.15
 
 
 def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
-    """Thresholds at which the number of answers grows by 15 %, from high scores to low ones.
+    """Precision curve with knots at which the number of answers grows by 15 %.
 
-    precision(s) = share of right pairs among those that score >= s, after isotonic regression of
-    "is right" on the score, so that a higher threshold is never less precise. (A pair's own chance
-    would be another curve: it says nothing about a list.)
+    precision(s) = share of relevant pairs among those with a score >= s, after isotonic regression
+    of relevance on the score, so a higher threshold is never less precise.
 
     Args:
-        answers: labelled.
-        fewest: modalities that their queries show.
-        most: the same, None for no bound.
+        answers: labelled pairs.
+        fewest: fewest modalities of their queries.
+        most: most modalities of their queries; None for no bound.
 
     Returns:
-        None when there are too few pairs to say anything.
+        None if there are too few pairs.
     """
     count = len(answers.score)
     if count < FEWEST_PAIRS or not answers.right.any():
@@ -37,7 +36,7 @@ def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
         answers.right.astype(np.float64)[::-1], sample_weight=answers.weight[::-1]
     )[::-1]  # (P,), falling
     precision = np.cumsum(answers.weight * fitted) / np.cumsum(answers.weight)  # (P,)
-    precision = np.minimum.accumulate(precision)  # rounding errors must not let it rise
+    precision = np.minimum.accumulate(precision)  # no rise by rounding errors
     sizes = _sizes(answers.score)
     promised = _falling([lower_bound(answers, size) for size in sizes])
     per_query = answers.per_query
@@ -55,10 +54,10 @@ def curve(answers: Answers, fewest: int, most: int | None) -> Curve | None:
 
 
 def lower_bound(answers: Answers, size: int) -> float:
-    """One-sided confidence bound of the share of right pairs among the first so many.
+    """One-sided 95 % lower bound of the precision of the first `size` pairs.
 
-    Clopper & Pearson (1934) with the effective sample size of clustered, weighted samples: the
-    answers of one query are right or wrong together (Korn & Graubard 1998).
+    Clopper & Pearson (1934) with the effective sample size of a clustered, weighted sample (Korn &
+    Graubard 1998), since the answers of one query are dependent.
     """
     cluster, weight = answers.cluster[answers.query[:size]], answers.weight[:size]
     total = np.bincount(cluster, weight)  # (clusters,), 0 where one has no answer
@@ -78,7 +77,7 @@ def lower_bound(answers: Answers, size: int) -> float:
 
 
 def _sizes(scores: NDArray[np.float32]) -> list[int]:
-    """Numbers of pairs, about `_STEP` apart, that end where the score changes."""
+    """Numbers of pairs that grow by about `_STEP`, ending where the score changes."""
     size, sizes = FEWEST_PAIRS, list[int]()
     while size < len(scores):
         ending = int(np.searchsorted(-scores, -scores[size - 1], side="right"))
@@ -91,12 +90,11 @@ def _sizes(scores: NDArray[np.float32]) -> list[int]:
 
 
 def _falling(bounds: Sequence[float]) -> NDArray[np.float64]:
-    """Bounds made monotone, each the least of all from the best one to itself.
+    """Running minimum of the bounds from the best one downwards.
 
-    So a lower threshold is promised a precision only if every higher one was: a fixed order of
-    tests, which keeps the chance of any false promise at that of one (Angelopoulos et al. 2021,
-    "Learn then test"). Above the best one there are too few pairs to promise as much, but a higher
-    score is no less precise.
+    A threshold reaches a bound only if every higher threshold does: fixed-sequence testing, which
+    keeps the probability of any false bound at that of a single one (Angelopoulos et al. 2021,
+    "Learn then test"). Above the best bound there are too few pairs, but precision is monotone.
     """
     promised = np.asarray(bounds, np.float64)
     best = int(np.argmax(promised))

@@ -1,4 +1,4 @@
-"""What the two scores of a model promise."""
+"""Calibration of the embedding and content scores of a model."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,17 @@ from training.inference.duplicate_threshold import content_sketches
 from training.preparation.stage import Stage, embeddings
 
 MODALITIES = ((1, 1), (2, 3), (4, None))
-"""Queries that show so many modalities have a curve of their own where they are enough."""
+"""Groups of queries by number of modalities, each with a curve if it is large enough."""
 FEWEST_QUERIES = 50
 
 
 class Measured(Part):
-    """What was measured of an encoder's embeddings.
+    """Calibration of an encoder's embeddings with the scale of its scores.
 
     Attributes:
-        scores: what they promise.
-        scale: of the scores, see `score_scale`.
-        width: what the embeddings were cut to; None = nothing.
+        scores: the calibration.
+        scale: quantiles of the scores, see `score_scale`.
+        width: shorter embedding width; None = full width.
     """
 
     scores: ScoreCalibration
@@ -37,21 +37,21 @@ class Measured(Part):
 
 
 def calibrate_embeddings(stage: Stage) -> list[Measured]:
-    """What cosines of embeddings promise, of the full width first, then of each shorter one.
+    """Calibrate embedding cosines at the full width and at each shorter width.
 
     Args:
-        stage: trained on the train split alone.
+        stage: trained on the train split only.
     """
     shorter = stage.config.widths if isinstance(stage.config, ContrastConfig) else ()
     return [calibrate_embedding(stage, width) for width in (None, *shorter)]
 
 
 def calibrate_embedding(stage: Stage, width: int | None = None) -> Measured:
-    """What cosines of embeddings promise, of streamers that the stage has not learned from.
+    """Calibrate embedding cosines on validation streamers.
 
     Args:
-        stage: trained on the train split alone.
-        width: what embeddings are cut to; None = nothing.
+        stage: trained on the train split only.
+        width: shorter embedding width; None = full width.
     """
     scale, truth = score_scale(stage, width), held_out_truth(stage)
     if isinstance(truth, str):
@@ -64,40 +64,41 @@ def calibrate_embedding(stage: Stage, width: int | None = None) -> Measured:
         among = (shown >= fewest) & (shown <= (most or shown.max()))
         if FEWEST_QUERIES <= among.sum() < len(among):
             curves.append(curve(answers.of(among), fewest, most))
-    source = f"{truth.source}, embedded by an encoder that learned from the latter alone"
+    source = f"{truth.source}, embedded by an encoder that learned from train only"
     return Measured(scores=_calibration(source, curves, answers), scale=scale, width=width)
 
 
 def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
-    """The calibration of an encoder that was trained once more, on train + val.
+    """Map a calibration to the encoder that was refit on train + val.
 
-    Nobody whose audience may be looked at is held out of it, and its scores are on a scale of their
-    own. So the precision is that of the encoder before it, and each threshold moves to where
-    equally many pairs of training streamers reach it.
+    The refit encoder can't be calibrated itself, since no streamer with a known audience is held
+    out. Precisions and bounds are those of the encoder before the refit; each threshold moves to
+    the score that equally many pairs of training streamers reach. The 95 % bounds are therefore no
+    bounds for the refit encoder.
 
     Args:
-        measured: by `calibrate_embedding`, before it was trained once more.
-        stage: with the final encoder.
+        measured: by `calibrate_embedding`, before the refit.
+        stage: with the refit encoder.
     """
     scores = measured.scores
     if not scores.curves:
         return scores
     scale = score_scale(stage, measured.width)
     return ScoreCalibration(
-        source=f"{scores.source}; thresholds carried over to the final one by its scores of "
-        "training streamers",
+        source=f"{scores.source}; thresholds mapped to the refit encoder by its scores of training "
+        "streamers, so its 95 % bounds are estimates",
         base_rate=scores.base_rate,
         curves=[carried_over(one, measured.scale, scale) for one in scores.curves],
     )
 
 
 def calibration_of(measured: Sequence[Measured], stage: Stage, refit: bool) -> Calibration:
-    """All that the scores of a model promise.
+    """Calibration of a model.
 
     Args:
         measured: by `calibrate_embeddings`.
         stage: with the final encoder.
-        refit: whether that was trained once more since.
+        refit: whether the encoder was refit after the measurement.
     """
     scores = [carry_over(each, stage) if refit else each.scores for each in measured]
     widths = [str(each.width) for each in measured[1:]]
@@ -109,7 +110,7 @@ def calibration_of(measured: Sequence[Measured], stage: Stage, refit: bool) -> C
 
 
 def calibrate_content(stage: Stage) -> ScoreCalibration:
-    """What cosines of content sketches promise; those are not learned, so nobody is held out."""
+    """Calibrate content cosines on train + val; sketches are not learned, so none are held out."""
     truth = duplicate_truth(stage)
     if isinstance(truth, str):
         return _none(truth)
@@ -125,10 +126,10 @@ def _none(reason: str) -> ScoreCalibration:
 
 
 def _calibration(source: str, curves: list[Curve | None], answers: Answers) -> ScoreCalibration:
-    """Without the curve of all queries there are none of parts of them either."""
+    """Calibration from curves; empty if the curve of all queries is missing."""
     if curves[0] is None:
         return _none(
-            f"none: {int(answers.right.sum())} right ones among {len(answers.right)} labelled "
+            f"none: {int(answers.right.sum())} relevant among {len(answers.right)} labelled "
             f"pairs are too few ({source})"
         )
     known = [c for c in curves if c is not None]
@@ -136,7 +137,7 @@ def _calibration(source: str, curves: list[Curve | None], answers: Answers) -> S
 
 
 def _modalities(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many modalities each of the streamers shows (R,)."""
+    """Number of modalities of each streamer (R,)."""
     featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
     features = (featurizer.from_pieces(known(pieces)) for pieces in subset(stage.pieces, rows))
     return np.array([f.modalities_used for f in features], np.int64)

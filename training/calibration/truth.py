@@ -1,8 +1,8 @@
-"""Which pairs of streamers are right answers, as far as the data set knows.
+"""Ground truth of calibration: which pairs of streamers are relevant.
 
-A pair is right or wrong by itself, whoever else is there ("has users in common", not "is among the
-20 nearest"): so a precision that was measured in one gallery holds in a larger one, and a sample of
-a gallery measures the whole.
+Relevance is a property of the pair, such as "has users in common", and not of a rank, such as "is
+among the 20 nearest". So a precision measured in one gallery holds in a larger one, and a sample of
+the gallery measures the whole.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ _ID_NEIGHBOURS = 20
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Queries, what they search, and which answers are right.
+    """Queries, gallery and relevance.
 
     Attributes:
-        source: what counts as right and who was asked, for people.
+        source: description of relevance and sample in words.
         queries, gallery: int64 rows (Q,), (G,).
-        query_weight, gallery_weight: float64 (Q,), (G,), how many streamers each stands for.
-        cluster: int64 (Q,), equal for queries whose answers are no independent evidence.
-        is_right: places of queries (B,) -> bool (B, G).
-        once: two streamers are one pair, whoever asks; only the one of the lower row does.
+        query_weight, gallery_weight: float64 (Q,), (G,), sampling weights.
+        cluster: int64 (Q,), equal for queries whose answers are dependent.
+        is_right: places of queries (B,) -> relevance bool (B, G).
+        once: whether each pair counts once, with the lower row as the query.
     """
 
     source: str
@@ -44,9 +44,9 @@ class Truth:
 
 
 def held_out_truth(stage: Stage) -> Truth | str:
-    """Validation streamers as queries, by the best kind of truth; or why there is none.
+    """Ground truth for validation queries, or the reason why there is none.
 
-    By audiences; else by ID-embeddings; else by labels; else by known duplicates.
+    The first available of audiences, ID-embeddings, labels and known duplicates is used.
     """
     if not len(_usable(stage, "val")):
         return "none: the training data has no validation streamers"
@@ -61,7 +61,7 @@ def held_out_truth(stage: Stage) -> Truth | str:
 
 
 def duplicate_truth(stage: Stage) -> Truth | str:
-    """All known streamers as queries, right = known duplicates; or why there is no truth."""
+    """Ground truth by known duplicates of train + val, or the reason why there is none."""
     groups, rows = stage.dataset.duplicates, _usable(stage, "train", "val")
     if groups is None or not _grouped(rows, groups).any():
         return "none: the training data has no known duplicates"
@@ -77,7 +77,7 @@ def _by_audience(stage: Stage) -> Truth | None:
     audience = audience_of(stage.dataset, stage.dataset.rows("train"))
     if audience is None:
         return None
-    known = np.diff(audience.indptr) >= MIN_SHARED  # whose audience can tell anything
+    known = np.diff(audience.indptr) >= MIN_SHARED  # large enough to share users
     what = "related streamers" if stage.dataset.relations is not None else "users"
     return _searching(
         stage,
@@ -97,7 +97,7 @@ def _by_id_embeddings(stage: Stage) -> Truth | None:
     if len(rows) < 2:
         return None
     near = nearest(directions[rows], max(1, round(_ID_NEIGHBOURS * len(rows) / len(given))))[1]
-    cut = float(np.median(near[:, -1]))  # the cosine that a streamer's twentieth neighbour has
+    cut = float(np.median(near[:, -1]))  # median cosine of the twentieth neighbour
     return _searching(
         stage,
         present,
@@ -125,7 +125,7 @@ def _searching(
     right: str,
     pairs: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
 ) -> Truth | None:
-    """Validation streamers search training streamers, of whom the truth is `known` (N,)."""
+    """Ground truth of validation queries against training streamers with `known` truth (N,)."""
     everyone = [rows[known[rows]] for rows in (_usable(stage, "val"), _usable(stage, "train"))]
     if not all(len(rows) for rows in everyone):
         return None
@@ -158,7 +158,7 @@ def _same_group(
     *,
     once: bool,
 ) -> Truth:
-    """Right = the same group; duplicates are rare, so all are taken, and a sample of the rest."""
+    """Ground truth by group: all streamers with duplicates, and a weighted sample of the others."""
     count = len(gallery)
     queries, query_weight = _stratified(queries, groups, MAX_QUERIES, stage.seed)
     gallery, gallery_weight = _stratified(gallery, groups, MAX_GALLERY, stage.seed)
@@ -175,14 +175,14 @@ def _same_group(
 
 
 def _grouped(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the rows share their group with another of them (R,)."""
+    """Whether each row shares its group with another row (R,)."""
     return np.bincount(groups[rows])[groups[rows]] > 1
 
 
 def _stratified(
     rows: NDArray[np.int64], groups: NDArray[np.int64], most: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """At most so many rows, those with duplicates first, and how many each of them stands for."""
+    """Stratified sample of at most `most` rows with weights; half for rows with duplicates."""
     has_copy = _grouped(rows, groups)
     copies = sample(rows[has_copy], most // 2, seed)
     others = sample(rows[~has_copy], most - len(copies), seed)

@@ -1,7 +1,7 @@
-"""The streamers that behaviour knows, and how they place a new one, as the contract says.
+"""Cold-start vote of established streamers (`model_export.contract.established`).
 
-Which cosine says that two are alike depends on how the encoder was trained, so the temperature of
-the vote and a voter's own share are chosen on validation.
+The scale of cosines depends on the encoder's training, so the temperature of the vote and a voter's
+own share are chosen on validation.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from training.preparation.stage import Stage, all_rows
 from training.teachers.id_embeddings import Teacher
 
 NEIGHBOURS = 20
-"""Edges of each streamer, before they are made mutual; as many as the primary task asks for."""
+"""Edges per streamer before symmetrisation; equal to the depth of the primary task."""
 _TEMPERATURES = (0.015, 0.03, 0.06, 0.12, 0.25)
 _OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
 _QUERIES = 1000
@@ -28,13 +28,13 @@ _ID_TEMPERATURE = 0.1
 
 @dataclass(frozen=True)
 class Vote:
-    """How established streamers vote.
+    """Parameters of the cold-start vote.
 
     Attributes:
         temperature: of the softmax over cosines.
-        own_share: a voter's weight for itself.
-        trusting: whether edges count in full, or as far as both ends are trusted.
-        value: NDCG@20 on validation; NaN where it could not be measured.
+        own_share: weight of a voter for itself.
+        trusting: whether edges count in full, or weighted by the label trust of both ends.
+        value: NDCG@20 on validation; NaN if not measured.
     """
 
     temperature: float = 0.03
@@ -44,10 +44,10 @@ class Vote:
 
 
 def edges_of(teacher: Teacher) -> sp.csr_matrix:
-    """The graph of behaviour of a teacher's N streamers: (N, N), each row sums to 1 or is empty.
+    """Behaviour graph (N, N) of a teacher's N streamers; each row sums to 1 or is empty.
 
-    The nearest by shared audience, weighted by the share of the best cosine; where no audiences
-    are known, by ID-embedding. An edge counts both ways.
+    Edges are neighbours by shared audience, weighted by the share of the best cosine, or neighbours
+    by ID-embedding if audiences are unknown. The graph is symmetric before normalisation.
     """
     near, weights = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
     if teacher.audience is not None:
@@ -61,22 +61,22 @@ def edges_of(teacher: Teacher) -> sp.csr_matrix:
 
 
 def weighed(edges: sp.csr_matrix, teacher: Teacher, vote: Vote) -> sp.csr_matrix:
-    """The edges (N, N) as they count in this vote: in full, or as far as both ends are trusted."""
-    if vote.trusting or teacher.behaviour_judgement is None:
+    """Edges (N, N) in full, or weighted by the label trust of both ends."""
+    if vote.trusting or teacher.behaviour_noise is None:
         return edges
-    trust = sp.diags_array(teacher.behaviour_judgement.trust.astype(np.float64))
+    trust = sp.diags_array(teacher.behaviour_noise.trust.astype(np.float64))
     edges = sp.csr_matrix(trust @ edges @ trust)
     edges.eliminate_zeros()
     return edges
 
 
 def choose_vote(stage: Stage, teacher: Teacher, task: ColdStartTask) -> Vote:
-    """The vote that serves held-out streamers best; the default where none can be asked.
+    """Choose the vote with the best NDCG@20 on held-out queries; the default without queries.
 
     Args:
-        stage: whose encoder is trained.
+        stage: with a trained encoder.
         teacher: of the stage.
-        task: held-out streamers that search the stage's own.
+        task: held-out queries against the stage's streamers.
     """
     if not len(task.queries):
         return Vote()
@@ -98,7 +98,7 @@ def choose_vote(stage: Stage, teacher: Teacher, task: ColdStartTask) -> Vote:
 
 
 def _some(task: ColdStartTask, rng: np.random.Generator) -> ColdStartTask:
-    """At most so many queries that choosing takes seconds."""
+    """Sample of the queries, so that choosing takes seconds."""
     if len(task.queries) <= _QUERIES:
         return task
     kept = np.sort(rng.choice(len(task.queries), _QUERIES, replace=False))
@@ -107,14 +107,14 @@ def _some(task: ColdStartTask, rng: np.random.Generator) -> ColdStartTask:
 
 @dataclass(frozen=True, eq=False)
 class Ballot:
-    """Who votes for whom; M streamers, N of them established.
+    """Voters of each query among M streamers, N of them established.
 
     Attributes:
-        asking: int64 (Q,) rows of those that ask.
-        voters: int64 (Q, V), places among the established of those most alike, best first.
-        cosines: float32 (Q, V), how alike.
-        rows: int64 (N,) rows of the established.
-        edges: (N, N), their graph.
+        asking: int64 (Q,), rows of the queries.
+        voters: int64 (Q, V), places of the most similar established streamers, best first.
+        cosines: float32 (Q, V), their cosines.
+        rows: int64 (N,), rows of the established streamers.
+        edges: (N, N), behaviour graph.
         size: M.
     """
 
@@ -133,17 +133,16 @@ class Ballot:
         edges: sp.csr_matrix,
         asking: NDArray[np.int64],
     ) -> "Ballot":
-        """Find the voters by unit embeddings (M, D); zero rows neither ask nor vote."""
+        """Find the voters by unit embeddings (M, D); zero rows are neither queries nor voters."""
         shown = np.abs(vectors).sum(1) > 0
         asking, able = asking[shown[asking]], np.flatnonzero(shown[rows])
         near, cosines = nearest_to(vectors[asking], vectors[rows[able]], VOTERS)
         return cls(asking, able[near], cosines, rows, edges, len(vectors))
 
     def matrices(self, vote: Vote) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-        """Two (M, N) matrices whose rows' inner products are the scores of the vote.
+        """Query and gallery matrices (M, N) whose inner products are the scores of the vote.
 
-        The first has the voters' shares for each that asks, the second what each established
-        streamer is given by the voters.
+        A query row holds the weights of its voters, a gallery row the votes for that streamer.
         """
         weights = np.exp((self.cosines - self.cosines[:, :1]) / vote.temperature)
         shares = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
@@ -158,7 +157,7 @@ class Ballot:
 
 
 def graph_of(edges: sp.csr_matrix, vote: Vote) -> BehaviourGraph:
-    """Edges (N, N) and how they are counted, as a bundle has them."""
+    """Edges (N, N) and vote parameters in the format of a bundle."""
     return BehaviourGraph(
         np.asarray(edges.indptr, np.int64),
         np.asarray(edges.indices, np.int32),

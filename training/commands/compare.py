@@ -1,4 +1,4 @@
-"""`python -m training compare`: recipes and baselines side by side, with intervals and a report."""
+"""`python -m training compare`: compare recipes and baselines, with a report."""
 
 import argparse
 import os
@@ -22,20 +22,24 @@ from training.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of `compare`."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument(
-        "--recipes", type=_names, default=[], metavar="A,B", help="to train; `all` for every one"
+        "--recipes", type=_names, default=[], metavar="A,B", help="recipes to train; `all` for all"
     )
     parser.add_argument(
-        "--baselines", type=_names, default=[], metavar="X,Y", help="beside; `all` for every one"
+        "--baselines",
+        type=_names,
+        default=[],
+        metavar="X,Y",
+        help="baselines to fit; `all` for all",
     )
     parser.add_argument(
         "--variant",
         action="append",
         default=[],
         metavar="NAME=RECIPE:KEY=VALUE,...",
-        help="one more row: a recipe with other settings",
+        help="another method: a recipe with changed settings",
     )
     parser.add_argument(
         "--set",
@@ -49,21 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         metavar="NAME",
-        help="method in question (default: transfer-plus, else the first recipe)",
+        help="method that others are compared with (default: transfer-plus, else the first recipe)",
     )
     parser.add_argument(
         "--split",
         choices=SPLITS,
         default="test",
-        help="who asks; val trains without the refit on val (default: test)",
+        help="split of the queries; with val, recipes train without refit (default: test)",
     )
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="measure what the best recipe of a data set withstands",
+        help="also measure the robustness of the best recipe per data set",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time")
-    parser.add_argument("--threads", type=int, metavar="N", help="of each fit")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="parallel fits")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads per fit")
     parser.add_argument(
         "--overwrite",
         nargs="?",
@@ -71,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=["all"],
         default=[],
         metavar="NAMES",
-        help="make finished runs again; those of these methods only, if any are named",
+        help="repeat finished runs, of these methods only if any are named",
     )
 
 
@@ -80,7 +84,7 @@ def _names(text: str) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing and write the report; the exit status is 1 when any run failed."""
+    """Run the missing runs and write the report; exit status 1 if any run failed."""
     cores = len(os.sched_getaffinity(0))
     threads = args.threads or max(1, cores // max(args.jobs, 1))
     if args.jobs < 1 or threads < 1:
@@ -102,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         costs = [(each, cost_of(each)) for each in runs]
         todo = [each for each, cost in costs if cost is None]
         for folder in dict.fromkeys(each.data for each in reversed(todo)):
-            measurer.dataset(folder)  # one that can't be trusted is refused before anything runs
+            measurer.dataset(folder)  # a bad data set is refused before anything runs
         _say(runs, todo)
         _warn_of_other_sources([each for each, cost in costs if cost is not None])
         took = [(run, cost.seconds) for run, cost in costs if cost is not None]
@@ -133,14 +137,14 @@ def _warn_of_other_sources(done: Sequence[Run]) -> None:
     other = list(dict.fromkeys(each.method.name for each in done if source_of(each) != now))
     if other:
         sys.stdout.write(
-            f"made by other source code of this version: the runs of {', '.join(other)}; "
-            "--overwrite NAMES makes them again\n"
+            f"made by other source code of this version: runs of {', '.join(other)}; "
+            "--overwrite NAMES repeats them\n"
         )
         sys.stdout.flush()
 
 
 def _arguments(args: argparse.Namespace) -> list[str]:
-    """What repeats the results; paths are left to the reader."""
+    """Arguments that repeat the results, with folder names only."""
     found = ["--data", *(folder.name for folder in args.data)]
     for option in ("recipes", "baselines"):
         if names := getattr(args, option):

@@ -1,4 +1,4 @@
-"""`python -m training data validate DIR`: name every bad line of a data set folder."""
+"""`python -m training data validate DIR`: check a data set folder."""
 
 import argparse
 import sys
@@ -10,13 +10,13 @@ from training.data.dataset import FILES, Reading, read_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `data`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    summary = "name every bad line of a data set folder by file and line number"
+    summary = "list all errors of a data set folder by file and line"
     check = actions.add_parser("validate", help=summary, description=summary)
     check.add_argument("folder", type=Path, metavar="DIR", help="the data set folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check a folder; the exit status is 1 when anything is wrong."""
+    """Check a folder; exit status 1 if it has errors."""
     reading = read_folder(args.folder)
     sys.stdout.writelines(f"{problem}\n" for problem in reading.problems)
     sys.stdout.write(_summary(args.folder, reading) + "\n")
@@ -30,7 +30,7 @@ def _summary(folder: Path, reading: Reading) -> str:
         places = {(problem.file, problem.line) for problem in reading.problems}
         lines.append(
             f"{folder}: NOT OK: {len(reading.problems):,} problems in {len(places):,} places; "
-            f"read so far: {counts or 'nothing'}"
+            f"read: {counts or 'nothing'}"
         )
     else:
         lines.append(f"{folder}: all lines OK: {counts}")
@@ -42,7 +42,7 @@ def _summary(folder: Path, reading: Reading) -> str:
         lines.append(f"digest {reading.dataset.digest}")
     ignored = sorted(p.name for p in folder.iterdir() if p.is_file() and not _is_read(p))
     if ignored:
-        lines.append(f"not part of a data set, not read: {', '.join(ignored)}")
+        lines.append(f"ignored files: {', '.join(ignored)}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`python -m training evaluate`: measure a checkpoint or a baseline on held-out streamers."""
+"""`python -m training evaluate`: evaluate a checkpoint or a baseline on held-out streamers."""
 
 import argparse
 import dataclasses
@@ -25,46 +25,50 @@ from training.towers import cache_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of `evaluate`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--checkpoint", type=Path, metavar="DIR", help="a finished checkpoint")
     subject.add_argument("--baseline", metavar="NAME", help=f"one of: {', '.join(BASELINES)}")
     parser.add_argument("--out", type=Path, required=True, metavar="METRICS.json")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="whose streamers ask")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of a baseline's fit")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="split of the queries (default: test)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="seed of a baseline (default: 0)"
+    )
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="also with parts of the profiles missing, swapped or meaningless",
+        help="also measure with modalities missing, swapped or with boilerplate",
     )
     parser.add_argument(
         "--modalities",
         action="store_true",
-        help="also what each modality is worth when nobody shows anything else",
+        help="also measure with one modality at a time",
     )
     parser.add_argument(
         "--tower-cache",
         type=Path,
         default=cache_folder(),
         metavar="DIR",
-        help="keeps what pretrained towers made of pieces (default: %(default)s)",
+        help="cache of tower vectors (default: %(default)s)",
     )
     parser.add_argument(
         "--vectors",
         type=Path,
         metavar="FILE.npz",
-        help="keep the embeddings of a checkpoint: ids (R,) and vectors (R, D)",
+        help="write the embeddings of a checkpoint: ids (R,) and vectors (R, D)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, print and write.
+    """Evaluate, print and save.
 
     Raises:
         LeakError: the checkpoint has learned from streamers of the split.
         OutputError: the file can't be written.
-        UsageError: the options make no sense together.
+        UsageError: the options are inconsistent.
     """
     _check(args)
     if args.baseline is not None:
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         )
         subject, seed = checkpoint.config["recipe"], checkpoint.config["seed"]
         if checkpoint.config["data_digest"] != dataset.digest:
-            sys.stdout.write("note: the checkpoint was trained on other data than this\n")
+            sys.stdout.write("note: the checkpoint was trained on another data set\n")
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     evaluation.save(args.out)
     sys.stdout.write(_table(evaluation))
@@ -92,14 +96,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """See that the options make sense together, and make the folders of what is written."""
+    """Check the options, and create the folders of the output files."""
     if args.out.suffix != ".json":
         raise UsageError(f"--out {args.out}: needs a name that ends in .json")
     for option in ("robustness", "modalities"):
         if getattr(args, option) and args.checkpoint is None:
-            raise UsageError(f"--{option}: measures an encoder, so it needs --checkpoint")
+            raise UsageError(f"--{option}: needs --checkpoint")
     if args.vectors is not None and args.checkpoint is None:
-        raise UsageError("--vectors: keeps what an encoder embeds, so it needs --checkpoint")
+        raise UsageError("--vectors: needs --checkpoint")
     if args.vectors is not None and args.vectors.suffix != ".npz":
         raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
     for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
@@ -110,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
-    """What is asked for beside the tasks: of an encoder, by parts of the profiles."""
+    """Measure robustness and modalities, if requested."""
     source = load_checkpoint(args.checkpoint, args.tower_cache)
     if args.robustness:
         rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
@@ -127,7 +131,7 @@ def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Itera
 
 
 def _embeddings(dataset: Dataset, representation: Representation) -> bytes:
-    """As an npz file, without streamers that show nothing to encode."""
+    """Embeddings as an npz file, without streamers that have no content."""
     usable = shown(representation.query)
     content = io.BytesIO()
     ids = np.array(dataset.ids, np.str_)[usable]

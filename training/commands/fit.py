@@ -18,7 +18,7 @@ from training.trainer.fit import Request, already_trained, fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of `fit`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
     parser.add_argument(
         "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
@@ -34,21 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="of the encoder's matrix products while it trains (default: float32)",
+        help="of matrix products in training (default: float32)",
     )
     parser.add_argument(
         "--save-every",
         type=float,
         default=20.0,
         metavar="SECONDS",
-        help="how often a fit that may be killed keeps its state",
+        help="interval for saving the state to resume from (default: 20)",
     )
     parser.add_argument(
         "--tower-cache",
         type=Path,
         default=cache_folder(),
         metavar="DIR",
-        help="keeps what pretrained towers made of pieces (default: %(default)s)",
+        help="cache of tower vectors (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _threads() -> int:
-    """A fair part of the cores for each process that `torchrun` started here."""
+    """Share of the cores for each process started by `torchrun`."""
     return max(len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
@@ -115,10 +115,10 @@ def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
 
 
 def _precision(stored: Mapping[str, Any]) -> str:
-    """The highest precision that can be promised, and that of the hundred best on average."""
+    """Thresholds with the highest lower bound of the precision, and at the lowest score."""
     calibration = ScoreCalibration.model_validate(stored)
     if not calibration.curves:
         return calibration.source
     knots = [calibration.curves[0].strictest, calibration.curves[0].knots[-1]]
-    promised = ", ".join(f">= {k.at_least:.2f} from cosine {k.score:.3f} on" for k in knots)
+    promised = ", ".join(f">= {k.at_least:.2f} from cosine {k.score:.3f}" for k in knots)
     return f"{promised}; {calibration.source}"

@@ -1,4 +1,4 @@
-"""`python -m training tune-tower`: go on training an encoder of texts, pictures or sounds."""
+"""`python -m training tune-tower`: fine-tune a pretrained tower."""
 
 import argparse
 import os
@@ -21,24 +21,24 @@ from training.tuning.tune import Options, Tuned, tune
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of `tune-tower`."""
     default = Options()
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
     parser.add_argument(
         "--tower",
         required=True,
         metavar="NAME",
-        help="hf:FOLDER_OR_NAME, of texts with options as in text_tower, or all-minilm-l6-v2",
+        help="hf:FOLDER_OR_NAME, with options like text_tower, or all-minilm-l6-v2",
     )
     parser.add_argument(
         "--kind",
         choices=get_args(TowerKind),
-        help="what the tower reads (default: text, but for a name that only others have)",
+        help="kind of tower (default: by name, else text)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
-    parser.add_argument("--steps", type=int, default=default.steps, metavar="N", help="at most")
+    parser.add_argument("--steps", type=int, default=default.steps, metavar="N", help="most steps")
     parser.add_argument(
-        "--batch", type=int, default=default.batch, metavar="N", help="pieces a step, in pairs"
+        "--batch", type=int, default=default.batch, metavar="N", help="pieces per step"
     )
     parser.add_argument(
         "--lr", type=float, default=default.learning_rate, metavar="X", dest="learning_rate"
@@ -49,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=default.evaluate_every,
         metavar="N",
-        help="steps between two looks at the held-out streamers",
+        help="steps between validations",
     )
     parser.add_argument(
         "--patience",
         type=int,
         default=default.patience,
         metavar="N",
-        help="looks without a better value before it stops",
+        help="validations without improvement before training stops",
     )
     parser.add_argument("--seed", type=int, default=default.seed, metavar="S")
     cores = len(os.sched_getaffinity(0))
@@ -67,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=cache_folder(),
         metavar="DIR",
-        help="keeps unpacked weights (default: %(default)s)",
+        help="cache of unpacked weights (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Tune, write and print a summary."""
+    """Tune, save and print a summary."""
     names = ("steps", "batch", "learning_rate", "temperature", "evaluate_every", "patience", "seed")
     options = Options(**{name: getattr(args, name) for name in names})
     if args.threads < 1:
@@ -90,21 +90,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _find(reference: str, kind: TowerKind | None, cache: Path) -> Tower:
-    """The tower; a folder of Hugging Face's is one of texts unless a kind is given."""
+    """Tower by reference; a Hugging Face folder is a text tower unless a kind is given."""
     try:
         return find_tower(kind or kind_of(reference), reference, cache)
     except UsageError as error:
         if kind is not None or not reference.startswith("hf:"):
             raise
         raise UsageError(
-            f"{error}; say --kind image or --kind audio if it reads pictures or sounds"
+            f"{error}; add --kind image or --kind audio if it reads pictures or sounds"
         ) from error
 
 
 def _summary(tuned: Tuned, out: Path) -> str:
     counts = tuned.counts
     before, best = tuned.history[0][1], max(value for _, value in tuned.history)
-    gained = f"step {tuned.step}" if tuned.step else "no step was better: the weights are as before"
+    gained = f"step {tuned.step}" if tuned.step else "no improvement, weights unchanged"
     several = ITEMS[tuned.tower.spec.kind].several
     lines = [
         f"{several:<11} {counts[several]} of {counts['streamers']} training streamers, behaviour "

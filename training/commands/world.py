@@ -1,4 +1,4 @@
-"""`python -m training world --out DIR --streamers N --seed S`: write a simulated data set."""
+"""`python -m training world --out DIR`: write a simulated data set folder."""
 
 import argparse
 import sys
@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=5000,
         metavar="N",
-        help=f"how many, at least {MIN_STREAMERS} (default: 5000)",
+        help=f"number of streamers, at least {MIN_STREAMERS} (default: 5000)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="another seed, another world (default: 0)"
+        "--seed", type=int, default=0, metavar="S", help="seed of the world (default: 0)"
     )
     parser.add_argument(
         "--format",
@@ -30,25 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--media",
         action="store_true",
-        help="covers, avatars and frames as pictures, and sounds, in place of cover vectors",
+        help="write pictures and sounds instead of cover vectors",
     )
     parser.add_argument(
         "--drift",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of people whose older titles are about a former interest (default: 0)",
+        help="share of streamers who changed their interest (default: 0)",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace the data set that is in the folder"
+        "--overwrite", action="store_true", help="replace the data set in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the world, unless the folder holds this very one."""
+    """Write the world, unless the folder already holds it."""
     asked = (args.streamers, args.seed, args.format, args.media, args.drift)
     if not args.overwrite and is_written(args.out, *asked):
-        sys.stdout.write(f"{args.out} holds this world already\n")
+        sys.stdout.write(f"{args.out} already holds this world\n")
         return
     world = generate(args.streamers, args.seed, args.media, args.drift)
     write_world(world, args.out, args.seed, args.format)

@@ -1,1 +1,1 @@
-"""Recipes and baselines side by side: planned, run, compared and reported."""
+"""Comparison of recipes and baselines: plan, run, statistics and report."""

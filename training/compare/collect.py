@@ -1,4 +1,4 @@
-"""From finished runs to what the report shows."""
+"""Collects results and details of finished runs for the report."""
 
 import json
 import shlex
@@ -27,14 +27,14 @@ def collect(
     arguments: Sequence[str],
     split: str,
 ) -> Results:
-    """Compare what is finished.
+    """Compare the finished runs.
 
     Args:
-        runs: all that were planned.
-        failures: of this time.
+        runs: all planned runs.
+        failures: failures of this execution.
         references: see `results.references_of`.
-        arguments: of the command, to repeat it by.
-        split: of the queries.
+        arguments: command-line arguments that repeat the comparison.
+        split: split of the queries.
     """
     found: list[DataResult] = []
     missing = list(failures)
@@ -66,13 +66,13 @@ def _finished(run: Run) -> Finished | None:
 def details_of(
     runs: Sequence[Run], data: DataResult, measurer: Measurer, robustness: bool
 ) -> Details:
-    """What is shown of single runs on a data set: of the first finished seed of each method.
+    """Details of single runs on a data set, from the first finished seed of each method.
 
     Args:
-        runs: all that were planned.
-        data: what was found on the data set.
-        measurer: to look closer with.
-        robustness: whether to measure what the best trained method withstands.
+        runs: all planned runs.
+        data: result of the data set.
+        measurer: for worst cases and robustness.
+        robustness: whether to measure the robustness of the best trained method.
     """
     first: dict[str, Run] = {}
     for run in runs:
@@ -105,7 +105,7 @@ def _training(run: Run) -> TrainingCurve:
 
 
 def _calibration(run: Run) -> ScoreCalibration | None:
-    """What the embeddings' cosines promise, if the checkpoint says so."""
+    """Calibration of the embedding cosines, if the checkpoint has one."""
     if not run.method.recipe:
         return None
     stored = read_config(run.folder / CHECKPOINT).get("calibration")
@@ -113,7 +113,7 @@ def _calibration(run: Run) -> ScoreCalibration | None:
 
 
 def _precision(calibration: ScoreCalibration) -> list[PrecisionCurve]:
-    """A curve for all queries with its bound, and one for each group of them."""
+    """Precision curves of all queries and of each group, and the bound of the first."""
 
     def points(curve: Curve, what: str) -> list[tuple[float, float]]:
         return [(knot.score, getattr(knot, what)) for knot in reversed(curve.knots)]
@@ -129,7 +129,7 @@ def _precision(calibration: ScoreCalibration) -> list[PrecisionCurve]:
 
 
 def as_json(results: Results, details: dict[str, Details]) -> str:
-    """All numbers."""
+    """Results and details as JSON."""
     content: dict[str, Any] = asdict(results)
     for data in content["data"]:
         data["details"] = details[data["name"]].model_dump()

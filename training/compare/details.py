@@ -1,4 +1,4 @@
-"""What is shown of single runs beside the comparison, read from their folders."""
+"""Details of single runs in the report."""
 
 from pydantic import BaseModel
 
@@ -6,13 +6,13 @@ from training.compare.worst import WorstCases
 
 
 class TrainingCurve(BaseModel):
-    """Validation of one fit while it trained.
+    """Validation metric during one fit.
 
     Attributes:
-        method: its name.
-        metric: what validation measured.
+        method: name of the method.
+        metric: name of the metric.
         points: (step, value).
-        chosen: the step that was kept.
+        chosen: chosen step.
     """
 
     method: str
@@ -22,14 +22,14 @@ class TrainingCurve(BaseModel):
 
 
 class Retention(BaseModel):
-    """What is left when a part of the cold profiles is damaged; see `evaluation.robustness`.
+    """Robustness to one corruption; see `inference.robustness`.
 
     Attributes:
         corruption: "drop", "swap" or "boilerplate".
-        modality: what is damaged.
-        shares: of the streamers that are damaged, ascending.
-        retention: at each, of the metric of the undamaged.
-        overlap: at each, of the first 20 that the damaged find with those they found before.
+        modality: corrupted modality.
+        shares: ascending shares of corrupted queries.
+        retention: per share, metric relative to that without corruption.
+        overlap: per share, mean share of unchanged hits among the first 20.
     """
 
     corruption: str
@@ -40,12 +40,12 @@ class Retention(BaseModel):
 
 
 class PrecisionCurve(BaseModel):
-    """How many of the answers from a score on are right.
+    """Precision of the answers above a score.
 
     Attributes:
-        name: for which queries.
+        name: group of queries.
         points: (score, precision), by score.
-        is_bound: whether it is what can be promised, not what is expected.
+        is_bound: whether it is the lower confidence bound instead of the estimate.
     """
 
     name: str
@@ -54,17 +54,17 @@ class PrecisionCurve(BaseModel):
 
 
 class Details(BaseModel):
-    """Of one data set.
+    """Details of one data set.
 
     Attributes:
         training: one curve per trained method.
-        retention_of: the method that was damaged.
-        retention: of every modality and corruption; empty unless asked for.
-        calibration_of: the method whose scores were calibrated.
-        calibration_source: what counts as right, and on whom it was measured.
-        calibration: curves; empty where the checkpoint has none.
-        worst_of: the method whose worst cases are shown.
-        worst: them.
+        retention_of: method of the robustness measurement.
+        retention: results per modality and corruption; empty unless requested.
+        calibration_of: method of the calibration.
+        calibration_source: definition of relevance and sample in words.
+        calibration: precision curves; empty if the checkpoint has none.
+        worst_of: method of the worst cases.
+        worst: worst cases.
     """
 
     training: list[TrainingCurve] = []

@@ -1,4 +1,4 @@
-"""Measuring finished fits and baselines, and looking closer at one of them."""
+"""Evaluation of finished fits and baselines, with worst cases and robustness."""
 
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ _RETENTIONS = TypeAdapter(list[Retention])
 
 
 class _Loaded:
-    """A data set with what baselines of one seed share."""
+    """A data set with the corpus of one seed, shared by baselines."""
 
     def __init__(self, folder: Path, split: Split) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class _Loaded:
 
 
 class Measurer:
-    """Evaluates runs; keeps the data set of the last one, as the next is likely to need it."""
+    """Evaluates runs; caches the last data set."""
 
     def __init__(self, split: Split, threads: int) -> None:
         self._split: Split = split
@@ -55,15 +55,15 @@ class Measurer:
         self._loaded: _Loaded | None = None
 
     def dataset(self, folder: Path) -> Dataset:
-        """The data set.
+        """Load a data set.
 
         Raises:
-            DataError: it can't be trusted.
+            DataError: it is invalid.
         """
         return self._load(folder).dataset
 
     def __call__(self, run: Run) -> dict[str, float]:
-        """Evaluate a run and save what is found; the value of each task that is compared by."""
+        """Evaluate and save a run; returns the metric of each compared task."""
         dataset = self.dataset(run.data)
         with self._bounded():
             evaluation = evaluate(
@@ -78,13 +78,13 @@ class Measurer:
         return {task: evaluation.summary[task][COMPARED[task]] for task in tasks_of(known)}
 
     def worst(self, run: Run) -> WorstCases | None:
-        """The worst cases of a finished run; looked for once, then read from its folder."""
+        """Worst cases of a finished run, cached in its folder."""
         file = run.folder / _WORST
         if file.exists():
             try:
                 return WorstCases.model_validate_json(file.read_bytes())
             except ValidationError:
-                file.unlink()  # of another version: made anew
+                file.unlink()  # written by another version
         evaluation = Evaluation.load(run.folder / METRICS)
         if "neighbours" not in evaluation.per_query:
             return None
@@ -97,17 +97,17 @@ class Measurer:
         return found
 
     def retention(self, run: Run) -> list[Retention]:
-        """What a trained run withstands; measured once, then read from its folder.
+        """Robustness of a trained run, cached in its folder.
 
         Raises:
-            UsageError: the data set has no behaviour to measure by.
+            UsageError: the data set has no behavioural ground truth.
         """
         file = run.folder / _RETENTION
         if file.exists():
             try:
                 return _RETENTIONS.validate_json(file.read_bytes())
             except ValidationError:
-                file.unlink()  # of another version: made anew
+                file.unlink()  # written by another version
         with self._bounded():
             source = load_checkpoint(run.folder / CHECKPOINT)
             rows = robustness(self.dataset(run.data), source, self._split)

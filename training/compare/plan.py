@@ -1,4 +1,4 @@
-"""What a comparison runs: methods x data sets x seeds; whatever is misnamed is refused at once."""
+"""Plan of a comparison: methods x data sets x seeds, checked before anything runs."""
 
 import hashlib
 import re
@@ -21,14 +21,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the comparison.
+    """A compared method.
 
     Attributes:
-        name: unique.
-        kind: a recipe as it is, a variant of one, or a baseline.
-        recipe: what is trained; "" for a baseline.
+        name: unique name.
+        kind: recipe, variant of a recipe, or baseline.
+        recipe: name of the recipe; "" for a baseline.
         settings: `name=value` changes of the recipe's configuration.
-        own_settings: those of them that make a variant.
+        own_settings: the settings that define a variant.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Method:
     own_settings: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration; empty for a baseline."""
+        """Resolved configuration; empty for a baseline."""
         if not self.recipe:
             return {}
         return dict(as_dict(override(RECIPES[self.recipe].config(), self.settings)))
 
     @property
     def varies(self) -> bool:
-        """Whether another seed gives another result."""
+        """Whether the result depends on the seed."""
         return self.kind != "baseline" or BASELINES[self.name].random
 
 
@@ -54,10 +54,10 @@ class Run:
     """One method on one data set with one seed.
 
     Attributes:
-        data: the data set folder.
-        method: what is run.
-        seed: of everything random.
-        folder: where it is kept.
+        data: data set folder.
+        method: the method.
+        seed: of all randomness.
+        folder: folder of the run.
         identity: equal identities give equal results.
     """
 
@@ -69,7 +69,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As a person reads it."""
+        """Readable name."""
         seed = f" seed {self.seed}" if self.method.varies else ""
         return f"{self.data.name} {self.method.name}{seed}"
 
@@ -81,17 +81,17 @@ def methods_of(
     variants: Sequence[str],
     split: str,
 ) -> list[Method]:
-    """The methods that the options name.
+    """Methods given by the options.
 
     Args:
-        recipes: names; `all` stands for all there are.
-        baselines: the same.
+        recipes: names of recipes; `all` for all.
+        baselines: names of baselines; `all` for all.
         settings: `RECIPE.key=value`, for the recipe and its variants.
         variants: `NAME=RECIPE:key=value,...`.
-        split: of the queries; for val, nothing is trained on val.
+        split: split of the queries; with val, recipes train without refit.
 
     Raises:
-        UsageError: a name is unknown or given twice, a setting is none, or nothing is left to run.
+        UsageError: a name is unknown or repeated, a setting is invalid, or there is no method.
     """
     chosen = _chosen("--recipes", recipes, RECIPES)
     common: dict[str, list[str]] = {name: [] for name in RECIPES}
@@ -149,7 +149,7 @@ def _check(methods: Sequence[Method]) -> None:
     seen: set[str] = set()
     for method in methods:
         if method.name in seen:
-            raise UsageError(f"{method.name} is named twice; a variant needs a name of its own")
+            raise UsageError(f"{method.name} is named twice; variants need unique names")
         seen.add(method.name)
         try:
             method.config()
@@ -160,11 +160,11 @@ def _check(methods: Sequence[Method]) -> None:
 def plan(
     folders: Sequence[Path], methods: Sequence[Method], seeds: int, split: str, out: Path
 ) -> list[Run]:
-    """All runs, data set by data set, what is quick first and then seed by seed.
+    """All runs, by data set, then seed, then method.
 
     Raises:
-        DataError: a folder is no data set folder.
-        UsageError: two folders have one name, or there is not even one seed.
+        DataError: a folder is not a data set folder.
+        UsageError: two folders have the same name, or `seeds` is below 1.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: needs at least 1")
@@ -173,7 +173,7 @@ def plan(
     for folder in folders:
         path = folder.resolve()
         if path.name in paths:
-            raise UsageError(f"--data {folder}: another data set is called {path.name} as well")
+            raise UsageError(f"--data {folder}: another data set is also called {path.name}")
         paths[path.name] = path
         common = {"data_digest": digest_of(folder), "split": split, "code_version": code_version()}
         for seed in range(seeds):
@@ -192,12 +192,12 @@ def plan(
 
 
 def code_version() -> str:
-    """Of this package."""
+    """Version of this package."""
     return version("similar-streamer")
 
 
 def source_digest() -> str:
-    """Of the sources that decide what a run finds: while they are worked on, the version stays."""
+    """Digest of the sources that influence results, since the version rarely changes."""
     digest = hashlib.sha256()
     for package in ("model_export", "training"):
         root = Path(__file__).parents[2] / package

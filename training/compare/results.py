@@ -1,4 +1,4 @@
-"""What a comparison found: means, intervals, differences from the references, and what it took."""
+"""Results of a comparison: means, intervals, differences from references, and cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ COMPARED = {
     "audience": "NDCG@50",
     "labels": "NDCG@20",
 }
-"""Task -> the metric that methods are compared by."""
+"""Task -> metric of the comparison."""
 PRIMARY = ("neighbours", "cold start")
 FALLBACKS = ("audience", "labels")
-"""The first of these is compared by where a data set has the truth for no primary task."""
+"""Tasks used if a data set has no ground truth for a primary task; the first available."""
 REFERENCES = ("transfer-plus", "tf-idf")
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took; None where it wasn't a process of its own."""
+    """Cost of a run; fit time and memory are None for baselines."""
 
     seconds: float
     fit_seconds: float | None = None
@@ -31,7 +31,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run with what was measured."""
+    """A finished run with its evaluation and cost."""
 
     run: Run
     evaluation: Evaluation
@@ -40,7 +40,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that failed, and why."""
+    """A failed run with the reason."""
 
     name: str
     reason: str
@@ -57,12 +57,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method minus a reference, on the same queries.
+    """Paired difference of a method and a reference.
 
     Attributes:
-        difference: with its 95 % interval.
-        p: of no difference.
-        p_holm: the same, corrected for all comparisons by this task on the data set.
+        difference: difference with its 95 % interval.
+        p: p-value of no difference.
+        p_holm: p-value corrected for all comparisons of the task on the data set.
     """
 
     difference: Estimate
@@ -71,19 +71,19 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether there is a difference, after the correction."""
+        """Whether the corrected p-value is below 0.05."""
         return self.p_holm < LEVEL
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How one method does at a task, over its seeds.
+    """Result of one method at a task, over its seeds.
 
     Attributes:
-        name, kind: as in `Method`.
-        value: of the task's metric.
-        seed_error: standard error of it over seeds; None for one seed.
-        ratio: to the best baseline; None where there is none.
+        name, kind: like in `Method`.
+        value: metric of the task.
+        seed_error: standard error over seeds; None for one seed.
+        ratio: ratio to the best baseline; None without a baseline.
         against: reference -> comparison.
     """
 
@@ -97,14 +97,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The methods of a data set compared by one task.
+    """Comparison of the methods of a data set by one task.
 
     Attributes:
-        task, metric: what they are compared by.
-        queries: how many there are.
-        best_baseline: its name; None where there is none.
-        references: what the others are compared with, the one in question first.
-        standings: the best first; a method that lacks the task has none.
+        task, metric: basis of the comparison.
+        queries: number of queries.
+        best_baseline: name of the best baseline, or None.
+        references: methods that others are compared with, the main one first.
+        standings: results, best first; methods without the task are missing.
     """
 
     task: str
@@ -115,19 +115,19 @@ class TaskResult:
     standings: tuple[Standing, ...]
 
     def standing(self, name: str) -> Standing | None:
-        """That of the method of this name, if it has one."""
+        """Result of a method by name, if any."""
         return next((each for each in self.standings if each.name == name), None)
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """All that was measured of one method on one data set.
+    """All metrics of one method on one data set.
 
     Attributes:
-        name, kind, recipe, settings: as in `Method`; `settings` are a variant's own.
-        seeds: those that finished.
+        name, kind, recipe, settings: like in `Method`; `settings` are a variant's own.
+        seeds: finished seeds.
         metrics: task -> metric -> mean over seeds.
-        cost: means over seeds.
+        cost: mean cost over seeds.
     """
 
     name: str
@@ -141,13 +141,13 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class DataResult:
-    """One data set.
+    """Results of one data set.
 
     Attributes:
         name, digest: of the data set.
-        references: what finished of those that the others are compared with.
-        tasks: one comparison for each, at least one.
-        methods: in the order of the first comparison, then of the next.
+        references: references that finished.
+        tasks: one comparison per task, at least one.
+        methods: methods in the order of the comparisons.
     """
 
     name: str
@@ -157,29 +157,29 @@ class DataResult:
     methods: tuple[MethodResult, ...]
 
     def method(self, name: str) -> MethodResult | None:
-        """The method of that name, if it finished here."""
+        """Result of a method by name, if it finished."""
         return next((method for method in self.methods if method.name == name), None)
 
     def by(self, task: str) -> TaskResult | None:
-        """The comparison by that task, if there is one."""
+        """Comparison by a task, if any."""
         return next((each for each in self.tasks if each.task == task), None)
 
     def lacking(self, result: TaskResult) -> list[str]:
-        """The methods that have no standing in one of the comparisons."""
+        """Methods without a result in a comparison."""
         return [method.name for method in self.methods if result.standing(method.name) is None]
 
 
 @dataclass(frozen=True)
 class Results:
-    """All of a comparison.
+    """Results of a comparison.
 
     Attributes:
-        made_at: UTC, ISO 8601.
-        code_version: of this package.
-        command: that repeats it.
-        split: of the queries.
-        data: per data set.
-        failures: runs that failed.
+        made_at: UTC time, ISO 8601.
+        code_version: version of this package.
+        command: command that repeats the comparison.
+        split: split of the queries.
+        data: results per data set.
+        failures: failed runs.
     """
 
     made_at: str
@@ -191,16 +191,16 @@ class Results:
 
     @property
     def tasks(self) -> list[str]:
-        """All tasks that any data set is compared by, in the order of `COMPARED`."""
+        """Tasks of any data set, in the order of `COMPARED`."""
         return [task for task in COMPARED if any(data.by(task) for data in self.data)]
 
 
 def references_of(methods: Sequence[Method], wanted: str | None) -> tuple[str, ...]:
-    """What the others are compared with: the method in question, then TF-IDF, where they are there.
+    """References of the comparison: the main method, then TF-IDF, if present.
 
     Args:
-        methods: all of them.
-        wanted: name of the method in question; None = transfer-plus, else the first recipe.
+        methods: all methods.
+        wanted: name of the main method; None = transfer-plus, else the first recipe.
     """
     names = [method.name for method in methods]
     trained = [method.name for method in methods if method.kind != "baseline"]

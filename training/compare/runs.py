@@ -1,10 +1,10 @@
-"""Running what is planned: each fit in a process of its own, what is finished never again.
+"""Execution of planned runs: each fit in its own process; finished runs are kept.
 
 REPORT_DIR/runs/<data set>/<method>-seed<k>/
-    run.json                what is run; with what it took once it is finished
-    checkpoint/             of a recipe
+    run.json                identity, and the cost once finished
+    checkpoint/             for recipes
     metrics.json, metrics.per_query.npz
-    log.txt                 what the fit said, or why the run failed
+    log.txt                 output of the fit, or the traceback of a failure
 """
 
 import fcntl
@@ -38,7 +38,7 @@ _STOP_S = 10.0
 
 
 def cost_of(run: Run) -> Cost | None:
-    """What the run took; None unless it is finished and is the very one that is planned."""
+    """Cost of the run; None unless it is finished with the same identity."""
     status = _status(run)
     if status.get("identity") != run.identity or "cost" not in status:
         return None
@@ -46,24 +46,24 @@ def cost_of(run: Run) -> Cost | None:
 
 
 def source_of(run: Run) -> str | None:
-    """The digest of the sources that made the run, see `plan.source_digest`."""
+    """Source digest of a finished run, see `plan.source_digest`."""
     return _status(run).get("source")
 
 
 def forget(run: Run) -> None:
-    """Have a finished run made again."""
+    """Mark a finished run to be repeated."""
     (run.folder / _STATUS).unlink(missing_ok=True)
 
 
 @contextmanager
 def report_folder(out: Path) -> Iterator[int]:
-    """The folder of a report, made or found to be one, and locked.
+    """Create or check the report folder, and lock it.
 
-    Gives the file descriptor of the lock. The fits inherit it, so that no second comparison meets
-    a fit that outlived the first.
+    Yields the file descriptor of the lock. Fits inherit it, so a second comparison can't start
+    while a fit of a killed one is still running.
 
     Raises:
-        OutputError: it can't be used, holds anything else, or is in use.
+        OutputError: the folder can't be used, holds other files, or is in use.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -93,15 +93,14 @@ def execute(
     threads: int,
     lock: int,
 ) -> list[Failure]:
-    """Make the runs; those that fail are told and returned, the others go on.
+    """Execute runs; failures are reported and returned, and the other runs continue.
 
     Args:
-        runs: none of them finished.
-        measure: evaluates a run whose fit is finished and saves what it found; returns the values
-            that are told, by task.
-        progress: to report to.
-        jobs: how many fits at a time.
-        threads: of each.
+        runs: unfinished runs.
+        measure: evaluates and saves a run after its fit; returns metrics by task.
+        progress: for reports.
+        jobs: parallel fits.
+        threads: threads per fit.
         lock: file descriptor that the fits inherit.
     """
     source = source_digest()
@@ -150,7 +149,7 @@ def execute(
 
 @contextmanager
 def interrupt_later() -> Iterator[None]:
-    """Hold Ctrl-C back, lest it comes between the start of a process and whoever is to stop it."""
+    """Delay Ctrl-C, so a started process is always registered for stopping."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
@@ -162,7 +161,7 @@ def interrupt_later() -> Iterator[None]:
 
 
 class _Fit:
-    """A fit in a process of its own."""
+    """A fit in its own process."""
 
     def __init__(self, run: Run, threads: int, lock: int) -> None:
         self.run, self.begun = run, time.monotonic()
@@ -184,7 +183,7 @@ class _Fit:
         return self._process.poll() is not None
 
     def problem(self) -> str | None:
-        """Why an ended fit failed; None if it didn't."""
+        """Reason of a failed fit; None if it succeeded."""
         status = self._process.returncode
         if status == 0:
             return None
@@ -195,7 +194,7 @@ class _Fit:
         return last.removeprefix("python -m training fit: ")
 
     def stop(self) -> None:
-        """End the process; it keeps the state that it saved last."""
+        """Stop the process; its last saved state is kept."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_S)
@@ -205,7 +204,7 @@ class _Fit:
 
 
 def _begin(run: Run) -> None:
-    """A folder for the run: that of an interrupted one of the same identity, or an empty one."""
+    """Prepare the run's folder, keeping that of an interrupted run with the same identity."""
     try:
         if _status(run).get("identity") != run.identity and run.folder.exists():
             shutil.rmtree(run.folder)
@@ -216,7 +215,7 @@ def _begin(run: Run) -> None:
 
 
 def _status(run: Run) -> dict[str, Any]:
-    """Content of `run.json`; nothing where there is none that can be read."""
+    """Content of `run.json`; empty if missing or unreadable."""
     try:
         content = json.loads((run.folder / _STATUS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""From what was measured of runs to how their methods compare."""
+"""Statistical comparison of methods from their evaluations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,14 +34,14 @@ _Runs = Mapping[Method, Sequence[Finished]]
 
 
 def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> DataResult:
-    """Compare the methods of one data set, by each task that it has the truth for.
+    """Compare the methods of one data set by each task with ground truth.
 
     Args:
-        finished: its runs, at least one.
+        finished: finished runs, at least one.
         references: see `references_of`.
 
     Raises:
-        EvaluationError: nothing was measured per query, or not on the same queries.
+        EvaluationError: there is no task, or runs have different queries.
     """
     by_method: dict[Method, list[Finished]] = {}
     for each in finished:
@@ -54,8 +54,8 @@ def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> Data
     names = tasks_of({task for task, methods in able.items() if methods})
     if not names:
         raise EvaluationError(
-            f"{first.data}: nothing to compare by; it needs interactions, relations, "
-            "ID-embeddings or labels that its held-out streamers share with the others"
+            f"{first.data}: no ground truth to compare by; it needs interactions, relations, "
+            "ID-embeddings or labels that held-out streamers share with the others"
         )
     tasks = tuple(_compare(able[name], name, references) for name in names)
     order = list(dict.fromkeys(each.name for task in tasks for each in task.standings))
@@ -72,13 +72,13 @@ def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> Data
 
 
 def tasks_of(known: Collection[str]) -> list[str]:
-    """Which of the known tasks to compare by: all primary ones, else the first fallback."""
+    """Tasks to compare by: all primary ones, else the first fallback."""
     primary = [task for task in PRIMARY if task in known]
     return primary or [task for task in FALLBACKS if task in known][:1]
 
 
 def has(evaluation: Evaluation, task: str) -> bool:
-    """Whether a method was measured by a task, query by query."""
+    """Whether an evaluation has per-query values of a task."""
     return COMPARED[task] in evaluation.per_query.get(task, {})
 
 
@@ -95,7 +95,7 @@ def _method(method: Method, runs: Sequence[Finished]) -> MethodResult:
 
 
 def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskResult:
-    """The comparison by one task of methods that all have it."""
+    """Comparison by one task, of methods that have it."""
     queries = next(iter(by_method.values()))[0].evaluation.per_query[task]["query"]
     values = {
         method: np.mean([_values(run, task, queries) for run in runs], axis=0)
@@ -132,7 +132,7 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
 
 @dataclass(frozen=True)
 class _Samples:
-    """Means over queries by method, as seen and (draws,) as drawn."""
+    """Means over queries by method: observed, and bootstrap draws (draws,)."""
 
     means: dict[str, float]
     drawn: dict[str, NDArray[np.float64]]
@@ -148,7 +148,7 @@ class _Samples:
         return Estimate(self.means[name] / self.means[base], *percentiles(drawn))
 
     def compare(self, references: Sequence[str]) -> dict[str, dict[str, Comparison]]:
-        """Method -> reference -> comparison; each pair is one test in the correction."""
+        """Method -> reference -> comparison; each pair counts as one test in the correction."""
         ordered = [(a, b) for a in self.means for b in references if a != b]
         pairs = list(dict.fromkeys((min(pair), max(pair)) for pair in ordered))
         tests = {
@@ -170,7 +170,7 @@ class _Samples:
 def _values(run: Finished, task: str, queries: NDArray[np.int64]) -> NDArray[np.float64]:
     found = run.evaluation.per_query[task]
     if not np.array_equal(found["query"], queries):
-        raise EvaluationError(f"{run.run.name}: measured on other queries; use --overwrite")
+        raise EvaluationError(f"{run.run.name}: evaluated on other queries; use --overwrite")
     return found[COMPARED[task]]
 
 
@@ -184,7 +184,7 @@ def _seed_error(runs: Sequence[Finished], task: str) -> float | None:
 def _mean_metrics(
     summaries: Sequence[Mapping[str, Mapping[str, float]]],
 ) -> dict[str, dict[str, float]]:
-    """Task -> metric -> mean over those runs that have it."""
+    """Task -> metric -> mean over runs that have it."""
     found: dict[str, dict[str, list[float]]] = {}
     for summary in summaries:
         for task, metrics in summary.items():

@@ -1,4 +1,4 @@
-"""Numbers and findings as a person reads them; every table and chart takes them from here."""
+"""Formatting of numbers and findings for tables, charts and logs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,10 +10,10 @@ TITLES = {
     "audience": "audience",
     "labels": "labels",
 }
-"""Task -> what a comparison by it is called."""
+"""Task -> title of the comparison."""
 _ABOUT = {
-    "neighbours": "Cold streamers search the others; both sides are known by what they show.",
-    "cold start": "Cold streamers search established ones, whose behaviour may help to find them.",
+    "neighbours": "Cold streamers search the others; both sides are represented by content.",
+    "cold start": "Cold streamers search established ones, which may be represented by behaviour.",
     "audience": "Cold streamers search the users who will watch them.",
     "labels": "Cold streamers search those of their label.",
 }
@@ -22,7 +22,7 @@ MINUS = "−"
 
 
 def value(x: float | None, digits: int = 4) -> str:
-    """A value with a fixed number of decimals, so that columns line up."""
+    """Number with a fixed number of decimals."""
     if x is None:
         return MISSING
     text = f"{x:.{digits}f}"
@@ -32,38 +32,38 @@ def value(x: float | None, digits: int = 4) -> str:
 
 
 def signed(x: float, digits: int = 4) -> str:
-    """A difference, its sign always shown."""
+    """Number with its sign."""
     text = value(x, digits)
     return text if text.startswith(MINUS) else f"+{text}"
 
 
 def span(estimate: Estimate, digits: int = 4) -> str:
-    """The interval of an estimate."""
+    """Interval of an estimate."""
     return f"{value(estimate.low, digits)} to {value(estimate.high, digits)}"
 
 
 def times(estimate: Estimate | None) -> str:
-    """A ratio."""
+    """Ratio of an estimate."""
     return MISSING if estimate is None else f"{value(estimate.mean, 2)} ×"
 
 
 def p_value(p: float) -> str:
-    """A p-value: as exact as it can be trusted."""
+    """P-value with three or four decimals."""
     if p < 0.001:
         return "< .001"
-    digits = 4 if p < LEVEL and f"{p:.3f}" == f"{LEVEL:.3f}" else 3  # never .050 for less
+    digits = 4 if p < LEVEL and f"{p:.3f}" == f"{LEVEL:.3f}" else 3  # never .050 below 0.05
     return f"{p:.{digits}f}".removeprefix("0")
 
 
 def verdict(comparison: Comparison) -> str:
-    """Which way a difference goes, if there is one: a sign for tables."""
+    """Sign of a significant difference, `=` otherwise."""
     if not comparison.is_significant:
         return "="
     return "▲" if comparison.difference.mean > 0 else "▼"
 
 
 def seconds(x: float | None) -> str:
-    """A duration: 0.8 s, 43 s, 2 min 5 s, 1 h 4 min."""
+    """Duration such as 0.8 s, 43 s, 2 min 5 s, 1 h 4 min."""
     if x is None:
         return MISSING
     if x < 9.95:
@@ -79,12 +79,12 @@ def seconds(x: float | None) -> str:
 
 
 def megabytes(x: float | None) -> str:
-    """A size of memory, given in MiB."""
+    """Memory size, given in MiB."""
     return MISSING if x is None else f"{x:,.0f} MB"
 
 
 def listed(names: Iterable[str], at_most: int = 4) -> str:
-    """Names in a sentence."""
+    """Enumeration of names in a sentence."""
     shown = list(names)
     if len(shown) > at_most:
         return f"{', '.join(shown[:at_most])} and {len(shown) - at_most} more"
@@ -92,13 +92,13 @@ def listed(names: Iterable[str], at_most: int = 4) -> str:
 
 
 def about(data: DataResult, result: TaskResult) -> str:
-    """What a task asks for, and which methods of a data set have no part in it."""
+    """Description of a task, and the methods it does not apply to."""
     lacking = data.lacking(result)
     return _ABOUT[result.task] + (f" It does not apply to {listed(lacking)}." if lacking else "")
 
 
 def finding(result: TaskResult) -> str:
-    """What was found by one task on a data set, in a few sentences."""
+    """Finding of one task on a data set, in a few sentences."""
     leader = result.standings[0]
     asked = result.standing(result.references[0]) if result.references else None
     if asked is None or asked.kind == "baseline":
@@ -130,7 +130,7 @@ def _beside_baseline(result: TaskResult, asked: Standing) -> str:
 
 
 def _against(result: TaskResult, name: str) -> list[str]:
-    """How a method stands against all others, after the correction."""
+    """Significant differences between a method and all others."""
     others = [each for each in result.standings if name in each.against]
     if not others:
         return []
@@ -148,7 +148,7 @@ def _against(result: TaskResult, name: str) -> list[str]:
 
 
 def _names(methods: Sequence[Standing], reference: str, *, beaten: bool) -> list[str]:
-    """Those that the reference beats significantly, or is beaten by."""
+    """Methods significantly below the reference, or above it."""
     return [
         m.name
         for m in methods

@@ -1,7 +1,7 @@
-"""Worst cases that a person can read: what a cold streamer shows, was shown, and should have found.
+"""Worst cases: queries with the lowest NDCG, with their hits and relevant streamers.
 
-A profile is written by anybody: what goes into a page is cut to a bearable length and freed of
-control characters here, and escaped by the page.
+Profiles are untrusted: texts are shortened and stripped of control characters here, and escaped by
+the page.
 """
 
 import unicodedata
@@ -25,7 +25,7 @@ _TEXT, _TAGS, _TITLES = 220, 14, 3
 
 
 class Shown(BaseModel):
-    """What is printed of a profile."""
+    """Excerpt of a profile."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class Shown(BaseModel):
 
 
 class Hit(BaseModel):
-    """A streamer of the gallery; `rank` 1 is the best of all, `wanted` are the relevant."""
+    """A gallery streamer with its rank from 1, and whether it is relevant (`wanted`)."""
 
     profile: Shown
     rank: int
@@ -44,7 +44,7 @@ class Hit(BaseModel):
 
 
 class Case(BaseModel):
-    """One query: its score, the first that it found and the first that it should have found."""
+    """A query with its NDCG@20, its first hits and its first relevant streamers."""
 
     score: float
     query: Shown
@@ -54,13 +54,13 @@ class Case(BaseModel):
 
 
 class WorstCases(BaseModel):
-    """The cases of one run.
+    """Worst cases of one run.
 
     Attributes:
-        gallery: how many were searched.
-        nothing_to_ask: how many queries show nothing to encode; none of the cases is of these.
-        missed: how many of the others found nothing relevant.
-        queries: of how many.
+        gallery: size of the gallery.
+        nothing_to_ask: number of queries without content, which are not among the cases.
+        missed: number of the other queries without any relevant hit.
+        queries: number of queries.
         cases: the worst first.
     """
 
@@ -74,16 +74,16 @@ class WorstCases(BaseModel):
 def worst_cases(
     dataset: Dataset, representation: Representation, evaluation: Evaluation, split: Split
 ) -> WorstCases | None:
-    """The queries of lowest NDCG@20; of equals, those with more to find.
+    """Queries with the lowest NDCG@20; ties go to those with more relevant streamers.
 
     Args:
         dataset: N streamers.
         representation: of all N.
-        evaluation: of it.
-        split: that was evaluated.
+        evaluation: evaluation of the representation.
+        split: evaluated split.
 
     Returns:
-        None where the data set doesn't say what should be found.
+        None without ground truth.
     """
     task = setting_of(dataset, split).neighbours
     if task is None:
@@ -115,7 +115,7 @@ def worst_cases(
 
 @dataclass(frozen=True)
 class _Draft:
-    """A case in rows of the data set, before their profiles are read."""
+    """A case as data set rows, before profiles are read."""
 
     place: int
     query: int
@@ -144,7 +144,7 @@ def _draft(task: ColdStartTask, representation: Representation, place: int) -> _
 
 
 def _profiles(dataset: Dataset, rows: Iterable[int]) -> dict[int, Shown]:
-    """What is printed of these rows, read in one pass."""
+    """Excerpts of these rows, read in one pass."""
     places = np.array(sorted(rows), np.int64)
     return dict(zip(places.tolist(), map(_shown, subset(dataset.profiles, places)), strict=True))
 
@@ -164,14 +164,14 @@ def _shown(profile: StreamerProfile) -> Shown:
 
 
 def readable(text: str, length: int = _TEXT) -> str:
-    """Text on one line without control characters, cut with an ellipsis."""
+    """One line of text without control characters, shortened with an ellipsis."""
     kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or not _is_control(c))
     line = " ".join(kept.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def _is_control(character: str) -> bool:
-    """Control, direction, surrogate, unassigned and private characters; joiners of emoji stay."""
+    """Whether a character is control, format, surrogate, unassigned or private, except joiners."""
     if character in "\u200c\u200d":
         return False
     return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Cn", "Co"}

@@ -1,6 +1,6 @@
-"""Configuration: one frozen dataclass per recipe, saved in the checkpoint as it was resolved.
+"""Configuration: one frozen dataclass per recipe, saved with resolved values in the checkpoint.
 
-Every value can be given on the command line as `--set name=value`.
+Every value can be set on the command line by `--set name=value`.
 """
 
 from training.config.base import RecipeConfig, TeacherConfig

@@ -1,4 +1,4 @@
-"""What all recipes, and all that learn from behaviour, can be told."""
+"""Settings common to all recipes, and to all recipes with a teacher."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -12,35 +12,35 @@ FUSION_HEADS = 4
 
 @dataclass(frozen=True)
 class RecipeConfig:
-    """What every recipe has.
+    """Settings of every recipe.
 
     Attributes:
         dim: width D of the embedding.
-        table_dim: width of the token table; its start is an SVD of this rank.
+        table_dim: width of the token table, and rank of the SVD that initialises it.
         hidden_dim: hidden width of the MLP beside the fixed projection.
-        content_dim: width C of the fixed content sketch.
-        max_tokens: the vocabulary keeps so many of the most frequent tokens.
+        content_dim: width C of the content sketch.
+        max_tokens: size of the vocabulary, by frequency.
         min_document_frequency: tokens in fewer profiles are unknown.
-        vector_weight: length of a projected ready-made vector beside the unit token part.
+        vector_weight: length of a projected ready-made vector, relative to 1 for the tokens.
         dropout: of the MLP's hidden units.
-        token_dropout: probability that a token is hidden from a training view.
+        token_dropout: probability that a token is dropped from a training row.
         modality_dropout: probability that all ready-made vectors, or all tokens of a modality,
-            are hidden from a training view (never everything).
-        learning_rate, weight_decay, clip_norm: AdamW on a cosine schedule, gradient norm clipped.
-        steps: at most so many; the best one on validation is kept.
+            are dropped from a training row (never everything).
+        learning_rate, weight_decay, clip_norm: AdamW with a cosine schedule and gradient clipping.
+        steps: most training steps; the best one on validation is kept.
         evaluate_every: steps between validations.
-        patience: validations without a better value before training stops.
+        patience: validations without improvement before training stops.
         batch_size: rows per step (two per anchor).
-        temperature: of the contrast.
-        refit: train once more on train + val for the number of steps that validation chose.
-        text_tower: a pretrained encoder whose vectors of bios and titles are read too, see
-            `training.towers.registry`; `auto`: see `training.towers.automatic`.
-        image_tower: likewise, of avatars, covers and frames.
-        audio_tower: likewise, of sounds.
-        fusion: how pieces come together, see `training.models.fusion`. Other than with `sum`,
-            `modality_dropout` hides each modality by itself.
+        temperature: of the contrastive loss.
+        refit: whether to train again on train + val for the number of steps chosen on val.
+        text_tower: pretrained encoder of bios and titles, see `training.towers.registry`; `auto`
+            decides by the data, see `training.towers.automatic`.
+        image_tower: pretrained encoder of avatars, covers and frames.
+        audio_tower: pretrained encoder of sounds.
+        fusion: fusion of pieces, see `training.models.fusion`. Except with `sum`,
+            `modality_dropout` drops each modality independently.
         fusion_dim: width of the transformer, a multiple of its 4 heads.
-        fusion_layers: of the transformer.
+        fusion_layers: layers of the transformer.
     """
 
     dim: int = 128
@@ -70,10 +70,10 @@ class RecipeConfig:
     fusion_layers: int = 1
 
     def __post_init__(self) -> None:
-        """See that every number is within its bounds.
+        """Check that every number is within its bounds.
 
         Raises:
-            UsageError: one is not; it is named with what it may be.
+            UsageError: a number is not; the message names it and its bounds.
         """
         for field in fields(self):
             value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
@@ -87,14 +87,14 @@ class RecipeConfig:
 
 @dataclass(frozen=True)
 class TeacherConfig(RecipeConfig):
-    """What every recipe has that learns from behaviour.
+    """Settings of every recipe with a teacher.
 
     Attributes:
         teacher_dim, teacher_regularization, teacher_confidence, teacher_iterations: implicit ALS,
-            used when no ID-embeddings are given.
-        teacher_noise: share of its streamers whose ID-embedding and audience are swapped with
-            another's before anything is learned from them: how much error a recipe withstands.
-        denoise: count vectors less that don't agree with what their streamers show.
+            used if no ID-embeddings are given.
+        teacher_noise: injected label noise, for experiments: share of streamers whose ID-embedding
+            and audience are swapped with another's.
+        denoise: whether vectors that disagree with their streamer's content count less.
     """
 
     teacher_dim: int = 64

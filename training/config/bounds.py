@@ -1,4 +1,4 @@
-"""What a number in a configuration may be. A name means the same in every recipe that has it."""
+"""Bounds of numeric settings; a name means the same in every recipe."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bounds:
-    """An interval; its ends are inside, unless it is said that they are not."""
+    """An interval, closed unless stated otherwise."""
 
     least: float
     most: float = math.inf
@@ -14,7 +14,7 @@ class Bounds:
     without_most: bool = False
 
     def allow(self, value: float) -> bool:
-        """Whether a number is finite and inside."""
+        """Whether a number is finite and inside the interval."""
         above = value > self.least if self.without_least else value >= self.least
         below = value < self.most if self.without_most else value <= self.most
         return above and below and math.isfinite(value)
@@ -31,7 +31,7 @@ class Bounds:
 _COUNT, _COUNT_OR_OFF, _WEIGHT = Bounds(1), Bounds(0), Bounds(0)
 _POSITIVE = Bounds(0, without_least=True)
 _SHARE, _PART = Bounds(0, 1), Bounds(0, 1, without_most=True)
-_COSINE = Bounds(-1)  # above 1: never reached, so switched off
+_COSINE = Bounds(-1)  # above 1: never reached, which switches it off
 
 BOUNDS = {
     "angle_weight": _WEIGHT,
@@ -61,7 +61,7 @@ BOUNDS = {
     "max_tokens": _COUNT,
     "memory": _COUNT_OR_OFF,
     "min_document_frequency": _COUNT,
-    "modality_dropout": Bounds(0, 0.5),  # for the tokens, and as much again for the vectors
+    "modality_dropout": Bounds(0, 0.5),  # applies to tokens and to vectors
     "negative_content_cosine": _COSINE,
     "negative_id_cosine": _COSINE,
     "negatives": _COUNT,
@@ -88,4 +88,4 @@ BOUNDS = {
     "vector_weight": _WEIGHT,
     "weight_decay": _WEIGHT,
 }
-"""Name -> what it may be; every number of every recipe stands here."""
+"""Setting -> bounds, for every number of every recipe."""

@@ -1,4 +1,4 @@
-"""What every recipe has that contrasts streamers within a batch."""
+"""Settings of recipes with a contrastive loss."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,21 +10,21 @@ from training.errors import UsageError
 
 @dataclass(frozen=True)
 class ContrastConfig(RecipeConfig):
-    """Which contrast, and how a large one is paid for.
+    """Settings of the contrastive loss.
 
     Attributes:
-        contrast: a variant of InfoNCE, see `training.tasks.contrast`.
-        positive_prior: `debiased`: probability that a negative is alike after all.
-        false_negative_cosine: `false-negative-mask`: negatives whose content was as near as this
-            before training are left out.
-        chunk_size: rows that are encoded at a time, with the gradient of the whole batch
-            (GradCache, Gao 2021); 0 = all at once.
-        memory: so many embeddings of past batches are negatives too (cross-batch memory,
+        contrast: variant of InfoNCE, see `training.tasks.contrast`.
+        positive_prior: for `debiased`, probability that a negative is a false negative.
+        false_negative_cosine: for `false-negative-mask`, cosine of initial content vectors from
+            which negatives are ignored.
+        chunk_size: rows encoded at a time with the gradient of the whole batch (GradCache,
+            Gao 2021); 0 = all at once.
+        memory: embeddings of past batches used as further negatives (cross-batch memory,
             Wang 2020); 0 = none.
-        matryoshka: shorter widths, rising, as `32,64`: the first so many numbers of an embedding
-            are contrasted as well, so that they can serve as one of their own (Kusupati 2022). A
-            width that is not below `dim` is left out; empty = none.
-        matryoshka_weight: of each of them, beside 1 for the full width.
+        matryoshka: ascending shorter widths such as `32,64`, whose prefixes of the embedding are
+            contrasted as well and can be served (Kusupati 2022). Widths that are not below `dim`
+            are ignored; empty = none.
+        matryoshka_weight: weight of each shorter width, relative to 1 for the full width.
     """
 
     contrast: Literal[
@@ -45,17 +45,17 @@ class ContrastConfig(RecipeConfig):
             widths = (0,)
         if any(low >= high for low, high in pairwise((0, *widths))):
             raise UsageError(
-                f"--set matryoshka={self.matryoshka}: needs widths that rise, as 32,64, or nothing"
+                f"--set matryoshka={self.matryoshka}: needs ascending widths, such as 32,64"
             )
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The shorter widths that are trained."""
+        """Shorter widths that are trained."""
         return shorter_widths(self.matryoshka, self.dim)
 
 
 def shorter_widths(matryoshka: str, dim: int) -> tuple[int, ...]:
-    """The widths below `dim` among those of the setting."""
+    """Widths of the setting that are below `dim`."""
     return tuple(width for width in _read(matryoshka) if width < dim)
 
 

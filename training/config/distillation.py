@@ -1,4 +1,4 @@
-"""Recipes that distil ID-embeddings, each another way, into the encoder."""
+"""Settings of the distillation recipes."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from training.config.base import TeacherConfig
 
 @dataclass(frozen=True)
 class KdFeatureConfig(TeacherConfig):
-    """The ID-embedding is predicted from the embedding (FitNets, Romero 2015)."""
+    """Regression of the ID-embedding from the embedding (FitNets, Romero 2015)."""
 
 
 @dataclass(frozen=True)
 class KdSoftConfig(TeacherConfig):
-    """Similarities within a batch are as the teacher's are (Hinton 2015).
+    """Soft labels: in-batch similarities of the teacher (Hinton 2015).
 
-    Both sides' cosines are divided by `temperature` to be logits.
+    Logits are cosines divided by `temperature`.
 
     Attributes:
-        softening: T, by which the logits of both sides are divided again.
+        softening: T, by which the logits of both sides are divided.
     """
 
     softening: float = 4.0
@@ -25,10 +25,10 @@ class KdSoftConfig(TeacherConfig):
 
 @dataclass(frozen=True)
 class KdPseudoLabelConfig(TeacherConfig):
-    """The cluster of the ID-embedding is told from the embedding.
+    """Pseudo-labels: k-means clusters of the ID-embeddings.
 
     Attributes:
-        clusters: of k-means; fewer where they would have less than ten streamers on average.
+        clusters: number of clusters, reduced to at least ten streamers per cluster on average.
     """
 
     clusters: int = 256
@@ -36,10 +36,10 @@ class KdPseudoLabelConfig(TeacherConfig):
 
 @dataclass(frozen=True)
 class KdRkdConfig(TeacherConfig):
-    """Distances and angles are as the teacher's are (RKD, Park 2019).
+    """Relational distillation of distances and angles (RKD, Park 2019).
 
     Attributes:
-        distance_weight, angle_weight: of the two losses.
+        distance_weight, angle_weight: weights of the two losses.
     """
 
     batch_size: int = 64  # memory and time grow with its cube

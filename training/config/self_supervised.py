@@ -1,4 +1,4 @@
-"""Recipes that need no behaviour."""
+"""Settings of recipes that need no behaviour."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ from training.errors import UsageError
 
 @dataclass(frozen=True)
 class MaskedViewsConfig(ContrastConfig):
-    """Two masked views of a streamer find each other; needs no behaviour.
+    """Contrast of two masked views of a streamer.
 
     Attributes:
-        overlap: rho, the bound of the views' overlap (see `training.features.masked_views`).
+        overlap: rho, bound of the views' overlap (see `training.features.masked_views`).
         group_modality: probability that a draw moves whole modalities together.
     """
 
@@ -23,13 +23,13 @@ class MaskedViewsConfig(ContrastConfig):
 
 @dataclass(frozen=True)
 class MlmConfig(RecipeConfig):
-    """The tokens of hidden pieces are predicted from the rest; needs no behaviour.
+    """Masked-token prediction.
 
     Attributes:
-        mask: probability that a piece, with its near-duplicates, is hidden.
-        targets: at most so many hidden tokens of a streamer are predicted in a step.
-        sample: tokens that stand for the whole vocabulary in a step.
-        chunk_size: rows that are encoded at a time (GradCache, Gao 2021); 0 = all at once.
+        mask: probability that a piece is masked, together with its near-duplicates.
+        targets: most masked tokens predicted per streamer and step.
+        sample: tokens of the sampled softmax.
+        chunk_size: rows encoded at a time (GradCache, Gao 2021); 0 = all at once.
     """
 
     batch_size: int = 256
@@ -41,12 +41,12 @@ class MlmConfig(RecipeConfig):
 
 @dataclass(frozen=True)
 class PtumConfig(RecipeConfig):
-    """Videos and lives are predicted from the rest of a streamer (PTUM, Wu 2020).
+    """Masked and next behaviour prediction over videos and lives (PTUM, Wu 2020).
 
     Attributes:
-        next: K, so many last videos and lives are predicted from what came before.
-        negatives: videos and lives of others that each one is told from.
-        chunk_size: rows that are encoded at a time (GradCache, Gao 2021); 0 = all at once.
+        next: K, number of last videos and lives predicted from the earlier ones.
+        negatives: videos and lives of other streamers per prediction.
+        chunk_size: rows encoded at a time (GradCache, Gao 2021); 0 = all at once.
     """
 
     next: int = 2
@@ -56,15 +56,14 @@ class PtumConfig(RecipeConfig):
 
 @dataclass(frozen=True)
 class SimcseConfig(ContrastConfig):
-    """Two encodings of a streamer under dropout find each other, or it finds one that is alike.
+    """Contrast of dropout twins, or of related streamers (SimCSE, Gao 2021).
 
     Attributes:
-        positives: `dropout` needs nothing else. With `duplicates`, `labels` or `behaviour` a
-            streamer finds another of its group or label, or one near to it by behaviour, beside
-            hard negatives (supervised SimCSE).
-        neighbours: `behaviour`: so many nearest of each are alike to it.
-        hard_negatives: a hard negative is drawn from so many nearest by content that are not alike;
-            0 = only the others in the batch are negatives.
+        positives: `dropout` for twins; `duplicates`, `labels` or `behaviour` for supervised pairs
+            with hard negatives.
+        neighbours: for `behaviour`, number of neighbours that are positives.
+        hard_negatives: number of nearest unrelated streamers by content, from which a hard negative
+            is drawn; 0 = in-batch negatives only.
     """
 
     token_dropout: float = 0.5

@@ -1,4 +1,4 @@
-"""Recipes that contrast on positives of behaviour."""
+"""Settings of recipes that contrast behavioural neighbours."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,18 +10,18 @@ from training.config.self_supervised import MaskedViewsConfig
 
 @dataclass(frozen=True)
 class TransferConfig(MaskedViewsConfig, TeacherConfig):
-    """Neighbours in the ID space, filtered by content, after a self-supervised start.
+    """Contrast of neighbours in the ID space, filtered by content, after pretraining.
 
-    The start is `masked-views`, with the settings of that recipe.
+    The pretraining is `masked-views`, with the settings of that recipe.
 
     Attributes:
-        pretrain_steps: of the start, among `steps`; training never stops within them.
-        neighbours: positives per streamer before the filter, its nearest in the ID space.
-        filter: which neighbours are alike in content: by the edit distance of their texts, the
-            cosine of the encoder before training (`similarity`), or the overlap of their tags;
-            `random` keeps as many as `similarity`, blindly: the control of the filter.
-        filter_form: drop the others (`hard`), or draw them the less the less they are alike.
-        filter_quantile: the threshold is this quantile of random pairs.
+        pretrain_steps: steps of the pretraining, included in `steps`; no early stopping within.
+        neighbours: positives per streamer before the filter, nearest in the ID space.
+        filter: content similarity of the filter: edit distance of texts, cosine of initial content
+            vectors (`similarity`) or overlap of tags; `random` keeps as many as `similarity` at
+            random, as a control.
+        filter_form: `hard` drops dissimilar neighbours, `soft` draws them less often.
+        filter_quantile: quantile of random pairs that is the threshold.
     """
 
     steps: int = 800
@@ -34,23 +34,21 @@ class TransferConfig(MaskedViewsConfig, TeacherConfig):
 
 @dataclass(frozen=True)
 class TransferPlusConfig(ContrastConfig, TeacherConfig):
-    """Weighted positives from the ID space, filtered by content, plus regression to it.
+    """Multi-positive contrast of behavioural neighbours, with regression to the ID-embedding.
 
     Attributes:
-        neighbours: positives per streamer, its nearest by behaviour.
-        audience_power: how fast a neighbour's weight falls with its share of the best audience
-            cosine.
-        id_temperature: how fast it falls with the ID cosine, where no audiences are known.
-        content_floor: what is left of the weight of a positive of quite other content.
-        negative_id_cosine, negative_content_cosine: pairs that are no positives but nearer than
-            this are left out of the contrast, as likely false negatives; so are pairs that share
-            an audience, where audiences are known.
-        regression_weight: of the mean squared error to the ID-embedding.
-        two_hop: who has fewer neighbours than `neighbours` is given neighbours of neighbours; the
-            weight of the strongest of them beside its strongest neighbour. 0 = none.
-        hard_negatives: who has fewer neighbours than `neighbours` is also told from one of so many
-            nearest by content that behaviour does not bring near; 0 = from nobody in particular.
-        hard_share: of a batch that these are, where all have so few neighbours.
+        neighbours: positives per streamer, nearest by behaviour.
+        audience_power: exponent of a neighbour's share of the best audience cosine.
+        id_temperature: temperature of the weights by ID cosine, if audiences are unknown.
+        content_floor: factor for the weight of a positive with unrelated content.
+        negative_id_cosine, negative_content_cosine: cosines from which pairs that are no positives
+            are ignored as likely false negatives; so are pairs that share an audience.
+        regression_weight: weight of the squared error to the ID-embedding.
+        two_hop: weight of the best two-hop neighbour, relative to the best neighbour, for
+            streamers with fewer than `neighbours` neighbours; 0 = none.
+        hard_negatives: candidates of the hard negative of streamers with fewer than `neighbours`
+            neighbours: nearest by content, not related by behaviour; 0 = none.
+        hard_share: share of hard negatives in a batch if all streamers have few neighbours.
     """
 
     token_dropout: float = 0.3

@@ -1,4 +1,4 @@
-"""Changing a configuration from the command line, and saving it."""
+"""Overriding a configuration on the command line, and serialising it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from training.errors import UsageError
 
 
 def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:
-    """The configuration with `name=value` assignments applied, each value read as the field's type.
+    """Apply `name=value` assignments to a configuration, parsed by the field's type.
 
     Raises:
-        UsageError: no `=`, an unknown name, a value of another type or none of the choices; what is
-            valid is listed.
+        UsageError: an assignment has no `=`, an unknown name or an invalid value; the message lists
+            what is valid.
     """
     types = get_type_hints(type(config))
     changes: dict[str, Any] = {}
@@ -43,11 +43,11 @@ def _parse(name: str, wanted: Any, text: str) -> bool | int | float | str:
 
 
 def as_dict(config: RecipeConfig) -> Mapping[str, Any]:
-    """The resolved values, JSON-serialisable."""
+    """Resolved values, JSON-serialisable."""
     return dataclasses.asdict(config)
 
 
 def shared_config(values: Mapping[str, Any]) -> RecipeConfig:
-    """The part of a saved configuration that every recipe has."""
+    """Common settings of a saved configuration."""
     names = {field.name for field in dataclasses.fields(RecipeConfig)}
     return RecipeConfig(**{name: value for name, value in values.items() if name in names})

@@ -1,4 +1,4 @@
-"""The data set folder: what it holds, whether it can be trusted, and how it is split."""
+"""Data set folder: reading, validation and splits."""
 
 from training.data.dataset import Dataset, digest_of, load_dataset, validate
 from training.data.problems import Problem

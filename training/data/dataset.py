@@ -1,15 +1,16 @@
-"""A data set folder in memory, or the list of everything that is wrong with it.
+"""Data set folder: reader and validator.
 
-    streamers.jsonl      one StreamerProfile a line
+    streamers.jsonl      one StreamerProfile per line
     splits.csv           streamer_id,split           train | val | test   (optional)
     interactions.csv     user_id,streamer_id,weight                       (optional)
     relations.csv        streamer_id,related_id,weight    undirected      (optional)
-    id_embeddings.npz    ids, vectors [, user_ids, user_vectors]          (optional: the teacher)
-    duplicates.csv       streamer_id,group                                (optional: known truth)
-    labels.csv           streamer_id,label                                (optional: semantic truth)
+    id_embeddings.npz    ids, vectors [, user_ids, user_vectors]          (optional: teacher)
+    duplicates.csv       streamer_id,group                                (optional)
+    labels.csv           streamer_id,label                                (optional)
 
-Each may be a Parquet file of the same name and columns instead. There is one reader for training
-and for checking, so a folder that passes the check is a folder that loads.
+Each file may be Parquet instead, with the same name and columns. `user_ids` and `user_vectors` are
+reserved: they are checked, but nothing uses them yet. Training and validation share this reader, so
+a folder that passes `data validate` can be loaded.
 """
 
 import gc
@@ -47,29 +48,29 @@ FILES = {
     "duplicates": ".csv",
     "labels": ".csv",
 }
-"""Part of a data set -> ending of its file; each may end in `.parquet` instead."""
+"""Part of a data set -> file suffix; `.parquet` is allowed for each."""
 
 _SHOWN_PROBLEMS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set folder that holds no mistake; N streamers.
+    """A valid data set of N streamers.
 
     Attributes:
-        folder: where it was read from.
-        profiles: N profiles, in file order; rows below are in this order. Those of a large set are
-            read anew at every pass (see `training.data.passes`).
-        ids: their ids.
+        folder: source folder.
+        profiles: N profiles in file order, which is the row order. Large data sets are read again
+            at every pass (see `training.data.passes`).
+        ids: streamer ids.
         split: (N,) of "train", "val", "test".
-        split_given: whether the folder has splits; otherwise `split` is a hash of the ids.
+        split_given: whether the folder has splits; otherwise `split` is derived from the ids.
         interactions: audiences, or None.
         relations: float32 (N, N), symmetric, or None.
-        id_embeddings: the recommender's vectors, or None.
-        duplicates: int64 (N,) group number, equal for near-duplicates only; None = not known.
-        labels: N labels, None for a streamer without; None = not known.
-        spaces: vector space -> its width, all that occur in the profiles.
-        digest: SHA-256 over the names and contents of the files.
+        id_embeddings: vectors of a recommender, or None.
+        duplicates: int64 (N,), group number, shared by near-duplicates; None = unknown.
+        labels: N labels, None for streamers without a label; None = unknown.
+        spaces: vector space -> width, for all spaces in the profiles.
+        digest: SHA-256 over names and contents of the files.
     """
 
     folder: Path
@@ -92,7 +93,7 @@ class Dataset:
 
 @dataclass
 class Reading:
-    """What was read from a folder and what is wrong with it; the rest is None if anything is."""
+    """Result of reading a folder: problems, and the data set if there are none."""
 
     problems: list[Problem]
     dataset: Dataset | None = None
@@ -103,12 +104,12 @@ def load_dataset(folder: Path, in_memory: int = IN_MEMORY) -> Dataset:
     """Read a data set folder.
 
     Args:
-        folder: of the data set.
-        in_memory: profiles of so many streamers are kept; those of a larger set are read again
-            whenever they are needed.
+        folder: data set folder.
+        in_memory: number of streamers up to which profiles are kept in memory; larger data sets are
+            read again when needed.
 
     Raises:
-        DataError: there is no such folder, or anything in it is wrong; lists the first problems.
+        DataError: the folder is missing or invalid; the message lists the first problems.
     """
     reading = read_folder(folder, in_memory)
     if reading.dataset is None:
@@ -121,13 +122,13 @@ def load_dataset(folder: Path, in_memory: int = IN_MEMORY) -> Dataset:
 
 
 def digest_of(folder: Path) -> str:
-    """The digest of a data set folder, without reading what its files say.
+    """Digest of a data set folder, without parsing its files.
 
     Raises:
-        DataError: there is no such folder, or not the files of a data set.
+        DataError: the folder is missing, or is not a data set folder.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
+        raise DataError(f"{folder} is not a folder")
     problems: list[Problem] = []
     files = _files(folder, problems)
     if problems:
@@ -139,22 +140,22 @@ def digest_of(folder: Path) -> str:
 
 
 def validate(folder: Path) -> list[Problem]:
-    """Everything that is wrong with a data set folder, by file and line.
+    """All problems of a data set folder, by file and line.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: the folder is missing.
     """
     return read_folder(folder).problems
 
 
 def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
-    """Read all of a folder; see `load_dataset`.
+    """Read a folder with all its problems; arguments like `load_dataset`.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: the folder is missing.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
+        raise DataError(f"{folder} is not a folder")
     problems: list[Problem] = []
     files = _files(folder, problems)
     try:
@@ -214,7 +215,7 @@ def _read(folder: Path, files: dict[str, Path], problems: list[Problem], in_memo
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Reading makes millions of objects and no cycles; looking for cycles would triple the time."""
+    """Disable garbage collection: reading creates millions of objects and no cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -240,9 +241,9 @@ def _files(folder: Path, problems: list[Problem]) -> dict[str, Path]:
 
 
 def hashed_split(ids: list[str], duplicates: NDArray[np.int64] | None) -> NDArray[np.str_]:
-    """70 % train, 10 % val, 20 % test by a hash of the id; near-duplicate groups stay whole.
+    """Split by a hash of the id: 70 % train, 10 % val, 20 % test; duplicate groups stay whole.
 
-    A group is placed by its smallest id, so the order of the file plays no part.
+    A group is placed by its smallest id, so the split is independent of the file order.
     """
     key = dict(enumerate(ids))
     if duplicates is not None:
@@ -264,7 +265,7 @@ def _check_groups_whole(
     duplicates: NDArray[np.int64],
     problems: list[Problem],
 ) -> None:
-    """A near-duplicate on the other side of a split would give the answer away."""
+    """Report duplicate groups that span splits, since they would leak answers."""
     first: dict[int, int] = {}
     for row, group in enumerate(duplicates.tolist()):
         if split[row] not in SPLITS:

@@ -1,4 +1,4 @@
-"""Sequences that are too large to be kept: their items are made anew at every pass over them."""
+"""Lazy sequences for data that doesn't fit in memory: items are recomputed at every pass."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +12,15 @@ B = TypeVar("B")
 
 
 class Passes(Sequence[A]):
-    """A sequence to be read in passes, as often as wanted.
+    """Sequence that is read in passes.
 
-    Any item can be had by its place, but each look-up is a pass of its own up to that place: ask
-    for many at once, in ascending order, with `pick`.
+    Indexing is possible, but each look-up is a pass up to that place; `pick` reads many items in
+    one pass.
     """
 
     @abstractmethod
     def pick(self, places: NDArray[np.int64]) -> Iterator[A]:
-        """The items at ascending places, in one pass."""
+        """Items at ascending places, in one pass."""
 
     def __iter__(self) -> Iterator[A]:
         return self.pick(np.arange(len(self)))
@@ -37,7 +37,7 @@ class Passes(Sequence[A]):
 
 
 class _Mapped(Passes[B], Generic[A, B]):
-    """What a function makes of each item of another sequence."""
+    """Lazy map of a function over another sequence."""
 
     def __init__(self, function: Callable[[A], B], items: Passes[A]) -> None:
         self._function, self._items = function, items
@@ -50,7 +50,7 @@ class _Mapped(Passes[B], Generic[A, B]):
 
 
 class _Subset(Passes[A]):
-    """The items of another sequence at some ascending places."""
+    """Lazy subset of another sequence at ascending places."""
 
     def __init__(self, items: Passes[A], places: NDArray[np.int64]) -> None:
         self._items, self._places = items, places
@@ -63,14 +63,14 @@ class _Subset(Passes[A]):
 
 
 def mapped(function: Callable[[A], B], items: Sequence[A]) -> Sequence[B]:
-    """What the function makes of each item: a list, or made at each pass if the items are."""
+    """Map a function over items: a list, or lazily for lazy sequences."""
     if isinstance(items, Passes):
         return _Mapped(function, items)
     return [function(item) for item in items]
 
 
 def subset(items: Sequence[A], places: NDArray[np.int64]) -> Sequence[A]:
-    """The items at ascending places: a list, or made at each pass if the items are."""
+    """Items at ascending places: a list, or lazily for lazy sequences."""
     if isinstance(items, Passes):
         return _Subset(items, places)
     return [items[place] for place in places.tolist()]

@@ -1,4 +1,4 @@
-"""What is wrong with a data set folder, named so that it can be found and mended."""
+"""Problems of a data set folder, located by file, line and field."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 MAX_FIELDS_PER_LINE = 10
-"""A line with more wrong fields is cut short; a spoilt vector would fill the screen otherwise."""
+"""Most fields reported per line; an invalid vector could have thousands."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        file: name of the file in the folder.
-        line: its line, counted from 1 (in Parquet and NumPy files: the row); None = the whole file.
-        field: the wrong part of the line, as `videos[0].title`; "" = the whole line.
-        reason: what is wrong with it.
+        file: file name in the folder.
+        line: line from 1, or row in Parquet and NumPy files; None = the whole file.
+        field: part of the line, such as `videos[0].title`; "" = the whole line.
+        reason: what is wrong.
     """
 
     file: str
@@ -31,7 +31,7 @@ class Problem:
 
 
 def profile_problems(file: str, line: int, error: ValidationError) -> list[Problem]:
-    """The wrong fields of one profile."""
+    """Problems of one profile."""
     problems = [
         Problem(file, line, _field(found["loc"]), found["msg"].removeprefix("Value error, "))
         for found in error.errors(include_url=False, include_context=False, include_input=False)
@@ -43,6 +43,6 @@ def profile_problems(file: str, line: int, error: ValidationError) -> list[Probl
 
 
 def _field(place: Sequence[int | str]) -> str:
-    """A pydantic location as people write it: `videos[0].title`."""
+    """Pydantic location in the notation `videos[0].title`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")

@@ -1,4 +1,4 @@
-"""Rows of JSONL, CSV and Parquet files with their line numbers; unreadable ones become problems."""
+"""Row readers for JSONL, CSV and Parquet with line numbers; bad rows become problems."""
 
 import codecs
 import csv
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from training.data.problems import Problem
 
 MAX_WEIGHT = 1e30
-"""Far below the largest float32, so that sums of weights stay finite."""
+"""Largest weight, far below the largest float32, so sums stay finite."""
 
 _BATCH_ROWS = 1024
-"""Rows of a Parquet file that are in memory at once."""
+"""Rows per record batch of a Parquet file."""
 _BUFFER_BYTES = 1 << 20
-"""Of each column of a Parquet file; without it, columns are read whole, row group by row group."""
+"""Read buffer per Parquet column; by default whole row groups are read."""
 
 ColumnType = Literal["text", "weight"]
 _INVALID = object()
@@ -30,12 +30,12 @@ _INVALID = object()
 def lines_of(
     path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file without their ends, counted from 1.
+    """Numbered lines of a UTF-8 file, from 1, without line ends.
 
     Args:
-        path: of the file.
-        problems: to add to.
-        wanted: which lines, ascending; None = all.
+        path: the file.
+        problems: list that problems are added to.
+        wanted: ascending line numbers; None = all.
     """
     with path.open("rb") as file:
         numbered = enumerate(file, 1)
@@ -65,12 +65,12 @@ def _wanted(
 def parquet_rows(
     path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a Parquet file, counted from 1, read in record batches.
+    """Numbered rows of a Parquet file, from 1, read in record batches.
 
     Args:
-        path: of the file.
-        problems: to add to.
-        wanted: which rows, ascending; None = all.
+        path: the file.
+        problems: list that problems are added to.
+        wanted: ascending row numbers; None = all.
     """
     number = 0
     try:
@@ -94,7 +94,7 @@ def parquet_rows(
 def _batches(
     file: pq.ParquetFile, wanted: NDArray[np.int64] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Record batches, each after the number of rows before it, without row groups of no use."""
+    """(rows before, record batch) pairs, skipping row groups without wanted rows."""
     before = 0
     for group in range(file.num_row_groups):
         rows = file.metadata.row_group(group).num_rows
@@ -107,7 +107,7 @@ def _batches(
 
 
 def _places(wanted: NDArray[np.int64] | None, before: int, count: int) -> Sequence[int]:
-    """Places of the wanted rows among the `count` that come after the first `before`."""
+    """Places of wanted rows within a batch of `count` rows after the first `before`."""
     if wanted is None:
         return range(count)
     first, end = np.searchsorted(wanted, [before + 1, before + count + 1])
@@ -115,7 +115,7 @@ def _places(wanted: NDArray[np.int64] | None, before: int, count: int) -> Sequen
 
 
 def has_more_rows(path: Path, count: int) -> bool:
-    """Whether a JSONL or Parquet file has more rows than that; False if it can't be read."""
+    """Whether a JSONL or Parquet file has more than `count` rows; False if unreadable."""
     if path.suffix == ".parquet":
         try:
             return pq.read_metadata(path).num_rows > count
@@ -128,9 +128,9 @@ def has_more_rows(path: Path, count: int) -> bool:
 def table_rows(
     path: Path, columns: dict[str, ColumnType], problems: list[Problem]
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Rows of a CSV or Parquet table, their values in the order of `columns`.
+    """Numbered rows of a CSV or Parquet table, values in the order of `columns`.
 
-    `text` comes as a non-empty str, `weight` as a float, 0 <= weight <= `MAX_WEIGHT`.
+    `text` values are non-empty strings, `weight` values floats in [0, `MAX_WEIGHT`].
     """
     reader = _parquet_table if path.suffix == ".parquet" else _csv_table
     converters = [_text if kind == "text" else _weight for kind in columns.values()]
@@ -157,11 +157,11 @@ def _csv_table(
         except csv.Error as error:
             problems.append(Problem(path.name, number, "", f"is not CSV on one line: {error}"))
             continue
-        if order is None:  # the first line that can be read
+        if order is None:  # the first readable line
             if sorted(cells) == sorted(columns):
                 order = [cells.index(name) for name in columns]
                 continue
-            order = list(range(len(columns)))  # the usual order, to check the rest of the lines
+            order = list(range(len(columns)))  # default order, to check the remaining lines
             problems.append(Problem(path.name, number, "", f"the header must be: {wanted}"))
         elif len(cells) != len(columns):
             reason = f"has {len(cells)} values, needs {len(columns)}: {wanted}"
@@ -173,7 +173,7 @@ def _csv_table(
 
 
 def _cells(line: str) -> list[str]:
-    """The values of one line. A value can't span lines: one stray quote would swallow the file."""
+    """Values of one line; values can't span lines, so a stray quote affects one line only."""
     if '"' not in line:
         return line.split(",")
     return next(csv.reader([line], strict=True))
@@ -195,7 +195,7 @@ def _parquet_table(
 def _text(cell: Any) -> Any:
     if isinstance(cell, str):
         return cell if cell and not cell.isspace() else _INVALID
-    # Parquet: numbers as names of users.
+    # Parquet files may have integer user ids.
     return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else _INVALID
 
 

@@ -1,4 +1,4 @@
-"""Reading `streamers.jsonl` or `streamers.parquet`."""
+"""Reader of `streamers.jsonl` and `streamers.parquet`."""
 
 import json
 from array import array
@@ -18,13 +18,13 @@ from training.data.rows import has_more_rows, lines_of, parquet_rows
 from training.errors import DataError
 
 UNREADABLE = -1
-"""Stands for the row of a streamer whose own line is bad, so that its other lines aren't blamed."""
+"""Row of a streamer with an invalid profile, so references to it are no further problems."""
 IN_MEMORY = 30_000
-"""The profiles of so many streamers are kept, about 1 GB; those of larger sets are read again."""
+"""Most streamers whose profiles are kept in memory, about 1 GB."""
 
 
 class StreamerFile(Passes[StreamerProfile]):
-    """The profiles of a file in which no line is bad, read anew at every pass."""
+    """Lazy profiles of a valid file, read again at every pass."""
 
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
@@ -33,10 +33,10 @@ class StreamerFile(Passes[StreamerProfile]):
         return self._count
 
     def pick(self, places: NDArray[np.int64]) -> Iterator[StreamerProfile]:
-        """See `Passes`.
+        """Implements `Passes`.
 
         Raises:
-            DataError: the file is no longer what it was when it was checked.
+            DataError: the file has changed since it was checked.
         """
         problems: list[Problem] = []
         found = 0
@@ -53,15 +53,15 @@ class StreamerFile(Passes[StreamerProfile]):
 
 @dataclass
 class Streamers:
-    """All streamers of a folder.
+    """Streamers of a folder.
 
     Attributes:
-        file: name of the file they come from.
-        profiles: the good ones, in file order.
+        file: file name.
+        profiles: valid profiles in file order.
         ids: their ids.
-        lines: where each of them stands.
+        lines: their line numbers.
         index: id -> place in `ids`, or `UNREADABLE`.
-        spaces: vector space -> its width.
+        spaces: vector space -> width.
     """
 
     file: str
@@ -72,17 +72,17 @@ class Streamers:
     spaces: dict[str, int] = field(default_factory=dict)
 
     def row(self, streamer_id: str) -> int | None:
-        """Place of a streamer in `ids`, `UNREADABLE`, or None for an unknown one."""
+        """Place of a streamer in `ids`, `UNREADABLE`, or None if unknown."""
         return self.index.get(streamer_id)
 
 
 def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMORY) -> Streamers:
-    """Read and check all streamers; see `model_export.contract.streamer` for the fields.
+    """Read and validate all streamers (schema: `model_export.contract.streamer`).
 
     Args:
-        path: of the file.
-        problems: to add to.
-        in_memory: the profiles of so many streamers are kept.
+        path: the file.
+        problems: list that problems are added to.
+        in_memory: number of streamers up to which profiles are kept in memory.
     """
     found = Streamers(path.name)
     kept: list[StreamerProfile] | None = None if has_more_rows(path, in_memory) else []
@@ -133,7 +133,7 @@ def _profile(content: str | dict[str, Any]) -> StreamerProfile:
 
 
 def _present(value: Any) -> Any:
-    """A Parquet value without its absent (null) fields, and maps as dicts."""
+    """Parquet value without null fields, and with maps as dicts."""
     if isinstance(value, dict):
         kept = {key: _present(part) for key, part in value.items() if part is not None}
         if isinstance(kept.get("attributes"), list):  # a Parquet map comes as pairs
@@ -145,7 +145,7 @@ def _present(value: Any) -> Any:
 
 
 def _streamer_id(content: str | dict[str, Any]) -> str | None:
-    """The id of a bad profile, where it can still be read."""
+    """Id of an invalid profile, if readable."""
     try:
         record = json.loads(content) if isinstance(content, str) else content
     except (ValueError, RecursionError):
@@ -169,7 +169,7 @@ def _width_problems(
 
 
 def _media(profile: StreamerProfile) -> Iterator[tuple[str, Media]]:
-    """All media of a profile with their places."""
+    """(path, media) of a profile."""
     places = {"avatar": profile.avatar}
     for i, video in enumerate(profile.videos):
         places |= {f"videos[{i}].cover": video.cover, f"videos[{i}].audio": video.audio}

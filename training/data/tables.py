@@ -1,4 +1,4 @@
-"""Reading what is known about streamers: audiences, relations, splits, duplicates, labels."""
+"""Readers of interactions, relations, splits, duplicates and labels."""
 
 from array import array
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Who watched whom.
+    """Interactions of users with streamers.
 
     Attributes:
-        matrix: float32 (N streamers, U users), weights; repeated pairs are added up.
-        user_ids: the U users, in order of appearance.
+        matrix: float32 (N streamers, U users), weights; repeated pairs are summed.
+        user_ids: U user ids in order of appearance.
     """
 
     matrix: sp.csr_matrix
@@ -55,8 +55,7 @@ def read_relations(path: Path, streamers: Streamers, problems: list[Problem]) ->
     """Read `relations`: streamer_id, related_id, weight.
 
     Returns:
-        Symmetric float32 (N, N). A pair that is given more than once, in either direction, counts
-        with its largest weight.
+        Symmetric float32 (N, N). Repeated pairs, in either direction, have their largest weight.
     """
     lower, upper, weights = array("q"), array("q"), array("f")
     columns: dict[str, ColumnType] = {
@@ -85,13 +84,13 @@ def read_relations(path: Path, streamers: Streamers, problems: list[Problem]) ->
 
 
 def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.str_]:
-    """Read `splits`: streamer_id, split. Every streamer must have one."""
+    """Read `splits`: streamer_id, split; every streamer must be listed."""
     split = np.full(len(streamers.ids), "", "<U5")
     for line, row, value in _one_per_streamer(path, "split", streamers, problems):
         if value not in SPLITS:
             reason = f"needs one of {', '.join(SPLITS)}, is {value!r:.80}"
             problems.append(Problem(path.name, line, "split", reason))
-            value = "bad"  # named already: it isn't missing
+            value = "bad"  # reported already, so not missing
         if row != UNREADABLE:
             split[row] = value
     for row in np.flatnonzero(split == ""):
@@ -101,10 +100,10 @@ def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> ND
 
 
 def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.int64]:
-    """Read `duplicates`: streamer_id, group. Who is not in the file has no duplicate.
+    """Read `duplicates`: streamer_id, group; streamers that are not listed have no duplicate.
 
     Returns:
-        Group number of each streamer (N,), 0..G-1; a streamer without duplicates has its own.
+        Group number of each streamer (N,), 0..G-1, unique for streamers without duplicates.
     """
     groups: dict[str, int] = {}
     number = np.full(len(streamers.ids), -1, np.int64)
@@ -117,7 +116,7 @@ def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -
 
 
 def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> list[str | None]:
-    """Read `labels`: streamer_id, label. One per streamer (N,), None where there is none."""
+    """Read `labels`: streamer_id, label; one per streamer (N,), None if not listed."""
     labels: list[str | None] = [None] * len(streamers.ids)
     for _, row, label in _one_per_streamer(path, "label", streamers, problems):
         if row != UNREADABLE:
@@ -128,8 +127,8 @@ def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> li
 def _one_per_streamer(
     path: Path, column: str, streamers: Streamers, problems: list[Problem]
 ) -> Iterator[tuple[int, int, str]]:
-    """(line, row or `UNREADABLE`, value); a streamer that comes twice is a problem."""
-    seen = array("q", bytes(8 * len(streamers.ids)))  # line of each row, 0 = not yet
+    """(line, row or `UNREADABLE`, value) of a table with one line per streamer."""
+    seen = array("q", bytes(8 * len(streamers.ids)))  # line of each row, 0 = none yet
     seen_elsewhere: dict[str, int] = {}
     for line, (streamer_id, value) in table_rows(
         path, {"streamer_id": "text", column: "text"}, problems
@@ -157,7 +156,7 @@ def _known(
     row = streamers.row(streamer_id)
     if row is None:
         problems.append(
-            Problem(path.name, line, field, f"{streamer_id!r:.140} is no streamer of this set")
+            Problem(path.name, line, field, f"{streamer_id!r:.140} is not a streamer of this set")
         )
         return UNREADABLE
     return row

@@ -1,4 +1,4 @@
-"""Reading `id_embeddings`: the vectors of a recommender that was trained on behaviour."""
+"""Reader of `id_embeddings`, the vectors of a recommender."""
 
 import struct
 import zipfile
@@ -19,19 +19,19 @@ _DAMAGED = (
     *(ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, MemoryError),
     *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error),
 )
-"""What NumPy and zipfile raise, depending on which byte of a file is damaged."""
+"""Exceptions of NumPy and zipfile on damaged files."""
 _ARRAYS = {"ids": "vectors", "user_ids": "user_vectors"}
 
 
 @dataclass(frozen=True, eq=False)
 class IdEmbeddings:
-    """The recommender's vectors.
+    """Vectors of a recommender.
 
     Attributes:
-        ids: M streamers of the set, in file order.
+        ids: M streamer ids in file order.
         vectors: float32 (M, E), finite, none all zero.
-        user_ids: K users; None when the recommender handed over no users.
-        user_vectors: float32 (K, E).
+        user_ids: K user ids, or None; reserved, not used yet.
+        user_vectors: float32 (K, E), or None; reserved, not used yet.
     """
 
     ids: list[str]
@@ -43,10 +43,11 @@ class IdEmbeddings:
 def read_id_embeddings(
     path: Path, streamers: Streamers, problems: list[Problem]
 ) -> IdEmbeddings | None:
-    """Read the teacher's vectors from `.npz` or `.parquet`; None when there is a problem.
+    """Read ID-embeddings from `.npz` or `.parquet`; None if there is a problem.
 
     NumPy: arrays `ids`, `vectors` [, `user_ids`, `user_vectors`]. Parquet: columns `streamer_id`,
-    `vector` [, `user_id`]; each row names a streamer or a user.
+    `vector` [, `user_id`]; each row names a streamer or a user. The user arrays are reserved: they
+    are checked and not used yet.
     """
     before = len(problems)
     arrays = (_from_parquet if path.suffix == ".parquet" else _from_npz)(path, problems)
@@ -59,7 +60,7 @@ def read_id_embeddings(
     if len(problems) == before:
         for line, streamer_id in enumerate(arrays["ids"].tolist(), 1):
             if streamers.row(streamer_id) is None:
-                reason = f"{streamer_id!r:.140} is no streamer of this set"
+                reason = f"{streamer_id!r:.140} is not a streamer of this set"
                 problems.append(Problem(path.name, line, "ids", reason))
         if "user_vectors" in arrays:
             width, users = arrays["vectors"].shape[1], arrays["user_vectors"].shape[1]
@@ -82,7 +83,7 @@ def _from_npz(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
     name = ""
     with path.open("rb") as file:
         try:
-            # Object arrays are refused: reading them would run code of the file.
+            # Object arrays are refused, since loading them could run code.
             blob = np.load(file, allow_pickle=False)
             if not isinstance(blob, np.lib.npyio.NpzFile):
                 problems.append(Problem(path.name, None, "", "is a single array, not an .npz file"))
@@ -123,7 +124,7 @@ def _check_names(file: str, arrays: Mapping[str, NDArray[Any]], problems: list[P
     known = {*_ARRAYS, *_ARRAYS.values()}
     for name in sorted(set(arrays) - known):
         problems.append(
-            Problem(file, None, name, f"is not known; known are {', '.join(sorted(known))}")
+            Problem(file, None, name, f"is unknown; known are {', '.join(sorted(known))}")
         )
     users = {"user_ids", "user_vectors"}
     wanted = {"ids", "vectors"} | (users if users & set(arrays) else set())
@@ -149,12 +150,14 @@ def _check_rows(
         reason = f"has {len(vectors)} rows, {ids_name} has {len(ids)}"
         problems.append(Problem(file, None, vectors_name, reason))
     else:
-        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinity: named below
+        with np.errstate(
+            over="ignore"
+        ):  # values beyond float32 become infinite and are reported below
             finite = np.isfinite(vectors.astype(np.float32)).all(1)
         for row in np.flatnonzero(~finite):
             problems.append(Problem(file, int(row) + 1, vectors_name, "has NaN or infinity"))
         for row in np.flatnonzero(finite & ~vectors.any(1)):
-            reason = "is all zeros; leave out who has no vector"
+            reason = "is all zeros; remove streamers without a vector"
             problems.append(Problem(file, int(row) + 1, vectors_name, reason))
         seen: dict[str, int] = {}
         for line, name in enumerate(ids.tolist(), 1):

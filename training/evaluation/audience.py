@@ -1,4 +1,4 @@
-"""The second task: which users a cold streamer will have."""
+"""Audience task: predict the users of a cold streamer."""
 
 from dataclasses import dataclass
 
@@ -12,23 +12,23 @@ from training.evaluation.subject import AudienceVote, Representation, search, to
 
 DEPTH = 50
 VOTERS = 50
-"""So many of the nearest warm streamers vote for their audiences."""
+"""Number of nearest warm streamers that vote for their audiences."""
 VOTES = tuple(
     AudienceVote(temperature, sharing)
     for sharing in (0.5, 0.0, 1.0)
     for temperature in (0.1, 0.025, 0.05, 0.2, 0.4, 0.8)
 )
-"""What every method chooses from on validation; the first one where nothing can be chosen."""
+"""Candidates chosen from on validation; the first is the default."""
 _MOST_ASKED = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """Queries, the users that each should find, and who watches the gallery.
+    """Queries with their relevant users, and the audiences of the gallery.
 
     Attributes:
-        queries: int64 (Q,) rows.
-        users: per query its users, at least one.
+        queries: int64 (Q,), rows.
+        users: per query, its users, at least one.
         watched: binary (G, U).
     """
 
@@ -38,13 +38,13 @@ class _Wanted:
 
 
 def measure_audience(setting: Setting, representation: Representation) -> Measured | None:
-    """NDCG@50 of the users of a cold streamer, beside users ranked by popularity; None if unknown.
+    """NDCG@50 of users, and of a ranking by popularity; None if audiences are unknown.
 
-    A user's score is the sum of the votes of the nearest warm streamers that it watches. A vote is
-    the softmax of score / (t · best score), so that scores of any scale and spread are treated
-    alike, over the size of the voter's audience to the power of s; t and s are the method's own,
-    from validation. Scores of 0 and less have no vote. A user who watches no warm streamer can't
-    be found and is left out of the truth.
+    A user's score is the sum of the votes of the nearest warm streamers that the user watches. A
+    vote is the softmax of score / (t · best score), which is independent of the scale of scores,
+    divided by the size of the voter's audience to the power of s; t and s are chosen per method on
+    validation. Non-positive scores have no vote. Users who watch no warm streamer can't be found
+    and are excluded from the ground truth.
     """
     wanted = _wanted(setting, setting.queries)
     if wanted is None:
@@ -64,11 +64,11 @@ def measure_audience(setting: Setting, representation: Representation) -> Measur
 
 
 def choose_audience_vote(setting: Setting, representation: Representation) -> AudienceVote | None:
-    """The vote with the best NDCG@50; None where audiences are unknown, or don't vote.
+    """Choose the vote with the best NDCG@50; None if audiences are unknown or not used.
 
     Args:
-        setting: the validation split against train.
-        representation: learned from train alone.
+        setting: validation split against train.
+        representation: learned from train only.
     """
     if representation.user_scores is not None:
         return None
@@ -82,7 +82,7 @@ def choose_audience_vote(setting: Setting, representation: Representation) -> Au
 
 
 def _wanted(setting: Setting, queries: NDArray[np.int64]) -> _Wanted | None:
-    """What these rows should find; None where no audience says so for any."""
+    """Relevant users of these rows; None if no row has any."""
     if setting.audience is None:
         return None
     watched = sp.csr_matrix(setting.audience[setting.gallery])
@@ -97,18 +97,18 @@ def _wanted(setting: Setting, queries: NDArray[np.int64]) -> _Wanted | None:
 
 
 def _best(user_scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The best users (<= 50,) of scores (U,)."""
+    """Best users (<= 50,) by score (U,)."""
     return top(np.ones((1, 1), np.float32), user_scores[:, None], DEPTH)[0]
 
 
 @dataclass(frozen=True, eq=False)
 class _Ballot:
-    """Who votes for the users of Q queries.
+    """Voters of Q queries.
 
     Attributes:
         near: int64 (Q, V), places in the gallery, best first.
-        scores: float32 (Q, V), theirs.
-        watches: whom each user watches, (U, G).
+        scores: float32 (Q, V), their scores.
+        watches: streamers watched by each user, (U, G).
     """
 
     near: NDArray[np.int64]
@@ -122,7 +122,7 @@ class _Ballot:
         return cls(*found, sp.csr_matrix(wanted.watched.T))
 
     def users(self, vote: AudienceVote) -> NDArray[np.int64]:
-        """The best users (Q, <= 50), best first."""
+        """Best users per query (Q, <= 50), best first."""
         size = np.asarray(self.watches.sum(0)).ravel().clip(min=1)  # (G,)
         positive = self.scores.clip(0)  # (Q, V)
         best = np.maximum(positive[:, :1], np.finfo(np.float32).tiny)  # (Q, 1)

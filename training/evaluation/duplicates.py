@@ -1,4 +1,4 @@
-"""The third task: which streamers are near-duplicates of a cold one."""
+"""Duplicate task: find near-duplicates of cold streamers."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,17 +14,17 @@ _BLOCK = 1024
 
 
 def measure_duplicates(setting: Setting, representation: Representation) -> Measured | None:
-    """Pairwise F1 and B³ of the pairs that a cold streamer makes with anybody; None without truth.
+    """Pairwise F1 and B³ over all pairs with a cold streamer; None without ground truth.
 
-    Two are called duplicates when their cosine reaches the threshold; for B³, duplicates of
-    duplicates are one group. Methods that have no vector per streamer are not measured.
+    Pairs are predicted as duplicates if their cosine reaches the threshold; B³ groups are connected
+    components. Methods without one vector per streamer are not measured.
     """
     groups, content = setting.dataset.duplicates, representation.content
     if content is None and representation.is_symmetric:
         content = representation.query
     if groups is None or content is None:
         return None
-    rows = np.concatenate([setting.queries, setting.gallery])  # (R,), the cold ones first
+    rows = np.concatenate([setting.queries, setting.gallery])  # (R,), cold streamers first
     cold, groups, vectors = len(setting.queries), groups[rows], unit(content[rows])
     true = len(pairs_of_groups(groups, range(cold)))
     if not true:
@@ -49,7 +49,7 @@ def measure_duplicates(setting: Setting, representation: Representation) -> Meas
 
 
 def _best_on_gallery(vectors: Matrix, groups: NDArray[np.int64]) -> float:
-    """The threshold with the best F1 on pairs of near rows (G, K) and their groups (G,)."""
+    """Threshold with the best F1 on candidate pairs of rows (G, K) with groups (G,)."""
     near = top(vectors, vectors, 1 + _CANDIDATES)
     one, other = np.repeat(np.arange(len(near)), near.shape[1]), near.ravel()
     pairs = np.unique(np.sort(np.stack([one, other], 1)[one != other], axis=1), axis=0)
@@ -61,7 +61,7 @@ def _best_on_gallery(vectors: Matrix, groups: NDArray[np.int64]) -> float:
 def _pairs(
     vectors: Matrix, cold: int, threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (P,), (P,) of one of the first `cold` rows and any later row, from a cosine on."""
+    """Pairs (P,), (P,) of one of the first `cold` rows and a later row above a cosine."""
     ones, others = [], []
     for start in range(0, cold, _BLOCK):
         block = scores(vectors[start : min(start + _BLOCK, cold)], vectors)

@@ -1,4 +1,4 @@
-"""How well the rule for meaningless pieces (`training.features.vocabulary`) finds boilerplate."""
+"""Quality of the rule for uninformative pieces (`training.features.vocabulary`)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from training.features.vocabulary import build_vocabulary
 
 @dataclass(frozen=True)
 class Gate:
-    """What the rule does to pieces whose truth is known.
+    """Result of the rule on pieces with known truth.
 
     Attributes:
-        pieces: how many it could call meaningless.
-        boilerplate: how many of them are.
-        auc: probability that a boilerplate piece is shown by more of the streamers that were
-            learned from than another piece is, ties by half; NaN when all are of one kind.
-        precision: share of boilerplate among what is called meaningless; 1 when nothing is.
-        recall: share of the boilerplate that is called meaningless; 1 when there is none.
+        pieces: number of pieces that the rule applies to.
+        boilerplate: number of boilerplate pieces among them.
+        auc: probability that a boilerplate piece is shown by more training streamers than another
+            piece, ties by half; NaN if all pieces are of one kind.
+        precision: share of boilerplate among the marked pieces; 1 if none is marked.
+        recall: share of the boilerplate that is marked; 1 if there is none.
     """
 
     pieces: int
@@ -38,12 +38,12 @@ def measure_gate(
     shown: Sequence[Sequence[Piece]],
     boilerplate: Sequence[frozenset[str]],
 ) -> dict[str, Gate]:
-    """How boilerplate is found per modality, and under `all` in all of them.
+    """Measure the rule per modality, and over all modalities under the key `all`.
 
     Args:
-        learned: pieces of the profiles that a vocabulary is counted on.
-        shown: pieces of the profiles that are judged, others or the same.
-        boilerplate: the modalities of each of those that are meaningless.
+        learned: pieces of the profiles that the vocabulary is counted on.
+        shown: pieces of the profiles that are classified.
+        boilerplate: per profile in `shown`, its modalities that are boilerplate.
     """
     shown_by = Counter(
         cluster

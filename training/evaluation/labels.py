@@ -1,4 +1,4 @@
-"""Semantic truth: streamers of one label belong together, whoever watches them."""
+"""Label task: find streamers with the same label."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from training.evaluation.subject import Representation, top
 
 
 def measure_labels(setting: Setting, representation: Representation) -> Measured | None:
-    """Precision@20 and NDCG@20 of warm streamers with the label of the cold one; None without.
+    """Precision@20 and NDCG@20 of warm streamers with the query's label; None without labels.
 
-    Who has no label is neither asked for nor found.
+    Streamers without a label are excluded.
     """
     names = setting.dataset.labels
     if names is None:

@@ -1,4 +1,4 @@
-"""Metrics of rankings and of groups."""
+"""Metrics of rankings and of clusterings."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,11 +10,11 @@ from training.numeric.blocks import blocks
 DEPTH = 20
 
 Relevant = Sequence[NDArray[np.int64]]
-"""Per query, the places in the gallery of all that is relevant."""
+"""Per query, places of the relevant streamers in the gallery."""
 
 
 def hits_of(ranking: NDArray[np.int64], relevant: Relevant) -> NDArray[np.bool_]:
-    """Which of the ranked (Q, K) are relevant (Q, K)."""
+    """Relevance of each ranked place (Q, K)."""
     found = [np.isin(places, wanted) for places, wanted in zip(ranking, relevant, strict=True)]
     return np.array(found, bool).reshape(ranking.shape)
 
@@ -27,7 +27,7 @@ def ndcg(ranking: NDArray[np.int64], relevant: Relevant, depth: int = DEPTH) -> 
 def ndcg_of_hits(
     hits: NDArray[np.bool_], relevant: NDArray[np.int64], depth: int = DEPTH
 ) -> NDArray[np.float64]:
-    """The same of hits (Q, K) and how many are relevant, at least 1 (Q,)."""
+    """NDCG per query (Q,) from hits (Q, K) and numbers of relevant streamers >= 1 (Q,)."""
     discount = 1 / np.log2(np.arange(2, depth + 2))
     hits = hits[:, :depth]
     ideal = np.cumsum(discount)[np.minimum(relevant, depth) - 1]
@@ -37,12 +37,12 @@ def ndcg_of_hits(
 def recall(
     ranking: NDArray[np.int64], relevant: Relevant, depth: int = DEPTH
 ) -> NDArray[np.float64]:
-    """Share of the relevant that is among the best `depth`, per query (Q,)."""
+    """Recall at `depth` per query (Q,)."""
     return hits_of(ranking[:, :depth], relevant).sum(1) / _sizes(relevant)
 
 
 def reciprocal_rank_of_hit(ranking: NDArray[np.int64], relevant: Relevant) -> NDArray[np.float64]:
-    """1 / rank of the first relevant per query (Q,); 0 when none was ranked."""
+    """Reciprocal rank of the first relevant hit per query (Q,); 0 without a hit."""
     hits = hits_of(ranking, relevant)
     return np.where(hits.any(1), 1 / (1 + hits.argmax(1)), 0.0)
 
@@ -52,7 +52,7 @@ def _sizes(relevant: Relevant) -> NDArray[np.int64]:
 
 
 def hubness(ranking: NDArray[np.int64], gallery_size: int, depth: int = 10) -> float:
-    """Skewness of how often each of the gallery is among the best `depth` (Radovanović 2010)."""
+    """Hubness: skewness of the k-occurrence at `depth` (Radovanović 2010)."""
     count = np.bincount(ranking[:, :depth].ravel(), minlength=gallery_size).astype(np.float64)
     centred = count - count.mean()
     spread = np.sqrt((centred**2).mean())
@@ -60,7 +60,7 @@ def hubness(ranking: NDArray[np.int64], gallery_size: int, depth: int = 10) -> f
 
 
 def reciprocal_rank(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 / rank of row i of the second among all its rows, searched by row i of the first (Q,)."""
+    """Reciprocal rank of row i of `second` among all its rows, queried by row i of `first` (Q,)."""
     ranks = np.zeros(len(first))
     for part in blocks(len(first), len(second)):
         scores = first[part] @ second.T  # (b, Q)
@@ -70,7 +70,7 @@ def reciprocal_rank(first: NDArray[np.float32], second: NDArray[np.float32]) -> 
 
 
 def pairs_of_groups(groups: NDArray[np.int64], rows: Iterable[int]) -> set[tuple[int, int]]:
-    """All pairs (lower row, higher row) of the given rows that are in one group."""
+    """All pairs (lower row, higher row) of rows in the same group."""
     members: dict[int, list[int]] = {}
     for row in sorted(rows):
         members.setdefault(int(groups[row]), []).append(int(row))
@@ -78,7 +78,7 @@ def pairs_of_groups(groups: NDArray[np.int64], rows: Iterable[int]) -> set[tuple
 
 
 def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> float:
-    """F1 of pairs; 1 when there is nothing to find and nothing was found."""
+    """F1 of a set of pairs; 1 if both sets are empty."""
     if not found and not true:
         return 1.0
     return 2 * len(found & true) / (len(found) + len(true))
@@ -87,12 +87,12 @@ def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> floa
 def best_threshold(
     cosines: NDArray[np.float32], is_true: NDArray[np.bool_], true_pairs: int
 ) -> float:
-    """The cut with the best F1, half-way to the next lower cosine.
+    """Threshold with the best F1, half-way to the next lower cosine.
 
     Args:
         cosines: of the candidate pairs (P,).
-        is_true: which of them are duplicates (P,).
-        true_pairs: all duplicates, also those that are no candidates.
+        is_true: which candidates are duplicates (P,).
+        true_pairs: number of duplicate pairs, including those that are no candidates.
     """
     order = np.argsort(-cosines, kind="stable")
     cosines, hits = cosines[order], np.cumsum(is_true[order])
@@ -107,11 +107,11 @@ def b_cubed(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """B³ precision and recall of each row (N,), (N,); Bagga & Baldwin 1998.
 
-    Of the rows in the same found group, the share that is in the same true group; and the reverse.
+    Precision is the share of a row's found group that is in its true group; recall the reverse.
 
     Args:
-        found: group number of each row (N,).
-        true: the same, as it should be (N,).
+        found: predicted group of each row (N,).
+        true: true group of each row (N,).
     """
     both = found * (int(true.max(initial=0)) + 1) + true
     together, in_found, in_true = (_size_of_own(groups) for groups in (both, found, true))
@@ -124,5 +124,5 @@ def _size_of_own(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def f1(precision: float, recall: float) -> float:
-    """Harmonic mean; 0 when both are."""
+    """F1: harmonic mean of precision and recall; 0 if both are 0."""
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0

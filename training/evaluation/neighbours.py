@@ -1,4 +1,4 @@
-"""The primary task in full, and the geometry of the vectors behind it."""
+"""Neighbour and cold-start tasks, and the geometry of the vectors."""
 
 import numpy as np
 
@@ -11,23 +11,23 @@ _BLOCK = 1024
 
 
 def measure_neighbours(setting: Setting, representation: Representation) -> Measured | None:
-    """The primary task by what streamers show, both those who ask and those who are found.
+    """Primary task by content: cold queries against a gallery that is represented by content.
 
-    None without truth, and for a method that finds streamers by their behaviour.
+    None without ground truth, and for methods that represent the gallery by behaviour. A trained
+    encoder has learned from the gallery's audiences, so the gallery is not unseen.
     """
     return None if representation.reads_behaviour else _measured(setting, representation)
 
 
 def measure_cold_start(setting: Setting, representation: Representation) -> Measured | None:
-    """The primary task where established streamers may be found by their behaviour."""
+    """Primary task in which established streamers may be represented by their behaviour."""
     return _measured(setting, representation.cold_start or representation)
 
 
 def _measured(setting: Setting, representation: Representation) -> Measured | None:
-    """NDCG and recall @10, 20, 100, MRR and hubness; None without truth.
+    """NDCG and recall @10, 20, 100, MRR@100 and hubness; None without ground truth.
 
-    The rank of the first relevant counts as infinite beyond 100. Hubness is that of all cold
-    streamers that show anything, whether or not they have something to find.
+    Hubness is computed over all cold streamers with content, with or without relevant streamers.
     """
     task = setting.neighbours
     if task is None:
@@ -48,10 +48,10 @@ def _measured(setting: Setting, representation: Representation) -> Measured | No
 
 
 def measure_vectors(setting: Setting, representation: Representation) -> Measured | None:
-    """Alignment and uniformity (Wang & Isola 2020); None unless each streamer has one vector.
+    """Alignment and uniformity (Wang & Isola 2020); None for asymmetric representations.
 
-    Alignment is the mean ‖x - y‖² of a query and what it should find, uniformity is that of the
-    cold streamers. Rows that show nothing are left out.
+    Alignment is the mean ‖x - y‖² of a query and its relevant streamers; uniformity is computed
+    over the cold streamers. Zero rows are excluded.
     """
     if not representation.is_symmetric:
         return None
@@ -77,9 +77,9 @@ def measure_vectors(setting: Setting, representation: Representation) -> Measure
 
 
 def uniformity(unit_rows: Matrix) -> float:
-    """Log of the mean of exp(-2 ‖x - y‖²) over all pairs of unit rows (R, K), R > 1.
+    """Uniformity (Wang & Isola 2020) of unit rows (R, K), R > 1; lower is more uniform.
 
-    Wang & Isola 2020; lower is more even.
+    It is the log of the mean of exp(-2 ‖x - y‖²) over all pairs.
     """
     rows, total = count(unit_rows), 0.0
     for start in range(0, rows, _BLOCK):

@@ -1,7 +1,7 @@
-"""What was measured of one method on one data set, and its files.
+"""Evaluation of one method on one data set, and its files.
 
-metrics.json             who was measured on what, and the summary
-metrics.per_query.npz    beside it: the values of every query, for paired comparisons
+metrics.json             method, data set, and the summary
+metrics.per_query.npz    values per query, for paired comparisons
 """
 
 import io
@@ -22,17 +22,17 @@ _FIELDS = ("data", "digest", "subject", "seed", "split", "summary")
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Measured values; a task for which the data set has no truth is absent.
+    """Metrics of one method; tasks without ground truth are absent.
 
     Attributes:
         data: name of the data set folder.
-        digest: of the data set.
-        subject: recipe or baseline that was measured.
-        seed: of its fit.
-        split: "test" or "val", the streamers that asked.
+        digest: digest of the data set.
+        subject: recipe or baseline.
+        seed: of the fit.
+        split: "test" or "val", the split of the queries.
         summary: task -> metric -> value.
-        per_query: task -> metric -> float64 (Q,), NaN-free; and "query" -> int64 (Q,), the rows of
-            the data set that asked, ascending. Metrics of a whole ranking have no entry here.
+        per_query: task -> metric -> float64 (Q,), NaN-free; and "query" -> int64 (Q,), ascending
+            data set rows of the queries. Metrics of a whole ranking have no entry.
     """
 
     data: str
@@ -44,10 +44,10 @@ class Evaluation:
     per_query: dict[str, dict[str, NDArray[Any]]]
 
     def save(self, path: Path) -> None:
-        """Write both files; `path` is that of `metrics.json`, which is written last.
+        """Write both files; `path` is `metrics.json`, which is written last.
 
         Raises:
-            OutputError: the place can't be written to.
+            OutputError: the folder is not writable.
         """
         arrays = io.BytesIO()
         flat = {f"{task}/{name}": v for task, m in self.per_query.items() for name, v in m.items()}
@@ -59,10 +59,10 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path) -> "Evaluation":
-        """Read what `save` wrote.
+        """Read the files written by `save`.
 
         Raises:
-            EvaluationError: one of the files is missing or damaged.
+            EvaluationError: a file is missing or damaged.
         """
         per_query: dict[str, dict[str, NDArray[Any]]] = {}
         try:
@@ -80,5 +80,5 @@ class Evaluation:
 
 
 def per_query_path(path: Path) -> Path:
-    """Where the values per query of a `metrics.json` are."""
+    """Path of the per-query values beside a `metrics.json`."""
     return path.with_suffix(".per_query.npz")

@@ -1,4 +1,4 @@
-"""All tasks that a data set has the truth for."""
+"""Evaluation of a representation on all tasks with ground truth."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ TASKS: dict[str, Callable[[Setting, Representation], Measured | None]] = {
     "labels": measure_labels,
     "vectors": measure_vectors,
 }
-"""Task -> how it is measured; None where the data set has no truth for it."""
+"""Task -> measurement, None without ground truth."""
 
 
 def evaluate(
@@ -34,17 +34,17 @@ def evaluate(
     subject: str = "",
     seed: int = 0,
 ) -> Evaluation:
-    """Measure one method: the cold streamers of a split search everybody known.
+    """Evaluate one method: cold streamers of a split search all known streamers.
 
     Args:
         dataset: N streamers.
         representation: of all N.
         split: "test" against train + val, or "val" against train.
         subject: name of the method.
-        seed: of its fit.
+        seed: of the fit.
 
     Raises:
-        UsageError: nobody is in the split.
+        UsageError: the split is empty.
     """
     setting = setting_of(dataset, split)
     measured = {name: measure(setting, representation) for name, measure in TASKS.items()}

@@ -1,4 +1,4 @@
-"""Who asks and who is found: the held-out streamers of a split against all that a fit may know."""
+"""Evaluation setting: held-out queries of a split against all streamers known to the fit."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,17 +16,17 @@ from training.teachers.id_embeddings import audience_of, id_matrix
 Split = Literal["test", "val"]
 SPLITS: tuple[Split, ...] = ("test", "val")
 KNOWN: dict[Split, tuple[str, ...]] = {"test": ("train", "val"), "val": ("train",)}
-"""Held-out split -> the splits that may be learned from, and that are searched."""
+"""Held-out split -> splits that may be learned from, which form the gallery."""
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The streamers of an evaluation.
+    """Queries and gallery of an evaluation.
 
     Attributes:
         dataset: N streamers.
         queries: int64 rows of the cold streamers.
-        gallery: int64 rows of the warm ones.
+        gallery: int64 rows of the warm streamers.
     """
 
     dataset: Dataset
@@ -35,12 +35,12 @@ class Setting:
 
     @cached_property
     def audience(self) -> sp.csr_matrix | None:
-        """Who watches each streamer, binary (N, U); no cold streamer is anybody's audience."""
+        """Audience of each streamer, binary (N, U); cold streamers are nobody's audience."""
         return audience_of(self.dataset, self.gallery)
 
     @cached_property
     def neighbours(self) -> ColdStartTask | None:
-        """What each cold streamer should find; None when behaviour doesn't say for any."""
+        """Relevant streamers of each cold streamer; None without behavioural ground truth."""
         if self.audience is not None:
             task = cold_start_task(self.audience, self.queries, self.gallery)
         elif self.dataset.id_embeddings is not None:
@@ -56,11 +56,11 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Values of one task.
+    """Metrics of one task.
 
     Attributes:
         summary: metric -> value.
-        queries: int64 (Q,), rows that asked.
+        queries: int64 (Q,), rows of the queries.
         per_query: metric -> float64 (Q,).
     """
 
@@ -70,10 +70,10 @@ class Measured:
 
 
 def setting_of(dataset: Dataset, split: Split = "test") -> Setting:
-    """The held-out streamers of a split against everybody known.
+    """Setting of a held-out split against its known splits.
 
     Raises:
-        UsageError: nobody is held out, or nobody is known.
+        UsageError: one of the splits is empty.
     """
     queries, gallery = dataset.rows(split), dataset.rows(*KNOWN[split])
     for rows, names in ((queries, (split,)), (gallery, KNOWN[split])):

@@ -1,7 +1,7 @@
-"""How sure a figure is, and how sure it is that one method beats another.
+"""Bootstrap intervals and paired significance tests over queries.
 
-All methods of a data set answer the same queries, so that their differences are paired: one draw of
-the bootstrap takes the same queries for all of them.
+All methods answer the same queries, so differences are paired: one bootstrap draw uses the same
+queries for all methods.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 10_000
-"""So many that the smallest p-value stays below .05 after a correction for hundreds of tests."""
+"""Enough draws for p-values below 0.05 after a correction for hundreds of tests."""
 
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One method against another.
+    """Difference of two methods.
 
     Attributes:
-        mean: of the one minus that of the other.
-        low, high: 95 % interval of it.
-        p: two-sided, of no difference.
+        mean: difference of the means.
+        low, high: 95 % interval of the difference.
+        p: two-sided p-value of no difference.
     """
 
     mean: float
@@ -34,11 +34,11 @@ class Difference:
 def bootstrap_means(
     values: NDArray[np.float64], draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Means over queries drawn with replacement (Efron & Tibshirani 1993, chapter 6).
+    """Bootstrap means over queries (Efron & Tibshirani 1993, chapter 6).
 
     Args:
         values: (Q, M) of M methods on the same Q queries.
-        draws: how many.
+        draws: number of draws.
         seed: of the draws.
 
     Returns:
@@ -56,7 +56,7 @@ def bootstrap_means(
 
 
 def percentiles(drawn: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of what was drawn, leaving out what is no number."""
+    """95 % percentile interval of draws, ignoring non-finite ones."""
     finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return float("nan"), float("nan")
@@ -65,14 +65,14 @@ def percentiles(drawn: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def difference(seen: float, drawn: NDArray[np.float64]) -> Difference:
-    """Judge the difference of two methods by the same draws of queries.
+    """Test the difference of two methods on paired bootstrap draws.
 
-    The p-value is the share of draws that are as far from the difference seen as that is from zero
-    (Efron & Tibshirani 1993, chapter 16; one is added to both counts, so it is never zero).
+    The p-value is the share of draws at least as far from the observed difference as that is from
+    zero (Efron & Tibshirani 1993, chapter 16), with one added to both counts.
 
     Args:
-        seen: mean of one method minus that of the other.
-        drawn: (draws,) one column of `bootstrap_means` minus the other.
+        seen: observed difference of the means.
+        drawn: (draws,), difference of two columns of `bootstrap_means`.
     """
     tolerance = 1e-12  # differences that are equal on paper
     extreme = int((np.abs(drawn - seen) >= abs(seen) - tolerance).sum())
@@ -80,10 +80,9 @@ def difference(seen: float, drawn: NDArray[np.float64]) -> Difference:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """P-values corrected for their number, in the order given (Holm 1979).
+    """Holm-corrected p-values in the given order (Holm 1979).
 
-    Rejecting where the corrected value is below .05 keeps the probability of any false rejection
-    below .05.
+    Rejecting below 0.05 keeps the probability of any false rejection below 0.05.
     """
     values = np.asarray(p, np.float64)
     order = np.argsort(values, kind="stable")
@@ -94,13 +93,8 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def standard_error(values: ArrayLike) -> float:
-    """Of the mean of values such as those of several seeds; NaN for fewer than two."""
+    """Standard error of the mean; NaN for fewer than two values."""
     given = np.asarray(values, np.float64)
     if len(given) < 2:
         return float("nan")
     return float(given.std(ddof=1) / np.sqrt(len(given)))
-
-
-def interval(values: NDArray[np.float64], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean over queries; of differences, it is a paired one."""
-    return percentiles(bootstrap_means(values[:, None], draws, seed)[:, 0])

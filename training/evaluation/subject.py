@@ -1,4 +1,4 @@
-"""What is measured: any method that scores pairs of streamers by an inner product."""
+"""Representations: methods that score pairs of streamers by an inner product."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ _Part = NDArray[np.float32] | sp.csr_matrix
 
 @dataclass(frozen=True, eq=False)
 class SideBySide:
-    """The columns of dense and sparse matrices as one matrix, without making it.
+    """Lazy horizontal stack of dense and sparse matrices.
 
     Attributes:
         parts: each with the same rows.
@@ -28,17 +28,16 @@ class SideBySide:
 
 
 Matrix = _Part | SideBySide
-"""Rows of numbers: what takes `matrix[rows]` and the functions below."""
+"""Matrix types that support `matrix[rows]` and the functions below."""
 
 
 @dataclass(frozen=True)
 class AudienceVote:
-    """How the nearest streamers say who will watch.
+    """Parameters of the vote of nearest streamers for users.
 
     Attributes:
-        temperature: of the softmax over scores, as a share of the best one; the lower, the more the
-            nearest count.
-        sharing: 0 = each of a voter's users gets its whole vote, 1 = they share it.
+        temperature: of the softmax over scores, relative to the best score.
+        sharing: 0 = each user of a voter gets the whole vote, 1 = the users share it.
     """
 
     temperature: float
@@ -47,21 +46,19 @@ class AudienceVote:
 
 @dataclass(frozen=True, eq=False)
 class Representation:
-    """Score of a pair = query row · gallery row; N streamers.
+    """Query and gallery vectors of N streamers; the score of a pair is their inner product.
 
     Attributes:
-        query: (N, K), dense or sparse; a zero row has nothing to ask with.
-        gallery: (N, K); the same object as `query` for an embedding, which is symmetric.
-        content: unit rows (N, C) by whose cosine duplicates are told; None = by the embedding.
-        duplicate_threshold: from which such cosine on two are duplicates; None = the best one on
-            the gallery is taken.
-        user_scores: (U,) for a method that ranks users the same way for everyone; None = the
+        query: (N, K), dense or sparse; zero rows are streamers without content.
+        gallery: (N, K); the same object as `query` for a symmetric embedding.
+        content: unit rows (N, C) for the duplicate task; None = the embedding.
+        duplicate_threshold: cosine from which pairs are duplicates; None = chosen on the gallery.
+        user_scores: (U,), for methods with one ranking of users for all queries; None = the
             audiences of the nearest streamers vote.
-        audience_vote: how they vote, chosen on validation; None = nothing was chosen.
-        cold_start: another representation for cold streamers that look for established ones, whose
-            behaviour may help to find them; None = this one.
-        reads_behaviour: whether who is found is found by its behaviour, not by what it shows: such
-            a method is for the cold-start task only.
+        audience_vote: parameters of that vote, chosen on validation; None = default.
+        cold_start: representation for the cold-start task; None = this one.
+        reads_behaviour: whether the gallery is represented by behaviour; such methods take part in
+            the cold-start task only.
     """
 
     query: Matrix
@@ -75,17 +72,17 @@ class Representation:
 
     @classmethod
     def symmetric(cls, vectors: Matrix) -> "Representation":
-        """An embedding (N, K): both sides have the same vectors."""
+        """Representation by an embedding (N, K) for queries and gallery."""
         return cls(vectors, vectors)
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether there is one vector per streamer."""
+        """Whether queries and gallery have the same vectors."""
         return self.query is self.gallery
 
 
 def count(rows: Matrix) -> int:
-    """How many rows; SciPy's matrices have no length."""
+    """Number of rows; SciPy matrices have no length."""
     if isinstance(rows, SideBySide):
         return count(rows.parts[0])
     return len(rows) if isinstance(rows, np.ndarray) else len(rows.indptr) - 1
@@ -119,7 +116,7 @@ def top(queries: Matrix, gallery: Matrix, depth: int) -> NDArray[np.int64]:
 
 
 def paired_scores(first: Matrix, second: Matrix) -> NDArray[np.float32]:
-    """Inner products (R,) of each row with that of the same place."""
+    """Row-wise inner products (R,)."""
     if isinstance(first, SideBySide) or isinstance(second, SideBySide):
         parts = zip(_parts(first), _parts(second), strict=True)
         return np.sum([paired_scores(a, b) for a, b in parts], axis=0)
@@ -128,12 +125,12 @@ def paired_scores(first: Matrix, second: Matrix) -> NDArray[np.float32]:
 
 
 def shown(rows: Matrix) -> NDArray[np.bool_]:
-    """Which rows are not zero (R,)."""
+    """Whether each row is non-zero (R,)."""
     return paired_scores(rows, rows) > 0
 
 
 def unit(rows: Matrix) -> Matrix:
-    """Rows of length 1, or 0 where they were 0."""
+    """Normalised rows; zero rows stay zero."""
     if isinstance(rows, SideBySide):
         lengths = np.sqrt(paired_scores(rows, rows))
         scale = (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)

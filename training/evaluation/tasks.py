@@ -1,4 +1,4 @@
-"""The primary task: a cold streamer finds the warm ones that share its audience."""
+"""Primary task: a cold streamer searches the warm streamers that share its audience."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from training.teachers.id_embeddings import MIN_SHARED
 
 @dataclass(frozen=True, eq=False)
 class ColdStartTask:
-    """Queries, the gallery that they search, and what each should find.
+    """Queries, gallery and relevance judgements.
 
     Attributes:
-        queries: int64 (Q,) rows that have anything relevant.
-        gallery: int64 (G,) rows.
-        relevant: per query, the places in the gallery of its relevant streamers.
+        queries: int64 (Q,), rows with at least one relevant streamer.
+        gallery: int64 (G,), rows.
+        relevant: per query, places of its relevant streamers in the gallery.
     """
 
     queries: NDArray[np.int64]
@@ -26,18 +26,18 @@ class ColdStartTask:
     relevant: list[NDArray[np.int64]]
 
     def ndcg(self, query: Matrix, gallery: Matrix | None = None) -> NDArray[np.float64]:
-        """NDCG@20 per query (Q,) with binary gains; arguments as `ranking` has them."""
+        """NDCG@20 per query (Q,) with binary gains; arguments like `ranking`."""
         return ndcg(self.ranking(query, gallery), self.relevant)
 
     def ranking(
         self, query: Matrix, gallery: Matrix | None = None, depth: int = DEPTH
     ) -> NDArray[np.int64]:
-        """The best places in the gallery per query (Q, depth).
+        """Ranked places in the gallery per query (Q, depth).
 
         Args:
-            query: (N, K), all streamers as they ask.
-            gallery: (N, K), all streamers as they are found; None = the same.
-            depth: how many.
+            query: query vectors of all streamers (N, K).
+            gallery: gallery vectors of all streamers (N, K); None = `query`.
+            depth: length of the ranking.
         """
         found = query if gallery is None else gallery
         return top(query[self.queries], found[self.gallery], depth)
@@ -46,11 +46,11 @@ class ColdStartTask:
 def cold_start_task(
     audience: sp.csr_matrix, queries: NDArray[np.int64], gallery: NDArray[np.int64]
 ) -> ColdStartTask:
-    """Relevant = the 20 nearest of the gallery by audience cosine that share >= 2 users.
+    """Task by audiences: relevant are the 20 nearest by audience cosine that share >= 2 users.
 
     Args:
         audience: binary (N, U).
-        queries: rows; those without anything relevant are left out.
+        queries: rows; those without a relevant streamer are dropped.
         gallery: rows.
     """
     size = np.sqrt(np.diff(audience.indptr)[gallery].clip(min=1))
@@ -70,7 +70,7 @@ def cold_start_task(
 def vector_task(
     vectors: NDArray[np.float32], queries: NDArray[np.int64], gallery: NDArray[np.int64]
 ) -> ColdStartTask:
-    """The same by cosine of known ID-embeddings (N, E), for sets that have no audiences."""
+    """Task by ID-embeddings (N, E): relevant are the 20 nearest by cosine."""
     norm = np.linalg.norm(vectors[gallery], axis=1, keepdims=True)
     found = top(vectors[queries], vectors[gallery] / np.maximum(norm, 1e-9), DEPTH)
     return ColdStartTask(queries, gallery, list(found))

@@ -1,4 +1,4 @@
-"""The features of a corpus as flat arrays: what training computes on, instead of padded batches.
+"""Bags: features of a corpus as flat arrays in compressed-row form, without padding.
 
 A row is a streamer (or a view of one). Its token entries are `ids[indptr[r]:indptr[r + 1]]`.
 """
@@ -18,24 +18,24 @@ from model_export.contract.vocabulary import Vocabulary
 from training.features.pieces import GrowingPieces, PieceBags, directions, taken
 
 LARGEST_COUNT = 2**16 - 1
-"""Of a token in a row: as much as a profile can show, but for a few nobody reads to the end."""
+"""Largest count of a token in a row; larger counts are clipped."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bags:
-    """Features of R rows, before any float operation but pooling, in the narrowest types.
+    """Bag-of-tokens features of R rows in compact types, before float operations except pooling.
 
-    A million streamers with a hundred tokens each take 0.7 GB. What computes on a batch of rows
-    widens the types; the exported graph reads int64.
+    A million streamers with a hundred tokens each take 0.7 GB. Batches are widened when they are
+    used; the exported graph reads int64.
 
     Attributes:
-        indptr: int64 (R + 1,), where each row's tokens begin.
-        ids: int32 (T,) token ids, unknown ones included.
+        indptr: int64 (R + 1,), start of each row's tokens.
+        ids: int32 (T,), token ids including unknown buckets.
         counts: uint16 (T,), at most `LARGEST_COUNT`.
         modality: uint8 (T,), 1 + place in `MODALITIES`.
-        pooled: per space float32 (R, width), the mean of the row's unit vectors; zero when absent.
-        pieces: the rows' pieces, where the vocabulary asks for them told apart; a token is listed
-            once for every piece that shows it then, and its count is that of the whole modality.
+        pooled: per space float32 (R, width), mean of the row's unit vectors; zero if absent.
+        pieces: piece tables of the rows, if the vocabulary has one; a token is then listed once
+            per piece that shows it, with the count of the whole modality.
     """
 
     indptr: NDArray[np.int64]
@@ -54,7 +54,7 @@ class Bags:
         return np.diff(self.indptr)
 
     def take(self, rows: NDArray[np.int64]) -> "Bags":
-        """The given rows, in that order; a row may be taken more than once."""
+        """Select rows in the given order; rows may repeat."""
         indptr, entries = taken(self.indptr, rows)
         return Bags(
             indptr=indptr,
@@ -66,7 +66,7 @@ class Bags:
         )
 
     def keep(self, entries: NDArray[np.bool_]) -> "Bags":
-        """The same rows with a part of their token entries (T,)."""
+        """Keep a part of the token entries (T,) of all rows."""
         kept = np.add.reduceat(np.append(entries, False), self.indptr[:-1], dtype=np.int64)
         kept[self.lengths == 0] = 0  # `reduceat` has no empty sums
         return replace(
@@ -79,11 +79,11 @@ class Bags:
         )
 
     def merge(self, group: NDArray[np.int64], groups: int) -> "Bags":
-        """Rows of one group put together: equal tokens are counted, vectors averaged.
+        """Merge rows by group: counts of equal tokens are added, vectors averaged.
 
         Args:
-            group: the group of each row (R,).
-            groups: how many there are.
+            group: group of each row (R,).
+            groups: number of groups.
         """
         pooled = self._merged_vectors(group, groups)
         if self.pieces is not None:
@@ -114,7 +114,7 @@ class Bags:
     def _joined(
         self, group: NDArray[np.int64], groups: int, pooled: tuple[NDArray[np.float32], ...]
     ) -> "Bags":
-        """The rows of a group behind each other; their pieces stay apart."""
+        """Concatenate the rows of each group, keeping their pieces separate."""
         rows = self.take(np.argsort(group, kind="stable"))
         assert rows.pieces is not None
         sizes = np.bincount(group, minlength=groups)
@@ -123,7 +123,7 @@ class Bags:
         of_entry = np.repeat(np.arange(groups), np.diff(indptr))
         keys = np.stack([of_entry, rows.modality, rows.ids])  # int64 (3, T)
         _, inverse, spread = np.unique(keys, axis=1, return_inverse=True, return_counts=True)
-        shares = rows.counts / pieces.token_spread  # of what a part counts in all its pieces
+        shares = rows.counts / pieces.token_spread  # count of a part, divided between its pieces
         counts = np.bincount(inverse.ravel(), shares).round()
         return Bags(
             indptr=indptr,
@@ -140,15 +140,15 @@ def corpus_bags(
     vocabulary: Vocabulary,
     newest_s: Sequence[float] | None = None,
 ) -> tuple[Bags, NDArray[np.bool_]]:
-    """Features of every profile, and whether it shows anything to encode (R,).
+    """Featurise profiles; also returns whether each has usable content (R,).
 
-    Vectors in spaces that the vocabulary does not know are left out.
+    Vectors in spaces unknown to the vocabulary are dropped.
 
     Args:
-        profiles: the pieces of each.
-        vocabulary: what is known.
-        newest_s: from when the ages of each are counted, where they are parts of streamers; may
-            grow as the profiles are passed. None = from the newest piece of each.
+        profiles: pieces of each profile.
+        vocabulary: of the encoder.
+        newest_s: reference time of the ages of each profile, if profiles are parts of streamers;
+            may grow during iteration. None = the newest piece of each profile.
     """
     featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
     growing, usable = _GrowingBags(vocabulary), array("b")
@@ -161,22 +161,22 @@ def corpus_bags(
 
 
 def known_pieces(vocabulary: Vocabulary) -> Callable[[Sequence[Piece]], list[Piece]]:
-    """A filter for the pieces that an encoder can read: no vectors of spaces it never saw."""
+    """Filter that drops vectors in spaces unknown to the vocabulary."""
     spaces = {space.name for space in vocabulary.spaces}
     return lambda pieces: [p for p in pieces if p.kind != "vector" or p.space in spaces]
 
 
 class _GrowingBags:
-    """Bags to which one row after the other is added, with little more memory than they take."""
+    """Builds bags row by row in compact arrays."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._lengths, self._ids = array("q"), array("i")
         self._counts, self._modality = array("H"), array("B")
         self._pooled = [(array("f"), space.width) for space in vocabulary.spaces]
-        self._pieces = GrowingPieces(vocabulary.spaces) if vocabulary.pieces_apart else None
+        self._pieces = GrowingPieces(vocabulary.spaces) if vocabulary.piece_table else None
 
     def add(self, features: Features) -> None:
-        """Add the features of a profile as a row."""
+        """Append the features of a profile as a row."""
         counts = features.token_counts.clip(max=LARGEST_COUNT)
         self._lengths.append(len(features.token_ids))
         self._ids.frombytes(features.token_ids.astype(np.int32).tobytes())
@@ -188,7 +188,7 @@ class _GrowingBags:
             self._pieces.add(features)
 
     def bags(self) -> Bags:
-        """All rows that were added; they share memory with this."""
+        """Bags of all rows so far; they share memory with this object."""
         return Bags(
             indptr=np.concatenate([[0], np.cumsum(np.frombuffer(self._lengths, np.int64))]),
             ids=np.frombuffer(self._ids, np.int32),
@@ -203,16 +203,16 @@ class _GrowingBags:
 
 
 def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of the unit vectors (P, W) -> (W,); zero for none. Same as `encoder.pool`."""
+    """Mean of the unit vectors (P, W) -> (W,), like `models.encoder.pool`; zero without any."""
     if not len(vectors):
         return np.zeros(vectors.shape[1], np.float32)
     return directions(vectors).mean(0).astype(np.float32)
 
 
 def inverse_document_frequency(vocabulary: Vocabulary) -> NDArray[np.float32]:
-    """Smooth idf, log((1 + N) / (1 + df)) + 1, per token id (size,); 0 for padding.
+    """Smoothed idf, log((1 + N) / (1 + df)) + 1, per token id (size,); 0 for padding.
 
-    Unknown tokens count as seen once less than known ones ever are: df = 0.
+    Unknown tokens have df = 0.
     """
     df = np.zeros(vocabulary.size)
     df[1 : 1 + len(vocabulary.tokens)] = vocabulary.document_frequency

@@ -1,4 +1,4 @@
-"""Hiding a part of what a streamer shows, so that the encoder never leans on one thing."""
+"""Token and modality dropout on training rows."""
 
 from dataclasses import replace
 
@@ -11,15 +11,15 @@ from training.features.pieces import PieceBags
 
 
 def drop_tokens(bags: Bags, config: RecipeConfig, rng: np.random.Generator) -> Bags:
-    """Hide single tokens, and at times all tokens or all vectors of a row, never both.
+    """Drop tokens at random, and sometimes all tokens or all vectors of a row, never both.
 
     Args:
-        bags: rows to hide parts of.
+        bags: rows to augment.
         config: `token_dropout` and `modality_dropout`.
-        rng: of this step.
+        rng: random numbers of the step.
     """
     if bags.pieces is not None:
-        return _drop_apart(bags, bags.pieces, config, rng)
+        return _drop_pieces(bags, bags.pieces, config, rng)
     entries = rng.random(len(bags.ids)) >= config.token_dropout
     if not bags.pooled:
         return bags.keep(entries)
@@ -32,14 +32,14 @@ def drop_tokens(bags: Bags, config: RecipeConfig, rng: np.random.Generator) -> B
     return replace(bags.keep(entries), pooled=pooled)
 
 
-def _drop_apart(
+def _drop_pieces(
     bags: Bags, pieces: PieceBags, config: RecipeConfig, rng: np.random.Generator
 ) -> Bags:
-    """A token is hidden in all pieces of a row or none; each modality is hidden by itself."""
+    """Drop tokens in all pieces of a row at once, and modalities independently."""
     rows, shown = len(bags), 1 + len(MODALITIES)
     of_token = np.repeat(np.arange(rows), bags.lengths)
     of_piece = np.repeat(np.arange(rows), np.diff(pieces.indptr))
-    # The sum of two uniform numbers, modulo 1, is uniform; one is the row's, one the token's.
+    # Sum of two uniform numbers modulo 1 is uniform: one per row, one per token.
     draw = rng.random(rows)[of_token] + rng.random(1 + int(bags.ids.max(initial=0)))[bags.ids]
     hides = rng.random((rows, shown)) < config.modality_dropout  # (R, 1 + M)
     there = np.zeros((rows, shown), bool)

@@ -1,4 +1,4 @@
-"""Counting what is frequent among more different things than memory holds."""
+"""Lossy counting: frequent items of a stream in bounded memory (Manku & Motwani 2002)."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 import numpy as np
 
 CAPACITY = 2_000_000
-"""Different things that are counted at once, about 300 MB of them."""
+"""Most distinct items counted at once, about 300 MB."""
 
 
 class FrequencyCounter:
-    """Counts of the frequent ones (lossy counting, Manku & Motwani 2002).
+    """Approximate counts of frequent items.
 
-    While no more than `capacity` different things were seen, all counts are exact. Beyond that the
-    rarer half is forgotten, as often as needed: a thing that is then seen again starts anew, so its
-    count falls short by at most `missed`, the sum of the largest counts that were forgotten.
+    Counts are exact while at most `capacity` distinct items were seen. Beyond that the rarer half
+    is dropped repeatedly; an item that reappears restarts at zero, so its count is too low by at
+    most `missed`, the sum of the largest dropped counts.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -23,7 +23,7 @@ class FrequencyCounter:
         self._capacity = capacity
 
     def update(self, things: Iterable[str]) -> None:
-        """Count each once more."""
+        """Count each item once."""
         self.counts.update(things)
         if len(self.counts) > self._capacity:
             self._forget()

@@ -1,13 +1,13 @@
-"""Two masked views of one streamer whose overlap is bounded, for every streamer and every draw.
+"""Masked views: two random parts of one streamer with a guaranteed bound on their overlap.
 
     overlap(A, B) = w(A and B) / min(w(A), w(B)) <= rho
 
-1. Near-duplicate pieces are merged into atoms of positive weight. 2. An atom that outweighs all
-others together is split, as far as it can be. 3. Atoms are visited in random order, at times whole
-modalities together, each goes to the lighter side: two disjoint sides. 4. If the lighter side has
-less than 20 % of the weight, the draw is repeated, then the streamer is skipped. 5. Random atoms
-are copied across while their weight stays within rho * min(w(A0), w(B0)). The intersection is
-exactly what was copied, and copying only makes the sides heavier, so the bound holds.
+1. Near-duplicate pieces are merged to atoms of positive weight. 2. An atom that outweighs all
+others together is split if possible. 3. In random order, sometimes by whole modality, each atom
+goes to the lighter of two disjoint sides. 4. If the lighter side has less than 20 % of the weight,
+the draw is repeated, and finally the streamer is skipped. 5. Random atoms are copied to the other
+side while their weight stays within rho * min(w(A0), w(B0)). The intersection is what was copied,
+and copying only increases the weights, so the bound holds.
 """
 
 import re
@@ -28,9 +28,9 @@ from model_export.contract.vocabulary import Vocabulary
 from training.features.bags import inverse_document_frequency
 
 NEAR_DUPLICATE = 0.8
-"""Pieces whose token sets have this Jaccard similarity are one atom."""
+"""Jaccard similarity of token sets from which pieces are one atom."""
 VECTOR_WEIGHT = 20.0
-"""Weight of a ready-made vector, in idf of tokens."""
+"""Weight of a ready-made vector, in units of token idf."""
 MIN_SIDE = 0.2
 _TRIES = 3
 _SENTENCE = re.compile(r"(?<=[.!?。！？;；\n])\s*")
@@ -38,7 +38,7 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？;；\n])\s*")
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """Pieces that are hidden together because they say the same.
+    """Near-duplicate pieces that are masked together.
 
     Attributes:
         modality: of its first piece.
@@ -56,10 +56,10 @@ class ViewMaker:
     """Draws bounded-overlap views.
 
     Attributes:
-        vocabulary: weighs the pieces; its uninformative pieces are left out.
+        vocabulary: gives the weights; its uninformative pieces are dropped.
         overlap: rho in [0, 1).
         group_modality: probability that a draw moves whole modalities together.
-        names: whether names are cut as well; two views that may find each other by a name don't.
+        names: whether names are included; excluded by default, since views could match by name.
     """
 
     vocabulary: Vocabulary
@@ -72,12 +72,12 @@ class ViewMaker:
         return inverse_document_frequency(self.vocabulary)
 
     def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
-        """The atoms of a profile, without whatever carries no weight."""
+        """Atoms of a profile with positive weight."""
         kept = [piece for piece in pieces if self.names or piece.modality != "name"]
         weighed = [(piece, self._weigh(piece)) for piece in kept]
         weighed = [(piece, w) for piece, w in weighed if sum(w.values()) > 0]
         groups = _near_duplicates([w for _, w in weighed])
-        groups = _with_what_was_read([piece for piece, _ in weighed], groups)
+        groups = _with_encoded_pieces([piece for piece, _ in weighed], groups)
         found = []
         for group in range(max(groups, default=-1) + 1):
             members = [weighed[i] for i in range(len(weighed)) if groups[i] == group]
@@ -89,7 +89,7 @@ class ViewMaker:
     def draw(
         self, atoms: Sequence[Atom], rng: np.random.Generator
     ) -> tuple[list[int], list[int]] | None:
-        """Places of the atoms of both views; None when no two sides of fair weight were found."""
+        """Draw two views as places of atoms; None if no draw was balanced."""
         weights = np.array([atom.weight for atom in atoms])
         for _ in range(_TRIES):
             blocks = self._blocks(atoms, rng)
@@ -129,7 +129,7 @@ class ViewMaker:
         return views
 
     def _weigh(self, piece: Piece) -> dict[int | str, float]:
-        """Weight of each distinct thing that a piece shows: known tokens, or its vector."""
+        """Weights of the distinct known tokens of a piece, or of its vector."""
         if says_nothing(piece, self.vocabulary.uninformative):
             return {}
         if piece.kind == "vector":
@@ -138,7 +138,7 @@ class ViewMaker:
         return {i: float(self._idf[i]) for i in ids if self.vocabulary.is_known(i)}
 
     def _balanced(self, atoms: list[Atom]) -> list[Atom]:
-        """Split the heaviest atom while it outweighs all others together."""
+        """Split the heaviest atom as long as it outweighs all others together."""
         while atoms:
             heaviest = max(range(len(atoms)), key=lambda i: atoms[i].weight)
             if 2 * atoms[heaviest].weight <= sum(a.weight for a in atoms):
@@ -150,7 +150,7 @@ class ViewMaker:
         return atoms
 
     def _split(self, atom: Atom) -> list[Atom]:
-        """Two atoms out of the first piece of one; none when it can't be split."""
+        """Split the first piece of an atom into two atoms; empty if impossible."""
         parts, first = [], atom.pieces[0]
         for text in split_text(first.text) if first.kind == "text" else ():
             piece = Piece(first.modality, "text", first.source, text=text, time_s=first.time_s)
@@ -161,13 +161,13 @@ class ViewMaker:
 
 
 def overlap(atoms: Sequence[Atom], first: Sequence[int], second: Sequence[int]) -> float:
-    """Weight of what both views show, by the weight of the lighter view."""
+    """Overlap of two views: common weight divided by the weight of the lighter view."""
     weight = [sum(atoms[i].weight for i in view) for view in (first, second)]
     return sum(atoms[i].weight for i in set(first) & set(second)) / max(min(weight), 1e-9)
 
 
 def split_text(text: str) -> tuple[str, ...]:
-    """Two halves of a text: by sentences, else by words, else by characters; none of one letter."""
+    """Halve a text by sentences, words or characters; empty for a single letter."""
     for parts, glue in (
         ([s for s in _SENTENCE.split(text) if words(normalise(s))], " "),
         (words(normalise(text)), " "),
@@ -179,8 +179,8 @@ def split_text(text: str) -> tuple[str, ...]:
     return ()
 
 
-def _with_what_was_read(pieces: Sequence[Piece], groups: Sequence[int]) -> list[int]:
-    """Groups in which a tower's vector is with the piece that it was made of."""
+def _with_encoded_pieces(pieces: Sequence[Piece], groups: Sequence[int]) -> list[int]:
+    """Merge each tower vector into the group of the piece that it encodes."""
     read = {piece.content_hash: g for piece, g in zip(pieces, groups, strict=True)}
     joined = [read.get(p.payload_digest, g) for p, g in zip(pieces, groups, strict=True)]
     place = {group: i for i, group in enumerate(dict.fromkeys(joined))}
@@ -188,7 +188,7 @@ def _with_what_was_read(pieces: Sequence[Piece], groups: Sequence[int]) -> list[
 
 
 def _near_duplicates(contents: Sequence[dict[int | str, float]]) -> list[int]:
-    """Group number per content: those with alike sets are together, 0..G-1."""
+    """Group numbers 0..G-1 of contents; near-duplicate contents share a group."""
     if len(contents) < 2:
         return [0] * len(contents)
     column: dict[int | str, int] = {}

@@ -1,4 +1,4 @@
-"""A batch of streamers as padded pieces: what the fusion computes on."""
+"""Padding of pieces to batches for the fusion modules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from training.features.pieces import PieceBags
 
 _MOST_PADDED = 1 << 13
-"""Pieces of a block, padding included: 8 MB of what they show."""
+"""Most pieces of a block including padding: 8 MB of token sums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +20,10 @@ class PieceBatch:
     """Up to N pieces of B streamers.
 
     Attributes:
-        tokens: what the tokens of each sum to (B, N, H).
-        vectors: per space, the unit vectors (B, P, W) and whose they are (B, N, P), 0 or 1.
+        tokens: token sum of each piece (B, N, H).
+        vectors: per space, unit vectors (B, P, W) and their membership (B, N, P), 0 or 1.
         modality: 1 + place in `MODALITIES` (B, N), 0 = padding.
-        age: the class of age (B, N).
+        age: age class (B, N).
     """
 
     tokens: Tensor
@@ -32,15 +32,15 @@ class PieceBatch:
     age: Tensor
 
     def of_vectors(self, gates: Tensor) -> list[Tensor]:
-        """The pieces' gates (B, N) as those of the vectors of each space (B, 1, P)."""
+        """Gates of the pieces (B, N) mapped to the vectors of each space (B, 1, P)."""
         return [torch.matmul(gates.unsqueeze(1), whose) for _, whose in self.vectors]
 
 
 def members(piece: Tensor, modality: Tensor) -> Tensor:
-    """Which entries (B, L) belong to which of the N pieces, 0 or 1 (B, N, L).
+    """Membership matrix (B, N, L) of entries in pieces, 0 or 1.
 
     Args:
-        piece: 1 + place of the piece of each entry, 0 = padding.
+        piece: 1 + place of each entry's piece (B, L), 0 = padding.
         modality: (B, N).
     """
     axis = torch.arange(1, 1 + modality.shape[1], device=piece.device)
@@ -48,7 +48,7 @@ def members(piece: Tensor, modality: Tensor) -> Tensor:
 
 
 def blocks_of_alike(sizes: NDArray[np.int64]) -> list[slice]:
-    """Neighbours of rising sizes (R,) in blocks that padding makes little larger; at least one."""
+    """Split rows of ascending sizes (R,) into blocks that need little padding."""
     found, first = [], 0
     for end in range(1, len(sizes)):
         if (end + 1 - first) * sizes[end] > _MOST_PADDED:
@@ -60,12 +60,12 @@ def blocks_of_alike(sizes: NDArray[np.int64]) -> list[slice]:
 def padded(
     tokens: Tensor, pieces: PieceBags, place: Callable[[NDArray[Any]], Tensor]
 ) -> PieceBatch:
-    """Flat pieces as a batch.
+    """Pad flat pieces to a batch.
 
     Args:
-        tokens: what the tokens of each of the Q pieces sum to (Q, H).
-        pieces: of the rows.
-        place: makes tensors of arrays.
+        tokens: token sum of each of the Q pieces (Q, H).
+        pieces: piece tables of the rows.
+        place: converts arrays to tensors on the device.
     """
     outer = _Padding(pieces.indptr)
     modality = place(outer.of(pieces.modality.astype(np.int64)))
@@ -85,7 +85,7 @@ def padded(
 
 
 class _Padding:
-    """Where the entries of R rows stand once each row is as long as the longest."""
+    """Index of flat entries in a matrix of R rows padded to the longest."""
 
     def __init__(self, indptr: NDArray[np.int64]) -> None:
         lengths = np.diff(indptr)
@@ -94,7 +94,7 @@ class _Padding:
         self.flat = np.arange(indptr[-1]) + np.repeat(first, lengths)
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of all entries (Q, ...), padded with zeros (R, longest, ...)."""
+        """Pad values of all entries (Q, ...) with zeros (R, longest, ...)."""
         found = np.zeros((self.rows * self.longest, *values.shape[1:]), values.dtype)
         found[self.flat] = values
         return found.reshape(self.rows, self.longest, *values.shape[1:])

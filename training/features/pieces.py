@@ -1,4 +1,4 @@
-"""Bags whose pieces are told apart: what encoders compute on that weigh or fuse them one by one."""
+"""Piece tables of many rows as flat arrays, for encoders that gate or fuse pieces."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from model_export.contract.vocabulary import Space
 
 @dataclass(frozen=True, eq=False)
 class VectorBags:
-    """The V unit vectors of a space that R rows show.
+    """Unit vectors of R rows in one space, V of them.
 
     Attributes:
-        indptr: int64 (R + 1,), where each row's vectors begin.
+        indptr: int64 (R + 1,), start of each row's vectors.
         values: float32 (V, W).
-        piece: int32 (V,), place of its piece among the row's.
+        piece: int32 (V,), place of the owning piece in the row.
     """
 
     indptr: NDArray[np.int64]
@@ -26,26 +26,26 @@ class VectorBags:
     piece: NDArray[np.int32]
 
     def take(self, rows: NDArray[np.int64]) -> "VectorBags":
-        """The given rows, in that order."""
+        """Select rows in the given order."""
         indptr, entries = taken(self.indptr, rows)
         return VectorBags(indptr, self.values[entries], self.piece[entries])
 
     def keep(self, entries: NDArray[np.bool_]) -> "VectorBags":
-        """The same rows with a part of their vectors (V,)."""
+        """Keep a part of the vectors (V,) of all rows."""
         indptr = np.concatenate([[0], np.cumsum(entries)])[self.indptr]
         return VectorBags(indptr, self.values[entries], self.piece[entries])
 
 
 @dataclass(frozen=True, eq=False)
 class PieceBags:
-    """The Q pieces of R rows, and what belongs to them of the T tokens of `Bags`.
+    """Pieces of R rows, Q of them, and the owners of the T tokens of `Bags`.
 
     Attributes:
-        token_piece: int32 (T,), place of its piece among the row's; rising within a row.
-        token_spread: uint16 (T,), how many pieces of its modality show the token.
-        indptr: int64 (R + 1,), where each row's pieces begin.
+        token_piece: int32 (T,), place of the owning piece in the row; ascending within a row.
+        token_spread: uint16 (T,), number of pieces of the modality with the token.
+        indptr: int64 (R + 1,), start of each row's pieces.
         modality: uint8 (Q,), 1 + place in `MODALITIES`.
-        age: uint8 (Q,), the class of its age.
+        age: uint8 (Q,), age class.
         vectors: per space.
     """
 
@@ -57,7 +57,7 @@ class PieceBags:
     vectors: tuple[VectorBags, ...]
 
     def take(self, rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> "PieceBags":
-        """The given rows, in that order, whose token entries are these."""
+        """Select rows in the given order, with their token entries."""
         indptr, entries = taken(self.indptr, rows)
         return PieceBags(
             self.token_piece[tokens],
@@ -69,13 +69,13 @@ class PieceBags:
         )
 
     def keep(self, tokens: NDArray[np.bool_]) -> "PieceBags":
-        """The same rows and pieces with a part of the token entries (T,)."""
+        """Keep a part of the token entries (T,) and all pieces."""
         return replace(
             self, token_piece=self.token_piece[tokens], token_spread=self.token_spread[tokens]
         )
 
     def hide(self, pieces: NDArray[np.bool_]) -> "PieceBags":
-        """The same pieces, those of a part (Q,) without vectors."""
+        """Remove the vectors of some pieces (Q,)."""
         return replace(
             self,
             vectors=tuple(
@@ -85,16 +85,16 @@ class PieceBags:
         )
 
     def starts(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the tokens of each of the Q pieces begin (Q + 1,), and those of rows (R + 1,)."""
+        """Start of each piece's tokens (Q + 1,), from the start of each row's tokens (R + 1,)."""
         whose = flat_place(self.indptr, tokens, self.token_piece)
         return np.searchsorted(whose, np.arange(len(self.modality) + 1))
 
     def joined(self, sizes: NDArray[np.int64], tokens: NDArray[np.int64]) -> "PieceBags":
-        """Neighbouring rows put together: the first `sizes[0]` of R rows, and so on.
+        """Join consecutive rows: the first `sizes[0]` rows become one, and so on.
 
         Args:
-            sizes: int64 (G,), their sum is R.
-            tokens: int64 (R + 1,), where each row's tokens begin.
+            sizes: int64 (G,), with sum R.
+            tokens: int64 (R + 1,), start of each row's tokens.
         """
         ends = np.concatenate([[0], np.cumsum(sizes)])
         first = np.repeat(self.indptr[ends[:-1]], sizes)  # of the pieces of each row's group
@@ -117,7 +117,7 @@ class PieceBags:
 def taken(
     indptr: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the entries of the taken rows begin, and which entries these are."""
+    """New row starts and entry numbers for selected rows of a compressed-row array."""
     lengths = np.diff(indptr)[rows]
     new = np.concatenate([[0], np.cumsum(lengths)])
     return new, np.arange(new[-1]) + np.repeat(indptr[rows] - new[:-1], lengths)
@@ -126,18 +126,18 @@ def taken(
 def flat_place(
     pieces: NDArray[np.int64], entries: NDArray[np.int64], place: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Which of all Q pieces an entry belongs to, from its place among those of its row.
+    """Number of each entry's piece among all Q pieces.
 
     Args:
-        pieces: where each row's pieces begin (R + 1,).
-        entries: where each row's entries begin (R + 1,).
-        place: of each entry.
+        pieces: start of each row's pieces (R + 1,).
+        entries: start of each row's entries (R + 1,).
+        place: place of each entry's piece in its row.
     """
     return np.repeat(pieces[:-1], np.diff(entries)) + place
 
 
 class GrowingPieces:
-    """Pieces to which the features of one row after the other are added."""
+    """Builds piece tables row by row."""
 
     def __init__(self, spaces: Sequence[Space]) -> None:
         self._token_piece, self._token_spread = array("i"), array("H")
@@ -145,7 +145,7 @@ class GrowingPieces:
         self._vectors = [(array("q"), array("f"), array("i"), space.width) for space in spaces]
 
     def add(self, features: Features) -> None:
-        """Add the pieces of a profile whose features tell them apart."""
+        """Append the piece table of a profile."""
         table = features.pieces
         assert table is not None
         self._token_piece.frombytes((table.token_piece - 1).astype(np.int32).tobytes())
@@ -161,7 +161,7 @@ class GrowingPieces:
             piece.frombytes((places - 1).astype(np.int32).tobytes())
 
     def bags(self) -> PieceBags:
-        """All that were added; they share memory with this."""
+        """Pieces of all rows so far; they share memory with this object."""
         return PieceBags(
             np.frombuffer(self._token_piece, np.int32),
             np.frombuffer(self._token_spread, np.uint16),
@@ -180,7 +180,7 @@ class GrowingPieces:
 
 
 def directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The vectors (P, W) as `encoder.safe_normalise` makes them, without its rounding."""
+    """Normalise vectors (P, W) like `content_sketch.safe_normalise`, in float64."""
     scale = np.sqrt((vectors.astype(np.float64) ** 2).sum(1, keepdims=True) + 1e-6)
     return vectors / scale
 

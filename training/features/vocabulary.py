@@ -1,4 +1,4 @@
-"""The vocabulary of an encoder, counted on the profiles that it may learn from and no others."""
+"""Vocabulary of an encoder, counted on its training profiles only."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,25 +17,24 @@ def build_vocabulary(
     profiles: Sequence[Sequence[Piece]],
     max_tokens: int = 65536,
     min_document_frequency: int = 2,
-    pieces_apart: bool = False,
+    piece_table: bool = False,
 ) -> Vocabulary:
-    """Count the pieces of the profiles that may be learned from.
+    """Count tokens and boilerplate over training profiles.
 
-    A text or vector that more than max(5, 0.5 %) of the streamers show, the same or nearly (see
-    `Piece.cluster_hash`), says nothing about any of them: it is marked as uninformative and its
-    tokens are not counted.
+    A text or vector whose near-duplicate cluster (`Piece.cluster_hash`) is shown by more than
+    max(5, 0.5 %) of the streamers is marked as uninformative, and its tokens are not counted.
 
-    Counts are exact up to two million different texts, and as many tokens; beyond that see
-    `training.features.lossy_counting`.
+    Counts are exact up to two million distinct texts and as many tokens; beyond that lossy counting
+    is used (`training.features.lossy_counting`).
 
     Args:
-        profiles: the pieces of each profile; passed over twice.
-        max_tokens: the most frequent tokens are kept, ties in alphabetical order.
-        min_document_frequency: rarer tokens are left out.
-        pieces_apart: whether features tell which piece shows what.
+        profiles: pieces of each profile; iterated twice.
+        max_tokens: number of most frequent tokens to keep; ties in alphabetical order.
+        min_document_frequency: rarer tokens are dropped.
+        piece_table: whether features include a piece table.
 
     Raises:
-        DataError: when one vector space comes in two widths.
+        DataError: a vector space has two widths.
     """
     uninformative, spaces = _first_pass(profiles)
     frequency = FrequencyCounter()
@@ -50,14 +49,14 @@ def build_vocabulary(
         documents=len(profiles),
         spaces=spaces,
         uninformative=uninformative,
-        pieces_apart=pieces_apart,
+        piece_table=piece_table,
     )
 
 
 def _first_pass(
     profiles: Sequence[Sequence[Piece]],
 ) -> tuple[frozenset[str], tuple[Space, ...]]:
-    """Hashes of the pieces that say nothing, and the vector spaces."""
+    """Uninformative cluster hashes and vector spaces."""
     shown_by = FrequencyCounter()
     spaces = _Spaces()
     for pieces in profiles:
@@ -67,11 +66,11 @@ def _first_pass(
 
 
 def shown_by_many(shown_by: FrequencyCounter, streamers: int) -> frozenset[str]:
-    """The clusters that so many streamers show that they say nothing, see `build_vocabulary`.
+    """Clusters shown by so many streamers that they are uninformative, see `build_vocabulary`.
 
     Args:
-        shown_by: how many show each cluster.
-        streamers: how many there are.
+        shown_by: number of streamers per cluster.
+        streamers: number of streamers.
     """
     limit = max(UNINFORMATIVE_COUNT, UNINFORMATIVE_SHARE * streamers)
     return frozenset(cluster for cluster, count in shown_by.counts.items() if count > limit)
@@ -86,7 +85,7 @@ def _distinct_tokens(pieces: Iterable[Piece], uninformative: frozenset[str]) -> 
 
 
 class _Spaces:
-    """The vector spaces that were seen, each with one width."""
+    """Vector spaces seen so far, each with one width."""
 
     def __init__(self) -> None:
         self._widths: dict[str, tuple[int, str]] = {}

@@ -1,4 +1,4 @@
-"""From which content cosine on two streamers are near-duplicates."""
+"""Duplicate threshold: the content cosine from which two streamers are near-duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,17 +24,17 @@ _CANDIDATES = 20
 _BATCH = 64
 _READ = 4096
 _MOST_COMPARED = 30_000
-"""All pairs of so many streamers are looked at."""
+"""Most streamers whose pairs are all compared."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold and where it comes from.
+    """Duplicate threshold with its origin.
 
     Attributes:
         value: content cosine.
-        source: one sentence.
-        metrics: what was measured with it.
+        source: one sentence on how it was chosen.
+        metrics: F1 values at the threshold.
     """
 
     value: float
@@ -43,11 +43,11 @@ class Threshold:
 
 
 def calibrate_duplicates(stage: Stage) -> Threshold:
-    """The threshold with the best pairwise F1 on the known duplicates of train + val.
+    """Choose the threshold with the best pairwise F1 on the known duplicates of train + val.
 
-    Candidates are each streamer's nearest by content and by embedding. Without known duplicates a
-    default is returned that says so. A set of more than 30,000 streamers is represented by whole
-    groups of it.
+    Candidates are the nearest streamers by content and by embedding. Without known duplicates the
+    default threshold is returned, and its source says so. Data sets of more than 30,000 streamers
+    are represented by a random sample of whole groups.
     """
     if stage.dataset.duplicates is None:
         return _uncalibrated()
@@ -81,14 +81,14 @@ def _uncalibrated() -> Threshold:
 
 
 def _compared(groups: NDArray[np.int64], usable: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """The usable rows; if all their pairs are too many, those of whole groups drawn at random."""
+    """Usable rows; a random sample of whole groups if there are too many."""
     share = _MOST_COMPARED / max(int(usable.sum()), 1)
     drawn = np.random.default_rng(seed).random(int(groups.max()) + 1) < share
     return np.flatnonzero(usable & drawn[groups])
 
 
 def content_sketches(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The graph's content output (R, C) for ascending rows of streamers with content."""
+    """Content sketches (R, C) of ascending data set rows with usable content."""
     return sketches_of(stage.encoder, stage.vocabulary, subset(stage.pieces, rows))
 
 
@@ -96,7 +96,7 @@ def content_sketches(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.float3
 def sketches_of(
     encoder: StreamerEncoder, vocabulary: Vocabulary, profiles: Sequence[Sequence[Piece]]
 ) -> NDArray[np.float32]:
-    """The graph's content output (R, C) for the pieces of R profiles."""
+    """Content sketches (R, C) of the pieces of R profiles."""
     featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
     sketches = np.zeros((len(profiles), encoder.content.signs.shape[1]), np.float32)
     remaining = iter(profiles)
@@ -104,7 +104,9 @@ def sketches_of(
     for start in range(0, len(profiles), _READ):
         features = [featurizer.from_pieces(known(pieces)) for pieces in islice(remaining, _READ)]
         order = np.argsort([len(f.token_ids) for f in features], kind="stable")
-        for part in np.split(order, range(_BATCH, len(order), _BATCH)):  # alike lengths pad little
+        for part in np.split(
+            order, range(_BATCH, len(order), _BATCH)
+        ):  # similar lengths need little padding
             batch = collate([features[i] for i in part])
             inputs = [encoder.place(array) for array in batch.values()]
             sketches[start + part] = encoder(*inputs)[1].cpu().numpy()
@@ -114,7 +116,7 @@ def sketches_of(
 def _candidates(
     rows: NDArray[np.int64], content: NDArray[np.float32], embedding: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pairs (P, 2), lower row first, and their content cosines (P,)."""
+    """Candidate pairs (P, 2), lower row first, and their content cosines (P,)."""
     count = min(_CANDIDATES, len(rows) - 1)
     found = [nearest(vectors[rows], count)[0] for vectors in (content, embedding)]
     one = np.tile(np.repeat(np.arange(len(rows)), count), 2)
@@ -129,7 +131,7 @@ def f1_at(
     groups: NDArray[np.int64],
     content: NDArray[np.float32],
 ) -> float:
-    """Pairwise F1 of all pairs of the rows whose content cosine reaches the threshold."""
+    """Pairwise F1 of predicting all pairs with a content cosine of at least the threshold."""
     found: set[tuple[int, int]] = set()
     for part in blocks(len(rows), len(rows)):
         one, other = np.nonzero(content[rows[part]] @ content[rows].T >= threshold)

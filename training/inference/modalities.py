@@ -1,7 +1,7 @@
-"""What each modality is worth alone, and all of them together.
+"""Modality ablation: quality of a trained encoder when profiles show one modality only.
 
-Alone means that nobody shows anything else: neither who asks nor who is searched. The encoder is
-the same, so it is asked what it makes of profiles that lack nearly everything.
+Queries and gallery are both restricted. The encoder is not retrained, so it sees profiles that lack
+most of their content.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,19 +31,19 @@ GROUPS: dict[str, frozenset[str]] = {
     "sounds": frozenset({"audio"}),
     **{name: frozenset({name}) for name in MODALITIES if name != "audio"},
 }
-"""What is shown alone: everything, modalities of one kind, and each."""
+"""Name -> modalities shown: all, kinds of modalities, and each one."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """What modalities are worth when nobody shows anything else.
+    """Result for one group of modalities.
 
     Attributes:
-        name: of `GROUPS`.
-        metric: mean NDCG@20 of all queries; of who shows none of it, that of no order at all.
-        queries: how many show it.
-        metric_shown: mean NDCG@20 of these.
-        metric_all: theirs with everything.
+        name: key of `GROUPS`.
+        metric: mean NDCG@20 over all queries; queries without the modalities count as random order.
+        queries: number of queries with the modalities.
+        metric_shown: mean NDCG@20 of these queries.
+        metric_all: mean NDCG@20 of these queries with all modalities.
     """
 
     name: str
@@ -60,16 +60,16 @@ def each_alone(
     *,
     tower_cache: Path | None = None,
 ) -> tuple[list[Alone], float]:
-    """Each of `GROUPS` that anybody shows, everything first, and the NDCG@20 of a random order.
+    """Measure each of `GROUPS` that occurs, and the NDCG@20 of a random order.
 
     Args:
-        dataset: with behaviour to judge by.
-        source: a trained encoder.
-        split: whose streamers ask.
-        tower_cache: folder of what towers made of pieces before.
+        dataset: with behaviour, which defines relevance.
+        source: trained encoder.
+        split: split of the queries.
+        tower_cache: folder of cached tower vectors.
 
     Raises:
-        UsageError: the data set has no truth for the primary task.
+        UsageError: the data set has no ground truth for the primary task.
     """
     setting = setting_of(dataset, split)
     task = setting.neighbours
@@ -112,7 +112,7 @@ def _values(
     gallery: Sequence[Sequence[Piece]],
     chance: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """NDCG@20 per query (Q,), and which of them show anything."""
+    """NDCG@20 per query (Q,), and which queries have content (Q,)."""
     asking = embed(source, queries)
     shows = shown(asking)
     value = ndcg(top(asking, embed(source, gallery), DEPTH), task.relevant)
@@ -120,7 +120,7 @@ def _values(
 
 
 def _chance(task: ColdStartTask) -> NDArray[np.float64]:
-    """Expected NDCG@20 of a random order, per query (Q,): every place is right as often."""
+    """Expected NDCG@20 of a random order, per query (Q,)."""
     discount = 1 / np.log2(np.arange(DEPTH) + 2)
     relevant = np.array([len(each) for each in task.relevant])
     ideal = np.cumsum(discount)[np.minimum(relevant, DEPTH) - 1]
@@ -128,7 +128,7 @@ def _chance(task: ColdStartTask) -> NDArray[np.float64]:
 
 
 def alone_table(rows: Sequence[Alone], chance: float) -> Iterator[str]:
-    """Lines for a terminal."""
+    """Table as lines of text."""
     yield f"{'shown alone':<12} {'NDCG@20':>8} {'who show it':>12} {'theirs':>8} {'with all':>9}"
     for row in rows:
         yield (

@@ -1,4 +1,4 @@
-"""A trained encoder as a subject."""
+"""Representations of a data set by a trained encoder, for evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -23,26 +23,26 @@ from training.preparation.stage import all_rows
 from training.towers import TowerReader, cache_folder
 
 AUDIENCE_VOTE = "validation_audience_"
-"""What the metrics of a checkpoint call an audience vote's numbers begin with."""
+"""Prefix of the audience vote's parameters in the metrics of a checkpoint."""
 
 
 def represent(
     source: ExportSource, dataset: Dataset, split: Split = "test", tower_cache: Path | None = None
 ) -> Representation:
-    """Embeddings of all N streamers and, where duplicates are known, their content sketches.
+    """Embed all N streamers, and compute content sketches if duplicates are known.
 
-    The threshold of the duplicates is the calibrated one that is served. It has seen val, so for
-    val another one is chosen on train.
+    The duplicate threshold is the calibrated one that is served. It was chosen on train + val, so
+    an evaluation on val chooses another one on train.
 
     Args:
-        source: a trained encoder.
-        dataset: of the streamers.
-        split: whose streamers ask.
-        tower_cache: folder of what towers made of pieces before.
+        source: trained encoder.
+        dataset: N streamers.
+        split: split of the queries.
+        tower_cache: folder of cached tower vectors.
 
     Raises:
         CheckpointError: the source holds another kind of encoder.
-        CacheError: the folder can't be used.
+        CacheError: the cache folder can't be used.
     """
     with TowerReader(source.towers, tower_cache or cache_folder()) as reader:
         reader.fill(dataset.profiles)
@@ -67,7 +67,7 @@ def _represent(
 
 
 def _audience_vote(source: ExportSource) -> AudienceVote | None:
-    """What validation chose; None in checkpoints where it could not, or did not yet."""
+    """Audience vote stored in the checkpoint's metrics; None if there is none."""
     named = {
         field.name: source.metrics.get(AUDIENCE_VOTE + field.name) for field in fields(AudienceVote)
     }
@@ -78,7 +78,7 @@ def _audience_vote(source: ExportSource) -> AudienceVote | None:
 def _voted(
     source: ExportSource, dataset: Dataset, vectors: NDArray[np.float32]
 ) -> Representation | None:
-    """As the service answers a cold start: established streamers vote; None where none can."""
+    """Cold-start representation by votes of established streamers, like in the service."""
     if source.established is None or source.established.graph is None:
         return None
     graph = source.established.graph
@@ -94,10 +94,7 @@ def _voted(
 
 
 def embed(source: ExportSource, profiles: Sequence[Sequence[Piece]]) -> NDArray[np.float32]:
-    """Embeddings (R, D) of the pieces of R profiles, those that towers made among them.
-
-    Who shows nothing to encode has a zero.
-    """
+    """Embed R profiles given as pieces, tower vectors included (R, D); zero without content."""
     encoder = _encoder(source)
     bags, usable = corpus_bags(profiles, source.vocabulary)
     return all_rows(encoder, encoder.embed, bags, usable)
@@ -105,5 +102,5 @@ def embed(source: ExportSource, profiles: Sequence[Sequence[Piece]]) -> NDArray[
 
 def _encoder(source: ExportSource) -> StreamerEncoder:
     if not isinstance(source.module, StreamerEncoder):
-        raise CheckpointError(f"{source.recipe} has trained no encoder that can be evaluated")
+        raise CheckpointError(f"the encoder of recipe {source.recipe} can't be evaluated")
     return source.module

@@ -1,10 +1,10 @@
-"""What is left of the quality when a part of what cold streamers show is missing or misleads.
+"""Robustness: loss of quality when a modality of the queries is missing or misleading.
 
-For each modality, some of the cold streamers that ask are corrupted, the gallery is left alone:
+For each modality a share of the queries is corrupted; the gallery is unchanged:
 
     drop         the modality is removed
-    swap         it is that of another cold streamer
-    boilerplate  what many say is added to it: default texts and tags, the mean of the vectors
+    swap         the modality is replaced by that of another query
+    boilerplate  a common text, tag or the mean vector is added to the modality
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ TEXTS = (
     "フォローよろしくお願いします",
     "sígueme para más",
 )
-"""Bios and titles that fit everybody."""
+"""Boilerplate bios and titles."""
 TAGS = ("new", "follow", "viral", "fyp", "live", "hot", "推荐", "热门")
 
 Pieces = Sequence[Piece]
@@ -47,17 +47,16 @@ Pieces = Sequence[Piece]
 
 @dataclass(frozen=True)
 class Robustness:
-    """What one corruption does.
+    """Effect of one corruption.
 
     Attributes:
-        modality: what is corrupted.
+        modality: corrupted modality.
         corruption: "drop", "swap" or "boilerplate".
-        share: of the streamers that are corrupted, among those it can be done to.
-        queries: how many these are.
-        metric: mean NDCG@20 of these, corrupted or not.
-        retention: share of what the same have uncorrupted; 1 if there is nothing to lose.
-        overlap: mean share of the corrupted's best 20 that they would have found as well before; 1
-            if none is corrupted.
+        share: share of corrupted queries among those that can be corrupted.
+        queries: number of queries that can be corrupted.
+        metric: mean NDCG@20 of these queries, corrupted or not.
+        retention: metric divided by that without corruption; 1 if that is 0.
+        overlap: mean share of a corrupted query's 20 best that are unchanged; 1 without any.
     """
 
     modality: str
@@ -78,20 +77,20 @@ def robustness(
     seed: int = 0,
     tower_cache: Path | None = None,
 ) -> list[Robustness]:
-    """Corrupt one modality of the cold streamers after the other.
+    """Measure every corruption of every modality.
 
-    Who is corrupted at a smaller share is so at a larger one.
+    Queries corrupted at a smaller share are also corrupted at a larger one.
 
     Args:
-        dataset: with behaviour to judge by.
-        source: a trained encoder.
-        split: whose streamers ask.
-        shares: of them that are corrupted.
-        seed: of who is corrupted, and with what.
-        tower_cache: folder of what towers made of pieces before.
+        dataset: with behaviour, which defines relevance.
+        source: trained encoder.
+        split: split of the queries.
+        shares: shares of corrupted queries.
+        seed: of the corruption.
+        tower_cache: folder of cached tower vectors.
 
     Raises:
-        UsageError: the data set has no truth for the primary task.
+        UsageError: the data set has no ground truth for the primary task.
     """
     setting = setting_of(dataset, split)
     task = setting.neighbours
@@ -135,7 +134,7 @@ def _robustness(
 
 
 class _Measure:
-    """Compares corrupted queries with what they were."""
+    """Compares rankings of corrupted and clean queries."""
 
     def __init__(
         self, task: ColdStartTask, gallery: NDArray[np.float32], clean: NDArray[np.float32]
@@ -148,12 +147,12 @@ class _Measure:
     def __call__(
         self, places: NDArray[np.int64], after: NDArray[np.float32], corrupted: NDArray[np.int64]
     ) -> tuple[float, float, float]:
-        """Metric, retention and overlap of some queries.
+        """Metric, retention and overlap when some queries are corrupted.
 
         Args:
-            places: among the queries, of those that can be corrupted (P,).
-            after: their vectors when they are (P, D).
-            corrupted: which of them are, places in `places`.
+            places: places of the queries that can be corrupted (P,).
+            after: their corrupted vectors (P, D).
+            corrupted: which are corrupted, as places in `places`.
         """
         ranking = top(after[corrupted], self._gallery, DEPTH)
         relevant = [self._task.relevant[place] for place in places[corrupted].tolist()]
@@ -179,14 +178,14 @@ def _without(pieces: Pieces, modality: str) -> list[Piece]:
 def _drop(
     profiles: Sequence[Pieces], modality: str, rng: np.random.Generator
 ) -> dict[int, list[Piece]]:
-    """Those that show the modality, without it."""
+    """Profiles with the modality, without it."""
     return {place: _without(profiles[place], modality) for place in _showing(profiles, modality)}
 
 
 def _swap(
     profiles: Sequence[Pieces], modality: str, rng: np.random.Generator
 ) -> dict[int, list[Piece]]:
-    """Those that show the modality, each with that of another."""
+    """Profiles with the modality, each with that of another profile."""
     places = rng.permutation(_showing(profiles, modality)).tolist()
     if len(places) < 2:
         return {}
@@ -200,9 +199,9 @@ def _swap(
 def _boilerplate(
     profiles: Sequence[Pieces], modality: str, rng: np.random.Generator
 ) -> dict[int, list[Piece]]:
-    """Everybody that shows anything else, with one more piece of what many say.
+    """All profiles with one more boilerplate piece of the modality.
 
-    Nothing is added to a modality that nobody shows, nor to a category or language.
+    Modalities that no profile shows are skipped, and so are category, language and media.
     """
     example = next((p for pieces in profiles for p in pieces if p.modality == modality), None)
     if example is None or example.kind in ("category", "language", "media"):
@@ -229,11 +228,11 @@ def _showing(profiles: Sequence[Pieces], modality: str) -> list[int]:
 CORRUPTIONS: dict[
     str, Callable[[Sequence[Pieces], str, np.random.Generator], dict[int, list[Piece]]]
 ] = {"drop": _drop, "swap": _swap, "boilerplate": _boilerplate}
-"""Corruption -> profiles, modality and random numbers -> place -> the profile when corrupted."""
+"""Corruption name -> function (profiles, modality, rng) -> place -> corrupted profile."""
 
 
 def table(rows: Sequence[Robustness]) -> Iterator[str]:
-    """Lines for a terminal."""
+    """Table as lines of text."""
     yield f"{'modality':<10} {'corruption':<12} {'share':>5} {METRIC:>8} {'kept':>6} {'overlap':>8}"
     for row in rows:
         yield (

@@ -1,4 +1,4 @@
-"""Held-out streamers for whoever judges a model by how it ranks them."""
+"""Validation streamers on which the exporter accepts or refuses quantised graphs."""
 
 from pathlib import Path
 
@@ -11,29 +11,35 @@ from training.errors import TrainingError
 from training.evaluation.setting import setting_of
 
 _SHARE = 0.25
-"""Of a trial's streamers that ask."""
+"""Share of a trial's streamers that are queries."""
 
 
 def load_trial(folder: Path, most: int) -> Trial:
-    """Cold streamers of the test split, and warm ones that they should find or not.
+    """Queries of the validation split, and a gallery of training streamers.
+
+    The test split is left alone, since graphs are chosen by the result. A refit encoder has learned
+    from the validation streamers, so its NDCG on them is optimistic; what counts is how much a
+    quantised graph loses against the full one.
 
     Args:
-        folder: a data set folder with behaviour.
-        most: so many streamers, drawn at random if there are more.
+        folder: a data set folder with a validation split, and behaviour to tell who is relevant.
+        most: number of streamers, drawn at random if there are more.
 
     Raises:
-        SourceError: it can't be read, or says nothing about who should be found.
+        SourceError: the folder can't be read, or has no validation split or no behaviour.
     """
     try:
         dataset = load_dataset(folder)
-        task = setting_of(dataset).neighbours
+        task = setting_of(dataset, "val").neighbours
     except TrainingError as error:
         raise SourceError(str(error)) from error
     if task is None:
-        raise SourceError(f"{folder} has no behaviour to judge a model by")
+        raise SourceError(
+            f"{folder} has no interactions, relations or ID-embeddings to tell who is relevant"
+        )
     rng = np.random.default_rng(0)
     queries = rng.permutation(len(task.queries))[: max(1, round(_SHARE * most))]
-    # Who should be found comes first, then others.
+    # Half of the gallery is relevant to some query, as far as there are enough.
     wanted = rng.permutation(np.unique(np.concatenate([task.relevant[q] for q in queries])))
     others = rng.permutation(np.setdiff1d(np.arange(len(task.gallery)), wanted))
     left = max(most - len(queries), 0)

@@ -1,7 +1,7 @@
 """Cross-batch memory: embeddings of past batches serve as more negatives (XBM, Wang 2020).
 
-The encoder changes slowly, so that embeddings of some steps ago are still good negatives; they have
-no gradient.
+The encoder changes slowly, so embeddings of recent steps are still good negatives. They have no
+gradient.
 """
 
 import torch
@@ -11,14 +11,14 @@ _EMPTY = -1
 
 
 class CrossBatchMemory(nn.Module):
-    """A queue of the last embeddings; its state is saved and resumed like weights."""
+    """Queue of recent embeddings; its state is saved and restored like weights."""
 
     def __init__(self, size: int, dim: int) -> None:
-        """An empty queue.
+        """Create an empty queue.
 
         Args:
-            size: how many embeddings it holds, > 0.
-            dim: their width D.
+            size: capacity in embeddings, > 0.
+            dim: embedding width D.
         """
         super().__init__()
         self.vectors: Tensor
@@ -29,13 +29,13 @@ class CrossBatchMemory(nn.Module):
         self.register_buffer("next", torch.zeros((), dtype=torch.long))
 
     def held(self) -> tuple[Tensor, Tensor]:
-        """The embeddings (M, D) and whose they are, data set rows (M,); M <= size."""
+        """Stored embeddings (M, D) and their data set rows (M,); M <= size."""
         filled = self.rows != _EMPTY
         return self.vectors[filled], self.rows[filled]
 
     @torch.no_grad()
     def add(self, vectors: Tensor, rows: Tensor) -> None:
-        """Put embeddings (B, D) of streamers (B,) in, in the place of the oldest."""
+        """Add embeddings (B, D) of data set rows (B,), replacing the oldest."""
         size = len(self.rows)
         vectors, rows = vectors[-size:], rows[-size:]
         places = (self.next + torch.arange(len(rows), device=rows.device)) % size

@@ -1,4 +1,4 @@
-"""Debiased contrastive loss: some of the negatives are really positives (Chuang 2020)."""
+"""Debiased contrastive loss, which corrects for false negatives (Chuang 2020)."""
 
 import math
 
@@ -11,22 +11,23 @@ from training.losses.info_nce import mean_of_wanting
 def debiased(
     cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: float, prior: float
 ) -> Tensor:
-    """-mean_i sum_j w_ij / sum_k w_ik * log(e_ij / (e_ij + N_i g_i)), e_ij = exp(s_ij / tau).
+    """Debiased InfoNCE: -mean_i sum_j w_ij / sum_k w_ik * log(e_ij / (e_ij + N_i g_i)).
 
-    g_i = max((mean_{negatives} e_ik - prior * p_i) / (1 - prior), exp(-1 / tau)) estimates what a
-    true negative has, where p_i is the mean of e_ij over the positives, by their weight. With a
-    prior of 0 and one positive it is InfoNCE.
+    Here e_ij = exp(s_ij / tau), and
+    g_i = max((mean_{negatives} e_ik - prior * p_i) / (1 - prior), exp(-1 / tau)) estimates
+    the mean of true negatives, where p_i is the weighted mean of e_ij over the positives. With a
+    prior of 0 and one positive it equals InfoNCE.
 
     Args:
         cosines: s of unit embeddings, (B, K).
         wanted: weights w (B, K) as in `info_nce`.
         excluded: bool (B, K); the N_i negatives are neither wanted nor excluded.
         temperature: tau.
-        prior: probability that a negative is of the same class after all, in [0, 1).
+        prior: probability that a negative is a false negative, in [0, 1).
     """
     weights = wanted.masked_fill(excluded, 0)
     negative = (weights <= 0) & ~excluded
-    # All exponentials are taken relative to the row's largest, so that none overflows.
+    # Exponentials are relative to the row's maximum, to avoid overflow.
     logits = (cosines / temperature).masked_fill(excluded, -1e9)
     largest = logits.detach().amax(1, keepdim=True)  # (B, 1)
     each = torch.exp(logits - largest)  # (B, K)

@@ -7,11 +7,11 @@ from training.losses.info_nce import mean_of_wanting
 
 
 def decoupled(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: float) -> Tensor:
-    """mean_i [log sum_{negatives k} exp(s_ik / tau) - sum_j w_ij / sum_k w_ik * s_ij / tau].
+    """Decoupled loss: mean_i [log sum_k exp(s_ik / tau) - sum_j w_ij / sum_k w_ik * s_ij / tau].
 
-    The coupling of InfoNCE, by which an easy positive weakens the gradient of the negatives, is
-    gone; so the loss may be negative. Arguments as in `info_nce`; negatives are the pairs that are
-    neither wanted nor excluded. A row without negatives adds nothing.
+    The first sum is over the negatives. In contrast to InfoNCE, an easy positive does not weaken
+    the gradient of the negatives; the loss may be negative. Arguments like `info_nce`; negatives
+    are the pairs that are neither wanted nor excluded. Rows without negatives add nothing.
     """
     weights = wanted.masked_fill(excluded, 0)
     negative = (weights <= 0) & ~excluded

@@ -1,7 +1,7 @@
-"""Contrast whose softmax is sparse: far negatives have no gradient at all (Peters 2019).
+"""Sparse contrastive loss by 1.5-entmax: distant negatives have no gradient (Peters 2019).
 
-The Fenchel-Young loss of 1.5-entmax (Blondel 2020), which stands between InfoNCE, the same of
-softmax, and sparsemax.
+It is the Fenchel-Young loss of 1.5-entmax (Blondel 2020), between those of softmax (InfoNCE) and
+sparsemax.
 """
 
 import torch
@@ -13,26 +13,25 @@ ALPHA = 1.5
 
 
 def entmax(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: float) -> Tensor:
-    """mean_i [(p_i - y_i) x_i - W(p_i) + W(y_i)], p = 1.5-entmax(x), x = s / tau, y = w / sum w.
+    """Entmax loss: mean_i [(p_i - y_i) x_i - W(p_i) + W(y_i)] with p = 1.5-entmax(x).
 
-    W(p) = 4/3 (sum_j p_j^1.5 - 1) is the negative Tsallis entropy that 1.5-entmax balances with x.
-    The gradient in x_i is p_i - y_i; it is 0, and so is the loss, where p_i = y_i. Arguments as in
-    `info_nce`.
+    Here x = s / tau, y = w / sum w, and W(p) = 4/3 (sum_j p_j^1.5 - 1) is the negative Tsallis
+    entropy. The gradient in x_i is p_i - y_i. Arguments like `info_nce`.
     """
     weights = wanted.masked_fill(excluded, 0)
     total = weights.sum(1, keepdim=True)
     share = weights / total.clamp(min=1e-9)  # y
     logits = cosines / temperature
-    with torch.no_grad():  # p minimises what is left of the loss, so it adds nothing to its slope
+    with torch.no_grad():  # p is a stationary point, so its gradient vanishes
         likely = entmax_15(logits.masked_fill(excluded, -1e9))
     per_row = ((likely - share) * logits).sum(1) - _entropy(likely) + _entropy(share)
     return mean_of_wanting(per_row * total.squeeze(1), weights)
 
 
 def entmax_15(logits: Tensor) -> Tensor:
-    """max(x_j / 2 - t, 0)^2 with the t that makes each row of (B, K) sum to 1; exact, by sorting.
+    """1.5-entmax of each row (B, K): max(x_j / 2 - t, 0)^2, with t such that the row sums to 1.
 
-    Algorithm 2 of Peters, Niculae & Martins 2019.
+    Exact, by sorting: algorithm 2 of Peters, Niculae & Martins 2019.
     """
     if not logits.numel():
         return logits

@@ -1,7 +1,7 @@
 """InfoNCE with weighted positives (van den Oord 2018; Khosla 2020, softened).
 
-`info_nce`, `decoupled`, `debiased`, `entmax` and `siglip` take the same batch of pairs, so that one
-can stand for another.
+`info_nce`, `decoupled`, `debiased`, `entmax` and `siglip` take the same arguments for a batch of
+pairs and are interchangeable.
 """
 
 import torch
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def info_nce(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: float) -> Tensor:
-    """-mean_i sum_j w_ij / sum_k w_ik * log softmax_j(s_ij / tau) over the pairs not excluded.
+    """InfoNCE: -mean_i sum_j w_ij / sum_k w_ik * log softmax_j(s_ij / tau).
 
     Args:
         cosines: s of unit embeddings, (B, K).
-        wanted: weights w (B, K), not negative; those of excluded pairs are not read.
+        wanted: weights w (B, K), non-negative; those of excluded pairs are ignored.
         excluded: bool (B, K), pairs that are neither positives nor negatives (self, duplicates,
             likely false negatives).
         temperature: tau.
 
     Returns:
-        A scalar, the mean over the rows that want anything; 0 when none does.
+        A scalar, the mean over the rows with any positive; 0 without any.
     """
     weights = wanted.masked_fill(excluded, 0)
     logits = (cosines / temperature).masked_fill(excluded, -1e9)
@@ -28,7 +28,7 @@ def info_nce(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: flo
 
 
 def mean_of_wanting(per_row: Tensor, weights: Tensor) -> Tensor:
-    """Mean of per_row_i / sum_k w_ik (B,) over the rows with any weight (B, K); 0 for none."""
+    """Weighted mean of per_row_i / sum_k w_ik (B,) over rows with any weight (B, K); 0 without."""
     total = weights.sum(1)  # (B,)
     rows = (total > 0).to(per_row.dtype)
     return (per_row / total.clamp(min=1e-9) * rows).sum() / rows.sum().clamp(min=1)

@@ -11,20 +11,20 @@ def masked_token_prediction(
     log_expected_sampled: Tensor,
     accidental: Tensor,
 ) -> Tensor:
-    """-mean_e log(exp(t_e) / (exp(t_e) + sum_s exp(c_es))), both corrected for how they are drawn.
+    """Sampled softmax loss: -mean_e log(exp(t_e) / (exp(t_e) + sum_s exp(c_es))).
 
-    Subtracting the logarithm of how often a token is expected in the sample makes the sampled
-    softmax an estimate of the one over the whole vocabulary.
+    Logits are corrected by the log of the expected count in the sample, which makes the sampled
+    softmax an estimate of the full softmax.
 
     Args:
         true: logit of each masked token (E,).
         sampled: logits of S sampled tokens in the context of each masked one, (E, S).
         log_expected_true: log of the expected count of the masked tokens in a sample, (E,).
-        log_expected_sampled: the same of the sampled ones, (S,).
-        accidental: bool (E, S), sampled tokens that are no negatives: masked or shown themselves.
+        log_expected_sampled: log of the expected count of the sampled tokens, (S,).
+        accidental: bool (E, S), sampled tokens that are no negatives.
 
     Returns:
-        A scalar; 0 when nothing is masked.
+        A scalar; 0 without masked tokens.
     """
     if not len(true):
         return true.sum() * 0

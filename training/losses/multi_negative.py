@@ -6,11 +6,11 @@ from torch.nn import functional
 
 
 def multi_negative_softmax(positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """-mean_i log(exp(p_i / tau) / (exp(p_i / tau) + sum_k exp(n_ik / tau))).
+    """Softmax loss: -mean_i log(exp(p_i / tau) / (exp(p_i / tau) + sum_k exp(n_ik / tau))).
 
     Args:
-        positive: similarity to what is right, (B,).
-        negatives: similarities to K that are wrong, (B, K); K = 0 makes the loss 0.
+        positive: similarity to the positive, (B,).
+        negatives: similarities to K negatives, (B, K); with K = 0 the loss is 0.
         temperature: tau.
 
     Returns:

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 
 def pseudo_label(logits: Tensor, labels: Tensor) -> Tensor:
-    """-mean_i log softmax_k(logits_ik) at the label of row i.
+    """Cross-entropy: -mean_i log softmax_k(logits_ik) at the label of row i.
 
     Args:
         logits: (B, K), of K clusters.

@@ -4,12 +4,12 @@ from torch import Tensor
 
 
 def regression(predicted: Tensor, target: Tensor, reliability: Tensor) -> Tensor:
-    """Mean over rows of reliability_i * mean squared error.
+    """Weighted mean squared error: mean over rows of reliability_i * MSE_i.
 
     Args:
         predicted: (B, E).
         target: (B, E).
-        reliability: (B,) in [0, 1], how far each target is trusted.
+        reliability: weights (B,) in [0, 1].
 
     Returns:
         A scalar; 0 for an empty batch.

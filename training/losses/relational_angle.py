@@ -6,17 +6,17 @@ from torch.nn import functional
 
 
 def relational_angle(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over distinct i, j, k of smooth_l1(psi_ijk of the student, psi_ijk of the teacher).
+    """Smooth L1 loss between the angles psi_ijk of student and teacher over distinct i, j, k.
 
-    psi_ijk = cos of the angle at x_j between the directions to x_i and x_k. Takes memory for B^3
-    numbers.
+    psi_ijk is the cosine of the angle at x_j between the directions to x_i and x_k. Memory grows
+    with B^3.
 
     Args:
         student: outputs (B, D), not normalised.
         teacher: vectors (B, E) of the same rows.
 
     Returns:
-        A scalar; 0 for less than three rows.
+        A scalar; 0 for fewer than three rows.
     """
     if len(student) < 3:
         return student.sum() * 0

@@ -6,16 +6,16 @@ from torch.nn import functional
 
 
 def relational_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over pairs i != j of smooth_l1(psi_ij of the student, psi_ij of the teacher).
+    """Smooth L1 loss between the distances psi_ij of student and teacher over pairs i != j.
 
-    psi_ij = ||x_i - x_j|| / mean over pairs of ||x_k - x_l||, so the units of both don't matter.
+    psi_ij = ||x_i - x_j|| / mean over pairs of ||x_k - x_l||, which is scale-free.
 
     Args:
         student: outputs (B, D), not normalised.
         teacher: vectors (B, E) of the same rows.
 
     Returns:
-        A scalar; 0 for less than two rows.
+        A scalar; 0 for fewer than two rows.
     """
     if len(student) < 2:
         return student.sum() * 0
@@ -24,7 +24,7 @@ def relational_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _relative(x: Tensor, pairs: Tensor) -> Tensor:
-    """Distances of the pairs by their mean (B * (B - 1),); equal rows have no gradient."""
+    """Distances of the pairs divided by their mean (B * (B - 1),)."""
     square = (x * x).sum(1)
     squares = square[:, None] + square[None] - 2 * x @ x.T  # (B, B)
     distance = squares[pairs].clamp(min=1e-12).sqrt()

@@ -4,18 +4,18 @@ from torch import Tensor
 
 
 def soft_label(student: Tensor, teacher: Tensor, excluded: Tensor, temperature: float) -> Tensor:
-    """T^2 * mean_i KL(softmax_j(teacher_ij / T) || softmax_j(student_ij / T)).
+    """Distillation loss: T^2 * mean_i KL(softmax_j(teacher_ij / T) || softmax_j(student_ij / T)).
 
-    T^2 keeps the size of the gradient when T changes.
+    The factor T^2 makes the gradient independent of T.
 
     Args:
         student: similarities (B, B) of the student, as logits.
         teacher: those of the teacher (B, B).
-        excluded: bool (B, B), pairs that are left out of both distributions (self, duplicates).
+        excluded: bool (B, B), pairs to ignore (self, duplicates).
         temperature: T.
 
     Returns:
-        A scalar, the mean over the rows that have any pair; 0 when none has.
+        A scalar, the mean over the rows with any pair; 0 without any.
     """
     wanted = (teacher / temperature).masked_fill(excluded, -1e9).log_softmax(1)
     found = (student / temperature).masked_fill(excluded, -1e9).log_softmax(1)

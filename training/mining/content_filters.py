@@ -1,9 +1,9 @@
-"""Content filters: which neighbours by behaviour are alike in content too.
+"""Content filters: keep behavioural neighbours whose content is similar as well.
 
-A similarity says how alike the two streamers of each pair are, or NaN where it can't tell, as of
-texts when one of them has none. It is compared with a threshold taken from random pairs, which are
-mostly unlike. A pair that can't be told apart stands exactly at the threshold: the filter drops
-what content refutes, and lack of content refutes nothing.
+A similarity function scores pairs of streamers, with NaN where it can't, such as for texts of a
+streamer without text. Scores are compared with a threshold from random pairs, most of which are
+unrelated. Pairs with NaN count as exactly at the threshold: the filter drops pairs that content
+contradicts, and missing content contradicts nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,29 +22,29 @@ from training.numeric.blocks import blocks
 
 Rows = NDArray[np.int64]
 Similarity = Callable[[Rows, Rows], NDArray[np.float32]]
-"""Left and right rows of M pairs -> their similarity (M,), NaN where it can't be told."""
+"""Left and right rows of M pairs -> similarities (M,), NaN where undefined."""
 Form = Literal["hard", "soft"]
 
 LONGEST_TEXT = 1000
-"""Characters of a streamer that are compared: time grows with their square."""
+"""Most characters compared per streamer, since the time grows with their square."""
 _WIDTH = 1024
-"""Numbers or characters of a pair that are in memory at a time."""
+"""Estimated numbers or characters per pair, which sets the block size."""
 
 
 def text_of(pieces: Iterable[Piece]) -> str:
-    """The words of the name, the bio, the titles and the tags."""
+    """Words of name, bio, titles and tags, joined by blanks."""
     words = (canonical(piece.text) for piece in pieces if piece.kind in ("text", "tag"))
     return " ".join(word for word in words if word)[:LONGEST_TEXT]
 
 
 def tags_of(pieces: Iterable[Piece]) -> frozenset[str]:
-    """The distinct tags, of the streamer and its videos."""
+    """Distinct tags of the streamer and its videos."""
     tags = (normalise(piece.text) for piece in pieces if piece.kind == "tag")
     return frozenset(tag for tag in tags if tag)
 
 
 def edit_similarity(texts: Sequence[str], threads: int) -> Similarity:
-    """1 - Levenshtein distance / length of the longer text; can't tell without a text."""
+    """Edit similarity: 1 - Levenshtein distance / length of the longer text; NaN without text."""
 
     def similarity(left: Rows, right: Rows) -> NDArray[np.float32]:
         one, other = ([texts[row] for row in rows] for rows in (left, right))
@@ -57,7 +57,7 @@ def edit_similarity(texts: Sequence[str], threads: int) -> Similarity:
 
 
 def tag_similarity(tags: Sequence[frozenset[str]]) -> Similarity:
-    """Jaccard similarity of tag sets; can't tell without a tag."""
+    """Jaccard similarity of tag sets; NaN without tags."""
     column = {tag: i for i, tag in enumerate(sorted(frozenset().union(*tags)))}
     indptr = np.cumsum([0, *map(len, tags)])
     indices = np.array([column[tag] for each in tags for tag in sorted(each)], np.int64)
@@ -75,7 +75,7 @@ def tag_similarity(tags: Sequence[frozenset[str]]) -> Similarity:
 
 
 def cosine_similarity(vectors: NDArray[np.float32]) -> Similarity:
-    """Cosine of unit vectors (N, H); a zero vector can't tell."""
+    """Cosine of unit vectors (N, H); NaN for a zero vector."""
     present: NDArray[np.bool_] = np.asarray(vectors.any(1))
 
     def similarity(left: Rows, right: Rows) -> NDArray[np.float32]:
@@ -88,18 +88,18 @@ def cosine_similarity(vectors: NDArray[np.float32]) -> Similarity:
 def passed(
     near: Rows, similarity: Similarity, quantile: float, form: Form, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """How far each candidate passes the filter (N, K), in [0, 1].
+    """Filter weight of each candidate (N, K), in [0, 1].
 
-    theta is the quantile of the similarities of random pairs, and never so low that a pair with
-    nothing in common would pass. `hard`: 1 from theta on, 0 below. `soft`: the logistic function of
-    (similarity - theta) / (.25 std), 1/2 at theta.
+    The threshold theta is a quantile of the similarities of random pairs, and above the similarity
+    of pairs with nothing in common. `hard`: 1 from theta on, else 0. `soft`: logistic function of
+    (similarity - theta) / (0.25 std), 1/2 at theta.
 
     Args:
-        near: the candidates (N, K) of each of N streamers.
-        similarity: of any two of them.
+        near: candidates (N, K) of N streamers.
+        similarity: pair similarity.
         quantile: in [0, 1].
         form: of the filter.
-        rng: of the random pairs.
+        rng: draws the random pairs.
     """
     rows, count = near.shape
     left = np.repeat(np.arange(rows), count)
@@ -117,10 +117,7 @@ def passed(
 
 
 def shuffled(weights: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The same weights (N, K) on candidates drawn at random: what filtering at random would keep.
-
-    The control of a filter: equal in size, and blind.
-    """
+    """Random permutation of the weights (N, K): a control of equal size that ignores content."""
     return rng.permutation(weights.ravel()).reshape(weights.shape)
 
 

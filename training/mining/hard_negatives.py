@@ -1,7 +1,6 @@
-"""Hard negatives: those nearest by content that are not alike all the same.
+"""Hard negatives: nearest by content, but not related by behaviour.
 
-Whoever might be alike after all is left out: who is near by behaviour, and who shows all but the
-same.
+Likely false negatives are excluded: streamers near by behaviour, and near-duplicates.
 """
 
 from collections.abc import Callable
@@ -13,29 +12,29 @@ from numpy.typing import NDArray
 from training.numeric.topk import nearest_to
 
 _CONSIDERED = 3
-"""Times as many are considered as are wanted."""
+"""Candidates considered per wanted negative."""
 
 Alike = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
-"""Rows (R,) and others of each (R, K) -> which of these may be alike (R, K)."""
+"""Rows (R,) and candidates of each (R, K) -> which may be related (R, K)."""
 
 
 @dataclass(frozen=True, eq=False)
 class HardNegatives:
-    """The hard negatives of some of N streamers.
+    """Hard negatives of N streamers.
 
     Attributes:
-        table: int64 (N, H), nearest first; -1 for none, after all others.
+        table: int64 (N, H), nearest first, padded with -1.
     """
 
     table: NDArray[np.int64]
 
     @property
     def there(self) -> NDArray[np.bool_]:
-        """Who has any (N,)."""
+        """Whether each streamer has any (N,)."""
         return self.table[:, 0] >= 0
 
     def draw(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One of each of these rows (R,), who must have any; all are as likely."""
+        """Draw one negative per row (R,), uniformly; each row must have any."""
         choices = self.table[rows]  # (R, H)
         pick = (rng.random(len(rows)) * (choices >= 0).sum(1)).astype(np.int64)
         return choices[np.arange(len(rows)), pick]
@@ -48,14 +47,14 @@ def find_hard_negatives(
     count: int,
     same_from: float,
 ) -> HardNegatives:
-    """The `count` nearest by content that are not alike.
+    """Find the `count` nearest by content that are not related.
 
     Args:
-        rows: for whom (R,), among the N.
+        rows: streamers (R,) to find negatives for, among the N.
         content: unit rows (N, C).
-        alike: who may be alike.
-        count: H, how many of each; fewer where there are no more among those considered.
-        same_from: content cosine above which two show all but the same.
+        alike: which candidates may be related.
+        count: H, fewer if the considered candidates do not suffice.
+        same_from: content cosine above which two streamers are near-duplicates.
     """
     table = np.full((len(content), count), -1)
     considered = min(_CONSIDERED * count + 1, len(content))

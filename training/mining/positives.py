@@ -1,6 +1,6 @@
-"""Positives: a streamer's nearest by behaviour, weighted by how near and how alike in content.
+"""Positives: behavioural neighbours, weighted by their distance and by content similarity.
 
-Behaviour is who watches whom, where that is known, or else the cosine of ID-embeddings.
+Behaviour means shared audiences where interactions are known, otherwise ID-embedding cosines.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from training.numeric.topk import (
     neighbour_graph,
 )
 from training.teachers.id_embeddings import MIN_SHARED
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 
 _LEAST_WEIGHT = 1e-3
 _DOUBT = 0.05
-"""Less doubt about a streamer's vector is none."""
+"""Doubt about a streamer's vector below this is ignored."""
 _INSTEAD = 0.5
-"""Weight of a positive by prediction, beside 1 for one by behaviour."""
+"""Weight of a predicted positive, relative to 1 for a behavioural one."""
 _PREDICTED_TEMPERATURE = 0.1
 
 
@@ -35,9 +35,9 @@ class Positives:
     """The weighted positives of N streamers.
 
     Attributes:
-        near: int64 (N, K), the nearest by behaviour, best first.
-        cumulative: float32 (N, K), running sum of their weights, to draw from.
-        weights: (N, N) sparse, the weights made symmetric with the larger of both.
+        near: int64 (N, K), nearest by behaviour, best first.
+        cumulative: float32 (N, K), running sums of their weights, for sampling.
+        weights: (N, N) sparse, symmetric with the larger of both weights.
     """
 
     near: NDArray[np.int64]
@@ -46,16 +46,16 @@ class Positives:
 
     @classmethod
     def of(cls, near: NDArray[np.int64], weights: NDArray[np.float32]) -> "Positives":
-        """From the candidates (N, K) and their weights (N, K), not negative."""
+        """From candidates (N, K) and their non-negative weights (N, K)."""
         return cls(near, np.cumsum(weights, 1), neighbour_graph(near, weights))
 
     @property
     def anchors(self) -> NDArray[np.int64]:
-        """The rows that have a positive."""
+        """Rows with at least one positive."""
         return np.flatnonzero(self.cumulative[:, -1] > 0)
 
     def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One positive per anchor (A,), by weight."""
+        """Draw one positive per anchor (A,), by weight."""
         cumulative = self.cumulative[anchors]  # (A, K)
         at = (1 - rng.random(len(anchors), np.float32)) * cumulative[:, -1]  # in (0, total]
         pick = (cumulative < at[:, None]).sum(1).clip(0, self.near.shape[1] - 1)
@@ -63,35 +63,35 @@ class Positives:
 
 
 class Behaviour(Protocol):
-    """What users' behaviour says about pairs of N streamers."""
+    """Relatedness of N streamers by user behaviour."""
 
     def candidates(
         self, count: int, able: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The nearest others (N, K), best first, and a weight of each (N, K) in [0, 1].
+        """Nearest others (N, K), best first, and their weights (N, K) in [0, 1].
 
-        Those who are not able (N,) come after all others.
+        Streamers that are not `able` (N,) come last.
         """
         ...
 
     def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which pairs (B, K) of these rows and others must not be called unlike."""
+        """Related pairs (B, K) of rows and others, which must not be negatives."""
         ...
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """The same of each row (R,) and its own others (R, K)."""
+        """Related pairs of each row (R,) with its own others (R, K)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class SharedAudience:
-    """Streamers are near when the same users watch them.
+    """Behaviour by shared audiences.
 
     weight = (t_ij / max_j t_ij) ** power,    t = cosine of audiences, 0 below `MIN_SHARED`
 
     Attributes:
         audience: binary (N, U).
-        power: how fast the weight falls with the share of the best cosine.
+        power: exponent of the share of the best cosine.
     """
 
     audience: sp.csr_matrix
@@ -100,22 +100,22 @@ class SharedAudience:
     def candidates(
         self, count: int, able: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """See `Behaviour`; a weight is 0 where too few users are shared."""
+        """Implements `Behaviour`; weights are 0 where too few users are shared."""
         near, cosines = self._nearest(count, able)
         return near, self._weights(cosines)
 
     def completed(
         self, count: int, able: NDArray[np.bool_] | None, share: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
-        """Candidates, the empty places among them taken by neighbours of neighbours.
+        """Candidates, with empty places filled by two-hop neighbours.
 
         Args:
             count: K.
             able: see `candidates`.
-            share: see `training.mining.two_hop`; 0 leaves the places empty.
+            share: weight of two-hop neighbours, see `training.mining.two_hop`; 0 = no filling.
 
         Returns:
-            near and weights (N, K), and who had an empty place (N,).
+            Neighbours and weights (N, K), and which rows had empty places (N,).
         """
         near, cosines = self._nearest(count, able)
         weights = self._weights(cosines)
@@ -142,11 +142,11 @@ class SharedAudience:
         return nearest_others(cosines, len(size), count, able)
 
     def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Behaviour`: those who share enough users."""
+        """Implements `Behaviour`: pairs that share at least `MIN_SHARED` users."""
         return (self.audience[rows] @ self.audience[others].T).toarray() >= MIN_SHARED
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Behaviour`."""
+        """Implements `Behaviour`."""
         by_user, found = self.audience.T.tocsr(), np.zeros(others.shape, bool)
         for part in blocks(len(rows), by_user.shape[1]):
             shared = (self.audience[rows[part]] @ by_user).toarray()  # (b, N)
@@ -156,14 +156,14 @@ class SharedAudience:
 
 @dataclass(frozen=True, eq=False)
 class IdSpace:
-    """Streamers are near when their ID-embeddings are.
+    """Behaviour by cosines of ID-embeddings.
 
     weight = exp((t_ij - max_j t_ij) / temperature),    t = cosine of ID-embeddings
 
     Attributes:
         directions: unit rows (N, E).
-        temperature: how fast the weight falls.
-        related_from: the cosine from which on two are related.
+        temperature: of the weights.
+        related_from: cosine from which two streamers are related.
     """
 
     directions: NDArray[np.float32]
@@ -173,16 +173,16 @@ class IdSpace:
     def candidates(
         self, count: int, able: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """See `Behaviour`."""
+        """Implements `Behaviour`."""
         near, cosines = nearest(self.directions, count, able)
         return near, np.exp((cosines - cosines[:, :1]) / self.temperature)
 
     def related(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Behaviour`."""
+        """Implements `Behaviour`."""
         return self.directions[rows] @ self.directions[others].T > self.related_from
 
     def related_to(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Behaviour`."""
+        """Implements `Behaviour`."""
         found = np.zeros(others.shape, bool)
         for part in blocks(len(rows), others.shape[1] * self.directions.shape[1]):
             pairs = self.directions[rows[part], None] * self.directions[others[part]]  # (b, K, E)
@@ -191,32 +191,32 @@ class IdSpace:
 
 
 def trusted_only(
-    near: NDArray[np.int64], weights: NDArray[np.float32], judgement: Judgement
+    near: NDArray[np.int64], weights: NDArray[np.float32], noise: NoiseEstimate
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Candidates (N, K) of a behaviour as far as it is trusted, and what stands in for the rest.
+    """Weigh candidates (N, K) by label trust, and add predicted ones for doubted streamers.
 
-    A pair counts as far as both ends are trusted. As far as a streamer is not, those count whose
-    vectors are nearest to what content predicts in place of its own.
+    A pair is weighted by the trust in both ends. A doubted streamer also gets the streamers whose
+    vectors are nearest to the vector predicted from its content, weighted by the doubt.
 
     Returns:
-        the candidates and a weight of each in [0, 1]: (N, K), or (N, 2K) where anyone is doubted.
+        Candidates and weights in [0, 1]: (N, K), or (N, 2K) if any streamer is doubted.
     """
     count = near.shape[1]
-    own = weights * judgement.trust[:, None] * judgement.trust[near]
+    own = weights * noise.trust[:, None] * noise.trust[near]
     own[own < _LEAST_WEIGHT] = 0
-    doubted = np.flatnonzero((judgement.trust < 1 - _DOUBT) & judgement.predicted.any(1))
-    able = np.flatnonzero(judgement.trusted)
+    doubted = np.flatnonzero((noise.trust < 1 - _DOUBT) & noise.predicted.any(1))
+    able = np.flatnonzero(noise.trusted)
     if not len(doubted) or len(able) <= count:
         return near, own
     other = np.zeros_like(near)
     instead = np.zeros_like(own)
-    found, cosines = nearest_to(judgement.predicted[doubted], judgement.vectors[able], count)
+    found, cosines = nearest_to(noise.predicted[doubted], noise.vectors[able], count)
     other[doubted] = able[found]
-    doubt = _INSTEAD * (1 - judgement.trust[doubted])
+    doubt = _INSTEAD * (1 - noise.trust[doubted])
     instead[doubted] = (
         np.exp((cosines - cosines[:, :1]) / _PREDICTED_TEMPERATURE)
         * doubt[:, None]
-        * judgement.trust[able[found]]
+        * noise.trust[able[found]]
     )
     instead[other == np.arange(len(other))[:, None]] = 0
     return np.concatenate([near, other], 1), np.concatenate([own, instead], 1).astype(np.float32)
@@ -229,17 +229,17 @@ def weigh(
     floor: float,
     rng: np.random.Generator,
 ) -> Positives:
-    """w_ij = behaviour_ij * (floor + (1 - floor) * s((c_ij - theta) / (.25 std c))).
+    """Weigh candidates by content similarity, a soft filter of behavioural positives.
 
-    s is the logistic function, c the cosine of content, theta the 90th percentile of c over random
-    pairs: a soft form of dropping positives of other content.
+    w_ij = behaviour_ij * (floor + (1 - floor) * s((c_ij - theta) / (0.25 std c))), with the
+    logistic function s, content cosine c, and theta the 90th percentile of c over random pairs.
 
     Args:
-        near: the candidates (N, K).
-        behaviour: their weights so far (N, K).
+        near: candidates (N, K).
+        behaviour: weights by behaviour (N, K).
         content: unit content vectors (N, H).
-        floor: what is left of a pair of quite other content.
-        rng: of the random pairs.
+        floor: factor for pairs with unrelated content.
+        rng: draws the random pairs.
     """
     rows, count = near.shape
     c = np.zeros((rows, count), np.float32)

@@ -1,4 +1,4 @@
-"""Which streamers are alike for a supervised contrast: same group, or near by behaviour."""
+"""Positive pairs of supervised contrast: same label or duplicate group, or near by behaviour."""
 
 import math
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from training.mining.positives import IdSpace, Positives, SharedAudience
 from training.teachers.id_embeddings import audience_of, id_matrix
 
 _QUERIES = 256
-"""Held-out streamers that search, at most: their pairs with all others are kept."""
+"""Most held-out queries; their pairs with the whole gallery are kept in memory."""
 _ID_TEMPERATURE = 0.1
-"""How fast the chance to be drawn falls with the ID cosine."""
+"""Temperature of the sampling weights by ID cosine."""
 _RELATED_ID_COSINE = 0.7
 
 
 class Relation(Protocol):
-    """Pairs of streamers that are alike; rows are those of the data set."""
+    """A relation between streamers, given as data set rows."""
 
     @property
     def anchors(self) -> NDArray[np.int64]:
-        """The rows that are alike to any other."""
+        """Rows related to at least one other."""
         ...
 
     def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One other row that is alike, per anchor (A,)."""
+        """Draw a related row per anchor (A,)."""
         ...
 
     def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the i-th of one and the i-th of the other (P,) are alike."""
+        """Whether the i-th rows of both arrays (P,) are related."""
         ...
 
 
 class SameGroup:
-    """Streamers of one group are alike."""
+    """Relation of streamers in the same group."""
 
     def __init__(self, groups: NDArray[np.int64], known: NDArray[np.int64]) -> None:
-        """Gather the members.
+        """Index the members of each group.
 
         Args:
             groups: group number (N,), negative for none.
@@ -52,33 +52,33 @@ class SameGroup:
         _, first, size = np.unique(groups[members], return_index=True, return_counts=True)
         self._members = members
         self._first, self._size, self._place = (np.zeros(len(groups), np.int64) for _ in range(3))
-        self._first[members] = np.repeat(first, size)  # of the group, among the members
+        self._first[members] = np.repeat(first, size)  # start of the group among the members
         self._size[members] = np.repeat(size, size)
         self._place[members] = np.arange(len(members)) - np.repeat(first, size)
 
     @property
     def anchors(self) -> NDArray[np.int64]:
-        """See `Relation`."""
+        """Implements `Relation`."""
         return np.sort(self._members[self._size[self._members] > 1])
 
     def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """See `Relation`."""
+        """Implements `Relation`."""
         size = self._size[anchors]
         ahead = 1 + (rng.random(len(anchors)) * (size - 1)).astype(np.int64)
         return self._members[self._first[anchors] + (self._place[anchors] + ahead) % size]
 
     def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Relation`."""
+        """Implements `Relation`."""
         return (self._groups[one] == self._groups[other]) & (self._groups[one] >= 0)
 
 
 @dataclass(frozen=True, eq=False)
 class NearByBehaviour:
-    """Streamers are alike when one is among the nearest of the other by behaviour.
+    """Relation of streamers of which one is among the behavioural neighbours of the other.
 
     Attributes:
-        rows: int64 (M,) data set rows, ascending, of those whose behaviour is known.
-        positives: of these M.
+        rows: int64 (M,), ascending data set rows with known behaviour.
+        positives: of these M rows.
     """
 
     rows: NDArray[np.int64]
@@ -86,15 +86,15 @@ class NearByBehaviour:
 
     @property
     def anchors(self) -> NDArray[np.int64]:
-        """See `Relation`."""
+        """Implements `Relation`."""
         return self.rows[self.positives.anchors]
 
     def draw(self, anchors: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """See `Relation`; by weight."""
+        """Implements `Relation`; draws by weight."""
         return self.rows[self.positives.draw(np.searchsorted(self.rows, anchors), rng)]
 
     def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See `Relation`."""
+        """Implements `Relation`."""
         known = np.isin(one, self.rows) & np.isin(other, self.rows)
         found = np.zeros(len(one), bool)
         if known.any():  # SciPy reads no values for no pairs
@@ -106,15 +106,15 @@ class NearByBehaviour:
 def near_by_behaviour(
     dataset: Dataset, known: NDArray[np.int64], neighbours: int
 ) -> NearByBehaviour:
-    """The nearest by shared audience, where audiences are known, or else by ID-embedding.
+    """Neighbours by shared audience if audiences are known, otherwise by ID-embedding.
 
     Args:
         dataset: with interactions, relations or ID-embeddings.
-        known: rows that may be learned from; nobody else's behaviour is read.
-        neighbours: so many nearest of each are alike to it.
+        known: rows that may be learned from; no other behaviour is read.
+        neighbours: neighbours per streamer.
 
     Raises:
-        DataError: it is known of fewer than two of them.
+        DataError: behaviour is known for fewer than two of these rows.
         UsageError: the data set has no behaviour.
     """
     audience = audience_of(dataset, known)
@@ -134,15 +134,15 @@ def near_by_behaviour(
         )
     if len(rows) < 2:
         raise DataError(
-            f"{dataset.folder}: behaviour is known of {len(rows)} training streamers, so nobody is "
-            "near anybody; leave its file out, or choose other splits"
+            f"{dataset.folder}: behaviour is known for only {len(rows)} training streamers; remove "
+            "its file, or choose other splits"
         )
     near, weights = space.candidates(min(neighbours, len(rows) - 1))
     return NearByBehaviour(rows, Positives.of(near, weights))
 
 
 def same_label(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
-    """Streamers of one label are alike.
+    """Relation of streamers with the same label.
 
     Raises:
         UsageError: the data set has no labels.
@@ -157,7 +157,7 @@ def same_label(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
 
 
 def known_duplicates(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
-    """Near-duplicates are alike.
+    """Relation of known near-duplicates.
 
     Raises:
         UsageError: the data set has no known duplicates.
@@ -170,7 +170,7 @@ def known_duplicates(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
 
 
 class AlikeSearch:
-    """How well held-out streamers find one that is alike, among all but the cold ones."""
+    """Validation: held-out streamers search for a related one among warm streamers."""
 
     def __init__(
         self,
@@ -183,9 +183,9 @@ class AlikeSearch:
 
         Args:
             relation: of the rows in the gallery.
-            held_out: rows of which those with an alike one search.
+            held_out: rows; those with a related one are queries.
             gallery: rows that are searched.
-            rng: draws some of the queries where there are many.
+            rng: samples the queries if there are many.
         """
         queries = np.intersect1d(relation.anchors, held_out)
         if len(queries) > _QUERIES:
@@ -196,7 +196,7 @@ class AlikeSearch:
         self._alike = relation.alike(*pairs).reshape(self._same.shape) & ~self._same
 
     def mean_reciprocal_rank(self, vectors: NDArray[np.float32]) -> float:
-        """Of the first alike one, by unit vectors (N, D); NaN for no queries."""
+        """MRR of the first related one, by unit vectors (N, D); NaN without queries."""
         if not len(self._queries):
             return math.nan
         scores = vectors[self._queries] @ vectors[self._gallery].T  # (Q, G)

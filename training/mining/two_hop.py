@@ -1,8 +1,8 @@
-"""Neighbours of neighbours, for streamers that have few neighbours of their own.
+"""Two-hop neighbours by one graph propagation step, for streamers with few direct neighbours.
 
-One step of LightGCN's propagation (He et al. 2020, https://arxiv.org/abs/2002.02126): with G the
-cosines of neighbours, both ways, and S the strongest of them, two-hop nearness is
-(D^-1/2 S D^-1/2) G, where D are the row sums of S.
+The step is that of LightGCN (He et al. 2020, https://arxiv.org/abs/2002.02126): with the symmetric
+k-NN graph G of cosines and the graph S of the strongest edges, two-hop proximity is
+(D^-1/2 S D^-1/2) G, where D is the diagonal of the row sums of S.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from training.numeric.blocks import blocks
 from training.numeric.topk import neighbour_graph, top_k
 
 _STEP = 20
-"""So many strongest neighbours lead on to theirs."""
+"""Strongest neighbours per streamer in the first hop."""
 
 
 def fill_empty_places(
@@ -23,18 +23,18 @@ def fill_empty_places(
     share: float,
     able: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Put neighbours of neighbours where there are no neighbours; who has none at all stays alone.
+    """Fill empty neighbour places with two-hop neighbours; rows without any neighbour stay empty.
 
     Args:
         near: neighbours (N, K), best first.
-        cosines: theirs (N, K).
-        weights: theirs (N, K); 0 where there is none, after all others.
-        share: weight of a row's nearest neighbour of neighbours, where 1 is that of its nearest
-            neighbour; the others' falls in proportion to nearness.
-        able: who may be found (N,); by default everybody.
+        cosines: their cosines (N, K).
+        weights: their weights (N, K); 0 for empty places, which come last.
+        share: weight of the best two-hop neighbour, relative to 1 for the best neighbour; other
+            two-hop weights are proportional to their proximity.
+        able: which streamers may be found (N,); None = all.
 
     Returns:
-        near and weights (N, K), with what was there in place.
+        Neighbours and weights (N, K); direct neighbours stay in place.
     """
     rows, count = near.shape
     direct = weights > 0
@@ -48,7 +48,7 @@ def fill_empty_places(
     for part in blocks(len(lacking), rows):
         some = lacking[part]
         nearness = (step[some] @ graph).toarray()  # (b, N)
-        nearness[graph[some].toarray() > 0] = 0  # neighbours already, if only the other's
+        nearness[graph[some].toarray() > 0] = 0  # direct neighbours, in either direction
         nearness[np.arange(len(some)), some] = 0
         if able is not None:
             nearness[:, ~able] = 0

@@ -1,14 +1,13 @@
-"""The checkpoint folder: tensors as safetensors, all else as JSON; reading it runs no code.
+"""The checkpoint folder: tensors as safetensors, everything else as JSON; loading runs no code.
 
     model.safetensors     the encoder
-    vocabulary.json       what its inputs are made with
+    vocabulary.json       its vocabulary
     config.json           recipe, seed, resolved config, code version, data digest, ID space, and
-                          what scores promise (`calibration`, a dump of
-                          `model_export.contract.calibration.Calibration`)
-    established.npz       optional: the streamers that the teacher knows
-    learned_from.txt      ids of the streamers that it was trained on, one a line
-    metrics.json          written last: its presence says that the checkpoint is finished
-    training_state.safetensors   only while unfinished: where to go on
+                          the calibration (`model_export.contract.calibration.Calibration`)
+    established.npz       optional: streamers that the teacher knows
+    learned_from.txt      ids of the streamers that it was trained on, one per line
+    metrics.json          written last: its presence marks the checkpoint as finished
+    training_state.safetensors   only while unfinished: the state to resume from
 
 Each file is written to a temporary name, fsynced and renamed.
 """
@@ -51,11 +50,11 @@ class Checkpoint:
     """A finished checkpoint, in memory.
 
     Attributes:
-        tensors: the encoder's state.
-        vocabulary: what its inputs are made with.
+        tensors: state of the encoder.
+        vocabulary: vocabulary of the encoder.
         config: content of `config.json`.
         metrics: name -> value.
-        established: the teacher's streamers; None for no teacher.
+        established: streamers of the teacher; None without a teacher.
         learned_from: ids of the streamers that it was trained on.
     """
 
@@ -67,7 +66,7 @@ class Checkpoint:
     learned_from: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
-        """Write the folder; an older finished checkpoint there is replaced, its state removed."""
+        """Write the folder; replaces an older checkpoint and removes the training state."""
         make_folder(folder)
         (folder / METRICS).unlink(missing_ok=True)
         write_atomically(folder / MODEL, safetensors.torch.save(self.tensors))
@@ -87,7 +86,7 @@ class Checkpoint:
         """Read a finished checkpoint.
 
         Raises:
-            CheckpointError: not a checkpoint, not finished, or damaged.
+            CheckpointError: the folder is not a checkpoint, is unfinished or damaged.
         """
         if not is_finished(folder):
             unfinished = (folder / STATE).exists()
@@ -95,7 +94,7 @@ class Checkpoint:
             raise CheckpointError(f"{folder} can't be loaded: {why}; run `python -m training fit`")
         if not (folder / LEARNED_FROM).exists():
             raise CheckpointError(
-                f"{folder} is of an earlier release, it does not say whom it learned from; "
+                f"{folder} was written by an earlier release and has no {LEARNED_FROM}; "
                 "train it again"
             )
         try:
@@ -121,10 +120,10 @@ def is_finished(folder: Path) -> bool:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a finished checkpoint.
+    """Read `config.json` of a finished checkpoint.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: the file is missing or damaged.
     """
     try:
         return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -133,7 +132,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-    """Write where training stands, as one file, so that tensors and progress can't disagree."""
+    """Save the training state as one file, so tensors and progress are consistent."""
     make_folder(folder)
     content = safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
@@ -143,7 +142,7 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], progress: Mapping[st
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """What `save_state` wrote last; None when there is nothing.
+    """Load the state written by `save_state`; None if there is none.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -162,10 +161,10 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the checkpoint folder, or see that it is one.
+    """Create the checkpoint folder, or check an existing one.
 
     Raises:
-        OutputError: it can't be made, or holds anything that is no checkpoint.
+        OutputError: the folder can't be created, or holds files other than a checkpoint's.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,10 +177,10 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    """Bytes, or a function that writes to a path, under a temporary name; then fsync and rename.
+    """Write bytes, or let a function write a path, under a temporary name; fsync and rename.
 
     Raises:
-        OutputError: there is no room, or the folder can't be written to.
+        OutputError: the disk is full, or the folder is not writable.
     """
     try:
         _write_atomically(path, content)

@@ -1,4 +1,4 @@
-"""A fixed sketch of what a streamer shows, by which near-duplicates are found."""
+"""Content sketch: an untrained random projection of a profile, for near-duplicates."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ from torch import Tensor, nn
 from model_export.contract.vocabulary import Vocabulary
 
 FIXED_SEED = 1
-"""Of the parts that are never trained; the same for every model."""
+"""Seed of the untrained parts, equal for all models."""
 SAME_PIECE_DISTANCE = 0.2
-"""Between unit vectors: pieces much nearer are the same to the sketch, much farther are unlike."""
+"""Kernel width between unit vectors: much closer pieces count as equal, farther as unlike."""
 VECTOR_SHARE = 0.5
-"""Length of the vectors' part of the sketch beside the unit part of the tokens."""
+"""Length of the vector part of the sketch, relative to the token part."""
 
 
 def safe_normalise(x: Tensor) -> Tensor:
-    """X / sqrt(sum x^2 + 1e-6) over the last axis: finite, also in gradient, for an empty row."""
+    """Normalise the last axis as x / sqrt(sum x^2 + 1e-6); finite for zero rows, gradient too."""
     return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
 
 
 class ContentSketch(nn.Module):
-    """A fixed, untrained sketch (B, C): near-duplicates have a high cosine, whatever was learned.
+    """Untrained sketch (B, C) with a high cosine for near-duplicates, independent of training.
 
-    Tokens: each id, the buckets of unknown ones too, has a random sign vector, so the dot product
-    of two sketches is that of their weighted token vectors plus noise of about 1 / sqrt(C)
-    (Achlioptas 2003). Ready-made vectors: random Fourier features (Rahimi & Recht 2007) of a
-    narrow Gaussian kernel, summed over the pieces, so the dot product counts the pieces that both
-    show, not how alike their styles are. A shared language is no shared content and is left out.
+    Tokens: each id, unknown buckets included, has a random sign vector, so the dot product of two
+    sketches approximates that of their weighted token vectors with noise of about 1 / sqrt(C)
+    (Achlioptas 2003). Ready-made vectors: random Fourier features (Rahimi & Recht 2007) of a narrow
+    Gaussian kernel, summed over the pieces, so the dot product counts common pieces rather than
+    similar styles. The language is left out, since sharing one is no shared content.
     """
 
     def __init__(self, vocabulary: Vocabulary, dim: int) -> None:
@@ -45,7 +45,7 @@ class ContentSketch(nn.Module):
             self.register_buffer(f"phase_{i}", torch.from_numpy(phase.astype(np.float32)))
 
     def forward(self, ids: Tensor, weights: Tensor, vectors: Sequence[Tensor]) -> Tensor:
-        """The sketch of tokens (B, L), their weights (B, L), and (B, P, W), (B, P) per space."""
+        """Sketch (B, C) of tokens and weights (B, L), and per space (B, P, W) and (B, P)."""
         signs = self.signs[ids].to(weights.dtype)  # (B, L, C)
         total = safe_normalise(torch.matmul(weights.unsqueeze(1), signs).squeeze(1))  # (B, C)
         for i, (v, modality) in enumerate(zip(vectors[::2], vectors[1::2], strict=True)):

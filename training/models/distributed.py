@@ -1,12 +1,12 @@
-"""What a fit computes on: a device, a precision, and one process or several.
+"""Device, precision and data-parallel processes of a fit.
 
     torchrun --nproc-per-node 2 -m training fit ...
 
-Several processes train as one does. All draw the same batch, each embeds its share of the rows, the
-embeddings are gathered and every process computes the losses of the whole batch. So loss and
-gradient are those of one process with that batch; only dropout draws other numbers.
+All processes draw the same batch. Each embeds its share of the rows, the embeddings are gathered,
+and every process computes the losses of the whole batch. Loss and gradient therefore equal those of
+one process, except for the random numbers of dropout.
 
-Not yet run on a GPU: what depends on CUDA has tests marked `gpu` that await one.
+Code that depends on CUDA is covered by tests marked `gpu`, which have not been run on a GPU yet.
 """
 
 import os
@@ -28,19 +28,18 @@ Precision = Literal["float32", "bfloat16"]
 DEVICES = ("cpu", "cuda")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 _PATIENCE = timedelta(minutes=30)
-"""Processes wait so long for each other: the first reads may differ by minutes."""
+"""Timeout of collective operations: reading the data may differ by minutes."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What a fit computes on.
+    """Device, precision and processes of a fit.
 
     Attributes:
-        device: where parameters and batches are.
-        precision: of the encoder's matrix products while it trains; losses, weights and
-            everything else are float32.
-        rank: which of the processes this is; the first one alone writes and reports.
-        processes: how many train together.
+        device: device of parameters and batches.
+        precision: of the encoder's matrix products while training; everything else is float32.
+        rank: number of this process; only process 0 writes and reports.
+        processes: number of processes.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -50,16 +49,16 @@ class Compute:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and reports."""
+        """Whether this is process 0, which writes and reports."""
         return self.rank == 0
 
     @property
     def cuda_devices(self) -> list[torch.device]:
-        """Those whose random state is at stake."""
+        """CUDA devices whose random state must be saved and restored."""
         return [self.device] if self.device.type == "cuda" else []
 
     def description(self) -> dict[str, Any]:
-        """What has an influence on the weights."""
+        """Properties that influence the trained weights."""
         return {
             "device": self.device.type,
             "precision": self.precision,
@@ -67,34 +66,36 @@ class Compute:
         }
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Matrix products in the precision, of tensors that are float32."""
+        """Context in which matrix products use the precision."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def by_shares(self, rows: Callable[[Bags], Tensor], bags: Bags) -> Tensor:
-        """What a function makes of all rows (R, width), each process doing its share of them.
+        """Apply a row-wise function to all rows (R, width), sharing the work between processes.
 
-        The gradient is that of one process, once `average_gradients` was called.
+        After `average_gradients`, the gradient equals that of a single process.
 
         Args:
-            rows: a function of each row on its own.
-            bags: R rows, the same in all processes.
+            rows: function that treats each row independently.
+            bags: R rows, equal in all processes.
         """
         if self.processes == 1:
             return rows(bags)
         first, end = (len(bags) * each // self.processes for each in (self.rank, self.rank + 1))
-        seed = int(torch.randint(2**62, ())) + self.rank  # the rows' dropout is not the same
+        seed = int(torch.randint(2**62, ())) + self.rank  # dropout differs between rows
         with torch.random.fork_rng(self.cuda_devices):
             torch.manual_seed(seed)
             share = rows(bags.take(np.arange(first, end)))  # (S, width)
         return _Gather.apply(share, first, len(bags), self.processes)
 
     def average_gradients(self, module: nn.Module) -> None:
-        """The mean over the processes, in place."""
+        """Average the gradients over the processes, in place."""
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         if self.processes > 1 and gradients:
-            together = torch.cat([each.flatten() for each in gradients])  # waits once, not for each
+            together = torch.cat(
+                [each.flatten() for each in gradients]
+            )  # one collective, not one per tensor
             dist.all_reduce(together)
             together /= self.processes
             parts = together.split([each.numel() for each in gradients])
@@ -102,23 +103,23 @@ class Compute:
                 gradient.copy_(mean.view_as(gradient))
 
     def start_alike(self, module: nn.Module) -> None:
-        """Every process takes the first one's weights, and waits for it."""
+        """Broadcast the weights of process 0."""
         if self.processes > 1:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait for all processes."""
         if self.processes > 1:
             dist.barrier()
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all processes (R, width) from the share of each, with gradient.
+    """Differentiable all-gather of row shares (R, width).
 
-    Every process computes the same loss of all rows, so each has the whole gradient of its share.
-    It hands it on once for every process, since the gradients of the parameters are averaged: what
-    is computed alike everywhere, as a head on the gathered rows, then counts once as well.
+    Every process computes the same loss over all rows and thus the whole gradient of its share. The
+    gradient is scaled by the number of processes, because parameter gradients are averaged later;
+    parts computed identically everywhere, such as a head on the gathered rows, then count once.
     """
 
     @staticmethod
@@ -136,10 +137,11 @@ class _Gather(torch.autograd.Function):
 
 @contextmanager
 def computing(device: str = "cpu", precision: Precision = "float32") -> Iterator[Compute]:
-    """The device and precision asked for, together with the processes that `torchrun` started.
+    """Set up device, precision and the processes started by `torchrun`.
 
     Raises:
-        UsageError: there is no such device, or not one for each process, or it lacks bfloat16.
+        UsageError: the device is missing, there are fewer GPUs than processes, or the GPU lacks
+            bfloat16.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     place = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -154,7 +156,7 @@ def computing(device: str = "cpu", precision: Precision = "float32") -> Iterator
         dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield Compute(place, precision, dist.get_rank(), processes)
-        dist.barrier()  # who leaves first cuts the connections that others may still use
+        dist.barrier()  # leaving early would cut connections that others still use
     finally:
         dist.destroy_process_group()
 

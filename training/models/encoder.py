@@ -3,9 +3,9 @@
     h = norm(norm(sum_t (1 + log count) idf E[t]) + vector_weight * sum_spaces W v)
     embedding = norm(P h + MLP(h))
 
-P is fixed and orthonormal, E starts from an SVD of TF-IDF and the MLP's last layer starts small, so
-training starts at the frozen geometry. Training computes over flat bags, the exported graph over
-padded batches; both give the same numbers.
+P is fixed and orthonormal, E is initialised by an SVD of TF-IDF, and the MLP's last layer starts
+small, so training starts at the geometry of the SVD. Training computes on flat bags, the exported
+graph on padded batches, with equal results.
 """
 
 import math
@@ -33,7 +33,7 @@ LANGUAGE = 1 + MODALITIES.index("language")
 
 
 def pool(vectors: Tensor, modality: Tensor) -> Tensor:
-    """Mean of the unit vectors of a space, (B, P, W) and (B, P) -> (B, W); zero for none."""
+    """Mean of the unit vectors of a space, (B, P, W) and (B, P) -> (B, W); zero without any."""
     present = (modality > 0).to(vectors.dtype).unsqueeze(-1)  # (B, P, 1)
     total = (safe_normalise(vectors) * present).sum(1)  # (B, W)
     return total / present.sum(1).clamp(min=1)
@@ -43,12 +43,12 @@ class StreamerEncoder(nn.Module):
     """Features to embedding, content sketch, modality weights and, with a teacher, ID-embedding."""
 
     def __init__(self, vocabulary: Vocabulary, config: RecipeConfig, id_dim: int | None) -> None:
-        """An encoder with an empty table; see `start_from`.
+        """Create an encoder with an empty token table; `start_from` initialises it.
 
         Args:
-            vocabulary: what the token ids mean.
-            config: its widths.
-            id_dim: width E of the ID-embedding to be predicted; None for no such output.
+            vocabulary: token ids and vector spaces.
+            config: widths, dropout and fusion.
+            id_dim: width E of the predicted ID-embedding; None for no such output.
         """
         super().__init__()
         rng = np.random.default_rng(FIXED_SEED)
@@ -85,7 +85,7 @@ class StreamerEncoder(nn.Module):
         self.id_scale: Tensor
 
     def move_to(self, compute: Compute) -> None:
-        """Compute there from now on."""
+        """Move the encoder to the device of `compute`."""
         self.compute = compute
         self.to(compute.device)
 
@@ -93,7 +93,7 @@ class StreamerEncoder(nn.Module):
     def start_from(
         self, components: NDArray[np.float32], centres: Sequence[NDArray[np.float32]]
     ) -> None:
-        """Set the start of the table, (1 + V, <= table_dim), and the mean vector of each space."""
+        """Initialise the token table (1 + V, <= table_dim) and the mean vector of each space."""
         self.table[:, : components.shape[1]] = torch.from_numpy(components)
         self.table[0] = 0
         for i, centre in enumerate(centres):
@@ -101,13 +101,13 @@ class StreamerEncoder(nn.Module):
 
     @torch.no_grad()
     def order_axes(self, embeddings: NDArray[np.float32]) -> None:
-        """Turn the output so that the first axes carry the most of these embeddings (R, D).
+        """Rotate the output to the principal axes of these embeddings (R, D).
 
-        Their cosines stay as they are. A shorter width, the first of the axes, then starts with
-        principal components in place of as many random directions.
+        Cosines do not change. A shorter width, a prefix of the axes, then starts from principal
+        components instead of random directions.
         """
         moments = embeddings.T.astype(np.float64) @ embeddings.astype(np.float64)  # (D, D)
-        axes = np.linalg.eigh(moments)[1][:, ::-1]  # by falling eigenvalue
+        axes = np.linalg.eigh(moments)[1][:, ::-1]  # by descending eigenvalue
         turn = self.place(np.ascontiguousarray(axes, np.float32))
         last = self.mlp[-1]
         assert isinstance(last, nn.Linear)
@@ -118,22 +118,22 @@ class StreamerEncoder(nn.Module):
     def forward(
         self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        """The outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
+        """Outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
 
         Returns:
             embedding (B, D), content (B, C), modality weights (B, M), and with a teacher the
             ID-embedding (B, E) in the units of its space.
         """
         count = 2 * len(self.spaces)
-        vectors, apart = inputs[:count], inputs[count:]
+        vectors, table = inputs[:count], inputs[count:]
         weights = self._weights(token_ids, token_counts)  # (B, L)
         if self.fusion is not None:
-            weights = weights / apart[1].clamp(min=1)
+            weights = weights / table[1].clamp(min=1)
         is_known = (token_ids <= self.known).to(weights.dtype)
         known_ids = torch.where(token_ids <= self.known, token_ids, 0)
         rows = self.table[known_ids] * (weights * is_known).unsqueeze(-1)  # (B, L, H)
         if self.fusion is not None:
-            h, evidence = self._forward_apart(rows, vectors, apart)
+            h, evidence = self._forward_pieces(rows, vectors, table)
         else:
             h, evidence = self._forward_sum(rows, token_modality, vectors)
         z = self._embed(h)
@@ -145,7 +145,7 @@ class StreamerEncoder(nn.Module):
     def _forward_sum(
         self, rows: Tensor, token_modality: Tensor, vectors: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The sum h (B, H) of table rows (B, L, H) and vectors, and each modality's part (B, M)."""
+        """Sum h (B, H) of table rows (B, L, H) and vectors, and each modality's share (B, M)."""
         token_sum = rows.sum(1)  # (B, H)
         pooled = [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
         h, parts = self._fuse(token_sum, pooled)
@@ -159,15 +159,15 @@ class StreamerEncoder(nn.Module):
             evidence = evidence + _share(each.expand(modality.shape), modality)
         return h, evidence
 
-    def _forward_apart(
-        self, rows: Tensor, vectors: Sequence[Tensor], apart: Sequence[Tensor]
+    def _forward_pieces(
+        self, rows: Tensor, vectors: Sequence[Tensor], table: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The same of pieces that are told apart."""
-        modality, age = apart[-2:]  # (B, N)
-        tokens = torch.matmul(members(apart[0], modality), rows)  # (B, N, H)
+        """Fused h (B, H) and shares (B, M) of `_forward_sum`, with a piece table."""
+        modality, age = table[-2:]  # (B, N)
+        tokens = torch.matmul(members(table[0], modality), rows)  # (B, N, H)
         shown = [
             (safe_normalise(v) * (place > 0).to(v.dtype).unsqueeze(-1), members(place, modality))
-            for v, place in zip(vectors[::2], apart[2:-2], strict=True)
+            for v, place in zip(vectors[::2], table[2:-2], strict=True)
         ]
         pieces = PieceBatch(tokens, shown, modality, age)
         fused = self._fuse_pieces(pieces)
@@ -176,7 +176,7 @@ class StreamerEncoder(nn.Module):
     def _fuse_pieces(
         self, pieces: PieceBatch
     ) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None]:
-        """The sum h (B, H), what each space adds to it, gates (B, N), and what pieces add."""
+        """Fused h (B, H), the part of each space in it, gates (B, N), and the pieces' additions."""
         gates, added = self._gates(pieces)
         token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
         pooled = [
@@ -190,7 +190,7 @@ class StreamerEncoder(nn.Module):
         return h, parts, gates, added
 
     def _gates(self, pieces: PieceBatch) -> tuple[Tensor, Tensor | None]:
-        """See `Transformer.forward`; gates of padding are 0."""
+        """Gates (B, N), 0 for padding, and additions of `Transformer.forward`."""
         there, added = (pieces.modality > 0).to(pieces.tokens.dtype), None
         if isinstance(self.fusion, Recency):
             gates = self.fusion(pieces.modality, pieces.age)
@@ -200,7 +200,7 @@ class StreamerEncoder(nn.Module):
         return gates * there, added
 
     def _contents(self, pieces: PieceBatch) -> Tensor:
-        """What each piece would add to the sum if all counted alike (B, N, H)."""
+        """Contribution of each piece to the sum with equal gates (B, N, H)."""
         total = pieces.tokens.sum(1, keepdim=True)
         contents = pieces.tokens * torch.rsqrt((total * total).sum(-1, keepdim=True) + 1e-6)
         for i, (project, (v, whose)) in enumerate(zip(self.spaces, pieces.vectors, strict=True)):
@@ -218,7 +218,7 @@ class StreamerEncoder(nn.Module):
         gates: Tensor,
         added: Tensor | None,
     ) -> Tensor:
-        """Each modality's part (B, M) of the sum that `_fuse_pieces` made."""
+        """Share of each modality (B, M) in the result of `_fuse_pieces`."""
         token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
         scale = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)  # (B, 1)
         amounts = torch.matmul(pieces.tokens, h.unsqueeze(-1)).squeeze(-1) * gates * scale  # (B, N)
@@ -233,8 +233,8 @@ class StreamerEncoder(nn.Module):
             ).squeeze(-1)
         return _share(amounts, pieces.modality)
 
-    def _fused_apart(self, bags: Bags, pieces: PieceBags) -> Tensor:
-        """`fused` of rows whose pieces are told apart, those of alike size together."""
+    def _fused_pieces(self, bags: Bags, pieces: PieceBags) -> Tensor:
+        """`fused` of rows with a piece table, in blocks of rows of similar size."""
         sizes = np.diff(pieces.indptr)
         order = np.argsort(sizes, kind="stable")
         groups = blocks_of_alike(sizes[order])
@@ -259,9 +259,9 @@ class StreamerEncoder(nn.Module):
         return self._fuse_pieces(padded(sums, known.pieces, self.place))[0]
 
     def fused(self, bags: Bags) -> Tensor:
-        """The sum h (R, H) of flat bags; equal to what `forward` computes of their padded form."""
+        """Sum h (R, H) of flat bags, equal to that of `forward` on the padded batch."""
         if bags.pieces is not None:
-            return self._fused_apart(bags, bags.pieces)
+            return self._fused_pieces(bags, bags.pieces)
         known = bags.keep(bags.ids <= self.known)
         ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
@@ -283,7 +283,7 @@ class StreamerEncoder(nn.Module):
         return self.compute.by_shares(self._raw_share, bags)
 
     def _raw_share(self, bags: Bags) -> Tensor:
-        """What `raw` is, of this process's share; in the precision asked for while training."""
+        """`raw` of this process's share, in the configured precision while training."""
         with self.compute.autocast() if self.training else nullcontext():
             return self._raw(self.fused(bags)).float()
 
@@ -297,7 +297,7 @@ class StreamerEncoder(nn.Module):
     def _fuse(
         self, token_sum: Tensor, pooled: Sequence[Tensor], more: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """The sum h (B, H), with `more` (B, H), and what each space adds to it (B, H)."""
+        """Sum h (B, H), including `more` (B, H), and the part of each space in it (B, H)."""
         h = safe_normalise(token_sum)
         if more is not None:
             h = h + more
@@ -323,14 +323,14 @@ def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[n
 
 
 def _share(amounts: Tensor, modality: Tensor) -> Tensor:
-    """Sum of the amounts (B, L) per modality (B, M)."""
+    """Sum amounts (B, L) by modality (B, M)."""
     axis = torch.arange(1, 1 + len(MODALITIES), device=modality.device)
     member = (modality.unsqueeze(-1) == axis).to(amounts.dtype)  # (B, L, M)
     return torch.matmul(amounts.unsqueeze(1), member).squeeze(1)
 
 
 def _to_weights(evidence: Tensor) -> Tensor:
-    """Evidence (B, M) to shares that sum to 1; uniform when there is none."""
+    """Normalise evidence (B, M) to shares that sum to 1; uniform without evidence."""
     positive = evidence.clamp(min=0)
     total = positive.sum(-1, keepdim=True)
     uniform = torch.full_like(positive, 1 / len(MODALITIES))

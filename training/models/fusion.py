@@ -1,11 +1,10 @@
-"""How a streamer's pieces come together: what each of them counts, and what they say together.
+"""Fusion of a streamer's pieces to one vector.
 
-    sum          every piece counts alike
-    recency      a piece counts by its modality and age, learned
-    transformer  a piece counts by what it says beside all the others, and the pieces together add
-                 to the sum what none of them says alone
+    sum          all pieces have equal weight
+    recency      a learned gate per modality and age class
+    transformer  gates computed from all pieces, plus an addition to the sum from attention pooling
 
-All start as the plain sum: gates are 1 and what is added is small.
+All start close to the plain sum: gates are 1 and the addition is small.
 """
 
 import math
@@ -21,36 +20,36 @@ from training.config.base import FUSION_HEADS
 
 _KINDS = 1 + len(MODALITIES)
 _GATE_SPEED = 5.0
-"""Logits of gates per unit of their parameters, which AdamW moves by about a thousandth a step."""
+"""Scale of the gate logits, since AdamW moves a parameter by only about 0.001 per step."""
 _ADDED = 0.05
 _NOTHING = 1e-10
 
 
 class Recency(nn.Module):
-    """One gate per modality and class of age."""
+    """Learned gate per modality and age class."""
 
     def __init__(self) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(_KINDS, AGES))
 
     def forward(self, modality: Tensor, age: Tensor) -> Tensor:
-        """Gates (B, N), > 0, of pieces by 1 + place in `MODALITIES` and class of age (B, N)."""
+        """Gates (B, N), > 0, by modality (1 + place in `MODALITIES`) and age class (B, N)."""
         return torch.exp(_GATE_SPEED * self.logits[modality, age])
 
 
 class Transformer(nn.Module):
-    """Pieces as tokens: content + modality + age, a null token for every absent modality.
+    """Transformer over pieces: content + modality + age, and a null token per absent modality.
 
-    Pre-norm layers (Xiong 2020). Attention pooling shares out what the pieces add to the sum.
+    Layers are pre-norm (Xiong 2020). Attention pooling weighs the pieces' additions to the sum.
     """
 
     def __init__(self, width: int, dim: int, layers: int) -> None:
-        """One that adds little at first.
+        """Create a transformer with a small initial output.
 
         Args:
             width: H of the pieces.
-            dim: of its own tokens.
-            layers: how many.
+            dim: width W of its tokens.
+            layers: number of layers.
         """
         super().__init__()
         self.read = nn.Linear(width, dim)
@@ -66,19 +65,19 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.gate.weight.zero_()
             self.gate.bias.zero_()
-            # What is added has a length of about `_ADDED` beside the sum's 1.
+            # The addition has a length of about `_ADDED`, the sum of 1.
             self.add.weight.normal_(std=_ADDED / math.sqrt(dim * width))
 
     def forward(self, contents: Tensor, modality: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
-        """What each piece counts, and what it says beside the others.
+        """Gate and contextual output of each piece.
 
         Args:
-            contents: (B, N, H); zero for pieces that show nothing, which are left out.
+            contents: (B, N, H); zero rows are pieces without content and are masked.
             modality: (B, N), 1 + place in `MODALITIES`, 0 = padding.
-            age: (B, N).
+            age: age class (B, N).
 
         Returns:
-            Gates (B, N), > 0, and what `add` turns into a part of the sum (B, N, W).
+            Gates (B, N), > 0, and pooled outputs (B, N, W), which `add` projects to the sum.
         """
         square = (contents * contents).sum(-1)  # (B, N)
         there = square > _NOTHING
@@ -100,7 +99,7 @@ class Transformer(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Self-attention and an MLP, each on normalised input and added to it."""
+    """Pre-norm layer: self-attention and MLP with residual connections."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -109,7 +108,7 @@ class _Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Tokens (B, N, W) and what is added to their attention (B, 1, 1, N), to (B, N, W)."""
+        """Transform tokens (B, N, W) with an attention bias (B, 1, 1, N)."""
         rows, tokens, dim = x.shape
         parts = self.inward(self.first(x)).view(rows, tokens, 3, FUSION_HEADS, dim // FUSION_HEADS)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, W / heads)
@@ -120,7 +119,7 @@ class _Layer(nn.Module):
 
 
 def fusion_of(config: RecipeConfig) -> Recency | Transformer | None:
-    """What the configuration asks for; None for the plain sum."""
+    """Fusion module of a configuration; None for the plain sum."""
     if config.fusion == "recency":
         return Recency()
     if config.fusion == "transformer":

@@ -1,8 +1,8 @@
 """GradCache: the gradient of a large batch in the memory of a small one (Gao 2021).
 
-A contrast needs the embeddings of the whole batch, but not what the encoder computed on the way. So
-the encoder runs chunk by chunk without keeping anything; when the gradient of the embeddings is
-known, each chunk is computed again, with the same random numbers, and hands its part on.
+A contrastive loss needs the embeddings of the whole batch but not the encoder's activations. The
+encoder therefore runs chunk by chunk without keeping activations; in the backward pass each chunk
+is recomputed with the same random numbers.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from training.features.bags import Bags
 
 
 def embed_in_chunks(embed: Callable[[Bags], Tensor], bags: Bags, chunk_size: int) -> Tensor:
-    """What `embed` makes of all rows (R, D), with the gradient as if at once.
+    """Embed all rows (R, D) in chunks, with the gradient of a single pass.
 
     Args:
-        embed: rows to embeddings, each row on its own.
+        embed: row-wise embedding function.
         bags: R rows.
-        chunk_size: rows at a time; 0 = all, keeping what the gradient needs.
+        chunk_size: rows per chunk; 0 = one pass that keeps its activations.
     """
     if chunk_size <= 0 or len(bags) <= chunk_size:
         return embed(bags)
-    # Random states are kept of the devices of tensor arguments, and bags are no tensors.
+    # `checkpoint` saves random states by the devices of tensor arguments; bags are no tensors.
     device = torch.empty(0, device="cuda" if torch.cuda.is_initialized() else "cpu")
     chunks = [
         checkpoint(

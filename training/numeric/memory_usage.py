@@ -1,12 +1,12 @@
-"""What this process takes of the machine."""
+"""Memory usage of this process."""
 
 from pathlib import Path
 
 
 def peak_rss_mib() -> float:
-    """The largest resident memory of this process so far, in MiB.
+    """Peak resident memory of this process, in MiB.
 
-    From `/proc`: `getrusage` would count what the parent had when it started this process.
+    Read from `/proc`, since `getrusage` includes the memory of the parent at the time of the fork.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))

@@ -1,7 +1,7 @@
-"""Nothing may be learned from a streamer that is held out; a run that does so must fail.
+"""Leak checks: a run that would learn from held-out streamers fails.
 
-The checks stand where a fit could go wrong: when a stage is made, before its encoder is saved, when
-a baseline is made and before a checkpoint is measured. They go by the data set's own split.
+They run when a stage is prepared, before its encoder is saved, when a baseline is fitted and before
+a checkpoint is evaluated, and rely on the data set's own split.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,10 +19,10 @@ _SHOWN = 3
 
 
 def check_known(dataset: Dataset, known: NDArray[np.int64], allowed: Sequence[str]) -> None:
-    """See that the rows to learn from are of the allowed splits.
+    """Check that the rows to learn from belong to the allowed splits.
 
     Raises:
-        LeakError: some are not; names the first.
+        LeakError: some do not; the message names the first.
     """
     held_out = known[~np.isin(dataset.split[known], allowed)]
     if len(held_out):
@@ -32,10 +32,10 @@ def check_known(dataset: Dataset, known: NDArray[np.int64], allowed: Sequence[st
 
 
 def check_teacher(dataset: Dataset, known: NDArray[np.int64], teacher: Teacher) -> None:
-    """See that a teacher knows known streamers only, and none but they are anybody's audience.
+    """Check that a teacher contains known streamers only, also in the audiences of relations.
 
     Raises:
-        LeakError: a held-out streamer is in it.
+        LeakError: a held-out streamer is in the teacher.
     """
     held_out = np.setdiff1d(teacher.rows, known)
     if len(held_out):
@@ -51,14 +51,14 @@ def check_teacher(dataset: Dataset, known: NDArray[np.int64], teacher: Teacher) 
 
 
 def check_stage(stage: Stage, allowed: Sequence[str]) -> None:
-    """See that all that a stage has learned so far comes from the allowed splits.
+    """Check that a stage's rows, vocabulary and teacher come from the allowed splits.
 
     Args:
         stage: of a fit.
-        allowed: the splits that it may learn from.
+        allowed: splits that it may learn from.
 
     Raises:
-        LeakError: its rows, its vocabulary or its teacher go beyond.
+        LeakError: one of them includes other streamers.
     """
     check_known(stage.dataset, stage.known, allowed)
     counted = stage.vocabulary.documents
@@ -72,15 +72,15 @@ def check_stage(stage: Stage, allowed: Sequence[str]) -> None:
 
 
 def check_learned(learned_from: Collection[str], dataset: Dataset, rows: NDArray[np.int64]) -> None:
-    """See that nobody who is about to be measured was learned from.
+    """Check that no streamer to be evaluated was learned from.
 
     Args:
-        learned_from: ids.
-        dataset: that is measured on.
+        learned_from: ids of the training streamers.
+        dataset: data set of the evaluation.
         rows: its held-out streamers.
 
     Raises:
-        LeakError: some were.
+        LeakError: some were learned from.
     """
     learned = set(learned_from)
     held_out = np.array([row for row in rows.tolist() if dataset.ids[row] in learned], np.int64)
@@ -89,10 +89,10 @@ def check_learned(learned_from: Collection[str], dataset: Dataset, rows: NDArray
 
 
 def check_towers(towers: Sequence[Tower], dataset: Dataset) -> None:
-    """See that no tower was tuned on a held-out streamer.
+    """Check that no tower was tuned on a held-out streamer.
 
     Raises:
-        LeakError: one was.
+        LeakError: a tower was.
     """
     for tower in towers:
         try:

@@ -1,7 +1,7 @@
-"""One stage of a fit: everything that is learned from a given set of streamers, ready to train.
+"""Stage: the training state of one set of streamers, from vocabulary to initialised encoder.
 
-Whatever is counted, decomposed or averaged here sees the stage's own streamers only; the others are
-merely turned into features, so that they can be evaluated.
+All statistics (counts, decompositions, means) are computed on the stage's own streamers only; other
+streamers are merely featurised, so that they can be evaluated.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,28 +25,28 @@ from training.features.vocabulary import build_vocabulary
 from training.models.distributed import Compute
 from training.models.encoder import StreamerEncoder
 from training.teachers.id_embeddings import Teacher, audience_directions
-from training.teachers.label_noise import Judgement, judge
+from training.teachers.label_noise import NoiseEstimate, estimate_noise
 
 _CHUNK = 4096
 MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
-"""Held-out streamers that search, and others that they search, while a fit is watched."""
+"""Most queries, and most gallery streamers, in validations during a fit."""
 _START_ROWS = 100_000
-"""The start of an encoder is computed from at most so many streamers."""
+"""Most streamers that the initialisation of an encoder is computed from."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What a task is built from; N streamers in the data set.
+    """Input of a task; N streamers in the data set.
 
     Attributes:
         dataset: the data set.
-        pieces: the pieces of every streamer, N of them; of a large set they are made anew at every
-            pass (see `training.data.passes`).
-        known: int64 rows that may be learned from.
-        usable: bool (N,), who shows anything to encode.
+        pieces: pieces of all N streamers; recomputed at every pass over a large data set (see
+            `training.data.passes`).
+        known: int64, rows that may be learned from.
+        usable: bool (N,), whether each streamer has usable content.
         vocabulary: counted on the known streamers.
-        bags: features of all N.
-        encoder: at the frozen start.
+        bags: features of all N streamers.
+        encoder: initialised encoder.
         teacher: of the known streamers; None for recipes without one.
         config, seed, threads: of the fit.
     """
@@ -74,10 +74,10 @@ def prepare(
     threads: int,
     compute: Compute | None = None,
 ) -> Stage:
-    """Vocabulary, features and the frozen start of an encoder.
+    """Prepare a stage: count the vocabulary, featurise, initialise the encoder, estimate noise.
 
     Raises:
-        DataError: too few streamers show anything.
+        DataError: fewer than two known streamers have usable content.
     """
     vocabulary = build_vocabulary(
         subset(pieces, known),
@@ -115,36 +115,36 @@ def _judged(
     usable: NDArray[np.bool_],
     seed: int,
 ) -> Teacher:
-    """The teacher with how far it can be trusted; who shows nothing can't be judged.
+    """Teacher with label-noise estimates; streamers without content are trusted.
 
-    ID-embeddings that were handed over and the audiences beside them are judged each on their own:
-    one may be mixed up where the other is not.
+    Given ID-embeddings and audiences are estimated separately, since one may be wrong where the
+    other is not.
     """
     shown = usable[teacher.rows]
     content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
 
-    def judged(directions: NDArray[np.float32]) -> Judgement:
-        found = judge(content, directions[shown], seed)
-        everyone = Judgement.blind(directions)
+    def judged(directions: NDArray[np.float32]) -> NoiseEstimate:
+        found = estimate_noise(content, directions[shown], seed)
+        everyone = NoiseEstimate.blind(directions)
         everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
         return everyone
 
-    teacher = replace(teacher, judgement=judged(teacher.directions))
+    teacher = replace(teacher, noise=judged(teacher.directions))
     if teacher.audience is None or teacher.learned_from_audience:
         return teacher
     audiences = audience_directions(teacher.audience, seed)
-    return replace(teacher, audience_judgement=judged(audiences))
+    return replace(teacher, audience_noise=judged(audiences))
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """All of the rows if there are at most so many, otherwise some, drawn at random, ascending."""
+    """At most `most` of the rows, drawn at random, ascending."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def start_of_table(bags: Bags, vocabulary: Vocabulary, dim: int, seed: int) -> NDArray[np.float32]:
-    """Right singular vectors of the TF-IDF rows, (1 + V, <= dim)."""
+    """Initial token table: right singular vectors of the TF-IDF rows, (1 + V, <= dim)."""
     x = tf_idf(bags, vocabulary)
     width = 1 + len(vocabulary.tokens)
     rank = min(dim, len(bags) - 1, width - 1)
@@ -155,7 +155,7 @@ def start_of_table(bags: Bags, vocabulary: Vocabulary, dim: int, seed: int) -> N
 
 
 def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean (W,) of the rows (R, W) that are not zero; zero when there are none."""
+    """Mean (W,) of the non-zero rows (R, W); zero without any."""
     present = pooled.any(1)
     return (pooled.sum(0) / max(present.sum(), 1)).astype(np.float32)
 
@@ -163,9 +163,9 @@ def _mean_of_present(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
 def embeddings(
     stage: Stage, rows: NDArray[np.int64] | None = None, width: int | None = None
 ) -> NDArray[np.float32]:
-    """Embeddings of all N streamers or of R rows (R, D), or the first `width` numbers of them.
+    """Unit embeddings of all N streamers or of R rows, cut to `width` if given (R, D).
 
-    Of unit length; rows of those who show nothing to encode are zero.
+    Rows of streamers without usable content are zero.
     """
     found = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
     return found if width is None else np.asarray(normalize(found[:, :width]), np.float32)
@@ -179,9 +179,9 @@ def all_rows(
     usable: NDArray[np.bool_],
     rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """What a method of the encoder (`embed`, `fused`) makes of all N rows, or of R rows (R, width).
+    """Output of an encoder method (`embed`, `fused`) for all N rows, or for R rows (R, width).
 
-    Rows of those who show nothing to encode are zero.
+    Rows of streamers without usable content are zero.
     """
     rows = np.arange(len(bags)) if rows is None else rows
     was_training = encoder.training

@@ -1,4 +1,4 @@
-"""Streamers cut into atoms: drawn as two views, or shown and hidden in part."""
+"""Atom views: streamers split into atoms, from which views are drawn."""
 
 import math
 from array import array
@@ -25,22 +25,22 @@ from training.tasks.base import Task
 Config = TypeVar("Config", bound=RecipeConfig)
 
 MOST_CUT = 50_000
-"""Streamers whose parts are kept, drawn at random from more; a fit of 500 steps draws 128,000."""
+"""Most streamers whose parts are kept in memory; a fit of 500 steps draws 128,000."""
 _SEARCH_SEED, _SEARCH_OVERLAP, _SEARCH_GROUP_MODALITY = 7, 0.1, 0.3
 
 
 class Parts:
-    """The features of the parts of S streamers, to put any of them together.
+    """Features of the parts of S streamers, which can be merged in any combination.
 
     Attributes:
-        usable: per streamer, which of its parts show anything to encode.
+        usable: per streamer, whether each part has usable content.
     """
 
     def __init__(self, parts: Iterable[Sequence[Sequence[Piece]]], vocabulary: Vocabulary) -> None:
         """Featurise all parts, in one pass.
 
         Args:
-            parts: per streamer, per part, its pieces.
+            parts: pieces per streamer and part.
             vocabulary: of the stage.
         """
         counts, newest_s = array("q"), array("d")
@@ -58,7 +58,7 @@ class Parts:
     def together(
         self, streamers: Sequence[int] | NDArray[np.int64], places: Sequence[Sequence[int]]
     ) -> Bags:
-        """A row (R,) per streamer, of the parts at the given places of it."""
+        """Merge the parts at the given places to one row per streamer (R,)."""
         group = np.repeat(np.arange(len(streamers)), [len(each) for each in places])
         flat = [
             int(self._first[streamer]) + place
@@ -70,21 +70,21 @@ class Parts:
 
 
 class AtomViews:
-    """The streamers that can be cut into two atoms or more; the others are left out.
+    """Streamers with at least two atoms, S of them.
 
     Attributes:
-        rows: int64 (S,), their data set rows.
-        atoms: of each of them, without their pieces.
-        parts: their features; a part is an atom.
+        rows: int64 (S,), data set rows.
+        atoms: per streamer, its atoms without their pieces.
+        parts: features of the atoms.
     """
 
     def __init__(self, stage: Stage, rows: NDArray[np.int64], maker: ViewMaker) -> None:
-        """Cut streamers into atoms.
+        """Split streamers into atoms.
 
         Args:
             stage: of the fit.
-            rows: data set rows of the streamers, ascending; a random part of very many.
-            maker: cuts them and draws views.
+            rows: ascending data set rows; sampled if there are more than `MOST_CUT`.
+            maker: splits streamers and draws views.
         """
         self._maker = maker
         self.atoms: list[list[Atom]] = []
@@ -108,14 +108,14 @@ class AtomViews:
     def draw(
         self, streamers: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Bags, Bags, NDArray[np.int64], list[float]]:
-        """Two views of every streamer with two sides of fair weight.
+        """Draw two views per streamer; streamers without a balanced draw are dropped.
 
         Args:
             streamers: places among the S.
             rng: of the draw.
 
         Returns:
-            Both views, the data set rows (R,) of those who have them, and their overlaps.
+            Both views, data set rows (R,), and overlaps.
         """
         drawn, overlaps = [], []
         sides: tuple[list[list[int]], list[list[int]]] = ([], [])
@@ -132,26 +132,26 @@ class AtomViews:
 
 
 class ViewSearch:
-    """How well held-out streamers are found by a view of their own; needs no behaviour.
+    """Validation without behaviour: held-out streamers are searched by another view of them.
 
-    The views are drawn once, so that all validations of a fit are asked the same.
+    Views are drawn once, so all validations of a fit use the same queries.
     """
 
     def __init__(self, views: tuple[Bags, Bags] | None) -> None:
-        """Search the second views.
+        """Search the second views by the first.
 
         Args:
-            views: two rows of Q streamers each; None when nothing is held out.
+            views: two views of Q streamers; None without validation.
         """
         self._views = views
 
     @classmethod
     def of_atoms(cls, stage: Stage, held_out: NDArray[np.int64] | None) -> "ViewSearch":
-        """Search by views of bounded overlap, the same ones for all recipes.
+        """Search by views of bounded overlap, drawn identically for all recipes.
 
         Args:
             stage: of the fit.
-            held_out: data set rows of streamers to watch; None when nothing is held out.
+            held_out: data set rows of validation streamers; None without validation.
         """
         if held_out is None:
             return cls(None)
@@ -161,7 +161,7 @@ class ViewSearch:
         return cls((first, second))
 
     def mean_reciprocal_rank(self, encoder: StreamerEncoder) -> float:
-        """Of a streamer's second view among all second views, searched by its first; NaN = none."""
+        """MRR of a streamer's second view, searched by its first; NaN without validation."""
         if self._views is None or not len(self._views[0]):
             return math.nan
         first, second = (

@@ -1,4 +1,4 @@
-"""What the training loop needs from a recipe."""
+"""Interface between the training loop and a recipe."""
 
 from abc import ABC, abstractmethod
 
@@ -10,12 +10,11 @@ from training.models.encoder import StreamerEncoder
 
 
 class Task(ABC):
-    """Owns a model and its losses.
+    """A trainable model with its losses and its validation.
 
     Attributes:
-        encoder: what the checkpoint keeps; a frozen teacher is never a module, so it can't be
-            trained.
-        settled_from: the step at which what counts begins; training never stops early before it.
+        encoder: encoder that the checkpoint keeps.
+        settled_from: first step at which early stopping counts.
     """
 
     encoder: StreamerEncoder
@@ -39,19 +38,19 @@ class Task(ABC):
 
     @abstractmethod
     def losses(self, step: int) -> dict[str, Tensor]:
-        """The losses of a step; keys that end in `_loss` are summed, others are only reported.
+        """Losses of a step; keys ending in `_loss` are summed, others are only reported.
 
-        All randomness comes from (seed, step), so that a resumed run repeats an uninterrupted one.
+        All randomness comes from (seed, step), so a resumed run equals an uninterrupted one.
         """
 
     @abstractmethod
     def validate(self) -> float:
-        """Quality on streamers that are held out of this stage, more is better; NaN for none."""
+        """Metric on held-out streamers, higher is better; NaN without validation."""
 
-    def finish(self) -> None:  # noqa: B027 - most have nothing to do
-        """Called once, when the chosen weights stand: for what is solved rather than trained."""
+    def finish(self) -> None:  # noqa: B027 - most tasks need nothing
+        """Called once with the chosen weights, for parameters that are solved for."""
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of one step."""
+    """Random generator of a step."""
     return np.random.default_rng([seed, step])

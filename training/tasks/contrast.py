@@ -1,4 +1,4 @@
-"""The contrast of a recipe: a variant of InfoNCE, what it learns and what it remembers."""
+"""Contrastive loss of a recipe, with its parameters and memory."""
 
 import math
 from collections.abc import Callable
@@ -20,32 +20,31 @@ from training.models.content_sketch import safe_normalise
 from training.preparation.stage import Stage, all_rows
 
 Alike = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
-"""Whether the i-th of one and the i-th of the other, data set rows (P,), are alike."""
+"""Whether the i-th data set rows of both arrays (P,) are related."""
 
 _SIGLIP_BIAS = -10.0
-"""At the start every pair is taken for a negative, as nearly all are (Zhai 2023)."""
+"""Initial bias: most pairs are negatives (Zhai 2023)."""
 
 
 class Contrast(nn.Module):
-    """Contrasts queries with keys, and with past keys where there is a memory.
+    """Contrast of queries with keys, and with past keys from a cross-batch memory.
 
-    variants: `info-nce`; `decoupled` (Yeh 2022); `siglip` (Zhai 2023), which learns its scale and
-    bias; `debiased` (Chuang 2020); `entmax` (Peters 2019), which is sparse; `false-negative-mask`,
-    InfoNCE without the negatives that a guide, the content before training, finds near (Solatorio
-    2024, with a fixed bound).
+    Variants: `info-nce`; `decoupled` (Yeh 2022); `siglip` (Zhai 2023), with learned scale and bias;
+    `debiased` (Chuang 2020); `entmax` (Peters 2019), which is sparse; `false-negative-mask`,
+    InfoNCE without negatives that are close by initial content vectors (Solatorio 2024, fixed
+    bound).
 
-    Shorter widths (`matryoshka`) are contrasted beside the full one, each by the same variant.
-
-    A task puts it into its `module`, so that what it learns and remembers is trained and resumed.
+    Shorter widths (`matryoshka`) are contrasted as well, by the same variant. A task adds the
+    contrast to its `module`, so its parameters and memory are trained and resumed.
     """
 
     def __init__(self, stage: Stage, config: ContrastConfig, alike: Alike | None = None) -> None:
-        """The contrast that the configuration names.
+        """Create the contrast of a configuration.
 
         Args:
-            stage: of the fit, its encoder still at the start.
+            stage: of the fit, with the untrained encoder.
             config: of the recipe.
-            alike: which streamers must not be told apart, if any are known.
+            alike: which streamers are related and must not be negatives; None = none.
         """
         super().__init__()
         self._config, self._alike = config, alike
@@ -66,19 +65,18 @@ class Contrast(nn.Module):
         wanted: Tensor,
         excluded: Tensor | None = None,
     ) -> Tensor:
-        """The loss of queries that look for their keys.
+        """Contrastive loss of queries and keys.
 
-        Negatives are the keys that are not wanted, but for those of the same streamer, of an alike
-        one, and of whatever the guide masks.
+        Negatives are all keys that are not positives, except those of the same streamer, of related
+        streamers and masked false negatives.
 
         Args:
             queries: unit embeddings (B, D).
             keys: unit embeddings (K, D).
-            rows: whose the queries are, data set rows (B,).
-            key_rows: whose the keys are (K,).
+            rows: data set rows of the queries (B,).
+            key_rows: data set rows of the keys (K,).
             wanted: weights of the positives (B, K).
-            excluded: bool (B, K), more keys that are neither positives nor negatives; or
-                (B, K + M), past keys as well.
+            excluded: bool (B, K), further pairs to ignore; or (B, K + M) including past keys.
         """
         if not len(queries):
             return (queries.sum() + keys.sum()) * 0
@@ -101,13 +99,13 @@ class Contrast(nn.Module):
         return loss
 
     def remembered(self) -> NDArray[np.int64]:
-        """Whose the past keys are, data set rows (M,)."""
+        """Data set rows of the past keys (M,)."""
         if self.memory is None:
             return np.zeros(0, np.int64)
         return self.memory.held()[1].cpu().numpy()
 
     def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """The pairs (B, K) that are no negatives."""
+        """Pairs (B, K) that must not be negatives."""
         found = rows[:, None] == key_rows[None]
         if self._alike is not None:
             pairs = np.repeat(rows, len(key_rows)), np.tile(key_rows, len(rows))
@@ -120,21 +118,21 @@ class Contrast(nn.Module):
     def among(
         self, embeddings: Tensor, rows: NDArray[np.int64], wanted: Tensor, excluded: Tensor
     ) -> Tensor:
-        """The loss of a batch (B, D) that looks for its positives among itself.
+        """Contrastive loss within a batch, which is then remembered.
 
         Args:
             embeddings: unit rows (B, D).
-            rows: whose they are, data set rows (B,).
+            rows: data set rows (B,).
             wanted: weights of the positives (B, B).
-            excluded: bool (B, B), or (B, B + M) with past rows, what is neither positive nor
-                negative; a row itself always is.
+            excluded: bool (B, B), or (B, B + M) with past rows, pairs to ignore; a row with itself
+                is always ignored.
         """
         loss = self(embeddings, embeddings, rows, rows, wanted, excluded)
         self.remember(embeddings, rows)
         return loss
 
     def two_views(self, first: Tensor, second: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Mean loss of both views (B, D) of B streamers, distinct rows, looking for each other."""
+        """Symmetric loss between two views (B, D) of B distinct streamers."""
         wanted = torch.eye(len(rows), dtype=first.dtype, device=first.device)
         forth = self(first, second, rows, rows, wanted)
         back = self(second, first, rows, rows, wanted)
@@ -142,7 +140,7 @@ class Contrast(nn.Module):
         return (forth + back) / 2
 
     def remember(self, keys: Tensor, rows: NDArray[np.int64]) -> None:
-        """Put keys (B, D) of streamers (B,) into the memory, if there is one, while training."""
+        """Add keys (B, D) of data set rows (B,) to the memory, if any, while training."""
         if self.memory is not None and self.training:
             self.memory.add(keys, torch.from_numpy(rows).to(keys.device))
 

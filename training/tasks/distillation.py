@@ -1,7 +1,7 @@
-"""The `kd-` recipes: the teacher's ID-embeddings distilled into the encoder.
+"""The `kd-` recipes: knowledge distillation of the teacher's ID-embeddings into the encoder.
 
-They differ in what of the teacher is imitated: its vectors (`kd-feature`), whom it finds alike
-(`kd-soft`), its clusters (`kd-pseudo-label`), or its distances and angles (`kd-rkd`).
+The student imitates the teacher's vectors (`kd-feature`), similarities (`kd-soft`), clusters
+(`kd-pseudo-label`), or distances and angles (`kd-rkd`).
 """
 
 from abc import abstractmethod
@@ -38,21 +38,21 @@ _LEAST_PER_CLUSTER = 10
 
 
 class Distillation(TaughtTask, Generic[_Config]):
-    """Imitates the teacher on a batch of warm streamers, of which a part is hidden."""
+    """Distillation on batches of warm streamers with dropout."""
 
     def __init__(self, stage: Stage, config: _Config, validation: ColdStartTask | None) -> None:
-        """See `TaughtTask`.
+        """Create the task.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: cold streamers to watch; None when nothing is held out.
+            validation: validation queries; None without validation.
         """
         super().__init__(stage, validation)
         self._config: _Config = config
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """The loss, or losses, of the recipe."""
+        """Losses of the recipe."""
         rng = step_generator(self._stage.seed, step)
         count = min(self._config.batch_size, len(self.rows))
         drawn = rng.choice(len(self.rows), count, replace=False)  # (B,)
@@ -61,11 +61,11 @@ class Distillation(TaughtTask, Generic[_Config]):
 
     @abstractmethod
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The losses of a batch (B,), of the teacher's places drawn."""
+        """Losses of a batch of teacher places (B,)."""
 
 
 class KdFeature(Distillation[KdFeatureConfig]):
-    """Regression from the embedding to the direction of the ID-embedding, by the ID head."""
+    """Regression of the ID head to the direction of the ID-embedding (FitNets, Romero 2015)."""
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         assert self.encoder.id_head is not None
@@ -75,7 +75,7 @@ class KdFeature(Distillation[KdFeatureConfig]):
 
 
 class KdSoft(Distillation[KdSoftConfig]):
-    """KL from the teacher's similarities in the batch to the encoder's, both softened."""
+    """KL divergence between softened in-batch similarities of teacher and encoder."""
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         z = self.encoder.embed(bags)  # (B, D)
@@ -86,20 +86,20 @@ class KdSoft(Distillation[KdSoftConfig]):
 
 
 class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
-    """A linear head tells the cluster of the ID-embedding; it is not exported.
+    """Classification of the ID-embedding's k-means cluster by a linear head, not exported.
 
     Attributes:
-        labels: int64 (N,), the cluster of each streamer of the teacher.
+        labels: int64 (N,), cluster of each streamer of the teacher.
     """
 
     def __init__(
         self, stage: Stage, config: KdPseudoLabelConfig, validation: ColdStartTask | None
     ) -> None:
-        """Cluster the teacher's streamers; see `Distillation`."""
+        """Cluster the teacher's streamers; arguments like `Distillation`."""
         super().__init__(stage, config, validation)
         clusters = max(1, min(config.clusters, len(self.rows) // _LEAST_PER_CLUSTER))
         k_means = KMeans(clusters, random_state=stage.seed)
-        with threadpool_limits(1):  # threads would add up in any order
+        with threadpool_limits(1):  # for a fixed order of summation
             self.labels: NDArray[np.int64] = k_means.fit_predict(self._directions).astype(np.int64)
         self._head = nn.Linear(config.dim, clusters)
         nn.init.zeros_(self._head.weight)
@@ -113,7 +113,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
 
 
 class KdRkd(Distillation[KdRkdConfig]):
-    """Relations between outputs that are not normalised, as between the teacher's directions."""
+    """Relational distillation of distances and angles (RKD, Park 2019)."""
 
     def _imitate(self, bags: Bags, drawn: NDArray[np.int64]) -> dict[str, Tensor]:
         config, outputs = self._config, self.encoder.raw(bags)  # (B, D)

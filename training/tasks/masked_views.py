@@ -1,4 +1,4 @@
-"""`masked-views`: two masked views of a streamer find each other; no behaviour is needed."""
+"""`masked-views`: contrast of two masked views of a streamer, without behaviour."""
 
 import numpy as np
 import torch
@@ -16,24 +16,19 @@ from training.tasks.contrast import Contrast
 
 
 class MaskedViews(SelfSupervised[MaskedViewsConfig]):
-    """Symmetric contrast of bounded-overlap views, without names and ids.
+    """Symmetric contrast of views with bounded overlap, without names.
 
     Attributes:
-        contrast: of the views; trained with the encoder.
+        contrast: of the views, trained with the encoder.
     """
 
     def __init__(
         self, stage: Stage, config: MaskedViewsConfig, held_out: NDArray[np.int64] | None
     ) -> None:
-        """Cut the streamers into atoms.
-
-        Args:
-            stage: of the fit.
-            config: of the recipe.
-            held_out: rows of streamers to watch; None when nothing is held out.
+        """Split the streamers into atoms; arguments like `SelfSupervised`.
 
         Raises:
-            DataError: fewer than two streamers can be cut into two views.
+            DataError: fewer than two streamers have two atoms.
         """
         super().__init__(stage, config, held_out)
         maker = ViewMaker(stage.vocabulary, config.overlap, config.group_modality)
@@ -44,7 +39,7 @@ class MaskedViews(SelfSupervised[MaskedViewsConfig]):
         self.train_with(contrast=self.contrast)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """`views_loss`, and the mean `overlap` that the views really had."""
+        """`views_loss`, and the mean `overlap` of the views."""
         rng = step_generator(self._stage.seed, step)
         count = min(self._config.batch_size // 2, len(self._training))
         drawn = rng.choice(len(self._training), count, replace=False)

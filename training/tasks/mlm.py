@@ -1,12 +1,12 @@
-"""`mlm`: the tokens of hidden pieces are predicted from the embedding of the rest (BERT).
+"""`mlm`: masked-token prediction from the embedding of the unmasked pieces (BERT, Devlin 2019).
 
-Whole atoms are hidden, a piece with its near-duplicates, since the n-grams of a half-hidden word
-would give it away. Predicted are the tokens of the hidden atoms that are nowhere in the rest, by
+Whole atoms are masked, a piece together with its near-duplicates, since n-grams of a partly masked
+word would reveal it. The tokens that occur in masked atoms only are predicted by
 
     logit(token | rest) = cos(head(embedding of the rest), E[token]) / temperature + log p(token)
 
-with E the encoder's own token table and p the share of the token among all: the table learns what
-goes with what beyond how common it is. The softmax over the vocabulary is estimated on a sample.
+with the encoder's token table E and the unigram probability p, so the table learns co-occurrence
+beyond frequency. The softmax over the vocabulary is estimated on a sample.
 """
 
 import math
@@ -30,22 +30,17 @@ from training.tasks.atom_views import AtomViews, SelfSupervised
 from training.tasks.base import step_generator
 
 _SAMPLING_POWER = 0.75
-"""Of the share of a token: rare ones are drawn more often than they are shown (Mikolov 2013)."""
+"""Exponent of the unigram probability in negative sampling (Mikolov 2013)."""
 
 
 class MaskedTokens(SelfSupervised[MlmConfig]):
-    """Masked-token prediction within a streamer."""
+    """Masked-token prediction within a streamer, by sampled softmax."""
 
     def __init__(self, stage: Stage, config: MlmConfig, held_out: NDArray[np.int64] | None) -> None:
-        """Cut the streamers into atoms.
-
-        Args:
-            stage: of the fit.
-            config: of the recipe.
-            held_out: rows of streamers to watch; None when nothing is held out.
+        """Split the streamers into atoms; arguments like `SelfSupervised`.
 
         Raises:
-            DataError: no streamer has two pieces, one to hide and one to show.
+            DataError: no streamer has two atoms, one to mask and one to keep.
         """
         super().__init__(stage, config, held_out)
         maker = ViewMaker(stage.vocabulary, overlap=0.0, group_modality=0.0, names=True)
@@ -53,7 +48,7 @@ class MaskedTokens(SelfSupervised[MlmConfig]):
         if not len(self._training) or not stage.vocabulary.tokens:
             raise DataError(
                 f"{stage.dataset.folder} has no streamer with two pieces of text, tags or "
-                "categories, one to hide and one to show"
+                "categories, one to mask and one to keep"
             )
         share = np.array(stage.vocabulary.document_frequency, np.float64)  # (V,), ids 1..V
         self._log_share = np.log(share / share.sum()).astype(np.float32)
@@ -61,13 +56,13 @@ class MaskedTokens(SelfSupervised[MlmConfig]):
         self._cumulative = np.cumsum(drawn / drawn.sum())
         self._log_drawn = np.log(drawn / drawn.sum()).astype(np.float32)
         self._head = nn.Linear(config.dim, config.table_dim)
-        with torch.no_grad():  # at the start, the nearest tokens are those that make up the sum
+        with torch.no_grad():  # initially the nearest tokens are those of the sum
             self._head.weight.copy_(self.encoder.fixed_projection)
             self._head.bias.zero_()
         self.train_with(head=self._head)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """`token_loss`, and the number of tokens that were `masked`."""
+        """`token_loss`, and the number of `masked` tokens."""
         config, rng = self._config, step_generator(self._stage.seed, step)
         count = min(config.batch_size, len(self._training))
         streamers = rng.choice(len(self._training), count, replace=False)
@@ -95,10 +90,10 @@ class MaskedTokens(SelfSupervised[MlmConfig]):
         }
 
     def mask(self, streamers: NDArray[np.int64], rng: np.random.Generator) -> tuple[Bags, Bags]:
-        """What is shown and what is hidden of each streamer (R,), never nothing and never all.
+        """Kept and masked parts of each streamer (R,), each with at least one atom.
 
         Args:
-            streamers: places among those with two atoms or more.
+            streamers: places among the streamers with two atoms or more.
             rng: of the draw.
         """
         shown: list[list[int]] = []
@@ -114,22 +109,22 @@ class MaskedTokens(SelfSupervised[MlmConfig]):
         return parts.together(streamers, shown), parts.together(streamers, hidden)
 
     def _token(self, ids: NDArray[np.int64]) -> Tensor:
-        """Directions of tokens, (E, H)."""
+        """Unit vectors of tokens (E, H)."""
         return safe_normalise(self.encoder.table[self.encoder.place(ids)])
 
     def _of(self, values: NDArray[np.float32], ids: NDArray[np.int64]) -> Tensor:
-        """The values (V,) of tokens (E,)."""
+        """Values of tokens (E,), from values of the vocabulary (V,)."""
         return self.encoder.place(values[ids - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """The tokens to predict.
+    """Masked tokens to predict.
 
     Attributes:
-        rows: int64 (E,), the row of each.
+        rows: int64 (E,), row of each token.
         ids: int64 (E,), known token ids.
-        members: (R, 1 + V) sparse, > 0 for all known tokens that a row shows or hides.
+        members: (R, 1 + V) sparse, > 0 for all known tokens of a row, kept or masked.
     """
 
     rows: NDArray[np.int64]
@@ -140,9 +135,9 @@ class Masked:
     def of(
         cls, shown: Bags, hidden: Bags, known: int, most: int, rng: np.random.Generator
     ) -> "Masked":
-        """Tokens that are hidden and not shown as well, at most `most` of each row, at random."""
+        """Tokens that are masked and not kept elsewhere, at most `most` per row, at random."""
         there, missing = _members(shown, known), _members(hidden, known)
-        target = sp.csr_matrix(missing - missing.multiply(there))  # 1 where hidden only
+        target = sp.csr_matrix(missing - missing.multiply(there))  # 1 where masked only
         target.eliminate_zeros()
         rows, ids = (part.astype(np.int64) for part in target.nonzero())
         order = np.lexsort((rng.random(len(rows)), rows))
@@ -152,7 +147,7 @@ class Masked:
 
 
 def _members(bags: Bags, known: int) -> sp.csr_matrix:
-    """Which known tokens each row has, (R, 1 + V) of 1."""
+    """Binary matrix of the known tokens of each row (R, 1 + V)."""
     kept = bags.keep((bags.ids > 0) & (bags.ids <= known))
     ones = np.ones(len(kept.ids), np.int8)
     found = sp.csr_matrix((ones, kept.ids, kept.indptr), shape=(len(kept), 1 + known))

@@ -1,11 +1,11 @@
-"""`ptum`: videos and lives as behaviours, one masked and the next ones predicted (PTUM, Wu 2020).
+"""`ptum`: masked and next behaviour prediction with videos and lives as behaviours (PTUM, Wu 2020).
 
-Masked behaviour prediction (MBP): one behaviour, at random, is found by the embedding of all else.
-Next behaviours prediction (NBP): each of the last K is found by the embedding of what came before.
-Either time among some behaviours of other streamers; both losses are added. Behaviours are embedded
-by the encoder itself, as if they were all that a streamer shows. Names are left out.
+Masked behaviour prediction (MBP): a random behaviour is retrieved by the embedding of the rest.
+Next behaviours prediction (NBP): each of the last K is retrieved by the embedding of the earlier
+ones. The candidates include behaviours of other streamers, and both losses are added. Behaviours
+are embedded by the encoder itself, as profiles of their own. Names are left out.
 
-In time order undated behaviours come first, as they are listed, videos before lives.
+In time order, undated behaviours come first, in listed order, videos before lives.
 """
 
 import re
@@ -30,17 +30,12 @@ _BEHAVIOUR = re.compile(r"(videos|lives)\[(\d+)\]")
 
 
 class Ptum(SelfSupervised[PtumConfig]):
-    """MBP and NBP over videos and lives."""
+    """Masked and next behaviour prediction over videos and lives."""
 
     def __init__(
         self, stage: Stage, config: PtumConfig, held_out: NDArray[np.int64] | None
     ) -> None:
-        """Find the behaviours of the streamers that have more than K of them.
-
-        Args:
-            stage: of the fit.
-            config: of the recipe.
-            held_out: rows of streamers to watch; None when nothing is held out.
+        """Collect streamers with more than K behaviours; arguments like `SelfSupervised`.
 
         Raises:
             DataError: fewer than two streamers have more than K videos or lives.
@@ -48,14 +43,14 @@ class Ptum(SelfSupervised[PtumConfig]):
         super().__init__(stage, config, held_out)
         some = sample(stage.known, MOST_CUT, stage.seed)
         self._parts = Parts(map(time_order, subset(stage.pieces, some)), stage.vocabulary)
-        # Places of the behaviours that show anything; place 0 is all but behaviours.
+        # Places of the behaviours with content; place 0 is everything else.
         self._behaviours = [1 + np.flatnonzero(usable[1:]) for usable in self._parts.usable]
         enough = [len(each) > config.next for each in self._behaviours]
         self._streamers = np.flatnonzero(enough)
         if len(self._streamers) < 2:
             raise DataError(
                 f"{stage.dataset.folder} has {len(self._streamers)} training streamers with "
-                f"{config.next + 1} or more videos and lives that show anything, ptum needs two; "
+                f"{config.next + 1} or more videos and lives with content, ptum needs two; "
                 "use another recipe, or --set next=1"
             )
 
@@ -74,7 +69,7 @@ class Ptum(SelfSupervised[PtumConfig]):
     def _prediction(
         self, streamers: NDArray[np.int64], hidden: list[list[int]], rng: np.random.Generator
     ) -> Tensor:
-        """Find the hidden behaviours of each streamer (B, K) by the rest of what it shows."""
+        """Loss of retrieving the hidden behaviours (B, K) of each streamer by the rest."""
         rest = [
             [0, *np.setdiff1d(self._behaviours[s], places).tolist()]
             for s, places in zip(streamers, hidden, strict=True)
@@ -102,17 +97,17 @@ class Ptum(SelfSupervised[PtumConfig]):
 def others(
     count: int, most: int, shape: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """For the i-th of `count` (the last axis of the shape), distinct others at random.
+    """Random distinct others of each of `count` places (the last axis of the shape).
 
     Returns:
-        int64 (*shape, N), N = `most`, or all others where there are fewer.
+        int64 (*shape, N), N = `most`, or all others if there are fewer.
     """
     distance = 1 + rng.random((*shape, count - 1)).argsort(-1)[..., :most]
     return (np.arange(count)[:, None] + distance) % count
 
 
 def time_order(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """All but the behaviours, then the behaviours from the oldest on, without repeated ones."""
+    """Pieces that are no behaviours, then the distinct behaviours from oldest to newest."""
     rest: list[Piece] = []
     found: dict[tuple[float, bool, int], list[Piece]] = {}
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""The recipes by name. To add one, write its task and its configuration and list it here."""
+"""Registry of recipes; a new recipe is a task and a configuration, listed here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ Build = Callable[[Stage, Any, HeldOut], Task]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained.
+    """A training method.
 
     Attributes:
-        config: its configuration class.
-        build: stage, configuration and rows to watch (None = nothing is held out) -> task.
-        metric: what its task's `validate` measures.
+        config: configuration class.
+        build: (stage, configuration, validation rows or None) -> task.
+        metric: metric of the task's `validate`.
     """
 
     config: type[RecipeConfig]
@@ -54,12 +54,12 @@ class Recipe:
 
     @property
     def metric_name(self) -> str:
-        """The name that the checkpoint's metrics have for it."""
+        """Key of the validation metric in a checkpoint."""
         return f"validation_{self.metric}"
 
 
 def _taught(task: Callable[[Stage, Any, ColdStartTask | None], Task]) -> Build:
-    """How a task is built that learns from a teacher and is watched on cold streamers."""
+    """Builder of a task with a teacher and validation on cold streamers."""
 
     def build(stage: Stage, config: RecipeConfig, held_out: HeldOut) -> Task:
         return task(stage, config, None if held_out is None else held_out_task(stage, held_out))
@@ -68,9 +68,9 @@ def _taught(task: Callable[[Stage, Any, ColdStartTask | None], Task]) -> Build:
 
 
 def held_out_task(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
-    """Held-out streamers search the stage's own: by true audiences, else by ID-embeddings.
+    """Task of held-out queries against the stage's streamers, by audiences or ID-embeddings.
 
-    Nobody asks when the data set has neither.
+    It has no queries if the data set has neither.
     """
     held_out = sample(held_out, MOST_ASKED, stage.seed)
     gallery = sample(stage.known, MOST_SEARCHED, stage.seed)
@@ -99,10 +99,10 @@ RECIPES = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Recipe by name.
 
     Raises:
-        UsageError: there is none; the names are listed.
+        UsageError: the recipe is unknown; the message lists all names.
     """
     if name not in RECIPES:
         raise UsageError(f"--recipe {name}: unknown; the recipes are {', '.join(RECIPES)}")

@@ -1,9 +1,9 @@
-"""`simcse`: a pair differs by dropout only; or supervised, with hard negatives (SimCSE, Gao 2021).
+"""`simcse`: contrast of dropout twins, or supervised with hard negatives (SimCSE, Gao 2021).
 
-Unsupervised: every streamer is encoded twice, with other hidden tokens and other dropped units, and
-both encodings look for each other. Supervised: a streamer looks for one that is alike, by labels,
-duplicates or behaviour, among those of all others in the batch and a hard negative of each, which
-is near by content but not alike.
+Unsupervised: each streamer is encoded twice with independent dropout of tokens and units, and the
+encodings are positives. Supervised: positives are related streamers by label, duplicate group or
+behaviour; negatives are the positives of the other anchors and a hard negative per anchor, which is
+near by content but not related.
 """
 
 from dataclasses import replace
@@ -32,28 +32,27 @@ from training.tasks.contrast import Contrast
 
 _SEARCH_SEED = 7
 _SEARCH_DROPOUT = 0.8
-"""Tokens hidden from held-out twins, however many are while training: with fewer hidden, twins of
-wordy profiles are found whatever was learned."""
+"""Token dropout of validation twins: with less, long profiles match without any training."""
 _CONSIDERED = 100
-"""Nearest by content among which hard negatives are looked for."""
+"""Nearest by content that are considered as hard negatives."""
 
 
 class Simcse(Task):
-    """Contrast of dropout twins, or of alike streamers with hard negatives."""
+    """Contrast of dropout twins, or of related streamers with hard negatives."""
 
     def __init__(
         self, stage: Stage, config: SimcseConfig, held_out: NDArray[np.int64] | None
     ) -> None:
-        """Find the pairs that the configuration asks for.
+        """Find the pairs of the configuration.
 
         Args:
             stage: of the fit.
             config: of the recipe.
-            held_out: rows of streamers to watch; None when nothing is held out.
+            held_out: rows of validation streamers; None without validation.
 
         Raises:
-            DataError: fewer than two streamers have one that is alike.
-            UsageError: the data set lacks what the positives are to come from.
+            DataError: fewer than two streamers have a related one.
+            UsageError: the data set lacks the source of the positives.
         """
         self.encoder = stage.encoder
         self._stage, self._config = stage, config
@@ -92,7 +91,7 @@ class Simcse(Task):
         return {"contrast_loss": loss}
 
     def validate(self) -> float:
-        """Mean reciprocal rank of what held-out streamers are to find: their twin, or an alike."""
+        """Mean reciprocal rank of the twin, or of the first related streamer."""
         if isinstance(self._search, ViewSearch):
             return self._search.mean_reciprocal_rank(self.encoder)
         bags, usable = self._stage.bags, self._stage.usable
@@ -101,12 +100,12 @@ class Simcse(Task):
         )
 
     def _embed(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Embeddings (R, D) under dropout that no other call repeats."""
+        """Embeddings (R, D) with fresh dropout."""
         bags = drop_tokens(self._stage.bags.take(rows), self._config, rng)
         return embed_in_chunks(self.encoder.embed, bags, self._config.chunk_size)
 
     def _find_relation(self, rows: NDArray[np.int64]) -> Relation | None:
-        """Who is alike among these rows; None for twins."""
+        """Relation between these rows; None for dropout twins."""
         dataset = self._stage.dataset
         match self._config.positives:
             case "duplicates":
@@ -119,7 +118,7 @@ class Simcse(Task):
                 return None
 
     def _find_search(self, held_out: NDArray[np.int64] | None) -> ViewSearch | AlikeSearch:
-        """What held-out streamers are to find, drawn once."""
+        """Validation search, drawn once."""
         stage, rng = self._stage, np.random.default_rng(_SEARCH_SEED)
         if held_out is None:
             return ViewSearch(None)
@@ -135,7 +134,7 @@ class Simcse(Task):
         return ViewSearch((drop_tokens(rows, config, rng), drop_tokens(rows, config, rng)))
 
     def _hard_negatives(self, relation: Relation) -> NDArray[np.int64]:
-        """Per data set row (N, K): its nearest known by content that are not alike; -1 for none."""
+        """Per data set row (N, K), the nearest by content that are not related, padded with -1."""
         stage, known = self._stage, self._known
         content = all_rows(self.encoder, self.encoder.fused, stage.bags, stage.usable)[known]
         near = known[nearest(content, _CONSIDERED)[0]]  # (M, C), nearest first
@@ -147,9 +146,9 @@ class Simcse(Task):
         return table
 
     def _hard_of(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """A hard negative per anchor (B,); any known streamer where there is none."""
+        """A hard negative per anchor (B,), or a random streamer if it has none."""
         assert self._hard is not None
-        candidates = self._hard[rows]  # (B, K), those that are there first
+        candidates = self._hard[rows]  # (B, K), padding last
         count = (candidates >= 0).sum(1)
         pick = (rng.random(len(rows)) * count).astype(np.int64)
         anyone = rng.choice(self._known, len(rows))

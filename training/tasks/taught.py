@@ -1,4 +1,4 @@
-"""What all tasks share that learn from a teacher."""
+"""Base of tasks that learn from a teacher."""
 
 import math
 
@@ -13,26 +13,26 @@ from training.preparation.stage import Stage, all_rows
 from training.tasks.base import Task
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
-_LEAST_TRUST = 1e-3  # nobody trusted would leave nothing to solve from
+_LEAST_TRUST = 1e-3  # keeps the regression solvable if no vector is trusted
 
 
 class TaughtTask(Task):
-    """Learns from warm streamers that show content, is watched on cold ones that search them.
+    """Learns from warm streamers with content, validated on cold queries.
 
-    Its ID head plays no part in the embedding: it is solved when that stands, so that every bundle
-    can predict ID-embeddings, whatever the embedding was learned by.
+    The ID head does not influence the embedding. It is solved by ridge regression at the end, so
+    every bundle can predict ID-embeddings, whatever the recipe.
 
     Attributes:
-        rows: int64 (N,), data set rows of those that it learns from.
-        trust: float32 (N,), how likely each one's vector is its own.
+        rows: int64 (N,), data set rows of the training streamers.
+        trust: float32 (N,), probability that each teacher vector is correct.
     """
 
     def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
-        """Take what the teacher says of the N streamers that can be encoded.
+        """Select the teacher's streamers with usable content.
 
         Args:
             stage: with a teacher.
-            validation: cold streamers to watch; None when nothing is held out.
+            validation: validation queries; None without validation.
 
         Raises:
             DataError: fewer than two streamers have both content and behaviour.
@@ -50,10 +50,10 @@ class TaughtTask(Task):
         self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
         self._directions = stage.teacher.directions[warm]  # (N, E)
-        judgement = stage.teacher.judgement
+        noise = stage.teacher.noise
         self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
-        if judgement is not None:
-            self.trust = judgement.trust[warm]
+        if noise is not None:
+            self.trust = noise.trust[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:
@@ -64,10 +64,7 @@ class TaughtTask(Task):
         return float(self._validation.ndcg(vectors).mean())
 
     def finish(self) -> None:
-        """Solve the ID head: ridge from the embeddings, its strength by leaving one out.
-
-        Vectors that are not trusted count less.
-        """
+        """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out."""
         head = self.encoder.id_head
         if head is None:
             return

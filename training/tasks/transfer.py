@@ -1,4 +1,4 @@
-"""`transfer`: neighbours in the ID space that are alike in content find each other."""
+"""`transfer`: contrast of neighbours in the ID space, filtered by content."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,31 +29,31 @@ from training.tasks.masked_views import MaskedViews
 from training.tasks.taught import TaughtTask
 
 _FILTER = 2
-"""Sets the filter's random numbers apart from others of the same seed."""
+"""Seed offset of the filter."""
 
 
 class Transfer(TaughtTask):
-    """Masked views first, then InfoNCE on pairs of neighbours in the ID space.
+    """Pretraining on masked views, then InfoNCE on pairs of neighbours in the ID space.
 
-    A step below `pretrain_steps` is one of `masked-views`; which phase it belongs to is told by its
-    number alone, so a fit goes on anywhere.
+    Steps below `pretrain_steps` are steps of `masked-views`. The phase depends on the step number
+    only, so a fit can be resumed at any step.
 
     Attributes:
-        pairs: the neighbours of the N streamers of the teacher, weighted by the filter.
+        pairs: neighbours of the N streamers of the teacher, weighted by the filter.
     """
 
     def __init__(
         self, stage: Stage, config: TransferConfig, validation: ColdStartTask | None
     ) -> None:
-        """Find the neighbours and filter them.
+        """Find and filter the neighbours.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: cold streamers to watch; None when nothing is held out.
+            validation: validation queries; None without validation.
 
         Raises:
-            DataError: too few streamers have two pieces for the start, or the filter drops all.
+            DataError: too few streamers have two atoms for pretraining, or the filter drops all.
         """
         super().__init__(stage, validation)
         self._config = config
@@ -73,12 +73,12 @@ class Transfer(TaughtTask):
         self.train_with(contrast=self._contrast, **start)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Those of `masked-views` at the start, then `pairs_loss`."""
+        """Losses of `masked-views` during pretraining, then `pairs_loss`."""
         config = self._config
         if self._start is not None and step < config.pretrain_steps:
             return self._start.losses(step)
         rng = step_generator(self._stage.seed, step)
-        drawn = self.draw(rng)  # (B,), anchors and then their positives
+        drawn = self.draw(rng)  # (B,), anchors, then their positives
         bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         partner = np.roll(drawn, len(drawn) // 2)
@@ -89,7 +89,7 @@ class Transfer(TaughtTask):
         return {"pairs_loss": loss}
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Different anchors by their best weight, and a positive of each by weight (B,)."""
+        """Draw distinct anchors by their best weight, and a positive of each by weight (B,)."""
         count = min(self._config.batch_size // 2, np.count_nonzero(self._likely))
         chance = self._likely / self._likely.sum()
         anchors = rng.choice(len(chance), count, replace=False, p=chance)
@@ -99,10 +99,10 @@ class Transfer(TaughtTask):
         try:
             return MaskedViews(self._stage, self._config, None)
         except DataError as error:
-            raise DataError(f"{error}; start without, with --set pretrain_steps=0") from None
+            raise DataError(f"{error}; skip the pretraining with --set pretrain_steps=0") from None
 
     def _weights(self, near: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How far the filter lets each neighbour pass (N, K)."""
+        """Filter weights of the neighbours (N, K)."""
         config, rng = self._config, np.random.default_rng([self._stage.seed, _FILTER])
         if config.filter == "none":
             return np.ones(near.shape, np.float32)
@@ -110,7 +110,7 @@ class Transfer(TaughtTask):
         return shuffled(weights, rng) if config.filter == "random" else weights
 
     def _similarity(self) -> Similarity:
-        """How alike the content of two of the warm streamers is."""
+        """Content similarity of warm streamers."""
         stage = self._stage
         pieces = subset(stage.pieces, self.rows)
         match self._config.filter:

@@ -1,4 +1,4 @@
-"""`transfer-plus`: neighbourhoods of behaviour, weighted by content, moved into the encoder."""
+"""`transfer-plus`: multi-positive contrast of behavioural neighbours, weighted by content."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +25,24 @@ from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 from training.tasks.taught import TaughtTask
 from training.teachers.id_embeddings import Teacher
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 
 _PARTNER_WEIGHT = 0.3
-"""An anchor's own drawn positive counts at least so much."""
+"""Smallest weight of an anchor's own drawn positive."""
 
 
 class TransferPlus(TaughtTask):
-    """Weighted multi-positive InfoNCE plus regression to the ID-embedding."""
+    """Weighted multi-positive InfoNCE with regression to the ID-embedding."""
 
     def __init__(
         self, stage: Stage, config: TransferPlusConfig, validation: ColdStartTask | None
     ) -> None:
-        """Find the positives of the stage's warm streamers.
+        """Find the positives and hard negatives of the stage's warm streamers.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: cold streamers to watch; None when nothing is held out.
+            validation: validation queries; None without validation.
 
         Raises:
             DataError: fewer than two streamers have both content and behaviour, or none of them
@@ -60,9 +60,8 @@ class TransferPlus(TaughtTask):
         self._hard = self._find_hard_negatives(few)
         if not len(self._anchors):
             raise DataError(
-                f"{stage.dataset.folder} has no two training streamers that behaviour brings "
-                "together and that content bears out; see what --set denoise=false gives, or use "
-                "--recipe masked-views"
+                f"{stage.dataset.folder} has no two training streamers that are related by "
+                "behaviour and trusted by content; try --set denoise=false or --recipe masked-views"
             )
         self._contrast = Contrast(stage, config)
         self.train_with(contrast=self._contrast)
@@ -94,14 +93,14 @@ class TransferPlus(TaughtTask):
     def _find_positives(
         self, teacher: Teacher, warm: NDArray[np.bool_]
     ) -> tuple[Behaviour, Positives, NDArray[np.int64]]:
-        """By audience where it is known and anyone shares one; in the ID space otherwise.
+        """Positives by shared audience if any streamers share one, otherwise in the ID space.
 
-        Also who has fewer neighbours than are wanted.
+        Also returns the streamers with fewer neighbours than configured.
         """
         config, rng = self._config, np.random.default_rng(self._stage.seed)
         if teacher.audience is not None:
-            judgement = teacher.behaviour_judgement
-            judged = None if judgement is None else judgement.of(warm)
+            noise = teacher.behaviour_noise
+            judged = None if noise is None else noise.of(warm)
             shared = SharedAudience(teacher.audience[warm], config.audience_power)
             near, weights, few = shared.completed(
                 config.neighbours, judged and judged.trusted, config.two_hop
@@ -109,26 +108,26 @@ class TransferPlus(TaughtTask):
             if weights.any():
                 positives = self._weigh(near, weights, judged, rng)
                 return shared, positives, np.flatnonzero(few)
-        judged = None if teacher.judgement is None else teacher.judgement.of(warm)
+        judged = None if teacher.noise is None else teacher.noise.of(warm)
         space = IdSpace(teacher.directions[warm], config.id_temperature, config.negative_id_cosine)
         near, weights = space.candidates(config.neighbours, judged and judged.trusted)
-        few = np.zeros(0, np.int64)  # cosines are known to everybody
+        few = np.zeros(0, np.int64)  # every streamer has cosines to all others
         return space, self._weigh(near, weights, judged, rng), few
 
     def _weigh(
         self,
         near: NDArray[np.int64],
         behaviour: NDArray[np.float32],
-        judged: Judgement | None,
+        judged: NoiseEstimate | None,
         rng: np.random.Generator,
     ) -> Positives:
-        """Candidates (N, K) weighed by behaviour, content and how far both ends are trusted."""
+        """Weigh candidates (N, K) by behaviour, content and label trust."""
         if judged is not None:
             near, behaviour = trusted_only(near, behaviour, judged)
         return weigh(near, behaviour, self._content, self._config.content_floor, rng)
 
     def _find_hard_negatives(self, few: NDArray[np.int64]) -> HardNegatives:
-        """Of those with few neighbours: where there are many, validation finds no use for them."""
+        """Hard negatives of streamers with few neighbours; others gained nothing on validation."""
         config, weights = self._config, self._positives.weights
 
         def alike(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -149,13 +148,11 @@ class TransferPlus(TaughtTask):
     def _pairs(
         self, drawn: NDArray[np.int64], anchors: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Weights of the batch's pairs (B, B), and which to leave out (B, B + M).
-
-        M are those of whom the memory holds something.
+        """Weights of the batch's pairs (B, B), and pairs to ignore (B, B + M) with M past keys.
 
         Args:
-            drawn: the anchors, a positive of each, and hard negatives (B,).
-            anchors: how many there are.
+            drawn: anchors, a positive of each, and hard negatives (B,).
+            anchors: number of anchors.
         """
         same = drawn[:, None] == drawn[None]
         half = np.arange(anchors)
@@ -168,7 +165,7 @@ class TransferPlus(TaughtTask):
         return wanted, np.hstack([excluded, self._doubtful(drawn, past)])
 
     def _doubtful(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Pairs (R, K) that must not be called unlike: by behaviour, or by what they show."""
+        """Likely false negatives (R, K), by behaviour or by content."""
         alike = self._content[rows] @ self._content[others].T
         return self._behaviour.related(rows, others) | (
             alike > self._config.negative_content_cosine

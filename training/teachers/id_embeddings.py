@@ -1,7 +1,7 @@
-"""The teacher: what users' behaviour says about the streamers, as one ID-embedding each.
+"""The teacher: one ID-embedding per streamer, from user behaviour.
 
-Only streamers that may be learned from are in it: a held-out streamer has no audience here and is
-nobody's audience.
+It contains only streamers that may be learned from: held-out streamers have no audience in it and
+are nobody's audience.
 """
 
 from dataclasses import dataclass, replace
@@ -17,27 +17,27 @@ from threadpoolctl import threadpool_limits
 from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 
 MIN_SHARED = 2
 """Users that two streamers must share to count as related; one in common may be chance."""
 _AUDIENCE_RANK = 64
 _NOISE = 1
-"""Sets the draw of the swapped streamers apart from others of the same seed."""
+"""Seed offset of the label-noise draw."""
 
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """ID-embeddings of the streamers that behaviour knows.
+    """ID-embeddings of N streamers with known behaviour.
 
     Attributes:
-        space: the name of their space.
-        rows: int64 (N,), places in the data set, ascending.
-        vectors: float32 (N, E), as they came.
-        audience: who watches them, binary (N, U); None when only the ID-embeddings are known.
-        learned_from_audience: whether the vectors are, so that both are right or wrong together.
-        judgement: of the vectors, see `training.teachers.label_noise`; None = all are trusted.
-        audience_judgement: of the audiences; None = as the vectors.
+        space: name of the ID-embedding space.
+        rows: int64 (N,), ascending data set rows.
+        vectors: float32 (N, E), not normalised.
+        audience: binary (N, U); None if only ID-embeddings are known.
+        learned_from_audience: whether the vectors were computed from the audience.
+        noise: label noise of the vectors, see `training.teachers.label_noise`; None = none.
+        audience_noise: label noise of the audiences; None = that of the vectors.
     """
 
     space: str
@@ -45,20 +45,17 @@ class Teacher:
     vectors: NDArray[np.float32]
     audience: sp.csr_matrix | None
     learned_from_audience: bool = False
-    judgement: Judgement | None = None
-    audience_judgement: Judgement | None = None
+    noise: NoiseEstimate | None = None
+    audience_noise: NoiseEstimate | None = None
 
     @property
-    def behaviour_judgement(self) -> Judgement | None:
-        """Of what brings each streamer together with others.
-
-        That is its audience, where audiences are known, and its ID-embedding otherwise.
-        """
-        return self.judgement if self.audience_judgement is None else self.audience_judgement
+    def behaviour_noise(self) -> NoiseEstimate | None:
+        """Label noise of the audiences if estimated separately, otherwise of the vectors."""
+        return self.noise if self.audience_noise is None else self.audience_noise
 
     @property
     def scale(self) -> float:
-        """Standard deviation of all numbers, the unit of the regression to them."""
+        """Standard deviation of all components, the unit of the regression loss."""
         return float(self.vectors.std()) or 1.0
 
     @property
@@ -69,10 +66,10 @@ class Teacher:
 
 
 def audience_of(dataset: Dataset, known: NDArray[np.int64]) -> sp.csr_matrix | None:
-    """Who watches each streamer, binary (N, U); None when nothing is known.
+    """Audience of each streamer, binary (N, U); None if unknown.
 
-    A relation counts as an audience both ways. The users are then the related streamers, of which
-    only the `known` ones count.
+    Relations count as audiences in both directions: the users are then the related streamers, of
+    which only the `known` ones are included.
     """
     if dataset.relations is not None:
         audience = dataset.relations.tocsc()[:, known].tocsr()
@@ -86,7 +83,7 @@ def audience_of(dataset: Dataset, known: NDArray[np.int64]) -> sp.csr_matrix | N
 
 
 def id_matrix(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The given ID-embeddings by row (N, E), zero where none is given, and where one is (N,)."""
+    """Given ID-embeddings by row (N, E), zero where missing, and which rows have one (N,)."""
     given = dataset.id_embeddings
     if given is None:
         raise UsageError(f"{dataset.folder} has no id_embeddings")
@@ -102,7 +99,7 @@ def id_matrix(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.bool_]]
 def find_teacher(
     dataset: Dataset, known: NDArray[np.int64], config: TeacherConfig, seed: int, threads: int
 ) -> Teacher:
-    """The given ID-embeddings of the known streamers, or else ALS on their audiences.
+    """Teacher of the known streamers: given ID-embeddings, or ALS on their audiences.
 
     Raises:
         UsageError: the data set has neither.
@@ -137,7 +134,7 @@ def learn_teacher(
     seed: int,
     threads: int,
 ) -> Teacher:
-    """Implicit ALS (Hu, Koren & Volinsky 2008) on the audiences (N, U) of the known streamers."""
+    """Implicit ALS (Hu, Koren & Volinsky 2008) on audiences (N, U) of the known streamers."""
     rows = known[np.diff(audience.indptr)[known] > 0]
     observed = audience[rows].T.tocsr()  # (users, streamers)
     observed = observed[np.diff(observed.indptr) > 0]
@@ -161,9 +158,9 @@ def learn_teacher(
 
 
 def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float32]:
-    """Audiences (N, U) as unit rows (N, at most 64): their main directions (truncated SVD).
+    """Truncated SVD of normalised audiences (N, U), as unit rows (N, <= 64).
 
-    Each audience counts the same, however large; one without users is zero.
+    Empty audiences give zero rows.
     """
     rows, users = audience.get_shape()
     rank = min(_AUDIENCE_RANK, rows - 1, users - 1)
@@ -174,10 +171,10 @@ def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float3
 
 
 def swapped(teacher: Teacher, share: float, rng: np.random.Generator) -> Teacher:
-    """The teacher with what it says of some of its N streamers given to others of them.
+    """Inject label noise: swap ID-embeddings and audiences of a share of the N streamers.
 
-    round(share * N) streamers are drawn and pass their ID-embedding and audience on in a circle, so
-    that none of them keeps its own. One alone has nobody to swap with: nothing is changed then.
+    round(share * N) streamers pass theirs on in a circle, so none of them keeps its own; a single
+    drawn streamer is unchanged.
     """
     chosen = rng.permutation(len(teacher.rows))[: round(share * len(teacher.rows))]
     source = np.arange(len(teacher.rows))

@@ -1,20 +1,20 @@
-"""How far each of a teacher's vectors can be trusted, judged by what its streamer shows.
+"""Label noise of a teacher: the probability that each vector is its streamer's own.
 
-Who has another's vector (a mixed-up id, a bought account) agrees with its own content no better
-than chance. A vector's agreement is its cosine to what ridge regression predicts from the content,
-fitted on the other folds; chance is the agreement with somebody else's vector. With f the density
-of the agreements and f0 that of chance, the share of vectors at an agreement a that are right is
+A streamer with another's vector (a mixed-up id, a sold account) agrees with its content no better
+than chance. The agreement of a vector is its cosine to the prediction of a ridge regression from
+content, fitted on the other folds; the chance distribution is the agreement with other streamers'
+vectors. With the density f of agreements and f0 of chance agreements, the probability that a vector
+with agreement a is correct is
 
     1 - pi0 f0(a) / f(a)
 
-one minus the local false discovery rate (Efron 2004); f0 / f is estimated by isotonic regression,
-pi0 from where chance dwells. Predictions improve once the wrong vectors count less, so it is
-repeated. Nothing is lost where content and behaviour agree: then pi0 is near 0 and all are trusted.
-Where content can't tell a vector from somebody else's at all, because there are few streamers or
-they show little, it is no judge, and all are trusted too.
+one minus the local false discovery rate (Efron 2004). f0 / f is estimated by isotonic regression,
+pi0 from the low quantiles of f0. The estimate is iterated, since predictions improve when wrong
+vectors count less. If content and behaviour agree, pi0 is near 0 and all vectors are trusted. If
+content can't distinguish a vector from another streamer's at all, because there are few streamers
+or little content, all vectors are trusted as well.
 
-For a vector that is not trusted, the prediction may stand in: it is wrong about details, but right
-about the neighbourhood.
+The prediction can replace an untrusted vector: it is inexact in detail but in the right region.
 """
 
 from dataclasses import dataclass
@@ -29,24 +29,23 @@ _FOLDS = 5
 _ROUNDS = 4
 _PENALTY = 3.0
 _FITTED = 50_000
-"""Rows of the other folds that a prediction is fitted on, at most."""
+"""Most rows that a regression is fitted on."""
 _CHANCES = 5
-"""Others' vectors that each prediction is compared with."""
+"""Number of other vectors that each prediction is compared with."""
 _CAN_TELL = 1e-3
-"""Largest p-value (Mann & Whitney 1947) with which content is taken to tell own from others'."""
+"""Largest p-value (Mann & Whitney 1947) at which content distinguishes own vectors."""
 _LOW = 0.25
-"""Quantile of chance below which all agreements are taken for chance."""
+"""Quantile of the chance distribution below which all agreements count as chance."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """What content says of N vectors.
+class NoiseEstimate:
+    """Label-noise estimate of N vectors.
 
     Attributes:
-        vectors: float32 (N, E), unit rows, what was judged.
-        trust: float32 (N,), the probability that each is its streamer's own.
-        predicted: float32 (N, E), unit rows, what content predicts of each from the others; zero
-            where nothing was predicted.
+        vectors: float32 (N, E), unit rows, the vectors themselves.
+        trust: float32 (N,), probability that each vector is its streamer's own.
+        predicted: float32 (N, E), unit rows predicted from content; zero where not predicted.
     """
 
     vectors: NDArray[np.float32]
@@ -55,31 +54,33 @@ class Judgement:
 
     @property
     def trusted(self) -> NDArray[np.bool_]:
-        """Who is rather right than wrong (N,)."""
+        """Whether each vector is more likely correct than not (N,)."""
         return self.trust > 0.5
 
-    def of(self, rows: NDArray[np.bool_]) -> "Judgement":
-        """The same of a part of the rows (N,)."""
-        return Judgement(self.vectors[rows], self.trust[rows], self.predicted[rows])
+    def of(self, rows: NDArray[np.bool_]) -> "NoiseEstimate":
+        """Estimate of a part of the rows (N,)."""
+        return NoiseEstimate(self.vectors[rows], self.trust[rows], self.predicted[rows])
 
     @classmethod
-    def blind(cls, vectors: NDArray[np.float32]) -> "Judgement":
-        """All are trusted."""
+    def blind(cls, vectors: NDArray[np.float32]) -> "NoiseEstimate":
+        """Estimate that trusts all vectors."""
         return cls(vectors, np.ones(len(vectors), np.float32), np.zeros_like(vectors))
 
 
-def judge(content: NDArray[np.float32], vectors: NDArray[np.float32], seed: int) -> Judgement:
-    """How far each vector can be trusted, and what content predicts in its place.
+def estimate_noise(
+    content: NDArray[np.float32], vectors: NDArray[np.float32], seed: int
+) -> NoiseEstimate:
+    """Estimate the label noise of vectors from content.
 
     Args:
-        content: what they show (N, H).
+        content: content vectors (N, H).
         vectors: unit rows (N, E).
-        seed: of the folds and of chance.
+        seed: of the folds and of the chance distribution.
     """
     rng, rows = np.random.default_rng(seed), len(vectors)
     trust = np.ones(rows)
     if rows < 2 * _FOLDS:
-        return Judgement.blind(vectors)
+        return NoiseEstimate.blind(vectors)
     fold = rng.permutation(rows) % _FOLDS
     others = [rng.permutation(rows) for _ in range(_CHANCES)]
     for turn in range(_ROUNDS):
@@ -87,11 +88,11 @@ def judge(content: NDArray[np.float32], vectors: NDArray[np.float32], seed: int)
         own = _cosine(predicted, vectors)
         chance = np.concatenate([_cosine(predicted, vectors[other]) for other in others])
         if turn == 0 and mannwhitneyu(own, chance, alternative="greater").pvalue > _CAN_TELL:
-            return Judgement.blind(vectors)
+            return NoiseEstimate.blind(vectors)
         trust = _own_rather_than_chance(own, chance)
     predicted = _held_out(content, vectors, fold, trust)
     length = np.linalg.norm(predicted, axis=1, keepdims=True)
-    return Judgement(
+    return NoiseEstimate(
         vectors, trust.astype(np.float32), (predicted / np.maximum(length, 1e-9)).astype(np.float32)
     )
 
@@ -102,7 +103,7 @@ def _held_out(
     fold: NDArray[np.int64],
     trust: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Each row's vector (N, E) as predicted by the other folds."""
+    """Cross-validated predictions of the vectors (N, E)."""
     predicted = np.zeros_like(vectors)
     for part in range(_FOLDS):
         inside, outside = np.flatnonzero(fold == part), np.flatnonzero(fold != part)[:_FITTED]
@@ -120,7 +121,7 @@ def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float6
 def _own_rather_than_chance(
     own: NDArray[np.float64], chance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """1 - pi0 f0 / f at each own agreement (N,)."""
+    """Probability 1 - pi0 f0 / f of each agreement (N,)."""
     is_own = np.concatenate([np.ones(len(own)), np.zeros(len(chance))])
     weight = np.concatenate([np.ones(len(own)), np.full(len(chance), len(own) / len(chance))])
     isotonic = IsotonicRegression(y_min=1e-3, y_max=1 - 1e-3, out_of_bounds="clip")

@@ -1,4 +1,4 @@
-"""Pretrained, frozen encoders of single pieces; see `model_export.contract.towers`."""
+"""Towers: pretrained, frozen encoders of single pieces (`model_export.contract.towers`)."""
 
 from training.towers.automatic import choose_text_tower
 from training.towers.base import Tower

@@ -1,4 +1,4 @@
-"""Sound towers: statistics of the log-mel spectrogram, and Hugging Face's encoders of samples."""
+"""Sound towers: log-mel statistics, and Hugging Face encoders of samples."""
 
 import math
 from collections.abc import Mapping
@@ -18,20 +18,20 @@ from training.towers.packages import hugging_face_library
 
 MODALITIES = KINDS["audio"]
 MAX_PIECES = 16
-"""Sounds of a profile that are read: the newest; one takes 30 ms of a core."""
+"""Most sounds per profile, the newest; each takes 30 ms of a core."""
 SECONDS = 10.0
 _RATE_HZ, _WINDOW, _STEP = 16_000, 1024, 320
 _MELS, _LOWEST_HZ, _HIGHEST_HZ = 64, 50.0, 7_600.0
 _REVISION = 1
-"""Of what is computed below: another one is another tower."""
+"""Revision of the computation, part of the tower version."""
 _FLOOR, _SILENCE = 1e-3, 1e-12
-"""Of a band's power beside the sound's mean, about 47 dB below its tones; and of that mean."""
+"""Floors of a band's power relative to the mean, about 47 dB below tones, and of the mean."""
 _FACTORS = (0.3, 1.0, 4.0)
-"""Of mean, deviation and change: change tells most; chosen on simulated sounds."""
+"""Factors of mean, deviation and change, chosen on simulated sounds."""
 
 
 def log_mel(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
-    """Statistics of a log-mel spectrogram, frozen by nature: nothing in it was learned.
+    """Tower of log-mel spectrogram statistics, without learned weights.
 
     Raises:
         UsageError: options were given.
@@ -51,19 +51,19 @@ def log_mel(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
 
 
 class LogMelStatistics(nn.Module):
-    """Samples to unit vectors: timbre, how much it varies, and how fast.
+    """Statistics of the log-mel spectrogram as unit vectors: timbre, its variation and its speed.
 
-    Per mel band (HTK's scale) of the log power: mean and standard deviation over time, and the mean
-    size of its change from one step to the next, each times one of `_FACTORS`. The power is taken
-    relative to the sound's own mean, so loudness plays no part. The spectrum is a convolution with
-    a Hann-windowed Fourier basis, which every runtime has.
+    Per mel band (HTK scale) of the log power: mean and standard deviation over time, and the mean
+    absolute change between steps, each times one of `_FACTORS`. Power is relative to the sound's
+    own mean, so loudness plays no part. The spectrum is a convolution with a Hann-windowed Fourier
+    basis, which every runtime supports.
     """
 
     width = 3 * _MELS
 
     def __init__(self) -> None:
         super().__init__()
-        # Computed, so not kept: their last bits differ from one machine to the next.
+        # Not persistent: the last bits differ between machines.
         for name, values in (("basis", _fourier_basis()), ("mel", _mel_filters())):
             tensor = torch.from_numpy(values.astype(np.float32))
             self.register_buffer(name, tensor, persistent=False)
@@ -87,7 +87,7 @@ class LogMelStatistics(nn.Module):
 
 
 def _fourier_basis() -> NDArray[np.float64]:
-    """Windowed cosines and sines (2F, 1, window); a full-scale tone has power 1 in its place."""
+    """Windowed cosines and sines (2F, 1, window); a full-scale tone has power 1."""
     time = np.arange(_WINDOW)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * time / _WINDOW)
     angle = 2 * np.pi * np.outer(np.arange(_WINDOW // 2 + 1), time) / _WINDOW  # (F, window)
@@ -100,7 +100,7 @@ def _frequencies() -> NDArray[np.float64]:
 
 
 def _mel_filters() -> NDArray[np.float64]:
-    """Triangles of equal width on the mel scale, 2595 log10(1 + f / 700): (F, M), columns sum 1."""
+    """Triangular mel filters (F, M) with column sums of 1; mel = 2595 log10(1 + f / 700)."""
     mel = 2595 * np.log10(1 + _frequencies() / 700)
     lowest, highest = (2595 * math.log10(1 + f / 700) for f in (_LOWEST_HZ, _HIGHEST_HZ))
     edges = np.linspace(lowest, highest, _MELS + 2)
@@ -114,14 +114,14 @@ def _mel_filters() -> NDArray[np.float64]:
 
 
 class SampleEncoder(nn.Module):
-    """An encoder of samples of transformers (wav2vec 2.0, HuBERT, WavLM): the mean over time."""
+    """Transformers encoder of samples (wav2vec 2.0, HuBERT, WavLM), averaged over time."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Unit vectors (B, W) of sounds (B, N), brought to mean 0 and variance 1 first."""
+        """Unit vectors (B, W) of sounds (B, N), standardised first."""
         centred = samples - samples.mean(1, keepdim=True)
         scaled = centred * torch.rsqrt((centred * centred).mean(1, keepdim=True) + 1e-7)
         hidden = self.encoder(input_values=scaled).last_hidden_state  # (B, T, W)
@@ -129,17 +129,17 @@ class SampleEncoder(nn.Module):
 
 
 def hugging_face_audio(where: str, reference: str, space: str) -> Tower:
-    """A tower of an encoder of samples of Hugging Face's.
+    """Tower of a Hugging Face encoder of samples.
 
-    Those that read spectrograms (AST, CLAP) compute them outside of the model and can't be taken.
+    Models of spectrograms (AST, CLAP) compute them outside the model and are not supported.
 
     Args:
-        where: a folder, or the name of a model that was downloaded before or can be.
-        reference: how to make it again.
+        where: folder, or name of a downloadable or cached model.
+        reference: setting that recreates the tower.
         space: name of the tower.
 
     Raises:
-        UsageError: transformers is not installed, or there is no such model of samples.
+        UsageError: transformers is not installed, or the model can't be loaded or reads no samples.
     """
     transformers = hugging_face_library("audio_tower")
     try:
@@ -148,11 +148,11 @@ def hugging_face_audio(where: str, reference: str, space: str) -> Tower:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"audio_tower={reference}: {where} can't be loaded ({reason}); give the folder of an "
-            "encoder, or the name of one that can be downloaded or was before"
+            "encoder, or the name of a downloadable or cached model"
         ) from error
     if not hasattr(encoder.config, "conv_stride") or encoder.main_input_name != "input_values":
         raise UsageError(
-            f"audio_tower={reference}: {type(encoder).__name__} does not read samples; take "
+            f"audio_tower={reference}: {type(encoder).__name__} does not read samples; use "
             "wav2vec 2.0, HuBERT or WavLM, or the tower log-mel"
         )
     tower = make_tower(

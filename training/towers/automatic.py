@@ -1,10 +1,9 @@
-"""`text_tower=auto`: a pretrained text encoder where little text is there to learn from.
+"""`text_tower=auto`: use a pretrained text encoder if the data set has little text.
 
-Where a few thousand streamers show a title each and not much more, most words of a newcomer are
-rare or new, and an encoder that has read much knows what they mean (MovieLens +14 %, Last.fm +6 %
-on validation). Where there are many streamers the token table learns as much (22,470 Facebook
-pages: -1 %), and where each shows many texts, running an encoder on each would be most of the cost
-of a write.
+With a few thousand streamers and about one text each, most words of a new streamer are rare or
+unseen, and a pretrained encoder helps (MovieLens +14 %, Last.fm +6 % on validation). With many
+streamers the token table learns as much (22,470 Facebook pages: -1 %), and with many texts per
+streamer the encoder would dominate the cost of a write.
 """
 
 import importlib.util
@@ -24,16 +23,16 @@ _NEEDED = {PACKAGE: DISTRIBUTION, "transformers": "'similar-streamer[towers]'"}
 _MOST_TEXTS = 2.0
 _MOST_STREAMERS = 10_000
 _LOOKED_AT = 2_000
-"""So many streamers say how much text the others show."""
+"""Sample size for estimating the number of texts."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What `auto` came to.
+    """Decision of `auto`.
 
     Attributes:
-        config: with the choice in place of `auto`.
-        reason: for a person.
+        config: configuration with the decision in place of `auto`.
+        reason: in words.
     """
 
     config: RecipeConfig
@@ -41,7 +40,7 @@ class Choice:
 
 
 def choose_text_tower(config: RecipeConfig, profiles: Sequence[StreamerProfile]) -> Choice | None:
-    """The configuration with a text tower or none in place of `auto`; None without `auto`."""
+    """Replace `auto` by a text tower or none; None if the setting is not `auto`."""
     if config.text_tower != AUTO:
         return None
     texts = texts_shown(profiles)
@@ -56,7 +55,7 @@ def choose_text_tower(config: RecipeConfig, profiles: Sequence[StreamerProfile])
 
 
 def texts_shown(profiles: Sequence[StreamerProfile]) -> float:
-    """Mean number of names, bios and titles of those who show any; 0 where nobody does."""
+    """Mean number of names, bios and titles of streamers with any; 0 without any."""
     shown = [
         sum(piece.kind == "text" and piece.modality in _MODALITIES for piece in pieces_of(profile))
         for profile in islice(profiles, _LOOKED_AT)

@@ -1,4 +1,4 @@
-"""What every tower is: a module whose `forward` is the exported graph, and what feeds it."""
+"""Tower: a frozen module whose `forward` is the exported graph, with its preprocessing."""
 
 import hashlib
 import json
@@ -21,15 +21,15 @@ from training.models.checkpoint import LEARNED_FROM
 
 _NO_VERSION = "0" * 64
 _PICTURES = "pictures of one colour show nothing"
-"""A change in how pictures are read makes another tower, so that no cache of before is used."""
+"""Part of a picture tower's version; change it when the decoding of pictures changes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tower(TowerSource):
-    """A tower and how to make it again.
+    """A tower with its origin.
 
     Attributes:
-        reference: what `training.towers.registry.find_tower` makes it of.
+        reference: argument of `training.towers.registry.find_tower` that recreates it.
         learned_from: ids of the streamers that it was tuned on, see `training.tuning`.
     """
 
@@ -37,7 +37,7 @@ class Tower(TowerSource):
     learned_from: tuple[str, ...] = ()
 
     def description(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, JSON-serialisable."""
+        """Entry in a checkpoint, JSON-serialisable."""
         return {
             "kind": self.spec.kind,
             "reference": self.reference,
@@ -58,18 +58,18 @@ def make_tower(
     tokenizer: bytes | None = None,
     detail: str = "",
 ) -> Tower:
-    """A frozen tower with its version.
+    """Freeze a module and compute the tower's version.
 
     Args:
-        module: `forward` of what `contract.towers.inputs_of` makes -> unit vectors (B, width).
-        reads: how a payload becomes its input.
-        name: of the tower and its space.
-        width: of its vectors.
-        modalities: that it reads.
-        max_pieces: so many pieces are read of a profile.
-        reference: how to make it again.
-        tokenizer: a file of the library `tokenizers`, for a text tower.
-        detail: what else its vectors depend on.
+        module: `forward` maps batches of `contract.towers.inputs_of` to unit vectors (B, width).
+        reads: preprocessing.
+        name: name of the tower and its space.
+        width: vector length.
+        modalities: modalities that it reads.
+        max_pieces: most pieces per profile.
+        reference: setting that recreates the tower.
+        tokenizer: file content of the library `tokenizers`, for a text tower.
+        detail: anything else that its vectors depend on.
     """
     module = frozen(module)
     spec = TowerSpec(
@@ -87,7 +87,7 @@ def make_tower(
 
 
 def with_learned_from(tower: Tower, where: str) -> Tower:
-    """The tower with the streamers that its folder says it was tuned on; none for any other."""
+    """Tower with the training streamers recorded in its folder, if any."""
     file = Path(where) / LEARNED_FROM
     if not file.is_file():
         return tower
@@ -95,17 +95,17 @@ def with_learned_from(tower: Tower, where: str) -> Tower:
 
 
 def no_options(setting: str, reference: str, options: Mapping[str, str]) -> None:
-    """See that none were given.
+    """Check that no options were given.
 
     Raises:
-        UsageError: one was.
+        UsageError: there are options.
     """
     if options:
-        raise UsageError(f"{setting}={reference}: has no options, leave out ?{next(iter(options))}")
+        raise UsageError(f"{setting}={reference}: has no options, remove ?{next(iter(options))}")
 
 
 def frozen(module: nn.Module) -> nn.Module:
-    """The module in eval mode, without gradients."""
+    """Set a module to eval mode, without gradients."""
     return module.eval().requires_grad_(False)
 
 
@@ -113,7 +113,7 @@ def frozen(module: nn.Module) -> nn.Module:
 def encode(
     tower: TowerSource, batch: TowerBatch, device: torch.device | str = "cpu"
 ) -> NDArray[np.float32]:
-    """Vectors (B, width) of a batch of inputs."""
+    """Encode a batch (B, width)."""
     module = tower.module.to(device)
     return module(*(torch.from_numpy(array).to(device) for array in batch.values())).cpu().numpy()
 

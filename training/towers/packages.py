@@ -1,4 +1,4 @@
-"""Weights that come as packages, found without running the package, and the library for others."""
+"""Weights from installed packages, and access to transformers."""
 
 import hashlib
 import importlib
@@ -13,16 +13,16 @@ from training.errors import OutputError, UsageError
 
 
 def package_file(package: str, name: str, distribution: str, setting: str) -> Path:
-    """A file of an installed package, which is not imported.
+    """Path of a file in an installed package, without importing the package.
 
     Args:
-        package: that is imported by this name.
-        name: of the file in it.
-        distribution: that the package is installed from.
-        setting: that asks for it, for the error.
+        package: import name.
+        name: path of the file in the package.
+        distribution: name for pip, for the error.
+        setting: setting that needs it, for the error.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: the package is not installed.
     """
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -32,10 +32,10 @@ def package_file(package: str, name: str, distribution: str, setting: str) -> Pa
 
 
 def unpacked(archive: Path, cache: Path) -> Path:
-    """The folder into which a zip archive was unpacked, under the cache folder.
+    """Unpack a zip archive under the cache folder, once, and return the folder.
 
     Raises:
-        OutputError: the cache folder can't be written to.
+        OutputError: the cache folder is not writable.
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -47,11 +47,11 @@ def unpacked(archive: Path, cache: Path) -> Path:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
         try:
             with zipfile.ZipFile(archive) as content:
-                content.extractall(partial)  # it refuses to leave the folder
+                content.extractall(partial)  # never writes outside the folder
             partial.rename(folder)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
-            if not folder.is_dir():  # else another process was faster
+            if not folder.is_dir():  # unless another process was faster
                 raise
     except OSError as error:
         raise OutputError(f"{cache} can't be written: {error.strerror}") from error
@@ -59,7 +59,7 @@ def unpacked(archive: Path, cache: Path) -> Path:
 
 
 def hugging_face_library(setting: str) -> Any:
-    """Hugging Face's transformers, told to be quiet.
+    """Import transformers, without progress bars and warnings.
 
     Raises:
         UsageError: it is not installed.

@@ -1,4 +1,4 @@
-"""Profiles read by towers: each distinct payload is encoded once and kept, then looked up."""
+"""Tower reader: encodes each distinct payload once, and adds vector pieces to profiles."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ from training.towers.base import encode
 from training.towers.cache import FeatureCache
 
 _BATCH = 32
-"""Payloads of alike size that are encoded together; more gain nothing on a CPU."""
+"""Batch size, of payloads of similar size; more gains nothing on a CPU."""
 _CHUNK = 32 * _BATCH
-"""Payloads that are sorted by size and kept at a time."""
+"""Payloads that are sorted by size and in memory at a time."""
 _KEPT_BYTES = 256 << 20
-"""Of vectors that are kept as pieces rather than looked up at every pass."""
+"""Most bytes of vector pieces kept in memory; more are looked up at every pass."""
 
 
 class TowerReader:
-    """Towers with their caches; use as a context manager."""
+    """Towers with their caches, as a context manager."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class TowerReader:
         """Open the caches.
 
         Args:
-            towers: none or more.
-            folder: of the caches.
-            device: to encode on.
-            stream: to report progress to; standard error by default.
+            towers: towers, possibly none.
+            folder: folder of the caches.
+            device: device of the encoding.
+            stream: for progress; None = standard error.
 
         Raises:
             CacheError: a cache can't be used.
@@ -72,11 +72,11 @@ class TowerReader:
             tower.cache.close()
 
     def fill(self, profiles: Iterable[StreamerProfile]) -> None:
-        """Encode what the profiles show and no cache has yet; read in two passes per tower.
+        """Encode all payloads of the profiles that are not cached, in two passes per tower.
 
         Raises:
             CacheError: a cache can't be written.
-            DataError: a picture or sound can't be read; names streamer and field.
+            DataError: a picture or sound can't be read; the message names streamer and field.
         """
         for tower in self._towers:
             missing = tower.missing(profiles)
@@ -86,14 +86,11 @@ class TowerReader:
                         progress.advance(count)
 
     def __call__(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """The pieces of a profile, and those that the towers make of them.
-
-        A text that no cache has yet is encoded.
-        """
+        """Pieces of a profile with the towers' vector pieces; uncached texts are encoded."""
         return [*pieces, *(made for tower in self._towers for made in tower(pieces))]
 
     def over(self, profiles: Sequence[Sequence[Piece]]) -> Sequence[Sequence[Piece]]:
-        """The same for the pieces of many profiles: made now if they are few, else at each pass."""
+        """Apply the towers to many profiles, once if they fit in memory, else at every pass."""
         if not self._towers:
             return profiles
         if isinstance(profiles, Passes) or self._bytes(profiles) > _KEPT_BYTES:
@@ -106,7 +103,7 @@ class TowerReader:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A payload, its key, and a streamer that shows it."""
+    """A payload with its key and a streamer that shows it."""
 
     key: bytes
     streamer_id: str
@@ -114,7 +111,7 @@ class _Shown:
 
 
 class _CachedTower:
-    """One tower and its cache."""
+    """A tower with its cache."""
 
     def __init__(self, tower: TowerSource, folder: Path, device: torch.device | str) -> None:
         self.name = tower.spec.name
@@ -123,14 +120,16 @@ class _CachedTower:
         self._inputs: TowerInputs = inputs_of(tower.spec, tower.tokenizer)
 
     def __call__(self, pieces: Sequence[Piece]) -> Iterator[Piece]:
-        """The vector pieces of a profile."""
+        """Vector pieces of a profile."""
         spec = self._tower.spec
         for piece in pieces_for(spec, pieces):
             key = payload_key(piece)
             vector = self.cache.get(key)
             if vector is None:
                 if piece.kind == "media":
-                    raise CacheError(f"{self.cache.path} lacks {piece.source}; fill it first")
+                    raise CacheError(
+                        f"{self.cache.path} has no vector of {piece.source}; fill the cache first"
+                    )
                 payload = Payload(piece.source, text=readable(piece.text))
                 vector = encode(self._tower, self._batch_of(payload), self._device)[0]
                 self.cache.add([key], vector[None])
@@ -141,7 +140,7 @@ class _CachedTower:
         return self._inputs.batch([self._inputs.prepare(payload)])
 
     def missing(self, profiles: Iterable[StreamerProfile]) -> set[bytes]:
-        """Keys of what the profiles show and the cache has not."""
+        """Keys of payloads that are not cached."""
         spec = self._tower.spec
         keys = {
             payload_key(piece)
@@ -151,7 +150,7 @@ class _CachedTower:
         return {key for key in keys if self.cache.get(key) is None}
 
     def payloads(self, profiles: Iterable[StreamerProfile], keys: set[bytes]) -> Iterator["_Shown"]:
-        """What these keys stand for, each once."""
+        """Payloads of these keys, each once."""
         spec, waiting = self._tower.spec, set(keys)
         for profile in profiles:
             if not waiting:
@@ -163,7 +162,7 @@ class _CachedTower:
                     yield _Shown(key, profile.streamer_id, payload_of(piece, profile))
 
     def encode(self, shown: Sequence["_Shown"]) -> Iterator[int]:
-        """Encode and keep, in batches of alike size; gives the size of each batch when it is."""
+        """Encode and cache payloads in batches of similar size; yields the batch sizes."""
         by_size = sorted(shown, key=lambda each: each.payload.size)
         for start in range(0, len(by_size), _BATCH):
             part = by_size[start : start + _BATCH]
@@ -178,16 +177,16 @@ class _CachedTower:
             yield len(part)
 
     def bytes_of(self, pieces: Sequence[Piece]) -> int:
-        """Of the vectors of a profile."""
+        """Bytes of the vector pieces of a profile."""
         return 4 * self._tower.spec.width * len(pieces_for(self._tower.spec, pieces))
 
 
 def read_payload(inputs: TowerInputs, payload: Payload, streamer_id: str) -> Prepared | None:
-    """A payload of a streamer, decoded; None of one that shows nothing.
+    """Decode a payload; None if it has no content.
 
     Raises:
-        DataError: it can't be read; names streamer and field.
-        UsageError: what decodes it is not installed.
+        DataError: the payload can't be read; the message names streamer and field.
+        UsageError: the decoder is not installed.
     """
     try:
         return inputs.prepare(payload)
@@ -200,7 +199,7 @@ def read_payload(inputs: TowerInputs, payload: Payload, streamer_id: str) -> Pre
 
 
 class _Read(Passes[Sequence[Piece]]):
-    """Pieces of many profiles with what the towers make of them, looked up at every pass."""
+    """Pieces of profiles with vector pieces that are looked up at every pass."""
 
     def __init__(self, reader: TowerReader, profiles: Sequence[Sequence[Piece]]) -> None:
         self._reader, self._profiles = reader, profiles
@@ -209,7 +208,7 @@ class _Read(Passes[Sequence[Piece]]):
         return len(self._profiles)
 
     def pick(self, places: NDArray[np.int64]) -> Iterator[Sequence[Piece]]:
-        """See `Passes`."""
+        """Implements `Passes`."""
         profiles = self._profiles
         if isinstance(profiles, Passes):
             return map(self._reader, profiles.pick(places))

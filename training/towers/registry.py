@@ -1,10 +1,10 @@
-"""Towers by name: `--set text_tower=NAME`, `image_tower`, `audio_tower`.
+"""Registry of towers for the settings `text_tower`, `image_tower` and `audio_tower`.
 
     text     all-minilm-l6-v2 | use-multilingual | hf:FOLDER_OR_NAME | auto
     image    efficientnet-lite0 | timm:NAME | hf:FOLDER_OR_NAME
     audio    log-mel | hf:FOLDER_OR_NAME
 
-Options of a text tower follow as in an address, see `training.towers.text.TextOptions`:
+Options of a text tower follow like a URL query, see `training.towers.text.TextOptions`:
 `hf:intfloat/multilingual-e5-small?prefix=query: &modalities=bio,videos&kinds=text,tag`.
 """
 
@@ -63,25 +63,25 @@ NAMED: dict[TowerKind, dict[str, Callable[[str, Mapping[str, str], Path], Tower]
     "image": {"efficientnet-lite0": efficientnet_lite0},
     "audio": {"log-mel": log_mel},
 }
-"""Kind -> name -> what makes the tower, of the reference, its options and the cache folder."""
+"""Kind -> name -> factory (reference, options, cache folder)."""
 PREFIXED: dict[TowerKind, dict[str, Callable[[str, str, Mapping[str, str]], Tower]]] = {
     "text": {"hf": _text},
     "image": {"hf": _image, "timm": _timm},
     "audio": {"hf": _audio},
 }
-"""Kind -> prefix -> what makes the tower, of the name or folder, the reference and its options."""
+"""Kind -> prefix -> factory (name or folder, reference, options)."""
 
 
 def find_tower(kind: TowerKind, reference: str, cache: Path) -> Tower:
-    """The tower of a kind that a setting names.
+    """Create the tower of a setting.
 
     Args:
         kind: `text`, `image` or `audio`.
-        reference: the value of the setting `text_tower`, `image_tower` or `audio_tower`.
-        cache: a folder into which weights are unpacked.
+        reference: value of the setting `text_tower`, `image_tower` or `audio_tower`.
+        cache: folder into which weights are unpacked.
 
     Raises:
-        UsageError: there is no such tower, or what it needs is not installed.
+        UsageError: the tower is unknown, or its dependencies are not installed.
     """
     name, _, rest = reference.partition("?")
     options = dict(parse_qsl(rest, keep_blank_values=True))
@@ -95,7 +95,7 @@ def find_tower(kind: TowerKind, reference: str, cache: Path) -> Tower:
 
 
 def kind_of(reference: str) -> TowerKind:
-    """Of which kind a tower of this name is; of several, and of an unknown one, `text`."""
+    """Kind of a tower by name; `text` if ambiguous or unknown."""
     name = reference.partition("?")[0]
     prefix = name.partition(":")[0]
     for kind in KINDS:
@@ -105,16 +105,16 @@ def kind_of(reference: str) -> TowerKind:
 
 
 def _space_name(where: str) -> str:
-    """The last part of a folder or model name, as the name of a space."""
+    """Space name from the last part of a folder or model name."""
     last = Path(where).name.lower()
     return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-._")[:64] or "tower"
 
 
 def configured_towers(config: RecipeConfig, cache: Path) -> list[Tower]:
-    """The towers that a configuration asks for.
+    """Towers of a configuration.
 
     Raises:
-        UsageError: there is no such tower, or what it needs is not installed.
+        UsageError: a tower is unknown, or its dependencies are not installed.
     """
     asked: dict[TowerKind, str] = {
         "text": config.text_tower,
@@ -125,10 +125,10 @@ def configured_towers(config: RecipeConfig, cache: Path) -> list[Tower]:
 
 
 def towers_again(described: Sequence[Mapping[str, Any]], cache: Path) -> list[Tower]:
-    """The towers of a checkpoint, see `Tower.description`.
+    """Recreate the towers of a checkpoint from `Tower.description`.
 
     Raises:
-        CheckpointError: one can't be made, or is no longer what the encoder was trained with.
+        CheckpointError: a tower is missing, or has changed since the training.
     """
     found: list[Tower] = []
     for stored in described:
@@ -138,9 +138,9 @@ def towers_again(described: Sequence[Mapping[str, Any]], cache: Path) -> list[To
             raise CheckpointError(f"a tower of the checkpoint is missing: {error}") from error
         if tower.spec.version != stored["version"]:
             raise CheckpointError(
-                f"{stored['kind']} tower {stored['reference']} is no longer what the encoder was "
-                f"trained with (version {tower.spec.version[:12]}…, checkpoint "
-                f"{stored['version'][:12]}…): put its weights back, or train again"
+                f"{stored['kind']} tower {stored['reference']} has changed since the encoder was "
+                f"trained (version {tower.spec.version[:12]}…, checkpoint "
+                f"{stored['version'][:12]}…): restore its weights, or train again"
             )
         found.append(tower)
     return found

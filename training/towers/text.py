@@ -1,4 +1,4 @@
-"""Text towers: any encoder of Hugging Face's transformers, from a folder or by name."""
+"""Text towers: Hugging Face encoders, from a folder or by name."""
 
 import json
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from training.towers.base import Tower, make_tower, with_learned_from
 from training.towers.packages import hugging_face_library
 
 MODALITIES = ("bio", "videos", "lives")
-"""What a text tower reads unless it is told otherwise; a name says who, not what."""
+"""Default modalities of a text tower; names identify streamers rather than content."""
 MAX_TOKENS = 128
-"""A text is cut to so many tokens: a title is much shorter, and time grows with the length."""
+"""Default truncation; titles are much shorter, and the time grows with the length."""
 Pooling = Literal["mean", "cls"]
 _POOLING = Path("1_Pooling/config.json")
 _LENGTH = Path("sentence_bert_config.json")
@@ -27,14 +27,14 @@ _PROMPTS = Path("config_sentence_transformers.json")
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How a text encoder is used; None = as its folder says, or by default.
+    """Options of a text tower; None = from the model's folder, or the default.
 
     Attributes:
-        pooling: `mean` over the tokens, or `cls`, the first one.
-        prefix: put before every text, as `query: ` for e5.
-        max_tokens: a longer text is cut.
-        modalities: that are read.
-        kinds: of pieces that are read: `text`, `tag`, `category`.
+        pooling: `mean` over the tokens, or `cls` for the first token.
+        prefix: prepended to every text, such as `query: ` for e5.
+        max_tokens: longer texts are truncated.
+        modalities: modalities to read.
+        kinds: piece kinds to read: `text`, `tag`, `category`.
     """
 
     pooling: Pooling | None = None
@@ -45,10 +45,10 @@ class TextOptions:
 
     @classmethod
     def parse(cls, reference: str, given: Mapping[str, str]) -> "TextOptions":
-        """Options that were given as strings.
+        """Parse options given as strings.
 
         Raises:
-            UsageError: an unknown one, or none of its values.
+            UsageError: an option or its value is invalid.
         """
         pooling, most = given.get("pooling"), given.get("max_tokens")
         modalities = _listed(given.get("modalities"), MODALITIES)
@@ -81,7 +81,7 @@ def _listed(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class HuggingFaceText(nn.Module):
-    """An encoder of transformers, pooled and normalised."""
+    """Transformers encoder with pooling and normalisation."""
 
     def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
         super().__init__()
@@ -101,16 +101,16 @@ class HuggingFaceText(nn.Module):
 
 
 def hugging_face(where: str, options: TextOptions, reference: str, name: str) -> Tower:
-    """A tower of an encoder of Hugging Face's.
+    """Tower of a Hugging Face text encoder.
 
     Args:
-        where: a folder, or the name of a model that was downloaded before or can be.
-        options: how it is used.
-        reference: how to make it again.
-        name: of the tower.
+        where: folder, or name of a downloadable or cached model.
+        options: options of the tower.
+        reference: setting that recreates the tower.
+        name: name of the tower.
 
     Raises:
-        UsageError: transformers is not installed, or there is no such model.
+        UsageError: transformers is not installed, or the model can't be loaded.
     """
     transformers = hugging_face_library("text_tower")
     try:
@@ -120,13 +120,12 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"text_tower={reference}: {where} can't be loaded ({reason}); give the folder of an "
-            "encoder, or the name of one that can be downloaded or was before"
+            "encoder, or the name of a downloadable or cached model"
         ) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UsageError(
-            f"text_tower={reference}: {where} has no fast tokenizer (tokenizer.json); save it "
-            "again with one"
+            f"text_tower={reference}: {where} has no fast tokenizer; save it with a tokenizer.json"
         )
     own = _own_options(Path(where))
     most = min(
@@ -156,7 +155,7 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
 
 
 def _own_options(folder: Path) -> TextOptions:
-    """What a folder of sentence-transformers says about itself; nothing for any other."""
+    """Options stored in a sentence-transformers folder; defaults for other folders."""
     pooling = _json(folder / _POOLING)
     length = _json(folder / _LENGTH).get("max_seq_length")
     prompts = _json(folder / _PROMPTS)
@@ -170,10 +169,10 @@ def _own_options(folder: Path) -> TextOptions:
 
 
 def write_own_options(folder: Path, pooling: Pooling, text: TextSpec, width: int) -> None:
-    """Make a folder say how its encoder is used, as those of sentence-transformers do.
+    """Store options in a folder, in the format of sentence-transformers.
 
     Raises:
-        OSError: the folder can't be written to.
+        OSError: the folder is not writable.
     """
     said: dict[Path, dict[str, Any]] = {
         _POOLING: {

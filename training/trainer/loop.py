@@ -1,4 +1,4 @@
-"""The training loop: resumable at any step, since all randomness comes from (seed, step)."""
+"""Training loop with early stopping, resumable since all randomness comes from (seed, step)."""
 
 import math
 import time
@@ -20,12 +20,12 @@ from training.tasks.base import Task
 
 @dataclass
 class Journal:
-    """Where the training state of a fit is kept, between kill and resume.
+    """Storage of the training state of a fit, for resuming.
 
     Attributes:
-        folder: the checkpoint folder.
-        run: what identifies the fit; a state of another one is refused.
-        save_every_s: least time between two saves.
+        folder: checkpoint folder.
+        run: identity of the fit; the state of another fit is refused.
+        save_every_s: least seconds between two saves.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class Journal:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last saved state of this very fit, if any.
+        """Last saved state of this fit, or None.
 
         Raises:
             CheckpointError: the folder holds the state of another fit.
@@ -43,12 +43,12 @@ class Journal:
         if state is not None and state[1]["run"] != self.run:
             raise CheckpointError(
                 f"{self.folder} holds an unfinished fit with other settings or data; "
-                "go on with those, choose another --out, or start over with --overwrite"
+                "resume with those, choose another --out, or start over with --overwrite"
             )
         return state
 
     def discard_other(self) -> None:
-        """Remove the state of any other fit, and one that can't be read."""
+        """Remove the state of another fit, or an unreadable one."""
         try:
             self.restore()
         except CheckpointError:
@@ -57,7 +57,7 @@ class Journal:
     def save(
         self, tensors: Callable[[], Mapping[str, Tensor]], progress: Mapping[str, Any]
     ) -> None:
-        """Keep the state, unless the last one is recent."""
+        """Save the state, unless the last save is recent."""
         if time.monotonic() - self._saved_at >= self.save_every_s:
             save_state(self.folder, tensors(), {"run": self.run, **progress})
             self._saved_at = time.monotonic()
@@ -65,17 +65,17 @@ class Journal:
 
 @dataclass
 class Trained:
-    """The outcome of a stage: its task carries the chosen weights.
+    """Outcome of a stage; the task holds the chosen weights.
 
     Attributes:
-        step: after how many steps they stood.
-        value: of validation there; NaN without validation.
+        step: step of the chosen weights.
+        value: validation metric at that step; NaN without validation.
         history: (step, value) of every validation.
-        calibration: what the scores of these weights promise, as JSON (see `training.calibration`);
-            kept with the choice, since a resumed fit does not make these weights again.
-        vote: how established streamers vote with them (see `training.cold_start.vote`).
-        audience_vote: how the nearest say who will watch (see `training.evaluation.audience`);
-            empty where audiences are unknown.
+        calibration: calibration of the chosen weights as JSON (see `training.calibration`); kept
+            here since a resumed fit does not recompute these weights.
+        vote: cold-start vote chosen with them (see `training.cold_start.vote`).
+        audience_vote: audience vote chosen with them (see `training.evaluation.audience`); empty
+            without audiences.
     """
 
     step: int = 0
@@ -166,7 +166,7 @@ def train(
     last = settings.steps if chosen is None else chosen.step
     result, step, best = Trained(), 0, _weights(task)
     saved = None if journal is None else journal.restore()
-    compute.wait()  # nobody writes before all have read
+    compute.wait()  # no process writes before all have read
     if saved is not None and saved[1]["stage"] == settings.stage:
         tensors, state = saved
         step, result = state["step"], Trained(**state["result"])
@@ -260,7 +260,7 @@ def _state(
 def _restore(
     task: Task, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Put a saved state back; returns the best weights so far."""
+    """Restore a saved state; returns the best weights so far."""
     groups: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimiser": {}}
     for name, value in tensors.items():
         group, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""Towers that go on learning: an encoder of Hugging Face's, tuned on what streamers show."""
+"""Fine-tuning of Hugging Face towers on streamers' pieces."""
 
 from training.tuning.folder import write_tuned
 from training.tuning.tune import Options, Tuned, tune

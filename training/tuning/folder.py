@@ -1,4 +1,4 @@
-"""A tuned tower as a folder of Hugging Face's, which `hf:FOLDER` takes like any other."""
+"""Saving of a tuned tower as a Hugging Face folder, loadable by `hf:FOLDER`."""
 
 import json
 import shutil
@@ -22,26 +22,26 @@ RECORD = "tuning.json"
 
 
 def check_free(folder: Path) -> None:
-    """See that nothing is there yet.
+    """Check that the folder does not exist.
 
     Raises:
-        OutputError: something is.
+        OutputError: it exists.
     """
     if folder.exists():
-        raise OutputError(f"{folder} is there already; choose another --out")
+        raise OutputError(f"{folder} exists already; choose another --out")
 
 
 def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) -> None:
-    """Write the model, how it reads, and of whom it learned; all or nothing.
+    """Write model, preprocessing and training record atomically.
 
     Args:
-        tuned: what is written.
-        options: how it was tuned.
-        data_digest: of the data set.
-        folder: that is not there yet.
+        tuned: the tuned tower.
+        options: options of the tuning.
+        data_digest: digest of the data set.
+        folder: new folder.
 
     Raises:
-        OutputError: it is there, or can't be written.
+        OutputError: the folder exists, or can't be written.
     """
     check_free(folder)
     encoder: Any = hugging_face_encoder(tuned.module)
@@ -62,7 +62,7 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
         _write_reading(tuned, encoder.name_or_path, partial)
         (partial / LEARNED_FROM).write_text("\n".join(tuned.learned_from), encoding="utf-8")
         (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        partial.chmod(0o755)  # a temporary folder is nobody else's
+        partial.chmod(0o755)  # temporary folders are private
         partial.rename(folder)
     except OSError as error:
         if partial is not None:
@@ -71,7 +71,7 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
 
 
 def _write_reading(tuned: Tuned, where: str, folder: Path) -> None:
-    """What comes before the model: a tokenizer and its use, or how pictures are scaled."""
+    """Write the tokenizer and its options, or the scaling of pictures."""
     spec = tuned.tower.spec
     transformers = hugging_face_library("--tower")
     if spec.image is not None:
@@ -84,9 +84,9 @@ def _write_reading(tuned: Tuned, where: str, folder: Path) -> None:
 
 
 def setting_of(tower: Tower, folder: Path) -> str:
-    """The setting that takes the tuned folder as the tower was taken before.
+    """Setting that uses the tuned folder with the options of the original tower.
 
-    What the folder itself says is left out, and stays.
+    Options that the folder itself stores are omitted.
     """
     given: Mapping[str, str] = dict(
         parse_qsl(tower.reference.partition("?")[2], keep_blank_values=True)

@@ -1,4 +1,4 @@
-"""The different pieces that a tower reads, and how each is looked at while the tower is tuned."""
+"""Distinct payloads of a tower, with augmented views for tuning."""
 
 import tempfile
 import weakref
@@ -14,15 +14,14 @@ from training.towers.reader import read_payload
 
 
 class Items(ABC):
-    """Different payloads, numbered as they are added.
+    """Distinct payloads, numbered in order of addition.
 
     Attributes:
-        one, several: what they are called.
-        most_streamers: so many, drawn at random, are learned from; None = all.
-        most_of_each: so many pieces of each are learned from, the first ones; None = all.
-        most_checked: so many of each are read to choose the best step.
-        again: share of the anchors whose positive is another view of the same piece, where there
-            are others.
+        one, several: names for messages.
+        most_streamers: most training streamers, drawn at random; None = all.
+        most_of_each: most pieces per training streamer, the first ones; None = all.
+        most_checked: most pieces per streamer in validation.
+        again: share of anchors whose positive is another view of the same piece.
     """
 
     one: ClassVar[str]
@@ -33,7 +32,7 @@ class Items(ABC):
     again: ClassVar[float] = 0.0
 
     def __init__(self, tower: Tower) -> None:
-        """None yet, of what this tower reads."""
+        """Start empty, with the preprocessor of the tower."""
         self._inputs: TowerInputs = inputs_of(tower.spec, tower.tokenizer)
 
     @abstractmethod
@@ -41,32 +40,32 @@ class Items(ABC):
 
     @abstractmethod
     def add(self, payload: Payload, streamer_id: str) -> int | None:
-        """Keep a payload; its number, or None if it shows nothing.
+        """Add a payload and return its number, or None if it has no content.
 
         Raises:
-            DataError: it can't be read; names the streamer.
-            UsageError: what decodes it is not installed.
+            DataError: the payload can't be read; the message names the streamer.
+            UsageError: the decoder is not installed.
         """
 
     @abstractmethod
     def prepare(self, number: int) -> Prepared:
-        """An item as it is served."""
+        """Preprocessed item, like in serving."""
 
     @abstractmethod
     def view(self, number: int, rng: np.random.Generator) -> Prepared:
-        """An item as it could have been shown as well."""
+        """Preprocessed random augmentation of an item."""
 
     def size(self, number: int) -> int:
-        """To sort by: what takes alike long to encode has alike sizes."""
+        """Sort key under which items of similar encoding cost are neighbours."""
         return 0
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
-        """The inputs of the tower's graph."""
+        """Collate preprocessed items to the tower's inputs."""
         return self._inputs.batch(prepared)
 
 
 class Media(Items):
-    """Pictures or sounds: their files lie in a temporary one, so that memory stays bounded."""
+    """Pictures or sounds, kept in a temporary file to bound memory."""
 
     most_streamers = 20_000
     most_of_each = 8
@@ -83,7 +82,7 @@ class Media(Items):
         return len(self._kept)
 
     def add(self, payload: Payload, streamer_id: str) -> int | None:
-        """See `Items`; it is decoded once to see that it can be."""
+        """Implements `Items`; the payload is decoded once as a check."""
         if read_payload(self._inputs, payload, streamer_id) is None:
             return None
         begin = self._file.seek(0, 2)
@@ -92,11 +91,11 @@ class Media(Items):
         return len(self._kept) - 1
 
     def payload(self, number: int) -> Payload:
-        """An item as it was added."""
+        """Payload of an item."""
         begin, length, content_type, source = self._kept[number]
         self._file.seek(begin)
         return Payload(source, data=self._file.read(length), content_type=content_type)
 
     def prepare(self, number: int) -> Prepared:
-        """See `Items`."""
+        """Implements `Items`."""
         return self._inputs.prepare(self.payload(number))

@@ -1,4 +1,4 @@
-"""What should find each other: pieces of one streamer, and those of its nearest by behaviour."""
+"""Positive pairs for tuning: pieces of one streamer, and of its behavioural neighbours."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from training.tuning.items import Items
 from training.tuning.shown import Shown
 
 _ABROAD = 0.5
-"""Share of the positives that are pieces of others, where a streamer has both kinds."""
+"""Share of positives from neighbours, for streamers with both kinds of positives."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A batch: A anchors, and then a positive of each.
+    """A batch of A anchors, followed by a positive of each.
 
     Attributes:
         rows: int64 (2A,), data set rows of the streamers.
-        items: int64 (2A,), numbers of what they show.
+        items: int64 (2A,), item numbers.
     """
 
     rows: NDArray[np.int64]
@@ -27,10 +27,10 @@ class Drawn:
 
 
 class Pairs:
-    """Draws anchors and positives among what those show who may be learned from."""
+    """Sampler of anchors and positives among training streamers."""
 
     def __init__(self, shown: Shown, relation: Relation | None) -> None:
-        """Positives across streamers come from `relation`; None = from no other streamer."""
+        """Sample positives of other streamers by `relation`; None = none of them."""
         self._shown, self._relation = shown, relation
         near = np.zeros(0, np.int64) if relation is None else relation.anchors
         self._has_near = np.isin(shown.rows, near)  # (S,)
@@ -41,11 +41,11 @@ class Pairs:
         return self._shown.items
 
     def draw(self, anchors: int, rng: np.random.Generator) -> Drawn:
-        """Different streamers with a piece of each, and a positive of each.
+        """Draw distinct streamers, a piece of each, and a positive of each piece.
 
-        That is another piece of the same streamer or a piece of one that is near by behaviour, half
-        and half where there are both. A share of `Items.again`, and who has neither, meets another
-        view of the same piece.
+        A positive is another piece of the streamer or a piece of a behavioural neighbour, with
+        equal probability if there are both. For a share `Items.again`, and without either, it is
+        another view of the same piece.
         """
         shown = self._shown
         place = rng.choice(len(shown.rows), min(anchors, len(shown.rows)), replace=False)  # (A,)
@@ -61,7 +61,7 @@ class Pairs:
         if self._relation is not None and abroad.any():
             rows = self._relation.draw(shown.rows[place[abroad]], rng)
             at = np.searchsorted(shown.rows, rows).clip(max=len(shown.rows) - 1)
-            shows = shown.rows[at] == rows  # who is near may show nothing of the kind
+            shows = shown.rows[at] == rows  # a neighbour may have no such piece
             chosen = np.flatnonzero(abroad)[shows]
             partner[chosen] = at[shows]
             draws = rng.random(len(chosen)) * shown.counts[partner[chosen]]
@@ -71,10 +71,10 @@ class Pairs:
         return Drawn(shown.rows[both], shown.shown[shown.indptr[both] + which])
 
     def masks(self, drawn: Drawn) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Which pairs of a batch are wanted (B, B), and which are neither that nor unlike (B, B).
+        """Positive pairs of a batch (B, B), and pairs to ignore (B, B).
 
-        Those are a piece with itself, and what would be called unlike by mistake: equal pieces,
-        those of one streamer, and of two that are near by behaviour.
+        Ignored are a piece with itself and likely false negatives: equal pieces, pieces of one
+        streamer, and of two related streamers.
         """
         rows, size = drawn.rows, len(drawn.rows)
         partner = np.roll(np.arange(size), size // 2)

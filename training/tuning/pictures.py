@@ -1,6 +1,6 @@
-"""Pictures while a tower is tuned: cropped, mirrored, recoloured and blurred (SimCLR, Chen 2020).
+"""Augmentation of pictures: crop, mirror, colour and blur (SimCLR, Chen 2020).
 
-The changes are those that copies of pictures show (`contract.media.copies`), crops a little closer.
+The changes resemble those of copied pictures (`contract.media.thumbnail_hash`), with closer crops.
 """
 
 import numpy as np
@@ -12,16 +12,16 @@ from training.towers import Tower
 from training.tuning.items import Media
 
 _LEAST_SIDE = 0.6
-"""Share of either side that a crop keeps, at least."""
+"""Smallest share of either side that a crop keeps."""
 _RECOLOURED, _BLURRED, _MIRRORED = 0.8, 0.3, 0.5
 _HUE, _SATURATION, _CONTRAST, _BRIGHTNESS = 16, 0.25, 0.2, 20
-"""How far a colour is turned, of 256; two factors beside 1; and levels of 256."""
+"""Largest hue shift (of 256), relative changes, and brightness shift (of 256)."""
 _BLUR = 0.02
-"""The widest radius, as a share of the side."""
+"""Largest blur radius, as a share of the side."""
 
 
 class Pictures(Media):
-    """Pictures, each view of which is another."""
+    """Pictures with augmented views."""
 
     one, several = "a picture", "pictures"
 
@@ -31,7 +31,7 @@ class Pictures(Media):
         self._spec = tower.spec.image
 
     def view(self, number: int, rng: np.random.Generator) -> Prepared:
-        """See `Items`; uint8 (S, S, 3)."""
+        """Implements `Items`; uint8 (S, S, 3)."""
         payload = self.payload(number)
         image = decode_image(payload.data, payload.content_type, payload.source)
         square = prepare_image(_cropped(image, rng), self._spec)
@@ -46,7 +46,7 @@ def _cropped(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def changed(square: Prepared, rng: np.random.Generator) -> Prepared:
-    """A prepared picture (S, S, 3), perhaps mirrored, in other colours, less sharp."""
+    """Randomly mirror, recolour and blur a preprocessed picture (S, S, 3)."""
     image = Image.fromarray(square)
     if rng.random() < _MIRRORED:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -64,6 +64,6 @@ def changed(square: Prepared, rng: np.random.Generator) -> Prepared:
 
 
 def _levels(gain: float, lift: float, fixed: int) -> list[int]:
-    """What each of 256 levels becomes, times a factor from `fixed` on, and lifted."""
+    """Look-up table of 256 levels: gain around `fixed`, plus lift."""
     levels = gain * (np.arange(256) - fixed) + fixed + lift
     return np.clip(np.rint(levels), 0, 255).astype(int).tolist()

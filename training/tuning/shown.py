@@ -1,4 +1,4 @@
-"""What a tower reads of some streamers, each different piece once."""
+"""Distinct pieces that a tower reads of a set of streamers."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from training.tuning.sounds import Sounds
 from training.tuning.texts import Texts
 
 ITEMS: dict[TowerKind, type[Items]] = {"text": Texts, "image": Pictures, "audio": Sounds}
-"""Kind of a tower -> what keeps and changes what it reads."""
+"""Tower kind -> store of its payloads."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What S streamers show, T different pieces in all.
+    """Pieces of S streamers, T distinct ones.
 
     Attributes:
-        rows: int64 (S,), ascending data set rows of those who show any.
+        rows: int64 (S,), ascending data set rows of streamers with any piece.
         items: the T pieces.
-        indptr: int64 (S + 1,), where those of each streamer begin in `shown`.
-        shown: int64 (E,), numbers of items; no streamer shows one twice.
+        indptr: int64 (S + 1,), start of each streamer's entries in `shown`.
+        shown: int64 (E,), item numbers, distinct per streamer.
     """
 
     rows: NDArray[np.int64]
@@ -45,11 +45,11 @@ class Shown:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Different pieces of each streamer (S,)."""
+        """Number of distinct pieces per streamer (S,)."""
         return np.diff(self.indptr)
 
     def means(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The mean of each streamer's pieces, of the vectors of all (T, W): unit rows (S, W)."""
+        """Normalised mean of each streamer's piece vectors (S, W), from all vectors (T, W)."""
         ones = np.ones(len(self.shown), np.float32)
         shape = (len(self.rows), len(self.items))
         shows = sp.csr_matrix((ones, self.shown, self.indptr), shape)
@@ -57,9 +57,9 @@ class Shown:
 
 
 def meaningless(dataset: Dataset, known: NDArray[np.int64]) -> frozenset[str]:
-    """Cluster hashes of what so many known streamers show that it says nothing.
+    """Uninformative cluster hashes among known streamers, by the rule of `build_vocabulary`.
 
-    The rule is that of `build_vocabulary`, for media as for what a tower makes of them.
+    Media are counted like the tower vectors made of them.
     """
     counter = FrequencyCounter()
     for profile in subset(dataset.profiles, known):
@@ -86,18 +86,18 @@ def shown_to(
     most: int | None = None,
     stream: TextIO | None = None,
 ) -> Shown:
-    """What a tower reads of some streamers; what means nothing is left out.
+    """Collect the informative pieces that a tower reads of some streamers.
 
     Args:
-        tower: that says what it reads.
-        dataset: whose profiles are read, those of these rows only.
-        rows: ascending.
+        tower: selects the pieces.
+        dataset: data set; only profiles of these rows are read.
+        rows: ascending data set rows.
         uninformative: see `meaningless`.
-        most: so many pieces of each streamer, the first ones; None = all.
-        stream: to report progress to; standard error by default.
+        most: most pieces per streamer, the first ones; None = all.
+        stream: for progress; None = standard error.
 
     Raises:
-        DataError: a picture or sound can't be read; names streamer and field.
+        DataError: a picture or sound can't be read; the message names streamer and field.
     """
     items = ITEMS[tower.spec.kind](tower)
     numbers: dict[bytes, int | None] = {}

@@ -1,4 +1,4 @@
-"""Sounds while a tower is tuned: other excerpts, gains, speeds and noise."""
+"""Augmentation of sounds: excerpt, gain, speed and noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,19 @@ from training.towers import Tower
 from training.tuning.items import Media
 
 _LONGEST = 3.0
-"""Excerpts come from so many times what the tower hears, from the beginning."""
+"""Range of the excerpts from the beginning, in lengths of the tower's input."""
 _MAX_SECONDS = 60.0
 _LEAST_SHARE = 0.5
-"""Of what the tower hears, that an excerpt lasts at least."""
+"""Shortest excerpt, as a share of the tower's input."""
 _SEMITONES = 1.0
-"""Higher and faster, or lower and slower, by at most so many."""
+"""Largest change of pitch and speed, in semitones."""
 _GAINS = (0.4, 1.5)
 _NOISE_DB = (-50.0, -20.0)
-"""Of white noise, beside the sound's own level."""
+"""Level of white noise, relative to the sound."""
 
 
 class Sounds(Media):
-    """Sounds, each view of which is another."""
+    """Sounds with augmented views."""
 
     one, several = "a sound", "sounds"
 
@@ -33,9 +33,9 @@ class Sounds(Media):
         self._longer = self._spec.model_copy(update={"seconds": seconds})
 
     def view(self, number: int, rng: np.random.Generator) -> Prepared:
-        """See `Items`; float32 (N,)."""
+        """Implements `Items`; float32 (N,)."""
         payload = self.payload(number)
-        # Of a shorter sound this is the sound repeated, as it is served.
+        # A shorter sound is repeated, like in serving.
         samples = decode_audio(payload.data, payload.content_type, self._longer, payload.source)
         excerpt = _excerpt(samples, self._spec.samples, rng)
         return np.resize(changed(excerpt, rng), self._spec.samples)
@@ -50,7 +50,7 @@ def _excerpt(
 
 
 def changed(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A sound (N,) as those hear it who get it again: at another speed (M,), gain, with noise."""
+    """Randomly change speed and gain of a sound (N,) -> (M,), and add noise."""
     speed = 2 ** (_SEMITONES * rng.uniform(-1, 1) / 12)
     places = np.arange(0, len(samples) - 1, speed)
     heard = np.interp(places, np.arange(len(samples)), samples)

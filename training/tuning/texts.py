@@ -1,4 +1,4 @@
-"""Texts while a tower is tuned: dropout alone makes a text another (SimCSE, Gao 2021)."""
+"""Texts for tuning; views differ by dropout only (SimCSE, Gao 2021)."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from training.tuning.items import Items
 
 
 class Texts(Items):
-    """Texts, as a tower reads them."""
+    """Texts, whose views are the texts themselves."""
 
     one, several = "a text", "texts"
 
@@ -20,18 +20,18 @@ class Texts(Items):
         return len(self.kept)
 
     def add(self, payload: Payload, streamer_id: str) -> int:
-        """See `Items`."""
+        """Implements `Items`."""
         self.kept.append(payload.text)
         return len(self.kept) - 1
 
     def prepare(self, number: int) -> Prepared:
-        """See `Items`."""
+        """Implements `Items`."""
         return self._inputs.prepare(Payload("text", text=self.kept[number]))
 
     def view(self, number: int, rng: np.random.Generator) -> Prepared:
-        """See `Items`."""
+        """Implements `Items`."""
         return self.prepare(number)
 
     def size(self, number: int) -> int:
-        """See `Items`."""
+        """Implements `Items`."""
         return len(self.kept[number])

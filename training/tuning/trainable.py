@@ -1,4 +1,4 @@
-"""Which towers have weights to train, and how these are reached."""
+"""Access to the trainable weights of towers."""
 
 import copy
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _REMEDIES: dict[TowerKind, str] = {
 
 
 def hugging_face_encoder(module: nn.Module) -> nn.Module | None:
-    """The model of transformers within a tower's module; None where there is none."""
+    """Transformers model inside a tower's module; None for other towers."""
     if isinstance(module, PictureEncoder):
         module = module.encoder
     if isinstance(module, HuggingFaceText | HuggingFaceVision | SampleEncoder):
@@ -31,24 +31,24 @@ def hugging_face_encoder(module: nn.Module) -> nn.Module | None:
 
 
 def trainable(tower: Tower) -> nn.Module:
-    """A copy of the tower's module, to be trained.
+    """Trainable copy of a tower's module.
 
     Raises:
-        UsageError: a tuned one could not be written as a folder that is read again.
+        UsageError: the tower is not a Hugging Face model, so it can't be saved after tuning.
     """
     if hugging_face_encoder(tower.module) is None:
         raise UsageError(
-            f"--tower {tower.reference}: its weights come ready for use and can't be trained "
-            f"further; take hf:FOLDER_OR_NAME, {_REMEDIES[tower.spec.kind]}"
+            f"--tower {tower.reference}: this tower can't be fine-tuned; use hf:FOLDER_OR_NAME, "
+            f"{_REMEDIES[tower.spec.kind]}"
         )
     return copy.deepcopy(tower.module).requires_grad_(True)
 
 
 @contextmanager
 def nothing_masked(module: nn.Module) -> Iterator[None]:
-    """Train without the masks that encoders of samples lay over a sound (SpecAugment, Park 2019).
+    """Disable the time masks of audio encoders (SpecAugment, Park 2019).
 
-    They come from numbers that no seed of a step decides, and need longer sounds than some are.
+    They don't depend on the step's seed, and fail on short sounds.
     """
     config: Any = getattr(hugging_face_encoder(module), "config", None)
     before = getattr(config, "apply_spec_augment", None)

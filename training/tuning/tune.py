@@ -1,4 +1,4 @@
-"""Contrastive tuning of a tower on what training streamers show."""
+"""Contrastive fine-tuning of a tower on training streamers."""
 
 import math
 import time
@@ -33,24 +33,24 @@ from training.tuning.validation import Validation
 
 _NEIGHBOURS = 20
 _WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises; pretrained weights are lost otherwise."""
+"""Warm-up as a share of the steps, which protects pretrained weights."""
 _WEIGHT_DECAY, _CLIP_NORM = 0.01, 1.0
 _ENCODED = 64
-"""Pieces that validation encodes at a time."""
+"""Batch size of validation."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to tune.
+    """Options of a tuning.
 
     Attributes:
-        steps: at most so many.
+        steps: most training steps.
         batch: pieces per step, two per anchor.
-        learning_rate: of AdamW at its highest, after a linear rise and before a cosine's fall.
-        temperature: of the contrast.
+        learning_rate: peak rate of AdamW, after a linear warm-up and before a cosine decay.
+        temperature: of the contrastive loss.
         evaluate_every: steps between validations.
-        patience: validations without a better value before it stops.
-        seed: of everything random.
+        patience: validations without improvement before training stops.
+        seed: of all randomness.
     """
 
     steps: int = 300
@@ -62,10 +62,10 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """See that every number can be used.
+        """Check all numbers.
 
         Raises:
-            UsageError: one can't.
+            UsageError: a number is out of range.
         """
         least = {"steps": 1, "batch": 4, "evaluate_every": 1, "patience": 1, "seed": 0}
         for name, value in least.items():
@@ -97,16 +97,16 @@ class Tuned:
     """A tuned tower.
 
     Attributes:
-        tower: the one that was given.
-        module: the same with the weights of the best step.
-        step: the best step; 0 = none was better than the weights as they came.
-        metric: what validation measures.
-        history: (step, value) of every validation, beginning with step 0.
-        losses: of every step.
-        learned_from: ids of the streamers that were learned from.
-        counts: of what there was to learn from.
-        seconds: that it took.
-        peak_rss_mib: memory that the process took at most.
+        tower: the original tower.
+        module: module with the weights of the best step.
+        step: best step; 0 = no improvement on the original weights.
+        metric: name of the validation metric.
+        history: (step, value) of every validation, from step 0.
+        losses: loss of every step.
+        learned_from: ids of the training streamers.
+        counts: sizes of the training data.
+        seconds: duration.
+        peak_rss_mib: peak resident memory of the process.
     """
 
     tower: Tower
@@ -128,22 +128,21 @@ def tune(
     compute: Compute | None = None,
     stream: TextIO | None = None,
 ) -> Tuned:
-    """Tune a copy of a tower's encoder; the tower stays as it is.
+    """Tune a copy of a tower's encoder; the given tower is unchanged.
 
     Args:
-        tower: of an encoder of Hugging Face's.
-        dataset: what the streamers of its split `train` show and their behaviour are learned from,
-            its split `val` chooses the step, nobody else is read.
-        options: how.
-        compute: what on; one process.
-        stream: to report progress to; standard error by default.
+        tower: a Hugging Face tower.
+        dataset: the tower learns from split `train`, and split `val` chooses the step; other
+            streamers are not read.
+        options: options of the tuning.
+        compute: device; one process only.
+        stream: for progress; None = standard error.
 
     Raises:
-        DataError: a picture or sound can't be read; names streamer and field.
-        DivergedError: the loss is no longer a number.
+        DataError: a picture or sound can't be read; the message names streamer and field.
+        DivergedError: the loss is no longer finite.
         LeakError: a held-out streamer would be learned from.
-        UsageError: the tower has no weights to train, or nobody shows what it reads, or nobody is
-            held out.
+        UsageError: the tower can't be tuned, or too few streamers have content that it reads.
     """
     begin = time.monotonic()
     compute = compute or Compute()
@@ -190,7 +189,7 @@ def _check_enough(shown: Shown, tower: Tower, dataset: Dataset) -> None:
 
 
 def _relation(dataset: Dataset, known: NDArray[np.int64]) -> NearByBehaviour | None:
-    """Who is near by behaviour; None where nothing is known."""
+    """Behavioural neighbours; None if behaviour is unknown."""
     if dataset.interactions is None and dataset.relations is None and dataset.id_embeddings is None:
         return None
     relation = near_by_behaviour(dataset, known, _NEIGHBOURS)

@@ -1,4 +1,4 @@
-"""By what the best step of a tuned tower is chosen: how held-out streamers are found by pieces."""
+"""Validation of a tuned tower by retrieval of held-out streamers."""
 
 from typing import TextIO
 
@@ -17,19 +17,19 @@ from training.tuning.items import Items
 from training.tuning.shown import ITEMS, Shown, shown_to
 
 _MOST_ASKED, _MOST_SEARCHED = 500, 2000
-"""Held-out streamers that search, and others that they search: what they show is encoded."""
+"""Most queries, and most gallery streamers, whose pieces are encoded per validation."""
 
 
 class Validation:
-    """Held-out streamers search by the mean of their pieces' vectors, centred.
+    """Retrieval by centred means of piece vectors.
 
-    Where behaviour is known they search the training streamers, and should find those that share
-    an audience (NDCG@20). Otherwise the first half of a streamer's pieces searches the other halves
+    If behaviour is known, held-out streamers search the training streamers that share their
+    audience (NDCG@20). Otherwise the first half of a streamer's pieces searches the second halves
     (MRR).
 
     Attributes:
-        metric: its name.
-        queries: how many search.
+        metric: name of the metric.
+        queries: number of queries.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class Validation:
         seed: int,
         stream: TextIO | None = None,
     ) -> None:
-        """Choose who searches whom.
+        """Sample queries and gallery.
 
         Args:
             dataset: with streamers in split `val`.
-            known: rows that are learned from.
-            tower: that reads what they show.
+            known: rows of the training streamers.
+            tower: tower that is tuned.
             uninformative: see `training.tuning.shown.meaningless`.
-            seed: draws some where there are many.
-            stream: to report progress to; standard error by default.
+            seed: of the sample.
+            stream: for progress; None = standard error.
 
         Raises:
-            UsageError: no held-out streamer can search.
+            UsageError: there is no usable query.
         """
         asking = sample(dataset.rows("val"), _MOST_ASKED, seed)
         searched = sample(known, _MOST_SEARCHED, seed)
@@ -72,16 +72,16 @@ class Validation:
             raise UsageError(
                 f"{dataset.folder}: nobody in split val shows {kind.one} that the tower reads "
                 f"({', '.join(tower.spec.modalities)}) and has an audience, or two such "
-                f"{kind.several}; without them it can't be told which step is best"
+                f"{kind.several}; the best step can't be chosen without them"
             )
 
     @property
     def items(self) -> Items:
-        """What is to be encoded, T pieces."""
+        """The T pieces to encode."""
         return self._shown.items
 
     def value(self, vectors: NDArray[np.float32]) -> float:
-        """The metric, of vectors of the items (T, W); more is better."""
+        """Metric for vectors of the items (T, W), higher is better."""
         if self._task is None:
             return _halves_found(self._shown, vectors)
         return _found(self._task, self._shown, vectors)
@@ -96,7 +96,7 @@ def _found(task: ColdStartTask, shown: Shown, vectors: NDArray[np.float32]) -> f
 
 
 def _of_two(shown: Shown) -> Shown:
-    """Those who show two pieces or more."""
+    """Streamers with at least two pieces."""
     kept = np.flatnonzero(shown.counts > 1)
     parts = [shown.shown[shown.indptr[i] : shown.indptr[i + 1]] for i in kept.tolist()]
     indptr = np.concatenate([[0], np.cumsum(shown.counts[kept])]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A simulated world of streamers with known truth: who is alike, who is a copy, who watches."""
+"""Simulated world of streamers with ground truth: topics, duplicates and audiences."""
 
 from training.world.world import World, generate
 

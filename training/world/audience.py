@@ -1,9 +1,9 @@
-"""Users with tastes over the hierarchy, and whom they watch.
+"""Simulation of users and their views.
 
-A user has up to three interests. Most of the time they watch streamers of one of them; else of a
-sibling in the topic, of a befriended interest somewhere else in the hierarchy, of the domain, or
-simply somebody popular. Friendships between interests and audiences across languages are visible
-in no text: who learns from interactions can know them, who compares words can't.
+A user has up to three interests and mostly watches streamers of one of them, of a sibling interest
+in the topic, of a befriended interest elsewhere in the hierarchy, of the domain, or popular
+streamers. Friendships between interests, and audiences across languages, appear in no text: they
+can be learned from interactions only.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,14 @@ from numpy.typing import NDArray
 
 USERS_PER_STREAMER = 2.0
 _VIEWS_MEDIAN, _VIEWS_SPREAD, _VIEWS_MIN, _VIEWS_MAX = 25, 0.6, 5, 300
-_OWN, _SIBLING, _FRIEND, _DOMAIN = 0.20, 0.47, 0.18, 0.07  # the rest: somebody popular
+_OWN, _SIBLING, _FRIEND, _DOMAIN = 0.20, 0.47, 0.18, 0.07  # the rest: popular streamers
 _BILINGUAL_SHARE, _BILINGUAL_OWN, _MONOLINGUAL_OWN = 0.4, 0.55, 0.88
 _SECOND_INTEREST_WEIGHT = 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class Audience:
-    """Who watched whom, sorted by user: three arrays (P,) and the number of users.
-
-    `views` says how often.
-    """
+    """Interactions sorted by user: arrays (P,) of users, streamers and view counts."""
 
     user: NDArray[np.int64]
     streamer: NDArray[np.int64]
@@ -33,15 +30,15 @@ class Audience:
 
 @dataclass(frozen=True, eq=False)
 class Crowd:
-    """What decides who watches: per streamer (N,), per interest (I,).
+    """Inputs of the simulation, per streamer (N,) and per interest (I,).
 
     Attributes:
-        interest: (N,) main interest.
-        second_interest: (N,) another one, -1 for none.
-        language: (N,) 0 or 1.
-        popularity: (N,) relative size of the audience.
-        topic, domain: (I,) numbers of the levels above; equal ones are contiguous.
-        size: (I,) how common an interest is.
+        interest: (N,), main interest.
+        second_interest: (N,), second interest, -1 for none.
+        language: (N,), 0 or 1.
+        popularity: (N,), relative size of the audience.
+        topic, domain: (I,), numbers of the parent levels, contiguous.
+        size: (I,), frequency of an interest.
     """
 
     interest: NDArray[np.int64]
@@ -76,7 +73,7 @@ def draw_audience(rng: np.random.Generator, crowd: Crowd) -> Audience:
 def _wanted_interest(
     rng: np.random.Generator, crowd: Crowd, users: int, viewer: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """(V,) the interest of each view, -1 for just somebody popular."""
+    """Interest of each view (V,), -1 for any popular streamer."""
     count = len(crowd.size)
     tastes = rng.choice(count, (users, 3), p=crowd.size / crowd.size.sum())
     shares = np.cumsum(rng.dirichlet([1.0, 1.0, 1.0], users), axis=1)  # (U, 3)
@@ -99,7 +96,7 @@ def _wanted_interest(
 
 
 def _friends(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """(I,) pairs each interest with another one; an odd one out is its own friend."""
+    """Random pairing of interests (I,); an odd one is paired with itself."""
     order = rng.permutation(count)
     friend = np.arange(count)
     one, other = order[: count // 2], order[count // 2 : count // 2 * 2]
@@ -110,7 +107,7 @@ def _friends(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
 def _within(
     rng: np.random.Generator, level: NDArray[np.int64], taste: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Any interest of the same topic or domain."""
+    """Random interest of the same topic or domain."""
     start = np.searchsorted(level, level[taste])
     stop = np.searchsorted(level, level[taste], side="right")
     return start + (rng.random(len(taste)) * (stop - start)).astype(np.int64)
@@ -122,7 +119,7 @@ def _pick_streamer(
     wanted: NDArray[np.int64],
     language: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """(V,) a streamer of the interest and language, by popularity; -1 where there is none."""
+    """Streamer of the interest and language by popularity (V,); -1 if there is none."""
     count = len(crowd.interest)
     second = np.flatnonzero(crowd.second_interest >= 0)
     member = np.concatenate([np.arange(count), second])

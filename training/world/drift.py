@@ -1,7 +1,7 @@
-"""People who have changed their interest: what they showed before is about another one.
+"""Interest drift: older titles of some streamers are about a former interest.
 
-Their audience follows what they do now, as do their bio, tags and pictures. So their newer titles
-tell more than the older ones, and an encoder can only know by their dates.
+Audience, bio, tags and pictures follow the current interest, so newer titles are more informative,
+which an encoder can only learn from dates.
 """
 
 import random
@@ -14,11 +14,11 @@ from training.world.topics import LANGUAGES, Interest
 from training.world.writer import Writer
 
 _LEAST_DAYS, _MOST_DAYS = 30, 200
-"""The change was so many days ago."""
+"""Range of the time since the change, in days."""
 
 
 class Drift:
-    """Rewrites the older titles of a share of people."""
+    """Rewrites the older titles of a share of streamers."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class Drift:
         interests: list[Interest],
         phrases: Mapping[str, dict[str, list[Any]]],
     ) -> None:
-        """Nobody has changed yet.
+        """Prepare the rewriting.
 
         Args:
-            rng: of no use to anything else, so that all else in a world stays the same.
-            share: of people who do, in [0, 1].
-            interests: of the world.
-            phrases: per language.
+            rng: used here only, so drift changes nothing else in a world.
+            share: share of streamers with drift, in [0, 1].
+            interests: interests of the world.
+            phrases: phrases per language.
         """
         self._rng = rng
         self._share = share
@@ -41,7 +41,7 @@ class Drift:
         self._phrases = phrases
 
     def __call__(self, person: Person) -> None:
-        """Rewrite, or not, what this person shows in earnest."""
+        """Rewrite the informative older titles of a person, with probability `share`."""
         rng = self._rng
         if rng.random() >= self._share:
             return

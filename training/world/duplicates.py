@@ -1,4 +1,4 @@
-"""Second accounts of one person, and accounts that upload another person's videos again."""
+"""Simulation of duplicates: second accounts, and accounts that re-upload videos."""
 
 import copy
 import random
@@ -8,14 +8,14 @@ from typing import Any
 from training.world.streamers import People, Person
 
 SHARE = 0.06
-"""Share of accounts that have a duplicate."""
+"""Share of accounts with a duplicate."""
 _SIZES = (2, 2, 2, 2, 2, 2, 2, 3, 3, 4)
 _MIN_VIDEOS = 6
-"""That many videos alone show whose they are."""
+"""Number of videos that suffice to recognise an account."""
 
 
 def group_sizes(rng: random.Random, accounts: int) -> list[int]:
-    """Sizes of the duplicate groups, 2 to 4, for a world of so many accounts."""
+    """Sizes of the duplicate groups, 2 to 4, for a number of accounts."""
     left, sizes = round(SHARE * accounts), []
     while left >= 2:
         size = min(rng.choice(_SIZES), left)
@@ -25,7 +25,7 @@ def group_sizes(rng: random.Random, accounts: int) -> list[int]:
 
 
 def is_recognisable(person: Person) -> bool:
-    """Whether a copy of this person's account still shows whose it is."""
+    """Whether a copy of this account would be recognisable."""
     return _has_enough_videos(person) or len(person.real & {"bio", "lives", "tags"}) >= 2
 
 
@@ -34,7 +34,7 @@ def _has_enough_videos(person: Person) -> bool:
 
 
 def duplicate(rng: random.Random, people: People, original: Person) -> Person:
-    """An account that a person would call the same as `original`."""
+    """Create a duplicate of an account."""
     if _has_enough_videos(original) and rng.random() < 0.4:
         copied = _reuploaded(rng, people, original)
     else:
@@ -44,7 +44,7 @@ def duplicate(rng: random.Random, people: People, original: Person) -> Person:
 
 
 def _second_account(rng: random.Random, people: People, original: Person) -> Person:
-    """Same person: other name, all else shown again with small changes."""
+    """Second account of the same person: other name, content with small changes."""
     writer = original.writer
     profile = copy.deepcopy(original.profile)
     profile["name"] = writer.second_name(profile["name"])
@@ -65,7 +65,7 @@ def _second_account(rng: random.Random, people: People, original: Person) -> Per
 
 
 def _reuploaded(rng: random.Random, people: People, original: Person) -> Person:
-    """Another person: own name, the other's videos and covers, bio absent or lightly changed."""
+    """Account of another person with copied videos and covers, and own name."""
     writer = people.stranger_writer(original)
     shown = original.profile
     profile: dict[str, Any] = {"name": writer.name(), **people.media.stranger(original.interest)}
@@ -87,7 +87,7 @@ def _reuploaded(rng: random.Random, people: People, original: Person) -> Person:
 def _uploaded_again(
     rng: random.Random, people: People, original: Person, videos: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Most of the videos, with new times and other titles."""
+    """Most of the videos, with new times and changed titles."""
     kept = rng.sample(videos, round(rng.uniform(0.8, 1.0) * len(videos)))
     for video in kept:
         if "videos" in original.real:

@@ -1,4 +1,4 @@
-"""Write a world as a data set folder, all of it or nothing."""
+"""Atomic writing of a world as a data set folder."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ from training.errors import OutputError
 from training.world.world import World
 
 MARKER = "world.json"
-"""Says which world a folder holds, with the SHA-256 of its files."""
+"""File that identifies the world in a folder, with digests of its files."""
 GENERATOR = 1
-"""Raise it when the same arguments give another world."""
+"""Version of the generator; increase it when equal arguments give another world."""
 MEDIA_GENERATOR = 1
-"""Raise it when they give other pictures or sounds."""
+"""Version of the media generator."""
 
 Format = Literal["jsonl", "parquet"]
 
 _MEDIA_ROWS = 256
-"""Rows with media that are in memory at once while Parquet is written, some 25 MB."""
+"""Rows with media per Parquet batch, about 25 MB."""
 _TEMPORARY = ".world-"
 _FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (ending, ".parquet")]
 
@@ -39,10 +39,10 @@ def is_written(
     media: bool = False,
     drift: float = 0.0,
 ) -> bool:
-    """Whether the folder holds exactly this world, unchanged; False when there is nothing yet.
+    """Whether the folder holds this world unchanged; False for an empty or missing folder.
 
     Raises:
-        OutputError: it holds anything else.
+        OutputError: the folder holds something else.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
@@ -62,19 +62,19 @@ def is_written(
     if marker | {"files": {}} != _marker(streamers, seed, file_format, media, drift, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
-        raise OutputError(f"{folder}: its files were changed meanwhile; --overwrite restores them")
+        raise OutputError(f"{folder}: its files have changed; restore them with --overwrite")
     return True
 
 
 def write_world(world: World, folder: Path, seed: int, file_format: Format) -> None:
-    """Write all files. An earlier data set in the folder goes away, any other file stays.
+    """Write all files, replacing a data set in the folder and keeping other files.
 
     Raises:
-        OutputError: the place can't be written to, or the disk is full.
+        OutputError: the folder is not writable, or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(_TEMPORARY + "*"):  # of a run that was killed
+        for left_over in folder.glob(_TEMPORARY + "*"):  # of a killed run
             shutil.rmtree(left_over)
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
             made = Path(temporary)
@@ -87,7 +87,7 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
                 path.replace(folder / path.name)
-            # Last, since it vouches for the others.
+            # Written last, as the mark of completeness.
             (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         where = error.filename or folder
@@ -123,7 +123,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
-    """Name of a table -> its columns."""
+    """Table name -> columns."""
     ids, audience = world.ids, world.audience
     digits = len(str(audience.users - 1))
     duplicates = [(i, group) for i, group in zip(ids, world.groups, strict=True) if group]

@@ -1,4 +1,4 @@
-"""People and what they show: profiles with missing and meaningless parts."""
+"""Simulation of people and their profiles, with missing and boilerplate parts."""
 
 import random
 from dataclasses import dataclass, field
@@ -10,32 +10,32 @@ from training.world.topics import LANGUAGES, Interest
 from training.world.writer import Writer
 
 EPOCH = datetime(2025, 6, 1, tzinfo=UTC)
-"""The world's present; a fixed one, so that the same seed gives the same files on any day."""
+"""Present time of the world, fixed for reproducibility."""
 
 MODALITIES = ("bio", "tags", "category", "videos", "lives", "covers")
-"""What may be missing or meaningless, each independently."""
+"""Modalities that may be missing or boilerplate, independently."""
 MISSING, MEANINGLESS = 0.3, 0.2
-"""Shares of streamers, per modality."""
+"""Shares of streamers per modality."""
 TELLING = ("bio", "videos", "lives")
-"""Everybody who shows anything shows at least one of these in earnest: two people whose whole
-profiles are a category and 欢迎关注 could not be told from one person's two accounts."""
+"""Every profile with content has at least one informative modality of these, since profiles of a
+category and 欢迎关注 alone would be indistinguishable from duplicates."""
 
 _CHINESE_SHARE = 0.55
 
 
 @dataclass
 class Person:
-    """Whoever is behind an account.
+    """The person behind an account.
 
     Attributes:
         interest: place in the list of interests.
-        second_interest: another one, or None.
+        second_interest: second interest, or None.
         language: place in `LANGUAGES`.
         popularity: relative size of the audience.
-        writer: how this person writes.
-        style: what this person's covers have in common; see `Media.style`.
-        real: modalities that are shown in earnest; empty for who shows nothing at all.
-        profile: what is shown, without ids.
+        writer: generator of texts.
+        style: style of the media; see `Media.style`.
+        real: informative modalities; empty for profiles without content.
+        profile: profile without ids.
     """
 
     interest: int
@@ -49,7 +49,7 @@ class Person:
 
 
 class People:
-    """Makes people and their profiles; the same ones for the same generators."""
+    """Generator of people and profiles, deterministic for its random generators."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class People:
         self.interest_sizes = [size[i.topic] * rng.lognormvariate(0, 0.3) for i in interests]
 
     def person(self, shows_anything: bool = True) -> Person:
-        """A new person with a profile."""
+        """Create a person with a profile."""
         rng = self._rng
         interest = rng.choices(range(len(self._interests)), self.interest_sizes)[0]
         second = self._second_interest(interest) if rng.random() < 0.4 else None
@@ -88,7 +88,7 @@ class People:
         return person
 
     def attributes(self, person: Person) -> dict[str, Any]:
-        """Facts that are filtered by and never learned from."""
+        """Random attributes for filters."""
         followers = int(200 * person.popularity * self._rng.lognormvariate(0, 0.4))
         return {
             "followers": followers,
@@ -97,16 +97,16 @@ class People:
         }
 
     def moment(self, days: int) -> str:
-        """A time in the last so many days."""
+        """Random time within the last `days` days."""
         past = timedelta(minutes=self._rng.randrange(days * 24 * 60))
         return (EPOCH - past).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def stranger_writer(self, person: Person) -> Writer:
-        """Somebody else who writes about the same things."""
+        """Writer of another person with the same interests."""
         return self._writer(person.interest, person.second_interest, person.language)
 
     def _second_interest(self, first: int) -> int:
-        """Mostly another interest of the same topic, else any."""
+        """Second interest, mostly of the same topic."""
         if self._rng.random() < 0.6:
             topic = self._interests[first].topic
             near = [i for i, other in enumerate(self._interests) if other.topic == topic]
@@ -119,12 +119,12 @@ class People:
         words += rng.sample(interest.topic_words[language], 4)
         if second is not None:
             words += rng.sample(self._interests[second].words[language], 1)
-        if LANGUAGES[language] == "zh" and rng.random() < 0.15:  # some mix English words in
+        if LANGUAGES[language] == "zh" and rng.random() < 0.15:  # some use English words
             words += rng.sample(interest.words[LANGUAGES.index("en")], 2)
         return Writer(rng, self._phrases[LANGUAGES[language]], words)
 
     def _states(self) -> dict[str, str]:
-        """Modality -> real, missing or meaningless."""
+        """Modality -> real, missing or meaningless, drawn at random."""
         states = {}
         for name in MODALITIES:
             roll = self._rng.random() - MISSING

@@ -1,4 +1,4 @@
-"""The hidden hierarchy: domains, topics, interests, and the words that go with them."""
+"""Topic hierarchy of the world: domains, topics, interests, and their words."""
 
 import tomllib
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from importlib.resources import files
 from typing import Any
 
 LANGUAGES = ("en", "zh")
-"""In the order of the pairs in `topics.toml`."""
+"""Languages in the order of the pairs in `topics.toml`."""
 
 
 @dataclass(frozen=True)
 class Interest:
-    """The finest level of the hierarchy. Texts are given per language, in order of `LANGUAGES`.
+    """Finest level of the hierarchy; texts are given per language of `LANGUAGES`.
 
     Attributes:
-        topic: its topic, as `games/moba`.
-        words: what people with this interest talk about.
-        topic_words: what everybody in the topic talks about.
-        topic_name: what the platform calls the topic.
-        domain_name: what the platform calls the domain.
+        topic: topic, such as `games/moba`.
+        words: words of the interest.
+        topic_words: words of the whole topic.
+        topic_name: category name of the topic.
+        domain_name: category name of the domain.
     """
 
     topic: str
@@ -29,7 +29,7 @@ class Interest:
 
 
 def load_interests() -> list[Interest]:
-    """All interests; those of a topic are neighbours, and so are those of a domain."""
+    """All interests, contiguous by topic and domain."""
     found = []
     for domain, topics in _toml("topics.toml").items():
         domain_name = tuple(topics.pop("name"))
@@ -48,7 +48,7 @@ def load_interests() -> list[Interest]:
 
 
 def load_phrases() -> dict[str, dict[str, list[Any]]]:
-    """Language -> kind of phrase -> phrases; see `phrases.toml`."""
+    """Language -> kind of phrase -> phrases, from `phrases.toml`."""
     return _toml("phrases.toml")
 
 

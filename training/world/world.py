@@ -1,4 +1,4 @@
-"""Put the world together: people, their second accounts, their audience, the truth."""
+"""Generation of a world: people, duplicates, audiences and ground truth."""
 
 import random
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from training.world.topics import Interest, load_interests, load_phrases
 
 MIN_STREAMERS = 10
 EMPTY_SHARE = 0.01
-"""Share of streamers who show nothing at all."""
+"""Share of streamers without content."""
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """N streamers and the truth about them; lists are in the same order.
+    """N streamers with ground truth, in equal order.
 
     Attributes:
-        profiles: JSON form of a StreamerProfile each; with media, recipes stand for these.
-        topics: topic of each, as `games/moba`.
+        profiles: JSON form of each StreamerProfile, with media recipes in place of media.
+        topics: topic of each, such as `games/moba`.
         groups: duplicate group of each, None without duplicates.
         splits: train, val or test of each; groups are whole.
-        earnest: the modalities that each shows in earnest, of `training.world.streamers`; whatever
-            else is shown is boilerplate.
-        audience: who watches whom.
-        media: whether covers are pictures, and there are avatars, frames and sounds.
-        drift: share of streamers without duplicates whose older titles are about a former interest.
+        earnest: informative modalities of each (`training.world.streamers`); all other content is
+            boilerplate.
+        audience: interactions.
+        media: whether there are pictures and sounds instead of cover vectors.
+        drift: share of streamers without duplicates that have interest drift.
     """
 
     profiles: list[dict[str, Any]]
@@ -52,25 +52,25 @@ class World:
         return [profile["streamer_id"] for profile in self.profiles]
 
     def shown(self) -> Iterator[dict[str, Any]]:
-        """The profiles as they are written, one by one, since media take much space."""
+        """Profiles with rendered media, one by one, since media are large."""
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
 def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0) -> World:
-    """Make a world; the same one for the same arguments, on any day and in any process.
+    """Generate a world, deterministically by its arguments.
 
     Args:
-        streamers: how many.
-        seed: another one, another world.
-        media: pictures and sounds in place of cover vectors; all else stays the same.
-        drift: share of streamers without duplicates whose older titles are about a former interest;
-            all else stays the same.
+        streamers: number of streamers.
+        seed: of all randomness.
+        media: pictures and sounds instead of cover vectors; all else is unchanged.
+        drift: share of streamers without duplicates that have interest drift; all else is
+            unchanged.
 
     Raises:
-        UsageError: fewer than `MIN_STREAMERS` streamers, or a share that is none.
+        UsageError: fewer than `MIN_STREAMERS` streamers, or `drift` is not in [0, 1].
     """
     if not 0 <= drift <= 1:
-        raise UsageError(f"--drift {drift:g}: a share is between 0 and 1")
+        raise UsageError(f"--drift {drift:g}: must be between 0 and 1")
     if streamers < MIN_STREAMERS:
         raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
     rng = random.Random(f"world/{seed}")
@@ -106,7 +106,7 @@ def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0)
 def _accounts(
     rng: random.Random, people: People, streamers: int
 ) -> list[tuple[Person, str | None]]:
-    """People's accounts with their duplicate groups."""
+    """Accounts with their duplicate groups."""
     sizes = group_sizes(rng, streamers)
     count = streamers - sum(size - 1 for size in sizes)
     empty = round(EMPTY_SHARE * streamers)
@@ -134,7 +134,7 @@ def _with_ids(streamer_id: str, profile: dict[str, Any]) -> dict[str, Any]:
 
 
 def _splits(rng: np.random.Generator, groups: list[str | None]) -> list[str]:
-    """70 % train, 10 % val, 20 % test, duplicate groups whole."""
+    """Random split: 70 % train, 10 % val, 20 % test, duplicate groups whole."""
     units: dict[str | int, list[int]] = {}
     for row, group in enumerate(groups):
         units.setdefault(row if group is None else group, []).append(row)
@@ -165,6 +165,6 @@ def _crowd(persons: list[Person], people: People, interests: list[Interest]) -> 
 
 
 def _numbered(names: list[str]) -> np.ndarray:
-    """Numbers 0.. in order of first appearance."""
+    """Numbers from 0 in order of first appearance."""
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names])

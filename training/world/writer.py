@@ -1,4 +1,4 @@
-"""How one person writes: own words, own names, own series; and how a copied text is disguised."""
+"""Text generator of one person, and disguises of copied texts."""
 
 import random
 import re
@@ -7,16 +7,15 @@ from typing import Any
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _COINED = 6
-"""Coined names that a person uses."""
+"""Number of coined names per person."""
 _ZERO_WIDTH = ("\u200b", "\u200d", "\u2060")
 
 
 class Writer:
-    """A person's way of writing, for names, bios, titles and tags.
+    """Generator of names, bios, titles and tags of one person.
 
-    Real people who share a topic still write of different things, so each writer has some of the
-    topic's words, and coined names of their own (as of places, works and products, of which there
-    is no end): that keeps two writers apart, and a second account of the same writer recognisable.
+    Each writer uses some of the topic's words and coined names of its own (such as places, works
+    and products), which distinguish two writers of a topic and identify a second account.
     """
 
     def __init__(
@@ -25,9 +24,9 @@ class Writer:
         """Choose a handle, names and series.
 
         Args:
-            rng: the only source of chance.
-            phrases: the phrases of the writer's language.
-            words: what the writer talks about.
+            rng: source of all randomness.
+            phrases: phrases of the writer's language.
+            words: words of the writer's interests.
         """
         self._rng = rng
         self._phrases = phrases
@@ -67,11 +66,11 @@ class Writer:
         return self._rng.sample(words, self._rng.randint(1, min(most, len(words))))
 
     def boilerplate(self, kind: str) -> str:
-        """A text that says nothing."""
+        """Boilerplate text."""
         return self.fill(self._rng.choice(self._phrases[f"boilerplate_{kind}"]))
 
     def fill(self, template: str) -> str:
-        """Replace the slots of a template; no entry of a list comes twice in a text."""
+        """Fill the slots of a template, without repeating an entry."""
         used: set[str] = set()
 
         def value(match: re.Match[str]) -> str:
@@ -91,14 +90,14 @@ class Writer:
         return _SLOT.sub(value, template)
 
     def disguise(self, text: str) -> str:
-        """Change a text as people do who use it on a second account: lightly."""
+        """Disguise a text lightly, like on a second account."""
         changes = (self._swap_word, self._add_emoji, _widen, self._hide, self._repunctuate)
         for change in self._rng.sample(changes, self._rng.choice((1, 1, 2))):
             text = change(text)
         return text
 
     def remark(self, title: str) -> str:
-        """Change a title as people do who upload a video again."""
+        """Change a title, like on a re-uploaded video."""
         roll = self._rng.random()
         if roll < 0.35:
             return title
@@ -107,7 +106,7 @@ class Writer:
         return self.disguise(title)
 
     def second_name(self, name: str) -> str:
-        """The name of this person's second account."""
+        """Name of the second account."""
         if self._rng.random() < 0.5 and (other := self.name()) != name:
             return other
         pattern = self._rng.choice(self._phrases["second_names"])
@@ -124,7 +123,7 @@ class Writer:
         return emoji + text if self._rng.random() < 0.3 else text + emoji
 
     def _hide(self, text: str) -> str:
-        """Put zero-width characters into the text, which no reader sees."""
+        """Insert zero-width characters."""
         for _ in range(self._rng.randint(1, 4)):
             at = self._rng.randint(0, len(text))
             text = text[:at] + self._rng.choice(_ZERO_WIDTH) + text[at:]

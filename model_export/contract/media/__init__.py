@@ -1,18 +1,19 @@
-"""Bytes of a picture or a sound to the fixed-size array that a tower's graph reads.
+"""Decoding of pictures and sounds to the fixed-size arrays that a tower's graph reads.
 
-The same in training and in serving, without torch. The libraries that decode are imported when the
-first picture or sound is read: an install without the extras `images` and `audio` works until then.
+Training and serving share this package; it needs no torch. Decoders are imported when the first
+picture or sound is read, so an installation without the extras `images` and `audio` works until
+then.
 """
 
 from model_export.contract.media.audio import AudioSpec, decode_audio
-from model_export.contract.media.copies import (
-    COPY_BITS,
-    OUTLINE_SIDE,
-    Hashes,
-    bits_apart,
-    bits_to_parts,
-    hashes_of,
-    outline_of,
+from model_export.contract.media.audio_fingerprint import (
+    COPY_AGREEMENT,
+    FINGERPRINT_BANDS,
+    FINGERPRINT_MOMENTS,
+    Fingerprints,
+    agreement,
+    fingerprint_of,
+    fingerprints_of,
 )
 from model_export.contract.media.images import (
     ImageSpec,
@@ -20,35 +21,35 @@ from model_export.contract.media.images import (
     prepare_image,
     shows_nothing,
 )
-from model_export.contract.media.sound_copies import (
-    COPY_AGREEMENT,
-    PRINT_BANDS,
-    PRINT_MOMENTS,
-    Prints,
-    agreement,
-    print_of,
-    prints_of,
+from model_export.contract.media.thumbnail_hash import (
+    COPY_BITS,
+    THUMBNAIL_SIDE,
+    ThumbnailHashes,
+    bits_apart,
+    bits_to_parts,
+    hashes_of,
+    thumbnail_of,
 )
 
 __all__ = [
     "COPY_AGREEMENT",
     "COPY_BITS",
-    "OUTLINE_SIDE",
-    "PRINT_BANDS",
-    "PRINT_MOMENTS",
+    "FINGERPRINT_BANDS",
+    "FINGERPRINT_MOMENTS",
+    "THUMBNAIL_SIDE",
     "AudioSpec",
-    "Hashes",
+    "Fingerprints",
     "ImageSpec",
-    "Prints",
+    "ThumbnailHashes",
     "agreement",
     "bits_apart",
     "bits_to_parts",
     "decode_audio",
     "decode_image",
+    "fingerprint_of",
+    "fingerprints_of",
     "hashes_of",
-    "outline_of",
     "prepare_image",
-    "print_of",
-    "prints_of",
     "shows_nothing",
+    "thumbnail_of",
 ]

@@ -1,13 +1,13 @@
-"""Bytes of a sound to the array that a tower's graph reads.
+"""Decoding of sound files to the array that a tower's graph reads.
 
-The tower hears the first `AudioSpec.seconds` of a sound, in mono, at one rate. A longer file is not
-decoded any further, so that an hour costs what ten seconds cost; a shorter one is repeated, so that
-a sound and a part of it look alike. Channels are averaged, samples clipped to -1 and 1, and gaps
-in the timestamps close.
+A tower reads the first `AudioSpec.seconds` of a sound, in mono, at one sample rate. The rest of a
+longer file is not decoded, so an hour costs as much as ten seconds; a shorter sound is repeated, so
+a sound and a part of it look alike. Channels are averaged, samples are clipped to [-1, 1], and gaps
+in the timestamps are closed.
 
-PyAV reads WAV, FLAC, MP3, Ogg (Opus, Vorbis) and AAC (raw or in MP4) alike, and soxr resamples;
-both are imported when the first sound is read. Only these containers and codecs are ever tried,
-whatever the bytes ask for.
+PyAV decodes WAV, FLAC, MP3, Ogg (Opus, Vorbis) and AAC (raw or in MP4), and soxr resamples; both
+are imported when the first sound is read. No other container or codec is ever tried, whatever the
+bytes ask for.
 """
 
 import importlib
@@ -33,10 +33,10 @@ MIN_AUDIO_SECONDS = 0.1
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 192_000
 MAX_CHANNELS = 8
 SILENCE = 2.0**-13
-"""The loudest sample of what is not heard: four steps of 16 bits, -78 dB."""
+"""Peak below which a sound is silent: four steps of 16 bits, -78 dB."""
 _MAX_PACKETS = 100_000
 _MARGIN_S = 0.05
-"""Decoded beyond what is heard: resampling looks ahead."""
+"""Extra seconds to decode, since resampling looks ahead."""
 _SEND = "send WAV, FLAC, MP3, Ogg (Opus, Vorbis) or AAC (raw or in MP4)"
 # Of libavformat and libavcodec. `mov` is what reads MP4.
 _DEMUXERS = {"mp4": "mov"}
@@ -48,11 +48,11 @@ _FULL_SCALE = {"u1": 128, "i2": 2**15, "i4": 2**31, "f4": 1, "f8": 1}
 
 
 class AudioSpec(Part):
-    """What the tower of sounds hears.
+    """Input format of a sound tower.
 
     Attributes:
         rate_hz: samples per second.
-        seconds: from the beginning of the sound.
+        seconds: length of the beginning that is read.
     """
 
     rate_hz: Annotated[int, Field(ge=8_000, le=48_000)]
@@ -60,29 +60,29 @@ class AudioSpec(Part):
 
     @property
     def samples(self) -> int:
-        """How many samples the tower reads."""
+        """Number of samples that the tower reads."""
         return round(self.rate_hz * self.seconds)
 
 
 def decode_audio(
     data: bytes, content_type: str, spec: AudioSpec, source: str
 ) -> npt.NDArray[np.float32]:
-    """Decodes the beginning of a sound.
+    """Decode the beginning of a sound.
 
     Args:
-        data: a file of one of the formats above.
-        content_type: what the sender says it is, as `audio/mpeg`; must agree with the bytes. Of
-            `video/mp4` the sound is read.
-        spec: what the tower hears.
-        source: the part of the profile, for errors.
+        data: a file in one of the supported formats.
+        content_type: declared type, such as `audio/mpeg`; must agree with the bytes. The sound
+            track of `video/mp4` is read.
+        spec: input format of the tower.
+        source: part of the profile, for errors.
 
     Returns:
-        float32 (spec.samples,), within -1 and 1.
+        float32 (spec.samples,), within [-1, 1].
 
     Raises:
-        SilentContent: nothing is heard in what the tower would hear.
-        UnreadableContent: empty, over a limit, shorter than `MIN_AUDIO_SECONDS`, of another type
-            than declared, none of the formats, damaged, or with samples that are no numbers.
+        SilentContent: the part that the tower reads is silent.
+        UnreadableContent: the file is empty, over a limit, shorter than `MIN_AUDIO_SECONDS`, of
+            another type than declared, of an unsupported format, damaged, or has NaN samples.
         MissingExtra: PyAV is not installed.
     """
     kind, sound = _checked_container(data, content_type, source)
@@ -108,7 +108,7 @@ def decode_audio(
 
 
 def _checked_container(data: bytes, content_type: str, source: str) -> tuple[str, bytes]:
-    """The kind of file, as declared and as it is, and its bytes without leading tags."""
+    """Container kind, which must match the declared type, and the bytes without leading tags."""
     if not data:
         raise UnreadableContent(source, f"is empty: {_SEND}, or leave it out")
     if len(data) > MAX_AUDIO_BYTES:
@@ -133,7 +133,7 @@ def _checked_container(data: bytes, content_type: str, source: str) -> tuple[str
 def _beginning(
     av: Any, kind: str, sound: bytes, seconds: float
 ) -> tuple[int, npt.NDArray[np.float32]]:
-    """(rate, mono samples): `seconds` of the sound and a margin, or all of it if it is shorter."""
+    """Sample rate and mono samples of the first `seconds` plus a margin, or of the whole sound."""
     options = {"codec_whitelist": _CODECS, "protocol_whitelist": "none"}
     blocks: list[npt.NDArray[np.float32]] = []
     rate_hz = wanted = missing = 1
@@ -158,7 +158,7 @@ def _beginning(
 
 
 def _frames(container: Any) -> Iterator[Any]:
-    """The decoded frames of the first sound in a file."""
+    """Decoded frames of the first audio stream."""
     if not container.streams.audio:
         raise ContainerError(f"holds no sound: {_SEND}")
     stream = container.streams.audio[0]
@@ -169,7 +169,7 @@ def _frames(container: Any) -> Iterator[Any]:
     codec.thread_count = 1
     for number, packet in enumerate(container.demux(stream)):
         if number > _MAX_PACKETS:
-            raise ContainerError("comes in too many small packets: save it anew")
+            raise ContainerError("has too many small packets: save it again")
         for frame in packet.decode():
             if frame.samples:
                 yield frame
@@ -183,7 +183,7 @@ def _checked_rate(frame: Any) -> int:
 
 
 def _mono(frame: Any) -> npt.NDArray[np.float32]:
-    """The mean of a frame's channels, float32 (samples,)."""
+    """Mean over a frame's channels, float32 (samples,)."""
     channels = frame.layout.nb_channels
     if not 1 <= channels <= MAX_CHANNELS:
         raise ContainerError(f"has {channels} channels: send at most {MAX_CHANNELS}")
@@ -193,7 +193,7 @@ def _mono(frame: Any) -> npt.NDArray[np.float32]:
     kind = samples.dtype.str[1:]
     if samples.dtype.kind == "f":
         if not np.isfinite(samples).all():
-            raise ContainerError("has samples that are no numbers (NaN or infinite): mend it")
+            raise ContainerError("has samples that are NaN or infinite: send a valid file")
         samples = samples.clip(-1, 1)
     mean = samples.mean(axis=0, dtype=np.float64)
     return ((mean - 128 if kind == "u1" else mean) / _FULL_SCALE[kind]).astype(np.float32)
@@ -202,7 +202,7 @@ def _mono(frame: Any) -> npt.NDArray[np.float32]:
 def _resampled(
     signal: npt.NDArray[np.float32], from_hz: int, to_hz: int
 ) -> npt.NDArray[np.float32]:
-    """At another rate, band-limited: soxr's high quality, whose rounding is that of float32."""
+    """Band-limited resampling by soxr at high quality, in float32."""
     if from_hz == to_hz:
         return signal
     return _import("soxr").resample(signal, from_hz, to_hz, quality="HQ")

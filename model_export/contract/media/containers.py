@@ -1,8 +1,8 @@
-"""What a sound file is, told by its first bytes and without a decoder.
+"""Recognition and sanitising of sound containers, before a decoder sees them.
 
-libavformat reads tags and tables before anybody can ask for a length, and some of them grow without
-bound: compressed ID3 frames of 2 MB keep it busy for 40 s, a compressed index of 1.5 MB or a count
-of samples in 2 KB of MP4 take gigabytes. So no tag reaches it, and no such table.
+libavformat reads tags and tables before a caller can limit it, and some of them grow without bound:
+2 MB of compressed ID3 frames keep it busy for 40 s; a compressed index of 1.5 MB, or a sample count
+in 2 KB of MP4, take gigabytes. Tags and such tables are therefore removed or refused here.
 
 Layouts: ID3v2.4, RIFF/WAVE, FLAC (RFC 9639), Ogg (RFC 3533), ADTS (ISO/IEC 14496-3), MPEG audio
 (ISO/IEC 11172-3), ISO base media (ISO/IEC 14496-12).
@@ -31,27 +31,27 @@ CONTENT_TYPES = {
     "audio/x-m4a": "mp4",
     "video/mp4": "mp4",
 }
-"""Containers by declared type; of a video the sound is read."""
+"""Declared content type -> container; the sound track of a video is read."""
 
 MAX_SAMPLES_LISTED = 2_000_000
-"""Packets that an MP4 file may list: 11 hours of AAC, and 50 MB of tables in memory."""
+"""Most packets an MP4 file may list: 11 hours of AAC, 50 MB of tables in memory."""
 MAX_BLOCKS = 1_000
-"""Tags, or chunks of a WAV file, that are walked."""
+"""Most tags, or chunks of a WAV file, that are scanned."""
 
 
 class ContainerError(ValueError):
-    """The file is not what a decoder may see; the message says why and what would be right."""
+    """A file that must not reach a decoder; the message states the reason and the remedy."""
 
 
 def read_container(data: bytes) -> tuple[str, bytes]:
-    """The kind of a sound file, and what of it a demuxer may see.
+    """Kind of a sound file and its bytes without tags, safe for a demuxer.
 
     Returns:
-        `wav`, `flac`, `ogg`, `mp3`, `aac` or `mp4`, and the file without its tags; `("", b"")` for
+        `wav`, `flac`, `ogg`, `mp3`, `aac` or `mp4`, and the sanitised file; `("", b"")` for
         anything else.
 
     Raises:
-        ContainerError: it is one of these, but would grow in the memory of a demuxer.
+        ContainerError: the file is one of these but would exhaust a demuxer's memory.
     """
     kind = sniff(data)
     if kind == "wav":
@@ -66,7 +66,7 @@ def read_container(data: bytes) -> tuple[str, bytes]:
 
 
 def sniff(data: bytes) -> str:
-    """The kind of a file that does not begin with a tag, by its first bytes; empty for others."""
+    """Container kind by the first bytes of a file without leading tags; empty if unknown."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return "wav"
     if data[:4] == b"fLaC":
@@ -87,7 +87,7 @@ _TAG = re.compile(rb"ID3[\x02-\x04][\x00-\x0f].[\x00-\x7f]{4}", re.DOTALL)
 
 
 def _without_tags(data: bytes) -> bytes:
-    """The file without its ID3v2 tags, and without the zeros that may pad the first of them."""
+    """The file without ID3v2 tags and the zeros that may pad them."""
     kept: list[bytes] = []
     at = 0
     for _ in range(MAX_BLOCKS):
@@ -109,7 +109,7 @@ def _without_tags(data: bytes) -> bytes:
 
 
 def _plain_wav(data: bytes) -> bytes:
-    """A WAV file of its format and its samples, and of no other chunk."""
+    """A WAV file reduced to its format and sample chunks."""
     layout, at = b"", 12
     for _ in range(MAX_BLOCKS):
         if at + 8 > len(data):
@@ -122,11 +122,11 @@ def _plain_wav(data: bytes) -> bytes:
             chunks = layout + struct.pack("<4sI", kind, len(body)) + body
             return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WAVE") + chunks
         at += 8 + length + (length & 1)
-    raise ContainerError(f"has more than {MAX_BLOCKS} chunks: save it anew")
+    raise ContainerError(f"has more than {MAX_BLOCKS} chunks: save it again")
 
 
 def _index(data: bytes) -> bytes:
-    """An MP4 file without its media data."""
+    """The boxes of an MP4 file except its media data."""
     kept: list[bytes] = []
     at = 0
     while at + 8 <= len(data):
@@ -140,13 +140,13 @@ def _index(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-# Where a box of that type says how many samples it lists, counted from its type.
+# Offset of the sample count from the box type.
 _COUNTS = {b"stsz": 12, b"stz2": 12, b"trun": 8}
 
 
 def _check_index(index: bytes) -> None:
     if b"cmov" in index:
-        raise ContainerError("has a compressed index: save it anew without one")
+        raise ContainerError("has a compressed index: save it again without one")
     listed = 0
     for found in re.finditer(b"|".join(_COUNTS), index):
         at = found.start() + _COUNTS[found.group()]

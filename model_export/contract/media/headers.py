@@ -1,8 +1,8 @@
-"""What a picture file says of itself, read without decoding a pixel.
+"""Picture headers, parsed without decoding pixels.
 
-Size and shape are checked here, before a decoder sees the file, and only the blocks that draw the
-picture are passed on: no comment, colour profile, thumbnail or later frame reaches the decoder, and
-with them go its warnings and the work that a hostile file could make of them.
+Size limits are checked here, before a decoder sees the file, and only the blocks that draw the
+picture are passed on. Comments, colour profiles, embedded thumbnails and later frames never reach
+the decoder, so a hostile file can't make it work on them.
 
 Layouts: JPEG ITU-T T.81 annex B, PNG 3rd edition (W3C), GIF89a, WebP RFC 9649, EXIF 3.0 (TIFF 6).
 """
@@ -13,26 +13,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MAX_BLOCKS = 20_000
-"""Segments, chunks or sub-blocks of 255 bytes that are walked; files of 16 MiB have far fewer."""
+"""Most segments or chunks that are scanned; files of 16 MiB have far fewer."""
 MAX_SCANS = 64
-"""Passes over a progressive JPEG. Encoders make about ten; each may cost a whole picture's work."""
+"""Most scans of a progressive JPEG; encoders write about ten, each may cost a full decode."""
 MAX_SUB_BLOCKS = 200_000
-"""Of the first frame of a GIF; 16 MiB are 66,000 full ones."""
+"""Most sub-blocks in the first frame of a GIF; 16 MiB hold 66,000 full ones."""
 
 
 class HeaderError(ValueError):
-    """The header is damaged, or over a limit; the message says which."""
+    """A damaged header, or one over a limit; the message says which."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """A picture before it is decoded.
+    """Header of a picture file.
 
     Attributes:
-        format: Pillow's name of it.
-        width, height: pixels, as stored.
-        orientation: EXIF's, 1 to 8; 1 where the file says nothing.
-        drawn: the file without what draws nothing.
+        format: Pillow's name of the format.
+        width, height: stored size in pixels.
+        orientation: EXIF orientation, 1 to 8; 1 if absent.
+        drawn: the file reduced to the blocks that draw the picture.
     """
 
     format: str
@@ -43,10 +43,10 @@ class Header:
 
 
 def read_header(data: bytes) -> Header | None:
-    """The header of a JPEG, PNG, WebP or GIF file; None for anything else.
+    """Header of a JPEG, PNG, WebP or GIF file; None for anything else.
 
     Raises:
-        HeaderError: it is one of these, but its header can't be read.
+        HeaderError: the file is one of these but its header can't be read.
     """
     read = _READERS.get(sniff(data))
     if read is None:
@@ -54,7 +54,7 @@ def read_header(data: bytes) -> Header | None:
     try:
         return read(data)
     except (struct.error, IndexError):
-        raise HeaderError("it ends too early: send all of it") from None
+        raise HeaderError("it ends too early: send the whole file") from None
 
 
 def sniff(data: bytes) -> str:
@@ -69,7 +69,7 @@ def sniff(data: bytes) -> str:
 
 
 def orientation(exif: bytes) -> int:
-    """EXIF's orientation, 1 to 8, in a TIFF structure; 1 where there is none or it is damaged."""
+    """EXIF orientation, 1 to 8, of a TIFF structure; 1 if absent or damaged."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
@@ -112,7 +112,7 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of each segment, a scan with its data, up to the end of the picture."""
+    """(marker, start, end) of each segment up to the end of image; scans include their data."""
     at = 2
     for _ in range(MAX_BLOCKS):
         found = _MARKER.search(data, at)
@@ -128,7 +128,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             end = following.start() if following else len(data)
         yield marker, at, end
         at = end
-    raise HeaderError(f"more than {MAX_BLOCKS} segments: save it anew")
+    raise HeaderError(f"more than {MAX_BLOCKS} segments: save it again")
 
 
 def _png(data: bytes) -> Header:
@@ -146,7 +146,7 @@ def _png(data: bytes) -> Header:
         elif kind == b"eXIf":
             turned = orientation(data[at + 8 : at + 8 + length])
         at = len(data) if kind == b"IEND" else end
-    raise HeaderError(f"more than {MAX_BLOCKS} chunks: save it anew")
+    raise HeaderError(f"more than {MAX_BLOCKS} chunks: save it again")
 
 
 def _gif(data: bytes) -> Header:
@@ -172,7 +172,7 @@ def _gif(data: bytes) -> Header:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of the colour table that the flags announce."""
+    """Size in bytes of the colour table that the flags announce."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -182,7 +182,7 @@ def _after_sub_blocks(data: bytes, at: int) -> int:
         at += 1 + length
         if length == 0:
             return at
-    raise HeaderError("its data comes in too many small blocks: save it anew")
+    raise HeaderError("its data comes in too many small blocks: save it again")
 
 
 def _webp(data: bytes) -> Header:
@@ -196,7 +196,7 @@ def _webp(data: bytes) -> Header:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", payload, 6))
     else:
-        raise HeaderError("a WebP file that begins with no picture: send one")
+        raise HeaderError("a WebP file without a picture: send a picture")
     return Header("WEBP", width, height, _webp_orientation(data), data)
 
 
@@ -209,7 +209,7 @@ def _webp_orientation(data: bytes) -> int:
         if kind == b"EXIF":
             return orientation(data[at + 8 : at + 8 + length])
         at += 8 + length + (length & 1)
-    raise HeaderError(f"more than {MAX_BLOCKS} chunks: save it anew")
+    raise HeaderError(f"more than {MAX_BLOCKS} chunks: save it again")
 
 
 _READERS: dict[str, Callable[[bytes], Header]] = {

@@ -1,8 +1,8 @@
-"""Bytes of a picture to the array that a tower's graph reads.
+"""Decoding of pictures to the array that a tower's graph reads.
 
-What a picture is does not depend on who reads it: the file decides nothing but its pixels. Colour
-profiles are not applied, transparency lies on white, the first frame stands for an animation, EXIF
-turns the picture, and 16 bits a channel are cut to the upper 8.
+Colour profiles are not applied, transparent pixels lie on white, an animation is read as its first
+frame, EXIF orientation is applied, and 16-bit channels are cut to their upper 8 bits. So every
+reader gets the same pixels.
 
 Every limit is checked on the header, before anything is decoded: `MAX_IMAGE_BYTES`,
 `MAX_IMAGE_PIXELS` and `MAX_IMAGE_SIDE`. The largest picture takes about 2 s of a core and at most
@@ -41,13 +41,13 @@ _SEND = "send JPEG, PNG, WebP or GIF"
 
 
 class ImageSpec(Part):
-    """What the tower of pictures reads: a square out of the middle.
+    """Input format of a picture tower: a centred square.
 
     Attributes:
-        size_px: the side of the square.
-        resize_px: the shorter side of the whole picture at the scale of the square; `size_px` for
-            the largest square that fits, more for a closer view.
-        interpolation: of the resampling, which always smooths before it shrinks.
+        size_px: side of the square.
+        resize_px: shorter side of the whole picture at the scale of the square; `size_px` for the
+            largest square that fits, more for a closer crop.
+        interpolation: resampling filter, antialiased when shrinking.
     """
 
     size_px: Annotated[int, Field(ge=8, le=1024)]
@@ -62,20 +62,20 @@ class ImageSpec(Part):
 
 
 _ONE_COLOUR = 8
-"""Of 256 levels: what compression makes of one colour."""
+"""Spread of one colour after lossy compression, of 256 levels."""
 
 
 def decode_image(data: bytes, content_type: str, source: str) -> "Image":
-    """Decodes a picture to RGB, upright, on white where it is transparent.
+    """Decode a picture to upright RGB, on white where it is transparent.
 
     Args:
         data: a JPEG, PNG, WebP or GIF file.
-        content_type: what the sender says it is, as `image/png`; must agree with the bytes.
-        source: the part of the profile, for errors.
+        content_type: declared type, such as `image/png`; must agree with the bytes.
+        source: part of the profile, for errors.
 
     Raises:
-        UnreadableContent: empty, over a limit, of another type than declared, none of the four
-            formats, truncated or damaged.
+        UnreadableContent: the file is empty, over a limit, of another type than declared, of an
+            unsupported format, truncated or damaged.
         MissingExtra: Pillow is not installed.
     """
     header = _checked_header(data, content_type, source)
@@ -97,14 +97,15 @@ def decode_image(data: bytes, content_type: str, source: str) -> "Image":
 
 
 def prepare_image(image: "Image", spec: ImageSpec) -> npt.NDArray[np.uint8]:
-    """The square that the tower reads, cut and resampled in one step.
+    """Crop and resample a picture to the square that the tower reads.
 
-    One step, since the whole of a 10,000 x 1 picture at the scale of the square would be as large
-    as a picture bomb. Pillow resamples 8-bit channels in integers, so every machine gets the same.
+    Both happen in one step, since a 10,000 x 1 picture at the scale of the square would be as large
+    as a decompression bomb. Pillow resamples 8-bit channels in integers, identically on all
+    machines.
 
     Args:
-        image: RGB, as `decode_image` returns it.
-        spec: what the tower reads.
+        image: RGB, from `decode_image`.
+        spec: input format of the tower.
 
     Returns:
         uint8 (size_px, size_px, 3).
@@ -122,10 +123,10 @@ def prepare_image(image: "Image", spec: ImageSpec) -> npt.NDArray[np.uint8]:
 
 
 def shows_nothing(square: npt.NDArray[np.uint8]) -> bool:
-    """Whether a prepared square is as good as one colour: a placeholder, a camera that is off.
+    """Whether a prepared square is practically one colour, such as a placeholder.
 
-    In each channel all but the darkest and the brightest 1 % of the pixels (of a large square, of
-    those on a grid) are within `_ONE_COLOUR` levels of each other.
+    That is the case when, in each channel, all but the darkest and brightest 1 % of the pixels (on
+    a grid, for large squares) are within `_ONE_COLOUR` levels of each other.
     """
     step = max(1, len(square) // 64)
     levels = np.sort(square[::step, ::step].reshape(-1, 3).astype(np.int64), axis=0)  # (N, 3)
@@ -133,7 +134,7 @@ def shows_nothing(square: npt.NDArray[np.uint8]) -> bool:
     return bool((levels[-1 - rare] - levels[rare] <= _ONE_COLOUR).all())
 
 
-# How to turn a picture upright, by EXIF's orientation.
+# EXIF orientation -> transposition that turns the picture upright.
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -146,7 +147,7 @@ _TURNS = {
 
 
 def _checked_header(data: bytes, content_type: str, source: str) -> Header:
-    """The header of a picture within the limits and of the declared type."""
+    """Header of a picture, checked against the limits and the declared type."""
     if not data:
         raise UnreadableContent(source, f"is empty: {_SEND}, or leave it out")
     if len(data) > MAX_IMAGE_BYTES:
@@ -176,7 +177,7 @@ def _checked_header(data: bytes, content_type: str, source: str) -> Header:
 
 
 def _rgb(image: "Image") -> "Image":
-    """An image of any mode that the four formats decode to, as RGB on white."""
+    """Image of any decoded mode as RGB on white."""
     pil = _pillow()
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip rather than scale
         return pil.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

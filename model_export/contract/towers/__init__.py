@@ -1,15 +1,15 @@
-"""Towers: frozen encoders that turn one piece of a profile into one vector in a named space.
+"""Towers: frozen encoders that map one piece of a profile to one vector in a named space.
 
-A tower's vector becomes a vector piece beside the piece that it was made of, so to the featuriser
-and the encoder it is as if it had come ready-made. What is done here is exact (tokenising, padding,
-decoding, casts); every float operation, the pooling and the norm too, is inside the tower's graph:
+A tower's vector is added as a vector piece beside the piece that it encodes, so the featuriser and
+the encoder treat it like a ready-made vector. Operations in this package are exact (tokenising,
+padding, decoding, casts); all float operations, pooling and normalising included, are in the graph:
 
     text     input_ids, attention_mask int64 (B, L)   -> vector float32 (B, width)
     image    pixels uint8 (B, S, S, 3)                -> vector float32 (B, width)
     audio    samples float32 (B, N)                   -> vector float32 (B, width)
 
-Vectors are rounded to float16 before they are used, since training keeps them so: what is served is
-what was learned from.
+Vectors are rounded to float16 before use, as in the training cache, so serving and training see the
+same numbers.
 """
 
 from model_export.contract.towers.golden import golden_payloads, inputs_fingerprint

@@ -1,4 +1,4 @@
-"""Payloads whose inputs every installation must make alike."""
+"""Golden payloads: inputs that must come out identical on every installation."""
 
 import hashlib
 import struct
@@ -16,7 +16,7 @@ _SIZES = ((40, 30), (17, 64), (300, 200))
 
 
 def golden_payloads(spec: TowerSpec, profiles: Iterable[StreamerContent]) -> list[Payload]:
-    """The distinct texts of golden profiles, whatever their modality; or pictures, or sounds."""
+    """Distinct texts of the golden profiles, or generated pictures or sounds, by tower kind."""
     if spec.image is not None:
         return [Payload("golden", data=_png(*s), content_type="image/png") for s in _SIZES]
     if spec.audio is not None:
@@ -31,7 +31,7 @@ def golden_payloads(spec: TowerSpec, profiles: Iterable[StreamerContent]) -> lis
 
 
 def inputs_fingerprint(inputs: TowerInputs, payloads: Sequence[Payload]) -> str:
-    """SHA-256 over names, types, shapes and bytes of the inputs of each payload and of all."""
+    """SHA-256 over the inputs of each payload alone and of all in one batch."""
     digest = hashlib.sha256()
     prepared = [inputs.prepare(payload) for payload in payloads]
     for part in (*([one] for one in prepared), prepared):
@@ -46,7 +46,7 @@ def _longer(spec: AudioSpec) -> int:
 
 
 def _noise(count: int) -> list[int]:
-    """Numbers from 0 to 255 by a linear congruence (Knuth's MMIX), the same everywhere."""
+    """Pseudo-random bytes of a linear congruential generator (Knuth's MMIX)."""
     state, found = count, list[int]()
     for _ in range(count):
         state = (6364136223846793005 * state + 1442695040888963407) % 2**64
@@ -55,7 +55,7 @@ def _noise(count: int) -> list[int]:
 
 
 def _png(width: int, height: int) -> bytes:
-    """A picture of noise over a slope, RGB."""
+    """RGB picture of noise on a gradient, as PNG."""
     noise = iter(_noise(3 * width * height))
     rows = [
         bytes([0, *((next(noise) // 4 + 2 * (x + y)) % 256 for x in range(width) for _ in "RGB")])
@@ -70,7 +70,7 @@ def _png(width: int, height: int) -> bytes:
 
 
 def _wav(rate_hz: int, count: int) -> bytes:
-    """A square wave that rises every tenth of a second, with noise; 16 bits, one channel."""
+    """Noisy square wave of rising pitch, as 16-bit mono WAV."""
     noise = _noise(count)
     period = [max(4, rate_hz // (220 + 40 * (10 * i // rate_hz % 8))) for i in range(count)]
     samples = [

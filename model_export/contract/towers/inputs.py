@@ -1,4 +1,4 @@
-"""Payloads to the named arrays that a tower's graph reads."""
+"""Preprocessing of payloads to the named arrays that a tower's graph reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from model_export.contract.media import (
     ImageSpec,
     decode_audio,
     decode_image,
-    outline_of,
+    fingerprint_of,
     prepare_image,
-    print_of,
     shows_nothing,
+    thumbnail_of,
 )
 from model_export.contract.towers.spec import TextSpec, TowerSpec
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What a tower reads of one piece.
+    """Raw content of one piece for a tower.
 
     Attributes:
-        source: the part of the profile, for errors.
-        text: of a text, as `contract.text.readable` leaves it.
-        data: the bytes of a picture or a sound.
-        content_type: what they are, as `image/png`.
+        source: part of the profile, for errors.
+        text: of a text piece, normalised by `contract.text.readable`.
+        data: bytes of a picture or a sound.
+        content_type: declared type of the bytes, such as `image/png`.
     """
 
     source: str
@@ -39,53 +39,55 @@ class Payload:
 
     @property
     def size(self) -> int:
-        """To sort by: what takes alike long to encode has alike sizes."""
+        """Sort key under which payloads of similar encoding cost are neighbours."""
         return len(self.text)
 
 
 TowerBatch = dict[str, NDArray[np.generic]]
-"""Named arrays, the inputs of a tower's graph."""
+"""Input name -> array of a tower's graph."""
 Prepared = NDArray[np.generic]
-"""One payload, ready to be put into a batch."""
+"""One preprocessed payload, ready for a batch."""
 
 
 class Decoded(NamedTuple):
-    """What was read of a picture or a sound: ready for the tower, and what tells its copies.
+    """Decoded picture or sound, with the levels by which copies are recognised.
 
-    That is the outline of a picture, the print of a sound.
+    Attributes:
+        prepared: input of the tower.
+        levels: thumbnail of a picture, or fingerprint of a sound; None for other payloads.
     """
 
     prepared: Prepared
-    outline: NDArray[np.uint8] | None = None
+    levels: NDArray[np.uint8] | None = None
 
 
 class TowerInputs(Protocol):
-    """Payloads to the inputs of a tower's graph, in two steps: the first may fail for a payload."""
+    """Preprocessor of a tower: decodes payloads one by one, then collates them to a batch."""
 
     def prepare(self, payload: Payload) -> Prepared:
-        """One payload, decoded.
+        """Decode one payload.
 
         Raises:
-            UnreadableContent: it is not what it says, or over a limit.
-            SilentContent: a sound in which nothing is heard, a picture of one colour.
-            MissingExtra: what decodes it is not installed.
+            UnreadableContent: the payload is damaged, of another type than declared or too large.
+            SilentContent: the sound is silent, or the picture has one colour.
+            MissingExtra: the decoder is not installed.
         """
         ...
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
-        """The inputs of the graph for B payloads, one or more."""
+        """Collate B >= 1 payloads."""
         ...
 
 
 class TextInputs:
-    """Texts to `input_ids` and `attention_mask`, int64 (B, L), L = the longest of the batch."""
+    """Tokenises texts to `input_ids` and `attention_mask`, int64 (B, L), L the longest text."""
 
     def __init__(self, spec: TextSpec, tokenizer: bytes, source: str) -> None:
-        """Read a tokenizer file; `source` names it in errors.
+        """Load a tokenizer file; `source` names it in errors.
 
         Raises:
             BundleError: the file can't be read.
-            MissingExtra: the library is not installed.
+            MissingExtra: the library `tokenizers` is not installed.
         """
         try:
             from tokenizers import Tokenizer
@@ -100,11 +102,11 @@ class TextInputs:
         self._tokenizer, self._spec = made, spec
 
     def prepare(self, payload: Payload) -> Prepared:
-        """The tokens of a text, int64 (L,)."""
+        """Token ids of a text, int64 (L,)."""
         return np.array(self._tokenizer.encode(self._spec.prefix + payload.text).ids, np.int64)
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
-        """The inputs for B texts."""
+        """Padded token ids and masks of B texts."""
         longest = max([1, *map(len, prepared)])
         ids = np.full((len(prepared), longest), self._spec.pad_id, np.int64)  # (B, L)
         mask = np.zeros((len(prepared), longest), np.int64)  # (B, L)
@@ -115,54 +117,54 @@ class TextInputs:
 
 
 class ImageInputs:
-    """Pictures to `pixels`, uint8 (B, S, S, 3)."""
+    """Decodes pictures to `pixels`, uint8 (B, S, S, 3)."""
 
     def __init__(self, spec: ImageSpec) -> None:
         self._spec = spec
 
     def prepare(self, payload: Payload) -> Prepared:
-        """A picture, uint8 (S, S, 3)."""
+        """Pixels of a picture, uint8 (S, S, 3)."""
         return self.decode(payload).prepared
 
     def decode(self, payload: Payload) -> Decoded:
-        """A picture, uint8 (S, S, 3), and its outline; raises as `prepare`."""
+        """Pixels of a picture, uint8 (S, S, 3), and its thumbnail; raises like `prepare`."""
         image = decode_image(payload.data, payload.content_type, payload.source)
         square = prepare_image(image, self._spec)
         if shows_nothing(square):
             raise SilentContent(payload.source, "shows one colour: leave it out")
-        return Decoded(square, outline_of(image))
+        return Decoded(square, thumbnail_of(image))
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
-        """The inputs for B pictures."""
+        """Pixels of B pictures."""
         return {"pixels": np.stack(prepared)}
 
 
 class AudioInputs:
-    """Sounds to `samples`, float32 (B, N) within -1 and 1."""
+    """Decodes sounds to `samples`, float32 (B, N) within [-1, 1]."""
 
     def __init__(self, spec: AudioSpec) -> None:
         self._spec = spec
 
     def prepare(self, payload: Payload) -> NDArray[np.float32]:
-        """A sound, float32 (N,)."""
+        """Samples of a sound, float32 (N,)."""
         return decode_audio(payload.data, payload.content_type, self._spec, payload.source)
 
     def decode(self, payload: Payload) -> Decoded:
-        """A sound, float32 (N,), and its print; raises as `prepare`."""
+        """Samples of a sound, float32 (N,), and its fingerprint; raises like `prepare`."""
         samples = self.prepare(payload)
-        return Decoded(samples, print_of(samples, self._spec.rate_hz))
+        return Decoded(samples, fingerprint_of(samples, self._spec.rate_hz))
 
     def batch(self, prepared: Sequence[Prepared]) -> TowerBatch:
-        """The inputs for B sounds."""
+        """Samples of B sounds."""
         return {"samples": np.stack(prepared)}
 
 
 def inputs_of(spec: TowerSpec, tokenizer: bytes | None, source: str = "") -> TowerInputs:
-    """What makes the inputs of this tower; `source` names its tokenizer in errors.
+    """Preprocessor of a tower; `source` names its tokenizer in errors.
 
     Raises:
-        BundleError: there is no tokenizer that can be read.
-        MissingExtra: the library for it is not installed.
+        BundleError: the tokenizer is missing or damaged.
+        MissingExtra: the library `tokenizers` is not installed.
     """
     if spec.image is not None:
         return ImageInputs(spec.image)

@@ -1,4 +1,4 @@
-"""Which pieces a tower reads, and the pieces that its vectors become."""
+"""Selection of the pieces that a tower reads, and vector pieces from its output."""
 
 import base64
 import hashlib
@@ -22,10 +22,9 @@ _PART = re.compile(r"(\w+)(?:\[(\d+)\])?")
 
 
 def pieces_for(spec: TowerSpec, pieces: Iterable[Piece]) -> list[Piece]:
-    """The pieces that a tower reads, as they are ordered; at most its `max_pieces`.
+    """Pieces that a tower reads, in order, at most its `max_pieces`.
 
-    Media that are given by their address are not read: what lies there is not known. Nor is empty
-    talk.
+    Media given by URL are skipped, since their bytes are unknown, and so are meaningless texts.
     """
     modalities = frozenset(spec.modalities)
     found = (piece for piece in pieces if piece.modality in modalities and _reads(spec, piece))
@@ -40,13 +39,13 @@ def _reads(spec: TowerSpec, piece: Piece) -> bool:
 
 
 def payload_key(piece: Piece) -> bytes:
-    """16 bytes that are equal for two pieces if a tower gives them the same vector."""
+    """Cache key, 16 bytes, equal for pieces that get the same vector."""
     shown = piece.payload_digest if piece.kind == "media" else readable(piece.text)
     return hashlib.blake2b(shown.encode(), digest_size=16).digest()
 
 
 def payload_of(piece: Piece, profile: StreamerContent) -> Payload:
-    """What a tower reads of a piece of this profile."""
+    """Payload of a piece of this profile."""
     if piece.kind != "media":
         return Payload(piece.source, text=readable(piece.text))
     media = media_at(profile, piece.source)
@@ -56,7 +55,7 @@ def payload_of(piece: Piece, profile: StreamerContent) -> Payload:
 
 
 def media_at(profile: StreamerContent, source: str) -> Media:
-    """The part of a profile that a source names, as `videos[0].cover`."""
+    """Media of a profile at a source path such as `videos[0].cover`."""
     found: Any = profile
     for part in source.split("."):
         match = _PART.fullmatch(part)
@@ -69,7 +68,7 @@ def media_at(profile: StreamerContent, source: str) -> Media:
 
 
 def vector_piece(spec: TowerSpec, piece: Piece, vector: NDArray[np.floating[Any]]) -> Piece:
-    """What a tower says of a piece that it read, its vector (width,), as a piece."""
+    """Vector piece of a tower's output (width,) for a piece, rounded to float16."""
     rounded = array("f", vector.astype(np.float16).astype(np.float32).tobytes())
     return Piece(
         piece.modality,

@@ -1,4 +1,4 @@
-"""What a tower is, as the manifest of a bundle says it."""
+"""Tower specifications in the manifest of a bundle."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,9 +9,9 @@ from model_export.contract.features import MAX_VECTORS
 from model_export.contract.media import AudioSpec, ImageSpec
 
 TOWERS = "towers"
-"""The folder of the towers' files in a bundle."""
+"""Folder of the tower files in a bundle."""
 VECTOR = "vector"
-"""The output of every tower's graph."""
+"""Output name of every tower's graph."""
 
 TowerKind = Literal["text", "image", "audio"]
 ReadKind = Literal["text", "tag", "category"]
@@ -20,7 +20,7 @@ KINDS: dict[TowerKind, tuple[str, ...]] = {
     "image": ("avatar", "covers", "frames"),
     "audio": ("audio",),
 }
-"""Kind -> the modalities that such a tower can read."""
+"""Tower kind -> modalities that it can read."""
 
 
 def _text_alone() -> list[ReadKind]:
@@ -28,13 +28,13 @@ def _text_alone() -> list[ReadKind]:
 
 
 class TextSpec(Part):
-    """How a text becomes tokens.
+    """Tokenisation of a text tower.
 
     Attributes:
-        max_tokens: a longer text is cut, its special tokens are kept.
-        prefix: put before every text, as `query: `.
-        pad_id: the token that fills shorter texts of a batch up.
-        kinds: of pieces that are read, each as a text of its own.
+        max_tokens: longer texts are truncated; special tokens are kept.
+        prefix: prepended to every text, such as `query: `.
+        pad_id: padding token.
+        kinds: piece kinds that are read, each piece as a separate text.
     """
 
     max_tokens: Annotated[int, Field(ge=3, le=8192)]
@@ -44,15 +44,15 @@ class TextSpec(Part):
 
 
 class TowerSpec(Part):
-    """A tower: what it reads and what it gives.
+    """Specification of a tower.
 
     Attributes:
-        name: of the tower, of its space and of its files.
-        width: of its vectors.
-        version: digest of its weights and of all else that its vectors depend on.
-        modalities: of the pieces that it reads.
-        max_pieces: so many of them are read of a profile, the first ones.
-        text, image, audio: how a payload becomes its input; one of them is given.
+        name: name of the tower, its vector space and its files.
+        width: vector length.
+        version: digest of the weights and everything else that the vectors depend on.
+        modalities: modalities of the pieces that it reads.
+        max_pieces: most pieces read per profile, the first ones.
+        text, image, audio: preprocessing; exactly one is given and decides the kind.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -79,20 +79,20 @@ class TowerSpec(Part):
 
     @property
     def kind(self) -> TowerKind:
-        """What it reads."""
+        """Kind of payload that the tower reads."""
         return "text" if self.text else "image" if self.image else "audio"
 
     @property
     def file(self) -> str:
-        """Its graph in the bundle."""
+        """Path of the graph in the bundle."""
         return f"{TOWERS}/{self.name}.onnx"
 
     @property
     def tokenizer_file(self) -> str | None:
-        """Its tokenizer in the bundle, a file of the library `tokenizers`; None without one."""
+        """Path of the tokenizer file in the bundle; None for other kinds than text."""
         return f"{TOWERS}/{self.name}.tokenizer.json" if self.text else None
 
     @property
     def files(self) -> list[str]:
-        """All its files in the bundle."""
+        """Paths of all files of the tower in the bundle."""
         return [name for name in (self.file, self.tokenizer_file) if name is not None]

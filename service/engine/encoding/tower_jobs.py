@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model_export.contract.errors import SilentContent, UnreadableContent
-from model_export.contract.media import OUTLINE_SIDE, PRINT_BANDS, PRINT_MOMENTS
+from model_export.contract.media import FINGERPRINT_BANDS, FINGERPRINT_MOMENTS, THUMBNAIL_SIDE
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import (
@@ -57,9 +57,9 @@ def outline_key(piece: Piece) -> Key:
     return PRINT if piece.modality in KINDS["audio"] else OUTLINE, payload_key(piece)
 
 
-NO_OUTLINE = as_vector(np.zeros((OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+NO_OUTLINE = as_vector(np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
 """Of a picture of one colour, or one that many show: nothing to know it again by."""
-NO_PRINT = as_vector(np.zeros((PRINT_MOMENTS, PRINT_BANDS), np.uint8))
+NO_PRINT = as_vector(np.zeros((FINGERPRINT_MOMENTS, FINGERPRINT_BANDS), np.uint8))
 """Of silence, or a sound that many play."""
 
 
@@ -203,8 +203,8 @@ class Sightings:
                 except SilentContent:  # well formed, and as good as absent
                     self._keep(sighting, spec, np.zeros(spec.width, np.float16))
                 else:
-                    if decoded.outline is not None:
-                        outline = as_vector(decoded.outline)
+                    if decoded.levels is not None:
+                        outline = as_vector(decoded.levels)
                     if spec in sighting.missing:
                         prepared[spec.name] = decoded.prepared
                 sighting.outline = outline

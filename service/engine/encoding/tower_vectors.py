@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.media import OUTLINE_SIDE, PRINT_BANDS, PRINT_MOMENTS
+from model_export.contract.media import FINGERPRINT_BANDS, FINGERPRINT_MOMENTS, THUMBNAIL_SIDE
 
 Vector = NDArray[np.float16]
 Key = tuple[bytes, bytes]
@@ -106,13 +106,13 @@ def as_vector(outline: NDArray[np.uint8]) -> Vector:
 def as_outline(vector: Vector) -> NDArray[np.uint8]:
     """What `as_vector` made a vector of."""
     levels = np.ascontiguousarray(vector).view(np.uint8)
-    return levels.reshape(OUTLINE_SIDE, OUTLINE_SIDE)
+    return levels.reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
 def as_print(vector: Vector) -> NDArray[np.uint8]:
     """The same of the print of a sound."""
     levels = np.ascontiguousarray(vector).view(np.uint8)
-    return levels.reshape(PRINT_MOMENTS, PRINT_BANDS)
+    return levels.reshape(FINGERPRINT_MOMENTS, FINGERPRINT_BANDS)
 
 
 class RecentVectors:

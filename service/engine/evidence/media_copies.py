@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from model_export.contract.media import (
     COPY_AGREEMENT,
     COPY_BITS,
-    OUTLINE_SIDE,
-    PRINT_BANDS,
-    PRINT_MOMENTS,
-    Hashes,
-    Prints,
+    FINGERPRINT_BANDS,
+    FINGERPRINT_MOMENTS,
+    THUMBNAIL_SIDE,
+    Fingerprints,
+    ThumbnailHashes,
     agreement,
     bits_apart,
     bits_to_parts,
+    fingerprints_of,
     hashes_of,
-    prints_of,
 )
 from service.engine.encoding.profile_reader import Outline
 from service.engine.encoding.tower_vectors import OUTLINE, PRINT, as_outline, as_print, unpack
@@ -48,7 +48,7 @@ class Pictures:
     """
 
     places: Sequence[str]
-    hashes: Hashes
+    hashes: ThumbnailHashes
 
 
 def pictures_of(outlines: Mapping[str, Outline]) -> Pictures:
@@ -75,8 +75,8 @@ class Look:
         means: by the version of a tower, the mean of its unit vectors of them, (width,).
     """
 
-    hashes: Hashes
-    prints: Prints
+    hashes: ThumbnailHashes
+    prints: Fingerprints
     means: Mapping[bytes, NDArray[np.float32]]
 
     @property
@@ -105,14 +105,14 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
-def _hashes(outlines: Collection[bytes]) -> Hashes:
-    shape = (len(outlines), OUTLINE_SIDE, OUTLINE_SIDE)
+def _hashes(outlines: Collection[bytes]) -> ThumbnailHashes:
+    shape = (len(outlines), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return hashes_of(np.frombuffer(b"".join(outlines), np.uint8).reshape(shape))
 
 
-def _prints(levels: Collection[bytes]) -> Prints:
-    shape = (len(levels), PRINT_MOMENTS, PRINT_BANDS)
-    return prints_of(np.frombuffer(b"".join(levels), np.uint8).reshape(shape))
+def _prints(levels: Collection[bytes]) -> Fingerprints:
+    shape = (len(levels), FINGERPRINT_MOMENTS, FINGERPRINT_BANDS)
+    return fingerprints_of(np.frombuffer(b"".join(levels), np.uint8).reshape(shape))
 
 
 def pairs(apart: NDArray[Any], most: float = COPY_BITS) -> list[tuple[int, int]]:
@@ -146,7 +146,7 @@ class Sounds:
     """The sounds of a streamer, as `Pictures`."""
 
     places: Sequence[str]
-    prints: Prints
+    prints: Fingerprints
 
 
 def sounds_of(heard: Mapping[str, Outline]) -> Sounds:
@@ -198,10 +198,10 @@ def _copies(
 
     def seen(others: Sequence[int], place: int) -> NDArray[Any]:
         several = [looks[other].hashes for other in others]
-        return bits_to_parts(Hashes.wholes_of(several), looks[place].hashes)
+        return bits_to_parts(ThumbnailHashes.wholes_of(several), looks[place].hashes)
 
     def heard(others: Sequence[int], place: int) -> NDArray[Any]:
-        several = Prints.all_of([looks[other].prints for other in others])
+        several = Fingerprints.all_of([looks[other].prints for other in others])
         return 1 - agreement(several, looks[place].prints)
 
     pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]

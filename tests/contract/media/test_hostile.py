@@ -133,7 +133,7 @@ def test_thousands_of_scans_are_refused() -> None:
 )
 def test_millions_of_small_blocks_are_refused(data: bytes, declared: str) -> None:
     reason = quick(lambda: refused_picture(data, declared), seconds=1, megabytes=70)
-    assert "save it anew" in reason
+    assert "save it again" in reason
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_a_compressed_index_is_refused() -> None:
     body = box(b"dcom", b"zlib") + box(b"cmvd", struct.pack(">I", 60_000_000) + BLANK_ROWS)
     data = box(b"ftyp", b"M4A \0\0\0\0M4A ") + box(b"moov", box(b"cmov", body))
     reason = quick(lambda: refused_sound(data, "audio/mp4"), seconds=0.5, megabytes=8)
-    assert reason == "has a compressed index: save it anew without one"
+    assert reason == "has a compressed index: save it again without one"
 
 
 def test_what_stands_in_the_sound_itself_is_no_index() -> None:

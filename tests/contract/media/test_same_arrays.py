@@ -14,8 +14,8 @@ from model_export.contract.media import (
     ImageSpec,
     decode_audio,
     decode_image,
-    outline_of,
     prepare_image,
+    thumbnail_of,
 )
 from tests.contract.media.files import COVER, DECLARED, SOUND, encoded, saved, scene, tone
 
@@ -25,7 +25,7 @@ FRESH = """
 import hashlib, json, sys
 from pathlib import Path
 from model_export.contract.media import (
-    AudioSpec, ImageSpec, decode_audio, decode_image, outline_of, prepare_image,
+    AudioSpec, ImageSpec, decode_audio, decode_image, thumbnail_of, prepare_image,
 )
 
 folder = Path(sys.argv[1])
@@ -36,7 +36,7 @@ for path in sorted(folder.iterdir()):
     declared = path.name.replace("+", "/").partition(".")[0]
     if declared.startswith("image"):
         image = decode_image(path.read_bytes(), declared, "x")
-        array = prepare_image(image, seen).tobytes() + outline_of(image).tobytes()
+        array = prepare_image(image, seen).tobytes() + thumbnail_of(image).tobytes()
     else:
         array = decode_audio(path.read_bytes(), declared, heard, "x").tobytes()
     made[path.name] = hashlib.sha256(array).hexdigest()
@@ -86,7 +86,7 @@ def test_two_processes_make_the_same_arrays(tmp_path: Path) -> None:
         name = declared.replace("/", "+") + ".1"
         (tmp_path / name).write_bytes(data)
         image = decode_image(data, declared, COVER)
-        array = prepare_image(image, seen).tobytes() + outline_of(image).tobytes()
+        array = prepare_image(image, seen).tobytes() + thumbnail_of(image).tobytes()
         here[name] = hashlib.sha256(array).hexdigest()
     for kind, declared in DECLARED.items():
         data = encoded(tone(3, 48_000), kind, 48_000, layout="stereo")

@@ -40,7 +40,7 @@ def test_a_fit_keeps_its_calibration_and_the_exporter_gets_it(world: Dataset, tm
     stored = Calibration.model_validate(checkpoint.config["calibration"])
     assert load_checkpoint(tmp_path).calibration == stored
     assert "at least 2 users in common" in stored.embedding.source
-    assert "carried over to the final one" in stored.embedding.source
+    assert "its 95 % bounds are estimates" in stored.embedding.source
     assert stored.embedding.curves[0].knots[0].pairs >= 30
     assert 0 < (stored.embedding.base_rate or 0) < stored.embedding.curves[0].knots[0].precision
     assert "known duplicates" in stored.content.source
@@ -82,7 +82,7 @@ def test_without_a_refit_nothing_is_carried_over(world: Dataset, tmp_path: Path)
     once = replace(QUICK, refit=False)
     checkpoint = fit(Request("transfer-plus", once, 1, 1, tmp_path), world)
     source = checkpoint.config["calibration"]["embedding"]["source"]
-    assert source.endswith("by an encoder that learned from the latter alone")
+    assert source.endswith("by an encoder that learned from train only")
 
 
 def test_without_labels_there_is_a_reason_in_place_of_a_calibration(world: Dataset, tmp_path: Path):

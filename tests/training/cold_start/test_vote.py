@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from training.cold_start.vote import Ballot, Vote, edges_of, graph_of, weighed
 from training.teachers.id_embeddings import Teacher
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 
 AUDIENCE = sp.csr_matrix(
     np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]], np.float32)
@@ -65,8 +65,8 @@ def test_a_vote_that_was_not_measured_says_so():
 def test_an_edge_counts_as_far_as_both_ends_are_trusted():
     clean = teacher(AUDIENCE)
     trust = np.array([1, 0.5, 0, 1], np.float32)
-    judgement = replace(Judgement.blind(clean.directions), trust=trust)
-    doubted = replace(clean, judgement=judgement)
+    noise = replace(NoiseEstimate.blind(clean.directions), trust=trust)
+    doubted = replace(clean, noise=noise)
     plain = edges_of(doubted)
     assert weighed(plain, doubted, Vote(trusting=True)) is plain
     counted = weighed(plain, doubted, Vote(trusting=False)).toarray()

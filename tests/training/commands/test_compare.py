@@ -222,7 +222,7 @@ def test_runs_of_other_sources_are_told(
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "1 done already, 0 to do" in printed
-    assert "made by other source code of this version: the runs of tf-idf;" in printed
+    assert "made by other source code of this version: runs of tf-idf;" in printed
 
 
 def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
@@ -255,7 +255,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
-        (["--data", "/nowhere"], 1, "/nowhere is no folder"),
+        (["--data", "/nowhere"], 1, "/nowhere is not a folder"),
         (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
     ],
 )

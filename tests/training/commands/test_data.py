@@ -27,7 +27,7 @@ def test_a_good_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert rest == [
         "split by splits: 2 train, 1 val, 1 test",
         f"digest {load_dataset(folder).digest}",
-        "not part of a data set, not read: notes.csv",
+        "ignored files: notes.csv",
     ]
 
 
@@ -38,7 +38,7 @@ def test_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[0].startswith("streamers.jsonl:3: Invalid JSON: ")
     assert "labels.csv:2: has 1 values, needs 2: streamer_id,label" in lines
     # The id of line 3 can't be read, so its other lines speak of nobody.
-    assert "splits.csv:4: streamer_id: 'c' is no streamer of this set" in lines
+    assert "splits.csv:4: streamer_id: 'c' is not a streamer of this set" in lines
     assert "NOT OK: 5 problems in 5 places" in lines[-1]
 
 
@@ -55,7 +55,7 @@ def test_errors_are_one_line_with_the_right_status(tmp_path: Path) -> None:
 
     status, out, err = run("data", "validate", str(tmp_path / "none"))
     assert (status, out) == (1, "")
-    assert err == f"python -m training data: {tmp_path / 'none'} is no folder\n"
+    assert err == f"python -m training data: {tmp_path / 'none'} is not a folder\n"
     status, out, err = run("data", "check")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     status, out, err = run("nonsense")

@@ -125,7 +125,7 @@ def test_other_data_is_allowed_and_said(
     shutil.copytree(world_folder, other)
     (other / "labels.csv").unlink()
     assert call("--data", other, "--checkpoint", checkpoint, "--out", out) == 0
-    assert "trained on other data than this" in capsys.readouterr().out
+    assert "trained on another data set" in capsys.readouterr().out
     assert "labels" not in Evaluation.load(out).summary
 
 
@@ -134,11 +134,17 @@ def test_other_data_is_allowed_and_said(
     [
         (("--baseline", "nosuch", "--out", "m.json"), "--baseline nosuch: unknown; the baselines"),
         (("--baseline", "svd", "--out", "m.txt"), "needs a name that ends in .json"),
-        (("--baseline", "svd", "--out", "m.json", "--robustness"), "so it needs --checkpoint"),
-        (("--baseline", "svd", "--out", "m.json", "--modalities"), "so it needs --checkpoint"),
+        (
+            ("--baseline", "svd", "--out", "m.json", "--robustness"),
+            "--robustness: needs --checkpoint",
+        ),
+        (
+            ("--baseline", "svd", "--out", "m.json", "--modalities"),
+            "--modalities: needs --checkpoint",
+        ),
         (
             ("--baseline", "svd", "--out", "m.json", "--vectors", "v.npz"),
-            "so it needs --checkpoint",
+            "--vectors: needs --checkpoint",
         ),
         (
             ("--checkpoint", "c", "--out", "m.json", "--vectors", "v.npy"),

@@ -91,7 +91,7 @@ def test_a_world_that_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     capsys.readouterr()
     assert make(tmp_path) == 0
-    assert "holds this world already" in capsys.readouterr().out
+    assert "already holds this world" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
 
     # An extra part would belong to no world: it is seen, and goes away when asked.
     (tmp_path / "relations.csv").write_text("streamer_id,related_id,weight\n")
-    assert "files were changed" in refused()
+    assert "files have changed" in refused()
     assert make(tmp_path, "--overwrite") == 0
     assert contents(tmp_path) == made
 

@@ -110,9 +110,9 @@ def test_a_run_is_known_by_its_data_configuration_and_code(tmp_path: Path):
 
 def test_folders_are_checked(tmp_path: Path):
     one, other = write_folder(tmp_path / "a" / "data"), write_folder(tmp_path / "b" / "data")
-    with pytest.raises(UsageError, match="another data set is called data as well"):
+    with pytest.raises(UsageError, match="another data set is also called data"):
         plan([one, other], methods(), 1, "test", tmp_path)
-    with pytest.raises(DataError, match="nowhere is no folder"):
+    with pytest.raises(DataError, match="nowhere is not a folder"):
         plan([tmp_path / "nowhere"], methods(), 1, "test", tmp_path)
     with pytest.raises(UsageError, match="--seeds 0: needs at least 1"):
         plan([one], methods(), 0, "test", tmp_path)

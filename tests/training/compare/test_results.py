@@ -146,7 +146,7 @@ def test_without_a_primary_task_the_first_other_one_is_compared_by():
     assert (result.task, result.metric) == ("labels", "NDCG@20")
     for run in runs:
         run.evaluation.per_query.clear()
-    with pytest.raises(EvaluationError, match="lastfm: nothing to compare by; it needs"):
+    with pytest.raises(EvaluationError, match="lastfm: no ground truth to compare by; it needs"):
         summarise(runs, REFERENCES)
 
 
@@ -162,7 +162,7 @@ def test_a_seed_without_the_task_leaves_its_method_out():
 def test_runs_on_other_queries_are_not_mixed():
     runs = finished("lastfm", seeds=1)
     runs[1].evaluation.per_query["cold start"]["query"] = np.arange(400)
-    with pytest.raises(EvaluationError, match="measured on other queries; use --overwrite"):
+    with pytest.raises(EvaluationError, match="evaluated on other queries; use --overwrite"):
         summarise(runs, REFERENCES)
 
 

@@ -87,7 +87,7 @@ def test_a_cold_start_has_a_finding_of_its_own():
 def test_it_is_told_which_methods_a_task_does_not_apply_to():
     data = summarise(finished("lastfm", seeds=1), REFERENCES)
     content, cold = (words.about(data, task) for task in data.tasks)
-    assert content.endswith("known by what they show. It does not apply to knn-id.")
+    assert content.endswith("represented by content. It does not apply to knn-id.")
     assert "knn-id" not in cold
 
 

@@ -58,7 +58,7 @@ BAD_LINES = {
     "no header": ("splits.csv", 1, b"a,train", "", "header must be: streamer_id,split"),
     "unknown split": ("splits.csv", 2, b"a,dev", "split", "'dev'"),
     "split twice": ("splits.csv", 3, b"a,train", "streamer_id", "already on line 2"),
-    "unknown streamer": ("splits.csv", 2, b"e,train", "streamer_id", "no streamer of this set"),
+    "unknown streamer": ("splits.csv", 2, b"e,train", "streamer_id", "not a streamer of this set"),
     "infinite weight": ("interactions.csv", 2, b"u1,a,inf", "weight", "'inf'"),
     "NaN weight": ("interactions.csv", 2, b"u1,a,nan", "weight", "'nan'"),
     "negative weight": ("interactions.csv", 2, b"u1,a,-1", "weight", "'-1'"),
@@ -69,7 +69,7 @@ BAD_LINES = {
     "stray quote": ("interactions.csv", 3, b'"u1,a,1', "", "not CSV on one line"),
     "bad bytes in a table": ("interactions.csv", 4, b"u\xc3,a,1", "", "is not UTF-8"),
     "own relation": ("relations.csv", 2, b"a,a,1", "related_id", "related to itself"),
-    "unknown relation": ("relations.csv", 2, b"a,z,1", "related_id", "no streamer of this set"),
+    "unknown relation": ("relations.csv", 2, b"a,z,1", "related_id", "not a streamer of this set"),
     "two groups": ("duplicates.csv", 3, b"a,h", "streamer_id", "already on line 2"),
     "empty label": ("labels.csv", 2, b"a, ", "label", "needs a text"),
 }

@@ -68,9 +68,9 @@ def with_row(row: int, value: float) -> np.ndarray:
         ({"vectors": VECTORS[:1]}, "vectors: has 1 rows, ids has 2"),
         ({"ids": np.array([1, 2])}, "ids: needs shape (M,) of text, is (2,) of int64"),
         ({"ids": np.array(["a", "a"])}, "id_embeddings.npz:2: ids: 'a' is already in row 1"),
-        ({"ids": np.array(["a", "q"])}, "id_embeddings.npz:2: ids: 'q' is no streamer"),
+        ({"ids": np.array(["a", "q"])}, "id_embeddings.npz:2: ids: 'q' is not a streamer"),
         ({"ids": np.array(["a", {}], object)}, "ids: can't be read: Object arrays"),
-        ({"extra": IDS}, "extra: is not known"),
+        ({"extra": IDS}, "extra: is unknown"),
         ({"user_ids": np.array(["u"])}, "user_vectors: is missing"),
         (
             {"user_ids": np.array(["u"]), "user_vectors": np.ones((1, 4))},

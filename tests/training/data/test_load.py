@@ -81,7 +81,7 @@ def test_the_digest_needs_no_reading_of_lines(tmp_path: Path) -> None:
     (folder / "streamers.jsonl").unlink()
     with pytest.raises(DataError, match=r"streamers.jsonl: is missing"):
         digest_of(folder)
-    with pytest.raises(DataError, match="nowhere is no folder"):
+    with pytest.raises(DataError, match="nowhere is not a folder"):
         digest_of(tmp_path / "nowhere")
 
 
@@ -93,12 +93,12 @@ def test_the_first_mistakes_are_listed(tmp_path: Path) -> None:
         load_dataset(folder)
     message = str(caught.value)
     assert "streamers.jsonl:4: streamer_id: Field required" in message
-    assert "interactions.csv:6: streamer_id: 'nobody' is no streamer of this set" in message
+    assert "interactions.csv:6: streamer_id: 'nobody' is not a streamer of this set" in message
     assert "labels.csv:2: has 1 values, needs 2: streamer_id,label" in message
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         load_dataset(tmp_path / "none")
     with pytest.raises(DataError, match=r"streamers\.jsonl: is missing"):
         load_dataset(tmp_path)
@@ -156,7 +156,7 @@ def test_bad_parquet_rows_are_named(tmp_path: Path) -> None:
     found = [str(problem) for problem in validate(tmp_path)]
     assert "streamers.parquet:1: age: Extra inputs are not permitted" in found
     assert any(line.startswith("streamers.parquet:2: streamer_id: ") for line in found)
-    assert "splits.parquet:2: streamer_id: 'q' is no streamer of this set" in found
+    assert "splits.parquet:2: streamer_id: 'q' is not a streamer of this set" in found
     assert "splits.parquet:3: streamer_id: needs a text, is None" in found
     assert "labels.parquet: has the columns streamer_id, name; needs streamer_id, label" in found
     assert any(line.startswith("relations.parquet: is not readable as Parquet") for line in found)

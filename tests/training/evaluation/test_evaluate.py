@@ -14,7 +14,6 @@ from training.evaluation.metrics import (
     reciprocal_rank,
     reciprocal_rank_of_hit,
 )
-from training.evaluation.statistics import interval
 from training.evaluation.subject import top
 from training.evaluation.tasks import cold_start_task, vector_task
 
@@ -124,13 +123,6 @@ def test_hubness_tells_a_hub_from_even_use():
     hub[:, 0] = 0
     assert hubness(even, 100) == 0
     assert hubness(hub, 100) > 5
-
-
-def test_interval_covers_the_mean():
-    values = np.random.default_rng(0).normal(0.3, 0.1, 400)
-    low, high = interval(values)
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(4 * 0.1 / 20, rel=0.2)
 
 
 def test_pairs_and_their_f1():

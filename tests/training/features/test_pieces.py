@@ -15,7 +15,7 @@ from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.dropout import drop_tokens
 from training.features.pieces import directions
 
-WORDS = dataclasses.replace(vocabulary(), pieces_apart=True)
+WORDS = dataclasses.replace(vocabulary(), piece_table=True)
 
 
 def dated(profiles: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
@@ -127,7 +127,7 @@ def test_parts_that_are_put_together_are_the_whole():
 
 
 def test_tf_idf_counts_a_token_of_many_pieces_as_before(bags: Bags):
-    together = dataclasses.replace(WORDS, pieces_apart=False)
+    together = dataclasses.replace(WORDS, piece_table=False)
     before = tf_idf(corpus_bags(EVERYONE, together)[0], together)
     np.testing.assert_allclose(tf_idf(bags, WORDS).toarray(), before.toarray(), atol=1e-6)
 

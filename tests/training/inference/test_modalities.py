@@ -5,27 +5,14 @@ import pytest
 
 from model_export.contract.pieces import MODALITIES, pieces_of
 from model_export.source import ExportSource
-from training.config import TransferPlusConfig
 from training.data import Dataset
 from training.errors import UsageError
 from training.evaluation.metrics import ndcg
 from training.evaluation.setting import setting_of
-from training.inference.load import load_checkpoint
 from training.inference.modalities import GROUPS, Alone, alone_table, each_alone
 from training.inference.representation import represent
-from training.trainer.fit import Request, fit
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def source(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ExportSource:
-    config = TransferPlusConfig(
-        table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=20, evaluate_every=10
-    )
-    folder = tmp_path_factory.mktemp("checkpoint")
-    fit(Request("transfer-plus", config, 0, threads=1, out=folder), world)
-    return load_checkpoint(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,13 @@ from training.evaluation.setting import setting_of
 from training.inference.trial import load_trial
 
 
-def test_cold_streamers_search_warm_ones(world: Dataset, world_folder: Path):
-    task = setting_of(world).neighbours
+def test_validation_streamers_search_training_streamers(world: Dataset, world_folder: Path):
+    task = setting_of(world, "val").neighbours
     assert task is not None
     whole = load_trial(world_folder, 10_000)
     split = dict(zip(world.ids, world.split, strict=True))
-    assert {split[p.streamer_id] for p in whole.queries} == {"test"}
-    assert {split[p.streamer_id] for p in whole.gallery} == {"train", "val"}
+    assert {split[p.streamer_id] for p in whole.queries} == {"val"}
+    assert {split[p.streamer_id] for p in whole.gallery} == {"train"}
     assert len(whole.queries) == len(task.queries)
     assert len(whole.gallery) == len(task.gallery)
     row_of = {name: row for row, name in enumerate(world.ids)}
@@ -41,5 +42,14 @@ def test_what_can_not_be_judged_by(tmp_path: Path):
     (tmp_path / "streamers.jsonl").write_text(
         "\n".join(f'{{"streamer_id": "s{i}", "bio": "a"}}' for i in range(40))
     )
-    with pytest.raises(SourceError, match="has no behaviour to judge a model by"):
+    with pytest.raises(SourceError, match="has no interactions, relations or ID-embeddings"):
         load_trial(tmp_path, 80)
+
+
+def test_without_a_validation_split_there_is_no_trial(world_folder: Path, tmp_path: Path):
+    folder = tmp_path / "data"
+    shutil.copytree(world_folder, folder)
+    splits = (folder / "splits.csv").read_text()
+    (folder / "splits.csv").write_text(splits.replace(",val\n", ",train\n"))
+    with pytest.raises(SourceError, match="no streamers in split val"):
+        load_trial(folder, 80)

@@ -1,4 +1,4 @@
-"""A batch of pairs, and what every contrast of pairs must do; shared by their tests."""
+"""The contrasts of pairs, a batch for them, and their formula written out as a double loop."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from training.losses.debiased import debiased
+from training.losses.decoupled import decoupled
+from training.losses.entmax import entmax
+from training.losses.info_nce import info_nce
+from training.losses.siglip import siglip
+
 Contrast = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Cosines, wanted, excluded -> loss."""
+
+TAU = 0.2
+SCALE, BIAS = torch.tensor(10.0), torch.tensor(-4.0)
+CONTRASTS: dict[str, Contrast] = {
+    "info_nce": lambda *pairs: info_nce(*pairs, TAU),
+    "decoupled": lambda *pairs: decoupled(*pairs, TAU),
+    "debiased": lambda *pairs: debiased(*pairs, TAU, 0.1),
+    "entmax": lambda *pairs: entmax(*pairs, TAU),
+    "siglip": lambda *pairs: siglip(*pairs, SCALE, BIAS),
+}
 
 
 def batch(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,43 +39,17 @@ def batch(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
     return one @ other.T, wanted, excluded
 
 
-def check_degenerate_batches(contrast: Contrast) -> None:
-    """Nothing wanted, all excluded, no rows, no negatives: finite, with a finite gradient."""
-    nothing = torch.zeros(3, 4)
-    for rows, wanted, excluded in (
-        (3, nothing, nothing.bool()),
-        (3, nothing + 1, ~nothing.bool()),
-        (3, nothing + 1, nothing.bool()),
-        (0, nothing[:0], nothing[:0].bool()),
-    ):
-        cosines = torch.linspace(-1, 1, 12).reshape(3, 4)[:rows].clone().requires_grad_()
-        loss = contrast(cosines, wanted, excluded)
-        loss.backward()
-        assert cosines.grad is not None
-        assert torch.isfinite(loss)
-        assert torch.isfinite(cosines.grad).all()
-        if not wanted.any() or bool(excluded.all()):
-            assert loss.item() == 0
-            assert cosines.grad.abs().sum() == 0
-
-
-def check_excluded_pairs_have_no_influence(contrast: Contrast) -> None:
-    """Neither their cosine nor their weight."""
-    cosines, wanted, excluded = batch(6, 8)
-    one = contrast(cosines, wanted, excluded)
-    other = contrast(
-        cosines.masked_fill(excluded, 0.9), wanted.masked_fill(excluded, 7.0), excluded
-    )
-    torch.testing.assert_close(one, other)
-
-
-def check_a_step_helps(contrast: Contrast) -> None:
-    """A small step against the gradient lowers the loss; the type is kept."""
-    cosines, wanted, excluded = batch(5, 7)
-    cosines = cosines.float().requires_grad_()
-    loss = contrast(cosines, wanted.float(), excluded)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert cosines.grad is not None
-    moved = cosines.detach() - 1e-3 * cosines.grad
-    assert contrast(moved, wanted.float(), excluded) < loss
+def double_loop(
+    row: Callable[[list[float], list[float]], float | None],
+    cosines: Tensor,
+    wanted: Tensor,
+    excluded: Tensor,
+) -> float:
+    """Mean of `row(cosines, weights)` over rows with a positive; None leaves a row out."""
+    found = []
+    for s, weights, out in zip(cosines, wanted, excluded, strict=True):
+        allowed = [j for j in range(len(s)) if not out[j]]
+        if any(weights[j] > 0 for j in allowed):
+            found.append(row([float(s[j]) for j in allowed], [float(weights[j]) for j in allowed]))
+    values = [value for value in found if value is not None]
+    return sum(values) / len(values) if values else 0.0

@@ -12,7 +12,7 @@ from training.mining.positives import (
     trusted_only,
     weigh,
 )
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -118,8 +118,8 @@ def test_pairs_count_as_far_as_both_ends_are_trusted():
     near, weights = nearest(vectors, 3)
     weights = (np.abs(weights) + 0.1).astype(np.float32)
     trust = np.linspace(0, 1, 30).astype(np.float32)
-    judgement = Judgement(vectors, trust, np.zeros_like(vectors))  # nothing was predicted
-    same, counted = trusted_only(near, weights, judgement)
+    noise = NoiseEstimate(vectors, trust, np.zeros_like(vectors))  # nothing was predicted
+    same, counted = trusted_only(near, weights, noise)
     np.testing.assert_array_equal(same, near)
     for i in range(30):
         for place, j in enumerate(near[i]):
@@ -133,7 +133,7 @@ def test_where_a_vector_is_doubted_those_near_to_its_prediction_are_positives():
     trust[::2] = 0
     near, weights = nearest(vectors, 3)
     found, counted = trusted_only(
-        near, np.abs(weights).astype(np.float32), Judgement(vectors, trust, predicted)
+        near, np.abs(weights).astype(np.float32), NoiseEstimate(vectors, trust, predicted)
     )
     assert found.shape == counted.shape == (40, 6)
     assert not counted[1::2, 3:].any()  # nobody stands in for those who are trusted
@@ -151,7 +151,7 @@ def test_where_a_vector_is_doubted_those_near_to_its_prediction_are_positives():
 def test_without_any_doubt_the_candidates_are_as_they_were():
     near, weights = nearest(unit(20, 4, 8), 3)
     weights = (np.abs(weights) + 0.1).astype(np.float32)
-    same, counted = trusted_only(near, weights, Judgement.blind(unit(20, 4, 8)))
+    same, counted = trusted_only(near, weights, NoiseEstimate.blind(unit(20, 4, 8)))
     np.testing.assert_array_equal(same, near)
     np.testing.assert_array_equal(counted, weights)
 

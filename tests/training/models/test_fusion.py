@@ -46,7 +46,7 @@ WIDTHS: dict[str, Any] = {
 
 
 def words(fusion: str):
-    return dataclasses.replace(vocabulary(), pieces_apart=fusion != "sum")
+    return dataclasses.replace(vocabulary(), piece_table=fusion != "sum")
 
 
 def encoder_of(fusion: str) -> StreamerEncoder:
@@ -235,7 +235,7 @@ def test_from_fit_to_the_service(world: Dataset, tmp_path: Path, recipe: str):
     config = RECIPES[recipe]
     fit(Request(recipe, config, 1, threads=1, out=tmp_path / "c"), world)
     source = load_checkpoint(tmp_path / "c")
-    assert source.vocabulary.pieces_apart
+    assert source.vocabulary.piece_table
     manifest = export_bundle(source, tmp_path / "b")
     assert manifest.parity.max_abs_diff < 1e-5
     bundle = Bundle(tmp_path / "b")

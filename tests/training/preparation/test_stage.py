@@ -38,7 +38,7 @@ def test_vectors_that_were_mixed_up_do_not_cast_doubt_on_the_audience(
     right = believed(world, learned.vectors, learned.rows)
     assert stage.teacher is not None
     assert right.teacher is not None
-    of_mixed, of_right = stage.teacher.audience_judgement, right.teacher.audience_judgement
+    of_mixed, of_right = stage.teacher.audience_noise, right.teacher.audience_noise
     assert of_mixed is not None
     assert of_right is not None
     np.testing.assert_array_equal(of_mixed.trust, of_right.trust)
@@ -54,8 +54,8 @@ def test_vectors_learned_from_the_audience_are_judged_together_with_it(
     pieces = [pieces_of(profile) for profile in world.profiles]
     stage = prepare(world, pieces, known, learned, CONFIG, seed=0, threads=1)
     assert stage.teacher is not None
-    assert stage.teacher.audience_judgement is None
-    assert stage.teacher.behaviour_judgement is stage.teacher.judgement
+    assert stage.teacher.audience_noise is None
+    assert stage.teacher.behaviour_noise is stage.teacher.noise
 
 
 def test_directions_of_audiences_are_near_where_users_are_shared(learned: Teacher):

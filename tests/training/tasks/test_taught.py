@@ -29,7 +29,7 @@ from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
 from training.tasks.recipes import RECIPES
 from training.tasks.transfer_plus import TransferPlus
 from training.teachers.id_embeddings import Teacher
-from training.teachers.label_noise import Judgement
+from training.teachers.label_noise import NoiseEstimate
 from training.trainer.fit import Request, fit
 from training.world import generate
 from training.world.files import write_world
@@ -179,12 +179,10 @@ def test_a_doubted_vector_pulls_the_id_head_less(stage: Stage):
     wrong[::2] *= -1
     doubt = np.ones(len(wrong), np.float32)
     doubt[::2] = 0
-    judgement = replace(Judgement.blind(stage.teacher.directions), trust=doubt)
+    noise = replace(NoiseEstimate.blind(stage.teacher.directions), trust=doubt)
     clean = agreement_of_id_head(stage, stage.teacher)
     believed = agreement_of_id_head(stage, replace(stage.teacher, vectors=wrong))
-    doubted = agreement_of_id_head(
-        stage, replace(stage.teacher, vectors=wrong, judgement=judgement)
-    )
+    doubted = agreement_of_id_head(stage, replace(stage.teacher, vectors=wrong, noise=noise))
     assert clean > believed + 0.15
     assert doubted > believed + 0.8 * (clean - believed)
 
@@ -208,7 +206,7 @@ def agreement_of_id_head(stage: Stage, teacher: Teacher) -> float:
 def test_transfer_plus_needs_a_pair_that_content_bears_out(stage: Stage):
     assert stage.teacher is not None
     nobody = np.zeros(len(stage.teacher.rows), np.float32)
-    judgement = replace(Judgement.blind(stage.teacher.directions), trust=nobody)
-    doubted = replace(stage, teacher=replace(stage.teacher, judgement=judgement))
+    noise = replace(NoiseEstimate.blind(stage.teacher.directions), trust=nobody)
+    doubted = replace(stage, teacher=replace(stage.teacher, noise=noise))
     with pytest.raises(DataError, match="that content bears out; see what --set denoise=false"):
         TransferPlus(doubted, TransferPlusConfig(**QUICK), None)

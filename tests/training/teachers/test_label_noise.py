@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.teachers.label_noise import judge
+from training.teachers.label_noise import estimate_noise
 
 
 def related(seed: int, rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
@@ -13,7 +13,7 @@ def related(seed: int, rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_right_vectors_are_trusted():
-    trust = judge(*related(0), seed=0).trust
+    trust = estimate_noise(*related(0), seed=0).trust
     assert trust.dtype == np.float32
     assert trust.mean() > 0.95
 
@@ -22,7 +22,7 @@ def test_vectors_of_others_are_told():
     content, vectors = related(1)
     wrong = np.random.default_rng(2).permutation(len(vectors))[: len(vectors) // 2]
     vectors[wrong] = vectors[np.roll(wrong, 1)]
-    trust = judge(content, vectors, seed=0).trust
+    trust = estimate_noise(content, vectors, seed=0).trust
     is_wrong = np.isin(np.arange(len(vectors)), wrong)
     assert trust[~is_wrong].mean() > 0.85
     assert trust[is_wrong].mean() < 0.25
@@ -32,12 +32,15 @@ def test_vectors_of_others_are_told():
 def test_content_that_says_nothing_is_no_judge(rows: int):
     content, _ = related(3, rows)
     _, vectors = related(4, rows)
-    assert (judge(content, vectors, seed=0).trust == 1).all()
+    assert (estimate_noise(content, vectors, seed=0).trust == 1).all()
 
 
 def test_it_is_the_same_again_and_bounded():
     content, vectors = related(5)
-    first, second = judge(content, vectors, seed=7), judge(content, vectors, seed=7)
+    first, second = (
+        estimate_noise(content, vectors, seed=7),
+        estimate_noise(content, vectors, seed=7),
+    )
     np.testing.assert_array_equal(first.trust, second.trust)
     np.testing.assert_array_equal(first.predicted, second.predicted)
     assert ((first.trust >= 0) & (first.trust <= 1)).all()
@@ -48,7 +51,7 @@ def test_what_is_predicted_in_place_of_another_s_vector_is_near_to_its_own():
     vectors = own.copy()
     wrong = np.random.default_rng(2).permutation(len(vectors))[: len(vectors) // 2]
     vectors[wrong] = own[np.roll(wrong, 1)]
-    predicted = judge(content, vectors, seed=0).predicted
+    predicted = estimate_noise(content, vectors, seed=0).predicted
     np.testing.assert_allclose(np.linalg.norm(predicted, axis=1), 1, rtol=1e-5)
     assert (predicted[wrong] * own[wrong]).sum(1).mean() > 0.8
     assert abs((predicted[wrong] * vectors[wrong]).sum(1).mean()) < 0.2
@@ -56,4 +59,4 @@ def test_what_is_predicted_in_place_of_another_s_vector_is_near_to_its_own():
 
 def test_too_few_to_judge_are_trusted():
     content, vectors = related(6, rows=9)
-    assert (judge(content, vectors, seed=0).trust == 1).all()
+    assert (estimate_noise(content, vectors, seed=0).trust == 1).all()

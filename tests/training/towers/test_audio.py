@@ -140,7 +140,7 @@ def test_a_model_that_reads_no_samples(tmp_path: Path) -> None:
         vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )
     BertModel(config).save_pretrained(tmp_path / "bert")
-    with pytest.raises(UsageError, match=r"BertModel does not read samples; take wav2vec 2.0, Hu"):
+    with pytest.raises(UsageError, match=r"BertModel does not read samples; use wav2vec 2.0, Hu"):
         find_tower("audio", f"hf:{tmp_path / 'bert'}", tmp_path)
     with pytest.raises(UsageError, match=r"/nowhere can't be loaded \(.*\); give the folder of"):
         find_tower("audio", "hf:/nowhere", tmp_path)

@@ -126,5 +126,5 @@ def test_options(tmp_path: Path) -> None:
     made = find_tower("text", "use-multilingual?max_tokens=16&kinds=tag&modalities=tags", tmp_path)
     assert made.spec.text == TextSpec(max_tokens=16, kinds=["tag"])
     assert made.spec.modalities == ["tags"]
-    with pytest.raises(UsageError, match="it pools in its own way, leave out"):
+    with pytest.raises(UsageError, match="pooling is fixed, remove"):
         find_tower("text", "use-multilingual?pooling=cls", tmp_path)

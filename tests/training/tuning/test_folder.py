@@ -80,7 +80,7 @@ def test_a_folder_that_is_there_is_left_alone(
 ) -> None:
     (tmp_path / "out").mkdir()
     assert call(topics_folder, f"hf:{encoder_folder}", tmp_path / "out") == 1
-    assert "out is there already; choose another --out" in capsys.readouterr().err
+    assert "out exists already; choose another --out" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -101,7 +101,7 @@ def test_a_tower_that_has_no_weights_to_train(
 ) -> None:
     assert call(topics_folder, tower, tmp_path / "out") == 2
     said = capsys.readouterr().err
-    assert f"--tower {tower}: its weights come ready for use and can't be trained" in said
+    assert f"--tower {tower}: this tower can't be fine-tuned" in said
     assert f"take hf:FOLDER_OR_NAME, {instead}" in said
     assert not (tmp_path / "out").exists()
 

@@ -1,8 +1,8 @@
-"""Charts as SVG: pure functions from numbers to markup.
+"""SVG charts: pure functions from numbers to markup.
 
-Colours are classes of `report.css`, so that one chart serves light and dark. What sits in a table
-is placed in per cent and has no viewBox: it takes the width of its cell while text and marks keep
-their size. All text is escaped.
+Colours are classes of `report.css`, which serve light and dark mode. Charts in tables are
+positioned in per cent without a viewBox, so they fill their cell while texts and marks keep their
+size. All texts are escaped.
 """
 
 import math
@@ -26,8 +26,8 @@ class Scale:
     """A linear scale.
 
     Attributes:
-        low, high: what is shown.
-        ticks: round numbers in between.
+        low, high: ends of the scale.
+        ticks: round numbers on it.
     """
 
     low: float
@@ -35,11 +35,11 @@ class Scale:
     ticks: tuple[float, ...]
 
     def share(self, x: float) -> float:
-        """Place of a value between 0 and 1; beyond the ends it is put at the end."""
+        """Position of a value in [0, 1], clamped."""
         return min(max((x - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def label(self, tick: float) -> str:
-        """A tick with as many decimals as all of them need."""
+        """Label of a tick, with equal decimals for all ticks."""
         digits = next(d for d in range(13) if all(abs(t - round(t, d)) < 1e-12 for t in self.ticks))
         return f"{tick:,.{digits}f}".replace("-", "−")
 
@@ -47,13 +47,13 @@ class Scale:
 def scale(
     values: Sequence[float], count: int = 4, zero: bool = False, tight: bool = False
 ) -> Scale:
-    """A scale that holds the values, with about `count` ticks at 1, 2 or 5 times a power of ten.
+    """Scale for values, with about `count` ticks at 1, 2 or 5 times a power of ten.
 
     Args:
         values: at least one.
-        count: of ticks.
-        zero: whether it holds zero too.
-        tight: whether it ends at the values; else at the next ticks.
+        count: number of ticks.
+        zero: whether to include zero.
+        tight: whether to end at the values instead of ticks.
     """
     low, high = min(values), max(values)
     if zero:
@@ -73,7 +73,7 @@ def scale(
 
 
 def axis(on: Scale) -> Markup:
-    """The head of a column of `whisker`s."""
+    """Axis in the head of a column of `whisker`s."""
     labels = Markup("").join(
         Markup('<text x="{}%" y="12" text-anchor="middle">{}</text>').format(
             _percent(on, tick), on.label(tick)
@@ -88,16 +88,16 @@ def axis(on: Scale) -> Markup:
 def whisker(
     on: Scale, mark: Mark, mean: float, low: float, high: float, line: float | None, title: str
 ) -> Markup:
-    """A dot with its interval, for a table cell.
+    """Dot with its interval, for a table cell.
 
     Args:
-        on: shared by the column.
-        mark: what kind of method it is; kinds differ in shape and colour.
-        mean: the dot.
-        low: one end of the interval.
-        high: the other.
-        line: a value to compare with, drawn dashed; None for none.
-        title: read out, and shown on hovering.
+        on: scale of the column.
+        mark: kind of method, which sets shape and colour.
+        mean: value of the dot.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        line: reference value, drawn dashed; None for none.
+        title: accessible title and tooltip.
     """
     grid = Markup("").join(_upright(on, tick, "grid") for tick in on.ticks)
     compared = Markup("") if line is None else _upright(on, line, "compared")
@@ -118,7 +118,7 @@ def whisker(
 
 
 def key(mark: Mark) -> Markup:
-    """The mark of a kind of method, to explain it in a line of text."""
+    """Mark of a kind of method, for a legend in text."""
     return Markup(
         '<svg class="strip {}" width="12" height="12" aria-hidden="true">{}</svg>'
     ).format(mark, Markup('<svg class="mark" x="6" y="6">{}</svg>').format(_MARKS[mark]))
@@ -140,11 +140,11 @@ class Series:
     """A line of a chart.
 
     Attributes:
-        name: written at its end.
+        name: label at its end.
         points: (x, y), by x.
-        style: number of its colour, 0 for the one in question; None = in the background.
-        marked: a point to mark.
-        dashed: drawn dashed.
+        style: number of its colour, 0 for the main method; None = background.
+        marked: highlighted point.
+        dashed: whether it is dashed.
     """
 
     name: str
@@ -164,14 +164,14 @@ _MOST_TICKS = 6
 def line_chart(
     series: Sequence[Series], x_name: str, y_name: str, zero: bool = False, dots: bool = False
 ) -> Markup:
-    """Lines with their names at their ends, 380 wide.
+    """Line chart with labels at the ends of the lines, 380 wide.
 
     Args:
-        series: at least one, each with a point; later ones are drawn over earlier ones.
-        x_name: of the axis.
-        y_name: read out; a caption tells it to those who see.
-        zero: whether the y-axis begins at zero.
-        dots: whether every point is shown, and told on the x-axis where there are few.
+        series: at least one, each with a point; later ones are drawn on top.
+        x_name: label of the x-axis.
+        y_name: accessible name of the y-axis, which has no visible label.
+        zero: whether the y-axis starts at zero.
+        dots: whether points are drawn, with their own ticks if they are few.
     """
     height = _HEIGHT - _TOP - _BOTTOM
     every = [point for each in series for point in each.points]
@@ -179,7 +179,7 @@ def line_chart(
     measured = tuple(sorted({x for x, _ in every}))
     if dots and len(measured) <= _MOST_TICKS:
         xs = replace(xs, ticks=measured)
-    # Where names can't stand right behind their lines, dots lead to them.
+    # Leaders connect lines with labels that are moved.
     ends = [(_TOP + height * (1 - ys.share(each.points[-1][1])), each) for each in series]
     names = _spread(ends, _TOP, _TOP + height)
     led = any(abs(at - y) > 4 or each.points[-1][0] < xs.high for at, y, each in names)
@@ -270,7 +270,7 @@ def _style(each: Series) -> str:
 def _spread(
     ends: Sequence[tuple[float, Series]], top: float, bottom: float
 ) -> list[tuple[float, float, Series]]:
-    """Heights of lines' ends and of their names, as near as they can be without meeting."""
+    """Label heights near the ends of their lines, without overlap."""
     ordered = sorted(ends, key=lambda end: end[0])
     step = min(_LINE, (bottom - top) / max(len(ordered) - 1, 1))
     heights: list[float] = []

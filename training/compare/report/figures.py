@@ -1,4 +1,4 @@
-"""The figures of a data set: which lines are drawn, and what is said above them."""
+"""Figures of a data set."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NOISE = "teacher_noise"
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with the words above it."""
+    """A chart with title and caption."""
 
     title: str
     caption: str
@@ -24,7 +24,7 @@ class Figure:
 
 
 def figures(data: DataResult, details: Details) -> list[Figure]:
-    """All figures that there are the numbers for."""
+    """All figures with data."""
     return [
         *_training(data, details),
         *_noise(data),
@@ -34,11 +34,11 @@ def figures(data: DataResult, details: Details) -> list[Figure]:
 
 
 def _training(data: DataResult, details: Details) -> list[Figure]:
-    """A chart per validation metric; recipes in colour, their variants in the background."""
+    """Chart per validation metric, with variants in the background."""
     found = []
     kinds = {method.name: method.kind for method in data.methods}
     recipes = [c.method for c in details.training if kinds.get(c.method) == "recipe"]
-    # A recipe has the same colour in all of them, the one in question the first.
+    # A recipe has the same colour in all charts; the main method has the first colour.
     styles = _styles([*data.references[:1], *recipes])
     for metric in sorted({curve.metric for curve in details.training}):
         curves = [c for c in details.training if c.metric == metric and len(c.points) > 1]
@@ -56,7 +56,7 @@ def _training(data: DataResult, details: Details) -> list[Figure]:
         found.append(
             Figure(
                 f"Training: {metric} on validation",
-                "First seed; a dot marks the step that was kept.",
+                "First seed; a dot marks the chosen step.",
                 line_chart(_drawn(series), "step", metric),
             )
         )
@@ -64,7 +64,7 @@ def _training(data: DataResult, details: Details) -> list[Figure]:
 
 
 def _noise(data: DataResult) -> list[Figure]:
-    """The metric as the share of swapped teacher vectors grows, of each recipe that was tried."""
+    """Metric by injected label noise, per recipe."""
     first = data.tasks[0]
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[float, float]]] = {}
     for method in data.methods:
@@ -89,9 +89,9 @@ def _noise(data: DataResult) -> list[Figure]:
         series.append(Series("masked-views", ((0.0, level), (last, level)), dashed=True))
     return [
         Figure(
-            "A teacher with errors",
-            f"{first.metric} ({words.TITLES[first.task]}) when so many of the teacher's vectors "
-            "are swapped" + ("; dashed: without a teacher." if alone is not None else "."),
+            "Label noise of the teacher",
+            f"{first.metric} ({words.TITLES[first.task]}) by share of swapped teacher vectors"
+            + ("; dashed: without a teacher." if alone is not None else "."),
             line_chart(
                 _drawn(series), "% of the teacher swapped", first.metric, zero=True, dots=True
             ),
@@ -100,7 +100,7 @@ def _noise(data: DataResult) -> list[Figure]:
 
 
 def _noise_of(method: MethodResult) -> float | None:
-    """The share of swapped vectors; None for a baseline."""
+    """Share of swapped vectors; None for a baseline."""
     if method.kind == "baseline":
         return None
     for setting in method.settings:
@@ -115,14 +115,14 @@ def _without_noise(settings: Iterable[str]) -> tuple[str, ...]:
 
 
 def _retention(details: Details) -> list[Figure]:
-    """A chart per corruption; the parts that matter most are in colour, the same in all."""
+    """Chart per corruption, with equal colours for the most sensitive modalities."""
     found = []
     by_harm = sorted(details.retention, key=lambda part: part.retention[-1])
     styles = _styles([part.modality for part in by_harm])
     words = {
-        "drop": "When parts of a profile are missing",
-        "swap": "When parts are somebody else's",
-        "boilerplate": "When boilerplate is added",
+        "drop": "Robustness to missing modalities",
+        "swap": "Robustness to swapped modalities",
+        "boilerplate": "Robustness to boilerplate",
     }
     for corruption in dict.fromkeys(each.corruption for each in details.retention):
         parts = [each for each in details.retention if each.corruption == corruption]
@@ -139,8 +139,8 @@ def _retention(details: Details) -> list[Figure]:
         found.append(
             Figure(
                 words.get(corruption, corruption),
-                f"{details.retention_of}: how much of the metric is left, by the share of the "
-                "streamers that this happens to.",
+                f"{details.retention_of}: share of the metric that is retained, by the share of "
+                "corrupted queries.",
                 line_chart(_drawn(series), "% of the streamers", "retention", zero=True, dots=True),
             )
         )
@@ -155,7 +155,7 @@ def _calibration(details: Details) -> list[Figure]:
     styles = _styles([curve.name for curve in curves if not curve.is_bound])
     series = [
         Series(
-            "promised" if c.is_bound else c.name,
+            "lower bound" if c.is_bound else c.name,
             tuple(c.points),
             styles.get(c.name),
             dashed=c.is_bound,
@@ -165,19 +165,19 @@ def _calibration(details: Details) -> list[Figure]:
     return [
         Figure(
             "Score to precision",
-            f"{details.calibration_of}: how many of the answers from a score on are right. "
-            f"Dashed: promised with 95 % confidence. Here, {counts_as}.",
+            f"{details.calibration_of}: precision of the answers above a score. Dashed: 95 % lower "
+            f"bound, measured before any refit. Here, {counts_as}.",
             line_chart(_drawn(series), "cosine", "precision", zero=True),
         )
     ]
 
 
 def _styles(names: Sequence[str]) -> dict[str, int]:
-    """Colours for the first few."""
+    """Colours of the first few names."""
     return {name: place for place, name in enumerate(list(dict.fromkeys(names))[:COLOURS])}
 
 
 def _drawn(series: Sequence[Series]) -> list[Series]:
-    """In the order of drawing: background first, the one in question last."""
+    """Drawing order: background first, main method last."""
     order: Callable[[Series], float] = lambda s: -1 if s.style is None else COLOURS - s.style  # noqa: E731
     return sorted(series, key=order)

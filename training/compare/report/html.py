@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no network, no other file."""
+"""Report as one self-contained HTML file, without scripts or network access."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from training.compare.results import LEVEL, DataResult, Results, Standing, TaskR
 from training.evaluation.statistics import DRAWS
 
 _HERE = Path(__file__).parent
-# Read at once: a comparison takes hours, and its page must fit the code that is running.
+# Read at import: a comparison takes hours, and the template must match the running code.
 _TEMPLATE = (_HERE / "report.html.j2").read_text(encoding="utf-8")
 _STYLE = (_HERE / "report.css").read_text(encoding="utf-8")
 _KINDS: tuple[tuple[charts.Mark, str], ...] = (
@@ -26,11 +26,11 @@ _KINDS: tuple[tuple[charts.Mark, str], ...] = (
 
 
 def render(results: Results, details: Mapping[str, Details]) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        results: of the comparison.
-        details: data set -> what is shown of single runs.
+        results: results of the comparison.
+        details: data set -> details of single runs.
     """
     environment = Environment(
         autoescape=True,
@@ -61,39 +61,40 @@ def _subtitle(results: Results) -> str:
 
 
 def method(results: Results) -> list[str]:
-    """How it was measured, in paragraphs."""
+    """Description of the method, in paragraphs."""
     if results.split == "test":
         who = "Cold streamers of the test split search those of train and val."
         choice = (
-            "Recipes choose their steps on val and are then trained once more on train and val; "
-            "baselines choose their settings on val."
+            "Recipes choose their steps on val and are then refit on train and val; baselines "
+            "choose their settings on val."
         )
     else:
         who = "Cold streamers of the val split search those of train."
         choice = (
             "Recipes and baselines learn from train alone, but choose their steps and settings on "
-            "these same streamers of val: all figures are flattering, and for choosing only."
+            "the same streamers of val, so all figures are optimistic and for selection only."
         )
     return [
         f"{who} Relevant are the 20 nearest by the cosine of their audiences that share at least "
         "two users; where no audiences are known, by the given ID-embeddings; where neither is, "
         f"those of the same label. Nothing is learned or counted on a cold streamer. {choice}",
-        "By content, streamers are found by what they show, as they ask by what they show; methods "
-        "that find them by their behaviour take no part. For a cold start that is allowed: whom "
-        "a recommender knows may be found by its audience, and where a recipe has learned from "
-        "one, those established streamers that resemble the cold one vote for whom their audiences "
-        "watch. A method that knows content alone has the same values in both.",
+        "Neighbours by content: queries and gallery are represented by content, and methods that "
+        "represent the gallery by behaviour are excluded. Trained encoders have learned from the "
+        "gallery's audiences, so the gallery is not unseen. Cold start: established streamers may "
+        "be represented by their audiences; with recipes that have a teacher, the established "
+        "streamers that resemble the query vote for their neighbours, which baselines do not. A "
+        "method that knows content alone has equal values in both.",
         "Values are means over seeds for each query, then over queries. Intervals are 95 % "
         f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
         "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
-        "all comparisons of a table (Holm 1979). ▲ and ▼ are differences with a corrected "
-        f"p < {words.p_value(LEVEL).rstrip('0')}, = is none that these queries show. SE is the "
-        "standard error over seeds, which the intervals do not contain.",
+        "all comparisons of a table (Holm 1979). ▲ and ▼ mark differences with a corrected "
+        f"p < {words.p_value(LEVEL).rstrip('0')}, = marks all others. SE is the standard error "
+        "over seeds, which the intervals do not include.",
     ]
 
 
 def _section(data: DataResult, details: Details) -> dict[str, Any]:
-    # One scale for all tasks of a metric, so that their charts can be laid beside each other.
+    # One scale for all tasks of a metric, so their charts are comparable.
     on = {
         metric: charts.scale(
             [
@@ -157,7 +158,7 @@ def _row(
 
 
 def _breakable(text: str) -> Markup:
-    """Names of settings may be broken between their words."""
+    """Allow line breaks at underscores."""
     return Markup("_<wbr/>").join(text.split("_"))
 
 
@@ -181,10 +182,10 @@ def _worst_note(details: Details) -> str:
         return ""
     asked = worst.queries - worst.nothing_to_ask
     text = (
-        f"By content, {worst.missed:,} of {asked:,} queries find nothing relevant among their "
-        f"first 20 of {worst.gallery:,}. The number before a streamer is its rank; the relevant "
-        "ones are bold."
+        f"By content, {worst.missed:,} of {asked:,} queries have no relevant hit among their first "
+        f"20 of {worst.gallery:,}. The number before a streamer is its rank; relevant streamers "
+        "are bold."
     )
     if worst.nothing_to_ask:
-        text += f" {worst.nothing_to_ask:,} more show nothing to encode."
+        text += f" {worst.nothing_to_ask:,} more queries have no content."
     return text

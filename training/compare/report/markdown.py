@@ -1,4 +1,4 @@
-"""The results as Markdown tables, to be pasted into documentation."""
+"""Results as Markdown tables, for documentation."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from training.compare.results import DataResult, MethodResult, Results, Standing
 
 
 def render(results: Results) -> str:
-    """An overview of all data sets for each task, then their findings and tables."""
+    """Render an overview per task, then findings and tables per data set."""
     parts = ["# Retrieval quality compared", ""]
     if results.failures:
         parts += ["Failed, and missing below:", ""]
@@ -67,7 +67,7 @@ def _against(each: Standing, reference: str) -> str:
 
 
 def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table whose source is readable too; all columns but the first are numbers."""
+    """Markdown table with aligned source; all columns but the first are numbers."""
     table = [[_cell(text) for text in row] for row in (heads, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
 
@@ -81,6 +81,6 @@ def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text that can't break out of a cell or become markup."""
+    """Text escaped for a table cell."""
     line = " ".join(text.split())
     return "".join(f"\\{c}" if c in "|<>`[]" else c for c in line)

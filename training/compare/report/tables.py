@@ -1,4 +1,4 @@
-"""The tables of the report: what is in their cells, and which of them are marked."""
+"""Tables of the report."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ _GEOMETRY = (("neighbours", "hubness"), ("vectors", "alignment"), ("vectors", "u
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; `tint` is the opacity of its ground, "good" or "bad" on `side`."""
+    """A table cell; `tint` is the opacity of its background, `side` is "good" or "bad"."""
 
     text: str
     best: bool = False
@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row, mostly of a method: then it has its kind, and `asked` marks the one in question."""
+    """A table row; rows of methods have a kind, and `asked` marks the main method."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -42,14 +42,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under the heads of their columns, of which a line feed may make two lines.
+    """A table; column heads may have two lines.
 
     Attributes:
         title: of the table.
-        caption: words to explain it; "" for none.
-        first: head of the rows' names.
-        columns: heads.
-        rows: as many cells each.
+        caption: explanation; "" for none.
+        first: head of the first column.
+        columns: heads of the other columns.
+        rows: rows with a cell per column.
     """
 
     title: str
@@ -60,11 +60,11 @@ class Table:
 
 
 def matrices(results: Results, *, by_ratio: bool) -> list[Table]:
-    """Methods by data sets for each task that more than one data set is compared by.
+    """Methods by data sets, for each task of more than one data set.
 
     Args:
-        results: of the comparison.
-        by_ratio: whether to divide by the best baseline, where every data set has one.
+        results: results of the comparison.
+        by_ratio: whether to divide by the best baseline, if every data set has one.
     """
     found = []
     for task in results.tasks:
@@ -100,7 +100,7 @@ def _matrix(compared: Sequence[tuple[DataResult, TaskResult]], by_ratio: bool) -
 
 
 def _geometric_mean(values: Sequence[float | None]) -> float | None:
-    """None where any is unknown or not positive."""
+    """Geometric mean; None if any value is unknown or not positive."""
     known = [x for x in values if x is not None and x > 0]
     return math.exp(sum(map(math.log, known)) / len(known)) if len(known) == len(values) else None
 
@@ -121,7 +121,7 @@ def _matrix_cell(x: float | None, best: bool, by_ratio: bool) -> Cell:
 
 
 def metrics(data: DataResult) -> list[Table]:
-    """All that was measured: a table for each task, of the methods that have it."""
+    """Table of all metrics for each task."""
     tasks = dict.fromkeys(task for m in data.methods for task in m.metrics)
     found = []
     for task in tasks:
@@ -132,14 +132,14 @@ def metrics(data: DataResult) -> list[Table]:
 
 
 def geometry(data: DataResult) -> Table | None:
-    """How the vectors lie; None where nothing is known of it."""
+    """Table of vector geometry; None without values."""
     columns = [c for c in _GEOMETRY if any(_known(m, c) for m in data.methods)]
     able = [m for m in data.methods if any(_known(m, column) for column in columns)]
     return _table(data, able, columns, "Geometry of the vectors", _GEOMETRY_WORDS) if able else None
 
 
 def cost(data: DataResult) -> Table | None:
-    """What each trained method took; None where none was trained."""
+    """Table of time and memory of trained methods; None without any."""
     rows = [
         _row(
             data,
@@ -153,14 +153,14 @@ def cost(data: DataResult) -> Table | None:
         return None
     return Table(
         "What it took",
-        "A fit in a process of its own: mean of its time and of its largest resident memory.",
+        "Mean time and peak resident memory of a fit in its own process.",
         ("fit", "memory"),
         tuple(rows),
     )
 
 
 def retention(details: Details) -> Table | None:
-    """Modality by corruption: half of the streamers damaged, or all of them by boilerplate."""
+    """Robustness table: half of the queries corrupted, or all of them with boilerplate."""
 
     def at(part: Retention | None, share: float, what: str) -> Cell:
         if part is None or share not in part.shares:
@@ -185,10 +185,10 @@ def retention(details: Details) -> Table | None:
         for modality, parts in found.items()
     ]
     return Table(
-        f"What {details.retention_of} withstands",
-        "How much of the metric is left when half of the streamers miss a part or have somebody "
-        "else's, or all have boilerplate added; and how many of the first 20 stay the same with "
-        "that boilerplate.",
+        f"Robustness of {details.retention_of}",
+        "Share of the metric that is retained when half of the queries miss a modality or have it "
+        "swapped, or all have boilerplate added; and share of the first 20 hits unchanged by the "
+        "boilerplate.",
         ("half\nmissing", "half\nswapped", "boiler-\nplate", "same\nfirst 20"),
         tuple(rows),
         first="part",
@@ -202,7 +202,7 @@ def _table(
     title: str,
     caption: str = "",
 ) -> Table:
-    """Metrics, each a task and a name, of methods; the best of those that should be high marked."""
+    """Table of metrics (task, name) of methods, with the best values marked."""
     best: dict[tuple[str, str], float] = {}
     for column in columns:
         values = {x for m in methods if (x := _known(m, column)) is not None}

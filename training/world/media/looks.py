@@ -1,8 +1,7 @@
-"""How people's pictures look, level by level.
+"""Hierarchical parameters of generated pictures: domain, topic, interest, person.
 
-The look of a topic varies that of its domain, that of an interest its topic's, and so on to the
-person; a single picture adds what it happens to show. So a topic is told by no single feature:
-hues of a domain are near, shapes come back in other domains, and people have habits of their own.
+Each level varies the look of its parent, and each picture adds random content. No single feature
+identifies a topic: hues of a domain are similar, shapes recur in other domains, and people deviate.
 """
 
 import random
@@ -14,12 +13,12 @@ import numpy as np
 from training.world.media.motifs import LAYOUTS, SHAPES, TEXTURES
 
 SIZES = ((128, 128), (144, 96), (144, 112), (104, 136))
-"""Width and height of covers, in pixels; a person keeps to one."""
+"""Sizes of covers in pixels, one per person."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the pictures of a domain, a topic, an interest or a person have in common.
+    """Picture parameters of a domain, topic, interest or person.
 
     Attributes:
         hue, accent: of the ground and of the shapes, in turns.
@@ -57,7 +56,7 @@ class Look:
 
 
 def topic_looks(rng: random.Random, topics: list[str]) -> list[Look]:
-    """A look for each topic, named `domain/topic`; those of a domain are neighbours."""
+    """Look per topic (`domain/topic`); topics of a domain are contiguous."""
     domains = list(dict.fromkeys(topic.split("/")[0] for topic in topics))
     turn = rng.random()
     hues = [turn + i / len(domains) for i in range(len(domains))]
@@ -91,7 +90,7 @@ def topic_looks(rng: random.Random, topics: list[str]) -> list[Look]:
 
 
 def interest_look(rng: random.Random, topic: Look) -> Look:
-    """The look of an interest within a topic."""
+    """Look of an interest within a topic."""
     return replace(
         topic,
         accent=topic.accent + rng.gauss(0, 0.05),
@@ -104,7 +103,7 @@ def interest_look(rng: random.Random, topic: Look) -> Look:
 
 
 def personal_look(rng: random.Random, interest: Look) -> Look:
-    """The look of a person's pictures; some people keep little of what is usual."""
+    """Look of a person; some people deviate strongly."""
     own = replace(
         interest,
         hue=interest.hue + rng.gauss(0, 0.03),
@@ -131,6 +130,6 @@ def personal_look(rng: random.Random, interest: Look) -> Look:
 
 
 def _dealt(rng: random.Random, what: Sequence[object], among: Sequence[object]) -> list[int]:
-    """A place in `what` for each, all different as long as there are enough."""
+    """Random places in `what`, distinct as far as possible."""
     order = rng.sample(range(len(what)), len(what))
     return [order[i % len(order)] for i in range(len(among))]

@@ -1,4 +1,4 @@
-"""What pictures are made of: textures of the ground, outlines of shapes, places of shapes."""
+"""Building blocks of pictures: textures, shapes and layouts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ _Places = list[tuple[float, float]]
 
 
 def _sharp(wave: _Array) -> _Array:
-    """From -1..1 to 0..1, with edges that are steep but not jagged."""
+    """Map [-1, 1] to [0, 1] with steep, smooth edges."""
     return np.clip(wave * 3, -1, 1) * np.float32(0.5) + np.float32(0.5)
 
 
@@ -49,7 +49,7 @@ TEXTURES: tuple[Callable[[_Array, _Array], _Array], ...] = (
     lambda u, v: _sharp(_sine(np.arctan2(v - 2, u - 2) * np.float32(1.9))),  # rays
     lambda u, v: np.full_like(u, 0.5),  # plain
 )
-"""Of coordinates in which one unit is one repeat, any shape, to 0..1 of the same shape."""
+"""Functions from coordinates, one unit per repeat, to values in [0, 1] of equal shape."""
 
 
 def _round(radius: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -132,4 +132,4 @@ LAYOUTS: tuple[Callable[[np.random.Generator, int], _Places], ...] = (
     _wheel,
     _scatter,
 )
-"""Of a number of shapes, to their places, 0 to 1 across and down."""
+"""Functions from a number of shapes to places in [0, 1] x [0, 1]."""

@@ -1,4 +1,4 @@
-"""Procedural pictures whose palette, shapes and textures tell the topic, among much else."""
+"""Procedural pictures whose palette, shapes and textures depend on the topic."""
 
 import colorsys
 import io
@@ -15,28 +15,28 @@ from training.world.media.motifs import LAYOUTS, SHAPES, TEXTURES
 
 AVATAR_PX, FRAME_PX = 96, 112
 PLACEHOLDERS = 5
-"""Pictures that say nothing, each for covers, frames and avatars."""
+"""Number of placeholder pictures per kind."""
 CROP = 0.2
-"""A copy lacks at most this share of the width and of the height."""
+"""Largest share of width and height cropped from a copy."""
 
 _Colour = tuple[int, int, int]
 
 
 def draw_cover(look: Look, seed: int) -> Image.Image:
-    """A cover: ground, shapes, clutter and lines that look like text."""
+    """Draw a cover: background, shapes, clutter and text-like bars."""
     rng = np.random.default_rng(seed)
     return _noisy(rng, _scene(rng, look, look.pixels, look.bars), look.noise)
 
 
 def draw_avatar(look: Look, seed: int) -> Image.Image:
-    """A square with one large shape."""
+    """Draw an avatar: a square with one large shape."""
     rng = np.random.default_rng(seed)
     look = replace(look, count=1, size=0.3 + 0.1 * rng.random(), layout=0)
     return _noisy(rng, _scene(rng, look, (AVATAR_PX, AVATAR_PX), 0), look.noise)
 
 
 def draw_frame(look: Look, seed: int, moment: int) -> Image.Image:
-    """What a camera shows at a moment of a live session: blurred, darker, and it moves."""
+    """Draw a frame of a live session: blurred, darker and shifted by its moment."""
     rng = np.random.default_rng(seed)
     wide = FRAME_PX + 16
     scene = _scene(rng, look, (wide, wide), 0).filter(ImageFilter.BoxBlur(0.7))
@@ -48,7 +48,7 @@ def draw_frame(look: Look, seed: int, moment: int) -> Image.Image:
 
 
 def draw_placeholder(number: int, kind: str) -> Image.Image:
-    """One of the `PLACEHOLDERS` of a kind."""
+    """Draw one of the `PLACEHOLDERS` of a kind."""
     if kind == "avatar":
         return _silhouette(number)
     size = (FRAME_PX, FRAME_PX) if kind == "frame" else SIZES[number % 2]
@@ -56,7 +56,7 @@ def draw_placeholder(number: int, kind: str) -> Image.Image:
     image = Image.new("RGB", size, (grey, grey, grey))
     draw = ImageDraw.Draw(image)
     x, y = size[0] / 2, size[1] / 2
-    if number == 2:  # "nothing here yet", with the triangle that means: play
+    if number == 2:  # a play symbol
         draw.polygon([(x - 12, y - 16), (x - 12, y + 16), (x + 16, y)], fill=(190, 190, 190))
     if number == 3:
         shade = np.linspace(40, 110, size[0], dtype=np.float32)[None, :, None]
@@ -67,10 +67,10 @@ def draw_placeholder(number: int, kind: str) -> Image.Image:
 
 
 def disguise(image: Image.Image, seed: int) -> tuple[Image.Image, int]:
-    """Change a picture as those do who upload it again, so that it still shows the same.
+    """Disguise a picture like a re-upload: crop, recolour, change contrast, mirror.
 
     Returns:
-        The picture, and the JPEG quality to save it at.
+        The picture and the JPEG quality to save it with.
     """
     rng = np.random.default_rng(seed)
     changes = rng.random(4) < (0.6, 0.6, 0.5, 0.2)
@@ -96,14 +96,14 @@ def disguise(image: Image.Image, seed: int) -> tuple[Image.Image, int]:
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:
-    """The picture as a JPEG file."""
+    """Encode a picture as JPEG."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def decoded(data: bytes) -> Image.Image:
-    """The picture in a file."""
+    """Decode a picture file to RGB."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")
 
@@ -145,7 +145,7 @@ def _ground(rng: np.random.Generator, look: Look, width: int, height: int) -> Im
 
 
 def _clutter(rng: np.random.Generator, draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
-    """Things of any colour that happen to be in the picture."""
+    """Draw random coloured objects."""
     for _ in range(int(rng.integers(1, 6))):
         x, y, hue, saturation, value = rng.random(5)
         w, h = rng.uniform(0.04, 0.22, 2) * (width, height)
@@ -161,7 +161,7 @@ def _write_bars(
     pixels: tuple[int, int],
     bars: int,
 ) -> None:
-    """Rows of words that nobody can read, on a plate."""
+    """Draw text-like bars on a plate."""
     width, height = pixels
     if not bars:
         return

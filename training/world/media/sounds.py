@@ -1,4 +1,4 @@
-"""Synthesised sounds whose timbre, rhythm and pitch tell the topic, among noise."""
+"""Synthesised sounds whose timbre, rhythm and pitch depend on the topic."""
 
 import io
 
@@ -11,20 +11,20 @@ from training.world.media.voices import STEPS, Voice
 RATE_HZ = 16_000
 SECONDS = 1.25
 PLACEHOLDERS = 5
-"""Sounds that say nothing: silence, white noise, a hum, a whistle."""
+"""Number of placeholder sounds: silence, white noise, a hum, a whistle."""
 
 _SAMPLES = round(RATE_HZ * SECONDS)
 _HARMONICS = 10
 _NYQUIST_HZ = 7000.0
-"""Harmonics above are left out, so that none comes back as another tone."""
+"""Harmonics above are omitted, to avoid aliasing."""
 _COARSE = 128
-"""Steps of the 16 bits that are written: 8 bits sound the same among noise, at a third the size."""
+"""Quantisation step of the 16-bit samples, which shrinks files to a third."""
 
 Samples = NDArray[np.float32]
 
 
 def synthesise(voice: Voice, seed: int) -> Samples:
-    """(SECONDS * RATE_HZ,) a short tune, from -1 to 1, at `RATE_HZ`."""
+    """Synthesise a short tune (SECONDS * RATE_HZ,) in [-1, 1]."""
     rng = np.random.default_rng(seed)
     length = max(1, round(RATE_HZ / voice.steps_per_s))  # of a step, in samples
     count = -(-_SAMPLES // length)
@@ -52,7 +52,7 @@ def synthesise(voice: Voice, seed: int) -> Samples:
 
 
 def placeholder(number: int) -> Samples:
-    """(SECONDS * RATE_HZ,) one of the `PLACEHOLDERS`."""
+    """Synthesise one of the `PLACEHOLDERS` (SECONDS * RATE_HZ,)."""
     if number == 0:
         samples = np.zeros(_SAMPLES)
     elif number <= 2:
@@ -65,13 +65,12 @@ def placeholder(number: int) -> Samples:
 
 
 def disguise(samples: Samples, seed: int) -> tuple[Samples, float]:
-    """Change a sound as those do who upload it again, so that it still sounds alike.
+    """Disguise a sound like a re-upload.
 
-    It is up to a semitone higher or lower (played faster or slower), begins up to 0.1 s later and
-    is louder or softer.
+    It is shifted by up to a semitone, cut by up to 0.1 s at the start, and louder or softer.
 
     Returns:
-        The sound, and how strongly to compress it.
+        The sound and the strength of the compression.
     """
     rng = np.random.default_rng(seed)
     if rng.random() < 0.7:
@@ -84,7 +83,7 @@ def disguise(samples: Samples, seed: int) -> tuple[Samples, float]:
 
 
 def flac(samples: Samples) -> bytes:
-    """The sound as a FLAC file."""
+    """Encode a sound as FLAC."""
     most = 2**15 // _COARSE
     coarse = np.clip(np.rint(samples * most), -most, most - 1) * _COARSE
     file = io.BytesIO()
@@ -93,9 +92,9 @@ def flac(samples: Samples) -> bytes:
 
 
 def mp3(samples: Samples, compression: float) -> bytes:
-    """The sound as an MP3 file, compressed from 0 (little) to 1.
+    """Encode a sound as MP3, with a compression from 0 (little) to 1.
 
-    MP3 and not Ogg: an Ogg file begins with a random number, so no two would be the same.
+    Ogg files contain a random serial number and would not be reproducible.
     """
     file = io.BytesIO()
     sf.write(file, samples, RATE_HZ, "MPEG_LAYER_III", format="MP3", compression_level=compression)
@@ -103,14 +102,14 @@ def mp3(samples: Samples, compression: float) -> bytes:
 
 
 def decoded(data: bytes) -> Samples:
-    """The sound in a file, at `RATE_HZ`."""
+    """Decode a sound file at `RATE_HZ`."""
     return np.asarray(sf.read(io.BytesIO(data), dtype="float32")[0], np.float32)
 
 
 def _harmonics(phase: Samples, loud: Samples, length: int) -> Samples:
-    """The sum of loud[t, k] * sin((k + 1) * phase), t the step that a sample belongs to.
+    """Sum of loud[t, k] * sin((k + 1) * phase), with t the step of a sample.
 
-    By sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), so two waves are computed, not ten.
+    Uses sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), so only two waves are computed.
     """
     before, wave, twice_cos = np.zeros_like(phase), np.sin(phase), 2 * np.cos(phase)
     total = np.zeros_like(phase)

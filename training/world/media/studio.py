@@ -1,7 +1,7 @@
-"""Who shows which picture and plays which sound; each is made only when it is written.
+"""Media generator with pictures and sounds, rendered only when they are written.
 
-What a profile holds until then is a recipe: a look or a voice with the seed of one picture or
-sound, so a world of any size fits into memory and comes out the same in any order.
+Profiles hold recipes (a look or voice with a seed) until then, so worlds of any size fit in memory
+and rendering is independent of the order.
 """
 
 import base64
@@ -16,12 +16,12 @@ from training.world.media.voices import Voice, interest_voice, personal_voice, t
 from training.world.topics import Interest
 
 MISSING, MEANINGLESS = 0.3, 0.2
-"""Shares of streamers, for avatars, frames and sounds; those of covers come with the profiles."""
+"""Shares of streamers with missing or placeholder avatars, frames and sounds."""
 
 _UNTYPICAL = 0.1
-"""Share of pictures and sounds that could be of any topic."""
+"""Share of pictures and sounds in the style of a random topic."""
 _SOUND_SHARE, _FRAMES_SHARE = 0.3, 0.4
-"""Shares of items with a sound and of lives with frames, where these are not missing."""
+"""Shares of items with a sound, and of lives with frames, if not missing."""
 
 JPEG, FLAC, MP3 = "image/jpeg", "audio/flac", "audio/mpeg"
 
@@ -30,14 +30,14 @@ Kind = Literal["cover", "avatar", "frame"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in somebody's look.
+    """Recipe of a picture.
 
     Attributes:
-        look: whose.
-        kind: what for.
-        seed: of what it shows.
-        moment: of a frame; those of one live session show the same from elsewhere.
-        copied: seed of the disguise; None for an original.
+        look: look of the person.
+        kind: cover, avatar or frame.
+        seed: of the content.
+        moment: number of a frame in its live session.
+        copied: seed of the disguise of a copy; None for an original.
     """
 
     look: Look
@@ -47,7 +47,7 @@ class Picture:
     copied: int | None = None
 
     def file(self) -> tuple[bytes, str]:
-        """The bytes of the picture's file, and their content type."""
+        """Render the file; returns bytes and content type."""
         quality = 70 + self.seed % 20
         if self.kind == "cover":
             image = pictures.draw_cover(self.look, self.seed)
@@ -55,7 +55,7 @@ class Picture:
             image = pictures.draw_avatar(self.look, self.seed)
         else:
             image = pictures.draw_frame(self.look, self.seed, self.moment)
-        if self.copied is not None:  # whoever copies has what was published
+        if self.copied is not None:  # copies are made of the published file
             published = pictures.decoded(pictures.jpeg(image, quality))
             image, quality = pictures.disguise(published, self.copied)
         return pictures.jpeg(image, quality), JPEG
@@ -63,14 +63,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound in somebody's voice; `seed` and `copied` as of a `Picture`."""
+    """Recipe of a sound; `seed` and `copied` like in `Picture`."""
 
     voice: Voice
     seed: int
     copied: int | None = None
 
     def file(self) -> tuple[bytes, str]:
-        """The bytes of the sound's file, and their content type."""
+        """Render the file; returns bytes and content type."""
         samples = sounds.synthesise(self.voice, self.seed)
         if self.copied is None:
             return sounds.flac(samples), FLAC
@@ -79,13 +79,13 @@ class Sound:
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A picture or sound that many share and that says nothing."""
+    """Placeholder picture or sound, shared by many streamers."""
 
     kind: Kind | Literal["sound"]
     number: int
 
     def file(self) -> tuple[bytes, str]:
-        """The bytes of the file, and their content type."""
+        """Render the file; returns bytes and content type."""
         return _placeholder_file(self.kind, self.number)
 
 
@@ -101,7 +101,7 @@ Recipe = Picture | Sound | Placeholder
 
 @dataclass(frozen=True)
 class Style:
-    """How a person's pictures look and their sounds sound; the placeholder they use, if any."""
+    """Look, voice and placeholder of a person."""
 
     look: Look
     voice: Voice
@@ -109,15 +109,15 @@ class Style:
 
 
 class Studio:
-    """Media of a world with pictures and sounds; see `training.world.media.cover_vectors.Media`."""
+    """Implements `training.world.media.cover_vectors.Media` with pictures and sounds."""
 
     def __init__(self, rng: random.Random, interests: list[Interest]) -> None:
-        """Give every interest its look and voice.
+        """Draw a look and a voice per interest.
 
         Args:
-            rng: the only source of chance; of no use to anything else, so that a world with media
-                has the same streamers and texts as one without.
-            interests: of the world; those of a topic are neighbours.
+            rng: source of all randomness, used here only, so a world has the same streamers and
+                texts with and without media.
+            interests: interests of the world, contiguous by topic.
         """
         self._rng = rng
         topics = list(dict.fromkeys(interest.topic for interest in interests))
@@ -127,7 +127,7 @@ class Studio:
         self._voices = [interest_voice(rng, voices[i.topic]) for i in interests]
 
     def style(self, interest: int) -> Style:
-        """A new person's look and voice."""
+        """Style of a new person."""
         return Style(
             personal_look(self._rng, self._looks[interest]),
             personal_voice(self._rng, self._voices[interest]),
@@ -135,25 +135,25 @@ class Studio:
         )
 
     def cover(self, style: Style) -> Picture:
-        """A cover of a person with this style."""
+        """Cover in this style."""
         return self._picture(style, "cover")
 
     def placeholder(self, style: Style) -> Placeholder:
-        """The cover without content that this person uses for everything."""
+        """Placeholder cover of this person."""
         return Placeholder("cover", style.placeholder)
 
     def again(self, shown: Recipe) -> Recipe:
-        """The same in disguise; what says nothing stays as it is."""
+        """Disguised copy; placeholders are unchanged."""
         return shown if isinstance(shown, Placeholder) else replace(shown, copied=self._seed())
 
     def complete(self, style: Style, profile: dict[str, Any]) -> None:
-        """Add an avatar, frames of lives and sounds; each may be missing or meaningless."""
+        """Add avatar, frames and sounds; each may be missing or a placeholder."""
         profile |= self._avatar(style)
         self._add_frames(style, profile.get("lives", []))
         self._add_sounds(style, [*profile.get("videos", []), *profile.get("lives", [])])
 
     def stranger(self, interest: int) -> dict[str, Any]:
-        """An avatar of somebody else with this interest, or none."""
+        """Avatar of another person with this interest, or none."""
         return self._avatar(self.style(interest))
 
     def _avatar(self, style: Style) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Studio:
         return Picture(self._any(style).look, kind, self._seed())
 
     def _any(self, style: Style) -> Style:
-        """Mostly this style, now and then that of somebody with any interest."""
+        """This style, or rarely that of a random interest."""
         if self._rng.random() > _UNTYPICAL:
             return style
         return self.style(self._rng.randrange(len(self._looks)))
@@ -204,7 +204,7 @@ class Studio:
 
 
 def made(profile: dict[str, Any]) -> dict[str, Any]:
-    """A profile with its pictures and sounds in place of their recipes."""
+    """Profile with rendered media in place of recipes."""
 
     def part(value: Any) -> Any:
         if isinstance(value, Recipe):

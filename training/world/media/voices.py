@@ -1,7 +1,7 @@
-"""How people's sounds differ, level by level.
+"""Hierarchical parameters of generated sounds: domain, topic, interest, person.
 
-The domain gives the timbre, the topic its register, tempo, rhythm and scale, the interest its
-brightness, the person a key, a tempo and a background of their own.
+The domain sets the timbre; the topic register, tempo, rhythm and scale; the interest the
+brightness; the person key, tempo and background noise.
 """
 
 import math
@@ -16,7 +16,7 @@ _MIN_HZ, _MAX_HZ = 90.0, 900.0
 
 @dataclass(frozen=True)
 class Voice:
-    """What the sounds of a domain, a topic, an interest or a person have in common.
+    """Sound parameters of a domain, topic, interest or person.
 
     Attributes:
         tilt: loudness of the harmonic k is k ** -tilt.
@@ -46,7 +46,7 @@ class Voice:
 
 
 def topic_voices(rng: random.Random, topics: list[str]) -> list[Voice]:
-    """A voice for each topic, named `domain/topic`; those of a domain are neighbours."""
+    """Voice per topic (`domain/topic`); topics of a domain are contiguous."""
     timbres = {}
     for domain in dict.fromkeys(topic.split("/")[0] for topic in topics):
         timbres[domain] = (
@@ -77,7 +77,7 @@ def topic_voices(rng: random.Random, topics: list[str]) -> list[Voice]:
 
 
 def interest_voice(rng: random.Random, topic: Voice) -> Voice:
-    """The voice of an interest within a topic."""
+    """Voice of an interest within a topic."""
     return replace(
         topic,
         tilt=topic.tilt + rng.gauss(0, 0.1),
@@ -88,7 +88,7 @@ def interest_voice(rng: random.Random, topic: Voice) -> Voice:
 
 
 def personal_voice(rng: random.Random, interest: Voice) -> Voice:
-    """The voice of a person's sounds; some people keep little of what is usual."""
+    """Voice of a person; some people deviate strongly."""
     own = replace(
         interest,
         tilt=interest.tilt + rng.gauss(0, 0.15),
@@ -106,7 +106,7 @@ def personal_voice(rng: random.Random, interest: Voice) -> Voice:
 
 
 def _rhythm(rng: random.Random) -> tuple[bool, ...]:
-    """The first step always has a note."""
+    """Random rhythm whose first step has a note."""
     return (True, *(rng.random() < 0.6 for _ in range(STEPS - 1)))
 
 

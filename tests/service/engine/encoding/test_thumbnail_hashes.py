@@ -9,7 +9,7 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.features import Featurizer
-from model_export.contract.media import decode_audio, outline_of, print_of
+from model_export.contract.media import decode_audio, fingerprint_of, thumbnail_of
 from model_export.contract.pieces import pieces_of
 from model_export.contract.towers import vector_piece
 from service.engine.encoding.profile_reader import Reader, ToRead
@@ -48,7 +48,7 @@ def test_each_picture_that_says_something_has_one(bundle: Bundle) -> None:
             found = await read.reader.read(ToRead(item, stored=stored))
             outlines = read.reader.outlines(pieces_of(item), found.tower_vectors)
             assert list(outlines) == ["videos[0].cover"]
-            np.testing.assert_array_equal(outlines["videos[0].cover"], outline_of(scene(1)))
+            np.testing.assert_array_equal(outlines["videos[0].cover"], thumbnail_of(scene(1)))
             assert read.reader.outlines(pieces_of(item), b"") == {}
 
     asyncio.run(scenario())
@@ -65,7 +65,9 @@ def test_each_sound_that_is_heard_has_a_print(bundle: Bundle) -> None:
             heard, silent = (stored[outline_key(piece)] for piece in pieces_of(item))
             hears = audio_spec().audio
             assert hears is not None
-            expected = print_of(decode_audio(sound(440.0), "audio/wav", hears, ""), hears.rate_hz)
+            expected = fingerprint_of(
+                decode_audio(sound(440.0), "audio/wav", hears, ""), hears.rate_hz
+            )
             np.testing.assert_array_equal(as_print(heard), expected)
             assert not as_print(silent).any()
             assert read.reader.outlines(pieces_of(item), found.tower_vectors) == {}

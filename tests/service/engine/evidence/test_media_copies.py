@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from model_export.contract.media import outline_of, print_of
+from model_export.contract.media import fingerprint_of, thumbnail_of
 from service.engine.encoding.tower_vectors import OUTLINE, PRINT, Key, Seen, Vector, as_vector, pack
 from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
@@ -23,7 +23,7 @@ from tests.contract.media.files import scene
 
 
 def shown(**images: Image.Image) -> Pictures:
-    return pictures_of({place: outline_of(image) for place, image in images.items()})
+    return pictures_of({place: thumbnail_of(image) for place, image in images.items()})
 
 
 def crop(image: Image.Image, share: float) -> Image.Image:
@@ -67,7 +67,7 @@ def look(direction: NDArray[np.float32], *seeds: int) -> Look:
     vectors: dict[Key, Vector] = {}
     for seed in seeds:
         key = seed.to_bytes(16, "big")
-        vectors[OUTLINE, key] = as_vector(outline_of(scene(seed)))
+        vectors[OUTLINE, key] = as_vector(thumbnail_of(scene(seed)))
         vectors[bytes(32), key] = direction.astype(np.float16)
     return look_in(pack(Seen(vectors)))
 
@@ -77,10 +77,10 @@ def heard(direction: NDArray[np.float32], *hertz: int, pictures: Sequence[int] =
     vectors: dict[Key, Vector] = {}
     for pitch in hertz:
         key = pitch.to_bytes(16, "big")
-        vectors[PRINT, key] = as_vector(print_of(warble(pitch), 16_000))
+        vectors[PRINT, key] = as_vector(fingerprint_of(warble(pitch), 16_000))
         vectors[b"a" * 32, key] = direction.astype(np.float16)
     for seed in pictures:
-        vectors[OUTLINE, seed.to_bytes(16, "little")] = as_vector(outline_of(scene(seed)))
+        vectors[OUTLINE, seed.to_bytes(16, "little")] = as_vector(thumbnail_of(scene(seed)))
     return look_in(pack(Seen(vectors)))
 
 
@@ -152,7 +152,7 @@ def test_a_look_is_the_mean_of_what_says_something() -> None:
     for i, direction in enumerate(([3, 0], [0, 4], [1, 0])):
         key = bytes([i]) * 16
         image = scene(i) if i < 2 else Image.new("RGB", (9, 9))
-        vectors[OUTLINE, key] = as_vector(outline_of(image))
+        vectors[OUTLINE, key] = as_vector(thumbnail_of(image))
         vectors[b"t" * 32, key] = np.array(direction, np.float16)
     vectors[b"t" * 32, b"text" * 4] = np.array([0, -9], np.float16)
     found = look_in(pack(Seen(vectors)))

@@ -313,7 +313,7 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
     settings = Settings(
         bundle=media_bundle, data_dir=tmp_path / "data", media=Media(keep_bytes=False)
     )
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         counts = Counts(client)
         shown = {"avatar": RED, "videos": [video(audio=TONE)], "tags": ["cooking"]}
         put(client, "a", **shown)
@@ -325,7 +325,7 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
         assert stored["videos"][0]["audio"].keys() == {"sha256"}
         # The profile with its bytes is known again, and what was stored may be sent back.
         line = json.dumps({"streamer_id": "a", **shown})
-        answer = client.post("/v1/streamers:bulk?skip_unchanged=true", content=line)
+        answer = client.post("/v1/streamers:bulk?skip_unchanged=true", content=line, headers=NDJSON)
         assert json.loads(answer.text)["outcome"] == "unchanged"
         before = client.get("/v1/streamers/a/embedding").json()["embedding"]
         client.patch("/v1/streamers/a", json={"name": "n"}).raise_for_status()
@@ -336,7 +336,7 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
         # What nobody has bytes of is unsupported, beside somebody who sends them.
         lines = [{"streamer_id": "b", "avatar": {"sha256": digest}, "tags": ["cooking"]}]
         lines += [{"streamer_id": "c", "avatar": BLUE}]
-        client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)))
+        client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON)
         unknown = {"sha256": 64 * "0"}
         last = put(client, "d", avatar=unknown, tags=["cooking"])
         assert modalities(client, "d") == {"avatar": "unsupported", "tags": "used"}

@@ -146,7 +146,7 @@ def test_pages_show_everyone_once_in_order(client: TestClient) -> None:
 def test_a_page_of_long_profiles_is_short(bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data", limits=Limits(page_bytes=20_000))
     lengths = [9_000, 9_000, 9_000, 25_000, 25_000, 100, 100, 100]
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         for i, length in enumerate(lengths):
             put(
                 client,

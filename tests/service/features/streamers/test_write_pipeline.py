@@ -137,7 +137,8 @@ def test_the_answer_is_no_error_then(
         raise ServiceError("the index is gone")
 
     monkeypatch.setattr(Dedup, "near_duplicates", gone)
-    with TestClient(create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))) as client:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
         created = client.put("/v1/streamers/a", json={"tags": ["cooking"]})
         patched = client.patch("/v1/streamers/a", json={"name": "new"})
         thin = client.put("/v1/streamers/b", json={"name": "says nothing"})

@@ -7,23 +7,23 @@ import pytest
 
 from model_export.contract.media import (
     COPY_AGREEMENT,
-    PRINT_BANDS,
-    PRINT_MOMENTS,
-    Prints,
+    FINGERPRINT_BANDS,
+    FINGERPRINT_MOMENTS,
+    Fingerprints,
     agreement,
-    print_of,
-    prints_of,
+    fingerprint_of,
+    fingerprints_of,
 )
 from tests.contract.media.files import tone
 from training.world.media.sounds import RATE_HZ, decoded, disguise, mp3, synthesise
 from training.world.media.voices import interest_voice, personal_voice, topic_voices
 
 
-def prints(*sounds: np.ndarray, rate_hz: int = RATE_HZ) -> Prints:
-    return prints_of(np.stack([print_of(sound, rate_hz) for sound in sounds]))
+def prints(*sounds: np.ndarray, rate_hz: int = RATE_HZ) -> Fingerprints:
+    return fingerprints_of(np.stack([fingerprint_of(sound, rate_hz) for sound in sounds]))
 
 
-def alike(first: Prints, second: Prints) -> np.ndarray:
+def alike(first: Fingerprints, second: Fingerprints) -> np.ndarray:
     return np.maximum(agreement(first, second), agreement(second, first).T)
 
 
@@ -65,20 +65,25 @@ def test_what_says_nothing_is_no_copy_of_itself(originals: list[np.ndarray]) -> 
     assert not says_nothing.telling.any()
     assert not agreement(says_nothing, says_nothing).any()
     assert not agreement(prints(originals[0]), says_nothing).any()
-    stored = prints_of(np.zeros((1, PRINT_MOMENTS, PRINT_BANDS), np.uint8))
+    stored = fingerprints_of(np.zeros((1, FINGERPRINT_MOMENTS, FINGERPRINT_BANDS), np.uint8))
     assert not stored.telling.any()
 
 
 def test_a_print_is_small_and_a_short_sound_is_repeated(originals: list[np.ndarray]) -> None:
-    found = print_of(originals[0], RATE_HZ)
-    assert (found.shape, found.dtype) == ((PRINT_MOMENTS, PRINT_BANDS), np.dtype(np.uint8))
+    found = fingerprint_of(originals[0], RATE_HZ)
+    assert (found.shape, found.dtype) == (
+        (FINGERPRINT_MOMENTS, FINGERPRINT_BANDS),
+        np.dtype(np.uint8),
+    )
     short = originals[0][: RATE_HZ // 4]
-    np.testing.assert_array_equal(print_of(short, RATE_HZ), print_of(np.tile(short, 9), RATE_HZ))
+    np.testing.assert_array_equal(
+        fingerprint_of(short, RATE_HZ), fingerprint_of(np.tile(short, 9), RATE_HZ)
+    )
 
 
 def test_none_at_all(originals: list[np.ndarray]) -> None:
-    none = prints_of(np.zeros((0, PRINT_MOMENTS, PRINT_BANDS), np.uint8))
+    none = fingerprints_of(np.zeros((0, FINGERPRINT_MOMENTS, FINGERPRINT_BANDS), np.uint8))
     one = prints(originals[0])
     assert agreement(none, one).shape == (0, 1)
     assert agreement(one, none).shape == (1, 0)
-    assert len(Prints.all_of([none, one, one])) == 2
+    assert len(Fingerprints.all_of([none, one, one])) == 2

@@ -8,21 +8,21 @@ from PIL import Image, ImageOps
 
 from model_export.contract.media import (
     COPY_BITS,
-    OUTLINE_SIDE,
-    Hashes,
+    THUMBNAIL_SIDE,
+    ThumbnailHashes,
     bits_apart,
     decode_image,
     hashes_of,
-    outline_of,
+    thumbnail_of,
 )
-from model_export.contract.media.copies import HASH_BITS
+from model_export.contract.media.thumbnail_hash import HASH_BITS
 from tests.contract.media.files import COVER, saved, scene
 
 SCENES = [scene(seed) for seed in range(60)]
 
 
-def hashed(*images: Image.Image) -> Hashes:
-    return hashes_of(np.stack([outline_of(image) for image in images]))
+def hashed(*images: Image.Image) -> ThumbnailHashes:
+    return hashes_of(np.stack([thumbnail_of(image) for image in images]))
 
 
 HASHES = hashed(*SCENES)
@@ -112,7 +112,7 @@ def test_what_shows_too_little_is_no_copy_even_of_itself(image: Image.Image) -> 
 
 
 def test_no_pictures() -> None:
-    nothing = hashes_of(np.zeros((0, OUTLINE_SIDE, OUTLINE_SIDE), np.uint8))
+    nothing = hashes_of(np.zeros((0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
     assert bits_apart(nothing, HASHES).shape == (0, 60)
     assert bits_apart(HASHES, nothing).shape == (60, 0)
 
@@ -120,8 +120,8 @@ def test_no_pictures() -> None:
 def test_the_outline_is_what_it_was_in_the_last_release() -> None:
     """Stored outlines stay comparable: raise `vectors.OUTLINE` when this changes."""
     ramp = np.add.outer(np.arange(120) ** 2, 3 * np.arange(160)) % 256
-    outline = outline_of(Image.fromarray(ramp.astype(np.uint8)).convert("RGB"))
+    outline = thumbnail_of(Image.fromarray(ramp.astype(np.uint8)).convert("RGB"))
     assert outline.dtype == np.uint8
-    assert outline.shape == (OUTLINE_SIDE, OUTLINE_SIDE)
+    assert outline.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     assert outline[3, :8].tolist() == [164, 179, 194, 209, 160, 162, 126, 115]
     assert int(outline.sum()) == 130741
