@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
@@ -15,9 +15,9 @@ from service.features.operations import health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
-from service.http import problems
+from service.http import error_page, problems
 from service.http.admission import Admission
-from service.http.dependencies import documented_key
+from service.http.dependencies import documented_key, refuse_unknown_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
@@ -50,13 +50,17 @@ def create_app(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
         version=version("similar-streamer"),
+        description="Every error is a problem document (RFC 9457); its `type` links to an "
+        "explanation. Unknown fields and parameters are refused by name.",
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
         redirect_slashes=False,
     )
     for feature in (similar, cold_start, dedup, streamers, index_listing):
         app.include_router(feature.router, dependencies=[documented_key])
     app.include_router(health.router)
+    app.include_router(error_page.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
     app.add_middleware(CancelOnDisconnect)

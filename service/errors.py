@@ -1,31 +1,37 @@
-"""What can go wrong, and what the caller is told.
+"""Errors of the service, and what the caller is told.
 
-ServiceError
-├── RequestError                  the caller can mend it
+ServiceError                500   unexpected; the log has the cause
+├── RequestError                  the caller can correct it
 │   ├── InvalidRequest      422   a field is wrong; `errors` names each by JSON pointer
-│   │   ├── UrlRefused      422   a URL that is never asked: host, port, address, ...
-│   │   └── MediaNotFetched 422   what a URL gave is no picture or sound, or too much
-│   ├── PrecisionNotPromised 422  the model's calibration can't promise the wanted precision
+│   │   ├── UrlRefused      422   a URL that is never fetched: host, port, address, ...
+│   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
+│   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
-│   ├── BodyTooLarge        413
-│   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
-│   ├── MalformedRequest    400   a header that may come once comes twice
+│   ├── MalformedRequest    400   not HTTP/1.1, or a header that may come once comes twice
 │   ├── Unauthorized        401
-│   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
-│   ├── StreamerNotFound    404   names every id that is not there
+│   ├── StreamerNotFound    404   names the ids that are not stored
+│   ├── MethodNotAllowed    405
+│   ├── BodyTooSlow         408
+│   ├── HeaderTooSlow       408
 │   ├── ResultsNotRead      408   a bulk client sends on and reads no results
-│   ├── CursorExpired       410   the answer that it continues is not kept any more
-│   ├── VersionConflict     412   `If-Match` / `If-None-Match` no longer hold
-│   └── WriteContended      409   others wrote the streamer during each attempt of a PATCH
+│   ├── NoVector            409   the streamer is stored without a vector
+│   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
+│   ├── CursorExpired       410   the answer that it continues is no longer kept
+│   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   ├── BodyTooLarge        413
+│   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   └── HeaderTooLarge      431
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
-│   ├── StoreFull           507   the store can't write: disk or memory is full
+│   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── Stopping            503   the process ends
+│   ├── TooManyConnections  503
 │   ├── NotReady            503   starting, or rebuilding the index
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -35,8 +41,9 @@ ServiceError
     ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
-`service.app` maps RequestError and Unavailable to problem+json (RFC 9457); StartupErrors end the
-process with one line on stderr.
+`service.http.problems` answers with problem+json (RFC 9457), and `/errors` lists every code of the
+classes here: `status`, `code` and `title` are part of the API, the docstring is the explanation,
+and `example` a typical `detail`. StartupErrors end the process with one line on stderr.
 """
 
 from collections.abc import Sequence
@@ -54,11 +61,12 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """Base of all errors of the service."""
+    """The service failed in a way that it does not expect; its log has the cause."""
 
     status = 500
     code = "internal"
     title = "Internal error"
+    example = "an unexpected error; see the log"
 
     def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
@@ -67,120 +75,184 @@ class ServiceError(Exception):
 
 
 class RequestError(ServiceError):
-    """The caller can mend it."""
+    """The caller can correct it."""
 
 
 class InvalidRequest(RequestError):
-    """One or more fields are wrong."""
+    """One or more fields, parameters or headers are wrong; `errors` names the first twenty."""
 
     status, code, title = 422, "invalid_request", "The request is not valid"
+    example = "/nmae: is not a known field; remove it or check its spelling"
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """A single wrong field."""
+        """A single wrong field, by its JSON pointer."""
         return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+
+    @classmethod
+    def of_parameter(cls, name: str, detail: str) -> Self:
+        """A single wrong parameter of the path or query, or a wrong header."""
+        return cls(f"{name} {detail}", [FieldError("", detail, parameter=name)])
 
 
 class UrlRefused(InvalidRequest):
-    """The URL of a picture or sound is one that the service never asks."""
+    """The service never fetches this URL of a picture or sound; send bytes, or allow the host."""
 
-    code, title = "url_refused", "That URL is not fetched"
+    code, title = "url_refused", "The URL is not fetched"
+    example = "/avatar/url: this service fetches from no host; set STREAMER_MEDIA__URL_HOSTS"
 
 
 class MediaNotFetched(InvalidRequest):
-    """What the URL gave can't be used, and asking again would give the same."""
+    """What the URL returned is no usable picture or sound; fetching it again changes nothing."""
 
-    code, title = "media_not_fetched", "No usable picture or sound there"
+    code, title = "media_not_fetched", "No usable picture or sound at the URL"
+    example = "/avatar/url: is neither a picture nor a sound"
 
 
 class PrecisionNotPromised(RequestError):
-    """The model's scores are not calibrated, or can't promise the wanted precision."""
+    """The model's scores are not calibrated, or cannot promise this `min_precision`."""
 
-    status, code, title = 422, "precision_not_promised", "That precision can't be promised"
+    status, code, title = 422, "precision_not_promised", "The precision cannot be promised"
+    example = "the model's calibration promises at most 0.97; ask for less, or give min_score"
 
 
 class MalformedBody(RequestError):
-    """The body is not JSON or not UTF-8."""
+    """The body is not JSON, not UTF-8, or nested too deeply."""
 
-    status, code, title = 400, "malformed_body", "The body can't be read"
-
-
-class BodyTooLarge(RequestError):
-    """The body is over the limit."""
-
-    status, code, title = 413, "body_too_large", "The body is too large"
-
-
-class Unauthorized(RequestError):
-    """No API key, or a wrong one."""
-
-    status, code, title = 401, "unauthorized", "An API key is needed"
-
-
-class UnsupportedMediaType(RequestError):
-    """The body's content type is not the one that the path takes."""
-
-    status, code, title = 415, "unsupported_media_type", "That content type is not taken"
+    status, code, title = 400, "malformed_body", "The body cannot be read"
+    example = "not JSON: Expecting value"
 
 
 class MalformedRequest(RequestError):
-    """The request's header is ambiguous."""
+    """The request is not HTTP/1.1, or a header that may come once came more than once."""
 
-    status, code, title = 400, "malformed_request", "The request can't be read"
+    status, code, title = 400, "malformed_request", "The request cannot be read"
+    example = "the header authorization came more than once; send it once"
 
 
-class HostNotAllowed(RequestError):
-    """Without an API key, the service was called by a name that is not this machine's."""
+class Unauthorized(RequestError):
+    """The API key is missing or wrong; send `Authorization: Bearer <key>`."""
 
-    status, code, title = 421, "host_not_allowed", "Not called by a name of this machine"
+    status, code, title = 401, "unauthorized", "An API key is needed"
+    example = "send the API key as 'Authorization: Bearer <key>'"
 
 
 class OriginNotAllowed(RequestError):
-    """Without an API key, a page from elsewhere asks."""
+    """Without an API key only pages of this service may ask it, and `Origin` is another one."""
 
-    status, code, title = 403, "origin_not_allowed", "Not asked by a page of this service"
+    status, code, title = 403, "origin_not_allowed", "Pages from elsewhere may not ask"
+    example = (
+        "without an API key only pages of this service may ask it, and Origin is "
+        "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
+    )
 
 
 class NoSuchPath(RequestError):
-    """No route has this path."""
+    """There is nothing at this path; `/openapi.json` lists all paths."""
 
-    status, code, title = 404, "no_such_path", "Not Found"
+    status, code, title = 404, "no_such_path", "No such path"
+    example = "there is nothing at this path; see /openapi.json"
 
 
 class StreamerNotFound(RequestError):
-    """One or more streamers are not stored; all of them are named."""
+    """One or more streamers are not stored; `errors` names the first twenty."""
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
+    example = "streamer 's-1' is not stored"
+
+
+class MethodNotAllowed(RequestError):
+    """The path has no such method; the `Allow` header lists those that it has."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    example = "Method Not Allowed"
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive in time; send it faster, or less at once."""
+
+    status, code, title = 408, "body_too_slow", "The body arrives too slowly"
+    example = "the body did not come within 60 s; send it faster"
+
+
+class HeaderTooSlow(RequestError):
+    """The request header did not arrive in time; send it faster."""
+
+    status, code, title = 408, "header_too_slow", "The request header arrives too slowly"
+    example = "the header did not come within 10 s; send it faster"
+
+
+class NoVector(RequestError):
+    """The streamer is stored and shows nothing that the model can use, so it has no vector."""
+
+    status, code, title = 409, "no_vector", "The streamer has no vector"
+    example = "streamer 's-1' shows nothing that the model can use"
 
 
 class ResultsNotRead(RequestError):
     """The results of lines that were written wait, and the client reads none of them."""
 
     status, code, title = 408, "results_not_read", "The results are not read"
+    example = "the results of the lines before this one wait, and none was read for 5 s"
 
 
 class CursorExpired(RequestError):
-    """The answer that a cursor continues is not kept any more."""
+    """The answer that the cursor continues is no longer kept; ask the question again."""
 
-    status, code, title = 410, "cursor_expired", "That answer is not kept any more"
+    status, code, title = 410, "cursor_expired", "The answer is no longer kept"
+    example = "the answer that this cursor continues is not kept any more; ask again"
 
 
 class VersionConflict(RequestError):
-    """The stored version is not the one that the caller expects."""
+    """The stored version is not the one that `If-Match` or `If-None-Match` expects."""
 
-    status, code, title = 412, "version_conflict", "The streamer was changed meanwhile"
+    status, code, title = 412, "version_conflict", "The streamer has another version"
+    example = "streamer 's-1' is at version 18, not 17; read it again and repeat the change"
+
+
+class BodyTooLarge(RequestError):
+    """The body, or a line of it, is over the limit; send less at once."""
+
+    status, code, title = 413, "body_too_large", "The body is too large"
+    example = "the body may have 8388608 bytes"
 
 
 class WriteContended(RequestError):
-    """Others wrote the streamer during each attempt of an unconditional PATCH."""
+    """Others wrote the streamer during each attempt of a PATCH; send it again."""
 
     status, code, title = 409, "write_contended", "Others write this streamer all the time"
+    example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
+
+
+class UnsupportedMediaType(RequestError):
+    """The path takes another content type: JSON, or NDJSON for many lines."""
+
+    status, code, title = 415, "unsupported_media_type", "The content type is not supported"
+    example = "send the body with Content-Type: application/json; it came as 'text/plain'"
+
+
+class HostNotAllowed(RequestError):
+    """Without an API key the service answers to names of this machine, and `Host` is another."""
+
+    status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
+    example = (
+        "without an API key the service answers to names of this machine, and Host is "
+        "'example.org': call it as localhost, add that name to STREAMER_SERVER__HOSTS, or set "
+        "STREAMER_API_KEY"
+    )
+
+
+class HeaderTooLarge(RequestError):
+    """The request line and header fields are over the limit; send shorter ones."""
+
+    status, code, title = 431, "header_too_large", "The request header is too large"
+    example = "the header may have 65536 bytes"
 
 
 class Unavailable(ServiceError):
-    """The same request may work later."""
+    """The same request may work later: after `Retry-After` seconds."""
 
-    status, code, title = 503, "unavailable", "Not available at the moment"
+    status = 503
 
     def __init__(
         self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
@@ -190,56 +262,71 @@ class Unavailable(ServiceError):
 
 
 class Overloaded(Unavailable):
-    """More work is waiting than can be done in time."""
+    """More work is waiting than can be done in time; try again after `Retry-After` seconds."""
 
-    code = "overloaded"
+    code, title = "overloaded", "The service is overloaded"
+    example = "512 profiles are waiting already"
 
 
 class StoreUnavailable(Unavailable):
-    """The store does not answer. A write that met this was not acknowledged; it may be repeated."""
+    """The store does not answer. The write was not acknowledged; it may be repeated."""
 
-    code = "store_unavailable"
+    code, title = "store_unavailable", "The store does not answer"
+    example = "the write was not acknowledged; repeat it"
 
 
 class StoreFull(Unavailable):
-    """The store can't write any more: disk or memory is full."""
+    """The store cannot write any more: its disk or memory is full."""
 
     status, code, title = 507, "store_full", "The store is full"
+    example = "the store takes no more: its disk is full"
 
 
 class ModelChanged(Unavailable):
     """The store was re-encoded for another model; write to a process that serves that one."""
 
     code, title = "model_changed", "The store holds another model's vectors"
+    example = "the store holds vectors of model '2', this process serves '1'"
 
 
 class MediaUnavailable(Unavailable):
     """The host of a picture or sound does not answer, or breaks off; later it may."""
 
-    code, title = "media_unavailable", "A picture or sound can't be had at the moment"
+    code, title = "media_unavailable", "A picture or sound cannot be fetched at the moment"
+    example = "/avatar/url: its host does not answer; try again"
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """The field whose URL was asked."""
+        """The field whose URL was fetched."""
         return cls(f"{pointer}: {detail}", retry_after_s=5, errors=[FieldError(pointer, detail)])
 
 
 class NotReady(Unavailable):
     """The service is starting or rebuilding its index."""
 
-    code = "not_ready"
+    code, title = "not_ready", "The service is not ready yet"
+    example = "the index is being built from the store"
 
 
 class Stopping(Unavailable):
-    """The process ends, and with it what is not done yet."""
+    """The process ends, and what is not done yet ends with it; ask another process, or later."""
 
-    code = "stopping"
+    code, title = "stopping", "The service is stopping"
+    example = "the service is stopping; try again"
+
+
+class TooManyConnections(Unavailable):
+    """All connections that the service may have are in use; keep connections open, or wait."""
+
+    code, title = "too_many_connections", "Too many connections are open"
+    example = "all connections that the service may have are in use; try again"
 
 
 class NotYetVisible(Unavailable):
-    """The index did not reach the wanted sequence in time."""
+    """The index did not apply the write of `after_sequence` in time; ask again."""
 
-    code = "not_yet_visible"
+    code, title = "not_yet_visible", "The write is not visible yet"
+    example = "sequence 130 was not reached within 2000 ms; the index is at 128"
 
 
 class StartupError(ServiceError):
@@ -264,3 +351,15 @@ class DataLost(StartupError):
 
 class UnsafeConfiguration(StartupError):
     """A configuration that would be unsafe or would silently do something else."""
+
+
+def catalogue() -> dict[str, type[ServiceError]]:
+    """Every error that a caller can be told, by its code."""
+    found = {ServiceError.code: ServiceError}
+    waiting: list[type[ServiceError]] = [RequestError, Unavailable]
+    while waiting:
+        kind = waiting.pop(0)
+        if "code" in vars(kind):
+            found[kind.code] = kind
+        waiting += kind.__subclasses__()
+    return found

@@ -17,6 +17,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+MOST_SEEDS = 1000
+MOST_DEDUP_ITEMS = 100_000
+"""Hard maxima: the request schemas have them, and no limit can be set above."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
@@ -84,9 +87,9 @@ class Limits(_Group):
     """Most hits of one answer, and most neighbours of a cold start."""
     max_explained: Annotated[int, Field(ge=1)] = 50
     """Most hits of an answer with `explain`: each is encoded again for every modality."""
-    max_seeds: Annotated[int, Field(ge=1)] = 100
+    max_seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 100
     """Most positive seeds of a question, and most negative ones."""
-    max_dedup_items: Annotated[int, Field(ge=2)] = 10_000
+    max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
     """Most streamers of a `dedup` request."""
     page_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """Most bytes of profiles on one page of `GET /v1/streamers`; a longer profile has its own."""

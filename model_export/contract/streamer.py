@@ -24,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+MAX_DATA_CHARS = 64 << 20
+"""Base64 of 48 MiB, more than any picture or sound that a tower reads."""
 MAX_ENCODED_ITEMS = 64
 """Most videos, and most lives, that are encoded: the newest; older ones are only stored."""
 
@@ -97,11 +99,26 @@ class Media(Record):
     bytes that were read once and not kept.
     """
 
-    data: Annotated[StrictStr, Field(min_length=1), AfterValidator(_is_base64)] | None = None
-    content_type: (
-        Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]+$")] | None
+    data: (
+        Annotated[
+            StrictStr,
+            Field(
+                min_length=1,
+                max_length=MAX_DATA_CHARS,
+                description="The file, base64.",
+                json_schema_extra={"contentEncoding": "base64"},
+            ),
+            AfterValidator(_is_base64),
+        ]
+        | None
     ) = None
-    vector: Annotated[list[VectorComponent], Field(min_length=1, max_length=4096)] | None = None
+    content_type: (
+        Annotated[StrictStr, Field(pattern=r"^(image|audio|video)/[a-z0-9.+-]{1,100}$")] | None
+    ) = None
+    vector: (
+        Annotated[list[VectorComponent], Field(min_length=1, max_length=4096, fail_fast=True)]
+        | None
+    ) = None
     space: SpaceName | None = None
     url: Annotated[StrictStr, Field(pattern=r"^https://[^\s/]\S*$", max_length=2048)] | None = None
 
@@ -122,7 +139,7 @@ class Video(Record):
 
     video_id: StreamerId
     title: Annotated[StrictStr, Field(max_length=500)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=64)] = []
+    tags: Annotated[list[Tag], Field(max_length=64, fail_fast=True)] = []
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     published_at: AwareDatetime | None = None
     duration_s: Seconds | None = None
@@ -148,12 +165,12 @@ class StreamerContent(Record):
 
     name: Annotated[StrictStr, Field(max_length=200)] | None = None
     bio: Annotated[StrictStr, Field(max_length=5000)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=512)] = []
+    tags: Annotated[list[Tag], Field(max_length=512, fail_fast=True)] = []
     category: Annotated[StrictStr, Field(max_length=100)] | None = None
     language: Annotated[StrictStr, Field(max_length=35)] | None = None
     attributes: Annotated[
         dict[Annotated[StrictStr, Field(min_length=1, max_length=64)], AttributeValue],
-        Field(max_length=64, description="Filterable facts; never encoded."),
+        Field(max_length=64, fail_fast=True, description="Facts to filter by; never encoded."),
     ] = {}
     avatar: Media | None = None
     videos: Annotated[list[Video], Field(max_length=1000)] = []

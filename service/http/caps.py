@@ -1,21 +1,22 @@
 """Upper bounds of a request's numbers that come from the settings."""
 
-from service.errors import FieldError, InvalidRequest
+from service.errors import InvalidRequest
 
 
 def check_at_most(value: int, limit: int, name: str, *, parameter: bool = False) -> None:
-    """Refuse a value above its limit.
+    """Refuse a number above its limit.
 
     Args:
-        value: as it was asked for.
-        limit: of the settings.
-        name: of the body's field, or of the query parameter.
+        value: the number in the request.
+        limit: the largest that the settings allow.
+        name: the body's field, or the query parameter.
         parameter: whether it is a parameter.
 
     Raises:
-        InvalidRequest: it is above.
+        InvalidRequest: `value` is above `limit`.
     """
     if value > limit:
         detail = f"may be at most {limit}; it is {value}"
-        error = FieldError("", detail, name) if parameter else FieldError(f"/{name}", detail)
-        raise InvalidRequest(f"{name} {detail}", [error])
+        if parameter:
+            raise InvalidRequest.of_parameter(name, detail)
+        raise InvalidRequest.of(f"/{name}", detail)

@@ -17,9 +17,16 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from service.errors import MalformedRequest, StartupError
+from service.errors import (
+    HeaderTooLarge,
+    HeaderTooSlow,
+    MalformedRequest,
+    ServiceError,
+    StartupError,
+    TooManyConnections,
+)
 from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED, is_counted
-from service.http.documents import MEDIA_TYPE, problem, problem_of, send_problem
+from service.http.documents import MEDIA_TYPE, problem_of, send_problem
 from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
@@ -151,15 +158,11 @@ class HttpConnection(HttpToolsProtocol):
             if self._is_refused:
                 return
             if self._unparsed >= limit:
-                self._refuse(
-                    problem(
-                        431,
-                        "header_too_large",
-                        "The request header is too large",
-                        f"request line and headers may have {limit} bytes, and so may what a body "
-                        "has beside its content; send less",
-                    )
+                detail = (
+                    f"request line and headers may have {limit} bytes, and so may what a body has "
+                    "beside its content; send less"
                 )
+                self._refuse(HeaderTooLarge(detail))
                 return
 
     def on_message_begin(self) -> None:
@@ -234,7 +237,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what can't be parsed."""
-        self._refuse(problem_of(MalformedRequest("this is not HTTP/1.1")))
+        self._refuse(MalformedRequest("this is not HTTP/1.1"))
 
     def expire(self, waited_s: float) -> None:
         """Refuse or close a connection that has been without a request for too long.
@@ -250,7 +253,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         if self._unparsed:
             detail = f"the header did not come within {timeout_s:g} s; send it faster"
-            self._refuse(problem(408, "header_too_slow", "The request header is too slow", detail))
+            self._refuse(HeaderTooSlow(detail))
         elif not self._has_asked:
             self.transport.close()
 
@@ -265,7 +268,7 @@ class HttpConnection(HttpToolsProtocol):
         self._limits.waiting.pop(self, None)
         self._limits.waiting[self] = self.loop.time()
 
-    def _refuse(self, document: dict[str, Any]) -> None:
+    def _refuse(self, error: ServiceError) -> None:
         """Answer something that is no request, then close; what else comes is dropped."""
         self._is_refused = True
         cycle = self.cycle
@@ -281,7 +284,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._wait()
         headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self.transport.write(STATUS_LINE[document["status"]] + _encoded(headers, document))
+        self.transport.write(STATUS_LINE[error.status] + _encoded(headers, problem_of(error)))
         # Closed at once, the client's unread bytes would reset the connection before it has read.
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -306,14 +309,10 @@ def at_capacity(app: ASGIApp) -> Callable[[Scope, Receive, Send], Any]:
             return
         await send_problem(
             send,
-            problem(
-                503,
-                "too_many_connections",
-                "Not available at the moment",
+            TooManyConnections(
                 "all connections that the service may have are in use; try again, and keep "
-                "connections open from one request to the next",
+                "connections open from one request to the next"
             ),
-            [(b"retry-after", b"1")],
         )
 
     return answer

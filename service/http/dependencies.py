@@ -1,12 +1,15 @@
-"""What endpoints get handed: the services that the lifespan yielded, limits, ids."""
+"""Dependencies of endpoints: the lifespan's services, limits, ids, and the check of parameters."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Path, Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPBearer
 
 from model_export.contract.streamer import ID_PATTERN
+from service.errors import FieldError, InvalidRequest
+from service.http.documents import SHOWN_ERRORS, cut
 from service.settings import Limits
 
 Service = TypeVar("Service")
@@ -31,4 +34,36 @@ CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 # The request guard checks the key before the body is read; this tells the OpenAPI document of it.
 documented_key = Security(HTTPBearer(auto_error=False, description="The service's API key."))
 
-StreamerIdPath = Annotated[str, Path(pattern=ID_PATTERN, min_length=1, max_length=128)]
+StreamerIdPath = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        min_length=1,
+        max_length=128,
+        description="1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone",
+    ),
+]
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not declare.
+
+    Raises:
+        InvalidRequest: names them.
+    """
+    if not request.scope["query_string"]:
+        return
+    known = set(_parameters(request.scope["route"].dependant))
+    unknown = [cut(name, 100) for name in request.query_params if name not in known]
+    if unknown:
+        known_here = ", ".join(sorted(known)) or "none"
+        detail = f"is not a parameter here (known: {known_here}); remove it or check its spelling"
+        errors = [FieldError("", detail, parameter=name) for name in unknown[:SHOWN_ERRORS]]
+        raise InvalidRequest(f"{', '.join(unknown[:3])}: {detail}", errors)
+
+
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    """Names of the query parameters of a route and of its dependencies."""
+    yield from (field.alias for field in dependant.query_params)
+    for part in dependant.dependencies:
+        yield from _parameters(part)

@@ -1,65 +1,159 @@
-"""Problem documents (RFC 9457): the shape of every error on the wire."""
+"""Problem documents (RFC 9457): the body of every error, and its place in the OpenAPI document."""
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
 from starlette.types import Send
 
-from service.errors import FieldError, ServiceError
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    HostNotAllowed,
+    InvalidRequest,
+    MalformedBody,
+    MalformedRequest,
+    MediaNotFetched,
+    MediaUnavailable,
+    ModelChanged,
+    NotReady,
+    NotYetVisible,
+    OriginNotAllowed,
+    Overloaded,
+    ServiceError,
+    Stopping,
+    StoreFull,
+    StoreUnavailable,
+    TooManyConnections,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+    UrlRefused,
+)
 
 MEDIA_TYPE = "application/problem+json"
+ERRORS_PATH = "/errors"
+SHOWN_ERRORS = 20
+_DETAIL_CHARS = 1000
+
+ANY = (MalformedRequest, InvalidRequest, ServiceError)
+"""What any request may meet."""
+KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
+"""What any request but that of a probe may meet."""
+COMMON = (*ANY, *KEYLESS, Unauthorized, Overloaded)
+"""What any request below `/v1/` may meet."""
+BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
+"""What a request with a body may meet."""
+STORE = (StoreUnavailable,)
+"""What a request that reads the store may meet."""
+WRITE = (StoreUnavailable, StoreFull, ModelChanged)
+"""What a request that writes may meet."""
+MEDIA = (UrlRefused, MediaNotFetched, MediaUnavailable)
+"""What a profile with pictures or sounds by URL may meet."""
+INDEX = (NotReady, NotYetVisible)
+"""What a question may meet."""
 
 
-def problem(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    *,
-    errors: Sequence[FieldError] = (),
-    request_id: str | None = None,
-) -> dict[str, Any]:
-    """The members of a problem document."""
+class FieldProblem(BaseModel):
+    """One wrong field, parameter or header; either `pointer` or `parameter` is there."""
+
+    pointer: Annotated[
+        str | None, Field(description="JSON pointer (RFC 6901) into the body.", examples=["/nmae"])
+    ] = None
+    parameter: Annotated[str | None, Field(description="Name of a parameter or a header.")] = None
+    detail: Annotated[str, Field(description="What is wrong with it, and the remedy.")]
+
+
+class Problem(BaseModel):
+    """What went wrong, as problem details (RFC 9457)."""
+
+    type: Annotated[str, Field(description="Where this service explains the code.")]
+    title: Annotated[str, Field(description="The same text for every problem of this code.")]
+    status: Annotated[int, Field(description="The HTTP status.")]
+    code: Annotated[str, Field(description="A stable name for programs to decide by.")]
+    detail: Annotated[str, Field(description="What went wrong this time, and the remedy.")]
+    errors: Annotated[
+        list[FieldProblem] | None, Field(description=f"The first {SHOWN_ERRORS} wrong fields.")
+    ] = None
+    request_id: Annotated[
+        str | None, Field(description="Also the X-Request-Id header, and in the log.")
+    ] = None
+
+
+def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
+    """The problem document of an error, short whatever the request was."""
     body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "detail": detail,
+        "type": f"{ERRORS_PATH}#{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": cut(error.detail, _DETAIL_CHARS),
     }
-    if errors:
+    if error.errors:
         body["errors"] = [
-            {"detail": e.detail}
+            {"detail": cut(e.detail, _DETAIL_CHARS)}
             | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
-            for e in errors
+            for e in error.errors[:SHOWN_ERRORS]
         ]
     if request_id:
         body["request_id"] = request_id
     return body
 
 
-def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
-    """The problem document of an error of the service."""
-    return problem(
-        error.status,
-        error.code,
-        error.title,
-        error.detail,
-        errors=error.errors,
-        request_id=request_id,
-    )
+def headers_of(error: ServiceError) -> dict[str, str]:
+    """The headers that go with an error."""
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
 
-async def send_problem(
-    send: Send, document: dict[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()
-) -> None:
-    """Answer a request with a problem document."""
-    body = json.dumps(document, ensure_ascii=False).encode()
-    about = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": document["status"], "headers": about})
+async def send_problem(send: Send, error: ServiceError, request_id: str | None = None) -> None:
+    """Answer a request with the problem document of an error, past the framework."""
+    body = json.dumps(problem_of(error, request_id), ensure_ascii=False).encode()
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(body)),
+        **headers_of(error),
+    }
+    lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its first `most` characters and an ellipsis."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def example_of(kind: type[ServiceError]) -> dict[str, Any]:
+    """A typical problem document of a kind of error."""
+    return problem_of(kind(kind.example), "5e1c0f4ab7d34c0c9d2f7c1be0a51b7a")
+
+
+def responses(
+    *kinds: type[ServiceError], common: Sequence[type[ServiceError]] = COMMON
+) -> dict[int | str, dict[str, Any]]:
+    """The `responses` argument of a route that can answer with these errors and the common ones."""
+    found: dict[int | str, dict[str, Any]] = {}
+    by_status = sorted(dict.fromkeys((*common, *kinds)), key=lambda kind: kind.status)
+    for status, group in itertools.groupby(by_status, key=lambda kind: kind.status):
+        same = list(group)
+        found[status] = {
+            "description": "; ".join(kind.title for kind in same) + ".",
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {kind.code: {"value": example_of(kind)} for kind in same},
+                }
+            },
+        }
+        if any(issubclass(kind, Unavailable) for kind in same):
+            found[status]["headers"] = {
+                "Retry-After": {
+                    "description": "Seconds to wait before the next attempt.",
+                    "schema": {"type": "integer", "minimum": 1},
+                }
+            }
+    return found

@@ -5,37 +5,63 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from service.errors import FieldError, InvalidRequest
+from service.errors import InvalidRequest, VersionConflict
+from service.http.documents import cut
+from service.store.base import ANY_STORED
 
 # ASCII digits only: `"\u00b2".isdigit()`, and `int` refuses what is thousands of digits long.
-_VERSION = re.compile(r"0*[1-9][0-9]{0,18}")
+_TAG = re.compile(r'\s*(W/)?("?)(0*[1-9][0-9]{0,18})\2\s*')
+_MOST_TAGS = 20
 
 
-def _version(value: str, header: str) -> int:
-    tag = value.strip().removeprefix("W/").strip('"')
-    if not _VERSION.fullmatch(tag):
-        detail = f'must be a version as an ETag gave it, like "17"; it is {value!r}'
-        raise InvalidRequest(
-            f"{header} {detail}", [FieldError("", detail, parameter=header.lower())]
+def _versions(value: str) -> tuple[int, ...]:
+    if value.strip() == "*":
+        return (ANY_STORED,)
+    parts = value.split(",", _MOST_TAGS)
+    tags = [_TAG.fullmatch(part) for part in parts if part.strip()]
+    if not tags or None in tags or len(parts) > _MOST_TAGS:
+        raise InvalidRequest.of_parameter(
+            "if-match",
+            f'must be *, or up to {_MOST_TAGS} versions that an ETag gave, like "17"; it is '
+            f"{cut(value, 100)!r}",
         )
-    return int(tag)
+    strong = tuple(int(tag[3]) for tag in tags if tag and not tag[1])
+    if not strong:
+        raise VersionConflict(
+            f'If-Match compares strongly, so that {cut(value, 100)} matches nothing; send "17" '
+            'in place of W/"17"'
+        )
+    return strong
 
 
-async def expected_version(
-    if_match: Annotated[str | None, Header(description="Write only over this version.")] = None,
-    if_none_match: Annotated[
-        str | None, Header(description="`*`: write only if the streamer is not stored yet.")
+async def expected_versions(
+    if_match: Annotated[
+        str | None,
+        Header(
+            description='Write only over this version, one of these (`"17", "18"`), or any (`*`).',
+            examples=['"17"'],
+            json_schema_extra={
+                "pattern": r'^(\*|(W/)?"[1-9]\d{0,18}"(, (W/)?"[1-9]\d{0,18}"){0,19})$'
+            },
+        ),
     ] = None,
-) -> int | None:
-    """What the caller expects to be stored: None = anything, 0 = nothing, else that version."""
+    if_none_match: Annotated[
+        str | None,
+        Header(
+            description="`*`: write only if the streamer is not stored yet. Nothing else is known.",
+            examples=["*"],
+            json_schema_extra={"pattern": r"^\*$"},
+        ),
+    ] = None,
+) -> tuple[int, ...]:
+    """Versions of which the stored one must be one; 0 = not stored; none at all = whatever is."""
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
-            detail = "must be * and not come with If-Match"
-            raise InvalidRequest(
-                f"If-None-Match {detail}", [FieldError("", detail, parameter="if-none-match")]
+            raise InvalidRequest.of_parameter(
+                "if-none-match", "must be * and not come with If-Match"
             )
-        return 0
-    return None if if_match is None else _version(if_match, "If-Match")
+        return (0,)
+    return () if if_match is None else _versions(if_match)
 
 
-ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+ExpectedVersions = Annotated[tuple[int, ...], Depends(expected_versions)]

@@ -7,8 +7,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.errors import NotReady
 from service.http.admission import Limiter
-from service.http.documents import problem, send_problem
+from service.http.documents import send_problem
 from service.http.traffic import Traffic
 
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"
@@ -68,9 +69,7 @@ class Lifecycle:
         elif path in ("/readyz", "/startupz"):
             await _send_status(send, 503, {"status": "starting", "reason": self._starting})
         else:
-            detail = f"the service is starting: {self._starting}"
-            document = problem(503, "not_ready", "Not available at the moment", detail)
-            await send_problem(send, document, [(b"retry-after", b"1")])
+            await send_problem(send, NotReady(f"the service is starting: {self._starting}"))
 
 
 async def _send_status(send: Send, status: int, document: Mapping[str, str]) -> None:

@@ -11,14 +11,27 @@ from starlette.types import Receive, Scope, Send
 NDJSON = "application/x-ndjson"
 
 
+def documented_lines(model: Any, description: str) -> dict[int | str, dict[str, Any]]:
+    """The entry of `responses` for lines that `model` describes.
+
+    FastAPI documents a stream as a string; the type given here replaces that.
+    """
+    lines = {"schema": {"type": "object"}}
+    return {200: {"model": model, "content": {NDJSON: lines}, "description": description}}
+
+
 class NdjsonResponse(StreamingResponse):
+    """Lines, until the client leaves."""
+
+    media_type = NDJSON
+
+
+class DuplexNdjsonResponse(NdjsonResponse):
     """Result lines, sent while the request is still being read.
 
     Starlette's own streaming response reads from the client to notice that it left, and would
     swallow parts of the body; here the reader of the body notices.
     """
-
-    media_type = NDJSON
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all lines."""

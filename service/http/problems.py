@@ -3,46 +3,79 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import iter_route_contexts
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
-from service.errors import FieldError, ServiceError, Unavailable
-from service.http.documents import MEDIA_TYPE, problem, problem_of
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    MethodNotAllowed,
+    NoSuchPath,
+    ServiceError,
+    Stopping,
+)
+from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
 
 _log = logging.getLogger(__name__)
-_CODES = {
-    404: "no_such_path",
-    405: "method_not_allowed",
-    408: "body_too_slow",
-    413: "body_too_large",
-    503: "stopping",
-}
+_OF_THE_FRAMEWORK = (
+    MalformedBody,
+    NoSuchPath,
+    MethodNotAllowed,
+    BodyTooSlow,
+    BodyTooLarge,
+    Stopping,
+)
+_MOST_ERRORS = 10_000
+"""Pydantic makes an object of every error before the first can be read."""
+_NAME_CHARS = 100
 
 
-def problem_of_http(error: HTTPException) -> dict[str, Any]:
-    """The problem document of what the framework or the gate refuses."""
-    if error.status_code == 400:  # FastAPI's word for what its JSON parser can't take
-        detail = "the body is not UTF-8 encoded JSON, or is nested too deeply"
-        return problem(400, "malformed_body", "The body can't be read", detail)
-    code = _CODES.get(error.status_code, "http_error")
-    title = HTTPStatus(error.status_code).phrase
-    return problem(error.status_code, code, title, str(error.detail))
+def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError as error:
+        count = error.error_count()
+        if count <= _MOST_ERRORS:
+            raise
+        raise PydanticCustomError(
+            "too_many_errors", "has {count} errors, too many to list", {"count": count}
+        ) from None
 
 
-def field_errors(errors: Sequence[Any], prefix: str = "") -> list[FieldError]:
-    """Pydantic's errors, by JSON pointer or parameter name, in words that say what to do."""
-    return [_field_error(error, prefix) for error in errors]
+Body = TypeVar("Body")
+Checked = Annotated[Body, WrapValidator(_few_errors)]
+"""A body whose errors take little memory, however many they are."""
 
 
-def _field_error(error: dict[str, Any], prefix: str) -> FieldError:
-    place = [str(part) for part in error["loc"]]
+def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
+    """The error for JSON or an object that does not fit its schema."""
+    count = error.error_count()
+    if count > _MOST_ERRORS:
+        return InvalidRequest(f"the body has {count} errors, too many to list")
+    return _invalid(error.errors(include_url=False, include_input=False))
+
+
+def _invalid(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+    if found[0]["type"] == "json_invalid":
+        reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
+        return MalformedBody(f"not JSON: {reason}")
+    errors = [_field_error(error) for error in found[:SHOWN_ERRORS]]
+    return InvalidRequest(_summary(errors, len(found)), errors)
+
+
+def _field_error(error: dict[str, Any]) -> FieldError:
+    """Pydantic's error, by JSON pointer or parameter name, in words that say what to do."""
+    place = [cut(str(part), _NAME_CHARS) for part in error["loc"]]
     detail = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         detail = "is not a known field; remove it or check its spelling"
@@ -55,57 +88,50 @@ def _field_error(error: dict[str, Any], prefix: str) -> FieldError:
     if place and place[0] == "body":
         place = place[1:]
     pointer = "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in place)
-    return FieldError(prefix + pointer, detail)
+    return FieldError(pointer, detail)
 
 
-def summary(errors: Sequence[FieldError]) -> str:
-    """All wrong fields in one line, the first few spelt out."""
+def _summary(errors: Sequence[FieldError], count: int) -> str:
+    """The first wrong fields in one line, and how many more there are."""
     shown = [f"{e.parameter or e.pointer or 'body'}: {e.detail}" for e in errors[:3]]
-    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    more = f" (and {count - 3} more)" if count > 3 else ""
     return "; ".join(shown) + more
 
 
+def error_of_http(error: HTTPException) -> ServiceError:
+    """The error of the service for what the framework or the request guard refuses."""
+    if error.status_code == MalformedBody.status:  # FastAPI's word for unreadable JSON
+        return MalformedBody("the body is not UTF-8 encoded JSON, or is nested too deeply")
+    kinds = (kind for kind in _OF_THE_FRAMEWORK if kind.status == error.status_code)
+    return next(kinds, ServiceError)(str(error.detail))
+
+
 def _respond(
-    request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    request: Request, error: ServiceError, headers: Mapping[str, str] | None = None
 ) -> Response:
-    request_id = request.scope.get("request_id")
-    if request_id:
-        body["request_id"] = request_id
+    body = problem_of(error, request.scope.get("request_id"))
     return Response(
         json.dumps(body, ensure_ascii=False),
-        status_code=body["status"],
+        status_code=error.status,
         media_type=MEDIA_TYPE,
-        headers=headers,
+        headers=headers_of(error) | dict(headers or {}),
     )
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    is_passing = isinstance(error, Unavailable)
-    headers = {"Retry-After": str(error.retry_after_s)} if is_passing else None
-    return _respond(request, problem_of(error), headers)
+    return _respond(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError | ValidationError)
-    found = error.errors()
-    if found and found[0]["type"] == "json_invalid":
-        reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
-        return _respond(
-            request,
-            problem(400, "malformed_body", "The body can't be read", f"not JSON: {reason}"),
-        )
-    errors = field_errors(found)
-    return _respond(
-        request,
-        problem(422, "invalid_request", "The request is not valid", summary(errors), errors=errors),
-    )
+    assert isinstance(error, RequestValidationError)
+    return _respond(request, _invalid(error.errors()))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
-    return _respond(request, problem_of_http(error), headers)
+    headers = {"Allow": _methods(request)} if error.status_code == 405 else None
+    return _respond(request, error_of_http(error), headers)
 
 
 def _methods(request: Request) -> str:
@@ -119,15 +145,12 @@ def _methods(request: Request) -> str:
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error)
-    return _respond(
-        request, problem(500, "internal", "Internal error", "an unexpected error; see the log")
-    )
+    return _respond(request, ServiceError(ServiceError.example))
 
 
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(ValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_unexpected)

@@ -28,7 +28,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
-from service.http.documents import problem_of, send_problem
+from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.traffic import Traffic
 
@@ -112,14 +112,12 @@ class RequestGuard:
             self._check(scope, headers, repeated, limit)
             await self._app(scope, body, send_with_id)
         except RequestError as error:  # of the checks; the application answers its own
-            challenge = [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
-            await send_problem(send_with_id, problem_of(error, request_id), challenge)
+            await send_problem(send_with_id, error, request_id)
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
             if not status:  # the time to stop is over; a begun answer is cut off
-                document = problem_of(Stopping(STOPPING), request_id)
-                await send_problem(send_with_id, document, [(b"retry-after", b"1")])
+                await send_problem(send_with_id, Stopping(STOPPING), request_id)
         finally:
             self._traffic.note(scope, status, time.perf_counter() - begin)
 
@@ -283,4 +281,4 @@ def _too_large(limit: int) -> BodyTooLarge:
 
 
 def _stopping() -> HTTPException:
-    return HTTPException(503, STOPPING, {"Retry-After": "1"})
+    return HTTPException(Stopping.status, STOPPING)

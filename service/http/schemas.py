@@ -1,4 +1,4 @@
-"""What all requests and responses have in common."""
+"""Bases and fields that several requests and responses share."""
 
 from typing import Annotated
 
@@ -22,8 +22,8 @@ MinPrecision = Annotated[
     Field(
         gt=0,
         le=1,
-        description="Of all answers that score as high as this asks for, so large a share is "
-        "right, as measured when the model was trained. A score is found for it.",
+        description="Only hits whose score is so high that at least this share of such hits is "
+        "right, as measured when the model was trained. The service finds the score.",
     ),
 ]
 
@@ -32,6 +32,10 @@ AfterSequence = Annotated[
     Field(
         ge=0,
         le=2**53,
-        description="Wait until the index has applied this sequence number of a write.",
+        description="Wait until the index has applied the write with this sequence number.",
     ),
+]
+
+Complete = Annotated[
+    bool, Field(description="False where something may be missing; see incomplete_because.")
 ]

@@ -59,6 +59,10 @@ class Record(IndexEntry):
     tower_vectors: bytes = b""
 
 
+ANY_STORED = -1
+"""As an expected version: the streamer is stored, at whatever version."""
+
+
 @dataclass(frozen=True)
 class StoredProfile:
     """A record without its vectors; the fields are those of `Record`."""
@@ -84,7 +88,8 @@ class ProfilePage:
 class Upsert:
     """Write a record (its `version` is ignored and given by the store).
 
-    `expected_version`: None = whatever is there, 0 = nothing may be there, n = exactly version n.
+    `expected_version`: None = whatever is there, 0 = nothing may be there, n = exactly version n,
+    ANY_STORED = any version.
     """
 
     record: Record

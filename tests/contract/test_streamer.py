@@ -215,10 +215,7 @@ def test_json_with_nan_is_refused_as_well() -> None:
     line = '{"streamer_id": "s", "avatar": {"vector": [NaN, Infinity, 1], "space": "s"}}'
     with pytest.raises(ValidationError) as caught:
         StreamerProfile.model_validate_json(line)
-    assert [error["loc"] for error in caught.value.errors()] == [
-        ("avatar", "vector", 0),
-        ("avatar", "vector", 1),
-    ]
+    assert [error["loc"] for error in caught.value.errors()] == [("avatar", "vector", 0)]
 
 
 def test_the_widest_vector_of_the_largest_numbers_is_still_finite_in_float32() -> None:

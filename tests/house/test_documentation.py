@@ -1,17 +1,17 @@
 """Pages and code tell the same: links, paths, settings, error codes, records."""
 
-import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.errors import catalogue
 from tests.house.pages import PAGES, ROOT, fences, name, prose
 
 DOCS = ROOT / "docs"
@@ -82,47 +82,9 @@ def test_the_configuration_page_is_that_of_the_settings() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def error_codes() -> set[str]:
-    """Every `code` that the service can send: of error classes, and where a document is made."""
-    found: set[str] = set()
-    for file in sorted((ROOT / "service").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            found |= {text for text in map(_text, _codes_in(node)) if text}
-    return found
-
-
-def _codes_in(node: ast.AST) -> Sequence[ast.expr | None]:
-    if isinstance(node, ast.ClassDef):  # code = "..."; status, code, title = 404, "...", "..."
-        sets = [s for s in node.body if isinstance(s, ast.Assign)]
-        pairs = [(s.targets[0], s.value) for s in sets]
-        pairs += [
-            pair
-            for target, value in pairs
-            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
-            for pair in zip(target.elts, value.elts, strict=True)
-        ]
-        return [value for target, value in pairs if ast.unparse(target) == "code"]
-    if isinstance(node, ast.Call) and len(node.args) > 1:  # f(404, "..."); CODES.get(status, "...")
-        first, second = node.args[:2]
-        called, about = ast.unparse(node.func), ast.unparse(first)
-        makes = called == "problem" or _is_status(first)
-        return [second] if makes or (called.endswith(".get") and "status" in about) else []
-    if isinstance(node, ast.Dict):  # {404: "..."}
-        return node.values if all(map(_is_status, node.keys)) else []
-    return []
-
-
-def _is_status(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value in range(400, 600)
-
-
-def _text(node: ast.expr | None) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
 def test_every_error_code_has_a_section() -> None:
     page = (DOCS / "api-errors.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"(?m)^### `(\w+)`$", page)) == error_codes()
+    assert set(re.findall(r"(?m)^### `(\w+)`$", page)) == set(catalogue())
 
 
 @pytest.mark.parametrize("record", DECISIONS, ids=name)

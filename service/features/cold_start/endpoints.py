@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.errors import StreamerNotFound
 from service.features.cold_start.schemas import (
     ColdStartIn,
     ColdStartOut,
@@ -15,16 +16,22 @@ from service.features.cold_start.schemas import (
 from service.features.cold_start.service import ColdStart
 from service.http.caps import check_at_most
 from service.http.dependencies import CurrentLimits, service_named
+from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
+from service.http.problems import Checked
 
 router = APIRouter(prefix="/v1", tags=["cold start"])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 
-@router.post("/cold-start", summary="Place a new streamer")
+@router.post(
+    "/cold-start",
+    summary="Place a new streamer among established ones",
+    responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound),
+)
 async def place_new_streamer(
-    cold_start: CurrentColdStart, limits: CurrentLimits, body: ColdStartIn
+    cold_start: CurrentColdStart, limits: CurrentLimits, body: Checked[ColdStartIn]
 ) -> ColdStartOut:
-    """The nearest established streamers and a vector in the recommender's own ID space."""
+    """The nearest established streamers, and a vector in the recommender's own ID space."""
     check_at_most(body.neighbours, limits.max_k, "neighbours")
     profile = None
     if body.profile is not None:

@@ -1,15 +1,15 @@
-"""A new streamer in the recommender's own terms."""
+"""Request and response of `POST /v1/cold-start`."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Request, Response
+from service.http.schemas import AfterSequence, Complete, Request, Response
 
 
 class ColdStartIn(Request):
-    """A stored streamer or a profile; exactly one of them."""
+    """A new streamer: exactly one of streamer_id and profile."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -20,9 +20,10 @@ class ColdStartIn(Request):
     streamer_id: StreamerId | None = None
     profile: StreamerContent | None = None
     space: Annotated[
-        str | None, Field(max_length=128, description="The ID space; the model's by default.")
+        str | None,
+        Field(max_length=128, description="Name of the ID space; the model's by default."),
     ] = None
-    neighbours: Annotated[int, Field(ge=1)] = 10
+    neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
     after_sequence: AfterSequence = 0
 
     @model_validator(mode="after")
@@ -33,17 +34,17 @@ class ColdStartIn(Request):
 
 
 class NeighbourOut(Response):
-    """An established streamer."""
+    """An established streamer that is near the new one."""
 
     streamer_id: str
     score: Annotated[float, Field(description="Cosine of the embeddings.")]
-    weight: Annotated[float, Field(description="Share of all neighbours; they sum to 1.")]
+    weight: Annotated[float, Field(description="Share of this neighbour; all weights sum to 1.")]
     via: Annotated[
         list[str],
         Field(
-            description="The established streamers most alike to the new one whose audience "
-            "watches this one, the weightiest first; this one itself among them where it is alike. "
-            "Empty when cosines alone decided."
+            description="The established streamers most similar to the new one whose audience "
+            "watches this neighbour too, largest share first; the neighbour itself where it is "
+            "similar. Empty where cosines alone decide."
         ),
     ]
 
@@ -61,7 +62,7 @@ class IdEmbeddingOut(Response):
 
 
 class FallbackOut(Response):
-    """Whether something less than a prediction was given, and why."""
+    """Whether the answer is less than a prediction, and why."""
 
     used: bool
     reason: (
@@ -70,13 +71,15 @@ class FallbackOut(Response):
 
 
 class ColdStartOut(Response):
-    """A new streamer in the recommender's own terms."""
+    """Neighbours of a new streamer, and its vector in the recommender's ID space."""
 
     neighbours: list[NeighbourOut]
     id_embedding: IdEmbeddingOut | None
     fallback: FallbackOut
-    modalities: dict[str, str]
-    complete: bool
+    modalities: Annotated[
+        dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")
+    ]
+    complete: Complete
     incomplete_because: str | None = None
     model_version: str
     index_sequence: int

@@ -4,20 +4,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
 from service.http.dependencies import CurrentLimits, service_named
+from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
+from service.http.problems import Checked
 
 router = APIRouter(prefix="/v1", tags=["dedup"])
 CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 
 
-@router.post("/dedup", summary="Near-duplicates of a list, or the list spread out")
+@router.post(
+    "/dedup",
+    summary="Find near-duplicates in a list, or keep them apart",
+    responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound, PrecisionNotPromised),
+)
 async def deduplicate(
-    dedup: CurrentDedup, limits: CurrentLimits, body: DedupIn
+    dedup: CurrentDedup, limits: CurrentLimits, body: Checked[DedupIn]
 ) -> DedupClustersOut | DedupFeedOut:
-    """`clusters`: who shows the same. `feed`: the same list with those kept apart (打散)."""
+    """`clusters`: groups of near-duplicates. `feed`: the list with near-duplicates apart (打散)."""
     name = "profiles" if body.ids is None else "ids"
     items = body.ids or body.profiles or []
     if len(items) > limits.max_dedup_items:

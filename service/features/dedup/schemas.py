@@ -1,40 +1,73 @@
-"""Near-duplicates of a list, or the list spread out."""
+"""Request and responses of `POST /v1/dedup`."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerId, StreamerProfile
-from service.http.schemas import AfterSequence, MinPrecision, Request, Response
+from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
+from service.settings import MOST_DEDUP_ITEMS
 
 
 class DedupIn(Request):
-    """A list of stored streamers, or of profiles; exactly one of them."""
+    """A list of stored streamers or of profiles: exactly one of ids and profiles."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"ids": ["s-1", "s-2", "s-3"], "mode": "clusters"}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "profiles": [
+                        {"streamer_id": "s-1", "name": "chef", "tags": ["cooking"]},
+                        {"streamer_id": "s-2", "name": "chef!", "tags": ["cooking"]},
+                        {"streamer_id": "s-3", "name": "piano", "tags": ["music"]},
+                    ],
+                    "mode": "clusters",
+                }
+            ]
+        }
     )
 
-    ids: Annotated[list[StreamerId], Field(min_length=1)] | None = None
-    profiles: Annotated[list[StreamerProfile], Field(min_length=1)] | None = None
-    mode: Literal["clusters", "feed"] = "clusters"
+    ids: (
+        Annotated[
+            list[StreamerId], Field(min_length=1, max_length=MOST_DEDUP_ITEMS, fail_fast=True)
+        ]
+        | None
+    ) = None
+    profiles: (
+        Annotated[
+            list[StreamerProfile], Field(min_length=1, max_length=MOST_DEDUP_ITEMS, fail_fast=True)
+        ]
+        | None
+    ) = None
+    mode: Annotated[
+        Literal["clusters", "feed"],
+        Field(
+            description="clusters: groups of near-duplicates. feed: the list in an order that "
+            "keeps near-duplicates apart."
+        ),
+    ] = "clusters"
     threshold: Annotated[
         float | None,
-        Field(gt=0, le=1, description="Content cosine; the model's calibrated one by default."),
+        Field(
+            gt=0,
+            le=1,
+            description="Lowest content cosine of near-duplicates; by default the model's.",
+        ),
     ] = None
     min_precision: MinPrecision | None = None
     pictures: Annotated[
         bool | None,
         Field(
-            description="Also join those who share two pictures or sounds or more, in copies. By "
-            "default where neither threshold nor min_precision is given, which are about the score."
+            description="Also join streamers that share copies of two or more pictures or sounds. "
+            "Default: only where neither threshold nor min_precision is given."
         ),
     ] = None
     window: Annotated[
-        int, Field(ge=2, le=1000, description="feed: near-duplicates stand so far apart.")
+        int,
+        Field(ge=2, le=1000, description="feed: near-duplicates are at least this far apart."),
     ] = 3
     max_per_cluster: Annotated[
-        int | None, Field(ge=1, description="feed: the rest of a cluster is held back.")
+        int | None, Field(ge=1, description="feed: most streamers of a cluster in the order.")
     ] = None
     after_sequence: AfterSequence = 0
 
@@ -52,45 +85,45 @@ class MemberOut(Response):
 
     streamer_id: str
     score: Annotated[
-        float, Field(description="Highest content cosine to another member that it is joined with.")
+        float, Field(description="Highest content cosine with a member that it is joined with.")
     ]
     copies: Annotated[
         int,
-        Field(description="Most pictures and sounds of it that are copies of another member's."),
+        Field(description="Most pictures and sounds that it shares with one member, as copies."),
     ] = 0
 
 
 class ClusterOut(Response):
-    """Near-duplicates of each other."""
+    """A group of near-duplicates."""
 
     representative: str
     members: list[MemberOut]
 
 
 class DedupClustersOut(Response):
-    """Clusters of two and more; everyone else is in one of the two lists."""
+    """Clusters of two and more; every other streamer is in one of the two lists."""
 
     mode: Literal["clusters"] = "clusters"
     threshold: float
     clusters: list[ClusterOut]
     unique: list[str]
-    not_comparable: Annotated[list[str], Field(description="Without usable content.")]
-    complete: bool
+    not_comparable: Annotated[list[str], Field(description="Streamers without usable content.")]
+    complete: Complete
     incomplete_because: str | None = None
     model_version: str
 
 
 class DedupFeedOut(Response):
-    """The list re-ordered."""
+    """The list in a new order."""
 
     mode: Literal["feed"] = "feed"
     threshold: float
     order: list[str]
     held_back: list[str]
     too_close: Annotated[
-        int, Field(description="Items nearer than the window, since nothing else was left.")
+        int, Field(description="Items nearer than the window, where no other item was left.")
     ]
     clusters: list[ClusterOut]
-    complete: bool
+    complete: Complete
     incomplete_because: str | None = None
     model_version: str

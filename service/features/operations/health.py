@@ -1,7 +1,7 @@
 """Probes: alive, started, ready. They need no key."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
@@ -14,6 +14,7 @@ from service.features.operations.schemas import (
 )
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
+from service.http.documents import ANY, responses
 
 router = APIRouter(tags=["health"])
 CurrentOperations = Annotated[Operations, Depends(service_named("operations", Operations))]
@@ -49,13 +50,19 @@ def _health(operations: Operations, reason: str | None) -> HealthOut:
     )
 
 
-@router.get("/livez", summary="The process answers")
+_PROBE = responses(common=ANY)
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = _PROBE | {
+    503: {"model": HealthOut, "description": "Not yet, or not now; `reason` says why."}
+}
+
+
+@router.get("/livez", summary="Liveness: the process answers", responses=_PROBE)
 async def livez() -> dict[str, str]:
-    """Always ok: a restart would help with nothing else."""
+    """Always ok while the event loop runs."""
     return {"status": "ok"}
 
 
-@router.get("/startupz", summary="The index was built once")
+@router.get("/startupz", summary="Startup: the index has been built", responses=_UNAVAILABLE)
 async def startupz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 until the first scan of the store is complete."""
     is_ready = operations.serving.follower.is_ready
@@ -64,11 +71,11 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     return _health(operations, reason)
 
 
-@router.get("/readyz", summary="Reads and writes work")
+@router.get("/readyz", summary="Readiness: reads and writes work", responses=_UNAVAILABLE)
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
-    """503 while the index is built or lags, or the store is silent; queries may still work.
+    """503 while the index is built or lags, or the store is down; questions may still work.
 
-    A store that is silent for a few seconds is named in `degraded_because` alone.
+    A store that does not answer for a few seconds is named in `degraded_because` alone.
     """
     reason = operations.why_not_ready()
     response.status_code = 200 if reason is None else 503

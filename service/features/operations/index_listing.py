@@ -1,14 +1,16 @@
-"""`/v1/index`: what the index holds, for those who compare it with the store."""
+"""`GET /v1/index`: the content of the index, to compare it with the store."""
 
 import json
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 
+from service.errors import NotReady
 from service.features.operations.health import CurrentOperations
+from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
-from service.http.ndjson import NDJSON
+from service.http.documents import responses
+from service.http.ndjson import NdjsonResponse, documented_lines
 from service.index.base import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=["health"])
@@ -17,13 +19,14 @@ _LINES = 500
 
 @router.get(
     "/index",
-    summary="Everyone in the index, with the version and a digest of the vector",
-    response_class=StreamingResponse,
-    responses={200: {"content": {NDJSON: {}}, "description": "One streamer a line."}},
+    summary="List every streamer in the index, with its version and the digest of its vector",
+    response_class=NdjsonResponse,
+    responses=responses(NotReady)
+    | documented_lines(IndexLineOut, "NDJSON: one streamer per line."),
 )
-def get_index(operations: CurrentOperations) -> StreamingResponse:
-    """NDJSON; `digest` is empty without a vector. `python -m service verify --url` reads it."""
-    return StreamingResponse(_lines(operations.serving.follower.index), media_type=NDJSON)
+def get_index(operations: CurrentOperations) -> NdjsonResponse:
+    """NDJSON that `python -m service verify --url` compares with the store."""
+    return NdjsonResponse(_lines(operations.serving.follower.index))
 
 
 async def _lines(index: VectorIndex) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ The process counts requests as they pass; everything else is read when it is ask
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from service.features.operations.health import CurrentOperations
 from service.features.operations.service import Operations
+from service.http.documents import ANY, KEYLESS, responses
 from service.http.traffic import Traffic
 
 
@@ -108,7 +110,12 @@ def router_of(traffic: Traffic) -> APIRouter:
     """The endpoint; it needs no key, as the probes don't."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    @router.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+        responses=responses(*KEYLESS, common=ANY),
+    )
     def metrics(request: Request, operations: CurrentOperations) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Requests by route, recall, rows and lag of the index, the store, memory and CPU."""
         registry = CollectorRegistry()

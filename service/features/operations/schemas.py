@@ -1,4 +1,4 @@
-"""The state of the service."""
+"""Responses of the probes."""
 
 from typing import Annotated, Literal
 
@@ -12,55 +12,55 @@ class TowerOut(Response):
 
     name: str
     reads: str
-    encoded: Annotated[int, Field(description="Pieces encoded since the start.")]
+    encoded: Annotated[int, Field(description="Pieces encoded since the start of the process.")]
     decoded: Annotated[
-        int, Field(description="Pictures or sounds decoded since the start, also in vain.")
+        int, Field(description="Pictures or sounds decoded since the start, failures included.")
     ]
 
 
 class IndexOut(Response):
-    """How questions are answered at the moment."""
+    """How the index searches at the moment."""
 
     kind: Annotated[
         str,
         Field(
-            description="exact: every streamer is looked at. Else what FAISS made of them.",
+            description="exact: every streamer is scanned. Otherwise the FAISS factory string.",
             examples=["exact", "IVF1024,SQfp16"],
         ),
     ]
     scanned: Annotated[
-        int, Field(description="Streamers that each question looks at one by one, of `index_rows`.")
+        int, Field(description="How many of `index_rows` each question scans one by one.")
     ]
     recall: Annotated[
         float | None,
-        Field(description="Share of the 50 nearest that it finds, as measured when it was built."),
+        Field(description="Share of the 50 nearest that it finds, measured when it was built."),
     ]
     refused: Annotated[
-        str | None, Field(description="Why a faster kind is not used, where it was tried.")
+        str | None, Field(description="Why a faster kind is not used, if one was tried.")
     ]
-    device: Annotated[Literal["cpu", "gpu"], Field(description="Where `kind` is searched.")]
+    device: Annotated[Literal["cpu", "gpu"], Field(description="Device that searches `kind`.")]
     served_recall: Annotated[
         float | None,
         Field(
-            description="Share of the nearest that it finds on questions lately asked, a few of "
-            "which are asked again exactly. Below a floor every streamer is looked at."
+            description="Share of the nearest that it finds, on a sample of recent questions that "
+            "are repeated exactly. Below a floor every streamer is scanned."
         ),
     ]
 
 
 class SnapshotOut(Response):
-    """What a start of this process would begin with."""
+    """The index snapshot from which this process would start."""
 
     source: Annotated[
         Literal["snapshot", "store"] | None,
-        Field(description="What the index that answers now began with; null before there is one."),
+        Field(description="What the current index was built from; null before there is one."),
     ]
     sequence: Annotated[
-        int | None, Field(description="Up to which the last snapshot is complete; null: none.")
+        int | None, Field(description="Last write in the newest snapshot; null: there is none.")
     ]
     written_at: Annotated[float | None, Field(description="Seconds since 1970.")]
     failure: Annotated[
-        str | None, Field(description="Why the last attempt to write one failed, if it did.")
+        str | None, Field(description="Why the last attempt to write a snapshot failed, if it did.")
     ]
 
 
@@ -76,7 +76,7 @@ class SkippedRecordsOut(Response):
 
 
 class HealthOut(Response):
-    """The state of the service and of what it stands on."""
+    """The state of the service, its index and its store."""
 
     status: Literal["ok", "unavailable"]
     model_version: str
@@ -84,7 +84,7 @@ class HealthOut(Response):
     index_rows: int
     index_sequence: int
     store_sequence: Annotated[
-        int | None, Field(description="Last write in the store, as of half a second ago or so.")
+        int | None, Field(description="Last write in the store, as of about half a second ago.")
     ]
     lag_s: Annotated[
         float | None,
@@ -98,5 +98,13 @@ class HealthOut(Response):
     reason: str | None = None
     degraded_because: Annotated[
         str | None,
-        Field(description="What is wrong at the moment, also while it is too short to be unready."),
+        Field(description="What is wrong now, even if not yet for long enough to be unready."),
     ] = None
+
+
+class IndexLineOut(Response):
+    """A streamer in the index."""
+
+    streamer_id: str
+    version: int
+    digest: Annotated[str, Field(description="Of its vector; empty without one.")]

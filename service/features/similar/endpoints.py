@@ -1,4 +1,4 @@
-"""`/v1/similar`: streamers similar to seeds, page by page, or all that reach a score."""
+"""`/v1/similar`: streamers similar to seeds, in one answer, in pages, or as an export."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -6,11 +6,18 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import StreamingResponse
 
-from service.errors import FieldError, InvalidRequest
+from service.errors import (
+    CursorExpired,
+    InvalidRequest,
+    NoSuchPath,
+    PrecisionNotPromised,
+    StreamerNotFound,
+)
 from service.features.similar.schemas import (
     ExportIn,
+    ExportLineOut,
+    ExportSummaryOut,
     HitOut,
     SeedsIn,
     SimilarIn,
@@ -21,7 +28,10 @@ from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
 from service.http.caps import check_at_most
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
-from service.http.ndjson import NDJSON, line_of
+from service.http.documents import BODY, INDEX, MEDIA, responses
+from service.http.ndjson import NdjsonResponse, documented_lines, line_of
+from service.http.problems import Checked
+from service.http.schemas import AfterSequence
 from service.settings import Limits
 
 router = APIRouter(prefix="/v1")
@@ -50,33 +60,39 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
     most = limits.max_explained
     if explain and k > most:
         detail = f"may be at most {most} with explain (max_explained); it is {k}"
-        error = FieldError("", detail, "k") if parameter else FieldError("/k", detail)
-        raise InvalidRequest(f"k {detail}", [error])
+        if parameter:
+            raise InvalidRequest.of_parameter("k", detail)
+        raise InvalidRequest.of("/k", detail)
 
 
-@router.get("/streamers/{streamer_id}/similar", summary="Streamers similar to one")
+@router.get(
+    "/streamers/{streamer_id}/similar",
+    summary="Find streamers similar to a stored one",
+    responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
+)
 async def similar_to_one(
     similar: CurrentSimilar,
     limits: CurrentLimits,
     streamer_id: StreamerIdPath,
-    k: Annotated[int, Query(ge=1)] = 10,
-    min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
+    min_score: Annotated[
+        float | None, Query(ge=-1, le=1, description="Only hits with this score or more.")
+    ] = None,
     min_precision: Annotated[
         float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")
     ] = None,
     explain: Annotated[
         bool, Query(description="Give reasons for each hit; see POST /v1/similar.")
     ] = False,
-    exact: Annotated[bool, Query(description="Look at every streamer.")] = False,
-    after_sequence: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    exact: Annotated[bool, Query(description="Scan every streamer.")] = False,
+    after_sequence: Annotated[AfterSequence, Query()] = 0,
 ) -> SimilarOut:
-    """The nearest streamers, the streamer itself left out."""
+    """The nearest streamers, without the streamer itself."""
     begin = time.perf_counter()
     _check_k(limits, k, explain, parameter=True)
     if min_score is not None and min_precision is not None:
-        detail = "can't be given with min_score; give one of them"
-        raise InvalidRequest(
-            f"min_precision {detail}", [FieldError("", detail, parameter="min_precision")]
+        raise InvalidRequest.of_parameter(
+            "min_precision", "cannot be given with min_score; give one of them"
         )
     answer = await similar.search(
         SimilarQuery(
@@ -92,11 +108,15 @@ async def similar_to_one(
     return _similar_out(similar, answer, begin)
 
 
-@router.post("/similar", summary="Streamers similar to seeds")
+@router.post(
+    "/similar",
+    summary="Find streamers similar to seeds",
+    responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
+)
 async def similar_to_seeds(
-    similar: CurrentSimilar, limits: CurrentLimits, body: SimilarIn
+    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[SimilarIn]
 ) -> SimilarOut:
-    """Stored streamers, profiles or vectors as seeds, wanted and unwanted, with a filter."""
+    """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
     begin = time.perf_counter()
     _check_k(limits, body.k, body.explain)
     query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
@@ -108,7 +128,7 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
     for name, seeds in (("positive", body.positive), ("negative", body.negative)):
         if len(seeds) > limits.max_seeds:
             raise InvalidRequest.of(
-                f"/{name}", f"may have {limits.max_seeds} seeds, it has {len(seeds)}"
+                f"/{name}", f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
             )
     return SimilarQuery(
         positive=[seed.domain() for seed in body.positive],
@@ -123,19 +143,23 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
 
 @router.post(
     "/similar/export",
-    summary="Everyone who reaches a score",
-    response_class=StreamingResponse,
-    responses={200: {"content": {NDJSON: {}}, "description": "One streamer a line, best first."}},
+    summary="Export every streamer that reaches a score",
+    response_class=NdjsonResponse,
+    responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
+    | documented_lines(
+        ExportLineOut | ExportSummaryOut,
+        "NDJSON: one streamer per line, best first; the last line is a summary.",
+    ),
 )
 async def export_similar(
-    similar: CurrentSimilar, limits: CurrentLimits, body: ExportIn
-) -> StreamingResponse:
-    """NDJSON, as of the moment of the question; the last line says how many there are.
+    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[ExportIn]
+) -> NdjsonResponse:
+    """NDJSON that shows the index as of the question.
 
-    Without that line, with `reached`, the answer was cut on its way.
+    An export without its last line, the summary with `reached`, was cut off on its way.
     """
     parts = await similar.export(replace(_query(limits, body), k=_EXPORTED_AT_ONCE))
-    return StreamingResponse(_lines(similar, parts), media_type=NDJSON)
+    return NdjsonResponse(_lines(similar, parts))
 
 
 async def _lines(
@@ -168,10 +192,12 @@ async def _lines(
         )
 
 
-@router.get("/similar", summary="The next page of an answer")
+@router.get(
+    "/similar", summary="Get the next page of an answer", responses=responses(CursorExpired, *INDEX)
+)
 async def next_similar(
     similar: CurrentSimilar,
-    cursor: Annotated[str, Query(max_length=64, description="next_cursor of the page before")],
+    cursor: Annotated[str, Query(max_length=64, description="next_cursor of the previous page.")],
 ) -> SimilarOut:
     """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()

@@ -19,7 +19,7 @@ from model_export.contract.streamer import ID_PATTERN
 from service.errors import Overloaded
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
-from service.http.documents import problem_of, send_problem
+from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits
 
@@ -64,8 +64,7 @@ class NearestRoute:
             return
         scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
         if isinstance(body, Overloaded):
-            document = problem_of(body, scope.get("request_id"))
-            await send_problem(send, document, [(b"retry-after", b"%d" % body.retry_after_s)])
+            await send_problem(send, body, scope.get("request_id"))
             return
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", b"application/json")]

@@ -2,31 +2,38 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import (
+    AttributeValue,
     FiniteFloat,
     StreamerContent,
     StreamerId,
     StreamerProfile,
 )
 from service.features.similar import seeds
-from service.http.schemas import AfterSequence, MinPrecision, Request, Response
+from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
 from service.index import filters
 from service.index.query import Strategy
+from service.settings import MOST_SEEDS
 
-Scalar = Annotated[StrictBool | int | float | StrictStr, Field(union_mode="smart")]
+Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fail_fast=True)]
 
 
 class ConditionIn(Request):
-    """A condition on one field.
+    """What one field must be; everything given must hold."""
 
-    Fields: streamer_id, language, category, tags, or the name of an attribute.
-    """
-
-    field: Annotated[str, Field(min_length=1, max_length=80)]
-    any: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
-    all: Annotated[list[Scalar], Field(min_length=1, max_length=1000)] | None = None
+    field: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=80,
+            description="language, category, tags, streamer_id, or the name of an attribute "
+            "(`attributes.NAME` where it is called like one of these).",
+        ),
+    ]
+    any: Annotated[Values | None, Field(description="One of these values.")] = None
+    all: Annotated[Values | None, Field(description="All of these values, of a list.")] = None
     gt: FiniteFloat | None = None
     gte: FiniteFloat | None = None
     lt: FiniteFloat | None = None
@@ -40,10 +47,10 @@ class ConditionIn(Request):
 
 
 class FilterIn(Request):
-    """All of `must` hold and none of `must_not`."""
+    """Every condition of `must` holds and none of `must_not`."""
 
-    must: Annotated[tuple[ConditionIn, ...], Field(max_length=50)] = ()
-    must_not: Annotated[tuple[ConditionIn, ...], Field(max_length=50)] = ()
+    must: list[ConditionIn] = Field(default_factory=list[ConditionIn], max_length=50)
+    must_not: list[ConditionIn] = Field(default_factory=list[ConditionIn], max_length=50)
 
     def domain(self) -> filters.Filter:
         """The filter that the use-cases know."""
@@ -58,8 +65,27 @@ class SeedIn(Request):
 
     streamer_id: StreamerId | None = None
     profile: StreamerContent | None = None
-    vector: Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)] | None = None
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    vector: (
+        Annotated[
+            list[FiniteFloat],
+            Field(
+                min_length=1,
+                max_length=4096,
+                fail_fast=True,
+                description="An embedding of this model; its length does not matter.",
+            ),
+        ]
+        | None
+    ) = None
+    weight: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1000,
+            allow_inf_nan=False,
+            description="Counts relative to the other seeds of its sign.",
+        ),
+    ] = 1.0
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -77,10 +103,15 @@ class SeedIn(Request):
 
 
 class SeedsIn(Request):
-    """Seeds, wanted and unwanted, and who may be in the answer."""
+    """Positive and negative seeds, and who may be in the answer."""
 
-    positive: Annotated[list[SeedIn], Field(min_length=1)]
-    negative: tuple[SeedIn, ...] = ()
+    positive: Annotated[
+        list[SeedIn],
+        Field(min_length=1, max_length=MOST_SEEDS, description="Find streamers like these."),
+    ]
+    negative: list[SeedIn] = Field(
+        default_factory=list[SeedIn], max_length=MOST_SEEDS, description="Unlike these."
+    )
     strategy: Annotated[
         Strategy,
         Field(
@@ -89,7 +120,10 @@ class SeedsIn(Request):
             "when a negative seed is nearer. sum: weighted sum of all cosines."
         ),
     ] = "average"
-    min_score: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    min_score: Annotated[
+        float | None,
+        Field(ge=-1, le=1, allow_inf_nan=False, description="Only hits with this score or more."),
+    ] = None
     min_precision: MinPrecision | None = None
     filter: FilterIn = FilterIn()
     after_sequence: AfterSequence = 0
@@ -102,11 +136,11 @@ class SeedsIn(Request):
 
 
 class ExportIn(SeedsIn):
-    """Seeds and the score that everyone in the answer must reach."""
+    """Seeds, and the lowest score: one of min_score and min_precision."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"positive": [{"streamer_id": "s-1"}], "min_precision": 0.9}]
+            "examples": [{"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": 0.5}]
         }
     )
 
@@ -118,14 +152,14 @@ class ExportIn(SeedsIn):
 
 
 class SimilarIn(SeedsIn):
-    """Seeds, and what the answer must look like."""
+    """Seeds, and the shape of the answer."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "positive": [{"streamer_id": "s-1"}, {"profile": {"tags": ["cooking"]}}],
-                    "negative": [{"streamer_id": "s-2"}],
+                    "positive": [{"profile": {"tags": ["cooking"]}, "weight": 2}],
+                    "negative": [{"profile": {"tags": ["music"]}}],
                     "k": 10,
                     "filter": {
                         "must": [
@@ -139,67 +173,68 @@ class SimilarIn(SeedsIn):
         }
     )
 
-    k: Annotated[int, Field(ge=1)] = 10
+    k: Annotated[int, Field(ge=1, description="Most hits, or hits on a page.")] = 10
     explain: Annotated[
         bool,
         Field(
             description="Give reasons for each hit. Hit and seed are encoded again without each "
-            "modality, so k may be less than otherwise."
+            "modality, so the largest k is smaller."
         ),
     ] = False
     exact: Annotated[
         bool,
         Field(
-            description="Look at every streamer. Otherwise, where there are very many, an answer "
-            "to one seed without filter and min_score may miss a hundredth of the nearest; `exact` "
-            "of the answer says whether it may have."
+            description="Scan every streamer. Otherwise an answer to one seed, without filter and "
+            "min_score, may miss about 1 % of the nearest where there are very many streamers; "
+            "`exact` of the answer says whether every streamer was scanned."
         ),
     ] = False
     pages: Annotated[
         bool,
         Field(
-            description="Everyone who reaches min_score or min_precision, however many, k to a "
-            "page; GET /v1/similar?cursor= gives the next one. All are of the question's moment."
+            description="Every streamer that reaches min_score or min_precision, k per page; "
+            "GET /v1/similar?cursor= returns the next page. All pages show the index as of the "
+            "question."
         ),
     ] = False
 
 
 class SameContentOut(Response):
-    """Where two profiles show one content, or a copy of it."""
+    """Content that two profiles share, or of which one has a copy."""
 
-    seed: Annotated[str, Field(description="Where the seed shows it.", examples=["avatar"])]
-    hit: Annotated[str, Field(description="Where the hit does.", examples=["videos[0].cover"])]
+    seed: Annotated[str, Field(description="Its place in the seed.", examples=["avatar"])]
+    hit: Annotated[str, Field(description="Its place in the hit.", examples=["videos[0].cover"])]
 
 
 class ComparedOut(Response):
-    """Both show this modality, and the model can read it."""
+    """A modality that both show and the model can read."""
 
     state: Literal["compared"]
     contribution: Annotated[
         float,
         Field(
-            description="The similarity minus what it would be if neither showed this modality: "
-            "both profiles are encoded again without it. Negative: it tells the two apart. "
-            "Contributions don't add up to the similarity: of two modalities that say the same, "
-            "neither is missed."
+            description="The similarity minus the similarity without this modality: both profiles "
+            "are encoded again without it. Negative: this modality makes them less similar. "
+            "Contributions do not add up to the similarity: where two modalities say the same, "
+            "removing one changes little."
         ),
     ]
 
 
 class NotComparedOut(Response):
-    """Nothing is known of this modality, which is not the same as unlike."""
+    """A modality that cannot be compared; that does not mean dissimilar."""
 
     state: Annotated[
         Literal["absent", "unsupported", "uninformative", "nothing_left"],
         Field(
-            description="absent: not shown. unsupported: in a form that the model can't read. "
-            "uninformative: read, and it says nothing. nothing_left: both show it, and one shows "
-            "nothing else to go by, so that there is no vector without it."
+            description="absent: not shown. unsupported: in a form that the model cannot read. "
+            "uninformative: read, and it carries no information. nothing_left: one of the two "
+            "shows nothing else, so that it has no vector without this modality."
         ),
     ]
     where: Annotated[
         Literal["seed", "hit", "both"],
-        Field(serialization_alias="in", description="Of which side that is true."),
+        Field(serialization_alias="in", description="The side of which this is true."),
     ]
 
 
@@ -207,19 +242,17 @@ ModalityOut = Annotated[ComparedOut | NotComparedOut, Field(discriminator="state
 
 
 class ReasonsOut(Response):
-    """Why a streamer is in the answer."""
+    """The reasons for a hit."""
 
     nearest_seed: Annotated[
         str,
-        Field(
-            description="The positive seed that is nearest: its id, or its pointer in the request."
-        ),
+        Field(description="The nearest positive seed: its id, or its pointer in the request."),
     ]
     similarity: Annotated[
         float,
         Field(
-            description="Cosine with the nearest seed: the score, where one positive seed is all "
-            "that was asked with."
+            description="Cosine with the nearest seed; equals the score where the question is one "
+            "positive seed."
         ),
     ]
     content_similarity: Annotated[
@@ -228,33 +261,34 @@ class ReasonsOut(Response):
     shared: Annotated[
         dict[str, list[str] | list[SameContentOut]],
         Field(
-            description="What both show: tags, category, language; pictures, sounds and titles of "
-            "videos and lives that are the very same in both; and similar_pictures, of which one "
-            "is a copy of the other: re-encoded, scaled, recoloured, mirrored, or cropped by up to "
-            "a fifth of either side; similar_sounds likewise: re-encoded, louder, a semitone off. "
-            "A few of each. Kinds with nothing in common are left out."
+            description="What both show: tags, category, language; identical pictures, sounds and "
+            "titles; similar_pictures, where one is a copy of the other (re-encoded, scaled, "
+            "recoloured, mirrored, or cropped by up to 20 % per side); similar_sounds (re-encoded, "
+            "louder, up to a semitone off). A few of each; kinds with nothing in common are left "
+            "out."
         ),
     ]
     by_modality: Annotated[
         dict[str, ModalityOut] | None,
-        Field(description="Each modality, by its contribution to the similarity."),
+        Field(description="What each modality contributes to the similarity."),
     ] = None
     unexplained_because: Annotated[
-        str | None, Field(description="Why by_modality is null, as of a seed that is a vector.")
+        str | None,
+        Field(description="Why by_modality is null, for example because the seed is a vector."),
     ] = None
 
 
 class HitOut(Response):
-    """One streamer of the answer."""
+    """A streamer of the answer."""
 
     streamer_id: str
     score: float
     precision: Annotated[
         float | None,
         Field(
-            description="Estimated share of right ones among all that score at least as much; null "
-            "where the model's calibration does not tell: it was never measured for this model or "
-            "for scores this low, or the score is no cosine with one seed."
+            description="Estimated share of right hits among all with at least this score. Null "
+            "where the model is not calibrated, the score is below the calibrated range, or the "
+            "score is not the cosine with one seed."
         ),
     ] = None
     rank: int
@@ -262,17 +296,17 @@ class HitOut(Response):
 
 
 class ThresholdOut(Response):
-    """What `min_precision` came to."""
+    """The score that `min_precision` became."""
 
     min_precision: float
-    min_score: Annotated[float, Field(description="From which score on streamers are answered.")]
-    at_least: Annotated[float, Field(description="The precision promised from there on.")]
-    measured_on: Annotated[str, Field(description="Queries that show as many modalities.")]
-    source: Annotated[str, Field(description="What counted as right, and who was asked.")]
+    min_score: Annotated[float, Field(description="The lowest score of a hit.")]
+    at_least: Annotated[float, Field(description="The precision promised from this score up.")]
+    measured_on: Annotated[str, Field(description="Queries with this many modalities.")]
+    source: Annotated[str, Field(description="What counted as right, and which queries were used.")]
 
 
 class SimilarOut(Response):
-    """The answer; never cut without saying so."""
+    """Hits, best first; `complete` is false where any may be missing."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -318,20 +352,43 @@ class SimilarOut(Response):
     threshold: Annotated[
         ThresholdOut | None, Field(description="Given when min_precision was asked for.")
     ] = None
-    complete: bool
+    complete: Complete
     incomplete_because: str | None = None
-    exact: bool
+    exact: Annotated[bool, Field(description="Whether every streamer was scanned.")]
     model_version: str
-    index_sequence: int
+    index_sequence: Annotated[int, Field(description="Sequence number of the last write in it.")]
     reached: Annotated[
         int | None,
-        Field(description="How many reach min_score or min_precision, where that was asked for."),
+        Field(description="How many streamers reach min_score or min_precision, if given."),
     ] = None
     next_cursor: Annotated[
-        str | None, Field(description="Of an answer in pages, to the next one; null at the last.")
+        str | None, Field(description="Fetches the next page; null on the last page.")
     ] = None
     warnings: Annotated[
         tuple[str, ...],
         Field(description="What may be a mistake, such as a filter field that no streamer has."),
     ] = ()
-    took_ms: float
+    took_ms: Annotated[float, Field(description="Time in the service, in milliseconds.")]
+
+
+class ExportLineOut(Response):
+    """A streamer of an export."""
+
+    streamer_id: str
+    score: float
+    precision: Annotated[
+        float | None, Field(description="Estimated share of right hits with at least this score.")
+    ]
+    rank: int
+
+
+class ExportSummaryOut(Response):
+    """The last line of an export."""
+
+    reached: Annotated[int, Field(description="How many streamers the export has.")]
+    threshold: ThresholdOut | None
+    complete: Complete
+    incomplete_because: str | None
+    model_version: str
+    index_sequence: Annotated[int, Field(description="Sequence number of the last write in it.")]
+    warnings: list[str]

@@ -21,9 +21,9 @@ from starlette.exceptions import HTTPException
 from model_export.contract.streamer import StreamerProfile
 from service.errors import BodyTooLarge, ResultsNotRead, ServiceError
 from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
-from service.http.documents import problem, problem_of
+from service.http.documents import cut, problem_of
 from service.http.ndjson import line_of, lines_of
-from service.http.problems import field_errors, problem_of_http, summary
+from service.http.problems import error_of_http, invalid
 from service.settings import Limits
 
 CHUNK_LINES = 16
@@ -121,16 +121,14 @@ class _Bulk:
         lines = lines_of(body, self._limits.body_limit_bytes)
         chunk: list[tuple[int, bytes]] = []
         number = size = 0
-        refused: dict[str, Any] | None = None  # why the rest is not processed
+        refused: ServiceError | None = None  # why the rest is not processed
         try:
             async for line in lines:
                 number += 1
                 if number > self._limits.bulk_lines:
-                    refused = problem_of(
-                        BodyTooLarge(
-                            f"a request may have {self._limits.bulk_lines} lines; send this line "
-                            "and the rest in another one"
-                        )
+                    refused = BodyTooLarge(
+                        f"a request may have {self._limits.bulk_lines} lines; send this line "
+                        "and the rest in another one"
                     )
                     break
                 chunk.append((number, line))
@@ -138,19 +136,17 @@ class _Bulk:
                 if len(chunk) == CHUNK_LINES or size >= CHUNK_BYTES:
                     if not await self._results.has_room():
                         number, chunk = chunk[0][0], []
-                        refused = problem_of(
-                            ResultsNotRead(
-                                f"the results of the lines before this one wait, and none was read "
-                                f"for {STALL_S:g} s; send this line and the rest in another "
-                                "request, and read while you send"
-                            )
+                        refused = ResultsNotRead(
+                            f"the results of the lines before this one wait, and none was read "
+                            f"for {STALL_S:g} s; send this line and the rest in another "
+                            "request, and read while you send"
                         )
                         break
                     await self._write(chunk)
                     chunk, size = [], 0
         except HTTPException as error:  # the body is too large, or does not come
             number += 1
-            refused = problem_of_http(error)
+            refused = error_of_http(error)
         await self._write(chunk)
         if refused is not None:
             self._results.put(_failed(number, refused))
@@ -175,20 +171,20 @@ class _Bulk:
                 profiles.append(_read(self._limits, line))
                 numbers.append(number)
             except ValidationError as error:
-                answers[number] = _failed(number, _invalid(error))
+                answers[number] = _failed(number, invalid(error))
             except ServiceError as error:
-                answers[number] = _failed(number, problem_of(error))
+                answers[number] = _failed(number, error)
         await asyncio.sleep(0)
         try:
             results = await self._writes.write_many(profiles, skip_unchanged=self._skip_unchanged)
             for number, profile, result in zip(numbers, profiles, results, strict=True):
                 if isinstance(result, ServiceError):  # this one was not acknowledged
-                    answers[number] = _failed(number, problem_of(result), profile.streamer_id)
+                    answers[number] = _failed(number, result, profile.streamer_id)
                 else:
                     answers[number] = line_of(_result(number, result))
         except ServiceError as error:  # none of them was acknowledged
             for number, profile in zip(numbers, profiles, strict=True):
-                answers[number] = _failed(number, problem_of(error), profile.streamer_id)
+                answers[number] = _failed(number, error, profile.streamer_id)
         for number in sorted(answers):
             self._results.put(answers[number])
 
@@ -217,28 +213,18 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
     }
 
 
-def _invalid(error: ValidationError) -> dict[str, Any]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        reason = str(found[0]["msg"]).removeprefix("Invalid JSON: ")
-        return problem(400, "malformed_body", "The line can't be read", f"not JSON: {reason}")
-    errors = field_errors(found)
-    return problem(422, "invalid_request", "The line is not valid", summary(errors), errors=errors)
-
-
-def _failed(number: int, error: dict[str, Any], streamer_id: str | None = None) -> bytes:
+def _failed(number: int, error: ServiceError, streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    return line_of({"line": number, **known, "outcome": "error", "error": _short(error)})
+    problem = _short(problem_of(error))
+    return line_of({"line": number, **known, "outcome": "error", "error": problem})
 
 
 def _short(error: dict[str, Any]) -> dict[str, Any]:
     """A problem document for one line of many: its first few errors, no long words."""
-    short = {**error, "detail": _cut(error["detail"])}
+    short = {**error, "detail": cut(error["detail"], _MOST_CHARS)}
     if "errors" in error:
         first = error["errors"][:_MOST_ERRORS]
-        short["errors"] = [{name: _cut(text) for name, text in one.items()} for one in first]
+        short["errors"] = [
+            {name: cut(text, _MOST_CHARS) for name, text in one.items()} for one in first
+        ]
     return short
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,4 +1,4 @@
-"""`/v1/streamers`: encode on write, read back."""
+"""`/v1/streamers`: profiles are encoded on write and read back."""
 
 import base64
 import binascii
@@ -9,9 +9,17 @@ import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
-from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.errors import (
+    InvalidRequest,
+    NoSuchPath,
+    NoVector,
+    StreamerNotFound,
+    VersionConflict,
+    WriteContended,
+)
 from service.features.streamers import bulk
 from service.features.streamers.schemas import (
+    BulkLineOut,
     DeletedOut,
     EmbeddingOut,
     NearDuplicateOut,
@@ -22,15 +30,41 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
-from service.http import problems
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
-from service.http.etag import ExpectedVersion
-from service.http.ndjson import NdjsonResponse
-from service.store.base import Record, StoredProfile
+from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
+from service.http.etag import ExpectedVersions
+from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
+from service.http.problems import Checked, invalid
+from service.store.base import ANY_STORED, Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
+
+
+async def expected_version(
+    streamers: CurrentStreamers, request: Request, versions: ExpectedVersions
+) -> int | None:
+    """The version that the store must find; of several, the one that is stored now."""
+    if len(versions) < 2:
+        return versions[0] if versions else None
+    try:
+        current = (await streamers.get(request.path_params["streamer_id"])).version
+    except StreamerNotFound:
+        current = 0
+    return current if current in versions else versions[0]
+
+
+ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+
+_CHANGES: dict[str, Any] = {
+    "additionalProperties": False,
+    "properties": {
+        name: {"description": "Its new value (see StreamerBody), or null to remove it."}
+        for name in StreamerBody.model_fields
+    },
+    "examples": [{"bio": "new bio", "category": None}],
+}
 
 
 async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
@@ -63,62 +97,83 @@ def _streamer(record: Record | StoredProfile) -> StreamerOut:
     )
 
 
-@router.put("/streamers/{streamer_id}", summary="Write a streamer; encoded and on disk")
+@router.put(
+    "/streamers/{streamer_id}",
+    summary="Write a streamer",
+    responses={
+        **responses(*BODY, *WRITE, *MEDIA, NoSuchPath, VersionConflict),
+        201: {"model": WrittenOut, "description": "The streamer is new."},
+    },
+)
 async def put_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    body: StreamerBody,
+    body: Checked[StreamerBody],
     expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
-    """The answer comes when the record is on disk, and questions to this process see it.
+    """Encodes the profile and replaces what is stored; it is on disk when the answer comes.
 
-    `after_sequence` makes sure of that, and for other processes on the same store too.
+    Questions to this process then see it; with `after_sequence` those to other processes on the
+    same store do too.
     """
     if body.streamer_id not in (None, streamer_id):
-        raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the address")
+        raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the path")
     done = await writes.put(body.profile(streamer_id), expected)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
     return await _written(writes, done)
 
 
-@router.patch("/streamers/{streamer_id}", summary="Change parts (JSON merge patch)")
+@router.patch(
+    "/streamers/{streamer_id}",
+    summary="Change parts of a streamer (JSON merge patch)",
+    responses=responses(
+        *BODY, *WRITE, *MEDIA, NoSuchPath, StreamerNotFound, WriteContended, VersionConflict
+    ),
+)
 async def patch_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    changes: Annotated[dict[str, Any], Body(examples=[{"bio": "new bio", "category": None}])],
+    changes: Annotated[dict[str, Any], Body(json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
     """Null removes a field, an object is merged, a list is replaced as a whole (RFC 7396)."""
     if changes.get("streamer_id", streamer_id) != streamer_id:
-        raise InvalidRequest.of("/streamer_id", "can't be changed")
+        raise InvalidRequest.of("/streamer_id", "cannot be changed")
+    if expected == ANY_STORED:
+        expected = None  # only what is stored can be patched
     try:
         done = await writes.patch(streamer_id, changes, expected)
     except ValidationError as error:
-        errors = problems.field_errors(error.errors())
-        raise InvalidRequest(problems.summary(errors), errors) from error
+        raise invalid(error) from error
     response.headers["ETag"] = f'"{done.sequence}"'
     return await _written(writes, done)
 
 
-@router.delete("/streamers/{streamer_id}", summary="Remove a streamer")
+@router.delete(
+    "/streamers/{streamer_id}",
+    summary="Delete a streamer",
+    responses=responses(*WRITE, NoSuchPath, StreamerNotFound, VersionConflict),
+)
 async def delete_streamer(
     writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
-    """On disk when answered; the vector and the profile are gone, from answers too."""
+    """The profile and the vector are gone from disk and from answers when the answer comes."""
     sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
-@router.get("/streamers", summary="All streamers, page by page")
+@router.get("/streamers", summary="List streamers, in pages", responses=responses(*STORE))
 async def list_streamers(
     streamers: CurrentStreamers,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=256, description="next_cursor of the previous page.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
 ) -> StreamerPage:
-    """In byte order of the ids; streamers written meanwhile may or may not be seen.
+    """In byte order of the ids; streamers written meanwhile may or may not be listed.
 
     A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
     """
@@ -136,20 +191,21 @@ def _after(cursor: str | None) -> str:
     try:
         return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        detail = "is not a cursor that this service gave"
-        raise InvalidRequest(
-            f"cursor {detail}", [FieldError("", detail, parameter="cursor")]
+        raise InvalidRequest.of_parameter(
+            "cursor", "is not a cursor that this service gave"
         ) from None
 
 
-@router.get("/streamers/{streamer_id}/embedding", summary="The vector of a streamer")
+@router.get(
+    "/streamers/{streamer_id}/embedding",
+    summary="Get the vector of a streamer",
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
+)
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
     record = await streamers.get(streamer_id)
     if not record.embedding:
-        raise StreamerNotFound(
-            f"streamer {streamer_id!r} has no vector: it shows nothing that the model can use"
-        )
+        raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
     return EmbeddingOut(
         streamer_id=streamer_id,
         version=record.version,
@@ -160,12 +216,24 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 
 @router.post(
     "/streamers:bulk",
-    summary="Write many streamers: NDJSON in, NDJSON out",
-    response_class=NdjsonResponse,
+    summary="Write many streamers (NDJSON)",
+    response_class=DuplexNdjsonResponse,
+    responses=responses(*BODY, *WRITE)
+    | documented_lines(BulkLineOut, "NDJSON: one result per line of the request."),
     openapi_extra={
         "requestBody": {
-            "required": True,
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "description": "Profiles, one per line.",
+            "content": {
+                NDJSON: {
+                    "schema": {"$ref": "#/components/schemas/StreamerProfile"},
+                    "examples": {
+                        "two lines": {
+                            "value": '{"streamer_id":"s-1","tags":["cooking"]}\n'
+                            '{"streamer_id":"s-2","tags":["music"]}\n'
+                        }
+                    },
+                }
+            },
         }
     },
 )
@@ -174,19 +242,23 @@ async def bulk_write(
     limits: CurrentLimits,
     request: Request,
     skip_unchanged: Annotated[
-        bool, Query(description="Do not encode a profile again that is stored like this already.")
+        bool, Query(description="Skip profiles that are stored like this already.")
     ] = False,
-) -> NdjsonResponse:
-    """One profile a line; one result a line, in order, by line number. A bad line stops nothing."""
+) -> DuplexNdjsonResponse:
+    """One profile per line; one result per line, in order. A bad line does not stop the others."""
     results = bulk.write_lines(writes, limits, request.stream(), skip_unchanged=skip_unchanged)
-    return NdjsonResponse(results)
+    return DuplexNdjsonResponse(results)
 
 
-@router.get("/streamers/{streamer_id}", summary="What is stored of a streamer")
+@router.get(
+    "/streamers/{streamer_id}",
+    summary="Get a streamer",
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound),
+)
 async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:
-    """The profile as it was written, and what the model made of it."""
+    """The profile as written, and its status; the ETag header has its version."""
     record = await streamers.get(streamer_id)
     response.headers["ETag"] = f'"{record.version}"'
     return _streamer(record)

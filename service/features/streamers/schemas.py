@@ -1,15 +1,16 @@
-"""Writing and reading streamers."""
+"""Requests and responses of `/v1/streamers`."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
+from service.http.documents import Problem
 from service.http.schemas import Response
 
 
 class StreamerBody(StreamerContent):
-    """A profile; its id is in the address and may be repeated here."""
+    """A profile; its id is in the path and may be repeated here."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,8 +45,8 @@ class NearDuplicateOut(Response):
     copies: Annotated[
         int,
         Field(
-            description="Pictures and sounds of both that are copies, if it is one of the ten "
-            "nearest by embedding; two make a near-duplicate, whatever the score."
+            description="Pictures and sounds that both show, as copies; compared with the ten "
+            "nearest by embedding only. Two copies make a near-duplicate, whatever the score."
         ),
     ] = 0
     kind: Literal["near_duplicate"] = "near_duplicate"
@@ -55,13 +56,13 @@ class WrittenOut(Response):
     """An acknowledged write: it is on disk."""
 
     streamer_id: str
-    version: Annotated[int, Field(description="Also the ETag; send it as If-Match.")]
-    sequence: Annotated[int, Field(description="Send it as after_sequence to see this write.")]
+    version: Annotated[int, Field(description="Also the ETag; to be sent as If-Match.")]
+    sequence: Annotated[int, Field(description="To be sent as after_sequence to see this write.")]
     created: bool
     model_version: str
     status: Literal["indexed", "insufficient_content"]
     modalities: Annotated[
-        dict[str, str], Field(description="used, absent, uninformative or unsupported")
+        dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")
     ]
     near_duplicates: Annotated[
         list[NearDuplicateOut] | None,
@@ -93,7 +94,9 @@ class StreamerPage(Response):
     """A page of streamers in byte order of their ids."""
 
     streamers: list[StreamerOut]
-    next_cursor: Annotated[str | None, Field(description="None on the last page.")]
+    next_cursor: Annotated[
+        str | None, Field(description="Fetches the next page; null on the last page.")
+    ]
 
 
 class EmbeddingOut(Response):
@@ -103,3 +106,15 @@ class EmbeddingOut(Response):
     version: int
     model_version: str
     embedding: list[float]
+
+
+class BulkLineOut(Response):
+    """The result of one line of a bulk request."""
+
+    line: Annotated[int, Field(description="Number of the line in the request, from 1.")]
+    outcome: Literal["created", "updated", "unchanged", "error"]
+    streamer_id: str | None = None
+    version: Annotated[int | None, Field(description="Also the ETag.")] = None
+    sequence: Annotated[int | None, Field(description="To be sent as after_sequence.")] = None
+    status: Literal["indexed", "insufficient_content"] | None = None
+    error: Annotated[Problem | None, Field(description="Why the line was not written.")] = None

@@ -46,6 +46,7 @@ for i = 5, #KEYS do
   local operation, id, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local current = redis.call('HGET', record, 'version') or '0'
   local holds = expected == '' or expected == current
+    or (expected == '-1' and current ~= '0')  -- any version that is stored
   if operation == 'delete' then
     if holds and current ~= '0' then
       -- DEL goes first: it is allowed when memory is full, and what follows it in a script then too.

@@ -165,7 +165,7 @@ def test_only_one_limit_can_be_given(client: TestClient) -> None:
     assert "give one of" in refused(client, "/v1/similar", **query, **both)["detail"]
     answer = client.get("/v1/streamers/x/similar", params=both)
     assert answer.json()["errors"] == [
-        {"detail": "can't be given with min_score; give one of them", "parameter": "min_precision"}
+        {"detail": "cannot be given with min_score; give one of them", "parameter": "min_precision"}
     ]
     both = {"threshold": 0.5, "min_precision": 0.5}
     query = {"profiles": [{"streamer_id": "a"}]}

@@ -98,7 +98,8 @@ def test_a_profile_without_content_is_stored_and_never_a_neighbour(client: TestC
         json={"positive": [{"vector": [0.1] * DIM}], "k": 100, "after_sequence": sequence},
     )
     assert [h["streamer_id"] for h in answer.json()["hits"]] == ["s"]
-    assert client.get("/v1/streamers/empty-0/embedding").status_code == 404
+    answer = client.get("/v1/streamers/empty-0/embedding")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_vector")
 
 
 def test_content_that_goes_takes_the_vector_with_it(client: TestClient) -> None:

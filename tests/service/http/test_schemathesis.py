@@ -1,0 +1,79 @@
+"""Requests made from the OpenAPI document: no defect, no undocumented status, no other shape."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from hypothesis import settings
+from pydantic import SecretStr
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.process import Service
+
+KEY = "key-of-the-tests"
+NDJSON = "application/x-ndjson"
+DOCUMENT: dict[str, Any] = create_app(
+    Settings(bundle=Path("none"), api_key=SecretStr(KEY))
+).openapi()
+api = schemathesis.openapi.from_dict(DOCUMENT)
+api.config.generation.update(deterministic=True)
+UNAVAILABLE = {"not_yet_visible"}
+"""Codes of 503 that a request alone can bring about."""
+CHECKS = [
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.missing_required_header,
+    checks.unsupported_method,
+    checks.ignored_auth,
+]
+
+
+@schemathesis.serializer(NDJSON)
+def lines(_: object, value: object) -> bytes:
+    """A line made from the schema between two others, one of which cannot be read."""
+    line = json.dumps(value).encode()
+    return b'{"streamer_id":"line","tags":["cooking"]}\n' + line + b"\nrubbish\n" + line
+
+
+@pytest.fixture(scope="module")
+def url(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    service = Service(
+        bundle,
+        tmp_path_factory.mktemp("schemathesis") / "data",
+        STREAMER_API_KEY=KEY,
+        STREAMER_LIMITS__VISIBLE_TIMEOUT_MS="20",
+    )
+    with service:
+        yield service.wait_until_ready().url
+
+
+def assert_lines_fit(case: schemathesis.Case, response: schemathesis.Response) -> None:
+    """Every line of an answer is as documented."""
+    documented = case.operation.definition.raw["responses"]["200"]["content"][NDJSON]["schema"]
+    line_schema = {**documented, "components": DOCUMENT["components"]}
+    validator = jsonschema_rs.validator_for(line_schema)
+    for line in response.content.splitlines():
+        validator.validate(json.loads(line))
+
+
+@api.parametrize()
+@settings(max_examples=20)
+def test_every_request_gets_a_documented_answer(case: schemathesis.Case, url: str) -> None:
+    response = case.call(base_url=url, headers={"Authorization": f"Bearer {KEY}"})
+    chosen = list(CHECKS)
+    if response.status_code != 503 or response.json().get("code") not in UNAVAILABLE:
+        chosen.append(not_a_server_error)
+    if case.media_type != NDJSON:  # there each line is refused by itself
+        chosen.append(checks.negative_data_rejection)
+    case.validate_response(response, checks=chosen)
+    if response.status_code == 200 and response.headers["content-type"] == [NDJSON]:
+        assert_lines_fit(case, response)
