@@ -77,11 +77,6 @@ class _Kind:
         self.newest, self.older = _Generation(), _Generation()
         self.peak = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether one more has to be refused."""
-        return self.newest.running + self.older.running >= self.limit
-
     def enter(self) -> _Generation | None:
         """Count one more; None if it has to be refused."""
         running = self.newest.running + self.older.running
@@ -106,25 +101,35 @@ class _Kind:
         self.newest, self.older = _Generation(), self.newest
 
 
+def is_counted(scope: Scope) -> bool:
+    """Whether a request may be refused, which no probe is."""
+    return scope["path"] not in _FREE
+
+
 class Limiter:
-    """Decides which requests are let in; probes always are."""
+    """Decides which requests are let in.
+
+    Attributes:
+        lanes: whose delay counts as well, once there are any.
+    """
 
     def __init__(self) -> None:
-        """The clock runs while requests come."""
+        """Start no clock yet: it runs while requests come."""
         self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
         self._clock: asyncio.TimerHandle | None = None
         self._due = self._late_s = 0.0
         self._ticks = self._idle = 0
-        self._lanes: Lanes | None = None
-
-    def is_full(self, scope: Scope) -> bool:
-        """Whether a request has to be refused at the moment."""
-        return scope["path"] not in _FREE and self._kind_of(scope).is_full
+        self.lanes: Lanes | None = None
 
     def enter(self, scope: Scope) -> _Generation | None:
-        """Count a request, which is no probe, until it leaves; None if it has to be refused."""
+        """Count a request that `is_counted`, until its `running` is taken back.
+
+        Returns:
+            None if it has to be refused.
+        """
         if self._clock is None:
-            self._start(scope)
+            self._late_s = 0.0
+            self._again(asyncio.get_running_loop())
         self._idle = 0
         return self._kind_of(scope).enter()
 
@@ -132,12 +137,6 @@ class Limiter:
         if scope["method"] == "GET":
             return self._reads
         return self._bulk if scope["path"] == _BULK_PATH else self._work
-
-    def _start(self, scope: Scope) -> None:
-        services = scope.get("state", {}).get("services")
-        self._lanes = None if services is None else cast(Services, services).lanes
-        self._late_s = 0.0
-        self._again(asyncio.get_running_loop())
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + _TICK_S
@@ -147,8 +146,8 @@ class Limiter:
         """Look how late the event loop and the threads are."""
         loop = asyncio.get_running_loop()
         late_s = loop.time() - self._due
-        if self._lanes is not None:
-            late_s = max(late_s, self._lanes.interactive_wait_s())
+        if self.lanes is not None:
+            late_s = max(late_s, self.lanes.interactive_wait_s())
         self._late_s += (late_s - self._late_s) / 4
         is_late = self._late_s > _TARGET_S
         self._reads.adapt(is_late)
@@ -175,10 +174,12 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in _FREE:
+        if scope["type"] != "http" or not is_counted(scope):
             await self._app(scope, receive, send)
             return
-        entered = self._limiter.enter(scope)
+        if self._limiter.lanes is None:
+            self._limiter.lanes = cast(Services, scope["state"]["services"]).lanes
+        entered = scope.pop("admitted", None) or self._limiter.enter(scope)
         if entered is None:
             self._traffic.note(scope, REFUSED, 0.0)
             headers = list(REFUSAL_HEADERS)

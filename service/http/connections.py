@@ -25,7 +25,7 @@ from service.errors import (
     StartupError,
     TooManyConnections,
 )
-from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED
+from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED, is_counted
 from service.http.documents import MEDIA_TYPE, problem_of, send_problem
 from service.http.lifecycle import Lifecycle
 from service.settings import Server
@@ -71,16 +71,14 @@ class Connections:
     Attributes:
         limit: connections that may be open at once.
         settings: the limits of a single connection.
-        limiter: decides which requests are let in.
-        traffic: counts what is refused.
+        lifecycle: of the service.
         waiting: connections without a request under way, and since when; the longest first.
     """
 
     def __init__(self, settings: Server, limit: int, lifecycle: Lifecycle) -> None:
         """Nobody is connected yet."""
         self.limit = limit
-        self.limiter = lifecycle.limiter
-        self.traffic = lifecycle.traffic
+        self.lifecycle = lifecycle
         self._told = -_TELL_AGAIN_S
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
@@ -188,15 +186,22 @@ class HttpConnection(HttpToolsProtocol):
             self._wait()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer a request, or refuse it without a task while more come than can be answered.
+        """Count a request from the moment that it is read, or refuse it without a task.
 
-        The application would refuse it likewise; most of what that costs is saved here.
+        The application would count and refuse it likewise. But those that were read together wait
+        for each other before it sees them, and a refusal would cost several times as much.
         """
         limits, scope = self._limits, cast(Scope, cycle.scope)
-        if self.pipeline or not self._has_room or not limits.limiter.is_full(scope):
-            super()._start_asgi_task(cycle, app)
-            return
-        limits.traffic.note(scope, REFUSED, 0.0)
+        if self._has_room and limits.lifecycle.is_serving and is_counted(scope):
+            entered = limits.lifecycle.limiter.enter(scope)
+            if entered is None and not self.pipeline:
+                self._refuse_one(cycle, scope)
+                return
+            scope["admitted"] = entered
+        super()._start_asgi_task(cycle, app)
+
+    def _refuse_one(self, cycle: RequestResponseCycle, scope: Scope) -> None:
+        self._limits.lifecycle.traffic.note(scope, REFUSED, 0.0)
         self._unparsed = 0
         headers = [*self.server_state.default_headers, *REFUSAL_HEADERS]
         if not cycle.keep_alive:

@@ -5,6 +5,7 @@ who has to wait for a connection is not left out.
 """
 
 import asyncio
+import math
 import multiprocessing
 import socket
 import time
@@ -49,8 +50,9 @@ class Arrivals:
 
     @property
     def goodput(self) -> float:
-        """Answers a second."""
-        return float(self.accepted.sum()) / self.whole_s
+        """Answers a second, of those that came before the last request was due."""
+        in_time = self.due_s + self.took_s <= self.whole_s
+        return float((self.accepted & in_time).sum()) / self.whole_s
 
     def ms(self, quantile: float) -> float:
         """Milliseconds that such a share of the answers took at most."""
@@ -121,8 +123,8 @@ class _Connection(asyncio.Protocol):
         end = head.find(b"\r\n", at)
         if len(body) < int(head[at : end if end > 0 else None]):
             return
-        self.run.answered(self, int(head[9:12]), b"retry-after:" in head.lower())
-        self.data = b""
+        self.data, status = b"", int(head[9:12])
+        self.run.answered(self, status, status != 200 and b"retry-after:" in head.lower())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.run.lost(self)
@@ -138,9 +140,9 @@ class _Run:
         self.most = most
         self.seconds = seconds
         self.count = int(rate * seconds)
-        self.status = np.zeros(self.count, np.int64)
-        self.took = np.full(self.count, np.inf)
-        self.retry = np.zeros(self.count, bool)
+        self.status = [0] * self.count  # lists: numpy's items are slow
+        self.took = [math.inf] * self.count
+        self.retry = [False] * self.count
         self.idle: list[_Connection] = []
         self.due: deque[int] = deque()
         self.left = self.count
@@ -164,8 +166,13 @@ class _Run:
         while self.left and time.perf_counter() < end:
             self._drain()
             await asyncio.sleep(_STEP_S)
-        due = np.arange(self.count) / self.rate
-        return Arrivals(self.status, due, self.took, self.retry, self.seconds)
+        return Arrivals(
+            np.array(self.status),
+            np.arange(self.count) / self.rate,
+            np.array(self.took),
+            np.array(self.retry),
+            self.seconds,
+        )
 
     async def _open(self) -> None:
         self.opened += 1

@@ -27,13 +27,12 @@ from service.engine.work.lanes import Lanes
 from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.features.dedup.feed import spread
-from service.features.dedup.grouping import Components, components, groups_of
+from service.features.dedup.grouping import Components, components, groups_of, join_pairs
 from service.index.base import Hit, VectorIndex
 from service.index.query import Query, ScoringSpec
 
 _CANDIDATES = 50
 """Nearest by embedding whose content is compared when a single streamer is checked."""
-_PAIRS_AT_ONCE = 8192
 _PROFILES_PER_TURN = 64
 """So many are encoded before others get their turn: writes wait for the same encoder."""
 
@@ -356,25 +355,6 @@ async def _stored(index: VectorIndex, ids: Sequence[str]) -> list[_Shown]:
             [FieldError(f"/ids/{i}", f"streamer {name!r} is not stored") for i, name in missing],
         )
     return [_Shown(row.content) for row in rows if row is not None]
-
-
-def join_pairs(
-    found: Components, matrix: NDArray[np.float32], alike: Sequence[SameMedia]
-) -> NDArray[np.int64]:
-    """Join streamers that share media, whatever the cosines of their sketches (N, C).
-
-    Returns:
-        The most copies that each place shares with another one (N,).
-    """
-    copies = np.zeros(len(matrix), np.int64)
-    for start in range(0, len(alike), _PAIRS_AT_ONCE):
-        part = alike[start : start + _PAIRS_AT_ONCE]
-        pairs = np.array([(pair.one, pair.other, pair.copies) for pair in part])  # (P, 3)
-        one, other, counts = pairs.T
-        found.join(one, other, np.einsum("pc,pc->p", matrix[one], matrix[other]))
-        np.maximum.at(copies, one, counts)
-        np.maximum.at(copies, other, counts)
-    return copies
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:

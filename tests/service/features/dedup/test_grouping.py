@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from service.engine.evidence.media_copies import SameMedia
 from service.engine.work.lanes import run_to_end
 from service.features.dedup.feed import spread
-from service.features.dedup.grouping import Components, components, groups_of
-from service.features.dedup.service import join_pairs
+from service.features.dedup.grouping import Components, components, groups_of, join_pairs
 
 
 def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:
