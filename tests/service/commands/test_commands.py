@@ -52,7 +52,7 @@ def test_embed_gives_what_the_service_stores(bundle: Path, serve: Serve, tmp_pat
         stored = service.client.get(f"/v1/streamers/{streamer_id}/embedding").json()["embedding"]
         row = vectors[ids.tolist().index(streamer_id)]
         np.testing.assert_allclose(row, stored, rtol=0, atol=1e-6)
-    assert service.client.get("/v1/streamers/thin/embedding").status_code == 404
+    assert service.client.get("/v1/streamers/thin/embedding").status_code == 409
 
 
 def test_embed_at_a_shorter_width(bundle: Path, tmp_path: Path) -> None:

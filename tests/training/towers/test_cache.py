@@ -62,7 +62,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     cache.close()
     content = cache.path.read_bytes()
     cache.path.write_bytes(b"no database at all" + content[18:])
-    with pytest.raises(CacheError, match=r"is damaged \(.*\); remove it, it will be computed aga"):
+    with pytest.raises(CacheError, match=r"is damaged \(.*\); remove it to compute it again"):
         FeatureCache(tmp_path, SPEC)
     cache.path.write_bytes(content[: len(content) // 2])
     with pytest.raises(CacheError, match="is damaged"):

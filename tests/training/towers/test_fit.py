@@ -179,7 +179,7 @@ def test_a_tower_that_finds_nothing_to_read(
     tower = f"hf:{encoder_folder}?modalities=bio"
     config = MaskedViewsConfig(**SMALL, steps=2, text_tower=tower)
     wanted = Request("masked-views", config, 0, 1, tmp_path / "c", tower_cache=tmp_path / "cache")
-    with pytest.raises(UsageError, match=r"shows anything that it reads \(bio\); leave it out"):
+    with pytest.raises(UsageError, match=r"has a piece that it reads \(bio\); remove the setting"):
         fit(wanted, silent)
 
 
@@ -193,5 +193,5 @@ def test_a_fit_is_another_one_when_the_weights_are_others(data: Dataset, tmp_pat
     fit(wanted(), data)
     assert already_trained(wanted(), data)
     write_encoder(encoder, seed=1)
-    with pytest.raises(CheckpointError, match="holds a finished checkpoint of other towers"):
+    with pytest.raises(CheckpointError, match="holds a finished checkpoint with other towers"):
         already_trained(wanted(), data)
