@@ -16,9 +16,9 @@ from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.encoding.tower_jobs import Sightings
-from service.engine.encoding.tower_pool import TowerWork
-from service.engine.encoding.tower_vectors import RecentVectors
+from service.engine.encoding.tower_jobs import TowerJobs
+from service.engine.encoding.tower_pool import TowerPool
+from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
@@ -102,7 +102,7 @@ async def open_services(
         await check_data(store, snapshots.newest_place(), settings, stack)
         lanes.start()
         stack.callback(lanes.stop)
-        work = TowerWork(towers, settings.towers, lanes)
+        work = TowerPool(towers, settings.towers, lanes)
         reader = _reader(bundle, work, settings, stack)
         pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)
@@ -311,15 +311,15 @@ def check_configuration(settings: Settings) -> None:
 
 
 def _reader(
-    bundle: Bundle, work: TowerWork, settings: Settings, stack: contextlib.AsyncExitStack
+    bundle: Bundle, work: TowerPool, settings: Settings, stack: contextlib.AsyncExitStack
 ) -> Reader:
     if not work.specs:
         return Reader(bundle.featurizer)
     resolver = SystemResolver(settings.media.url_concurrency)
     stack.callback(resolver.close)
     fetcher = Fetcher(settings.media, resolver)
-    recent = RecentVectors(settings.towers.recent_bytes)
-    return Reader(bundle.featurizer, work.specs, Sightings(work, recent, fetcher.fetch))
+    recent = TowerCache(settings.towers.recent_bytes)
+    return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch))
 
 
 async def _settle_model(

@@ -253,7 +253,7 @@ class HeaderTooLarge(RequestError):
 
 
 class Unavailable(ServiceError):
-    """The same request may work later: after `Retry-After` seconds."""
+    """A repeated request may work, after `Retry-After` seconds."""
 
     status = 503
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from model_export.contract.bundle import Manifest
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.encoding.tower_pool import TowerWork
+from service.engine.encoding.tower_pool import TowerPool
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Snapshots
 
@@ -28,7 +28,7 @@ class Serving:
     device: str
     pipeline: EncodingPipeline
     stored: StoredProfiles
-    towers: TowerWork
+    towers: TowerPool
     follower: Follower
     snapshots: Snapshots
 

@@ -180,7 +180,7 @@ class ChecksummedFolder:
         return bytes(into)
 
     def read_into(self, name: str, into: memoryview) -> None:
-        """The same, into memory of exactly its size; what is there after an error is anything."""
+        """Read a file into memory of exactly its size; after an error its content is undefined."""
         into, done = into.cast("B"), 0
         if len(into) != self.size(name):
             raise Broken(f"{self.path / name} has {self.size(name)} bytes, not {len(into)}")

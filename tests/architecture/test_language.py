@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("model_export", "training")
+PACKAGES = ("model_export", "service", "training")
 RIDDLES = ("The same", "As ", "See ")
 
 

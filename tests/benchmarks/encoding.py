@@ -39,7 +39,7 @@ from model_export.contract.towers import (
 from service.engine.encoding.length_batches import alike
 from service.engine.encoding.onnx_encoder import MAX_BATCH, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
-from service.engine.encoding.tower_pool import PART, TowerWork
+from service.engine.encoding.tower_pool import PART, TowerPool
 from service.engine.work.lanes import Lane, Lanes
 from service.settings import Encoding, Towers, Work
 
@@ -155,7 +155,7 @@ async def tower_throughput(
     inputs: TowerInputs = bundle.tower_inputs(spec.name)
     towers = OnnxTowers(bundle)
     lanes = Lanes(Work())
-    work = TowerWork(towers, Towers(), lanes)
+    work = TowerPool(towers, Towers(), lanes)
     lanes.start()
 
     def batches(group: Sequence[Payload], in_order: bool) -> Way:

@@ -14,9 +14,9 @@ from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import Decoded, Payload, Prepared, TowerSpec
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.profile_reader import Reader, Reading, ToRead
-from service.engine.encoding.tower_jobs import Fetch, Sightings
-from service.engine.encoding.tower_pool import TowerWork
-from service.engine.encoding.tower_vectors import RecentVectors
+from service.engine.encoding.tower_jobs import Fetch, TowerJobs
+from service.engine.encoding.tower_pool import TowerPool
+from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.work.lanes import Lanes
 from service.media.fetch import Fetched
 from service.settings import Towers, Work
@@ -91,7 +91,7 @@ class Reads:
     """A reader with towers."""
 
     reader: Reader
-    work: TowerWork
+    work: TowerPool
     lanes: Lanes
     towers: Recorded
 
@@ -118,9 +118,9 @@ async def reading(
     """A reader that remembers nothing unless it is told how much."""
     towers = Recorded(OnnxTowers(bundle))
     lanes = Lanes(work_settings or Work())
-    work = TowerWork(towers, Towers(**settings), lanes)
+    work = TowerPool(towers, Towers(**settings), lanes)
     lanes.start()
-    sightings = Sightings(work, RecentVectors(recent_bytes), fetch)
+    sightings = TowerJobs(work, TowerCache(recent_bytes), fetch)
     try:
         yield Reads(Reader(bundle.featurizer, work.specs, sightings), work, lanes, towers)
     finally:

@@ -80,7 +80,7 @@ class OnnxTowers:
         return self._towers[name].inputs.prepare(payload)
 
     def decode(self, name: str, payload: Payload) -> Decoded:
-        """The same, and what tells copies of a picture or sound; raises as `prepare`."""
+        """Prepare a picture or sound for its tower, with what tells copies; raises as `prepare`."""
         inputs = self._towers[name].inputs
         if isinstance(inputs, ImageInputs | AudioInputs):
             return inputs.decode(payload)

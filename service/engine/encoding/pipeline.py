@@ -8,7 +8,7 @@ from model_export.contract.features import Features
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, tokens_of
-from service.engine.encoding.profile_reader import Outline, Reader, ToRead
+from service.engine.encoding.profile_reader import Fingerprint, Reader, Thumbnail, ToRead
 from service.engine.work.lanes import Lane
 from service.errors import ServiceError
 from service.store.base import Record
@@ -38,14 +38,14 @@ class EncodedProfile:
 class Shown:
     """What version `version` of a stored streamer shows: its own pieces, and what was read of them.
 
-    `outlines` are those of its pictures, `prints` those of its sounds, by their source.
+    `thumbnails` are those of its pictures, `fingerprints` those of its sounds, by their source.
     """
 
     version: int
     pieces: Sequence[Piece]
     features: Features
-    outlines: Mapping[str, Outline]
-    prints: Mapping[str, Outline]
+    thumbnails: Mapping[str, Thumbnail]
+    fingerprints: Mapping[str, Fingerprint]
 
 
 class EncodingPipeline:
@@ -118,14 +118,14 @@ class EncodingPipeline:
         profile = StreamerProfile.model_validate_json(record.profile)
         features = self._reader.as_stored(profile, record.tower_vectors)
         pieces = pieces_of(profile)
-        outlines = self._reader.outlines(pieces, record.tower_vectors)
-        prints = self._reader.prints(pieces, record.tower_vectors)
-        return Shown(record.version, pieces, features, outlines, prints)
+        thumbnails = self._reader.thumbnails(pieces, record.tower_vectors)
+        fingerprints = self._reader.fingerprints(pieces, record.tower_vectors)
+        return Shown(record.version, pieces, features, thumbnails, fingerprints)
 
-    def outlines(self, item: EncodedProfile) -> Mapping[str, Outline]:
-        """Outlines of the pictures of a profile that was encoded, by their source."""
-        return self._reader.outlines(pieces_of(item.profile), item.tower_vectors)
+    def thumbnails(self, item: EncodedProfile) -> Mapping[str, Thumbnail]:
+        """Thumbnails of the pictures of a profile that was encoded, by their source."""
+        return self._reader.thumbnails(pieces_of(item.profile), item.tower_vectors)
 
-    def prints(self, item: EncodedProfile) -> Mapping[str, Outline]:
+    def fingerprints(self, item: EncodedProfile) -> Mapping[str, Fingerprint]:
         """Prints of the sounds of a profile that was encoded, by their source."""
-        return self._reader.prints(pieces_of(item.profile), item.tower_vectors)
+        return self._reader.fingerprints(pieces_of(item.profile), item.tower_vectors)

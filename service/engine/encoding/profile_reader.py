@@ -20,30 +20,31 @@ from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TowerSpec, media_at, payload_key, vector_piece
 from model_export.contract.uninformative import says_nothing
 from service.engine.encoding.tower_jobs import (
-    Sighting,
-    Sightings,
+    TowerJob,
+    TowerJobs,
     error_of,
     key_of,
-    no_outline,
+    no_thumbnail,
     of_bytes,
-    outline_key,
     pointer_to,
     seen_by,
     shown,
+    thumbnail_key,
 )
 from service.engine.encoding.tower_vectors import (
     Key,
     Seen,
     Vector,
-    as_outline,
-    as_print,
+    as_fingerprint,
+    as_thumbnail,
     pack,
     unpack,
 )
 from service.engine.work.lanes import Lane
 from service.errors import InvalidRequest, ServiceError
 
-Outline = NDArray[np.uint8]
+Thumbnail = NDArray[np.uint8]
+Fingerprint = NDArray[np.uint8]
 
 _log = logging.getLogger(__name__)
 
@@ -88,15 +89,15 @@ class _Plan:
         pieces: its pieces.
         stored: what towers saw in it before.
         settled: digests of the pictures and sounds that are no news.
-        seen: for each tower and piece that it reads, the sighting.
+        seen: for each tower and piece that it reads, the job.
     """
 
     item: ToRead
     pieces: Sequence[Piece]
     stored: Seen
     settled: frozenset[str]
-    seen: list[tuple[TowerSpec, Piece, Sighting]] = field(
-        default_factory=list[tuple[TowerSpec, Piece, Sighting]]
+    seen: list[tuple[TowerSpec, Piece, TowerJob]] = field(
+        default_factory=list[tuple[TowerSpec, Piece, TowerJob]]
     )
 
 
@@ -107,18 +108,18 @@ class Reader:
         self,
         featurizer: Featurizer,
         towers: Sequence[TowerSpec] = (),
-        sightings: Sightings | None = None,
+        jobs: TowerJobs | None = None,
     ) -> None:
-        """`sightings` are made for the `towers`, if there are any."""
+        """`jobs` are made for the `towers`, if there are any."""
         self._featurizer = featurizer
         self._towers = towers
-        self._sightings = sightings
+        self._jobs = jobs
         self._reads_media = any(spec.text is None for spec in towers)
 
     @property
     def has_towers(self) -> bool:
         """Whether what is stored of a profile's pieces is of use."""
-        return self._sightings is not None
+        return self._jobs is not None
 
     async def read(self, item: ToRead) -> Reading:
         """Read a profile that somebody waits for.
@@ -146,31 +147,33 @@ class Reader:
         read = [vector_piece(*found) for found in self._stored(pieces, stored)]
         return self._featurizer.from_pieces([*pieces, *read])
 
-    def outlines(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Outline]:
-        """Outlines of the pictures that say something, by their source; no picture is decoded.
+    def thumbnails(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Thumbnail]:
+        """Thumbnails of the pictures that say something, by their source; no picture is decoded.
 
         Args:
             pieces: of a profile.
-            tower_vectors: what is stored of it. An earlier release stored no outlines.
+            tower_vectors: what is stored of it. An earlier release stored no thumbnails.
         """
-        return self._marks(pieces, tower_vectors, lambda spec: spec.image is not None, as_outline)
+        return self._marks(pieces, tower_vectors, lambda spec: spec.image is not None, as_thumbnail)
 
-    def prints(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Outline]:
-        """The prints of the sounds that say something, likewise."""
-        return self._marks(pieces, tower_vectors, lambda spec: spec.audio is not None, as_print)
+    def fingerprints(self, pieces: Sequence[Piece], tower_vectors: bytes) -> dict[str, Fingerprint]:
+        """Audio fingerprints of the sounds that say something, by their source."""
+        return self._marks(
+            pieces, tower_vectors, lambda spec: spec.audio is not None, as_fingerprint
+        )
 
     def _marks(
         self,
         pieces: Sequence[Piece],
         tower_vectors: bytes,
         is_asked: Callable[[TowerSpec], bool],
-        read: Callable[[Vector], Outline],
-    ) -> dict[str, Outline]:
+        read: Callable[[Vector], Thumbnail],
+    ) -> dict[str, Thumbnail]:
         """What tells copies of pieces that some towers read, by source, if it says something."""
         stored = unpack(tower_vectors)
-        found: dict[str, Outline] = {}
+        found: dict[str, Thumbnail] = {}
         for spec, made_of, _ in self._stored(pieces, stored):
-            mark = stored.vectors.get(outline_key(made_of))
+            mark = stored.vectors.get(thumbnail_key(made_of))
             if is_asked(spec) and mark is not None and read(mark).any():
                 found[made_of.source] = read(mark)
         return found
@@ -189,13 +192,13 @@ class Reader:
 
     async def _read(self, items: Sequence[ToRead], lane: Lane) -> list[Reading | ServiceError]:
         plans: list[_Plan | ServiceError] = []
-        sightings: dict[object, Sighting] = {}
+        jobs: dict[object, TowerJob] = {}
         for item in items:
             if len(items) > 1:
                 await asyncio.sleep(0)  # others have their turn
-            plans.append(self._plan(item, sightings))
-        if self._sightings is not None:
-            await self._sightings.make(list(sightings.values()), lane)
+            plans.append(self._plan(item, jobs))
+        if self._jobs is not None:
+            await self._jobs.make(list(jobs.values()), lane)
         results: list[Reading | ServiceError] = []
         for plan in plans:
             if len(items) > 1:
@@ -203,10 +206,10 @@ class Reader:
             results.append(plan if isinstance(plan, ServiceError) else self._finish(plan))
         return results
 
-    def _plan(self, item: ToRead, sightings: dict[object, Sighting]) -> _Plan | ServiceError:
-        """What towers have to read of a profile; `sightings` are those of all profiles."""
+    def _plan(self, item: ToRead, jobs: dict[object, TowerJob]) -> _Plan | ServiceError:
+        """What towers have to read of a profile; `jobs` are those of all profiles."""
         pieces = pieces_of(item.profile)
-        if self._sightings is None:
+        if self._jobs is None:
             return _Plan(item, pieces, Seen(), frozenset())
         try:
             # What is wrong with it must show before the towers are asked.
@@ -217,18 +220,18 @@ class Reader:
         plan = _Plan(item, pieces, unpack(item.tower_vectors), settled)
         for spec in self._towers:
             for piece in seen_by(spec, pieces):
-                sighting = _sighting(plan, spec, piece, sightings)
-                if spec not in sighting.specs:
-                    sighting.specs.append(spec)
-                plan.seen.append((spec, piece, sighting))
-        for _, piece, sighting in plan.seen:
-            sighting.is_news |= not (sighting.is_dropped or piece.payload_digest in plan.settled)
-            was_address = sighting.is_address and piece.payload_digest in plan.settled
+                job = _job(plan, spec, piece, jobs)
+                if spec not in job.specs:
+                    job.specs.append(spec)
+                plan.seen.append((spec, piece, job))
+        for _, piece, job in plan.seen:
+            job.is_news |= not (job.is_dropped or piece.payload_digest in plan.settled)
+            was_address = job.is_address and piece.payload_digest in plan.settled
             if was_address and (found := plan.stored.addresses.get(_digest(piece))):
-                sighting.has_bytes(found.hex())
-            self._sightings.recall(sighting, plan.stored)
-            if was_address or sighting.is_dropped:  # it is not read again, whatever is missing
-                sighting.specs = [s for s in sighting.specs if s.name in sighting.vectors]
+                job.has_bytes(found.hex())
+            self._jobs.recall(job, plan.stored)
+            if was_address or job.is_dropped:  # it is not read again, whatever is missing
+                job.specs = [s for s in job.specs if s.name in job.vectors]
         return plan
 
     def _finish(self, plan: _Plan) -> Reading | ServiceError:
@@ -236,21 +239,21 @@ class Reader:
         addresses: dict[bytes, bytes] = {}
         read: list[Piece] = []
         errors: dict[str, ServiceError] = {}
-        for spec, piece, sighting in plan.seen:
-            vector = sighting.vectors.get(spec.name)
+        for spec, piece, job in plan.seen:
+            vector = job.vectors.get(spec.name)
             if vector is not None:
                 # Of an address, as if its bytes had been in the profile.
-                made_of = replace(piece, payload_digest=sighting.piece.payload_digest)
+                made_of = replace(piece, payload_digest=job.piece.payload_digest)
                 if made_of.payload_digest != piece.payload_digest:
                     addresses[_digest(piece)] = _digest(made_of)
                 read.append(vector_piece(spec, made_of, vector))
                 vectors[key_of(spec, made_of)] = vector
-                if spec.text is None and sighting.outline is not None:
+                if spec.text is None and job.thumbnail is not None:
                     nothing = says_nothing(read[-1], self._featurizer.vocabulary.uninformative)
-                    outline = no_outline(spec) if nothing else sighting.outline
-                    vectors[outline_key(made_of)] = outline
-            elif sighting.error is not None:
-                error = _as_error(plan.item, piece, sighting.error)
+                    thumbnail = no_thumbnail(spec) if nothing else job.thumbnail
+                    vectors[thumbnail_key(made_of)] = thumbnail
+            elif job.error is not None:
+                error = _as_error(plan.item, piece, job.error)
                 if piece.payload_digest in plan.settled:
                     _log.warning("%s: left out: %s", plan.item.profile.streamer_id, error)
                 else:
@@ -264,18 +267,16 @@ class Reader:
         return Reading(features, pack(Seen(vectors, addresses)))
 
 
-def _sighting(
-    plan: _Plan, spec: TowerSpec, piece: Piece, sightings: dict[object, Sighting]
-) -> Sighting:
-    """The sighting of a piece: one for all profiles that show the same."""
-    found = Sighting(plan.item.profile, plan.item.pointer, piece, plan.stored)
+def _job(plan: _Plan, spec: TowerSpec, piece: Piece, jobs: dict[object, TowerJob]) -> TowerJob:
+    """The job of a piece: one for all profiles that show the same."""
+    found = TowerJob(plan.item.profile, plan.item.pointer, piece, plan.stored)
     found.is_dropped = (
         piece.kind == "media" and media_at(plan.item.profile, piece.source).sha256 is not None
     )
     key = spec.kind, payload_key(piece)
     # What lies at an address may be another thing at each write; of dropped bytes there is nothing.
     is_own = found.is_address or found.is_dropped
-    return sightings.setdefault((id(plan), key) if is_own else key, found)
+    return jobs.setdefault((id(plan), key) if is_own else key, found)
 
 
 def _settled(stored: bytes) -> frozenset[str]:

@@ -20,13 +20,13 @@ from model_export.contract.towers import (
     payload_of,
     pieces_for,
 )
-from service.engine.encoding.tower_pool import PART, Input, TowerWork
+from service.engine.encoding.tower_pool import PART, Input, TowerPool
 from service.engine.encoding.tower_vectors import (
-    OUTLINE,
-    PRINT,
+    FINGERPRINT,
+    THUMBNAIL,
     Key,
-    RecentVectors,
     Seen,
+    TowerCache,
     Vector,
     as_vector,
 )
@@ -52,24 +52,24 @@ def key_of(spec: TowerSpec, piece: Piece) -> Key:
     return bytes.fromhex(spec.version), payload_key(piece)
 
 
-def outline_key(piece: Piece) -> Key:
-    """By what the outline of a picture or the print of a sound is known."""
-    return PRINT if piece.modality in KINDS["audio"] else OUTLINE, payload_key(piece)
+def thumbnail_key(piece: Piece) -> Key:
+    """By what the thumbnail of a picture or the fingerprint of a sound is known."""
+    return FINGERPRINT if piece.modality in KINDS["audio"] else THUMBNAIL, payload_key(piece)
 
 
-NO_OUTLINE = as_vector(np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
+NO_THUMBNAIL = as_vector(np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
 """Of a picture of one colour, or one that many show: nothing to know it again by."""
-NO_PRINT = as_vector(np.zeros((FINGERPRINT_MOMENTS, FINGERPRINT_BANDS), np.uint8))
+NO_FINGERPRINT = as_vector(np.zeros((FINGERPRINT_MOMENTS, FINGERPRINT_BANDS), np.uint8))
 """Of silence, or a sound that many play."""
 
 
-def no_outline(spec: TowerSpec) -> Vector:
+def no_thumbnail(spec: TowerSpec) -> Vector:
     """Of what says nothing, for what this tower reads."""
-    return NO_OUTLINE if spec.image is not None else NO_PRINT
+    return NO_THUMBNAIL if spec.image is not None else NO_FINGERPRINT
 
 
 @dataclass(eq=False)
-class Sighting:
+class TowerJob:
     """One text, picture or sound that towers read, wherever it is shown.
 
     Attributes:
@@ -80,9 +80,9 @@ class Sighting:
         stored: what towers saw in that profile before.
         specs: the towers that read it.
         vectors: what they made of it, by their name.
-        outline: of a picture, or a sound's print, as `vectors.as_vector` packs it, once known.
+        thumbnail: packed thumbnail of a picture, or fingerprint of a sound; None until known.
         is_dropped: whether its bytes were not kept, so that no tower can read it any more.
-        is_news: whether it is worth decoding for its outline alone.
+        is_news: whether it is worth decoding for its thumbnail alone.
         error: why they can't.
     """
 
@@ -92,7 +92,7 @@ class Sighting:
     stored: Seen
     specs: list[TowerSpec] = field(default_factory=list[TowerSpec])
     vectors: dict[str, Vector] = field(default_factory=dict[str, Vector])
-    outline: Vector | None = None
+    thumbnail: Vector | None = None
     is_dropped: bool = False
     is_news: bool = False
     error: ServiceError | UnreadableContent | None = None
@@ -109,10 +109,10 @@ class Sighting:
 
     @property
     def to_decode(self) -> list[TowerSpec]:
-        """The towers that it has to be decoded for; one of them if only its outline is missing."""
+        """Towers that it has to be decoded for; one of them if only its thumbnail is missing."""
         media = [s for s in self.specs if s.text is None]
-        lacks_outline = self.is_news and self.outline is None and not self.error
-        return self.missing or (media[:1] if lacks_outline else [])
+        lacks_thumbnail = self.is_news and self.thumbnail is None and not self.error
+        return self.missing or (media[:1] if lacks_thumbnail else [])
 
     def has_bytes(self, digest: str) -> None:
         """What lies at the address is known: SHA-256 as hex."""
@@ -138,36 +138,36 @@ def seen_by(spec: TowerSpec, pieces: Sequence[Piece]) -> list[Piece]:
     return pieces_for(spec, map(shown, pieces))
 
 
-class Sightings:
-    """Makes the vectors of sightings, a part at a time."""
+class TowerJobs:
+    """Makes the vectors of jobs, a part at a time."""
 
-    def __init__(self, work: TowerWork, recent: RecentVectors, fetch: Fetch) -> None:
+    def __init__(self, work: TowerPool, recent: TowerCache, fetch: Fetch) -> None:
         """Vectors come from `recent` before they are made; `fetch` asks for what has an address."""
         self._work = work
         self._recent = recent
         self._fetch = fetch
 
-    def recall(self, sighting: Sighting, stored: Seen) -> None:
+    def recall(self, job: TowerJob, stored: Seen) -> None:
         """Fill in what need not be made."""
-        for spec in sighting.missing:
-            key = key_of(spec, sighting.piece)
+        for spec in job.missing:
+            key = key_of(spec, job.piece)
             vector = stored.vectors.get(key)
             vector = self._recent.get(key) if vector is None else vector
             if vector is not None:
-                sighting.vectors[spec.name] = vector
-        if sighting.outline is None:
-            key = outline_key(sighting.piece)
+                job.vectors[spec.name] = vector
+        if job.thumbnail is None:
+            key = thumbnail_key(job.piece)
             found = stored.vectors.get(key)
-            sighting.outline = self._recent.get(key) if found is None else found
+            job.thumbnail = self._recent.get(key) if found is None else found
 
-    async def make(self, sightings: Sequence[Sighting], lane: Lane) -> None:
+    async def make(self, jobs: Sequence[TowerJob], lane: Lane) -> None:
         """Let the towers read what they have not; what can't be read gets its error.
 
         Raises:
             Unavailable: in the interactive lane something can't be had at the moment.
             Overloaded: too much waits already.
         """
-        waiting = [s for s in sightings if s.to_decode]
+        waiting = [s for s in jobs if s.to_decode]
         for start in range(0, len(waiting), PART):
             part = waiting[start : start + PART]
             prepared = await asyncio.gather(*(self._prepare(s, lane) for s in part))
@@ -183,52 +183,52 @@ class Sightings:
                     for s, vector in zip(inputs, vectors, strict=True):
                         self._keep(s, spec, vector)
 
-    async def _prepare(self, sighting: Sighting, lane: Lane) -> dict[str, Input]:
+    async def _prepare(self, job: TowerJob, lane: Lane) -> dict[str, Input]:
         """What the missing towers take in, by their name."""
-        profile, piece = sighting.profile, sighting.piece
+        profile, piece = job.profile, job.piece
         prepared: dict[str, Input] = {}
         try:
             fetched = None
-            if sighting.is_address:
-                fetched = await self._fetched(sighting, lane)
-            for spec in sighting.to_decode:
+            if job.is_address:
+                fetched = await self._fetched(job, lane)
+            for spec in job.to_decode:
                 if spec.text is not None:
                     prepared[spec.name] = payload_of(piece, profile)
                     continue
-                outline = no_outline(spec)
+                thumbnail = no_thumbnail(spec)
                 try:
                     decoded = await self._work.prepare(
                         spec.name, lambda: fetched or payload_of(piece, profile), lane
                     )
                 except SilentContent:  # well formed, and as good as absent
-                    self._keep(sighting, spec, np.zeros(spec.width, np.float16))
+                    self._keep(job, spec, np.zeros(spec.width, np.float16))
                 else:
                     if decoded.levels is not None:
-                        outline = as_vector(decoded.levels)
-                    if spec in sighting.missing:
+                        thumbnail = as_vector(decoded.levels)
+                    if spec in job.missing:
                         prepared[spec.name] = decoded.prepared
-                sighting.outline = outline
-                self._recent.put(outline_key(sighting.piece), outline)
+                job.thumbnail = thumbnail
+                self._recent.put(thumbnail_key(job.piece), thumbnail)
         except (ServiceError, UnreadableContent) as error:
-            sighting.error = error
+            job.error = error
             return {}
         return prepared
 
-    async def _fetched(self, sighting: Sighting, lane: Lane) -> Payload:
-        source = sighting.piece.source
-        url = media_at(sighting.profile, source).url
+    async def _fetched(self, job: TowerJob, lane: Lane) -> Payload:
+        source = job.piece.source
+        url = media_at(job.profile, source).url
         assert url is not None
-        spec = sighting.specs[0]  # all of one kind
+        spec = job.specs[0]  # all of one kind
         kind: Kind = "audio" if spec.audio is not None else "image"
-        found = await self._fetch(url, kind, f"{sighting.pointer}{pointer_to(source)}/url")
+        found = await self._fetch(url, kind, f"{job.pointer}{pointer_to(source)}/url")
         data = found.data
-        sighting.has_bytes(await self._work.decode(lambda: hashlib.sha256(data).hexdigest(), lane))
-        self.recall(sighting, sighting.stored)
+        job.has_bytes(await self._work.decode(lambda: hashlib.sha256(data).hexdigest(), lane))
+        self.recall(job, job.stored)
         return Payload(source, data=data, content_type=found.content_type)
 
-    def _keep(self, sighting: Sighting, spec: TowerSpec, vector: Vector) -> None:
-        sighting.vectors[spec.name] = vector
-        self._recent.put(key_of(spec, sighting.piece), vector)
+    def _keep(self, job: TowerJob, spec: TowerSpec, vector: Vector) -> None:
+        job.vectors[spec.name] = vector
+        self._recent.put(key_of(spec, job.piece), vector)
 
 
 def error_of(errors: Sequence[ServiceError]) -> ServiceError:

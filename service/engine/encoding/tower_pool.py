@@ -33,7 +33,7 @@ class Encoders(Protocol):
         ...
 
     def decode(self, name: str, payload: Payload) -> Decoded:
-        """The same, and what tells copies of a picture or sound."""
+        """Prepare a picture or sound for its tower, with what tells copies."""
         ...
 
     def run(self, name: str, prepared: Sequence[Prepared]) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ class Encoders(Protocol):
         ...
 
 
-class TowerWork:
+class TowerPool:
     """Queues of pieces for the towers, and of pictures and sounds to be decoded.
 
     Attributes:

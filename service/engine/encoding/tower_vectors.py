@@ -18,10 +18,10 @@ from model_export.contract.media import FINGERPRINT_BANDS, FINGERPRINT_MOMENTS, 
 Vector = NDArray[np.float16]
 Key = tuple[bytes, bytes]
 """The tower's version, 32 bytes, and `towers.payload_key`, 16 bytes."""
-OUTLINE = hashlib.sha256(b"outline 1").digest()
-"""In place of a tower's version: what is kept is the outline of a picture, see `as_vector`."""
-PRINT = hashlib.sha256(b"print 1").digest()
-"""The same for the print of a sound."""
+THUMBNAIL = hashlib.sha256(b"outline 1").digest()
+"""In place of a tower's version: what is kept is the thumbnail of a picture, see `as_vector`."""
+FINGERPRINT = hashlib.sha256(b"print 1").digest()
+"""The same for the fingerprint of a sound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ _ENTRY_BYTES = 400
 
 
 def pack(seen: Seen) -> bytes:
-    """As bytes, little-endian, numbers as float16; nothing for nothing."""
+    """Pack vectors into little-endian bytes, numbers as float16; empty for no vectors."""
     if not seen.vectors and not seen.addresses:
         return b""
     by_tower: dict[bytes, list[tuple[bytes, Vector]]] = {}
@@ -98,24 +98,24 @@ def _cut(packed: bytes, at: int, count: int, size: int) -> list[bytes]:
     return [packed[start : start + size] for start in range(at, at + count * size, size)]
 
 
-def as_vector(outline: NDArray[np.uint8]) -> Vector:
-    """An outline or a print, its bytes two by two in the place of numbers: none is changed."""
-    return np.ascontiguousarray(outline).reshape(-1).view(np.float16)
+def as_vector(thumbnail: NDArray[np.uint8]) -> Vector:
+    """Pack the bytes of a thumbnail or a fingerprint two by two, as float16 bit patterns."""
+    return np.ascontiguousarray(thumbnail).reshape(-1).view(np.float16)
 
 
-def as_outline(vector: Vector) -> NDArray[np.uint8]:
+def as_thumbnail(vector: Vector) -> NDArray[np.uint8]:
     """What `as_vector` made a vector of."""
     levels = np.ascontiguousarray(vector).view(np.uint8)
     return levels.reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
-def as_print(vector: Vector) -> NDArray[np.uint8]:
-    """The same of the print of a sound."""
+def as_fingerprint(vector: Vector) -> NDArray[np.uint8]:
+    """Unpack the fingerprint of a sound: uint8, (moments, bands)."""
     levels = np.ascontiguousarray(vector).view(np.uint8)
     return levels.reshape(FINGERPRINT_MOMENTS, FINGERPRINT_BANDS)
 
 
-class RecentVectors:
+class TowerCache:
     """The vectors used last, up to a number of bytes. For one event loop."""
 
     def __init__(self, max_bytes: int) -> None:

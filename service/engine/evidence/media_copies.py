@@ -1,4 +1,4 @@
-"""Which pictures and sounds of two streamers are copies: by their outlines and prints."""
+"""Which pictures and sounds of two streamers are copies: by their thumbnails and fingerprints."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,14 @@ from model_export.contract.media import (
     fingerprints_of,
     hashes_of,
 )
-from service.engine.encoding.profile_reader import Outline
-from service.engine.encoding.tower_vectors import OUTLINE, PRINT, as_outline, as_print, unpack
+from service.engine.encoding.profile_reader import Thumbnail
+from service.engine.encoding.tower_vectors import (
+    FINGERPRINT,
+    THUMBNAIL,
+    as_fingerprint,
+    as_thumbnail,
+    unpack,
+)
 from service.engine.work.lanes import run_to_end
 
 SHARED_COPIES = 2
@@ -34,13 +40,13 @@ them have two copies, and .987 of all pairs that have are such accounts.
 NEAREST_COMPARED = 10
 """By what pictures look like in the mean, or by embedding: those 77 are the nearest 5 by either."""
 _MOST_SOUNDS = 16
-"""Of each streamer in a list; a print that is ready to be compared takes 6 KB."""
+"""Of each streamer in a list; a fingerprint that is ready to be compared takes 6 KB."""
 _BLOCK_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The pictures of a streamer, those with the same outline once.
+    """The pictures of a streamer, those with the same thumbnail once.
 
     Attributes:
         places: where each is shown first, as `videos[0].cover`.
@@ -51,14 +57,14 @@ class Pictures:
     hashes: ThumbnailHashes
 
 
-def pictures_of(outlines: Mapping[str, Outline]) -> Pictures:
-    """The pictures with these outlines, by their places."""
-    first = _first_places(outlines)
+def pictures_of(thumbnails: Mapping[str, Thumbnail]) -> Pictures:
+    """The pictures with these thumbnails, by their places."""
+    first = _first_places(thumbnails)
     return Pictures(list(first.values()), _hashes(first))
 
 
-def _first_places(shown: Mapping[str, Outline]) -> dict[bytes, str]:
-    """Where each different outline or print is shown first."""
+def _first_places(shown: Mapping[str, Thumbnail]) -> dict[bytes, str]:
+    """Where each different thumbnail or print is shown first."""
     first: dict[bytes, str] = {}
     for place, levels in shown.items():
         first.setdefault(levels.tobytes(), place)
@@ -67,50 +73,50 @@ def _first_places(shown: Mapping[str, Outline]) -> dict[bytes, str]:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What is stored of a streamer's pictures and sounds, those with the same outline once.
+    """What is stored of a streamer's pictures and sounds, those with the same thumbnail once.
 
     Attributes:
         hashes: of each picture; none of those that say nothing tells anything.
-        prints: of each sound, likewise.
+        fingerprints: of each sound; none of those that say nothing tells anything.
         means: by the version of a tower, the mean of its unit vectors of them, (width,).
     """
 
     hashes: ThumbnailHashes
-    prints: Fingerprints
+    fingerprints: Fingerprints
     means: Mapping[bytes, NDArray[np.float32]]
 
     @property
     def may_share(self) -> bool:
         """Whether there are enough pictures and sounds to be compared."""
-        return int(self.hashes.telling.sum() + self.prints.telling.sum()) >= SHARED_COPIES
+        return int(self.hashes.telling.sum() + self.fingerprints.telling.sum()) >= SHARED_COPIES
 
 
 def look_in(tower_vectors: bytes) -> Look:
-    """The pictures whose outlines are stored, and the sounds whose prints are."""
+    """The pictures whose thumbnails are stored, and the sounds whose fingerprints are."""
     stored = unpack(tower_vectors).vectors
-    outlines = {key: as_outline(v) for (what, key), v in stored.items() if what == OUTLINE}
-    heard = {key: as_print(v) for (what, key), v in stored.items() if what == PRINT}
-    known = {key for key, levels in (outlines | heard).items() if levels.any()}
+    thumbnails = {key: as_thumbnail(v) for (what, key), v in stored.items() if what == THUMBNAIL}
+    heard = {key: as_fingerprint(v) for (what, key), v in stored.items() if what == FINGERPRINT}
+    known = {key for key, levels in (thumbnails | heard).items() if levels.any()}
     sums: dict[bytes, NDArray[np.float32]] = {}
     for (version, key), vector in stored.items():
-        if version not in (OUTLINE, PRINT) and key in known:
+        if version not in (THUMBNAIL, FINGERPRINT) and key in known:
             sums[version] = sums.get(version, 0) + _unit(vector.astype(np.float32))
-    hashes = _hashes(dict.fromkeys(outline.tobytes() for outline in outlines.values()))
+    hashes = _hashes(dict.fromkeys(thumbnail.tobytes() for thumbnail in thumbnails.values()))
     said = dict.fromkeys(levels.tobytes() for levels in heard.values() if levels.any())
-    prints = _prints(list(said)[:_MOST_SOUNDS])
-    return Look(hashes, prints, {version: _unit(total) for version, total in sums.items()})
+    fingerprints = _fingerprints(list(said)[:_MOST_SOUNDS])
+    return Look(hashes, fingerprints, {version: _unit(total) for version, total in sums.items()})
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
-def _hashes(outlines: Collection[bytes]) -> ThumbnailHashes:
-    shape = (len(outlines), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    return hashes_of(np.frombuffer(b"".join(outlines), np.uint8).reshape(shape))
+def _hashes(thumbnails: Collection[bytes]) -> ThumbnailHashes:
+    shape = (len(thumbnails), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return hashes_of(np.frombuffer(b"".join(thumbnails), np.uint8).reshape(shape))
 
 
-def _prints(levels: Collection[bytes]) -> Fingerprints:
+def _fingerprints(levels: Collection[bytes]) -> Fingerprints:
     shape = (len(levels), FINGERPRINT_MOMENTS, FINGERPRINT_BANDS)
     return fingerprints_of(np.frombuffer(b"".join(levels), np.uint8).reshape(shape))
 
@@ -136,7 +142,7 @@ def pairs(apart: NDArray[Any], most: float = COPY_BITS) -> list[tuple[int, int]]
 
 
 def copies(first: Pictures, second: Pictures) -> list[tuple[str, str]]:
-    """The same by where they are shown."""
+    """Pairs of copied pictures of two streamers, by where each is shown."""
     found = pairs(bits_apart(first.hashes, second.hashes))
     return [(first.places[one], second.places[other]) for one, other in found]
 
@@ -146,19 +152,19 @@ class Sounds:
     """The sounds of a streamer, as `Pictures`."""
 
     places: Sequence[str]
-    prints: Fingerprints
+    fingerprints: Fingerprints
 
 
-def sounds_of(heard: Mapping[str, Outline]) -> Sounds:
-    """The sounds with these prints, by their places."""
+def sounds_of(heard: Mapping[str, Thumbnail]) -> Sounds:
+    """The sounds with these fingerprints, by their places."""
     first = _first_places(heard)
-    return Sounds(list(first.values()), _prints(first))
+    return Sounds(list(first.values()), _fingerprints(first))
 
 
 def sound_copies(first: Sounds, second: Sounds) -> list[tuple[str, str]]:
-    """As `copies`, of sounds."""
-    ours = agreement(first.prints, second.prints)
-    alike = np.maximum(ours, agreement(second.prints, first.prints).T)
+    """Pairs of copied sounds of two streamers, by where each is shown."""
+    ours = agreement(first.fingerprints, second.fingerprints)
+    alike = np.maximum(ours, agreement(second.fingerprints, first.fingerprints).T)
     found = pairs(1 - alike, 1 - COPY_AGREEMENT)
     return [(first.places[one], second.places[other]) for one, other in found]
 
@@ -201,16 +207,19 @@ def _copies(
         return bits_to_parts(ThumbnailHashes.wholes_of(several), looks[place].hashes)
 
     def heard(others: Sequence[int], place: int) -> NDArray[Any]:
-        several = Fingerprints.all_of([looks[other].prints for other in others])
-        return 1 - agreement(several, looks[place].prints)
+        several = Fingerprints.all_of([looks[other].fingerprints for other in others])
+        return 1 - agreement(several, looks[place].fingerprints)
 
-    pictures, sounds = [len(look.hashes) for look in looks], [len(look.prints) for look in looks]
+    pictures, sounds = (
+        [len(look.hashes) for look in looks],
+        [len(look.fingerprints) for look in looks],
+    )
     found: dict[tuple[int, int], int] = {}
     for pair, apart in _apart(near, pictures, seen):
         found[pair] = len(pairs(apart))
         yield
     for (one, other), apart in _apart(near, sounds, heard):
-        fewer = min(int(looks[place].prints.telling.sum()) for place in (one, other))
+        fewer = min(int(looks[place].fingerprints.telling.sum()) for place in (one, other))
         found[one, other] += _counted(len(pairs(apart, 1 - COPY_AGREEMENT)), fewer)
         yield
     return found

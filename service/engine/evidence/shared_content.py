@@ -21,7 +21,7 @@ Contents = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class SameContent:
-    """The same content in two profiles: its place in either, as `videos[0].cover` and `avatar`."""
+    """Content that two profiles share: its place in either, as `videos[0].cover` and `avatar`."""
 
     seed: str
     hit: str

@@ -86,7 +86,7 @@ class Queue(Generic[Item, Result]):
         max_batch: int,
         at_once: int,
     ) -> None:
-        """See `Lanes.queue`."""
+        """Made by `Lanes.queue`, which explains the arguments."""
         self.lane = lane
         self.what = what
         self.cost_s = 0.0
@@ -254,7 +254,7 @@ class Lanes:
         return time.perf_counter() - min(begun) if begun else 0.0
 
     async def answer(self, queue: Queue[Any, Any], items: Sequence[Any]) -> list[Any]:
-        """See `Queue.submit_all`."""
+        """Result of the whole call, for `Queue.submit_all`."""
         if not items:
             return []
         deadline_s = self._deadline_s[queue.lane]

@@ -30,7 +30,7 @@ class _Service(Collector):
         self._operations = operations
 
     def collect(self) -> Iterator[Metric]:
-        """See the names."""
+        """All metric families, read at this moment."""
         yield from self._about_index()
         operations, serving = self._operations, self._operations.serving
         yield _gauge(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model_export.contract.features import Features, ModalityStatus, without
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
-from service.engine.encoding.profile_reader import Outline
+from service.engine.encoding.profile_reader import Fingerprint, Thumbnail
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.media_copies import (
     Pictures,
@@ -194,8 +194,11 @@ class Explainer:
 
     def _of_request(self, item: EncodedProfile) -> _Known:
         pieces = pieces_of(item.profile)
-        outlines, prints = self._pipeline.outlines(item), self._pipeline.prints(item)
-        return self._shows(pieces, item.features, outlines, prints)
+        thumbnails, fingerprints = (
+            self._pipeline.thumbnails(item),
+            self._pipeline.fingerprints(item),
+        )
+        return self._shows(pieces, item.features, thumbnails, fingerprints)
 
     def _of_stored(
         self, sides: Sequence[Side], shown: Sequence[Shown | None]
@@ -204,7 +207,7 @@ class Explainer:
         for side, shows in zip(sides, shown, strict=True):
             if shows is not None and shows.version == side.version:
                 found[side.label] = self._shows(
-                    shows.pieces, shows.features, shows.outlines, shows.prints
+                    shows.pieces, shows.features, shows.thumbnails, shows.fingerprints
                 )
             yield
         return found
@@ -213,11 +216,11 @@ class Explainer:
         self,
         pieces: Collection[Piece],
         features: Features,
-        outlines: Mapping[str, Outline],
-        prints: Mapping[str, Outline],
+        thumbnails: Mapping[str, Thumbnail],
+        fingerprints: Mapping[str, Fingerprint],
     ) -> _Known:
         contents = contents_of(pieces, self._uninformative)
-        return _Known(features, contents, pictures_of(outlines), sounds_of(prints))
+        return _Known(features, contents, pictures_of(thumbnails), sounds_of(fingerprints))
 
     async def _encode(
         self, masks: Mapping[tuple[str, str], Features]

@@ -57,7 +57,7 @@ class ArchivedStore(RedisStore):
     """A store that can be backed up, restored and verified."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        """See `RedisStore`."""
+        """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
 

@@ -101,7 +101,7 @@ def to_record(streamer_id: str, row: Sequence[bytes | None]) -> Record:
 
 
 def to_profile(streamer_id: str, row: Sequence[bytes | None]) -> StoredProfile:
-    """A record without its vectors; likewise."""
+    """Decode a record without its vectors."""
     version, model, profile, status, modalities, updated_at = (value or b"" for value in row)
     return StoredProfile(
         streamer_id,
@@ -119,7 +119,7 @@ def _status(value: bytes) -> Literal["indexed", "insufficient_content"]:
 
 
 def to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    """An entry of the log, by its key; likewise."""
+    """Decode an entry of the log, by its key."""
     sequence = int(key.split(b"-")[0])
     streamer_id = fields.get(b"id", b"").decode(errors="replace")
     mark = fields.get(b"mark", b"").decode(errors="replace")

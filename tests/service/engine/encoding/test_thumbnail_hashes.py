@@ -1,4 +1,4 @@
-"""Outlines of pictures as they are read and kept."""
+"""Thumbnails of pictures as they are read and kept."""
 
 import asyncio
 from dataclasses import replace
@@ -13,8 +13,8 @@ from model_export.contract.media import decode_audio, fingerprint_of, thumbnail_
 from model_export.contract.pieces import pieces_of
 from model_export.contract.towers import vector_piece
 from service.engine.encoding.profile_reader import Reader, ToRead
-from service.engine.encoding.tower_jobs import Sightings, key_of, outline_key, seen_by
-from service.engine.encoding.tower_vectors import RecentVectors, as_print, unpack
+from service.engine.encoding.tower_jobs import TowerJobs, key_of, seen_by, thumbnail_key
+from service.engine.encoding.tower_vectors import TowerCache, as_fingerprint, unpack
 from tests.bundles import write_bundle
 from tests.contract.media.files import saved, scene
 from tests.media_towers import audio_spec, blank, sound
@@ -46,10 +46,10 @@ def test_each_picture_that_says_something_has_one(bundle: Bundle) -> None:
             # A stored address is not asked again, so that nothing is known of it.
             stored = item.model_dump_json(exclude_none=True).encode()
             found = await read.reader.read(ToRead(item, stored=stored))
-            outlines = read.reader.outlines(pieces_of(item), found.tower_vectors)
-            assert list(outlines) == ["videos[0].cover"]
-            np.testing.assert_array_equal(outlines["videos[0].cover"], thumbnail_of(scene(1)))
-            assert read.reader.outlines(pieces_of(item), b"") == {}
+            thumbnails = read.reader.thumbnails(pieces_of(item), found.tower_vectors)
+            assert list(thumbnails) == ["videos[0].cover"]
+            np.testing.assert_array_equal(thumbnails["videos[0].cover"], thumbnail_of(scene(1)))
+            assert read.reader.thumbnails(pieces_of(item), b"") == {}
 
     asyncio.run(scenario())
 
@@ -62,15 +62,15 @@ def test_each_sound_that_is_heard_has_a_print(bundle: Bundle) -> None:
         async with reading(bundle) as read:
             found = await read.reader.read(ToRead(item))
             stored = unpack(found.tower_vectors).vectors
-            heard, silent = (stored[outline_key(piece)] for piece in pieces_of(item))
+            heard, silent = (stored[thumbnail_key(piece)] for piece in pieces_of(item))
             hears = audio_spec().audio
             assert hears is not None
             expected = fingerprint_of(
                 decode_audio(sound(440.0), "audio/wav", hears, ""), hears.rate_hz
             )
-            np.testing.assert_array_equal(as_print(heard), expected)
-            assert not as_print(silent).any()
-            assert read.reader.outlines(pieces_of(item), found.tower_vectors) == {}
+            np.testing.assert_array_equal(as_fingerprint(heard), expected)
+            assert not as_fingerprint(silent).any()
+            assert read.reader.thumbnails(pieces_of(item), found.tower_vectors) == {}
             before = dict(read.work.decoded)
             await read.reader.read(ToRead(item, tower_vectors=found.tower_vectors))
             assert read.work.decoded == before
@@ -85,17 +85,17 @@ def test_what_many_show_has_none(bundle: Bundle) -> None:
         async with reading(bundle) as read:
             found = await read.reader.read(ToRead(item))
             pieces, stored = pieces_of(item), unpack(found.tower_vectors)
-            assert set(read.reader.outlines(pieces, found.tower_vectors)) == _sources(0, 1)
+            assert set(read.reader.thumbnails(pieces, found.tower_vectors)) == _sources(0, 1)
             (spec,) = [spec for spec in read.work.specs if spec.image is not None]
             piece = seen_by(spec, pieces)[0]
             vector = stored.vectors[key_of(spec, piece)]
             shared = frozenset({vector_piece(spec, piece, vector).cluster_hash})
             vocabulary = replace(bundle.featurizer.vocabulary, uninformative=shared)
-            sightings = Sightings(read.work, RecentVectors(0), nobody)
-            reader = Reader(Featurizer(vocabulary), read.work.specs, sightings)
+            jobs = TowerJobs(read.work, TowerCache(0), nobody)
+            reader = Reader(Featurizer(vocabulary), read.work.specs, jobs)
             for before in (b"", found.tower_vectors):
                 again = await reader.read(ToRead(item, tower_vectors=before))
-                assert set(reader.outlines(pieces, again.tower_vectors)) == _sources(1)
+                assert set(reader.thumbnails(pieces, again.tower_vectors)) == _sources(1)
 
     asyncio.run(scenario())
 

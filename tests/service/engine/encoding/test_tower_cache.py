@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.encoding.tower_vectors import Key, RecentVectors, Seen, Vector, pack, unpack
+from service.engine.encoding.tower_vectors import Key, Seen, TowerCache, Vector, pack, unpack
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
@@ -47,7 +47,7 @@ def test_what_is_no_such_thing_gives_nothing_or_whole_vectors(rest: bytes, cut: 
 
 
 def test_the_oldest_make_room() -> None:
-    recent = RecentVectors(10 * 408)
+    recent = TowerCache(10 * 408)
     given = vectors(12)
     keys = list(given)
     for key in keys[:10]:
@@ -62,7 +62,7 @@ def test_the_oldest_make_room() -> None:
 
 
 def test_none_is_kept_where_there_is_no_room() -> None:
-    recent = RecentVectors(0)
+    recent = TowerCache(0)
     ((key, vector),) = vectors(1).items()
     recent.put(key, vector)
     assert recent.get(key) is None

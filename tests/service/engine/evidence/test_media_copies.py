@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model_export.contract.media import fingerprint_of, thumbnail_of
-from service.engine.encoding.tower_vectors import OUTLINE, PRINT, Key, Seen, Vector, as_vector, pack
+from service.engine.encoding.tower_vectors import (
+    FINGERPRINT,
+    THUMBNAIL,
+    Key,
+    Seen,
+    Vector,
+    as_vector,
+    pack,
+)
 from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     Look,
@@ -40,7 +48,7 @@ def test_each_picture_is_named_once_and_the_nearest_is_taken() -> None:
     assert copies(again, theirs) == [("a", "near"), ("c", "far")]
 
 
-def test_the_same_outline_counts_once() -> None:
+def test_the_same_thumbnail_counts_once() -> None:
     found = shown(first=scene(1), second=scene(1))
     assert found.places == ["first"]
     assert copies(found, shown(x=scene(1), y=scene(1))) == [("first", "x")]
@@ -67,7 +75,7 @@ def look(direction: NDArray[np.float32], *seeds: int) -> Look:
     vectors: dict[Key, Vector] = {}
     for seed in seeds:
         key = seed.to_bytes(16, "big")
-        vectors[OUTLINE, key] = as_vector(thumbnail_of(scene(seed)))
+        vectors[THUMBNAIL, key] = as_vector(thumbnail_of(scene(seed)))
         vectors[bytes(32), key] = direction.astype(np.float16)
     return look_in(pack(Seen(vectors)))
 
@@ -77,10 +85,10 @@ def heard(direction: NDArray[np.float32], *hertz: int, pictures: Sequence[int] =
     vectors: dict[Key, Vector] = {}
     for pitch in hertz:
         key = pitch.to_bytes(16, "big")
-        vectors[PRINT, key] = as_vector(fingerprint_of(warble(pitch), 16_000))
+        vectors[FINGERPRINT, key] = as_vector(fingerprint_of(warble(pitch), 16_000))
         vectors[b"a" * 32, key] = direction.astype(np.float16)
     for seed in pictures:
-        vectors[OUTLINE, seed.to_bytes(16, "little")] = as_vector(thumbnail_of(scene(seed)))
+        vectors[THUMBNAIL, seed.to_bytes(16, "little")] = as_vector(thumbnail_of(scene(seed)))
     return look_in(pack(Seen(vectors)))
 
 
@@ -103,8 +111,8 @@ def test_who_shares_two_sounds_or_one_of_either() -> None:
 
 def test_of_many_sounds_so_many_are_compared_as_memory_allows() -> None:
     many = heard(np.ones(3, np.float32), *range(70))
-    assert len(many.prints) == 16
-    assert many.prints.changes.nbytes < 100_000
+    assert len(many.fingerprints) == 16
+    assert many.fingerprints.changes.nbytes < 100_000
 
 
 def test_a_few_songs_among_many_are_one_copy() -> None:
@@ -152,7 +160,7 @@ def test_a_look_is_the_mean_of_what_says_something() -> None:
     for i, direction in enumerate(([3, 0], [0, 4], [1, 0])):
         key = bytes([i]) * 16
         image = scene(i) if i < 2 else Image.new("RGB", (9, 9))
-        vectors[OUTLINE, key] = as_vector(thumbnail_of(image))
+        vectors[THUMBNAIL, key] = as_vector(thumbnail_of(image))
         vectors[b"t" * 32, key] = np.array(direction, np.float16)
     vectors[b"t" * 32, b"text" * 4] = np.array([0, -9], np.float16)
     found = look_in(pack(Seen(vectors)))

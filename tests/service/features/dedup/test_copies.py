@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from redis import Redis
 
 from service.app import create_app
-from service.engine.encoding.tower_vectors import OUTLINE, Seen, pack, unpack
+from service.engine.encoding.tower_vectors import THUMBNAIL, Seen, pack, unpack
 from service.settings import Settings
 from tests.contract.media import files
 from tests.contract.media.files import saved, scene
@@ -95,7 +95,7 @@ def test_nothing_is_decoded_for_them_alone(media_bundle: Path, tmp_path: Path) -
         assert counts() == {"text": 1}
 
 
-def test_records_of_an_earlier_release_have_no_outlines_until_they_are_put_again(
+def test_records_of_an_earlier_release_have_no_thumbnails_until_they_are_put_again(
     media_bundle: Path, tmp_path: Path
 ) -> None:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
@@ -106,7 +106,7 @@ def test_records_of_an_earlier_release_have_no_outlines_until_they_are_put_again
         socket = tmp_path / "data" / "store" / "run" / "store.sock"
         with Redis(unix_socket_path=str(socket)) as store:
             found = unpack(store.hget("ss:record:seed", "tower_vectors") or b"")  # type: ignore[arg-type]
-            kept = {key: v for key, v in found.vectors.items() if key[0] != OUTLINE}
+            kept = {key: v for key, v in found.vectors.items() if key[0] != THUMBNAIL}
             assert len(kept) == len(found.vectors) - 1 == 2
             store.hset("ss:record:seed", "tower_vectors", pack(Seen(kept, found.addresses)))
     with TestClient(create_app(settings), base_url="http://localhost") as client:
