@@ -35,24 +35,28 @@ def create_app(
         services: what the endpoints work with.
         lifecycle: tells when the process stops; by default it never does.
     """
+    lifecycle = lifecycle or Lifecycle()
+    limiter, traffic = lifecycle.limiter, lifecycle.traffic
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
-        if services is not None:
-            yield {"services": services}
-            return
         async with open_services(settings) as opened:
+            limiter.lanes = opened.lanes
             yield {"services": opened}
 
-    lifecycle = lifecycle or Lifecycle()
-    traffic = lifecycle.traffic
+    @contextlib.asynccontextmanager
+    async def opened_elsewhere(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
+        yield {"services": services}
+
+    if services is not None:
+        limiter.lanes = services.lanes
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
         version=version("similar-streamer"),
         description="Every error is a problem document (RFC 9457); its `type` links to an "
         "explanation. Unknown fields and parameters are refused by name.",
-        lifespan=lifespan,
+        lifespan=lifespan if services is None else opened_elsewhere,
         dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
         redirect_slashes=False,
@@ -78,5 +82,5 @@ def create_app(
         body_timeout_s=settings.limits.body_timeout_s,
     )
     # The last one is the first to see a request.
-    app.add_middleware(Admission, limiter=lifecycle.limiter, traffic=traffic)
+    app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app

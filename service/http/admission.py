@@ -7,24 +7,27 @@ request costs.
 """
 
 import asyncio
-from typing import Protocol, cast
+import math
+from typing import Protocol
 
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.ndjson import BULK_PATH
 from service.http.traffic import Traffic
 
 PROBES = frozenset({"/livez", "/startupz", "/readyz"})
 _FREE = PROBES | {"/metrics"}
-_BULK_PATH = "/v1/streamers:bulk"
 _TICK_S = 0.01
 _TARGET_S = 0.003
 """Delay that is no sign of overload: of a turn of the event loop, or of a wait for a thread."""
+_WINDOW_TICKS = 5
+"""Only a delay that stands for so long is one; a single stall is not (CoDel)."""
 _FEWEST, _MOST = 16, 128
 """Bounds of the requests of one kind in flight."""
-_SHRINK, _GROW = 0.7, 0.5
+_SHRINK, _GROW = 0.7, 2.5
 _BULK_MOST = 32
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100
@@ -45,15 +48,9 @@ REFUSAL_HEADERS = (
 class Lanes(Protocol):
     """What is asked of the threads beside the event loop."""
 
-    def interactive_wait_s(self) -> float:
-        """Seconds that the oldest interactive work has been waiting for a thread."""
+    def interactive_wait_s(self) -> tuple[float, float]:
+        """Seconds that interactive work waits for a thread, and for a thread or its own kind."""
         ...
-
-
-class Services(Protocol):
-    """What is asked of the lifespan's services."""
-
-    lanes: Lanes
 
 
 class _Generation:
@@ -89,7 +86,7 @@ class _Kind:
         return self.newest
 
     def adapt(self, is_late: bool) -> None:
-        """Once a tick: fewer may be in flight, or a few more."""
+        """Once a window: fewer may be in flight, or a few more."""
         if is_late:
             self.limit = max(_FEWEST, min(self.limit, self.peak) * _SHRINK)
         else:
@@ -117,7 +114,8 @@ class Limiter:
         """Start no clock yet: it runs while requests come."""
         self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
         self._clock: asyncio.TimerHandle | None = None
-        self._due = self._late_s = 0.0
+        self._due = 0.0
+        self._least = self._least_work = math.inf  # delay of this window
         self._ticks = self._idle = 0
         self.lanes: Lanes | None = None
 
@@ -128,7 +126,7 @@ class Limiter:
             None if it has to be refused.
         """
         if self._clock is None:
-            self._late_s = 0.0
+            self._least = self._least_work = math.inf
             self._again(asyncio.get_running_loop())
         self._idle = 0
         return self._kind_of(scope).enter()
@@ -136,7 +134,7 @@ class Limiter:
     def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
             return self._reads
-        return self._bulk if scope["path"] == _BULK_PATH else self._work
+        return self._bulk if scope["path"] == BULK_PATH else self._work
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + _TICK_S
@@ -146,13 +144,16 @@ class Limiter:
         """Look how late the event loop and the threads are."""
         loop = asyncio.get_running_loop()
         late_s = loop.time() - self._due
-        if self.lanes is not None:
-            late_s = max(late_s, self.lanes.interactive_wait_s())
-        self._late_s += (late_s - self._late_s) / 4
-        is_late = self._late_s > _TARGET_S
-        self._reads.adapt(is_late)
-        self._work.adapt(is_late)
+        for_threads, for_work = (
+            (0.0, 0.0) if self.lanes is None else self.lanes.interactive_wait_s()
+        )
+        self._least = min(self._least, max(late_s, for_threads))
+        self._least_work = min(self._least_work, max(late_s, for_work))
         self._ticks += 1
+        if self._ticks % _WINDOW_TICKS == 0:
+            self._reads.adapt(self._least > _TARGET_S)
+            self._work.adapt(self._least_work > _TARGET_S)
+            self._least = self._least_work = math.inf
         self._idle += 1
         if self._ticks % _GENERATION_TICKS == 0:
             self._reads.age()
@@ -177,8 +178,6 @@ class Admission:
         if scope["type"] != "http" or not is_counted(scope):
             await self._app(scope, receive, send)
             return
-        if self._limiter.lanes is None:
-            self._limiter.lanes = cast(Services, scope["state"]["services"]).lanes
         entered = scope.pop("admitted", None) or self._limiter.enter(scope)
         if entered is None:
             self._traffic.note(scope, REFUSED, 0.0)

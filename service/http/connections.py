@@ -36,6 +36,7 @@ _MAX_DESCRIPTORS = 65_536
 _MAX_CONNECTIONS = 4096
 _RESERVED_DESCRIPTORS = 256  # for files, the store, and pictures that are being fetched
 _TELL_AGAIN_S = 60
+_MOST_PIPELINED = 32  # requests behind the one that is being answered
 _LINGER_S = 2  # a refused client may read the answer for so long, until its own bytes are dropped
 
 
@@ -184,6 +185,11 @@ class HttpConnection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         if self.cycle.response_complete:  # refused already
             self._wait()
+        if len(self.pipeline) > _MOST_PIPELINED:
+            # uvicorn reads on after each answer, however many requests are here already.
+            self._is_refused = True
+            self.pipeline.clear()
+            self.transport.abort()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Count a request from the moment that it is read, or refuse it without a task.
@@ -194,7 +200,7 @@ class HttpConnection(HttpToolsProtocol):
         limits, scope = self._limits, cast(Scope, cycle.scope)
         if self._has_room and limits.lifecycle.is_serving and is_counted(scope):
             entered = limits.lifecycle.limiter.enter(scope)
-            if entered is None and not self.pipeline:
+            if entered is None and not self.pipeline and not self.flow.write_paused:
                 self._refuse_one(cycle, scope)
                 return
             scope["admitted"] = entered
@@ -208,7 +214,8 @@ class HttpConnection(HttpToolsProtocol):
             headers.append((b"connection", b"close"))
         cycle.response_started = cycle.response_complete = True
         head = b"".join(b"%s: %s\r\n" % line for line in headers)
-        self.transport.write(STATUS_LINE[REFUSED] + head + b"\r\n" + REFUSAL)
+        body = b"" if scope["method"] == "HEAD" else REFUSAL
+        self.transport.write(STATUS_LINE[REFUSED] + head + b"\r\n" + body)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -260,8 +267,9 @@ class HttpConnection(HttpToolsProtocol):
     def is_stalled(self, now: float) -> bool:
         """Whether the client has taken nothing of an answer for too long."""
         unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._unsent_since = unsent, now
+        if unsent < self._unsent or not self._unsent:  # some was taken, or nothing was there
+            self._unsent_since = now
+        self._unsent = unsent
         return unsent > 0 and now - self._unsent_since >= self._limits.settings.idle_timeout_s
 
     def _wait(self) -> None:

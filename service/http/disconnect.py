@@ -4,8 +4,9 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.ndjson import BULK_PATH
+
 _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
-_BULK_PATH = "/v1/streamers:bulk"
 
 
 class CancelOnDisconnect:
@@ -18,7 +19,7 @@ class CancelOnDisconnect:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as long as somebody waits for the answer."""
         is_http = scope["type"] == "http"
-        if not is_http or scope["method"] in _WRITES or scope["path"] == _BULK_PATH:
+        if not is_http or scope["method"] in _WRITES or scope["path"] == BULK_PATH:
             await self._app(scope, receive, send)
             return
         answering = asyncio.current_task()

@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 NDJSON = "application/x-ndjson"
+BULK_PATH = "/v1/streamers:bulk"
+"""The route whose body is read while its answer is written."""
 
 
 def documented_lines(model: Any, description: str) -> dict[int | str, dict[str, Any]]:

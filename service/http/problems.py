@@ -1,7 +1,6 @@
 """Exception handlers: every error of a request becomes a problem document."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -26,7 +25,6 @@ from service.errors import (
 )
 from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
 
-_log = logging.getLogger(__name__)
 _OF_THE_FRAMEWORK = (
     MalformedBody,
     NoSuchPath,
@@ -143,14 +141,8 @@ def _methods(request: Request) -> str:
     return ", ".join(sorted(found))
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    _log.error("unexpected error", exc_info=error)
-    return _respond(request, ServiceError(ServiceError.example))
-
-
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_unexpected)

@@ -6,6 +6,7 @@ the size and pace of bodies. FastAPI reads a body before dependencies run: these
 
 import asyncio
 import hmac
+import logging
 import os
 import re
 import time
@@ -23,6 +24,7 @@ from service.errors import (
     NoSuchPath,
     OriginNotAllowed,
     RequestError,
+    ServiceError,
     Stopping,
     Unauthorized,
     UnsupportedMediaType,
@@ -30,8 +32,10 @@ from service.errors import (
 from service.http.admission import PROBES
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
+from service.http.ndjson import BULK_PATH, NDJSON
 from service.http.traffic import Traffic
 
+_log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ONCE = frozenset({b"authorization", b"host"})
 _READ = _ONCE | {
@@ -43,8 +47,6 @@ _READ = _ONCE | {
     b"x-request-id",
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_BULK_PATH = "/v1/streamers:bulk"
-_NDJSON = "application/x-ndjson"
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json")
 
 
@@ -105,7 +107,7 @@ class RequestGuard:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        is_bulk = scope["path"] == _BULK_PATH
+        is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
         body = _Body(receive, limit, self._body_timeout_s, self._lifecycle, may_pause=is_bulk)
         try:
@@ -113,6 +115,11 @@ class RequestGuard:
             await self._app(scope, body, send_with_id)
         except RequestError as error:  # of the checks; the application answers its own
             await send_problem(send_with_id, error, request_id)
+        except Exception as error:
+            _log.error("unexpected error", exc_info=error)
+            if status:
+                raise  # a begun answer is cut off
+            await send_problem(send_with_id, ServiceError(ServiceError.example), request_id)
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
@@ -193,10 +200,10 @@ def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
 
 def _check_content_type(path: str, declared: str) -> None:
     kind = declared.partition(";")[0].strip().lower()
-    is_bulk = path == _BULK_PATH
-    if kind == _NDJSON if is_bulk else _JSON.fullmatch(kind):
+    is_bulk = path == BULK_PATH
+    if kind == NDJSON if is_bulk else _JSON.fullmatch(kind):
         return
-    wanted = _NDJSON if is_bulk else "application/json"
+    wanted = NDJSON if is_bulk else "application/json"
     raise UnsupportedMediaType(
         f"send the body with Content-Type: {wanted}; it came "
         + (f"as {kind[:100]!r}" if kind else "without one")
@@ -276,7 +283,7 @@ class _Body:
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"the body may have {limit} bytes; send less at once, many streamers by {_BULK_PATH}"
+        f"the body may have {limit} bytes; send less at once, many streamers by {BULK_PATH}"
     )
 
 

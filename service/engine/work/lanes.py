@@ -247,11 +247,18 @@ class Lanes:
         """Items of a lane that wait for a thread."""
         return sum(len(queue.jobs) for queue in self._queues[lane])
 
-    def interactive_wait_s(self) -> float:
-        """Seconds that the oldest interactive item has been waiting; 0 if none waits."""
+    def interactive_wait_s(self) -> tuple[float, float]:
+        """Seconds that the oldest interactive items have been waiting; 0 if none waits.
+
+        Returns:
+            The wait for a thread, and the wait for a thread or for the items of the same queue.
+        """
         with self._changed:
-            begun = [q.jobs[0].since for q in self._queues[Lane.INTERACTIVE] if q.jobs]
-        return time.perf_counter() - min(begun) if begun else 0.0
+            queues = [queue for queue in self._queues[Lane.INTERACTIVE] if queue.jobs]
+            since = [queue.jobs[0].since for queue in queues]
+            for_threads = [q.jobs[0].since for q in queues if q.running < q.at_once]
+        now = time.perf_counter()
+        return now - min(for_threads, default=now), now - min(since, default=now)
 
     async def answer(self, queue: Queue[Any, Any], items: Sequence[Any]) -> list[Any]:
         """Result of the whole call, for `Queue.submit_all`."""

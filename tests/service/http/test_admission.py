@@ -20,11 +20,10 @@ class Late:
     """Threads for which interactive work waits as long as it is told."""
 
     def __init__(self) -> None:
-        self.lanes = self
-        self.wait_s = 0.0
+        self.wait_s = self.own_wait_s = 0.0
 
-    def interactive_wait_s(self) -> float:
-        return self.wait_s
+    def interactive_wait_s(self) -> tuple[float, float]:
+        return self.wait_s, max(self.wait_s, self.own_wait_s)
 
 
 class Service:
@@ -35,6 +34,7 @@ class Service:
         self.late = Late()
         self.answered = asyncio.Event()
         self.limiter = Limiter()
+        self.limiter.lanes = self.late
         self.admission = Admission(self._app, limiter=self.limiter, traffic=self.traffic)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,12 +52,7 @@ class Service:
             sent.append(message)
 
         async def run() -> list[Message]:
-            scope = {
-                "type": "http",
-                "method": method,
-                "path": path,
-                "state": {"services": self.late},
-            }
+            scope = {"type": "http", "method": method, "path": path}
             await self.admission(scope, receive, send)
             return sent
 
@@ -112,6 +107,30 @@ def test_fewer_are_let_in_while_it_is_late_and_more_again_afterwards(kind: tuple
         service.late.wait_s = 0
         service.tick(400)
         assert await service.ask_many(60, *kind) == []
+
+    scenario(run)
+
+
+def test_a_single_stall_is_no_overload() -> None:
+    async def run(service: Service) -> None:
+        assert await service.ask_many(60, *READ) == []
+        service.late.wait_s = 1
+        service.tick(admission._WINDOW_TICKS - 1)
+        service.late.wait_s = 0
+        service.tick(admission._WINDOW_TICKS)
+        assert await service.ask_many(60, *READ) == []
+
+    scenario(run)
+
+
+def test_work_that_waits_for_its_own_kind_keeps_no_reader_out() -> None:
+    async def run(service: Service) -> None:
+        assert await service.ask_many(60, *READ) == []
+        assert await service.ask_many(60, *WORK) == []
+        service.late.own_wait_s = 1
+        service.tick(20)
+        assert len(await service.ask_many(1, *WORK)) == 1
+        assert await service.ask_many(60, *READ) == []
 
     scenario(run)
 

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.http.admission import Admission
@@ -18,16 +19,6 @@ NOBODY = -1e6
 """A limit that the clock does not raise to one request within a test."""
 BODY = b'{"positive": [{"streamer_id": "s"}]}'
 Ask = Callable[[http.client.HTTPConnection], None]
-
-
-class NoLanes:
-    """Services whose threads are never late."""
-
-    def __init__(self) -> None:
-        self.lanes = self
-
-    def interactive_wait_s(self) -> float:
-        return 0.0
 
 
 def served(ask: Callable[[Lifecycle, int], Awaitable[None]]) -> list[str]:
@@ -45,7 +36,7 @@ def served(ask: Callable[[Lifecycle, int], Awaitable[None]]) -> list[str]:
     async def run() -> None:
         lifecycle = Lifecycle()
         admission = Admission(app, limiter=lifecycle.limiter, traffic=lifecycle.traffic)
-        lifecycle.serve(admission, {"services": NoLanes()})
+        lifecycle.serve(admission, {})
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = HttpServer(lifecycle, Server(), 16, "warning")
             async with server.listening(listener):
@@ -146,3 +137,38 @@ def test_who_wants_no_more_gets_an_end() -> None:
         await in_thread(requests)(port)
 
     served(ask)
+
+
+def test_a_refused_head_has_no_body() -> None:
+    async def ask(lifecycle: Lifecycle, port: int) -> None:
+        lifecycle.limiter._work.limit = NOBODY  # of methods other than GET
+
+        def requests(connection: http.client.HTTPConnection) -> None:
+            for _ in range(2):  # a body of the first would be read as the second answer
+                connection.request("HEAD", "/v1/streamers")
+                answer = connection.getresponse()
+                assert (answer.status, answer.read()) == (503, b"")
+
+        await in_thread(requests)(port)
+
+    served(ask)
+
+
+def test_a_client_that_sends_very_many_requests_ahead_is_cut_off() -> None:
+    """Each of them would take memory, and a client that reads nothing is never answered."""
+    flood = b"GET /v1/streamers/s/similar HTTP/1.1\r\nHost: x\r\n\r\n" * 200_000
+
+    async def ask(lifecycle: Lifecycle, port: int) -> None:
+        def requests() -> None:
+            with (
+                socket.create_connection(("127.0.0.1", port), START_S) as connection,
+                pytest.raises(OSError, match=r"reset|pipe"),
+            ):
+                connection.sendall(flood)
+            with socket.create_connection(("127.0.0.1", port), START_S) as connection:
+                connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(1 << 10).startswith(b"HTTP/1.1 200")
+
+        await asyncio.to_thread(requests)
+
+    assert len(served(ask)) < 10_000

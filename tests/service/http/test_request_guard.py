@@ -150,3 +150,20 @@ def test_a_key_comes_once(with_key: TestClient, second: str) -> None:
 def test_a_host_comes_once(client: TestClient) -> None:
     twice = [("Host", "localhost"), ("Host", "evil.example")]
     problem(client.get("/v1/streamers", headers=twice), 400, "malformed_request")
+
+
+def test_an_unexpected_error_is_answered_and_counted(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
+
+    @app.get("/broken")
+    def broken() -> None:  # pyright: ignore[reportUnusedFunction]
+        raise ZeroDivisionError
+
+    with TestClient(app, base_url="http://localhost") as client:
+        answer = client.get("/broken", headers={"X-Request-Id": "asked-for"})
+        problem(answer, 500, "internal")
+        assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == "asked-for"
+        assert 'route="/broken",status="500"' in client.get("/metrics").text
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == ["unexpected error"]
