@@ -91,7 +91,7 @@ class Limits(_Group):
     """Most positive seeds of a question, and most negative ones."""
     max_dedup_items: Annotated[int, Field(ge=2, le=MOST_DEDUP_ITEMS)] = 10_000
     """Most streamers of a `dedup` request."""
-    page_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    page_bytes: Annotated[int, Field(ge=1024)] = MIB
     """Most bytes of profiles on one page of `GET /v1/streamers`; a longer profile has its own."""
     visible_timeout_ms: Annotated[int, Field(ge=0)] = 2000
     """How long a question waits for its `after_sequence`, else 503."""
