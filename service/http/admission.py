@@ -7,7 +7,7 @@ request costs.
 """
 
 import asyncio
-import math
+from collections import deque
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -23,11 +23,9 @@ _FREE = PROBES | {"/metrics"}
 _TICK_S = 0.01
 _TARGET_S = 0.003
 """Delay that is no sign of overload: of a turn of the event loop, or of a wait for a thread."""
-_WINDOW_TICKS = 5
-"""Only a delay that stands for so long is one; a single stall is not (CoDel)."""
 _FEWEST, _MOST = 16, 128
 """Bounds of the requests of one kind in flight."""
-_SHRINK, _GROW = 0.7, 2.5
+_SHRINK, _GROW = 0.7, 0.5
 _BULK_MOST = 32
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100
@@ -62,6 +60,20 @@ class _Generation:
         self.running = 0
 
 
+class _Delay:
+    """Delays smoothed over some ticks; a single stall, which is no overload, does not count."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque((0.0, 0.0, 0.0), maxlen=3)
+        self._smooth_s = 0.0
+
+    def add(self, delay_s: float) -> float:
+        """Take in the delay of a tick; the moving average of the medians of three."""
+        self._last.append(delay_s)
+        self._smooth_s += (sorted(self._last)[1] - self._smooth_s) / 4
+        return self._smooth_s
+
+
 class _Kind:
     """Requests of one kind: how many are in flight, and may be.
 
@@ -86,7 +98,7 @@ class _Kind:
         return self.newest
 
     def adapt(self, is_late: bool) -> None:
-        """Once a window: fewer may be in flight, or a few more."""
+        """Once a tick: fewer may be in flight, or a few more."""
         if is_late:
             self.limit = max(_FEWEST, min(self.limit, self.peak) * _SHRINK)
         else:
@@ -115,7 +127,7 @@ class Limiter:
         self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
         self._clock: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._least = self._least_work = math.inf  # delay of this window
+        self._read_delay, self._work_delay = _Delay(), _Delay()
         self._ticks = self._idle = 0
         self.lanes: Lanes | None = None
 
@@ -126,7 +138,7 @@ class Limiter:
             None if it has to be refused.
         """
         if self._clock is None:
-            self._least = self._least_work = math.inf
+            self._read_delay, self._work_delay = _Delay(), _Delay()
             self._again(asyncio.get_running_loop())
         self._idle = 0
         return self._kind_of(scope).enter()
@@ -147,13 +159,9 @@ class Limiter:
         for_threads, for_work = (
             (0.0, 0.0) if self.lanes is None else self.lanes.interactive_wait_s()
         )
-        self._least = min(self._least, max(late_s, for_threads))
-        self._least_work = min(self._least_work, max(late_s, for_work))
+        self._reads.adapt(self._read_delay.add(max(late_s, for_threads)) > _TARGET_S)
+        self._work.adapt(self._work_delay.add(max(late_s, for_work)) > _TARGET_S)
         self._ticks += 1
-        if self._ticks % _WINDOW_TICKS == 0:
-            self._reads.adapt(self._least > _TARGET_S)
-            self._work.adapt(self._least_work > _TARGET_S)
-            self._least = self._least_work = math.inf
         self._idle += 1
         if self._ticks % _GENERATION_TICKS == 0:
             self._reads.age()
