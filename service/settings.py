@@ -81,6 +81,8 @@ class Limits(_Group):
     body_timeout_s: Annotated[float, Field(gt=0)] = 60
     """Seconds for a body to arrive, else 408. A `:bulk` body may take longer, but not pause for so
     long."""
+    bodies_bytes: Annotated[int, Field(ge=1024)] = 512 * MIB
+    """Most memory of all bodies that are being received or answered, except `:bulk`; beyond, 503."""
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     """Most lines of a `:bulk` request."""
     max_k: Annotated[int, Field(ge=1)] = 1000

@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _verify(args: argparse.Namespace) -> int:
     data_dir, url, sample = args.data_dir, args.url, args.reencode_sample
+    if sample < 0:
+        raise _NotChecked(f"--reencode-sample may not be below zero; it is {sample}")
     if sample and args.bundle is None:
         raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
     async with opened_store(data_dir) as store:

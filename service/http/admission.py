@@ -26,7 +26,9 @@ _TARGET_S = 0.003
 _FEWEST, _MOST = 16, 128
 """Bounds of the requests of one kind in flight."""
 _SHRINK, _GROW = 0.7, 0.5
-_BULK_MOST = 32
+_BULK_MOST = _HEAVY_MOST = 32
+_HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/similar/export"})
+"""Requests that are slow by nature, and keep no quick question out."""
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100
 """After so many ticks without a request the clock stops."""
@@ -124,7 +126,8 @@ class Limiter:
 
     def __init__(self) -> None:
         """Start no clock yet: it runs while requests come."""
-        self._reads, self._work, self._bulk = _Kind(), _Kind(), _Kind(_BULK_MOST)
+        self._reads, self._work = _Kind(), _Kind()
+        self._heavy, self._bulk = _Kind(_HEAVY_MOST), _Kind(_BULK_MOST)  # which do not adapt
         self._clock: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._read_delay, self._work_delay = _Delay(), _Delay()
@@ -146,6 +149,8 @@ class Limiter:
     def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
             return self._reads
+        if scope["path"] in _HEAVY_PATHS:
+            return self._heavy
         return self._bulk if scope["path"] == BULK_PATH else self._work
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -123,6 +123,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unparsed = 0  # bytes since the parser last completed a header or a piece of a body
         self._is_refused = False
         self._has_asked = False  # only then there is a cycle
+        self._answering: RequestResponseCycle | None = None
         self._has_room = True
         self._unsent = 0
         self._unsent_since = 0.0
@@ -136,8 +137,12 @@ class HttpConnection(HttpToolsProtocol):
             self.app = cast(Any, at_capacity(cast(ASGIApp, self.app)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Forget the connection, and the requests that nobody waits for any more."""
         self._limits.waiting.pop(self, None)
+        self.pipeline.clear()
+        if self._answering is not None:  # uvicorn tells the request that was read last
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -204,6 +209,7 @@ class HttpConnection(HttpToolsProtocol):
                 self._refuse_one(cycle, scope)
                 return
             scope["admitted"] = entered
+        self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
     def _refuse_one(self, cycle: RequestResponseCycle, scope: Scope) -> None:

@@ -24,6 +24,7 @@ from service.errors import (
     Stopping,
 )
 from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
+from service.http.request_guard import BodyRefused
 
 _OF_THE_FRAMEWORK = (
     MalformedBody,
@@ -98,6 +99,8 @@ def _summary(errors: Sequence[FieldError], count: int) -> str:
 
 def error_of_http(error: HTTPException) -> ServiceError:
     """The error of the service for what the framework or the request guard refuses."""
+    if isinstance(error, BodyRefused):
+        return error.error
     if error.status_code == MalformedBody.status:  # FastAPI's word for unreadable JSON
         return MalformedBody("the body is not UTF-8 encoded JSON, or is nested too deeply")
     kinds = (kind for kind in _OF_THE_FRAMEWORK if kind.status == error.status_code)

@@ -23,6 +23,7 @@ from service.errors import (
     MalformedRequest,
     NoSuchPath,
     OriginNotAllowed,
+    Overloaded,
     RequestError,
     ServiceError,
     Stopping,
@@ -64,6 +65,7 @@ class RequestGuard:
         body_limit: int,
         bulk_body_limit: int,
         body_timeout_s: float,
+        bodies_bytes: int,
     ) -> None:
         """Guard `app`.
 
@@ -78,6 +80,7 @@ class RequestGuard:
             bulk_body_limit: bytes of a body with many lines.
             body_timeout_s: seconds in which a body has to come; one with many lines may pause for
                 so long.
+            bodies_bytes: of all bodies together that are being received or answered.
         """
         self._app = app
         self._traffic = traffic
@@ -87,6 +90,7 @@ class RequestGuard:
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
         self._body_timeout_s = body_timeout_s
+        self._memory = _Memory(bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -109,7 +113,9 @@ class RequestGuard:
 
         is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
-        body = _Body(receive, limit, self._body_timeout_s, self._lifecycle, may_pause=is_bulk)
+        body = _Body(
+            receive, limit, self._body_timeout_s, self._lifecycle, self._memory, may_pause=is_bulk
+        )
         try:
             self._check(scope, headers, repeated, limit)
             await self._app(scope, body, send_with_id)
@@ -126,6 +132,7 @@ class RequestGuard:
             if not status:  # the time to stop is over; a begun answer is cut off
                 await send_problem(send_with_id, Stopping(STOPPING), request_id)
         finally:
+            body.release()
             self._traffic.note(scope, status, time.perf_counter() - begin)
 
     def _check(
@@ -227,6 +234,21 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
+class BodyRefused(HTTPException):
+    """An error of the service, as the framework lets it pass while it reads a body."""
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
+
+
+class _Memory:
+    """Bytes that bodies take, all requests together."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+
 class _Body:
     """A `receive` that stops a body at the limit, declared or not, and one that doesn't come."""
 
@@ -236,9 +258,12 @@ class _Body:
         limit: int,
         timeout_s: float,
         lifecycle: Lifecycle,
+        memory: _Memory,
         *,
         may_pause: bool,
     ) -> None:
+        self._memory = memory
+        self._held = 0
         self._receive = receive
         self._lifecycle = lifecycle
         self._limit = limit
@@ -260,7 +285,22 @@ class _Body:
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
+            if not self._may_pause:  # many lines are processed as they come
+                self._hold(len(message.get("body", b"")))
         return message
+
+    def release(self) -> None:
+        """Let others have the memory that the body took."""
+        self._memory.left += self._held
+        self._held = 0
+
+    def _hold(self, size: int) -> None:
+        if size > self._memory.left:
+            raise BodyRefused(
+                Overloaded("the bodies of all requests take too much memory; send this one later")
+            )
+        self._memory.left -= size
+        self._held += size
 
     async def _next(self, now: float) -> Message:
         lifecycle = self._lifecycle

@@ -56,6 +56,13 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = _PROBE | {
 }
 
 
+def _say(response: Response, reason: str | None) -> None:
+    """Set the status of a probe by the reason why the service is not ready."""
+    if reason is not None:
+        response.status_code = 503
+        response.headers["Retry-After"] = "1"
+
+
 @router.get("/livez", summary="Liveness: the process answers", responses=_PROBE)
 async def livez() -> dict[str, str]:
     """Always ok while the event loop runs."""
@@ -67,7 +74,7 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     """503 until the first scan of the store is complete."""
     is_ready = operations.serving.follower.is_ready
     reason = None if is_ready else "the index is being built from the store"
-    response.status_code = 200 if reason is None else 503
+    _say(response, reason)
     return _health(operations, reason)
 
 
@@ -78,5 +85,5 @@ async def readyz(operations: CurrentOperations, response: Response) -> HealthOut
     A store that does not answer for a few seconds is named in `degraded_because` alone.
     """
     reason = operations.why_not_ready()
-    response.status_code = 200 if reason is None else 503
+    _say(response, reason)
     return _health(operations, reason)

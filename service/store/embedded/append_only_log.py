@@ -16,7 +16,8 @@ RESTORE = "`python -m service restore BACKUP`"
 # Valkey then advises a tool that is not installed with the service.
 _DAMAGED = re.compile(
     r"Bad file format|AOF MANIFEST FILE ERROR|Unrecoverable error|Short read|Wrong signature"
-    r"|RDB CRC error|AOF .* doesn't exist|the truncated file is not the last file"
+    r"|RDB CRC error|Unable to obtain the AOF file|AOF .* doesn't exist"
+    r"|the truncated file is not the last file"
 )
 # The name is missing in releases that knew a single file.
 _TORN = re.compile(r"Unexpected end of file reading the append only file(?: (\S+))?\. You can")

@@ -167,3 +167,16 @@ def test_an_unexpected_error_is_answered_and_counted(
         assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == "asked-for"
         assert 'route="/broken",status="500"' in client.get("/metrics").text
     assert [r.getMessage() for r in caplog.records if r.exc_info] == ["unexpected error"]
+
+
+def test_bodies_take_bounded_memory_together(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"bundle": bundle, "data_dir": tmp_path / "data", "limits": {"bodies_bytes": 1024}}
+    )
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        for _ in range(20):  # each gives back what it took
+            assert client.put("/v1/streamers/a", json={"bio": "x" * 500}).is_success
+        answer = client.put("/v1/streamers/a", json={"bio": "x" * 1100})
+        problem(answer, 503, "overloaded")
+        assert answer.headers["Retry-After"] == "1"
+        assert client.put("/v1/streamers/a", json={"bio": "y" * 500}).is_success
