@@ -82,7 +82,7 @@ class Limits(_Group):
     """Seconds for a body to arrive, else 408. A `:bulk` body may take longer, but not pause for so
     long."""
     bodies_bytes: Annotated[int, Field(ge=1024)] = 512 * MIB
-    """Most memory of all bodies that are being received or answered, except `:bulk`; beyond, 503."""
+    """Most memory of all bodies being received or answered, except of `:bulk`; beyond, 503."""
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     """Most lines of a `:bulk` request."""
     max_k: Annotated[int, Field(ge=1)] = 1000
