@@ -370,6 +370,21 @@ async def test_a_store_that_can_not_restart_is_tried_again_but_not_in_a_spin(
         await store.close()
 
 
+async def test_supervision_outlives_what_it_does_not_expect(tmp_path: Path) -> None:
+    """The log of the store is unreadable when it dies: it is started again once it is not."""
+    async with EmbeddedStore(tmp_path, patience=HASTY) as embedded:
+        log = tmp_path / "store.log"
+        log.unlink()
+        log.mkdir()
+        assert embedded.pid is not None
+        os.kill(embedded.pid, signal.SIGKILL)
+        await until(
+            lambda: embedded.state == "restarting" and "directory" in str(embedded.last_error)
+        )
+        log.rmdir()
+        await until(lambda: embedded.restarts == 1 and embedded.state == "ready")
+
+
 def test_it_runs_on_uvloop(tmp_path: Path) -> None:
     async def run() -> None:
         async with EmbeddedStore(tmp_path) as embedded:
