@@ -23,6 +23,7 @@ from service.http.connections import connection_limit
 from service.http.lifecycle import Lifecycle
 from service.http.server import HttpServer
 from service.settings import Settings
+from service.store.embedded.append_only_log import has_log
 from service.store.embedded.supervisor import EmbeddedStore
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _tell(settings: Settings, services: "Services", connections: int) -> None:
 
 def _begun(settings: Settings, stack: contextlib.AsyncExitStack) -> EmbeddedStore | None:
     """The embedded store, where it has a log to read: that takes as long as everything else."""
-    if settings.redis_url is not None or not settings.store_folder.exists():
+    if settings.redis_url is not None or not has_log(settings.store_folder):
         return None
     embedded = EmbeddedStore(settings.store_folder, accept_data_loss=settings.accept_data_loss)
     embedded.begin()

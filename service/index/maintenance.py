@@ -19,7 +19,7 @@ class Maintained(Protocol):
         """
         ...
 
-    def audit(self) -> None:
+    def check_recall(self) -> None:
         """Compare an approximate answer with the exact one; takes as long as an exact search.
 
         What is found to miss too many is not used any more.

@@ -185,6 +185,17 @@ class StreamerStore(Protocol):
         """Tower vectors by id, empty where there are none."""
         ...
 
+    async def model_versions(self, ids: Sequence[str]) -> list[str | None]:
+        """Model versions by id, None where there is no record."""
+        ...
+
+    async def chunks(self, ids: Sequence[str], max_bytes: int = ...) -> list[list[str]]:
+        """Ids in parts, in order, each small enough to read or write its records in one step.
+
+        Profiles and tower vectors of a part have up to `max_bytes` together, or it is a single id.
+        """
+        ...
+
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
         ...

@@ -146,9 +146,9 @@ class WitnessKeeper:
             self._failed = False
         except StoreUnavailable:
             pass  # it acknowledges nothing meanwhile
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - in a second it is tried again
             if not self._failed:
-                _log.warning("%s can't be written: %s", self._witness.path, error.strerror)
+                _log.warning("%s can't be written: %s", self._witness.path, error)
             self._failed = True
 
 

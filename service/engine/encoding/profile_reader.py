@@ -41,7 +41,7 @@ from service.engine.encoding.tower_vectors import (
     unpack,
 )
 from service.engine.work.lanes import Lane
-from service.errors import InvalidRequest, ServiceError
+from service.errors import InvalidRequest, ServiceError, Unavailable
 
 Thumbnail = NDArray[np.uint8]
 Fingerprint = NDArray[np.uint8]
@@ -254,7 +254,8 @@ class Reader:
                     vectors[thumbnail_key(made_of)] = thumbnail
             elif job.error is not None:
                 error = _as_error(plan.item, piece, job.error)
-                if piece.payload_digest in plan.settled:
+                is_lasting = not isinstance(error, Unavailable)
+                if is_lasting and piece.payload_digest in plan.settled:
                     _log.warning("%s: left out: %s", plan.item.profile.streamer_id, error)
                 else:
                     errors[piece.source] = error

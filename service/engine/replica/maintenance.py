@@ -90,7 +90,7 @@ class IndexMaintenance:
             try:
                 index = self._follower.index if self._follower.is_ready else None
                 if isinstance(index, Maintained):
-                    index.audit()
-            except Exception:  # noqa: BLE001 - or nothing would be audited any more
+                    index.check_recall()
+            except Exception:  # noqa: BLE001 - or no recall would be checked any more
                 _log.exception("an answer could not be compared with the exact one")
                 self._stopped.wait(60)

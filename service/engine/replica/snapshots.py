@@ -142,8 +142,10 @@ class Snapshots:
                 else:
                     ahead = None  # there is a newer one; two would take twice the memory
                     found = self._read(path, new_index, head)
-            except (Broken, OSError, MemoryError) as error:
-                _log.warning("the index is built from the store, not from a snapshot: %s", error)
+            except Exception as error:  # noqa: BLE001 - the store has everything
+                is_known = isinstance(error, (Broken, OSError, MemoryError))
+                said = "the index is built from the store, not from a snapshot: %s"
+                _log.warning(said, error, exc_info=not is_known)
                 self._remove(path)
                 continue
             self._last = found.place

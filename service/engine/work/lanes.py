@@ -65,6 +65,12 @@ class _Job(NamedTuple):
     since: float
 
 
+class _Failed(NamedTuple):
+    """What an item raised, in the place of its result."""
+
+    error: Exception
+
+
 class Queue(Generic[Item, Result]):
     """Items of one kind that wait for a thread, and the function that answers batches of them.
 
@@ -108,7 +114,7 @@ class Queue(Generic[Item, Result]):
         Raises:
             Overloaded: too many wait already, or these would not be done by the deadline, or were
                 not.
-            Exception: whatever the function raised for a batch with one of them.
+            Exception: whatever the function raised for one of them.
         """
         return await self._lanes.answer(self, items)
 
@@ -125,11 +131,16 @@ class Queue(Generic[Item, Result]):
         batch = [self.jobs.popleft() for _ in range(min(most, len(self.jobs)))]
         return [job for job in batch if not job.ticket.future.done()]
 
-    def run(self, jobs: Sequence[_Job]) -> Sequence[Result]:
-        """Results of a batch, in a thread."""
-        results = self._run([job.item for job in jobs])
-        if len(results) != len(jobs):
-            raise RuntimeError(f"{len(results)} results came for {len(jobs)} items")
+    def run(self, jobs: Sequence[_Job]) -> Sequence[Result | _Failed]:
+        """Results of a batch, in a thread; in one that fails, each item is run by itself."""
+        try:
+            results = self._run([job.item for job in jobs])
+            if len(results) != len(jobs):
+                raise RuntimeError(f"{len(results)} results came for {len(jobs)} items")
+        except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this thread
+            if len(jobs) == 1:
+                return [_Failed(error)]
+            return [self.run([job])[0] for job in jobs]
         return results
 
     def note(self, items: int, took_s: float) -> None:
@@ -296,19 +307,15 @@ class Lanes:
         while (taken := self._take()) is not None:
             queue, jobs = taken
             begin = time.perf_counter()
-            outcome: Sequence[Any] | Exception
-            try:
-                outcome = queue.run(jobs)
-            except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this thread
-                outcome = error
+            results = queue.run(jobs)
             took_s = time.perf_counter() - begin
             with self._changed:
                 del self._begun[threading.get_ident()]
                 queue.note(len(jobs), took_s)
                 queue.running -= 1
                 self._slow -= queue.lane is not Lane.INTERACTIVE
-            loop.call_soon_threadsafe(_deliver, jobs, outcome)
-            del taken, queue, jobs, outcome  # or they would live while the thread waits
+            loop.call_soon_threadsafe(_deliver, jobs, results)
+            del taken, queue, jobs, results  # or they would live while the thread waits
 
     def _take(self) -> tuple[Queue[Any, Any], list[_Job]] | None:
         """The next batch, once there is one; None when the lanes stop."""
@@ -344,14 +351,13 @@ class Lanes:
         return chosen
 
 
-def _deliver(jobs: Sequence[_Job], outcome: Sequence[Any] | Exception) -> None:
+def _deliver(jobs: Sequence[_Job], results: Sequence[Any]) -> None:
     """Hand results, or what went wrong, to those who wait; on the event loop."""
-    if isinstance(outcome, Exception):
-        for job in jobs:
-            job.ticket.fail(outcome)
-        return
-    for job, result in zip(jobs, outcome, strict=True):
-        job.ticket.take(job.place, result)
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, _Failed):
+            job.ticket.fail(result.error)
+        else:
+            job.ticket.take(job.place, result)
 
 
 def run_to_end(work: Generator[object, None, Result]) -> Result:

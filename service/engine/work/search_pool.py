@@ -76,12 +76,12 @@ class SearchPool:
             mine = [asked[i] for i in places]
             try:
                 found = answer([a.item for a in mine])
+                for a, result in zip(mine, found, strict=True):
+                    a.result.set_result(result)
             except Exception as error:  # noqa: BLE001 - belongs to those who asked
                 for a in mine:
-                    a.result.set_exception(error)
-                continue
-            for a, result in zip(mine, found, strict=True):
-                a.result.set_result(result)
+                    if not a.result.done():
+                        a.result.set_exception(error)
 
 
 def _make_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:

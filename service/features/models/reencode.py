@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from model_export.contract.errors import first_problem
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.profile_reader import ToRead
-from service.errors import ModelMismatch, ServiceError
+from service.errors import ModelMismatch, ServiceError, Unavailable
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
 from service.store.base import INCOMPLETE, Record, StreamerStore
 
 _log = logging.getLogger(__name__)
 _CHUNK = 200
+_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Before a part that can't be encoded or stored at the moment is tried again."""
 
 
 def is_incomplete(model_version: str) -> bool:
@@ -21,7 +24,12 @@ def is_incomplete(model_version: str) -> bool:
     return model_version.startswith(INCOMPLETE)
 
 
-async def reencode_all(store: StreamerStore, writes: WritePipeline, model_version: str) -> int:
+async def reencode_all(
+    store: StreamerStore,
+    writes: WritePipeline,
+    model_version: str,
+    pauses_s: Sequence[float] = _PAUSES_S,
+) -> int:
     """Encode every stored profile again; the number of those that were.
 
     Vectors of two models must never be searched together, so the store's model version says that
@@ -33,28 +41,50 @@ async def reencode_all(store: StreamerStore, writes: WritePipeline, model_versio
         store: holds the profiles.
         writes: encodes and stores them.
         model_version: of the model that `writes` encodes with.
+        pauses_s: seconds before a part that is unavailable is tried again, one for each attempt.
 
     Raises:
+        Unavailable: a part still can't be encoded or stored after the last attempt.
         ModelMismatch: the model can't read a stored profile.
     """
     await store.set_model_version(INCOMPLETE + model_version)
     after, done = "", 0
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
-        records = [
-            record
-            for record in await store.get(ids)
-            if record is not None and record.model_version != model_version
-        ]
-        items = await asyncio.to_thread(lambda: [_to_read(r, model_version) for r in records])  # noqa: B023
-        for record, result in zip(
-            records, await writes.rewrite(items, [r.version for r in records]), strict=True
-        ):
-            if isinstance(result, ServiceError):
-                raise _mismatch(record, model_version, result.detail) from result
-            done += isinstance(result, Acknowledged)
+        made_by = await store.model_versions(ids)
+        left = [i for i, m in zip(ids, made_by, strict=True) if m not in (None, model_version)]
+        for part in await store.chunks(left):
+            for pause_s in [*pauses_s, None]:
+                count, trouble = await _reencode(store, writes, part, model_version)
+                done += count
+                if trouble is None:
+                    break
+                if pause_s is None:
+                    raise trouble
+                _log.warning("trying again in %g s: %s", pause_s, trouble.detail)
+                await asyncio.sleep(pause_s)
         _log.info("encoded %d streamers again", done)
     return done
+
+
+async def _reencode(
+    store: StreamerStore, writes: WritePipeline, ids: Sequence[str], model_version: str
+) -> tuple[int, Unavailable | None]:
+    """How many of some were encoded again, and why others can't be at the moment, if so."""
+    done, trouble = 0, None
+    try:
+        records = [r for r in await store.get(ids) if r and r.model_version != model_version]
+        items = await asyncio.to_thread(lambda: [_to_read(r, model_version) for r in records])
+        results = await writes.rewrite(items, [r.version for r in records])
+    except Unavailable as error:
+        return 0, error
+    for record, result in zip(records, results, strict=True):
+        if isinstance(result, Unavailable):
+            trouble = result
+        elif isinstance(result, ServiceError):
+            raise _mismatch(record, model_version, result.detail) from result
+        done += isinstance(result, Acknowledged)
+    return done, trouble
 
 
 def _to_read(record: Record, model_version: str) -> ToRead:

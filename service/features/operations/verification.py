@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,7 +82,7 @@ async def check_store(store: ArchivedStore, findings: Findings) -> Stored:
     after = ""
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
-        for streamer_id, record in zip(ids, await store.get(ids), strict=True):
+        async for streamer_id, record in _records(store, ids):
             if record is None:
                 if await store.is_listed(streamer_id):
                     findings.add(streamer_id, "is listed and has no record")
@@ -146,7 +146,7 @@ async def check_encoding(
     ids = sorted(stored.versions)
     ids = random.sample(ids, min(sample, len(ids)))
     for start in range(0, len(ids), _CHUNK):
-        for record in await store.get(ids[start : start + _CHUNK]):
+        async for _, record in _records(store, ids[start : start + _CHUNK]):
             if record is None:
                 continue  # deleted meanwhile
             findings.streamers += 1
@@ -162,6 +162,14 @@ async def check_encoding(
                 ):
                     if _cosine(again, kept) < _SAME_COSINE:
                         findings.add(record.streamer_id, f"has not the {name} of its profile")
+
+
+async def _records(
+    store: ArchivedStore, ids: Sequence[str]
+) -> AsyncIterator[tuple[str, Record | None]]:
+    for part in await store.chunks(ids):
+        for found in zip(part, await store.get(part), strict=True):
+            yield found
 
 
 def _cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:

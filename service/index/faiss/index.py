@@ -133,7 +133,7 @@ class FaissIndex:
         if self._segmented is not None:
             self._segmented.rebuild(is_stopped)
 
-    def audit(self) -> None:
-        """Compare an answer of the ANN segment with the exact one; see `Maintained.audit`."""
+    def check_recall(self) -> None:
+        """Compare an ANN answer with the exact one; see `Maintained.check_recall`."""
         if self._segmented is not None:
-            self._segmented.audit()
+            self._segmented.check_recall()

@@ -62,7 +62,7 @@ class Plan:
 class SegmentedSearch:
     """Search by an ANN segment, if there is one. Safe to use from several threads.
 
-    Somebody has to call `rebuild` in a thread when it `is_due`, and `audit` now and then.
+    Somebody has to call `rebuild` in a thread when it `is_due`, and `check_recall` now and then.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class SegmentedSearch:
                 segment.recall,
             )
 
-    def audit(self) -> None:
+    def check_recall(self) -> None:
         """Answer a query of a moment ago again, exactly; give up a segment that misses too many."""
         query, segment = self._monitor.take(), self.segment
         if query is None or segment is None:

@@ -318,12 +318,19 @@ class EmbeddedStore:
 
     async def _supervise(self, process: Process) -> None:
         """Start the store again whenever it ends, and look after the disk meanwhile."""
-        early_ends = 0
+        early_ends, begun = 0, time.monotonic()
         while True:
-            begun = time.monotonic()
-            await self._watch(process)
+            try:
+                await self._watch(process)
+            except Exception as error:  # noqa: BLE001 - nobody else looks after the store
+                self.last_error = f"the store can't be looked after: {error}"
+                _log.error(self.last_error)
+            if process.returncode is None:
+                continue
+            self._enter("restarting")
             early_ends = early_ends + 1 if time.monotonic() - begun < self._patience.steady_s else 0
             process = await self._restart(early_ends)
+            begun = time.monotonic()
             self.restarts += 1
 
     async def _restart(self, early_ends: int) -> Process:
@@ -334,9 +341,10 @@ class EmbeddedStore:
             delay_s *= 2
             try:
                 return await self._launch()
-            except StoreStartFailed as error:
-                self.last_error = error.detail
-                _log.error("the store can't be restarted: %s", error.detail)
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass
+                self.last_error = str(error)
+                _log.error("the store can't be restarted: %s", error)
+                await self._end_process()
 
     async def _watch(self, process: Process) -> None:
         """Return when the store has ended, with the reason in `last_error`."""
@@ -349,7 +357,6 @@ class EmbeddedStore:
         if process.returncode == _COULD_NOT_WRITE:
             self._disk.store_could_not_write()
         self._writes = self._disk.allows_writes(trial=True)
-        self._enter("restarting")
         self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
         _log.error("%s; starting it again", self.last_error)
 

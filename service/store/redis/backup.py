@@ -19,7 +19,7 @@ from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
-from service.store.redis.store import RedisStore
+from service.store.redis.store import CHUNK_BYTES, RedisStore
 
 RECORDS = "records.jsonl.gz"
 RESTORING = "incomplete:restore"
@@ -110,11 +110,13 @@ class ArchivedStore(RedisStore):
         changed: dict[str, None] = {}
         while ids := await self.list_ids(after, _CHUNK):
             after = ids[-1]
-            news, rows, _ = await self._read_together(ids, seen)
-            yield list(zip(ids, rows, strict=True))
-            seen = _note(news, seen, changed)
+            for part in await self.chunks(ids):
+                news, rows, _ = await self._read_together(part, seen)
+                yield list(zip(part, rows, strict=True))
+                seen = _note(news, seen, changed)
         while (last := await self._read_last(changed, seen)) is None:
-            ids = list(changed)[:_CHUNK]
+            parts = await self.chunks(list(changed)[:_CHUNK])
+            ids = parts[0] if parts else []
             for streamer_id in ids:
                 del changed[streamer_id]
             news, rows, _ = await self._read_together(ids, seen)
@@ -134,7 +136,7 @@ class ArchivedStore(RedisStore):
     async def _read_last(self, changed: Collection[str], after: int) -> Any:
         """In one step: records of some and of all who changed since, and what the store says.
 
-        None if those are too many for one step.
+        None if those are too many, or too large, for one step.
 
         Raises:
             LogGap: the log has lost entries.
@@ -143,7 +145,15 @@ class ArchivedStore(RedisStore):
             return None
         answer = await self._tail(
             [self._meta, self._ids, self._log],
-            [after, _CHUNK, self._record, len(RECORD_FIELDS), *RECORD_FIELDS, *changed],
+            [
+                after,
+                _CHUNK,
+                CHUNK_BYTES,
+                self._record,
+                len(RECORD_FIELDS),
+                *RECORD_FIELDS,
+                *changed,
+            ],
         )
         if answer is not None and answer[0] == -1:
             raise LogGap(f"the log has lost {after + 1}; it goes on at {answer[1]}")
@@ -191,11 +201,14 @@ class ArchivedStore(RedisStore):
             )
         await self.set_model_version(RESTORING)
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
-        for each in records_in(source):
-            chunk.append(each)
-            if len(chunk) == _CHUNK:
+        total = 0
+        for streamer_id, fields in records_in(source):
+            size = sum(map(len, (fields or {}).values()))
+            if len(chunk) == _CHUNK or total + size > CHUNK_BYTES:
                 await self._put(chunk)
-                chunk = []
+                chunk, total = [], 0
+            chunk.append((streamer_id, fields))
+            total += size
         await self._put(chunk)
         found = await self.count()
         if found != copied.streamers:

@@ -43,6 +43,8 @@ from service.store.redis.codec import (
 from service.store.redis.durability import ALWAYS, find_durability
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
+CHUNK_BYTES = 8 << 20
+"""One command moves about so much, so that it is answered well before its timeout."""
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
 
@@ -168,6 +170,26 @@ class RedisStore:
         """Tower vectors by id, empty where there are none."""
         rows = await self._fields(ids, ("tower_vectors",))
         return [found or b"" for (found,) in rows]
+
+    async def model_versions(self, ids: Sequence[str]) -> list[str | None]:
+        """Model versions by id, None where there is no record."""
+        rows = await self._fields(ids, ("model_version",))
+        return [None if found is None else found.decode() for (found,) in rows]
+
+    async def chunks(self, ids: Sequence[str], max_bytes: int = CHUNK_BYTES) -> list[list[str]]:
+        """Ids in parts, in order, by the size of their records; see `StreamerStore.chunks`."""
+        keys = [self._record + streamer_id for streamer_id in ids]
+        profiles = await self._client.ask_all([("HSTRLEN", k, "profile") for k in keys])
+        seen = await self._client.ask_all([("HSTRLEN", k, "tower_vectors") for k in keys])
+        parts: list[list[str]] = []
+        total = 0
+        for streamer_id, size in zip(ids, map(sum, zip(profiles, seen, strict=True)), strict=True):
+            total += size
+            if not parts or total > max_bytes:
+                parts.append([])
+                total = size
+            parts[-1].append(streamer_id)
+        return parts
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""

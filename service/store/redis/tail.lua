@@ -1,13 +1,14 @@
 -- Reads in one step who changed after a sequence number, their records, and what the store says.
 --
 -- KEYS  meta, ids, log
--- ARGV  sequence number, most entries, beginning of a record's key, number of fields, the fields,
---       ids of which the records are wanted too
--- Returns false if there are more entries; else sequence, model version, number of streamers, and
+-- ARGV  sequence number, most entries, most bytes of profiles and tower vectors, beginning of a
+--       record's key, number of fields, the fields, ids of which the records are wanted too
+-- Returns false if there are more entries or, of several records, more bytes; else sequence, model version, number of streamers, and
 -- for each id: it and its fields. A gap in the log gives {-1, the number where it goes on}.
 
 local META, IDS, LOG = KEYS[1], KEYS[2], KEYS[3]
-local after, most, prefix, count = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local after, most, bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, count = ARGV[4], tonumber(ARGV[5])
 local fields, ids, known = {}, {}, {}
 
 local function want(id)
@@ -17,10 +18,10 @@ local function want(id)
   end
 end
 
-for i = 5, 4 + count do
+for i = 6, 5 + count do
   fields[#fields + 1] = ARGV[i]
 end
-for i = 5 + count, #ARGV do
+for i = 6 + count, #ARGV do
   want(ARGV[i])
 end
 local news = redis.call('XRANGE', LOG, '(' .. ARGV[1] .. '-0', '+', 'COUNT', most + 1)
@@ -42,6 +43,14 @@ end
 local sequence = tonumber(redis.call('HGET', META, 'sequence') or '0')
 if sequence ~= after then
   return {-1, sequence}
+end
+for _, id in ipairs(ids) do
+  for _, field in ipairs({'profile', 'tower_vectors'}) do
+    bytes = bytes - redis.call('HSTRLEN', prefix .. id, field)
+  end
+end
+if bytes < 0 and #ids > 1 then
+  return false
 end
 local rows = {}
 for _, id in ipairs(ids) do

@@ -10,7 +10,13 @@ import trustme
 from model_export.contract.bundle import Bundle
 from service.engine.encoding.profile_reader import Reading, ToRead
 from service.engine.encoding.tower_vectors import unpack
-from service.errors import InvalidRequest, MediaNotFetched, MediaUnavailable, UrlRefused
+from service.errors import (
+    InvalidRequest,
+    MediaNotFetched,
+    MediaUnavailable,
+    Overloaded,
+    UrlRefused,
+)
 from tests.bundles import write_bundle
 from tests.media_towers import picture, sound
 from tests.service.media.server import (
@@ -212,3 +218,27 @@ def test_several_are_asked_for_at_once_within_the_bounds(
 
     run(scenario())
     assert 1 < most <= 3
+
+
+def test_what_towers_can_not_read_at_the_moment_is_not_left_out(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored picture that can't be read is left out, unless it could be another time."""
+
+    async def scenario() -> None:
+        async with reading(bundle) as read:
+            stored = profile(bio="boss", avatar=media(FILES["/red"]))
+            item = ToRead(stored, stored=stored.model_dump_json(exclude_none=True).encode())
+
+            async def busy(*_: object) -> None:
+                raise Overloaded("too many wait")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(read.work, "prepare", busy)
+                (found,) = await read.reader.read_many([item])
+            assert isinstance(found, Overloaded)
+            (found,) = await read.reader.read_many([item])
+            assert isinstance(found, Reading)
+            assert found.features.status["avatar"] == "used"
+
+    run(scenario())

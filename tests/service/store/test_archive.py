@@ -92,6 +92,26 @@ async def test_a_copy_is_put_back_as_it_was(
             pass
 
 
+async def test_large_records_are_copied_in_parts(
+    store: ArchivedStore, other: ArchivedStore, admin: Any, tmp_path: Path
+) -> None:
+    """No command moves much more than 8 MiB, or the server, told so, would drop the connection."""
+    ids = [f"s{i:02}" for i in range(12)]
+    for streamer_id in ids:
+        await store.write([upsert(streamer_id, streamer_id * (1 << 20))])
+    assert await store.chunks(ids, 7 << 20) == [ids[i : i + 2] for i in range(0, 12, 2)]
+    assert await store.chunks(["gone", *ids[:2]], 1) == [["gone"], ["s00"], ["s01"]]
+    assert await store.chunks([]) == []
+    await admin.config_set("maxmemory-clients", 28 << 20)
+    try:
+        copied = await store.back_up(tmp_path / "copy")
+        await other.restore(ChecksummedFolder(tmp_path / "copy"))
+    finally:
+        await admin.config_set("maxmemory-clients", 0)
+    assert copied.streamers == len(ids)
+    assert await everything(other) == await everything(store)
+
+
 async def test_of_an_empty_store(
     store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:

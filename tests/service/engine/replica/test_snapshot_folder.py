@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from service.engine.replica.snapshots import Schedule, Snapshots
-from service.files.checksummed import UNFINISHED
+from service.files.checksummed import UNFINISHED, ChecksummedFolder
 from service.index.faiss.index import FaissIndex
 from service.store.base import Position
 from tests.service.engine.replica.test_follower import DIM, upsert
@@ -103,6 +103,24 @@ def test_one_that_is_damaged_is_noticed_when_it_is_wanted(
     ahead.begin(empty)
     assert ahead.restore(no_index, Position("e", 70)) is None
     assert "has 0 bytes" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+class Unreadable(FaissIndex):
+    def load(self, source: ChecksummedFolder) -> None:
+        raise ValueError("of another form")
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_one_that_fails_in_any_way_is_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, ahead: bool
+) -> None:
+    assert Snapshots(tmp_path, MODEL, SOON).write(filled(), Position("e", 70))
+    snapshots = Snapshots(tmp_path, MODEL, SOON)
+    if ahead:
+        snapshots.begin(lambda: Unreadable(DIM, DIM))
+    assert snapshots.restore(lambda: Unreadable(DIM, DIM), Position("e", 70)) is None
+    assert "ValueError: of another form" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 

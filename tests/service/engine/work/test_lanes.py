@@ -157,6 +157,30 @@ def test_a_failing_batch_fails_its_items_and_nobody_else() -> None:
     with_lanes(scenario)
 
 
+def test_a_bad_item_fails_nobody_else_of_its_batch() -> None:
+    async def scenario(lanes: Lanes) -> None:
+        hold = Hold()
+
+        def run(items: Sequence[int]) -> list[int]:
+            if items[0] == 0:
+                hold()
+            if 3 in items:
+                raise ValueError("three")
+            return list(items)
+
+        queue = lanes.queue(run, Lane.INTERACTIVE, what="numbers", max_batch=8, at_once=1)
+        tasks = [asyncio.create_task(queue.submit(0))]
+        await hold.begun()
+        tasks += [asyncio.create_task(queue.submit(i)) for i in range(1, 6)]
+        await waiting(lanes, Lane.INTERACTIVE, 5)
+        hold.end()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [r for r in found if not isinstance(r, Exception)] == [0, 1, 2, 4, 5]
+        assert isinstance(found[3], ValueError)
+
+    with_lanes(scenario)
+
+
 def test_too_much_is_refused() -> None:
     async def scenario(lanes: Lanes) -> None:
         hold = Hold()

@@ -96,6 +96,14 @@ def test_who_leaves_or_breaks_it_leaves_others_alone() -> None:
         assert isinstance(failed, ZeroDivisionError)
         assert answer == 14
 
+        def too_few(items: Sequence[int]) -> list[int]:
+            return list(items[1:])
+
+        short = [pool.together(too_few, i, SHORT_MS) for i in range(3)]
+        async with asyncio.timeout(30):
+            found = await asyncio.gather(*short, return_exceptions=True)
+        assert isinstance(found[2], ValueError)
+
     with_pool(scenario)
 
 

@@ -27,10 +27,10 @@ def index() -> FaissIndex:
 
 
 def ask(index: FaissIndex, queries: np.ndarray, k: int = 20) -> None:
-    """Each question once, and an audit after each."""
+    """Each question once, and a recall check after each."""
     for query in queries:
         search(index, query, k)
-        index.audit()
+        index.check_recall()
 
 
 def spoil(index: FaissIndex) -> None:
@@ -109,7 +109,7 @@ def test_only_answers_of_a_base_are_audited(index: FaissIndex) -> None:
     for query in VECTORS[:60]:
         search(index, query, 5, exact=True)
         search(index, query, 60)
-        index.audit()
+        index.check_recall()
     assert index.state().served_recall is None
 
 
@@ -118,7 +118,7 @@ def test_what_changed_meanwhile_is_no_miss(index: FaissIndex) -> None:
         search(index, VECTORS[i], 10)
         for j in range(40):
             drop(index, f"s{40 * i + j}", 2)
-        index.audit()
+        index.check_recall()
     served = index.state().served_recall
     assert served is not None
     assert served >= 0.98
