@@ -160,7 +160,10 @@ async def patch_streamer(
 async def delete_streamer(
     writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
-    """The profile and the vector are gone from disk and from answers when the answer comes."""
+    """The delete is on disk when the answer comes, and nothing returns the streamer any more.
+
+    The store's append-only log keeps the old bytes until the store rewrites it.
+    """
     sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
