@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.features.operations.installation import twin_packages
+from service.store.embedded.folder import in_use_because
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
 _LOW_DISK_BYTES = 1 << 30
@@ -68,8 +69,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         for check in checks:
             print(f"{check.status:4}  {check.name}: {check.detail}")
-        print("fix the failed checks before serving" if failed else "ready to serve")
+        print(_summary(failed, args.bundle))
     return 1 if failed else 0
+
+
+def _summary(failed: bool, bundle: Path | None) -> str:
+    if failed:
+        return "fix the failed checks before serving"
+    return "ready to serve" if bundle else "ready to serve, except for a bundle: give --bundle"
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -204,6 +211,12 @@ def _data_dir(path: Path) -> Check:
         nearest = nearest.parent
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         return Check("data folder", "fail", f"{nearest} is not a folder that can be written")
+    try:
+        owned = in_use_because(path.absolute() / "store")
+    except OSError as error:
+        return Check("data folder", "fail", f"{error.filename}: {error.strerror}")
+    if owned:
+        return Check("data folder", "fail", owned)
     free = shutil.disk_usage(nearest).free
     status = "warn" if free < _LOW_DISK_BYTES else "ok"
     return Check("data folder", status, f"{path}, {free / 1e9:.1f} GB free")

@@ -14,9 +14,10 @@ from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
 from service.engine.work.search_pool import SearchPool
-from service.errors import InvalidRequest, StreamerNotFound
+from service.errors import FieldError, InvalidRequest, StreamerNotFound
 from service.features.cold_start.neighbours import Neighbour, Recommender, by_cosine, by_vote
 from service.index.query import Query, ScoringSpec
+from service.store.base import Record
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +97,9 @@ class ColdStart:
         await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         item = None if profile is None else ToRead(profile, "/profile")
         if streamer_id is not None:
-            record = await self._stored.get(streamer_id)
+            record = await self._record(streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
             item = ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
-            if record.model_version != self._pipeline.model_version:
-                raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
         if item is None:
             raise InvalidRequest.of("", "needs streamer_id or profile")
         placed = await self._pipeline.encode(item)
@@ -122,6 +121,16 @@ class ColdStart:
             modalities,
             *as_of,
         )
+
+    async def _record(self, streamer_id: str) -> Record:
+        try:
+            record = await self._stored.get(streamer_id)
+            if record.model_version != self._pipeline.model_version:
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
+        except StreamerNotFound as error:
+            field = FieldError("/streamer_id", error.detail)
+            raise StreamerNotFound(error.detail, [field]) from error
+        return record
 
     def _check_space(self, space: str | None) -> None:
         known = None if self._id_space is None else self._id_space.name

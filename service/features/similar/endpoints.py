@@ -1,7 +1,8 @@
 """`/v1/similar`: streamers similar to seeds, in one answer, in pages, or as an export."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
@@ -9,9 +10,11 @@ from fastapi import APIRouter, Depends, Query
 
 from service.errors import (
     CursorExpired,
+    FieldError,
     InvalidRequest,
     NoSuchPath,
     PrecisionNotPromised,
+    RequestError,
     StreamerNotFound,
 )
 from service.features.similar.schemas import (
@@ -37,6 +40,8 @@ from service.settings import Limits
 router = APIRouter(prefix="/v1")
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
+_PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
+"""What the route without a body calls the fields of a question."""
 
 
 def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> SimilarOut:
@@ -63,6 +68,20 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
         if parameter:
             raise InvalidRequest.of_parameter("k", detail)
         raise InvalidRequest.of("/k", detail)
+
+
+@contextmanager
+def _by_parameter() -> Iterator[None]:
+    """Errors name the parameter in place of a field of the body, which there is none of."""
+    try:
+        yield
+    except RequestError as error:
+        detail, fields = error.detail, list[FieldError]()
+        for field in error.errors:
+            name = _PARAMETERS.get(field.pointer, field.parameter)
+            detail = detail.replace(f"{field.pointer}: ", f"{name}: ") if name else detail
+            fields.append(FieldError(field.pointer, field.detail, name))
+        raise type(error)(detail, fields) from error
 
 
 @router.get(
@@ -94,17 +113,17 @@ async def similar_to_one(
         raise InvalidRequest.of_parameter(
             "min_precision", "cannot be given with min_score; give one of them"
         )
-    answer = await similar.search(
-        SimilarQuery(
-            positive=[Seed(streamer_id=streamer_id)],
-            k=k,
-            min_score=min_score,
-            min_precision=min_precision,
-            explain=explain,
-            exact=exact,
-            after_sequence=after_sequence,
-        )
+    query = SimilarQuery(
+        positive=[Seed(streamer_id=streamer_id)],
+        k=k,
+        min_score=min_score,
+        min_precision=min_precision,
+        explain=explain,
+        exact=exact,
+        after_sequence=after_sequence,
     )
+    with _by_parameter():
+        answer = await similar.search(query)
     return _similar_out(similar, answer, begin)
 
 

@@ -3,6 +3,8 @@
 import base64
 import binascii
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from service.errors import (
+    FieldError,
     InvalidRequest,
     NoSuchPath,
     NoVector,
@@ -65,6 +68,16 @@ _CHANGES: dict[str, Any] = {
     },
     "examples": [{"bio": "new bio", "category": None}],
 }
+
+
+@contextmanager
+def _named_by_path() -> Iterator[None]:
+    """A streamer that is not stored is named by the path's parameter."""
+    try:
+        yield
+    except StreamerNotFound as error:
+        field = FieldError("", error.detail, parameter="streamer_id")
+        raise StreamerNotFound(error.detail, [field]) from error
 
 
 async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
@@ -145,7 +158,8 @@ async def patch_streamer(
     if expected == ANY_STORED:
         expected = None  # only what is stored can be patched
     try:
-        done = await writes.patch(streamer_id, changes, expected)
+        with _named_by_path():
+            done = await writes.patch(streamer_id, changes, expected)
     except ValidationError as error:
         raise invalid(error) from error
     response.headers["ETag"] = f'"{done.sequence}"'
@@ -160,8 +174,12 @@ async def patch_streamer(
 async def delete_streamer(
     writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
 ) -> DeletedOut:
-    """The profile and the vector are gone from disk and from answers when the answer comes."""
-    sequence = await writes.delete(streamer_id, expected)
+    """The delete is on disk when the answer comes, and nothing returns the streamer any more.
+
+    The store's append-only log keeps the old bytes until the store rewrites it.
+    """
+    with _named_by_path():
+        sequence = await writes.delete(streamer_id, expected)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
@@ -203,7 +221,8 @@ def _after(cursor: str | None) -> str:
 )
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
-    record = await streamers.get(streamer_id)
+    with _named_by_path():
+        record = await streamers.get(streamer_id)
     if not record.embedding:
         raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
     return EmbeddingOut(
@@ -259,6 +278,7 @@ async def get_streamer(
     streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
 ) -> StreamerOut:
     """The profile as written, and its status; the ETag header has its version."""
-    record = await streamers.get(streamer_id)
+    with _named_by_path():
+        record = await streamers.get(streamer_id)
     response.headers["ETag"] = f'"{record.version}"'
     return _streamer(record)

@@ -76,6 +76,18 @@ class FolderLock:
             self._fd = None
 
 
+def in_use_because(folder: Path) -> str | None:
+    """Who owns a folder, and what to do about it; None while nobody does."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if try_lock(fd) else _in_use(folder, os.pread(fd, _OWNERS_BYTES, 0).decode())
+    finally:
+        os.close(fd)
+
+
 def try_lock(fd: int) -> bool:
     """Whether nobody else had the lock of an open file, which is ours then."""
     try:

@@ -188,11 +188,32 @@ def test_doctor_opens_the_bundle_where_it_will_run(bundle: Path) -> None:
 
 def test_doctor_warns_of_a_port_that_is_taken(serve: Serve, tmp_path: Path) -> None:
     port = int(serve().url.rsplit(":", 1)[1])
-    status, checks = doctor("--data-dir", tmp_path, "--port", port)
+    status, checks = doctor("--data-dir", tmp_path / "new", "--port", port)
     assert status == 0
     assert checks["port"][0] == "warn"
     assert f"127.0.0.1:{port}: Address already in use" in checks["port"][1]
     assert checks["bundle"][0] == "warn"
+
+
+def test_doctor_names_who_uses_the_data_folder(
+    bundle: Path, serve: Serve, tmp_path: Path, free_port: int
+) -> None:
+    service = serve()
+    where = ("--bundle", bundle, "--data-dir", service.data_dir, "--port", free_port)
+    status, checks = doctor(*where)
+    assert status == 1
+    assert checks["data folder"][0] == "fail"
+    assert "is in use by service process" in checks["data folder"][1]
+    assert "stop it (kill" in checks["data folder"][1]
+    assert service.client.get("/readyz").status_code == 200  # it was not disturbed
+    assert service.stop() == 0
+    assert doctor(*where)[1]["data folder"][0] == "ok"
+
+
+def test_doctor_without_a_bundle_says_what_is_missing(tmp_path: Path, free_port: int) -> None:
+    done = run("doctor", "--data-dir", tmp_path, "--port", free_port)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("ready to serve, except for a bundle: give --bundle\n")
 
 
 def test_doctor_runs_where_packages_are_missing(tmp_path: Path) -> None:

@@ -161,16 +161,25 @@ def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
     assert pointers(body) == ["/positive/1/streamer_id", "/negative/0/streamer_id"]
     assert "gone-1" in body["detail"]
     assert "gone-2" in body["detail"]
-    answer = client.get("/v1/streamers/empty/similar")
-    assert "insufficient_content" in problem(answer, 422, "invalid_request")["detail"]
-    for path in (
-        "/v1/streamers/gone",
-        "/v1/streamers/gone/similar",
-        "/v1/streamers/gone/embedding",
+    body = problem(client.get("/v1/streamers/empty/similar"), 422, "invalid_request")
+    assert body["detail"].startswith("streamer_id: streamer 'empty' shows nothing")
+    assert "insufficient_content" in body["detail"]
+    assert [(e["parameter"], "pointer" in e) for e in body["errors"]] == [("streamer_id", False)]
+    detail = "streamer 'gone' is not stored"
+    for answer in (
+        client.get("/v1/streamers/gone"),
+        client.get("/v1/streamers/gone/similar"),
+        client.get("/v1/streamers/gone/similar", params={"explain": True}),
+        client.get("/v1/streamers/gone/embedding"),
+        client.delete("/v1/streamers/gone"),
+        client.patch("/v1/streamers/gone", json={}),
     ):
-        problem(client.get(path), 404, "streamer_not_found")
-    problem(client.delete("/v1/streamers/gone"), 404, "streamer_not_found")
-    problem(client.patch("/v1/streamers/gone", json={}), 404, "streamer_not_found")
+        body = problem(answer, 404, "streamer_not_found")
+        assert body["detail"] == detail
+        assert body["errors"] == [{"detail": detail, "parameter": "streamer_id"}]
+    answer = client.post("/v1/cold-start", json={"streamer_id": "gone"})
+    body = problem(answer, 404, "streamer_not_found")
+    assert body["errors"] == [{"detail": detail, "pointer": "/streamer_id"}]
     body = problem(
         client.post("/v1/dedup", json={"ids": ["known", "x", "y"]}), 404, "streamer_not_found"
     )

@@ -122,7 +122,11 @@ def test_a_precision_that_can_t_be_promised_is_refused_with_what_can(client: Tes
     assert "use min_score" in error["detail"]
     thin = {"positive": [{"profile": {"tags": ["music"]}}], "min_precision": 0.9}
     assert "for 1 modality at most 0.8" in refused(client, "/v1/similar", **thin)["detail"]
-    assert client.get("/v1/streamers/music-0/similar?min_precision=0.95").status_code == 422
+    answer = client.get("/v1/streamers/music-0/similar?min_precision=0.95")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("min_precision: ")
+    assert answer.json()["errors"][0].keys() == {"detail", "parameter"}
+    assert answer.json()["errors"][0]["parameter"] == "min_precision"
     copies = refused(client, "/v1/dedup", ids=["music-0"], min_precision=0.99)
     assert "at most 0.96 can, from score 0.938 on" in copies["detail"]
     assert "use threshold" in copies["detail"]
