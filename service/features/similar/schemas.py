@@ -34,10 +34,10 @@ class ConditionIn(Request):
     ]
     any: Annotated[Values | None, Field(description="One of these values.")] = None
     all: Annotated[Values | None, Field(description="All of these values, of a list.")] = None
-    gt: FiniteFloat | None = None
-    gte: FiniteFloat | None = None
-    lt: FiniteFloat | None = None
-    lte: FiniteFloat | None = None
+    gt: Annotated[FiniteFloat | None, Field(description="Above this number.")] = None
+    gte: Annotated[FiniteFloat | None, Field(description="This number or more.")] = None
+    lt: Annotated[FiniteFloat | None, Field(description="Below this number.")] = None
+    lte: Annotated[FiniteFloat | None, Field(description="This number or less.")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
