@@ -85,4 +85,4 @@ class ColdStartOut(Response):
     complete: Complete
     incomplete_because: str | None = None
     model_version: str
-    index_sequence: int
+    index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]

@@ -105,7 +105,7 @@ class DedupClustersOut(Response):
     """Clusters of two and more; every other streamer is in one of the two lists."""
 
     mode: Literal["clusters"] = "clusters"
-    threshold: float
+    threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
     clusters: list[ClusterOut]
     unique: list[str]
     not_comparable: Annotated[list[str], Field(description="Streamers without usable content.")]
@@ -118,7 +118,7 @@ class DedupFeedOut(Response):
     """The list in a new order."""
 
     mode: Literal["feed"] = "feed"
-    threshold: float
+    threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
     order: Annotated[list[str], Field(description="Near-duplicates apart, as far as possible.")]
     held_back: Annotated[list[str], Field(description="What max_per_cluster left out.")]
     too_close: Annotated[
