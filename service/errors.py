@@ -223,7 +223,7 @@ class BodyTooLarge(RequestError):
 class WriteContended(RequestError):
     """Others wrote the streamer during each attempt of a PATCH; send it again."""
 
-    status, code, title = 409, "write_contended", "Others write this streamer all the time"
+    status, code, title = 409, "write_contended", "Contended write"
     example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
 
 

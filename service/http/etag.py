@@ -48,7 +48,8 @@ async def expected_versions(
     if_none_match: Annotated[
         str | None,
         Header(
-            description="`*`: write only if the streamer is not stored yet. Nothing else is known.",
+            description="`*`: write only if the streamer is not stored yet. "
+            "No other value is accepted.",
             examples=["*"],
             json_schema_extra={"pattern": r"^\*$"},
         ),

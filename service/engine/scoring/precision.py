@@ -63,10 +63,10 @@ class Precision:
             if knot is None:
                 best = curve.strictest
                 raise _refused(
-                    f"{min_precision:g} can't be promised; for {curve.describe()} at most "
-                    f"{_floor(best.at_least)} can, from score {best.score:.3f} on "
-                    f"({self._calibration.source}); ask for no more than that, or use "
-                    f"{self._instead}"
+                    f"{min_precision:g} can't be promised: ask for at most "
+                    f"{_floor(best.at_least)}, or use {self._instead}; that is promised for "
+                    f"{curve.describe()} from score {best.score:.3f} on "
+                    f"({self._calibration.source})"
                 )
         knot, curve = max(((k, c) for k, c in knots if k is not None), key=lambda kc: kc[0].score)
         return Threshold(

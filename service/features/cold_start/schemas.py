@@ -54,7 +54,10 @@ class IdEmbeddingOut(Response):
 
     space: str
     vector: list[float]
-    method: Literal["predicted", "centroid"]
+    method: Annotated[
+        Literal["predicted", "centroid"],
+        Field(description="By the encoder, or the mean of all established streamers."),
+    ]
     confidence: Annotated[
         float,
         Field(description="0 to 1: agreement of the prediction with the neighbours' vectors."),
@@ -82,4 +85,4 @@ class ColdStartOut(Response):
     complete: Complete
     incomplete_because: str | None = None
     model_version: str
-    index_sequence: int
+    index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]

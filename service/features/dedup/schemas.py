@@ -58,7 +58,8 @@ class DedupIn(Request):
     pictures: Annotated[
         bool | None,
         Field(
-            description="Also join streamers that share copies of two or more pictures or sounds. "
+            description="Also join streamers that share copies of two or more pictures or sounds; "
+            "without a tower in the bundle neither bytes nor vectors count. "
             "Default: only where neither threshold nor min_precision is given."
         ),
     ] = None
@@ -96,7 +97,7 @@ class MemberOut(Response):
 class ClusterOut(Response):
     """A group of near-duplicates."""
 
-    representative: str
+    representative: Annotated[str, Field(description="The first of them in the list.")]
     members: list[MemberOut]
 
 
@@ -104,7 +105,7 @@ class DedupClustersOut(Response):
     """Clusters of two and more; every other streamer is in one of the two lists."""
 
     mode: Literal["clusters"] = "clusters"
-    threshold: float
+    threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
     clusters: list[ClusterOut]
     unique: list[str]
     not_comparable: Annotated[list[str], Field(description="Streamers without usable content.")]
@@ -117,9 +118,9 @@ class DedupFeedOut(Response):
     """The list in a new order."""
 
     mode: Literal["feed"] = "feed"
-    threshold: float
-    order: list[str]
-    held_back: list[str]
+    threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
+    order: Annotated[list[str], Field(description="Near-duplicates apart, as far as possible.")]
+    held_back: Annotated[list[str], Field(description="What max_per_cluster left out.")]
     too_close: Annotated[
         int, Field(description="Items nearer than the window, where no other item was left.")
     ]

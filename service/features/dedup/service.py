@@ -362,7 +362,8 @@ def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
     errors: list[FieldError] = []
     for place, name in enumerate(names):
         if name in seen:
-            errors.append(FieldError(f"{pointer}/{place}", f"{name!r} is at {seen[name]} already"))
+            detail = f"streamer {name!r} is already at {pointer}/{seen[name]}"
+            errors.append(FieldError(f"{pointer}/{place}", detail))
         seen.setdefault(name, place)
     if errors:
         raise InvalidRequest(f"{len(errors)} streamers are given twice", errors)

@@ -107,4 +107,6 @@ class IndexLineOut(Response):
 
     streamer_id: str
     version: int
-    digest: Annotated[str, Field(description="Of its vector; empty without one.")]
+    digest: Annotated[
+        str, Field(description="First 16 hex digits of its vector's SHA-256, or empty.")
+    ]

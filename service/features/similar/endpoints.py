@@ -1,7 +1,7 @@
 """`/v1/similar`: streamers similar to seeds, in one answer, in pages, or as an export."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
@@ -71,7 +71,7 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
 
 
 @contextmanager
-def _by_parameter() -> Iterator[None]:
+def _by_parameter() -> Generator[None, None, None]:
     """Errors name the parameter in place of a field of the body, which there is none of."""
     try:
         yield

@@ -34,10 +34,10 @@ class ConditionIn(Request):
     ]
     any: Annotated[Values | None, Field(description="One of these values.")] = None
     all: Annotated[Values | None, Field(description="All of these values, of a list.")] = None
-    gt: FiniteFloat | None = None
-    gte: FiniteFloat | None = None
-    lt: FiniteFloat | None = None
-    lte: FiniteFloat | None = None
+    gt: Annotated[FiniteFloat | None, Field(description="Above this number.")] = None
+    gte: Annotated[FiniteFloat | None, Field(description="This number or more.")] = None
+    lt: Annotated[FiniteFloat | None, Field(description="Below this number.")] = None
+    lte: Annotated[FiniteFloat | None, Field(description="This number or less.")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -49,8 +49,12 @@ class ConditionIn(Request):
 class FilterIn(Request):
     """Every condition of `must` holds and none of `must_not`."""
 
-    must: list[ConditionIn] = Field(default_factory=list[ConditionIn], max_length=50)
-    must_not: list[ConditionIn] = Field(default_factory=list[ConditionIn], max_length=50)
+    must: list[ConditionIn] = Field(
+        default_factory=list[ConditionIn], max_length=50, description="All of these hold."
+    )
+    must_not: list[ConditionIn] = Field(
+        default_factory=list[ConditionIn], max_length=50, description="None of these holds."
+    )
 
     def domain(self) -> filters.Filter:
         """The filter that the use-cases know."""
@@ -282,7 +286,7 @@ class HitOut(Response):
     """A streamer of the answer."""
 
     streamer_id: str
-    score: float
+    score: Annotated[float, Field(description="Cosine, or what strategy makes of several.")]
     precision: Annotated[
         float | None,
         Field(
@@ -356,7 +360,7 @@ class SimilarOut(Response):
     incomplete_because: str | None = None
     exact: Annotated[bool, Field(description="Whether every streamer was scanned.")]
     model_version: str
-    index_sequence: Annotated[int, Field(description="Sequence number of the last write in it.")]
+    index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     reached: Annotated[
         int | None,
         Field(description="How many streamers reach min_score or min_precision, if given."),
@@ -390,5 +394,5 @@ class ExportSummaryOut(Response):
     complete: Complete
     incomplete_because: str | None
     model_version: str
-    index_sequence: Annotated[int, Field(description="Sequence number of the last write in it.")]
+    index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     warnings: list[str]

@@ -223,10 +223,10 @@ class Similar:
 
     async def _everyone(self, query: SimilarQuery) -> Pinned:
         asked = await self._ask(query)
-        if asked.query.min_score is None or query.explain:
-            raise InvalidRequest.of(
-                "/pages", "needs min_score or min_precision, and can't be given with explain"
-            )
+        if asked.query.min_score is None:
+            raise InvalidRequest.of("/pages", "needs min_score or min_precision")
+        if query.explain:
+            raise InvalidRequest.of("/pages", "cannot be combined with explain")
         found = await asked.index.matches(asked.query)
         return Pinned(
             found.ids,
@@ -302,8 +302,8 @@ class Similar:
                 return (), None
             raise InvalidRequest.of(
                 "/min_precision",
-                "is known for the cosine with one streamer: ask with one positive seed or with "
-                "strategy best_score, and without negative seeds; or use min_score",
+                "works only with one positive seed, or strategy best_score, and no negative seeds; "
+                "otherwise use min_score",
             )
         curves = self._precision.curves([seed.modalities_used for seed in positive])
         if query.min_precision is None:

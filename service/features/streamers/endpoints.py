@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -71,7 +71,7 @@ _CHANGES: dict[str, Any] = {
 
 
 @contextmanager
-def _named_by_path() -> Iterator[None]:
+def _named_by_path() -> Generator[None, None, None]:
     """A streamer that is not stored is named by the path's parameter."""
     try:
         yield

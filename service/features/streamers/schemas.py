@@ -105,7 +105,7 @@ class EmbeddingOut(Response):
     streamer_id: str
     version: int
     model_version: str
-    embedding: list[float]
+    embedding: Annotated[list[float], Field(description="Content embedding, of unit length.")]
 
 
 class BulkLineOut(Response):

@@ -118,17 +118,23 @@ def test_a_precision_that_can_t_be_promised_is_refused_with_what_can(client: Tes
     assert problem["code"] == "precision_not_promised"
     (error,) = problem["errors"]
     assert error["pointer"] == "/min_precision"
-    assert "for all streamers at most 0.9 can, from score 0.750 on" in error["detail"]
+    assert (
+        "ask for at most 0.9, or use min_score; that is promised for all streamers from"
+        in error["detail"]
+    )
     assert "use min_score" in error["detail"]
     thin = {"positive": [{"profile": {"tags": ["music"]}}], "min_precision": 0.9}
-    assert "for 1 modality at most 0.8" in refused(client, "/v1/similar", **thin)["detail"]
+    assert (
+        "ask for at most 0.8, or use min_score; that is promised for 1 modality"
+        in refused(client, "/v1/similar", **thin)["detail"]
+    )
     answer = client.get("/v1/streamers/music-0/similar?min_precision=0.95")
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("min_precision: ")
     assert answer.json()["errors"][0].keys() == {"detail", "parameter"}
     assert answer.json()["errors"][0]["parameter"] == "min_precision"
     copies = refused(client, "/v1/dedup", ids=["music-0"], min_precision=0.99)
-    assert "at most 0.96 can, from score 0.938 on" in copies["detail"]
+    assert "ask for at most 0.96, or use threshold" in copies["detail"]
     assert "use threshold" in copies["detail"]
 
 
