@@ -1,11 +1,13 @@
 """A newcomer finds the right room: no file grows past what can be read in one go."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
+MAX_MODULES = 14
 PACKAGES = ("demo", "model_export", "service", "training", "tests")
 
 
@@ -22,3 +24,15 @@ def test_every_test_folder_is_a_package() -> None:
     folders = {file.parent for file in (ROOT / "tests").rglob("test_*.py")}
     missing = sorted(str(f) for f in folders if not (f / "__init__.py").is_file())
     assert not missing
+
+
+@pytest.mark.parametrize("package", ["model_export", "service", "training"])
+def test_folders_stay_small(package: str) -> None:
+    modules = Counter(
+        str(file.parent.relative_to(ROOT))
+        for file in (ROOT / package).rglob("*.py")
+        if file.name != "__init__.py"
+    )
+    assert len(modules) > 1
+    crowded = {folder: count for folder, count in modules.items() if count > MAX_MODULES}
+    assert not crowded, f"more than {MAX_MODULES} modules: {crowded}"

@@ -14,8 +14,7 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
-from service.http.caps import check_at_most
-from service.http.dependencies import CurrentLimits, service_named
+from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.problems import Checked
 

@@ -29,8 +29,7 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
-from service.http.caps import check_at_most
-from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
+from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
 from service.http.problems import Checked
