@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "STREAMER_INDEX__RECALL": "0.6",
     "STREAMER_LIMITS__MAX_K": "100000",
 }
-_BUILDING, _BUILT = "building HNSW32", " rows are in HNSW32"
+_BUILDING, _BUILT = "building ANN segment HNSW32", " rows are in ANN segment HNSW32"
 
 
 @dataclass

@@ -71,7 +71,7 @@ class Crowd:
             one.result()
 
     def _is_enough(self) -> bool:
-        built = self._service.output.count(f" rows are in {KIND}")
+        built = self._service.output.count(f" rows are in ANN segment {KIND}")
         return built >= REBUILDS and self.asked >= QUERIES and len(self.gone) >= DOOMED // 2
 
     def _repeat(
