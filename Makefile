@@ -18,6 +18,8 @@ GPU_VENV := .venv-gpu
 # What the service takes besides its twin for the CPU or the GPU.
 SERVED  := service,embedded,text-tower,images,audio
 
+# Its operations are lost by processes that share them, so it has one of its own.
+SCHEMA  := tests/service/http/test_schemathesis.py
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
 comma   := ,
@@ -58,7 +60,8 @@ check: lint arch typecheck ## Check an edit in three minutes: style, layers, typ
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data" $(SHARED) --durations 5 $(ARGS)
 
 test: lint arch typecheck ## Check everything that needs no GPU and no Docker
-	$(BIN)/python -m pytest -m "not gpu" $(SHARED) $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest $(SCHEMA))
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
