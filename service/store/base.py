@@ -60,7 +60,7 @@ class Record(IndexEntry):
 
 
 ANY_STORED = -1
-"""As an expected version: the streamer is stored, at whatever version."""
+"""Expected version of a streamer that must be stored, at whatever version."""
 
 
 @dataclass(frozen=True)

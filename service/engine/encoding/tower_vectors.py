@@ -21,7 +21,7 @@ Key = tuple[bytes, bytes]
 THUMBNAIL = hashlib.sha256(b"outline 1").digest()
 """In place of a tower's version: what is kept is the thumbnail of a picture, see `as_vector`."""
 FINGERPRINT = hashlib.sha256(b"print 1").digest()
-"""The same for the fingerprint of a sound."""
+"""Key, in place of a tower's version, under which the fingerprint of a sound is kept."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ AUTOMATIC = "auto"
 NEIGHBOURS = 50
 """The recall is that of so many nearest, so a segment is not asked for more."""
 FEW = 10
-"""As many as most queries ask for; they are found with less effort than `NEIGHBOURS`."""
+"""Hits that most queries ask for; finding them takes less effort than `NEIGHBOURS`."""
 _NPROBE = "nprobe"
 """FAISS's name for how many inverted lists a search probes."""
 _MARGINS = tuple(0.02 * 1.1**i for i in range(41))
