@@ -258,9 +258,12 @@ class _Run:
         chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
         if stage.teacher is not None:
             asking = held_out_task(stage, held_out)
-            chosen.vote = asdict(choose_vote(stage, stage.teacher, asking.seen))
-        vote = audience_vote(stage, held_out)
-        chosen.audience_vote = {} if vote is None else asdict(vote)
+            edges = edges_of(stage.teacher)
+            content = Representation.symmetric(embeddings(stage))
+            vote = choose_vote(content, stage.teacher, edges, asking.seen, stage.seed)
+            chosen.vote = asdict(vote)
+        found = audience_vote(stage, held_out)
+        chosen.audience_vote = {} if found is None else asdict(found)
         return chosen, stage
 
     def _stage(self, *splits: str) -> Stage:

@@ -7,6 +7,7 @@ from training.cold_start.vote import Ballot, Vote
 from training.config import ContrastConfig
 from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.setting import Setting
+from training.evaluation.subject import Representation
 from training.evaluation.tasks import ColdStartTask
 from training.features.bags import tf_idf
 from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, sample
@@ -45,7 +46,8 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
         for width, first in shorter.items():
             metrics[f"test_{name}_NDCG@20_d{width}"] = float(task.ndcg(first).mean())
     if stage.teacher is not None and edges is not None and setting.seen is not None:
-        ballot = Ballot.of(vectors, stage.teacher.rows, edges, setting.seen.queries)
+        content = Representation.symmetric(vectors)
+        ballot = Ballot.of(content, stage.teacher.rows, edges, setting.seen.queries)
         voted = setting.seen.ndcg(*ballot.matrices(vote))
         metrics["test_cold_start_NDCG@20"] = float(voted.mean())
     return metrics

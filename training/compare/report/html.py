@@ -84,7 +84,7 @@ def method(results: Results) -> list[str]:
         "two trainings. Methods that represent the gallery by behaviour take part in neither. Cold "
         "start: the gallery of the first task, whose behaviour may be used openly; the established "
         "streamers that resemble the query vote for their neighbours, with recipes that have a "
-        "teacher and with baselines that compare content by a cosine.",
+        "teacher and with every baseline that is better for it on val.",
         "Values are means over seeds for each query, then over queries. Intervals are 95 % "
         f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
         "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
