@@ -1,6 +1,7 @@
 """`python -m service embed`: vectors of a data set folder, by the path that the service uses."""
 
 import argparse
+import codecs
 import os
 import sys
 import tempfile
@@ -73,7 +74,7 @@ def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tup
             if not line.strip():
                 continue
             try:
-                profile = StreamerProfile.model_validate_json(line)
+                profile = StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
             except ValidationError as error:
                 raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
             chunk.append((number, profile))

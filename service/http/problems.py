@@ -1,13 +1,14 @@
-"""Exception handlers: every error of a request becomes a problem document."""
+"""Reading of JSON bodies, and exception handlers: every error becomes a problem document."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
@@ -56,6 +57,43 @@ Checked = Annotated[Body, WrapValidator(_few_errors)]
 """A body whose errors take little memory, however many they are."""
 
 
+class _JsonRequest(Request):
+    """A request whose body is JSON in UTF-8; the framework reads UTF-16 and UTF-32 as well."""
+
+    async def json(self) -> Any:
+        """The body; a byte order mark before it is ignored (RFC 8259, section 8.1).
+
+        Raises:
+            BodyRefused: says what is wrong.
+        """
+        try:
+            return json.loads((await self.body()).decode("utf-8-sig"))
+        except json.JSONDecodeError as error:
+            reason = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: {error.reason} at byte {error.start}; send JSON in UTF-8"
+        except RecursionError:
+            reason = "nested too deeply"
+        except ValueError:  # of `int`
+            reason = f"a whole number has more than {sys.get_int_max_str_digits()} digits"
+        raise BodyRefused(MalformedBody(reason))
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is JSON in UTF-8."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's handler, given a request that reads JSON as this service does."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_json(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
 def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
     """The error for JSON or an object that does not fit its schema."""
     count = error.error_count()
@@ -101,8 +139,6 @@ def error_of_http(error: HTTPException) -> ServiceError:
     """The error of the service for what the framework or the request guard refuses."""
     if isinstance(error, BodyRefused):
         return error.error
-    if error.status_code == MalformedBody.status:  # FastAPI's word for unreadable JSON
-        return MalformedBody("the body is not UTF-8 encoded JSON, or is nested too deeply")
     kinds = (kind for kind in _OF_THE_FRAMEWORK if kind.status == error.status_code)
     return next(kinds, ServiceError)(str(error.detail))
 

@@ -32,11 +32,11 @@ from service.features.similar.service import Similar, SimilarAnswer, SimilarQuer
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
-from service.http.problems import Checked
+from service.http.problems import Checked, JsonRoute
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=JsonRoute)
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}

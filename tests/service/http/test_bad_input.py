@@ -59,12 +59,40 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
     assert client.get("/v1/streamers/s").status_code == 404
 
 
-@pytest.mark.parametrize("body", [b'{"bio":"\xff\xfe"}', b'{"bio":', b"rubbish"])
-def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: bytes) -> None:
-    answer = client.put(
-        "/v1/streamers/s", content=body, headers={"Content-Type": "application/json"}
-    )
-    problem(answer, 400, "malformed_body")
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"bio":"\xff\xfe"}', "not UTF-8: invalid start byte at byte 8"),
+        (b'{"bio":"\xed\xa0\x80"}', "not UTF-8: invalid continuation byte"),
+        ('{"bio":"noodles"}'.encode("utf-16"), "not UTF-8: invalid start byte at byte 0"),
+        ('{"bio":"noodles"}'.encode("utf-16-le"), "not JSON"),
+        ('{"bio":"noodles"}'.encode("utf-32"), "not UTF-8: invalid start byte at byte 0"),
+        ('{"bio":"noodles"}'.encode("utf-32-be"), "not JSON"),
+        (b'{"bio":', "not JSON: Expecting value at line 1 column 8"),
+        (b"rubbish", "not JSON: Expecting value at line 1 column 1"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"attributes":{"n":' + b"1" * 5000 + b"}}", "a whole number has more than 4300 digits"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_body_that_is_not_utf8_json_is_malformed(
+    client: TestClient, method: str, body: bytes, reason: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.request(method, "/v1/streamers/s", content=body, headers=headers)
+    assert problem(answer, 400, "malformed_body")["detail"].startswith(reason)
+    assert client.get("/v1/streamers/s").status_code == 404
+
+
+def test_a_byte_order_mark_is_ignored(client: TestClient) -> None:
+    profile = '{"streamer_id":"s","tags":["cooking"]}'.encode("utf-8-sig")
+    headers = {"Content-Type": "application/json"}
+    assert client.put("/v1/streamers/s", content=profile, headers=headers).status_code == 201
+    assert client.patch("/v1/streamers/s", content=profile, headers=headers).status_code == 200
+    lines = client.post("/v1/streamers:bulk", content=profile, headers=NDJSON)
+    assert lines.json()["outcome"] == "updated"
+    question = '{"positive":[{"streamer_id":"s"}]}'.encode("utf-8-sig")
+    assert client.post("/v1/similar", content=question, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -75,11 +103,10 @@ def test_what_is_no_json_object_is_told_how_to_send_one(client: TestClient, meth
     assert said == "body: must be a JSON object, sent with Content-Type: application/json"
 
 
-@pytest.mark.parametrize("body", [b'{"bio":"\\ud800"}', b'{"bio":"\xed\xa0\x80"}'])
-def test_a_lone_surrogate_is_no_text(client: TestClient, body: bytes) -> None:
+def test_a_lone_surrogate_is_no_text(client: TestClient) -> None:
     answer = client.put(
         "/v1/streamers/s",
-        content=body,
+        content=b'{"bio":"\\ud800"}',
         headers={"Content-Type": "application/json"},
     )
     assert pointers(problem(answer, 422, "invalid_request")) == ["/bio"]
