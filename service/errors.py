@@ -7,7 +7,7 @@ ServiceError                500   unexpected; the log has the cause
 │   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
 │   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
-│   ├── MalformedRequest    400   not HTTP/1.1, or a header that may come once comes twice
+│   ├── MalformedRequest    400   not HTTP/1.1, no Host, or a header twice that may come once
 │   ├── Unauthorized        401
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
@@ -117,14 +117,14 @@ class PrecisionNotPromised(RequestError):
 
 
 class MalformedBody(RequestError):
-    """The body is not JSON, not UTF-8, or nested too deeply."""
+    """The body is not JSON in UTF-8, is nested too deeply, or has a number that is too long."""
 
     status, code, title = 400, "malformed_body", "The body cannot be read"
     example = "not JSON: Expecting value"
 
 
 class MalformedRequest(RequestError):
-    """The request is not HTTP/1.1, or a header that may come once came more than once."""
+    """The request is not HTTP/1.1, lacks `Host`, or repeats a header that may come once."""
 
     status, code, title = 400, "malformed_request", "The request cannot be read"
     example = "the header authorization came more than once; send it once"

@@ -340,6 +340,22 @@ def test_a_cursor_that_is_none_is_refused(client: TestClient) -> None:
     assert pointers(problem(answer, 422, "invalid_request")) == ["cursor"]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/streamers?limit=1&limit=2", "limit"),
+        ("/v1/streamers?limit=1&limit=1", "limit"),
+        ("/v1/streamers/s/similar?k=1&explain=false&k=2", "k"),
+        ("/v1/similar?cursor=a&cursor=b", "cursor"),
+    ],
+)
+def test_a_parameter_that_comes_twice_is_refused(client: TestClient, path: str, name: str) -> None:
+    put(client, "s", tags=["cooking"])
+    body = problem(client.get(path), 422, "invalid_request")
+    assert body["detail"] == f"{name}: came more than once; send it once"
+    assert pointers(body) == [name]
+
+
 def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) -> None:
     sequence = put(client, "s", tags=["cooking"])
     answer = client.get("/v1/streamers/s/similar", params={"after_sequence": sequence + 1_000_000})
