@@ -54,7 +54,9 @@ def unpacked(archive: Path, cache: Path) -> Path:
             if not folder.is_dir():  # unless another process was faster
                 raise
     except OSError as error:
-        raise OutputError(f"{cache} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{cache} can't be written: {error.strerror}; choose another folder"
+        ) from error
     return folder
 
 
