@@ -140,7 +140,7 @@ class Unauthorized(RequestError):
 class OriginNotAllowed(RequestError):
     """Without an API key only pages of this service may ask it, and `Origin` is another one."""
 
-    status, code, title = 403, "origin_not_allowed", "Pages from elsewhere may not ask"
+    status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
     example = (
         "without an API key only pages of this service may ask it, and Origin is "
         "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"

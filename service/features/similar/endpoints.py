@@ -63,7 +63,7 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
     check_at_most(k, limits.max_k, "k", parameter=parameter)
     most = limits.max_explained
     if explain and k > most:
-        detail = f"may be at most {most} with explain (max_explained); it is {k}"
+        detail = f"may be at most {most} with explain (STREAMER_LIMITS__MAX_EXPLAINED); it is {k}"
         if parameter:
             raise InvalidRequest.of_parameter("k", detail)
         raise InvalidRequest.of("/k", detail)
@@ -100,7 +100,11 @@ async def similar_to_one(
         float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")
     ] = None,
     explain: Annotated[
-        bool, Query(description="Give reasons for each hit; see POST /v1/similar.")
+        bool,
+        Query(
+            description="Give reasons for each hit; a larger k than 50 "
+            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. See POST /v1/similar."
+        ),
     ] = False,
     exact: Annotated[bool, Query(description="Scan every streamer.")] = False,
     after_sequence: Annotated[AfterSequence, Query()] = 0,
