@@ -151,7 +151,7 @@ class NoSuchPath(RequestError):
     """There is nothing at this path; `/openapi.json` lists all paths."""
 
     status, code, title = 404, "no_such_path", "No such path"
-    example = "there is nothing at this path; see /openapi.json"
+    example = "there is nothing at this path; /docs and /openapi.json list all paths"
 
 
 class StreamerNotFound(RequestError):
@@ -165,7 +165,7 @@ class MethodNotAllowed(RequestError):
     """The path has no such method; the `Allow` header lists those that it has."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
-    example = "Method Not Allowed"
+    example = "this path takes GET; it does not take POST"
 
 
 class BodyTooSlow(RequestError):

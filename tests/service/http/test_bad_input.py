@@ -253,6 +253,28 @@ def test_a_query_vector_with_nan_is_refused(client: TestClient) -> None:
     assert "/positive/0/vector/0" in pointers(problem(answer, 422, "invalid_request"))
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("PUT", "/v1/streamers/s", {"tags": "a"}, "/tags: must be a JSON array"),
+        ("PUT", "/v1/streamers/s", {"avatar": "x"}, "/avatar: must be a JSON object"),
+        ("PUT", "/v1/streamers/s", {"bio": 5}, "/bio: must be a valid string"),
+        ("PUT", "/v1/streamers/s", {"avatar": {"url": "http://a"}}, "/avatar/url: must be an addr"),
+        ("PUT", "/v1/streamers/s", {"videos": [{}]}, "/videos/0/video_id: is missing"),
+        ("PUT", "/v1/streamers/s", None, "body: is missing; it is required, sent with Content"),
+        ("POST", "/v1/similar", {"positive": ["s"]}, "/positive/0: must be a JSON object"),
+        ("POST", "/v1/dedup", {}, "body: needs exactly one of: ids, profiles"),
+        ("GET", "/v1/streamers/s/similar?k=0", None, "k: must be greater than or equal to 1"),
+        ("GET", "/v1/streamers/s/similar?exact=so", None, "exact: must be true or false"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_caller(
+    client: TestClient, method: str, path: str, body: dict | None, said: str
+) -> None:
+    answer = client.request(method, path, json=body)
+    assert problem(answer, 422, "invalid_request")["detail"].startswith(said)
+
+
 @pytest.mark.parametrize("k", ["0", "1001", "-1", "x"])
 def test_k_of_a_get_is_checked(client: TestClient, k: str) -> None:
     put(client, "s", tags=["cooking"])
@@ -364,7 +386,8 @@ def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) 
 
 
 def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
-    problem(client.get("/v1/nothing"), 404, "no_such_path")
+    said = problem(client.get("/v1/nothing"), 404, "no_such_path")["detail"]
+    assert said == "there is nothing at this path; /docs and /openapi.json list all paths"
     for path, allowed in (
         ("/v1/similar", "GET, POST"),
         ("/v1/streamers", "GET"),
@@ -372,5 +395,6 @@ def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
         ("/v1/streamers:bulk", "POST"),
     ):
         answer = client.options(path)
-        problem(answer, 405, "method_not_allowed")
+        said = problem(answer, 405, "method_not_allowed")["detail"]
+        assert said == f"this path takes {allowed}; it does not take OPTIONS"
         assert answer.headers["allow"] == allowed
