@@ -65,7 +65,9 @@ def prepared(folder: Path, write: Callable[[Path], None]) -> Path:
             if not folder.is_dir():  # unless another process was faster
                 raise
     except OSError as error:
-        raise OutputError(f"{cache} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{cache} can't be written: {error.strerror}; choose another folder"
+        ) from error
     return folder
 
 
