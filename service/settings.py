@@ -102,7 +102,8 @@ class Limits(_Group):
     answers are not `complete`."""
     store_grace_s: Annotated[float, Field(ge=0)] = 5
     """A store that gives no answer for fewer seconds leaves the service ready: it answers from
-    memory, and `/readyz` says so in `degraded_because`."""
+    memory, and `/readyz` says so in `degraded_because`. Counts from the first question without an
+    answer; the store is asked once a second."""
 
 
 class Server(_Group):

@@ -38,8 +38,8 @@ class _Service(Collector):
         )
         yield _gauge(
             "streamer_store_up",
-            "1 while the store answers.",
-            int(operations.store_trouble(0.0) is None),
+            "1 while the store takes writes.",
+            int(operations.store_health.trouble() is None),
         )
         yield _gauge("streamer_store_sequence", "Last write in the store.", serving.follower.head)
         yield _gauge(
