@@ -81,6 +81,9 @@ class Limits(_Group):
     body_timeout_s: Annotated[float, Field(gt=0)] = 60
     """Seconds for a body to arrive, else 408. A `:bulk` body may take longer, but not pause for so
     long."""
+    bulk_min_bytes: Annotated[int, Field(ge=1)] = 4096
+    """Fewest bytes of a `:bulk` body in each `body_timeout_s` in which the service waits for it,
+    else 408 in the last line: who sends a few bytes now and then would keep its place for ever."""
     bodies_bytes: Annotated[int, Field(ge=1024)] = 512 * MIB
     """Most memory of all bodies being received or answered, except of `:bulk`; beyond, 503."""
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
