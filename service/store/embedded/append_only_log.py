@@ -17,7 +17,8 @@ RESTORE = "`python -m service restore BACKUP`"
 _DAMAGED = re.compile(
     r"Bad file format|AOF MANIFEST FILE ERROR|Unrecoverable error|Short read|Wrong signature"
     r"|RDB CRC error|Internal error in RDB reading|Unable to obtain the AOF file"
-    r"|AOF .* doesn't exist|the truncated file is not the last file|Error reading the append only file"
+    r"|AOF .* doesn't exist|the truncated file is not the last file"
+    r"|Error reading the append only file"
 )
 # The name is missing in releases that knew a single file.
 _TORN = re.compile(r"Unexpected end of file reading the append only file(?: (\S+))?\. You can")
