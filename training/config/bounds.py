@@ -53,6 +53,8 @@ BOUNDS = {
     "hard_share": _PART,
     "hidden_dim": _COUNT,
     "id_temperature": _POSITIVE,
+    "kernel_landmarks": _COUNT_OR_OFF,
+    "kernel_rank": _COUNT,
     "learning_rate": _POSITIVE,
     "mask": Bounds(0, 1, without_least=True, without_most=True),
     "matryoshka_weight": _WEIGHT,

@@ -49,6 +49,9 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
         hard_negatives: candidates of the hard negative of streamers with fewer than `neighbours`
             neighbours: nearest by content, not related by behaviour; 0 = none.
         hard_share: share of hard negatives in a batch if all streamers have few neighbours.
+        kernel_landmarks: landmarks of the kernel layer that training starts from, see
+            `training.models.kernel_layer`; 0 = no such layer.
+        kernel_rank: width of the behaviour that it predicts.
     """
 
     token_dropout: float = 0.3
@@ -67,3 +70,5 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     hard_share: float = 0.25
     matryoshka: str = "32,64"
     text_tower: str = "auto"
+    kernel_landmarks: int = 4096
+    kernel_rank: int = 256

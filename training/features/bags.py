@@ -33,6 +33,8 @@ class Bags:
         counts: uint16 (T,), at most `LARGEST_COUNT`.
         modality: uint8 (T,), 1 + place in `MODALITIES`.
         pooled: per space float32 (R, width), mean of the row's unit vectors; zero if absent.
+        behaviour: (R, K), what a kernel layer predicts of the rows; None = not computed. It is
+            lost where rows change.
     """
 
     indptr: NDArray[np.int64]
@@ -40,6 +42,7 @@ class Bags:
     counts: NDArray[np.uint16]
     modality: NDArray[np.uint8]
     pooled: tuple[NDArray[np.float32], ...]
+    behaviour: NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -60,6 +63,7 @@ class Bags:
             counts=self.counts[entries],
             modality=self.modality[entries],
             pooled=tuple(p[rows] for p in self.pooled),
+            behaviour=None if self.behaviour is None else self.behaviour[rows],
         )
 
     def keep(self, entries: NDArray[np.bool_]) -> "Bags":
@@ -72,6 +76,7 @@ class Bags:
             ids=self.ids[entries],
             counts=self.counts[entries],
             modality=self.modality[entries],
+            behaviour=None,
         )
 
     def merge(self, group: NDArray[np.int64], groups: int) -> "Bags":

@@ -13,6 +13,7 @@ from training.evaluation.subject import Representation
 from training.inference.representation import represent
 from training.models.checkpoint import Checkpoint
 from training.models.encoder import StreamerEncoder
+from training.models.kernel_layer import KernelShape
 from training.preparation.leaks import check_learned
 from training.towers import cache_folder, towers_again
 
@@ -37,7 +38,9 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         )
     config = shared_config(stored["config"])
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
-    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"])
+    dual = checkpoint.tensors.get("kernel.dual")
+    kernel = None if dual is None else KernelShape(*dual.shape)
+    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
     encoder.load_state_dict(checkpoint.tensors)
     return ExportSource(
         module=encoder.eval(),

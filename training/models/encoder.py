@@ -4,8 +4,12 @@
     embedding = norm(P h + MLP(h))
 
 P is fixed and orthonormal, E is initialised by an SVD of TF-IDF, and the MLP's last layer starts
-small, so training starts at the geometry of the SVD. Training computes on flat bags, the exported
-graph on padded batches, with equal results.
+small, so training starts at the geometry of the SVD. With a kernel layer, training starts at its
+prediction f of behaviour instead:
+
+    embedding = norm(Q f + MLP([h, f]))
+
+Training computes on flat bags, the exported graph on padded batches, with equal results.
 """
 
 import math
@@ -25,6 +29,7 @@ from training.config import RecipeConfig
 from training.features.bags import Bags, inverse_document_frequency
 from training.models.content_sketch import FIXED_SEED, ContentSketch, safe_normalise
 from training.models.distributed import Compute
+from training.models.kernel_layer import KernelLayer, KernelShape
 
 LANGUAGE = 1 + MODALITIES.index("language")
 
@@ -39,13 +44,20 @@ def pool(vectors: Tensor, modality: Tensor) -> Tensor:
 class StreamerEncoder(nn.Module):
     """Features to embedding, content sketch, modality weights and, with a teacher, ID-embedding."""
 
-    def __init__(self, vocabulary: Vocabulary, config: RecipeConfig, id_dim: int | None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        config: RecipeConfig,
+        id_dim: int | None,
+        kernel: KernelShape | None = None,
+    ) -> None:
         """Create an encoder with an empty token table; `start_from` initialises it.
 
         Args:
             vocabulary: token ids and vector spaces.
             config: widths and dropout.
             id_dim: width E of the predicted ID-embedding; None for no such output.
+            kernel: shape of the kernel layer; None = none.
         """
         super().__init__()
         rng = np.random.default_rng(FIXED_SEED)
@@ -63,8 +75,14 @@ class StreamerEncoder(nn.Module):
         with torch.no_grad():
             last.weight.mul_(0.1)
             last.bias.zero_()
+        self.kernel: KernelLayer | None = None
+        width = config.table_dim
+        if kernel is not None:
+            self.kernel = KernelLayer(self.table, [s.width for s in vocabulary.spaces], kernel)
+            self.projection = nn.Parameter(torch.zeros(kernel.rank, config.dim))
+            width += kernel.rank
         self.mlp = nn.Sequential(
-            nn.Linear(config.table_dim, config.hidden_dim),
+            nn.Linear(width, config.hidden_dim),
             nn.GELU(),
             nn.Dropout(config.dropout),
             last,
@@ -92,8 +110,16 @@ class StreamerEncoder(nn.Module):
         """Initialise the token table (1 + V, <= table_dim) and the mean vector of each space."""
         self.table[:, : components.shape[1]] = torch.from_numpy(components)
         self.table[0] = 0
+        if self.kernel is not None:
+            self.kernel.table.copy_(self.table)
         for i, centre in enumerate(centres):
             self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
+
+    @torch.no_grad()
+    def start_from_kernel(self, behaviour: NDArray[np.float32]) -> None:
+        """Project the kernel layer's output to the principal axes of behaviour vectors (R, K)."""
+        axes = _principal_axes(behaviour)[:, : self.projection.shape[1]]
+        self.projection[:, : axes.shape[1]] = self.place(axes)
 
     @torch.no_grad()
     def order_axes(self, embeddings: NDArray[np.float32]) -> None:
@@ -102,12 +128,11 @@ class StreamerEncoder(nn.Module):
         Cosines do not change. A shorter width, a prefix of the axes, then starts from principal
         components instead of random directions.
         """
-        moments = embeddings.T.astype(np.float64) @ embeddings.astype(np.float64)  # (D, D)
-        axes = np.linalg.eigh(moments)[1][:, ::-1]  # by descending eigenvalue
-        turn = self.place(np.ascontiguousarray(axes, np.float32))
+        turn = self.place(_principal_axes(embeddings))
         last = self.mlp[-1]
         assert isinstance(last, nn.Linear)
-        self.fixed_projection.copy_(self.fixed_projection @ turn)
+        start = self.fixed_projection if self.kernel is None else self.projection
+        start.copy_(start @ turn)
         last.weight.copy_(turn.T @ last.weight)
         last.bias.copy_(last.bias @ turn)
 
@@ -123,26 +148,37 @@ class StreamerEncoder(nn.Module):
         weights = self._weights(token_ids, token_counts)  # (B, L)
         is_known = (token_ids <= self.known).to(weights.dtype)
         known_ids = torch.where(token_ids <= self.known, token_ids, 0)
-        rows = self.table[known_ids] * (weights * is_known).unsqueeze(-1)  # (B, L, H)
-        h, evidence = self._forward_sum(rows, token_modality, vectors)
-        z = self._embed(h)
+        known_weights = (weights * is_known).unsqueeze(-1)  # (B, L, 1)
+        rows = self.table[known_ids] * known_weights  # (B, L, H)
+        centred = self._centred(
+            [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
+        )
+        h, evidence = self._forward_sum(rows, token_modality, centred, vectors[1::2])
+        behaviour = None
+        if self.kernel is not None:
+            token_sum = (self.kernel.table[known_ids] * known_weights).sum(1)
+            behaviour = self.kernel(self.kernel.content(token_sum, centred))
+        z = safe_normalise(self._raw(h, behaviour))
         sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
         content = self.content(token_ids, sketch_weights, vectors)
         outputs = (z, content, _to_weights(evidence))
         return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
 
     def _forward_sum(
-        self, rows: Tensor, token_modality: Tensor, vectors: Sequence[Tensor]
+        self,
+        rows: Tensor,
+        token_modality: Tensor,
+        centred: Sequence[Tensor],
+        modalities: Sequence[Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Sum h (B, H) of table rows (B, L, H) and vectors, and each modality's share (B, M)."""
         token_sum = rows.sum(1)  # (B, H)
-        pooled = [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
-        h, parts = self._fuse(token_sum, pooled)
+        h, parts = self._fuse(token_sum, centred)
         token_norm = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)
         evidence = _share(
             torch.matmul(rows, h.unsqueeze(-1)).squeeze(-1) * token_norm, token_modality
         )
-        for part, modality in zip(parts, vectors[1::2], strict=True):
+        for part, modality in zip(parts, modalities, strict=True):
             count = (modality > 0).sum(1, keepdim=True).clamp(min=1)
             each = (part * h).sum(-1, keepdim=True) / count  # (B, 1)
             evidence = evidence + _share(each.expand(modality.shape), modality)
@@ -150,17 +186,34 @@ class StreamerEncoder(nn.Module):
 
     def fused(self, bags: Bags) -> Tensor:
         """Sum h (R, H) of flat bags, equal to that of `forward` on the padded batch."""
+        return self._fuse(self._token_sum(self.table, bags), self._centred_of(bags))[0]
+
+    def kernel_content(self, bags: Bags) -> Tensor:
+        """Content (R, G) of flat bags for the kernel layer."""
+        assert self.kernel is not None
+        return self.kernel.content(self._token_sum(self.kernel.table, bags), self._centred_of(bags))
+
+    def behaviour(self, bags: Bags) -> Tensor:
+        """Predicted behaviour (R, K) of flat bags, as given or by the kernel layer."""
+        assert self.kernel is not None
+        if bags.behaviour is not None:
+            return self.place(bags.behaviour.astype(np.float32))
+        return self.kernel(self.kernel_content(bags))
+
+    def _token_sum(self, table: Tensor, bags: Bags) -> Tensor:
         known = bags.keep(bags.ids <= self.known)
         ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
-        token_sum = functional.embedding_bag(
+        return functional.embedding_bag(
             ids,
-            self.table,
+            table,
             self.place(known.indptr),
             mode="sum",
             per_sample_weights=self._weights(ids, counts),
             include_last_offset=True,
         )  # (R, H)
-        return self._fuse(token_sum, [self.place(pooled) for pooled in bags.pooled])[0]
+
+    def _centred_of(self, bags: Bags) -> list[Tensor]:
+        return self._centred([self.place(pooled) for pooled in bags.pooled])
 
     def embed(self, bags: Bags) -> Tensor:
         """Embeddings (R, D) of flat bags."""
@@ -173,7 +226,8 @@ class StreamerEncoder(nn.Module):
     def _raw_share(self, bags: Bags) -> Tensor:
         """`raw` of this process's share, in the configured precision while training."""
         with self.compute.autocast() if self.training else nullcontext():
-            return self._raw(self.fused(bags)).float()
+            behaviour = None if self.kernel is None else self.behaviour(bags)
+            return self._raw(self.fused(bags), behaviour).float()
 
     def place(self, array: NDArray[Any]) -> Tensor:
         """An array as a tensor on the device."""
@@ -182,22 +236,34 @@ class StreamerEncoder(nn.Module):
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
 
-    def _fuse(self, token_sum: Tensor, pooled: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _centred(self, pooled: Sequence[Tensor]) -> list[Tensor]:
+        """Unit vectors (B, W) around the mean of each space, zero where a streamer has none."""
+        found: list[Tensor] = []
+        for i, v in enumerate(pooled):
+            present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)
+            found.append(safe_normalise(v - self.get_buffer(f"centre_{i}")) * present)
+        return found
+
+    def _fuse(self, token_sum: Tensor, centred: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Sum h (B, H), and the part of each space in it (B, H)."""
         h = safe_normalise(token_sum)
         parts: list[Tensor] = []
-        for i, (project, v) in enumerate(zip(self.spaces, pooled, strict=True)):
-            present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)
-            centred = safe_normalise(v - self.get_buffer(f"centre_{i}")) * present
-            parts.append(self.vector_weight * (centred @ project))
+        for project, v in zip(self.spaces, centred, strict=True):
+            parts.append(self.vector_weight * (v @ project))
             h = h + parts[-1]
         return safe_normalise(h), parts
 
-    def _embed(self, h: Tensor) -> Tensor:
-        return safe_normalise(self._raw(h))
+    def _raw(self, h: Tensor, behaviour: Tensor | None) -> Tensor:
+        """Embeddings (B, D) of sums (B, H) and predicted behaviour (B, K), not normalised."""
+        if behaviour is None:
+            return h @ self.fixed_projection + self.mlp(h)
+        return behaviour @ self.projection + self.mlp(torch.cat([h, behaviour], 1))
 
-    def _raw(self, h: Tensor) -> Tensor:
-        return h @ self.fixed_projection + self.mlp(h)  # (B, D)
+
+def _principal_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Principal axes (D, D) of rows (R, D) around zero, as columns, the longest first."""
+    moments = rows.T.astype(np.float64) @ rows.astype(np.float64)
+    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, ::-1], np.float32)
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ streamers are merely featurised, so that they can be evaluated.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.config import ContrastConfig, RecipeConfig, TeacherConfig
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferPlusConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.errors import DataError
@@ -24,6 +24,8 @@ from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.vocabulary import build_vocabulary
 from training.models.distributed import Compute
 from training.models.encoder import StreamerEncoder
+from training.models.kernel_layer import KernelShape
+from training.preparation.kernel import behaviour_width, fit_kernel
 from training.teachers.id_embeddings import Teacher, judged
 
 _CHUNK = 4096
@@ -47,6 +49,8 @@ class Stage:
         bags: features of all N streamers.
         encoder: initialised encoder.
         teacher: of the known streamers; None for recipes without one.
+        left_out: float16 (T, K), behaviour that the kernel layer predicts of the teacher's
+            streamers if each of them were new; None without a kernel layer.
         config, seed, threads: of the fit.
     """
 
@@ -58,6 +62,7 @@ class Stage:
     bags: Bags
     encoder: StreamerEncoder
     teacher: Teacher | None
+    left_out: NDArray[np.float16] | None
     config: RecipeConfig
     seed: int
     threads: int
@@ -87,23 +92,78 @@ def prepare(
     start = bags.take(sample(known, _START_ROWS, seed))
     torch.manual_seed(seed)
     encoder = StreamerEncoder(
-        vocabulary, config, None if teacher is None else teacher.vectors.shape[1]
+        vocabulary,
+        config,
+        None if teacher is None else teacher.vectors.shape[1],
+        _kernel_shape(teacher, usable, config),
     )
     encoder.start_from(
         start_of_table(start, vocabulary, config.table_dim, seed),
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
-    if isinstance(config, ContrastConfig) and config.widths:
-        rows = sample(known[usable[known]], _START_ROWS, seed)
-        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
         shown = usable[teacher.rows]
         content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
         teacher = judged(teacher, content, shown, seed)
+    left_out = None
+    if teacher is not None and encoder.kernel is not None:
+        bags, left_out = _with_kernel(encoder, bags, usable, teacher, seed)
+    if isinstance(config, ContrastConfig) and config.widths:
+        rows = sample(known[usable[known]], _START_ROWS, seed)
+        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     return Stage(
-        dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
+        dataset,
+        pieces,
+        known,
+        usable,
+        vocabulary,
+        bags,
+        encoder,
+        teacher,
+        left_out,
+        config,
+        seed,
+        threads,
     )
+
+
+def _kernel_shape(
+    teacher: Teacher | None, usable: NDArray[np.bool_], config: RecipeConfig
+) -> KernelShape | None:
+    """Shape of the kernel layer; None for recipes without one, or too few streamers."""
+    if teacher is None or not isinstance(config, TransferPlusConfig):
+        return None
+    count = int(usable[teacher.rows].sum())
+    if not config.kernel_landmarks or count < 2:
+        return None
+    return KernelShape(
+        min(config.kernel_landmarks, count), behaviour_width(teacher, config.kernel_rank)
+    )
+
+
+def _with_kernel(
+    encoder: StreamerEncoder,
+    bags: Bags,
+    usable: NDArray[np.bool_],
+    teacher: Teacher,
+    seed: int,
+) -> tuple[Bags, NDArray[np.float16]]:
+    """Fit the kernel layer to the teacher's streamers, or a random part of very many.
+
+    Returns:
+        The bags with the behaviour that it predicts, and `Stage.left_out`.
+    """
+    assert encoder.kernel is not None
+    fitted = sample(np.flatnonzero(usable[teacher.rows]), _START_ROWS, seed)  # (F,)
+    rows = teacher.rows[fitted]
+    content = all_rows(encoder, encoder.kernel_content, bags, usable, rows)
+    left_out = fit_kernel(encoder.kernel, content, teacher.part(fitted), seed)
+    encoder.start_from_kernel(left_out)
+    behaviour = all_rows(encoder, encoder.behaviour, bags, usable).astype(np.float16)
+    new = behaviour[teacher.rows]
+    new[fitted] = left_out
+    return replace(bags, behaviour=behaviour), new
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

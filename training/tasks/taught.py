@@ -1,6 +1,7 @@
 """Base of tasks that learn from a teacher."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ class TaughtTask(Task):
     Attributes:
         rows: int64 (N,), data set rows of the training streamers.
         trust: float32 (N,), probability that each teacher vector is correct.
+        left_out: (N, K), their `Stage.left_out`.
     """
 
     def __init__(self, stage: Stage, validation: HeldOut | None) -> None:
@@ -54,6 +56,7 @@ class TaughtTask(Task):
         self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
         if noise is not None:
             self.trust = noise.trust[warm]
+        self.left_out = None if stage.left_out is None else stage.left_out[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:
@@ -64,12 +67,16 @@ class TaughtTask(Task):
         return self._validation.ndcg(vectors)
 
     def finish(self) -> None:
-        """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out."""
+        """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out.
+
+        With a kernel layer, the head reads embeddings as if each streamer were new.
+        """
         head = self.encoder.id_head
         if head is None:
             return
         stage = self._stage
-        z = all_rows(self.encoder, self.encoder.embed, stage.bags, stage.usable, self.rows)
+        bags = replace(stage.bags.take(self.rows), behaviour=self.left_out)
+        z = all_rows(self.encoder, self.encoder.embed, bags, stage.usable[self.rows])
         ridge = RidgeCV(_STRENGTHS)
         ridge.fit(z.astype(np.float64), self._vectors.astype(np.float64), self.trust + _LEAST_TRUST)
         with torch.no_grad():

@@ -1,5 +1,7 @@
 """`transfer-plus`: multi-positive contrast of behavioural neighbours, weighted by content."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -76,6 +78,8 @@ class TransferPlus(TaughtTask):
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng), negatives])  # (B,)
         wanted, excluded = self._pairs(drawn, count)
         bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
+        if self.left_out is not None:
+            bags = replace(bags, behaviour=self.left_out[drawn])
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         rows, place = self.rows[drawn], self.encoder.place
         losses = {"contrast_loss": self._contrast(z, z, rows, rows, place(wanted), place(excluded))}

@@ -53,6 +53,18 @@ class Teacher:
         """Label noise of the audiences if estimated separately, otherwise of the vectors."""
         return self.noise if self.audience_noise is None else self.audience_noise
 
+    def part(self, places: NDArray[np.int64]) -> "Teacher":
+        """Teacher of some of the streamers, by their places in `rows`."""
+        vectors, audience = self.noise, self.audience_noise
+        return replace(
+            self,
+            rows=self.rows[places],
+            vectors=self.vectors[places],
+            audience=None if self.audience is None else self.audience[places],
+            noise=None if vectors is None else vectors.of(places),
+            audience_noise=None if audience is None else audience.of(places),
+        )
+
     @property
     def scale(self) -> float:
         """Standard deviation of all components, the unit of the regression loss."""
@@ -157,15 +169,21 @@ def learn_teacher(
     )
 
 
-def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float32]:
-    """Truncated SVD of normalised audiences (N, U), as unit rows (N, <= 64).
+def audience_rank(audience: sp.csr_matrix, most: int = _AUDIENCE_RANK) -> int:
+    """Rank of the SVD of audiences (N, U), at most `most`, at least 1."""
+    return max(1, min(most, *(side - 1 for side in audience.get_shape())))
 
-    Empty audiences give zero rows.
+
+def audience_directions(
+    audience: sp.csr_matrix, seed: int, most: int = _AUDIENCE_RANK
+) -> NDArray[np.float32]:
+    """Truncated SVD of normalised audiences (N, U), as unit rows (N, `audience_rank`).
+
+    Empty audiences give zero rows, and so do less than two rows or users.
     """
-    rows, users = audience.get_shape()
-    rank = min(_AUDIENCE_RANK, rows - 1, users - 1)
-    if rank < 1:
-        return np.zeros((rows, 1), np.float32)
+    rank = audience_rank(audience, most)
+    if min(audience.get_shape()) < 2:
+        return np.zeros((audience.get_shape()[0], 1), np.float32)
     left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
     return np.asarray(normalize(left * singular), np.float32)
 

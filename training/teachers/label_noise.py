@@ -57,7 +57,7 @@ class NoiseEstimate:
         """Whether each vector is more likely correct than not (N,)."""
         return self.trust > 0.5
 
-    def of(self, rows: NDArray[np.bool_]) -> "NoiseEstimate":
+    def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "NoiseEstimate":
         """Estimate of a part of the rows (N,)."""
         return NoiseEstimate(self.vectors[rows], self.trust[rows], self.predicted[rows])
 
