@@ -17,7 +17,6 @@ from service.errors import (
     Overloaded,
     UrlRefused,
 )
-from tests.bundles import write_bundle
 from tests.media_towers import picture, sound
 from tests.service.media.server import (
     Answer,
@@ -37,10 +36,8 @@ FILES = {"/red": picture("red"), "/also-red": picture("red"), "/tone": sound(440
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder: Path = tmp_path_factory.mktemp("towers") / "b"
-    write_bundle(folder, tower=True, media=True)
-    return Bundle(folder)
+def bundle(media_bundle: Path) -> Bundle:
+    return Bundle(media_bundle)
 
 
 async def files(request: Request, writer: asyncio.StreamWriter) -> None:
