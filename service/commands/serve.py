@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, args.log_level))
     except asyncio.CancelledError:
-        return leave(130)  # stopped before it was up
+        return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return leave(1)
@@ -134,8 +134,8 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise StartupError(
-            f"can't listen on {host}:{port} ({error.strerror}); choose another --port or end the "
-            "process that has it"
+            f"can't listen on {host}:{port} ({error.strerror}); choose another --host or --port, "
+            "or end the process that has it"
         ) from error
     return listener
 

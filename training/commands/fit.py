@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_export.contract.calibration import ScoreCalibration
+from training.commands.arguments import MOST_SEED, MOST_THREADS, above_zero, whole_number
 from training.config import override
 from training.data import load_dataset
 from training.models.checkpoint import Checkpoint
@@ -24,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="folder")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, metavar="S")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
-    parser.add_argument("--threads", type=int, default=_threads(), metavar="N")
+    parser.add_argument(
+        "--threads", type=whole_number(1, MOST_THREADS), default=_threads(), metavar="N"
+    )
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--precision",
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--save-every",
-        type=float,
+        type=above_zero,
         default=20.0,
         metavar="SECONDS",
         help="interval for saving the state to resume from (default: 20)",
@@ -97,11 +100,12 @@ def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
     measured = m.get(recipe.metric_name)
     shown = "not measured" if measured is None else f"{recipe.metric} {measured:.4f}"
     lines.append(f"validation  {shown}, {m['validation_step']:.0f} steps")
-    if "test_NDCG@20" in m:
-        lines.append(
-            f"test        NDCG@20 {m['test_NDCG@20']:.4f} "
-            f"(TF-IDF {m['test_TF-IDF_NDCG@20']:.4f}), {m['test_queries']:.0f} queries"
-        )
+    for task in ("seen", "unseen"):
+        if f"test_{task}_NDCG@20" in m:
+            lines.append(
+                f"{task:<11} NDCG@20 {m[f'test_{task}_NDCG@20']:.4f} (TF-IDF "
+                f"{m[f'test_{task}_TF-IDF_NDCG@20']:.4f}), {m[f'test_{task}_queries']:.0f} queries"
+            )
     if "test_cold_start_NDCG@20" in m:
         lines.append(
             f"cold start  NDCG@20 {m['test_cold_start_NDCG@20']:.4f}, established streamers vote"

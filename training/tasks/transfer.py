@@ -7,7 +7,7 @@ from torch import Tensor
 from training.config import TransferConfig
 from training.data.passes import subset
 from training.errors import DataError
-from training.evaluation.tasks import ColdStartTask
+from training.evaluation.tasks import HeldOut
 from training.features.dropout import drop_tokens
 from training.mining.content_filters import (
     Similarity,
@@ -42,15 +42,13 @@ class Transfer(TaughtTask):
         pairs: neighbours of the N streamers of the teacher, weighted by the filter.
     """
 
-    def __init__(
-        self, stage: Stage, config: TransferConfig, validation: ColdStartTask | None
-    ) -> None:
+    def __init__(self, stage: Stage, config: TransferConfig, validation: HeldOut | None) -> None:
         """Find and filter the neighbours.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: validation queries; None without validation.
+            validation: validation tasks; None without validation.
 
         Raises:
             DataError: too few streamers have two atoms for pretraining, or the filter drops all.

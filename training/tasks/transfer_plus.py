@@ -6,7 +6,7 @@ from torch import Tensor
 
 from training.config import TransferPlusConfig
 from training.errors import DataError
-from training.evaluation.tasks import ColdStartTask
+from training.evaluation.tasks import HeldOut
 from training.features.dropout import drop_tokens
 from training.losses.regression import regression
 from training.mining.hard_negatives import HardNegatives, find_hard_negatives
@@ -35,14 +35,14 @@ class TransferPlus(TaughtTask):
     """Weighted multi-positive InfoNCE with regression to the ID-embedding."""
 
     def __init__(
-        self, stage: Stage, config: TransferPlusConfig, validation: ColdStartTask | None
+        self, stage: Stage, config: TransferPlusConfig, validation: HeldOut | None
     ) -> None:
         """Find the positives and hard negatives of the stage's warm streamers.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: validation queries; None without validation.
+            validation: validation tasks; None without validation.
 
         Raises:
             DataError: fewer than two streamers have both content and behaviour, or none of them

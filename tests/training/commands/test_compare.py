@@ -75,9 +75,9 @@ def test_every_run_is_told_and_counted(compared: Compared):
     for line, start in zip(
         lines,
         (
-            f"[1/6] {world} random seed 0: neighbours 0.",
-            f"[2/6] {world} tf-idf: neighbours 0.",
-            f"[3/6] {world} transfer-plus seed 0: neighbours 0.",
+            f"[1/6] {world} random seed 0: seen 0.",
+            f"[2/6] {world} tf-idf: seen 0.",
+            f"[3/6] {world} transfer-plus seed 0: seen 0.",
             "[4/6] alone random seed 0: labels 0.",
             "[5/6] alone tf-idf: labels 0.",
             "[6/6] alone transfer-plus seed 0: FAILED: ",
@@ -88,7 +88,7 @@ def test_every_run_is_told_and_counted(compared: Compared):
     assert lines[3].endswith(" left")
     assert "left" not in lines[5]
     assert all("cold start 0." in line for line in lines[:3])
-    assert f"{world}, neighbours by content: transfer-plus " in compared.printed
+    assert f"{world}, seen gallery: transfer-plus " in compared.printed
     assert f"{world}, cold start: transfer-plus " in compared.printed
     assert "alone, labels: " in compared.printed
     assert "results.md, its charts, and results.json" in compared.printed
@@ -109,7 +109,7 @@ def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared
     methods = [{m["name"] for m in data["methods"]} for data in results["data"]]
     assert methods == [{"random", "tf-idf", "transfer-plus"}, {"random", "tf-idf"}]
     tasks = [[task["task"] for task in data["tasks"]] for data in results["data"]]
-    assert tasks == [["neighbours", "cold start"], ["labels"]]
+    assert tasks == [["seen", "unseen", "cold start"], ["labels"]]
 
 
 def test_the_report_has_what_a_fit_left(compared: Compared):
@@ -260,8 +260,8 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
-        (["--data", "/nowhere"], 1, "/nowhere is not a folder"),
-        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
+        (["--data", "/nowhere"], 1, "--data /nowhere is not a folder"),
+        (["--out", "/proc/nothing"], 1, "--out /proc/nothing can't be used"),
     ],
 )
 def test_wrong_calls_are_refused_before_anything_runs(

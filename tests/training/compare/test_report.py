@@ -38,13 +38,14 @@ def texts_of(svg: bytes) -> set[str]:
 def test_every_part_of_every_data_set_is_there(page: str):
     for name in DATA:
         for title in (
-            "neighbours by content",
+            "seen gallery",
+            "unseen gallery",
             "cold start",
             "what it took",
             "geometry of the vectors",
             "robustness of transfer-plus",
             "worst cases of transfer-plus",
-            "all that was measured of neighbours",
+            "all that was measured of unseen",
         ):
             assert f"### {name} · {title}\n" in page
     assert page.count("![Charts](charts/1.svg)") == 1
@@ -104,12 +105,12 @@ def test_results_as_json_hold_all_numbers():
     content = json.loads(as_json(found, {name: details(name) for name in DATA}))
     assert [data["name"] for data in content["data"]] == list(DATA)
     first = content["data"][0]
-    assert [task["task"] for task in first["tasks"]] == ["neighbours", "cold start"]
+    assert [task["task"] for task in first["tasks"]] == ["seen", "unseen", "cold start"]
     for task in first["tasks"]:
         standing = task["standings"][0]
         assert standing["value"].keys() == {"mean", "low", "high"}
         assert standing["against"]["tf-idf"].keys() == {"difference", "p", "p_holm"}
-    assert first["methods"][0]["metrics"].keys() == {"neighbours", "cold start", "vectors"}
+    assert first["methods"][0]["metrics"].keys() == {"seen", "unseen", "cold start", "vectors"}
     assert content["data"][0]["details"]["worst"]["cases"][0]["query"]["bio"] == HOSTILE
     empty = json.loads(as_json(found, {name: Details() for name in DATA}))
     assert empty["data"][0]["details"]["worst"] is None

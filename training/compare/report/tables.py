@@ -15,7 +15,12 @@ _GEOMETRY_WORDS = (
     "distance to what should be found. Uniformity: log of the mean kernel over pairs, lower is "
     "more even."
 )
-_GEOMETRY = (("neighbours", "hubness"), ("vectors", "alignment"), ("vectors", "uniformity"))
+_GEOMETRY = (
+    ("seen", "hubness"),
+    ("unseen", "hubness"),
+    ("vectors", "alignment"),
+    ("vectors", "uniformity"),
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,23 @@ def _geometric_mean(values: Sequence[float | None]) -> float | None:
     """Geometric mean; None if any value is unknown or not positive."""
     known = [x for x in values if x is not None and x > 0]
     return math.exp(sum(map(math.log, known)) / len(known)) if len(known) == len(values) else None
+
+
+def overview(data: DataResult) -> Table:
+    """Main table of a data set: each task's metric with its interval, for every method."""
+
+    def cell(result: TaskResult, m: MethodResult) -> Cell:
+        standing = result.standing(m.name)
+        if standing is None:
+            return Cell(words.MISSING)
+        return Cell(words.with_span(standing.value), m.name == result.standings[0].name)
+
+    return Table(
+        "Overview",
+        "95 % intervals by paired bootstrap over queries; bold: the best of each column.",
+        tuple(f"{words.TITLES[result.task]} {result.metric}" for result in data.tasks),
+        tuple(Row(m.name, tuple(cell(result, m) for result in data.tasks)) for m in data.methods),
+    )
 
 
 def metrics(data: DataResult) -> list[Table]:
