@@ -11,7 +11,7 @@ from training.compare.details import Details
 from training.compare.measure import Measurer
 from training.compare.plan import Run, methods_of, plan, source_digest
 from training.compare.progress import RunProgress
-from training.compare.report import html, markdown
+from training.compare.report import charts, markdown
 from training.compare.results import Results, references_of
 from training.compare.runs import cost_of, execute, forget, report_folder, source_of
 from training.compare.words import TITLES, finding
@@ -162,15 +162,16 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 
 
 def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
-    for name, text in (
-        ("results.json", as_json(results, details)),
-        ("results.md", markdown.render(results)),
-        ("report.html", html.render(results, details)),
-    ):
-        write_atomically(out / name, text.encode())
+    drawn: dict[str, str] = {}
+    (out / "charts").mkdir(exist_ok=True)
+    for place, data in enumerate(results.data, 1):
+        drawn[data.name] = f"charts/{place}.svg"
+        write_atomically(out / drawn[data.name], charts.draw(data, details[data.name]))
+    write_atomically(out / "results.json", as_json(results, details).encode())
+    write_atomically(out / "results.md", markdown.render(results, details, drawn).encode())
     for data in results.data:
         for task in data.tasks:
             sys.stdout.write(f"{data.name}, {TITLES[task.task]}: {finding(task)}\n")
     for failure in results.failures:
         sys.stdout.write(f"FAILED {failure.name}: {failure.reason}\n")
-    sys.stdout.write(f"saved {out / 'report.html'}, results.md and results.json\n")
+    sys.stdout.write(f"saved {out / 'results.md'}, its charts, and results.json\n")

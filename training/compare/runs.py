@@ -32,7 +32,7 @@ CHECKPOINT = "checkpoint"
 METRICS = "metrics.json"
 LOG = "log.txt"
 _STATUS = "run.json"
-_REPORT_FILES = {"runs", "results.json", "results.md", "report.html", ".lock"}
+_REPORT_FILES = {"runs", "results.json", "results.md", "charts", "report.html", ".lock"}
 _POLL_S = 0.05
 _STOP_S = 10.0
 
