@@ -1,39 +1,72 @@
 """Choice of a baseline's settings on the validation split."""
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
 from training.baselines.corpus import Corpus
 from training.evaluation.setting import Setting
 from training.evaluation.subject import Representation
 
-Option = TypeVar("Option")
+MOST_TRIALS = 8
+"""Most settings that any baseline may try."""
 
 
-def best_fit(
-    corpus: Corpus,
-    options: Sequence[Option],
-    fit: Callable[[Corpus, Option], Representation],
-) -> Representation:
-    """Fit with the option that has the best NDCG@20 on val when fitted on train.
+@dataclass(frozen=True)
+class Chosen:
+    """Settings with the best result on validation.
 
-    Without a validation split or behavioural ground truth the first option is used. For an
-    evaluation on val itself the options are chosen on val as well, so those figures are optimistic.
+    Attributes:
+        settings: one candidate of each axis.
+        judged: representation fitted on train with them; None if nothing was measured.
+        setting: validation streamers against train; None without a validation split.
+    """
+
+    settings: tuple[Any, ...]
+    judged: Representation | None = None
+    setting: Setting | None = None
+
+
+def choose(
+    trial: Corpus, make: Callable[..., Representation], axes: Sequence[Sequence[Any]]
+) -> Chosen:
+    """Choose the settings with the best NDCG@20 on val when fitted on train.
+
+    One axis is searched after the other, the others at their best so far; ties go to the earliest.
+    The figure is the mean of the seen and the unseen gallery, or that of the seen one for methods
+    that represent the gallery by behaviour. Without validation queries the defaults are used. For
+    an evaluation on val itself, the choice is made on the same queries and is optimistic.
 
     Args:
-        corpus: corpus of the final fit.
-        options: settings, the default first; ties go to the earliest.
-        fit: (corpus, option) -> fitted baseline.
+        trial: corpus that is fitted on train only.
+        make: (corpus, *settings) -> representation.
+        axes: candidates of each setting, the default first.
     """
-    trial = corpus.selection
+    settings = tuple(axis[0] for axis in axes)
     held_out = trial.dataset.rows("val")
-    task = Setting(trial.dataset, held_out, trial.known).neighbours if len(held_out) else None
-    if task is None:
-        return fit(corpus, options[0])
-    values = []
-    for option in options:
-        representation = fit(trial, option)
-        values.append(task.ndcg(representation.query, representation.gallery).mean())
-    return fit(corpus, options[int(np.argmax(values))])
+    if not len(held_out):
+        return Chosen(settings)
+    setting = Setting(trial.dataset, held_out, trial.known)
+    if setting.seen is None:
+        return Chosen(settings)
+    best = Chosen(settings, make(trial, *settings), setting)
+    value = _value(best)
+    for place, axis in enumerate(axes):
+        at = best.settings
+        for candidate in axis[1:]:
+            tried = (*at[:place], candidate, *at[place + 1 :])
+            found = Chosen(tried, make(trial, *tried), setting)
+            if (reached := _value(found)) > value:
+                best, value = found, reached
+    return best
+
+
+def _value(chosen: Chosen) -> float:
+    made, setting = chosen.judged, chosen.setting
+    if made is None or setting is None:
+        return math.nan
+    if made.reads_behaviour:
+        assert setting.seen is not None
+        return float(setting.seen.ndcg(made.query, made.gallery).mean())
+    return setting.held_out.ndcg(made.query, made.gallery)

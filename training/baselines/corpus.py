@@ -12,18 +12,24 @@ from sklearn.utils.extmath import randomized_svd
 
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.vocabulary import Vocabulary
+from training.cold_start.vote import edges_of
 from training.data import Dataset
 from training.data.passes import mapped, subset
 from training.errors import UsageError
 from training.evaluation.setting import KNOWN, Split
-from training.evaluation.subject import Matrix, unit
+from training.evaluation.subject import Matrix, shown, unit
 from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.vocabulary import build_vocabulary
+from training.numeric.blocks import blocks
 from training.preparation.leaks import check_known
-from training.teachers.id_embeddings import audience_of, id_matrix
+from training.teachers.id_embeddings import Teacher, audience_of, id_matrix, judged
 
 CONTENT_RANK = 256
 ID_RANK = 256
+MOST_EXACT = 10_000
+"""Most streamers that a kernel is computed between exactly."""
+LANDMARKS = 4_000
+"""Streamers that represent the others above that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +87,44 @@ class Corpus:
         return np.asarray(self.lexical @ np.transpose(components), np.float32)
 
     @cached_property
-    def content(self) -> NDArray[np.float32]:
-        """Dense content features (N, F): reduced TF-IDF and centred ready-made vectors."""
-        parts = [self.reduced]
-        for pooled in self.bags.pooled:
-            shown = np.abs(pooled).sum(1) > 0  # (N,)
-            known = self.known[shown[self.known]]
+    def centred(self) -> dict[str, NDArray[np.float32]]:
+        """Space -> mean vectors (N, W), centred; zero where a streamer shows none."""
+        found = {}
+        for space, pooled in zip(self.vocabulary.spaces, self.bags.pooled, strict=True):
+            is_shown = shown(pooled)  # (N,)
+            known = self.known[is_shown[self.known]]
             centre = pooled[known].mean(0) if len(known) else np.zeros(pooled.shape[1], np.float32)
-            parts.append((pooled - centre) * shown[:, None])
-        return np.hstack(parts).astype(np.float32)
+            found[space.name] = ((pooled - centre) * is_shown[:, None]).astype(np.float32)
+        return found
+
+    @cached_property
+    def content(self) -> NDArray[np.float32]:
+        """Dense content features (N, F): reduced TF-IDF and centred vectors."""
+        return np.hstack([self.reduced, *self.centred.values()]).astype(np.float32)
+
+    @cached_property
+    def cosines(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Landmarks (M,), ascending rows, and content cosines of all streamers with them (N, M).
+
+        Landmarks are the rows of `identity`, or a random part of them in a large data set. A cosine
+        is the mean of those by TF-IDF and by its SVD; with vectors, the mean of that and of the
+        vectors' mean cosine.
+        """
+        rows, _ = self.identity
+        landmarks = rows
+        if len(rows) > MOST_EXACT:
+            drawn = np.random.default_rng(self.seed).permutation(len(rows))[:LANDMARKS]
+            landmarks = rows[np.sort(drawn)]
+        lexical, reduced = self.lexical, dense_unit(self.reduced)
+        spaces = [dense_unit(vectors) for vectors in self.centred.values()]
+        found = np.zeros((len(self.dataset.ids), len(landmarks)), np.float32)
+        for part in blocks(len(found), len(landmarks)):
+            words = (lexical[part] @ lexical[landmarks].T).toarray()
+            found[part] = (words + reduced[part] @ reduced[landmarks].T) / 2
+            if spaces:
+                near = sum(vectors[part] @ vectors[landmarks].T for vectors in spaces)
+                found[part] = (found[part] + near / np.float32(len(spaces))) / 2
+        return landmarks, found
 
     @cached_property
     def audience(self) -> sp.csr_matrix | None:
@@ -134,6 +169,29 @@ class Corpus:
             f"{self.dataset.folder} has no interactions, relations or id_embeddings of training "
             "streamers to learn from; use a baseline that needs no behaviour"
         )
+
+    @cached_property
+    def unknown(self) -> NDArray[np.int64]:
+        """Rows that may not be learned from, the queries of a vote."""
+        return np.setdiff1d(np.arange(len(self.dataset.ids)), self.known)
+
+    @cached_property
+    def teacher(self) -> Teacher | None:
+        """Behaviour of the known streamers for the cold-start vote; None if unknown."""
+        try:
+            rows, vectors = self.identity
+        except UsageError:
+            return None
+        audience = None if self.audience is None else sp.csr_matrix(self.audience[rows])
+        teacher = Teacher("content", rows, vectors, audience, audience is not None)
+        has_content = shown(self.content[rows])
+        return judged(teacher, self.content[rows[has_content]], has_content, self.seed)
+
+    @cached_property
+    def edges(self) -> sp.csr_matrix:
+        """Behaviour graph of `teacher`, which must be known."""
+        assert self.teacher is not None
+        return edges_of(self.teacher)
 
     def identities(self, rank: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rows of `identity` and their ID vectors, cut to a rank and normalised (M, <= rank)."""

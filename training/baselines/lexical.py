@@ -3,13 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from training.baselines.choice import best_fit
 from training.baselines.corpus import Corpus, dense_unit
 from training.evaluation.subject import Representation
-
-RANKS = (256, 128, 64)
-SATURATIONS = (1.2, 0.6, 2.5)
-LENGTH_PENALTIES = (0.75, 0.3, 0.0)
 
 
 def tf_idf_cosine(corpus: Corpus) -> Representation:
@@ -17,17 +12,8 @@ def tf_idf_cosine(corpus: Corpus) -> Representation:
     return Representation.symmetric(corpus.lexical)
 
 
-def bm25(corpus: Corpus) -> Representation:
-    """Okapi BM25 (Robertson & Zaragoza 2009) between the tokens of two profiles.
-
-    The parameters k1 and b are chosen on validation.
-    """
-    options = [(k1, b) for k1 in SATURATIONS for b in LENGTH_PENALTIES]
-    return best_fit(corpus, options, _bm25)
-
-
-def _bm25(corpus: Corpus, option: tuple[float, float]) -> Representation:
-    k1, b = option
+def bm25(corpus: Corpus, k1: float, b: float) -> Representation:
+    """Okapi BM25 (Robertson & Zaragoza 2009) between the tokens of two profiles."""
     known = len(corpus.vocabulary.tokens)
     bags = corpus.bags.keep((corpus.bags.ids > 0) & (corpus.bags.ids <= known))
     counts = sp.csr_matrix(
@@ -45,8 +31,6 @@ def _bm25(corpus: Corpus, option: tuple[float, float]) -> Representation:
     return Representation(query, saturated)
 
 
-def svd(corpus: Corpus) -> Representation:
-    """Cosine on leading singular vectors of TF-IDF, with a rank chosen on validation."""
-    return best_fit(
-        corpus, RANKS, lambda c, rank: Representation.symmetric(dense_unit(c.reduced[:, :rank]))
-    )
+def svd(corpus: Corpus, rank: int) -> Representation:
+    """Cosine on the leading singular vectors of TF-IDF."""
+    return Representation.symmetric(dense_unit(corpus.reduced[:, :rank]))

@@ -1,17 +1,23 @@
 """Registry of baselines; a new baseline is a function, listed here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from training.baselines.behaviour import cca, knn_id, lexical_and_ridge, ridge, ridge_id
+from training.baselines.behaviour import FULL, cca, knn_id, lexical_and_ridge, ridge, ridge_id
+from training.baselines.choice import Chosen, choose
 from training.baselines.corpus import Corpus
+from training.baselines.kernel import kernel
 from training.baselines.lexical import bm25, svd, tf_idf_cosine
 from training.baselines.text import pretrained_text
 from training.baselines.trivial import popularity, random
+from training.baselines.voting import by_vote, choose_baseline_vote
 from training.errors import UsageError
 from training.evaluation.audience import choose_audience_vote
-from training.evaluation.setting import Setting
 from training.evaluation.subject import Representation
+
+_PENALTIES = (3.0, 0.3, 1.0, 10.0, 30.0)
+_TARGETS = (256, 64)
 
 
 @dataclass(frozen=True)
@@ -19,40 +25,54 @@ class Baseline:
     """A baseline.
 
     Attributes:
-        make: corpus -> representation; raises UsageError if the data set lacks something.
+        make: (corpus, *settings) -> representation; raises UsageError if the data set lacks
+            something.
+        axes: candidates of each setting, the default first; see `choice.choose`.
         random: whether the result depends on the seed.
     """
 
-    make: Callable[[Corpus], Representation]
+    make: Callable[..., Representation]
+    axes: tuple[Sequence[Any], ...] = ()
     random: bool = False
 
     def fit(self, corpus: Corpus) -> Representation:
-        """Fit the baseline, and choose its audience vote on val.
+        """Fit the baseline; settings, audience vote and cold-start vote are chosen on val.
 
         Raises:
             UsageError: the data set lacks something that the baseline needs.
         """
-        made, trial = self.make(corpus), corpus.selection
-        held_out = trial.dataset.rows("val")
-        if trial.audience is None or not len(held_out) or made.user_scores is not None:
+        trial = corpus.selection
+        chosen = choose(trial, self.make, self.axes)
+        made = chosen.judged if trial is corpus else None
+        made = made or self.make(corpus, *chosen.settings)
+        return self._voting(made, chosen, corpus)
+
+    def _voting(self, made: Representation, chosen: Chosen, corpus: Corpus) -> Representation:
+        """Representation with the votes that are best for the judged one."""
+        if chosen.judged is None or chosen.setting is None:
             return made
-        judged = made if trial is corpus else self.make(trial)
-        setting = Setting(trial.dataset, held_out, trial.known)
-        return replace(made, audience_vote=choose_audience_vote(setting, judged))
+        if chosen.setting.audience is not None:
+            audience_vote = choose_audience_vote(chosen.setting, chosen.judged)
+            made = replace(made, audience_vote=audience_vote)
+        vote = None
+        if not self.random and made.user_scores is None:
+            vote = choose_baseline_vote(chosen.judged, corpus.selection, chosen.setting)
+        return made if vote is None else replace(made, cold_start=by_vote(made, corpus, vote))
 
 
 BASELINES = {
     "random": Baseline(random, random=True),
     "popularity": Baseline(popularity),
     "tf-idf": Baseline(tf_idf_cosine),
-    "bm25": Baseline(bm25),
-    "svd": Baseline(svd),
+    "bm25": Baseline(bm25, ((1.2, 0.6, 2.5), (0.75, 0.3, 0.0))),
+    "svd": Baseline(svd, ((256, 128, 64),)),
     "text": Baseline(pretrained_text),
-    "ridge": Baseline(ridge),
-    "cca": Baseline(cca),
-    "lexical+ridge": Baseline(lexical_and_ridge),
-    "knn-id": Baseline(knn_id),
-    "ridge-id": Baseline(ridge_id),
+    "ridge": Baseline(ridge, (_PENALTIES, _TARGETS)),
+    "kernel": Baseline(kernel, ((2.0, 1.0, 4.0), (0.3, 0.1, 1.0), _TARGETS)),
+    "cca": Baseline(cca, ((1e-1, 1e-2, 1.0), (64, 256))),
+    "lexical+ridge": Baseline(lexical_and_ridge, ((1.0, 0.5, 2.0, 4.0), (3.0, 0.3, 1.0, 10.0))),
+    "knn-id": Baseline(knn_id, ((20, 50, 150), (FULL, 256))),
+    "ridge-id": Baseline(ridge_id, (_PENALTIES, _TARGETS)),
 }
 
 

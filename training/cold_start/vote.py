@@ -12,10 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, BehaviourGraph
+from training.evaluation.subject import Representation, search, shown
 from training.evaluation.tasks import ColdStartTask
 from training.mining.positives import IdSpace, SharedAudience
-from training.numeric.topk import nearest_to, neighbour_graph
-from training.preparation.stage import Stage, all_rows
+from training.numeric.topk import neighbour_graph
 from training.teachers.id_embeddings import Teacher
 
 NEIGHBOURS = 20
@@ -70,20 +70,22 @@ def weighed(edges: sp.csr_matrix, teacher: Teacher, vote: Vote) -> sp.csr_matrix
     return edges
 
 
-def choose_vote(stage: Stage, teacher: Teacher, task: ColdStartTask) -> Vote:
+def choose_vote(
+    content: Representation, teacher: Teacher, edges: sp.csr_matrix, task: ColdStartTask, seed: int
+) -> Vote:
     """Choose the vote with the best NDCG@20 on held-out queries; the default without queries.
 
     Args:
-        stage: with a trained encoder.
-        teacher: of the stage.
-        task: held-out queries against the stage's streamers.
+        content: of M streamers, with scores up to about 1, such as cosines.
+        teacher: of the N established streamers.
+        edges: behaviour graph of the teacher (N, N).
+        task: held-out queries against streamers that were learned from.
+        seed: of the sample of queries.
     """
     if not len(task.queries):
         return Vote()
-    sample = _some(task, np.random.default_rng(stage.seed))
-    vectors = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable)
-    edges = edges_of(teacher)
-    ballot = Ballot.of(vectors, teacher.rows, edges, sample.queries)
+    sample = _some(task, np.random.default_rng(seed))
+    ballot = Ballot.of(content, teacher.rows, edges, sample.queries)
 
     def best(votes: Iterable[Vote]) -> Vote:
         def measured(vote: Vote) -> Vote:
@@ -128,16 +130,16 @@ class Ballot:
     @classmethod
     def of(
         cls,
-        vectors: NDArray[np.float32],
+        content: Representation,
         rows: NDArray[np.int64],
         edges: sp.csr_matrix,
         asking: NDArray[np.int64],
     ) -> "Ballot":
-        """Find the voters by unit embeddings (M, D); zero rows are neither queries nor voters."""
-        shown = np.abs(vectors).sum(1) > 0
-        asking, able = asking[shown[asking]], np.flatnonzero(shown[rows])
-        near, cosines = nearest_to(vectors[asking], vectors[rows[able]], VOTERS)
-        return cls(asking, able[near], cosines, rows, edges, len(vectors))
+        """Find the voters by content; zero rows are neither queries nor voters."""
+        asks, votes = shown(content.query), shown(content.gallery)
+        asking, able = asking[asks[asking]], np.flatnonzero(votes[rows])
+        near, cosines = search(content.query[asking], content.gallery[rows[able]], VOTERS)
+        return cls(asking, able[near], cosines, rows, edges, len(asks))
 
     def matrices(self, vote: Vote) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Query and gallery matrices (M, N) whose inner products are the scores of the vote.

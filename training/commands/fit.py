@@ -100,11 +100,12 @@ def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
     measured = m.get(recipe.metric_name)
     shown = "not measured" if measured is None else f"{recipe.metric} {measured:.4f}"
     lines.append(f"validation  {shown}, {m['validation_step']:.0f} steps")
-    if "test_NDCG@20" in m:
-        lines.append(
-            f"test        NDCG@20 {m['test_NDCG@20']:.4f} "
-            f"(TF-IDF {m['test_TF-IDF_NDCG@20']:.4f}), {m['test_queries']:.0f} queries"
-        )
+    for task in ("seen", "unseen"):
+        if f"test_{task}_NDCG@20" in m:
+            lines.append(
+                f"{task:<11} NDCG@20 {m[f'test_{task}_NDCG@20']:.4f} (TF-IDF "
+                f"{m[f'test_{task}_TF-IDF_NDCG@20']:.4f}), {m[f'test_{task}_queries']:.0f} queries"
+            )
     if "test_cold_start_NDCG@20" in m:
         lines.append(
             f"cold start  NDCG@20 {m['test_cold_start_NDCG@20']:.4f}, established streamers vote"

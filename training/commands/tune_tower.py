@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tower",
         required=True,
         metavar="NAME",
-        help="hf:FOLDER_OR_NAME, with options like text_tower, or all-minilm-l6-v2",
+        help="hf:FOLDER_OR_NAME, all-minilm-l6-v2 or multilingual-e5-small-full, with options like "
+        "text_tower",
     )
     parser.add_argument(
         "--kind",

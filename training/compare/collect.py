@@ -83,7 +83,7 @@ def details_of(
     best = next((first[m.name] for m in data.methods if m.recipe), None) if robustness else None
     return Details(
         retention_of=best.method.name if best else "",
-        retention=measurer.retention(best) if best and data.by("neighbours") else [],
+        retention=measurer.retention(best) if best and data.by("seen") else [],
         training=[_training(run) for run in first.values() if run.method.recipe],
         calibration_of=asked.method.name if asked else "",
         calibration_source=calibration.source if calibration else "",

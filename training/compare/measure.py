@@ -86,7 +86,7 @@ class Measurer:
             except ValidationError:
                 file.unlink()  # written by another version
         evaluation = Evaluation.load(run.folder / METRICS)
-        if "neighbours" not in evaluation.per_query:
+        if "seen" not in evaluation.per_query:
             return None
         with self._bounded():
             found = worst_cases(

@@ -7,13 +7,14 @@ from training.compare.plan import Kind, Method, Run
 from training.evaluation.result import Evaluation
 
 COMPARED = {
-    "neighbours": "NDCG@20",
+    "seen": "NDCG@20",
+    "unseen": "NDCG@20",
     "cold start": "NDCG@20",
     "audience": "NDCG@50",
     "labels": "NDCG@20",
 }
 """Task -> metric of the comparison."""
-PRIMARY = ("neighbours", "cold start")
+PRIMARY = ("seen", "unseen", "cold start")
 FALLBACKS = ("audience", "labels")
 """Tasks used if a data set has no ground truth for a primary task; the first available."""
 REFERENCES = ("transfer-plus", "tf-idf")

@@ -5,15 +5,17 @@ from collections.abc import Iterable, Sequence
 from training.compare.results import LEVEL, Comparison, DataResult, Estimate, Standing, TaskResult
 
 TITLES = {
-    "neighbours": "neighbours by content",
+    "seen": "seen gallery",
+    "unseen": "unseen gallery",
     "cold start": "cold start",
     "audience": "audience",
     "labels": "labels",
 }
 """Task -> title of the comparison."""
 _ABOUT = {
-    "neighbours": "Cold streamers search the others; both sides are represented by content.",
-    "cold start": "Cold streamers search established ones, which may be represented by behaviour.",
+    "seen": "Cold streamers search those that methods learned from; content represents both sides.",
+    "unseen": "Cold streamers search each other by content; nothing was learned from either side.",
+    "cold start": "Cold streamers search established ones, whose behaviour may be used openly.",
     "audience": "Cold streamers search the users who will watch them.",
     "labels": "Cold streamers search those of their label.",
 }
@@ -40,6 +42,12 @@ def signed(x: float, digits: int = 4) -> str:
 def span(estimate: Estimate, digits: int = 4) -> str:
     """Interval of an estimate."""
     return f"{value(estimate.low, digits)} to {value(estimate.high, digits)}"
+
+
+def with_span(estimate: Estimate, digits: int = 3) -> str:
+    """Estimate followed by its interval in brackets."""
+    low, high = value(estimate.low, digits), value(estimate.high, digits)
+    return f"{value(estimate.mean, digits)} [{low}, {high}]"
 
 
 def times(estimate: Estimate | None) -> str:

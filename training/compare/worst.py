@@ -85,10 +85,10 @@ def worst_cases(
     Returns:
         None without ground truth.
     """
-    task = setting_of(dataset, split).neighbours
+    task = setting_of(dataset, split).seen
     if task is None:
         return None
-    values = evaluation.per_query["neighbours"]["NDCG@20"]  # (Q,), as the task's queries
+    values = evaluation.per_query["seen"]["NDCG@20"]  # (Q,), as the task's queries
     asks = shown(representation.query[task.queries])
     amount = np.array([len(wanted) for wanted in task.relevant])
     order = np.lexsort((-amount, values))

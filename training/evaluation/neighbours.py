@@ -1,35 +1,51 @@
-"""Neighbour and cold-start tasks, and the geometry of the vectors."""
+"""Tasks `seen`, `unseen` and `cold start`, and the geometry of the vectors."""
 
 import numpy as np
 
 from training.evaluation.metrics import hubness, ndcg, recall, reciprocal_rank_of_hit
 from training.evaluation.setting import Measured, Setting
-from training.evaluation.subject import Matrix, Representation, count, scores, shown, top, unit
+from training.evaluation.subject import Matrix, Representation, count, scores, shown, unit
+from training.evaluation.tasks import ColdStartTask, ranked
 
 DEPTHS = (10, 20, 100)
 _BLOCK = 1024
 
 
-def measure_neighbours(setting: Setting, representation: Representation) -> Measured | None:
-    """Primary task by content: cold queries against a gallery that is represented by content.
+def measure_seen(setting: Setting, representation: Representation) -> Measured | None:
+    """Cold queries against the gallery, both represented by content.
 
-    None without ground truth, and for methods that represent the gallery by behaviour. A trained
-    encoder has learned from the gallery's audiences, so the gallery is not unseen.
+    None without ground truth, and for methods that represent the gallery by behaviour. Trained
+    methods have learned from the gallery's audiences, which rewards remembering them.
     """
-    return None if representation.reads_behaviour else _measured(setting, representation)
+    return (
+        None if representation.reads_behaviour else _measured(setting, setting.seen, representation)
+    )
+
+
+def measure_unseen(setting: Setting, representation: Representation) -> Measured | None:
+    """Cold queries against each other by content, so that neither side was learned from.
+
+    None without ground truth, and for methods that represent the gallery by behaviour.
+    """
+    return (
+        None
+        if representation.reads_behaviour
+        else _measured(setting, setting.unseen, representation)
+    )
 
 
 def measure_cold_start(setting: Setting, representation: Representation) -> Measured | None:
-    """Primary task in which established streamers may be represented by their behaviour."""
-    return _measured(setting, representation.cold_start or representation)
+    """Cold queries against the gallery, which may be represented by its behaviour."""
+    return _measured(setting, setting.seen, representation.cold_start or representation)
 
 
-def _measured(setting: Setting, representation: Representation) -> Measured | None:
+def _measured(
+    setting: Setting, task: ColdStartTask | None, representation: Representation
+) -> Measured | None:
     """NDCG and recall @10, 20, 100, MRR@100 and hubness; None without ground truth.
 
     Hubness is computed over all cold streamers with content, with or without relevant streamers.
     """
-    task = setting.neighbours
     if task is None:
         return None
     query, gallery = representation.query, representation.gallery
@@ -39,12 +55,11 @@ def _measured(setting: Setting, representation: Representation) -> Measured | No
         **{f"recall@{k}": recall(ranking, task.relevant, k) for k in DEPTHS},
         "MRR": reciprocal_rank_of_hit(ranking, task.relevant),
     }
-    asking = setting.queries[shown(query[setting.queries])]
-    found = top(query[asking], gallery[setting.gallery], 10)
     summary = {name: float(values.mean()) for name, values in per_query.items()}
-    return Measured(
-        summary | {"hubness": hubness(found, len(setting.gallery))}, task.queries, per_query
-    )
+    asking = setting.queries[shown(query[setting.queries])]
+    found = ranked(query, gallery, asking, task.gallery, 10)
+    summary["hubness"] = hubness(found, len(task.gallery))
+    return Measured(summary, task.queries, per_query)
 
 
 def measure_vectors(setting: Setting, representation: Representation) -> Measured | None:
@@ -59,7 +74,7 @@ def measure_vectors(setting: Setting, representation: Representation) -> Measure
     cold = unit(vectors[setting.queries])
     cold = cold[shown(cold)]
     summary = {"uniformity": uniformity(cold)} if count(cold) > 1 else {}
-    task = setting.neighbours
+    task = setting.seen
     if task is None:
         return Measured(summary, np.zeros(0, np.int64), {}) if summary else None
     values = np.full(len(task.queries), np.nan)

@@ -8,7 +8,8 @@ from training.evaluation.duplicates import measure_duplicates
 from training.evaluation.labels import measure_labels
 from training.evaluation.neighbours import (
     measure_cold_start,
-    measure_neighbours,
+    measure_seen,
+    measure_unseen,
     measure_vectors,
 )
 from training.evaluation.result import Evaluation
@@ -16,7 +17,8 @@ from training.evaluation.setting import Measured, Setting, Split, setting_of
 from training.evaluation.subject import Representation
 
 TASKS: dict[str, Callable[[Setting, Representation], Measured | None]] = {
-    "neighbours": measure_neighbours,
+    "seen": measure_seen,
+    "unseen": measure_unseen,
     "cold start": measure_cold_start,
     "audience": measure_audience,
     "duplicates": measure_duplicates,
@@ -34,7 +36,7 @@ def evaluate(
     subject: str = "",
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate one method: cold streamers of a split search all known streamers.
+    """Evaluate one method: cold streamers of a split search the known, or each other.
 
     Args:
         dataset: N streamers.

@@ -1,4 +1,4 @@
-"""Evaluation setting: held-out queries of a split against all streamers known to the fit."""
+"""Evaluation setting: held-out queries of a split, and the streamers known to the fit."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data import Dataset
 from training.errors import UsageError
-from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
+from training.evaluation.tasks import ColdStartTask, HeldOut, cold_start_task, vector_task
 from training.teachers.id_embeddings import audience_of, id_matrix
 
 Split = Literal["test", "val"]
@@ -27,25 +27,42 @@ class Setting:
         dataset: N streamers.
         queries: int64 rows of the cold streamers.
         gallery: int64 rows of the warm streamers.
+        known: int64 rows of the streamers that count as an audience in relations; None = gallery.
     """
 
     dataset: Dataset
     queries: NDArray[np.int64]
     gallery: NDArray[np.int64]
+    known: NDArray[np.int64] | None = None
 
     @cached_property
     def audience(self) -> sp.csr_matrix | None:
         """Audience of each streamer, binary (N, U); cold streamers are nobody's audience."""
-        return audience_of(self.dataset, self.gallery)
+        return audience_of(self.dataset, self.gallery if self.known is None else self.known)
 
     @cached_property
-    def neighbours(self) -> ColdStartTask | None:
-        """Relevant streamers of each cold streamer; None without behavioural ground truth."""
+    def seen(self) -> ColdStartTask | None:
+        """Cold streamers against the warm ones; None without behavioural ground truth."""
+        return self._against(self.gallery)
+
+    @cached_property
+    def unseen(self) -> ColdStartTask | None:
+        """Cold streamers against each other; None without behavioural ground truth."""
+        return self._against(self.queries)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """Both tasks, for choosing steps and settings; without queries where there is no truth."""
+        nothing = np.zeros(0, np.int64)
+        empty = ColdStartTask(nothing, nothing, [])
+        return HeldOut(self.seen or empty, self.unseen or empty)
+
+    def _against(self, gallery: NDArray[np.int64]) -> ColdStartTask | None:
         if self.audience is not None:
-            task = cold_start_task(self.audience, self.queries, self.gallery)
+            task = cold_start_task(self.audience, self.queries, gallery)
         elif self.dataset.id_embeddings is not None:
             vectors, present = id_matrix(self.dataset)
-            queries, gallery = (rows[present[rows]] for rows in (self.queries, self.gallery))
+            queries, gallery = (rows[present[rows]] for rows in (self.queries, gallery))
             if not len(gallery):
                 return None
             task = vector_task(vectors, queries, gallery)

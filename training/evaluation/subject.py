@@ -133,14 +133,20 @@ def unit(rows: Matrix) -> Matrix:
     """Normalised rows; zero rows stay zero."""
     if isinstance(rows, SideBySide):
         lengths = np.sqrt(paired_scores(rows, rows))
-        scale = (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        return SideBySide(tuple(_scaled(part, scale) for part in rows.parts))
+        return scaled(rows, (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32))
     unit_rows = normalize(rows)
     return (
         np.asarray(unit_rows, np.float32)
         if isinstance(rows, np.ndarray)
         else sp.csr_matrix(unit_rows)
     )
+
+
+def scaled(rows: Matrix, scale: NDArray[np.float32]) -> Matrix:
+    """Rows multiplied by a factor each (R,)."""
+    if isinstance(rows, SideBySide):
+        return SideBySide(tuple(_scaled(part, scale) for part in rows.parts))
+    return _scaled(rows, scale)
 
 
 def _parts(rows: Matrix) -> tuple[_Part, ...]:

@@ -72,7 +72,7 @@ def each_alone(
         UsageError: the data set has no ground truth for the primary task.
     """
     setting = setting_of(dataset, split)
-    task = setting.neighbours
+    task = setting.seen
     if task is None:
         raise UsageError(f"{dataset.folder} has no behaviour to measure modalities by")
     chance = _chance(task)

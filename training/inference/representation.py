@@ -88,7 +88,7 @@ def _voted(
     shape = (len(there), len(there))
     edges = sp.csr_matrix((graph.weights, graph.indices, graph.indptr), shape)[there][:, there]
     asking = np.setdiff1d(np.arange(len(vectors)), rows)
-    ballot = Ballot.of(vectors, rows, sp.csr_matrix(edges), asking)
+    ballot = Ballot.of(Representation.symmetric(vectors), rows, sp.csr_matrix(edges), asking)
     query, gallery = ballot.matrices(Vote(graph.temperature, graph.own_share))
     return Representation(query, gallery, reads_behaviour=True)
 

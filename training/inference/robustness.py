@@ -93,7 +93,7 @@ def robustness(
         UsageError: the data set has no ground truth for the primary task.
     """
     setting = setting_of(dataset, split)
-    task = setting.neighbours
+    task = setting.seen
     if task is None:
         raise UsageError(f"{dataset.folder} has no behaviour to measure robustness by")
     with TowerReader(source.towers, tower_cache or cache_folder()) as reader:

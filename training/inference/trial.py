@@ -30,7 +30,7 @@ def load_trial(folder: Path, most: int) -> Trial:
     """
     try:
         dataset = load_dataset(folder)
-        task = setting_of(dataset, "val").neighbours
+        task = setting_of(dataset, "val").seen
     except TrainingError as error:
         raise SourceError(str(error)) from error
     if task is None:

@@ -5,7 +5,7 @@ streamers are merely featurised, so that they can be evaluated.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.vocabulary import build_vocabulary
 from training.models.distributed import Compute
 from training.models.encoder import StreamerEncoder
-from training.teachers.id_embeddings import Teacher, audience_directions
-from training.teachers.label_noise import NoiseEstimate, estimate_noise
+from training.teachers.id_embeddings import Teacher, judged
 
 _CHUNK = 4096
 MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
@@ -80,10 +79,7 @@ def prepare(
         DataError: fewer than two known streamers have usable content.
     """
     vocabulary = build_vocabulary(
-        subset(pieces, known),
-        config.max_tokens,
-        config.min_document_frequency,
-        config.fusion != "sum",
+        subset(pieces, known), config.max_tokens, config.min_document_frequency
     )
     bags, usable = corpus_bags(pieces, vocabulary)
     if usable[known].sum() < 2:
@@ -102,38 +98,12 @@ def prepare(
         rows = sample(known[usable[known]], _START_ROWS, seed)
         encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
-        teacher = _judged(teacher, encoder, bags, usable, seed)
+        shown = usable[teacher.rows]
+        content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
+        teacher = judged(teacher, content, shown, seed)
     return Stage(
         dataset, pieces, known, usable, vocabulary, bags, encoder, teacher, config, seed, threads
     )
-
-
-def _judged(
-    teacher: Teacher,
-    encoder: StreamerEncoder,
-    bags: Bags,
-    usable: NDArray[np.bool_],
-    seed: int,
-) -> Teacher:
-    """Teacher with label-noise estimates; streamers without content are trusted.
-
-    Given ID-embeddings and audiences are estimated separately, since one may be wrong where the
-    other is not.
-    """
-    shown = usable[teacher.rows]
-    content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
-
-    def judged(directions: NDArray[np.float32]) -> NoiseEstimate:
-        found = estimate_noise(content, directions[shown], seed)
-        everyone = NoiseEstimate.blind(directions)
-        everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
-        return everyone
-
-    teacher = replace(teacher, noise=judged(teacher.directions))
-    if teacher.audience is None or teacher.learned_from_audience:
-        return teacher
-    audiences = audience_directions(teacher.audience, seed)
-    return replace(teacher, audience_noise=judged(audiences))
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from training.config import (
     KdSoftConfig,
     TeacherConfig,
 )
-from training.evaluation.tasks import ColdStartTask
+from training.evaluation.tasks import HeldOut
 from training.features.bags import Bags
 from training.features.dropout import drop_tokens
 from training.losses.pseudo_label import pseudo_label
@@ -40,13 +40,13 @@ _LEAST_PER_CLUSTER = 10
 class Distillation(TaughtTask, Generic[_Config]):
     """Distillation on batches of warm streamers with dropout."""
 
-    def __init__(self, stage: Stage, config: _Config, validation: ColdStartTask | None) -> None:
+    def __init__(self, stage: Stage, config: _Config, validation: HeldOut | None) -> None:
         """Create the task.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: validation queries; None without validation.
+            validation: validation tasks; None without validation.
         """
         super().__init__(stage, validation)
         self._config: _Config = config
@@ -93,7 +93,7 @@ class KdPseudoLabel(Distillation[KdPseudoLabelConfig]):
     """
 
     def __init__(
-        self, stage: Stage, config: KdPseudoLabelConfig, validation: ColdStartTask | None
+        self, stage: Stage, config: KdPseudoLabelConfig, validation: HeldOut | None
     ) -> None:
         """Cluster the teacher's streamers; arguments like `Distillation`."""
         super().__init__(stage, config, validation)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy import int64
 from numpy.typing import NDArray
 
@@ -22,7 +21,8 @@ from training.config import (
     TransferPlusConfig,
 )
 from training.errors import UsageError
-from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
+from training.evaluation.setting import Setting
+from training.evaluation.tasks import HeldOut
 from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, sample
 from training.tasks.base import Task
 from training.tasks.distillation import KdFeature, KdPseudoLabel, KdRkd, KdSoft
@@ -32,10 +32,8 @@ from training.tasks.ptum import Ptum
 from training.tasks.simcse import Simcse
 from training.tasks.transfer import Transfer
 from training.tasks.transfer_plus import TransferPlus
-from training.teachers.id_embeddings import audience_of, id_matrix
 
-HeldOut = NDArray[int64] | None
-Build = Callable[[Stage, Any, HeldOut], Task]
+Build = Callable[[Stage, Any, NDArray[int64] | None], Task]
 
 
 @dataclass(frozen=True)
@@ -58,30 +56,23 @@ class Recipe:
         return f"validation_{self.metric}"
 
 
-def _taught(task: Callable[[Stage, Any, ColdStartTask | None], Task]) -> Build:
+def _taught(task: Callable[[Stage, Any, HeldOut | None], Task]) -> Build:
     """Builder of a task with a teacher and validation on cold streamers."""
 
-    def build(stage: Stage, config: RecipeConfig, held_out: HeldOut) -> Task:
+    def build(stage: Stage, config: RecipeConfig, held_out: NDArray[int64] | None) -> Task:
         return task(stage, config, None if held_out is None else held_out_task(stage, held_out))
 
     return build
 
 
-def held_out_task(stage: Stage, held_out: NDArray[int64]) -> ColdStartTask:
-    """Task of held-out queries against the stage's streamers, by audiences or ID-embeddings.
+def held_out_task(stage: Stage, held_out: NDArray[int64]) -> HeldOut:
+    """Tasks of held-out queries, against the stage's streamers and against each other.
 
-    It has no queries if the data set has neither.
+    They have no queries if the data set has neither audiences nor ID-embeddings.
     """
-    held_out = sample(held_out, MOST_ASKED, stage.seed)
+    asking = sample(held_out, MOST_ASKED, stage.seed)
     gallery = sample(stage.known, MOST_SEARCHED, stage.seed)
-    audience = audience_of(stage.dataset, stage.known)
-    if audience is not None:
-        return cold_start_task(audience, held_out, gallery)
-    if stage.dataset.id_embeddings is None:
-        return ColdStartTask(np.zeros(0, np.int64), stage.known, [])
-    vectors, present = id_matrix(stage.dataset)
-    queries, gallery = held_out[present[held_out]], gallery[present[gallery]]
-    return vector_task(vectors, queries, gallery)
+    return Setting(stage.dataset, asking, gallery, known=stage.known).held_out
 
 
 RECIPES = {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
 from training.errors import DataError
-from training.evaluation.tasks import ColdStartTask
+from training.evaluation.tasks import HeldOut
 from training.preparation.stage import Stage, all_rows
 from training.tasks.base import Task
 
@@ -27,12 +27,12 @@ class TaughtTask(Task):
         trust: float32 (N,), probability that each teacher vector is correct.
     """
 
-    def __init__(self, stage: Stage, validation: ColdStartTask | None) -> None:
+    def __init__(self, stage: Stage, validation: HeldOut | None) -> None:
         """Select the teacher's streamers with usable content.
 
         Args:
             stage: with a teacher.
-            validation: validation queries; None without validation.
+            validation: validation tasks; None without validation.
 
         Raises:
             DataError: fewer than two streamers have both content and behaviour.
@@ -57,11 +57,11 @@ class TaughtTask(Task):
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
     def validate(self) -> float:
-        """NDCG@20 of the held-out streamers."""
-        if self._validation is None or not len(self._validation.queries):
+        """Mean of the held-out streamers' NDCG@20 among seen and among unseen streamers."""
+        if self._validation is None:
             return math.nan
         vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
-        return float(self._validation.ndcg(vectors).mean())
+        return self._validation.ndcg(vectors)
 
     def finish(self) -> None:
         """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from training.config import TransferConfig
 from training.data.passes import subset
 from training.errors import DataError
-from training.evaluation.tasks import ColdStartTask
+from training.evaluation.tasks import HeldOut
 from training.features.dropout import drop_tokens
 from training.mining.content_filters import (
     Similarity,
@@ -42,15 +42,13 @@ class Transfer(TaughtTask):
         pairs: neighbours of the N streamers of the teacher, weighted by the filter.
     """
 
-    def __init__(
-        self, stage: Stage, config: TransferConfig, validation: ColdStartTask | None
-    ) -> None:
+    def __init__(self, stage: Stage, config: TransferConfig, validation: HeldOut | None) -> None:
         """Find and filter the neighbours.
 
         Args:
             stage: with a teacher.
             config: of the recipe.
-            validation: validation queries; None without validation.
+            validation: validation tasks; None without validation.
 
         Raises:
             DataError: too few streamers have two atoms for pretraining, or the filter drops all.
@@ -69,8 +67,6 @@ class Transfer(TaughtTask):
             )
         self._contrast = Contrast(stage, config)
         self._start = self._masked_views() if config.pretrain_steps else None
-        start = {} if self._start is None else {"start": self._start.contrast}
-        self.train_with(contrast=self._contrast, **start)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of `masked-views` during pretraining, then `pairs_loss`."""
@@ -84,9 +80,7 @@ class Transfer(TaughtTask):
         partner = np.roll(drawn, len(drawn) // 2)
         wanted = (partner[:, None] == drawn[None]).astype(np.float32)  # (B, B)
         rows = self.rows[drawn]
-        loss = self._contrast(z, z, rows, rows, self.encoder.place(wanted))
-        self._contrast.remember(z, rows)
-        return {"pairs_loss": loss}
+        return {"pairs_loss": self._contrast(z, z, rows, rows, self.encoder.place(wanted))}
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw distinct anchors by their best weight, and a positive of each by weight (B,)."""

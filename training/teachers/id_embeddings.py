@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from training.config import TeacherConfig
 from training.data import Dataset
 from training.errors import UsageError
-from training.teachers.label_noise import NoiseEstimate
+from training.teachers.label_noise import NoiseEstimate, estimate_noise
 
 MIN_SHARED = 2
 """Users that two streamers must share to count as related; one in common may be chance."""
@@ -168,6 +168,34 @@ def audience_directions(audience: sp.csr_matrix, seed: int) -> NDArray[np.float3
         return np.zeros((rows, 1), np.float32)
     left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
     return np.asarray(normalize(left * singular), np.float32)
+
+
+def judged(
+    teacher: Teacher, content: NDArray[np.float32], shown: NDArray[np.bool_], seed: int
+) -> Teacher:
+    """Teacher with label-noise estimates; streamers without content are trusted.
+
+    Given ID-embeddings and audiences are estimated separately, since one may be wrong where the
+    other is not.
+
+    Args:
+        teacher: of N streamers.
+        content: content vectors of those that show any (S, F).
+        shown: which of the N show any (N,).
+        seed: of the folds.
+    """
+
+    def estimate(directions: NDArray[np.float32]) -> NoiseEstimate:
+        found = estimate_noise(content, directions[shown], seed)
+        everyone = NoiseEstimate.blind(directions)
+        everyone.trust[shown], everyone.predicted[shown] = found.trust, found.predicted
+        return everyone
+
+    teacher = replace(teacher, noise=estimate(teacher.directions))
+    if teacher.audience is None or teacher.learned_from_audience:
+        return teacher
+    audiences = audience_directions(teacher.audience, seed)
+    return replace(teacher, audience_noise=estimate(audiences))
 
 
 def swapped(teacher: Teacher, share: float, rng: np.random.Generator) -> Teacher:

@@ -20,17 +20,14 @@ from threadpoolctl import threadpool_limits
 from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
 from training.calibration import Measured, calibrate_embeddings, calibration_of
-from training.cold_start.vote import Ballot, Vote, choose_vote, edges_of, graph_of, weighed
-from training.config import ContrastConfig, RecipeConfig, TeacherConfig, as_dict
+from training.cold_start.vote import Vote, choose_vote, edges_of, graph_of, weighed
+from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
 from training.data.passes import mapped
 from training.errors import CheckpointError, UsageError
 from training.evaluation.audience import choose_audience_vote
-from training.evaluation.metrics import hubness, ndcg, recall
 from training.evaluation.setting import Setting
 from training.evaluation.subject import AudienceVote, Representation
-from training.evaluation.tasks import ColdStartTask, cold_start_task
-from training.features.bags import tf_idf
 from training.inference.duplicate_threshold import calibrate_duplicates
 from training.inference.representation import AUDIENCE_VOTE
 from training.models.checkpoint import (
@@ -46,7 +43,7 @@ from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddi
 from training.progress import Progress
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
-from training.teachers.id_embeddings import audience_of, find_teacher
+from training.teachers.id_embeddings import find_teacher
 from training.towers import (
     Tower,
     TowerReader,
@@ -54,6 +51,7 @@ from training.towers import (
     choose_text_tower,
     configured_towers,
 )
+from training.trainer.held_out import held_out_metrics
 from training.trainer.loop import Journal, Settings, Trained, train
 
 
@@ -260,9 +258,12 @@ class _Run:
         chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
         if stage.teacher is not None:
             asking = held_out_task(stage, held_out)
-            chosen.vote = asdict(choose_vote(stage, stage.teacher, asking))
-        vote = audience_vote(stage, held_out)
-        chosen.audience_vote = {} if vote is None else asdict(vote)
+            edges = edges_of(stage.teacher)
+            content = Representation.symmetric(embeddings(stage))
+            vote = choose_vote(content, stage.teacher, edges, asking.seen, stage.seed)
+            chosen.vote = asdict(vote)
+        found = audience_vote(stage, held_out)
+        chosen.audience_vote = {} if found is None else asdict(found)
         return chosen, stage
 
     def _stage(self, *splits: str) -> Stage:
@@ -332,55 +333,3 @@ def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | N
     if not len(asking) or setting.audience is None:
         return None
     return choose_audience_vote(setting, Representation.symmetric(embeddings(stage)))
-
-
-def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:
-    """Metrics of the primary task on the test split, and of TF-IDF; empty without audiences.
-
-    In large data sets, a random part of the test split searches a random part of the gallery.
-
-    Args:
-        stage: with a trained encoder.
-        vote: parameters of the cold-start vote.
-        edges: weighted behaviour graph; None without a teacher.
-    """
-    known = stage.dataset.rows("train", "val")
-    audience = audience_of(stage.dataset, known)
-    if audience is None:
-        return {}
-    gallery = sample(known, MOST_SEARCHED, stage.seed)
-    asking = sample(stage.dataset.rows("test"), MOST_ASKED, stage.seed)
-    task = cold_start_task(audience, asking, gallery)
-    if not len(task.queries):
-        return {}
-    lexical = _lexical_ranking(
-        stage, task
-    )  # first, so its matrices are freed before the vectors are computed
-    vectors = embeddings(stage)
-    cold_start = {}
-    if stage.teacher is not None and edges is not None:
-        ballot = Ballot.of(vectors, stage.teacher.rows, edges, task.queries)
-        cold_start["test_cold_start_NDCG@20"] = float(task.ndcg(*ballot.matrices(vote)).mean())
-    found = task.ranking(vectors)
-    shorter = {}
-    if isinstance(stage.config, ContrastConfig):
-        for width in stage.config.widths:
-            first = embeddings(stage, width=width)
-            shorter[f"test_NDCG@20_d{width}"] = float(task.ndcg(first).mean())
-    return {
-        "test_queries": float(len(task.queries)),
-        "test_NDCG@20": float(ndcg(found, task.relevant).mean()),
-        **shorter,
-        "test_recall@20": float(recall(found, task.relevant).mean()),
-        "test_hubness": hubness(found, len(gallery)),
-        "test_TF-IDF_NDCG@20": float(ndcg(lexical, task.relevant).mean()),
-        **cold_start,
-    }
-
-
-def _lexical_ranking(stage: Stage, task: ColdStartTask) -> NDArray[np.int64]:
-    """Ranking by TF-IDF (Q, 20), computed for queries and gallery only."""
-    rows = np.union1d(task.queries, task.gallery)
-    asking, asked = (np.searchsorted(rows, part) for part in (task.queries, task.gallery))
-    among = ColdStartTask(asking, asked, task.relevant)
-    return among.ranking(tf_idf(stage.bags.take(rows), stage.vocabulary))

@@ -4,21 +4,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import normalize
 
 from training.baselines import BASELINES, Corpus, corpus_of, find_baseline
-from training.baselines.choice import best_fit
+from training.baselines.choice import MOST_TRIALS, choose
+from training.baselines.kernel import kernel
 from training.baselines.lexical import bm25
+from training.cold_start.vote import Ballot, choose_vote, edges_of, weighed
 from training.data import Dataset
 from training.data.vectors import IdEmbeddings
 from training.errors import UsageError
 from training.evaluation.audience import choose_audience_vote
 from training.evaluation.run import evaluate
 from training.evaluation.setting import setting_of
-from training.evaluation.subject import Representation, count, scores, shown
+from training.evaluation.subject import Representation, count, paired_scores, scores, shown
 
 pytestmark = pytest.mark.slow
 
-NEED_BEHAVIOUR = ["popularity", "ridge", "cca", "lexical+ridge", "knn-id", "ridge-id"]
+NEED_BEHAVIOUR = ["popularity", "ridge", "kernel", "cca", "lexical+ridge", "knn-id", "ridge-id"]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,10 @@ def fitted(corpus: Corpus) -> dict[str, Representation]:
     return {name: baseline.fit(corpus) for name, baseline in BASELINES.items()}
 
 
+def unit_rows(rows) -> np.ndarray:
+    return np.asarray(normalize(rows))
+
+
 def without_behaviour(world: Dataset) -> Dataset:
     return replace(world, interactions=None, relations=None, id_embeddings=None)
 
@@ -39,14 +47,15 @@ def without_behaviour(world: Dataset) -> Dataset:
 def test_behaviour_beats_words_and_words_beat_chance(
     world: Dataset, fitted: dict[str, Representation]
 ):
+    summary = {name: evaluate(world, each).summary for name, each in fitted.items()}
     value = {
-        name: evaluate(world, each).summary["cold start"]["NDCG@20"]
-        for name, each in fitted.items()
+        name: each.get("seen", each["cold start"])["NDCG@20"] for name, each in summary.items()
     }
     for name in ("tf-idf", "bm25", "svd", "text"):
         assert value[name] > 1.5 * value["random"], name
-    for name in ("ridge", "cca", "lexical+ridge"):
+    for name in ("ridge", "kernel", "cca", "lexical+ridge"):
         assert value[name] > value["tf-idf"], name
+        assert summary[name]["unseen"]["NDCG@20"] > summary["random"]["unseen"]["NDCG@20"], name
     for name in ("ridge-id", "knn-id"):
         assert value[name] > value["tf-idf"], name
 
@@ -58,11 +67,93 @@ def test_every_streamer_has_finite_rows(world: Dataset, fitted: dict[str, Repres
             assert np.isfinite(scores(side, side)).all(), name
 
 
-def test_bm25_is_the_sum_over_the_query_s_tokens(world: Dataset, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("training.baselines.lexical.SATURATIONS", (1.5,))
-    monkeypatch.setattr("training.baselines.lexical.LENGTH_PENALTIES", (0.6,))
+def test_established_streamers_vote_for_whoever_tells_content_apart(
+    world: Dataset, fitted: dict[str, Representation], corpus: Corpus
+):
+    for name in ("tf-idf", "bm25", "svd", "ridge", "kernel", "cca", "lexical+ridge"):
+        summary = evaluate(world, fitted[name]).summary
+        assert summary["cold start"]["NDCG@20"] > summary["seen"]["NDCG@20"], name
+    for name in ("random", "popularity"):
+        assert fitted[name].cold_start is None, name
+    # The vote is that of a trained encoder with these vectors.
+    voted = fitted["kernel"].cold_start
+    teacher = corpus.teacher
+    assert voted is not None
+    assert teacher is not None
+    judged = choose(corpus.selection, kernel, BASELINES["kernel"].axes).judged
+    trial, task = corpus.selection, setting_of(world, "val").seen
+    assert judged is not None
+    assert trial.teacher is not None
+    assert task is not None
+    vote = choose_vote(judged, trial.teacher, edges_of(trial.teacher), task, 0)
+    edges = weighed(edges_of(teacher), teacher, vote)
+    cold = world.rows("test")
+    query, gallery = Ballot.of(fitted["kernel"], teacher.rows, edges, cold).matrices(vote)
+    np.testing.assert_allclose(
+        scores(query[cold], gallery), scores(voted.query[cold], voted.gallery), atol=1e-5
+    )
+
+
+def test_kernel_ridge_solves_its_definition(world: Dataset, corpus: Corpus):
+    found = kernel(corpus, 2.0, 0.3, 16).query
+    rows, targets = corpus.identities(16)
+    words = corpus.lexical.toarray()
+    reduced = unit_rows(corpus.reduced)
+    vectors = [unit_rows(each) for each in corpus.centred.values()]
+    assert vectors  # the world shows cover vectors
+    cosine = (words @ words.T + reduced @ reduced.T) / 2
+    cosine = (cosine + np.mean([each @ each.T for each in vectors], axis=0)) / 2
+    similar = np.exp(2 * (cosine - 1))
+    dual = np.linalg.solve(similar[np.ix_(rows, rows)] + 0.3 * np.eye(len(rows)), targets)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, unit_rows(similar[:, rows] @ dual), atol=1e-4)
+
+
+def test_landmarks_stand_for_the_others_in_a_large_data_set(
+    world: Dataset, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+):
+    exact = kernel(corpus, 1.0, 1.0, 16).query
+    monkeypatch.setattr("training.baselines.corpus.MOST_EXACT", 100)
+    rough = {}
+    for landmarks in (20, 200):
+        monkeypatch.setattr("training.baselines.corpus.LANDMARKS", landmarks)
+        again = corpus_of(world, "test", 0)
+        assert len(again.cosines[0]) == landmarks
+        rough[landmarks] = paired_scores(kernel(again, 1.0, 1.0, 16).query, exact).mean()
+    assert rough[20] < rough[200]
+    assert rough[200] > 0.98
+
+
+def test_settings_are_chosen_on_both_galleries_with_one_budget(corpus: Corpus):
+    trial, tried = corpus.selection, []
+    vectors = np.random.default_rng(0).standard_normal((len(corpus.dataset.ids), 4))
+
+    def make(fitted: Corpus, *settings: int) -> Representation:
+        assert fitted is trial
+        tried.append(settings)
+        noise = np.float32(abs(settings[0] - 2) + settings[1])
+        known = corpus_vectors(corpus)
+        return Representation.symmetric((known + noise * vectors).astype(np.float32))
+
+    chosen = choose(trial, make, ((1, 2, 3), (2, 0)))
+    assert tried == [(1, 2), (2, 2), (3, 2), (2, 0)]
+    assert chosen.settings == (2, 0)
+    assert all(1 + sum(len(axis) - 1 for axis in each.axes) <= MOST_TRIALS
+               for each in BASELINES.values())  # fmt: skip
+
+
+def corpus_vectors(corpus: Corpus) -> np.ndarray:
+    """The audience of everybody, cold streamers included: the best that content could predict."""
+    assert corpus.dataset.interactions is not None
+    found = TruncatedSVD(4, random_state=0).fit_transform(
+        normalize(corpus.dataset.interactions.matrix)
+    )
+    return unit_rows(found)
+
+
+def test_bm25_is_the_sum_over_the_query_s_tokens(world: Dataset):
     corpus = corpus_of(world, "test", 0)
-    found = bm25(corpus)
+    found = bm25(corpus, 1.5, 0.6)
     known, tokens = corpus.known, len(corpus.vocabulary.tokens)
     counts = np.zeros((len(world.ids), 1 + tokens))
     for row in range(len(world.ids)):
@@ -85,7 +176,8 @@ def test_bm25_is_the_sum_over_the_query_s_tokens(world: Dataset, monkeypatch: py
 def test_each_chooses_on_val_how_its_nearest_vote(
     world: Dataset, corpus: Corpus, fitted: dict[str, Representation]
 ):
-    learned = BASELINES["ridge"].make(corpus.selection)
+    learned = choose(corpus.selection, BASELINES["ridge"].make, BASELINES["ridge"].axes).judged
+    assert learned is not None
     chosen = choose_audience_vote(setting_of(world, "val"), learned)
     assert fitted["ridge"].audience_vote == chosen
     assert all(fitted[name].audience_vote is not None for name in set(BASELINES) - {"popularity"})
@@ -120,12 +212,9 @@ def test_without_behaviour_it_is_told_what_is_missing(world: Dataset, name: str)
 
 def test_without_behaviour_words_need_no_choice(world: Dataset):
     corpus = corpus_of(without_behaviour(world), "test", 0)
-    assert (
-        best_fit(corpus, [1, 2], lambda _, o: Representation.symmetric(np.full((9, 1), o))).query[
-            0, 0
-        ]
-        == 1
-    )
+    chosen = choose(corpus.selection, BASELINES["svd"].make, BASELINES["svd"].axes)
+    assert chosen.settings == (256,)
+    assert chosen.judged is None
     assert BASELINES["svd"].fit(corpus).is_symmetric
 
 
@@ -133,7 +222,7 @@ def test_given_id_embeddings_stand_in_for_audiences(world: Dataset):
     vectors = np.random.default_rng(0).standard_normal((len(world.ids), 12)).astype(np.float32)
     given = replace(without_behaviour(world), id_embeddings=IdEmbeddings(world.ids, vectors))
     corpus = corpus_of(given, "test", 0)
-    for name in ("ridge", "cca", "knn-id", "ridge-id"):
+    for name in ("ridge", "kernel", "cca", "knn-id", "ridge-id"):
         measured = evaluate(given, BASELINES[name].fit(corpus)).summary
         assert 0 <= measured["cold start"]["NDCG@20"] <= 1
         assert "audience" not in measured
@@ -192,8 +281,8 @@ def test_who_is_found_by_behaviour_has_no_place_among_those_found_by_content(
 ):
     for name in ("popularity", "knn-id", "ridge-id"):
         summary = evaluate(world, fitted[name]).summary
-        assert "neighbours" not in summary
+        assert not {"seen", "unseen"} & set(summary)
         assert "cold start" in summary
     for name in ("tf-idf", "ridge"):
         summary = evaluate(world, fitted[name]).summary
-        assert summary["neighbours"] == summary["cold start"]
+        assert {"seen", "unseen", "cold start"} <= set(summary)

@@ -75,7 +75,7 @@ def test_shorter_widths_are_calibrated_apart(world: Dataset, tmp_path: Path):
     assert source.calibration is not None
     assert source.calibration.shorter.keys() == {"4", "8"}
     metrics = source.metrics
-    assert 0 < metrics["test_NDCG@20_d4"] < 1.2 * metrics["test_NDCG@20"]
+    assert 0 < metrics["test_seen_NDCG@20_d4"] < 1.2 * metrics["test_seen_NDCG@20"]
 
 
 def test_without_a_refit_nothing_is_carried_over(world: Dataset, tmp_path: Path):

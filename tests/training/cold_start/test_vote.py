@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from training.cold_start.vote import Ballot, Vote, edges_of, graph_of, weighed
+from training.evaluation.subject import Representation
 from training.teachers.id_embeddings import Teacher
 from training.teachers.label_noise import NoiseEstimate
 
@@ -45,7 +46,9 @@ def test_the_matrices_score_as_the_service_does():
     vectors[4] = 0  # established, shows nothing: can be found, can't vote
     rows, edges, vote = np.array([1, 3, 4, 6]), edges_of(teacher(AUDIENCE)), Vote(0.2, 0.5)
     asking = np.array([0, 4, 8])  # 4 shows nothing and doesn't ask
-    query, gallery = Ballot.of(vectors, rows, edges, asking).matrices(vote)
+    query, gallery = Ballot.of(Representation.symmetric(vectors), rows, edges, asking).matrices(
+        vote
+    )
     scores = (query @ gallery.T).toarray()
     graph = graph_of(edges, vote)
     voters = np.array([0, 1, 3])

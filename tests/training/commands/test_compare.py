@@ -74,9 +74,9 @@ def test_every_run_is_told_and_counted(compared: Compared):
     for line, start in zip(
         lines,
         (
-            f"[1/6] {world} random seed 0: neighbours 0.",
-            f"[2/6] {world} tf-idf: neighbours 0.",
-            f"[3/6] {world} transfer-plus seed 0: neighbours 0.",
+            f"[1/6] {world} random seed 0: seen 0.",
+            f"[2/6] {world} tf-idf: seen 0.",
+            f"[3/6] {world} transfer-plus seed 0: seen 0.",
             "[4/6] alone random seed 0: labels 0.",
             "[5/6] alone tf-idf: labels 0.",
             "[6/6] alone transfer-plus seed 0: FAILED: ",
@@ -87,7 +87,7 @@ def test_every_run_is_told_and_counted(compared: Compared):
     assert lines[3].endswith(" left")
     assert "left" not in lines[5]
     assert all("cold start 0." in line for line in lines[:3])
-    assert f"{world}, neighbours by content: transfer-plus " in compared.printed
+    assert f"{world}, seen gallery: transfer-plus " in compared.printed
     assert f"{world}, cold start: transfer-plus " in compared.printed
     assert "alone, labels: " in compared.printed
     assert "report.html, results.md and results.json" in compared.printed
@@ -108,7 +108,7 @@ def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared
     methods = [{m["name"] for m in data["methods"]} for data in results["data"]]
     assert methods == [{"random", "tf-idf", "transfer-plus"}, {"random", "tf-idf"}]
     tasks = [[task["task"] for task in data["tasks"]] for data in results["data"]]
-    assert tasks == [["neighbours", "cold start"], ["labels"]]
+    assert tasks == [["seen", "unseen", "cold start"], ["labels"]]
 
 
 def test_the_report_has_what_a_fit_left(compared: Compared):

@@ -43,7 +43,7 @@ def test_a_baseline_is_measured_printed_and_written(
     assert (found.subject, found.split, found.data) == ("tf-idf", "test", world_folder.name)
     printed = capsys.readouterr().out
     assert f"tf-idf on {world_folder.name}, test split" in printed
-    assert f"NDCG@20              {found.summary['neighbours']['NDCG@20']:8.4f}" in printed
+    assert f"NDCG@20              {found.summary['seen']['NDCG@20']:8.4f}" in printed
     assert printed.endswith(f"saved {out}\n")
 
 
@@ -57,7 +57,7 @@ def test_a_checkpoint_is_measured(
     source = load_checkpoint(checkpoint)
     expected = evaluate(world, represent(source, world)).summary
     assert found.summary == expected
-    assert found.summary["neighbours"]["NDCG@20"] == pytest.approx(source.metrics["test_NDCG@20"])
+    assert found.summary["seen"]["NDCG@20"] == pytest.approx(source.metrics["test_seen_NDCG@20"])
     assert found.summary["cold start"]["NDCG@20"] == pytest.approx(
         source.metrics["test_cold_start_NDCG@20"]
     )

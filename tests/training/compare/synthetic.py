@@ -50,7 +50,7 @@ def finished(
             voted = np.minimum(1, values * (1.2 if method.recipe.startswith(TAUGHT) else 1))
             measured = {"cold start": voted}
             if method.name not in BEHAVIOUR:
-                measured = {"neighbours": values, **measured}
+                measured = {"seen": values, "unseen": values[::-1], **measured}
             per_query = {task: _per_query(found) for task, found in measured.items()}
             summary = {task: _summary(found, place) for task, found in measured.items()}
             summary["vectors"] = {"alignment": 0.9 + place / 50, "uniformity": -3.2 + place / 10}

@@ -52,11 +52,11 @@ def test_lines_count_and_estimate():
     todo = [run(LEXICAL), run(PLUS), run(PLUS, seed=1)]
     progress = RunProgress(todo, [], 1, Progress("runs", 3, stream))
     progress.running([run(LEXICAL)])
-    progress.finished(run(LEXICAL), {"neighbours": 0.2, "cold start": 0.25}, 1.0)
+    progress.finished(run(LEXICAL), {"seen": 0.2, "cold start": 0.25}, 1.0)
     progress.failed(Failure(run(PLUS).name, "it broke"))
     progress.finished(run(PLUS, seed=1), {}, 75.0)
     assert stream.getvalue().splitlines() == [
-        "[1/3] lastfm tf-idf: neighbours 0.2000, cold start 0.2500, 1.0 s",
+        "[1/3] lastfm tf-idf: seen 0.2000, cold start 0.2500, 1.0 s",
         "[2/3] lastfm transfer-plus seed 0: FAILED: it broke",
         "[3/3] lastfm transfer-plus seed 1: 1 min 15 s",
     ]

@@ -62,9 +62,11 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
         assert heading is not None
         assert heading.text == name
         titles = [text_of(title) for title in section.findall("h3")]
-        assert titles[:2] == [f"{name} · neighbours by content", f"{name} · cold start"]
+        assert titles[:3] == [
+            f"{name} · {task}" for task in ("seen gallery", "unseen gallery", "cold start")
+        ]
         charts = section.findall(".//table[@class='forest sticky']")
-        for table, methods in zip(charts, (CONTENT, CONTENT | BEHAVIOUR), strict=True):
+        for table, methods in zip(charts, (CONTENT, CONTENT, CONTENT | BEHAVIOUR), strict=True):
             rows = table.findall("tbody/tr")
             assert {(row.findtext("th") or "").strip() for row in rows} == methods
             assert len(table.findall(".//svg[@role='img']")) == len(rows)
@@ -72,6 +74,7 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
         assert len(axes) == 1  # the charts can be compared
         figures = {text_of(caption) for caption in section.findall(".//figcaption/b")}
         assert figures == {
+            "Overview",
             "Training: NDCG@20 on validation",
             "Training: MRR on validation",
             "Label noise of the teacher",
@@ -87,7 +90,7 @@ def test_every_method_of_every_data_set_is_there(root: ET.Element):
 
 def test_there_is_a_matrix_for_each_task(root: ET.Element):
     tables = root.findall(".//table[@class='sticky matrix']")
-    for table, methods in zip(tables, (CONTENT, CONTENT | BEHAVIOUR), strict=True):
+    for table, methods in zip(tables, (CONTENT, CONTENT, CONTENT | BEHAVIOUR), strict=True):
         assert [th.text for th in table.findall("thead/tr/th")] == ["method", *DATA, "mean"]
         rows = {row.findtext("th") or "": row.findall("td") for row in table.findall("tbody/tr")}
         assert set(rows) == methods
@@ -180,12 +183,12 @@ def test_results_as_json_hold_all_numbers():
     content = json.loads(as_json(found, {name: details(name) for name in DATA}))
     assert [data["name"] for data in content["data"]] == list(DATA)
     first = content["data"][0]
-    assert [task["task"] for task in first["tasks"]] == ["neighbours", "cold start"]
+    assert [task["task"] for task in first["tasks"]] == ["seen", "unseen", "cold start"]
     for task in first["tasks"]:
         standing = task["standings"][0]
         assert standing["value"].keys() == {"mean", "low", "high"}
         assert standing["against"]["tf-idf"].keys() == {"difference", "p", "p_holm"}
-    assert first["methods"][0]["metrics"].keys() == {"neighbours", "cold start", "vectors"}
+    assert first["methods"][0]["metrics"].keys() == {"seen", "unseen", "cold start", "vectors"}
     assert content["data"][0]["details"]["worst"]["cases"][0]["query"]["bio"] == HOSTILE
     empty = json.loads(as_json(found, {name: Details() for name in DATA}))
     assert empty["data"][0]["details"]["worst"] is None

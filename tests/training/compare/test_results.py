@@ -18,12 +18,12 @@ def runs() -> list[Finished]:
     return finished("lastfm")
 
 
-def per_query(runs: list[Finished], name: str, task: str = "neighbours") -> np.ndarray:
+def per_query(runs: list[Finished], name: str, task: str = "seen") -> np.ndarray:
     chosen = [run for run in runs if run.run.method.name == name]
     return np.mean([r.evaluation.per_query[task]["NDCG@20"] for r in chosen], axis=0)
 
 
-def compared(runs: list[Finished], task: str = "neighbours") -> TaskResult:
+def compared(runs: list[Finished], task: str = "seen") -> TaskResult:
     found = summarise(runs, REFERENCES).by(task)
     assert found is not None
     return found
@@ -35,7 +35,7 @@ def standing(result: TaskResult, name: str) -> Standing:
     return found
 
 
-@pytest.mark.parametrize("task", ["neighbours", "cold start"])
+@pytest.mark.parametrize("task", ["seen", "unseen", "cold start"])
 def test_values_are_means_over_seeds_then_queries(runs: list[Finished], task: str):
     result = compared(runs, task)
     assert (result.task, result.metric, result.queries) == (task, "NDCG@20", 400)
@@ -51,9 +51,10 @@ def test_values_are_means_over_seeds_then_queries(runs: list[Finished], task: st
 
 def test_a_method_without_the_task_is_left_out_of_that_comparison(runs: list[Finished]):
     data = summarise(runs, REFERENCES)
-    assert [task.task for task in data.tasks] == ["neighbours", "cold start"]
-    content, cold = data.tasks
-    assert {each.name for each in content.standings} == CONTENT
+    assert [task.task for task in data.tasks] == ["seen", "unseen", "cold start"]
+    content, unseen, cold = data.tasks
+    for each in (content, unseen):
+        assert {standing.name for standing in each.standings} == CONTENT
     assert {each.name for each in cold.standings} == CONTENT | BEHAVIOUR
     assert (data.lacking(content), data.lacking(cold)) == (["knn-id"], [])
     assert (content.best_baseline, cold.best_baseline) == ("ridge", "knn-id")
@@ -87,7 +88,9 @@ def test_seeds_have_a_standard_error_of_their_own(runs: list[Finished]):
     assert ridge.cost.fit_seconds is None
 
 
-@pytest.mark.parametrize(("task", "best"), [("neighbours", "ridge"), ("cold start", "knn-id")])
+@pytest.mark.parametrize(
+    ("task", "best"), [("seen", "ridge"), ("unseen", "ridge"), ("cold start", "knn-id")]
+)
 def test_ratios_are_to_the_best_baseline_of_the_task(runs: list[Finished], task: str, best: str):
     result = compared(runs, task)
     assert result.best_baseline == best
@@ -102,7 +105,8 @@ def test_ratios_are_to_the_best_baseline_of_the_task(runs: list[Finished], task:
 
 
 @pytest.mark.parametrize(
-    ("task", "count"), [("neighbours", len(CONTENT)), ("cold start", len(QUALITY))]
+    ("task", "count"),
+    [("seen", len(CONTENT)), ("unseen", len(CONTENT)), ("cold start", len(QUALITY))],
 )
 def test_comparisons_are_paired_and_corrected_for_all_pairs_of_the_task_once(
     runs: list[Finished], task: str, count: int
@@ -141,7 +145,8 @@ def test_without_a_primary_task_the_first_other_one_is_compared_by():
     for run in runs:
         evaluation = run.evaluation
         evaluation.per_query["labels"] = evaluation.per_query.pop("cold start")
-        evaluation.per_query.pop("neighbours", None)
+        evaluation.per_query.pop("seen", None)
+        evaluation.per_query.pop("unseen", None)
     (result,) = summarise(runs, REFERENCES).tasks
     assert (result.task, result.metric) == ("labels", "NDCG@20")
     for run in runs:
@@ -155,8 +160,8 @@ def test_a_seed_without_the_task_leaves_its_method_out():
     runs[0].evaluation.per_query.pop("cold start")  # as an older version measured it
     data = summarise(runs, REFERENCES)
     assert data.lacking(data.tasks[0]) == ["knn-id"]
-    assert data.lacking(data.tasks[1]) == ["transfer-plus"]
-    assert data.tasks[1].references == ("tf-idf",)
+    assert data.lacking(data.tasks[2]) == ["transfer-plus"]
+    assert data.tasks[2].references == ("tf-idf",)
 
 
 def test_runs_on_other_queries_are_not_mixed():

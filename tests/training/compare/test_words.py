@@ -1,5 +1,7 @@
 """Numbers line up, and findings say what was found and no more."""
 
+import re
+
 import pytest
 
 from tests.training.compare.synthetic import BEHAVIOUR, CONTENT, QUALITY, finished, results
@@ -12,9 +14,7 @@ from training.compare.summary import summarise
 REFERENCES = ("transfer-plus", "tf-idf")
 
 
-def finding(
-    quality: dict[Method, float] = QUALITY, seeds: int = 3, task: str = "neighbours"
-) -> str:
+def finding(quality: dict[Method, float] = QUALITY, seeds: int = 3, task: str = "seen") -> str:
     found = summarise(finished("lastfm", quality, seeds=seeds), REFERENCES).by(task)
     assert found is not None
     return words.finding(found)
@@ -86,8 +86,9 @@ def test_a_cold_start_has_a_finding_of_its_own():
 
 def test_it_is_told_which_methods_a_task_does_not_apply_to():
     data = summarise(finished("lastfm", seeds=1), REFERENCES)
-    content, cold = (words.about(data, task) for task in data.tasks)
-    assert content.endswith("represented by content. It does not apply to knn-id.")
+    seen, unseen, cold = (words.about(data, task) for task in data.tasks)
+    for content in (seen, unseen):
+        assert content.endswith(". It does not apply to knn-id.")
     assert "knn-id" not in cold
 
 
@@ -117,22 +118,31 @@ def test_markdown_has_every_method_in_columns_that_line_up():
     assert "- lastfm \\| x: \\`died\\` \\<b\\>" in text
     for name in ("lastfm", "movielens", "twitch-engb"):
         assert f"## {name}\n" in text
-        for task in ("neighbours by content", "cold start", "what it took"):
+        for task in ("seen gallery", "unseen gallery", "cold start", "what it took"):
             assert f"### {name} · {task}\n" in text
     tables = [block for block in text.split("\n\n") if block.startswith("| ")]
     everyone = CONTENT | BEHAVIOUR
     trained = {method.name for method in QUALITY if method.recipe}
-    expected = [CONTENT, everyone, *3 * [CONTENT, everyone, trained]]
+    tasks = [CONTENT, CONTENT, everyone]
+    expected = [*tasks, *3 * [everyone, *tasks, trained]]
     for table, names in zip(tables, expected, strict=True):
         lines = table.strip().split("\n")
         assert len({len(line) for line in lines}) == 1
         assert len({line.count(" | ") for line in lines}) == 1
         assert {line.split(" | ")[0].strip("| ").split(" (")[0] for line in lines[2:]} == names
     assert "**0.27" in tables[0]
-    assert "**0.32" in tables[1]
+    assert "**0.32" in tables[2]
+    main = tables[3].split("\n")
+    assert [head.strip() for head in main[0].strip("| ").split(" | ")] == [
+        "method",
+        *(f"{task} NDCG@20" for task in ("seen gallery", "unseen gallery", "cold start")),
+    ]
+    rows = {line.strip("| ").split(" | ")[0].strip(): line for line in main[2:]}
+    assert len(re.findall(r"0\.\d{3} \\\[0\.\d{3}, 0\.\d{3}\\\]", rows["tf-idf"])) == 3
+    assert rows["knn-id"].count("–") == 2
 
 
 def test_markdown_of_one_data_set_has_no_overview():
     text = markdown.render(results(("lastfm",)))
     assert "## Cold start" not in text
-    assert len([block for block in text.split("\n\n") if block.startswith("| ")]) == 3
+    assert len([block for block in text.split("\n\n") if block.startswith("| ")]) == 5

@@ -24,9 +24,9 @@ def test_the_worst_that_ask_at_all_are_shown_with_true_ranks(world: Dataset, vec
     evaluation = evaluate(world, representation)
     found = worst_cases(world, representation, evaluation, "test")
     assert found is not None
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
-    values = evaluation.per_query["neighbours"]["NDCG@20"]
+    values = evaluation.per_query["seen"]["NDCG@20"]
     asks = vectors[task.queries].any(1)
     assert found.nothing_to_ask == (~asks).sum()
     assert found.nothing_to_ask > 0

@@ -15,7 +15,7 @@ from training.evaluation.metrics import (
     reciprocal_rank_of_hit,
 )
 from training.evaluation.subject import top
-from training.evaluation.tasks import cold_start_task, vector_task
+from training.evaluation.tasks import ColdStartTask, HeldOut, cold_start_task, vector_task
 
 
 def random_audience(streamers: int, users: int, seed: int) -> sp.csr_matrix:
@@ -41,6 +41,55 @@ def test_queries_without_anything_relevant_are_left_out():
     audience = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], np.float32))
     task = cold_start_task(audience, np.array([1, 2]), np.array([0]))
     assert task.queries.tolist() == [1]
+
+
+def test_the_unseen_search_each_other_and_never_find_themselves():
+    audience = random_audience(60, 30, 1).toarray()
+    audience[40] = 0  # shares nobody, but is in the gallery all the same
+    rng = np.random.default_rng(2)
+    vectors = rng.standard_normal((60, 5)).astype(np.float32)
+    vectors[44] = vectors[45]  # ties go to the lower place
+    vectors[50] = 0
+    cold = np.arange(30, 60)
+    task = cold_start_task(sp.csr_matrix(audience), cold, cold)
+    assert task.queries.tolist() == [row for row in cold if row != 40]
+    values = task.ndcg(vectors)
+    for query, value in zip(task.queries, values, strict=True):
+        others = [row for row in cold if row != query]
+        wanted = [row for row in others if audience[query] @ audience[row] >= 2]
+        wanted.sort(
+            key=lambda r: (-(audience[query] @ audience[r]) / math.sqrt(audience[r].sum()), r)
+        )
+        found = sorted(others, key=lambda r: (-float(vectors[query] @ vectors[r]), r))[:20]
+        gain = sum(1 / math.log2(2 + i) for i, r in enumerate(found) if r in wanted[:20])
+        assert value == pytest.approx(
+            gain / sum(1 / math.log2(2 + i) for i in range(len(wanted[:20])))
+        )
+    for depth in (3, 29, 100):
+        ranking = task.ranking(vectors, depth=depth)
+        assert ranking.shape == (29, min(depth, 29))
+        assert not (ranking == (task.queries - 30)[:, None]).any()
+
+
+def test_by_id_embeddings_the_unseen_are_not_relevant_to_themselves():
+    vectors = np.random.default_rng(3).standard_normal((9, 4)).astype(np.float32)
+    rows = np.array([2, 5, 8])
+    task = vector_task(vectors, rows, rows)
+    assert [sorted(found.tolist()) for found in task.relevant] == [[1, 2], [0, 2], [0, 1]]
+    alone = vector_task(vectors, rows[:1], rows[:1])
+    assert not len(alone.queries)
+
+
+def test_steps_are_chosen_on_both_galleries_alike():
+    audience = random_audience(60, 30, 0)
+    vectors = np.random.default_rng(1).standard_normal((60, 5)).astype(np.float32)
+    cold, warm = np.arange(40, 60), np.arange(40)
+    seen, unseen = (cold_start_task(audience, cold, gallery) for gallery in (warm, cold))
+    mean = (seen.ndcg(vectors).mean() + unseen.ndcg(vectors).mean()) / 2
+    assert HeldOut(seen, unseen).ndcg(vectors) == pytest.approx(mean)
+    nobody = ColdStartTask(cold[:0], warm, [])
+    assert HeldOut(seen, nobody).ndcg(vectors) == pytest.approx(seen.ndcg(vectors).mean())
+    assert math.isnan(HeldOut(nobody, nobody).ndcg(vectors))
 
 
 def test_rankings_are_measured_as_trec_eval_does():

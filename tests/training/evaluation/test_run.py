@@ -54,7 +54,7 @@ def test_what_can_t_be_read_is_named(evaluation: Evaluation, tmp_path: Path):
 
 def test_the_summary_is_the_mean_of_the_queries(evaluation: Evaluation):
     assert {"NDCG@10", "NDCG@20", "NDCG@100", "recall@20", "MRR", "hubness"} <= set(
-        evaluation.summary["neighbours"]
+        evaluation.summary["seen"]
     )
     for task, metrics in evaluation.per_query.items():
         for name in set(metrics) & set(evaluation.summary[task]):

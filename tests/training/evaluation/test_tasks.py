@@ -243,7 +243,7 @@ def test_alignment_and_uniformity_are_those_of_their_definition(world: Dataset, 
         if i != j
     ]
     assert found["uniformity"] == pytest.approx(np.log(np.mean(pairs)), rel=1e-4)
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
     distances = [
         np.mean(((unit[query] - unit[task.gallery[wanted]]) ** 2).sum(1))

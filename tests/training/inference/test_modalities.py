@@ -24,7 +24,7 @@ def measured(world: Dataset, source: ExportSource) -> tuple[dict[str, Alone], fl
 def test_everything_together_is_what_evaluate_measures(
     world: Dataset, source: ExportSource, measured: tuple[dict[str, Alone], float]
 ):
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
     everything = measured[0]["all"]
     values = task.ndcg(represent(source, world).query)
@@ -36,7 +36,7 @@ def test_everything_together_is_what_evaluate_measures(
 def test_each_that_anybody_shows_is_measured_on_those_who_do(
     world: Dataset, measured: tuple[dict[str, Alone], float]
 ):
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
     rows, chance = measured
     profiles = [pieces_of(world.profiles[row]) for row in task.queries.tolist()]
@@ -53,7 +53,7 @@ def test_each_that_anybody_shows_is_measured_on_those_who_do(
 def test_chance_is_the_mean_of_random_orders(
     world: Dataset, measured: tuple[dict[str, Alone], float]
 ):
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
     rng = np.random.default_rng(3)
     size = len(task.gallery)

@@ -30,7 +30,7 @@ def test_each_modality_that_is_shown_is_corrupted(rows: list[Robustness]):
 def test_without_corruption_nothing_changes(
     world: Dataset, source: ExportSource, rows: list[Robustness]
 ):
-    task = setting_of(world).neighbours
+    task = setting_of(world).seen
     assert task is not None
     clean = float(task.ndcg(represent(source, world).query).mean())
     untouched = [row for row in rows if row.share == 0]

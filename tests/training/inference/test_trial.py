@@ -11,7 +11,7 @@ from training.inference.trial import load_trial
 
 
 def test_validation_streamers_search_training_streamers(world: Dataset, world_folder: Path):
-    task = setting_of(world, "val").neighbours
+    task = setting_of(world, "val").seen
     assert task is not None
     whole = load_trial(world_folder, 10_000)
     split = dict(zip(world.ids, world.split, strict=True))

@@ -89,8 +89,8 @@ def test_the_predicted_id_embedding_is_in_the_units_of_its_space(
 
 def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path, world: Dataset):
     metrics = Checkpoint.load(checkpoint_folder).metrics
-    assert 0 < metrics["test_NDCG@20"] <= 1
-    assert 0 < metrics["test_TF-IDF_NDCG@20"] <= 1
+    assert 0 < metrics["test_seen_NDCG@20"] <= 1
+    assert 0 < metrics["test_seen_TF-IDF_NDCG@20"] <= 1
     assert metrics["streamers"] == 300
     assert 0 <= metrics["duplicate_f1_all"] <= 1
     chosen = AudienceVote(
@@ -155,7 +155,7 @@ def test_no_cold_streamer_touches_what_is_learned(world: Dataset, tmp_path: Path
     one, other = Checkpoint.load(tmp_path / "a"), Checkpoint.load(tmp_path / "b")
     assert one.vocabulary == other.vocabulary
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-    assert one.metrics["test_NDCG@20"] != other.metrics["test_NDCG@20"]
+    assert one.metrics["test_seen_NDCG@20"] != other.metrics["test_seen_NDCG@20"]
 
 
 def test_validation_streamers_are_cold_while_the_steps_are_chosen(world: Dataset):

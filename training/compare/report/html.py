@@ -66,7 +66,7 @@ def method(results: Results) -> list[str]:
         who = "Cold streamers of the test split search those of train and val."
         choice = (
             "Recipes choose their steps on val and are then refit on train and val; baselines "
-            "choose their settings on val."
+            "choose their settings on val. Both go by the mean of the seen and the unseen gallery."
         )
     else:
         who = "Cold streamers of the val split search those of train."
@@ -78,12 +78,13 @@ def method(results: Results) -> list[str]:
         f"{who} Relevant are the 20 nearest by the cosine of their audiences that share at least "
         "two users; where no audiences are known, by the given ID-embeddings; where neither is, "
         f"those of the same label. Nothing is learned or counted on a cold streamer. {choice}",
-        "Neighbours by content: queries and gallery are represented by content, and methods that "
-        "represent the gallery by behaviour are excluded. Trained encoders have learned from the "
-        "gallery's audiences, so the gallery is not unseen. Cold start: established streamers may "
-        "be represented by their audiences; with recipes that have a teacher, the established "
-        "streamers that resemble the query vote for their neighbours, which baselines do not. A "
-        "method that knows content alone has equal values in both.",
+        "Seen gallery: the streamers that methods learned from; content represents both sides, but "
+        "trained methods may remember the gallery's audiences. Unseen gallery: the other cold "
+        "streamers, so nothing was learned from either side; this is what a service finds between "
+        "two trainings. Methods that represent the gallery by behaviour take part in neither. Cold "
+        "start: the gallery of the first task, whose behaviour may be used openly; the established "
+        "streamers that resemble the query vote for their neighbours, with recipes that have a "
+        "teacher and with every baseline that is better for it on val.",
         "Values are means over seeds for each query, then over queries. Intervals are 95 % "
         f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
         "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
@@ -111,6 +112,7 @@ def _section(data: DataResult, details: Details) -> dict[str, Any]:
     beside = (tables.retention(details), tables.cost(data), tables.geometry(data))
     return {
         "result": data,
+        "overview": tables.overview(data),
         "comparisons": [_comparison(data, task, on[task.metric]) for task in data.tasks],
         "metrics": tables.metrics(data),
         "figures": figures(data, details),

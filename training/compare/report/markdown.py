@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from training.compare import words
-from training.compare.report.tables import Table, cost, matrices
+from training.compare.report.tables import Table, cost, matrices, overview
 from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
 
 
@@ -17,7 +17,7 @@ def render(results: Results) -> str:
         parts += [f"## {table.title.capitalize()}", "", *_overview(table), ""]
         parts += [table.caption, ""]
     for data in results.data:
-        parts += [f"## {_cell(data.name)}", ""]
+        parts += [f"## {_cell(data.name)}", "", *_overview(overview(data)), ""]
         for task in data.tasks:
             parts += [f"### {_cell(data.name)} · {words.TITLES[task.task]}", ""]
             parts += [_cell(words.about(data, task)), "", _cell(words.finding(task)), ""]

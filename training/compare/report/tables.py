@@ -17,7 +17,12 @@ _GEOMETRY_WORDS = (
     "distance to what should be found. Uniformity: log of the mean kernel over pairs, lower is "
     "more even."
 )
-_GEOMETRY = (("neighbours", "hubness"), ("vectors", "alignment"), ("vectors", "uniformity"))
+_GEOMETRY = (
+    ("seen", "hubness"),
+    ("unseen", "hubness"),
+    ("vectors", "alignment"),
+    ("vectors", "uniformity"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,23 @@ def _matrix_cell(x: float | None, best: bool, by_ratio: bool) -> Cell:
         return Cell(words.value(x), best)
     tint = round(min(abs(x - 1), 0.5) * 0.9, 2)
     return Cell(words.value(x, 2), best, tint, "good" if x >= 1 else "bad")
+
+
+def overview(data: DataResult) -> Table:
+    """Main table of a data set: each task's metric with its interval, for every method."""
+
+    def cell(result: TaskResult, m: MethodResult) -> Cell:
+        standing = result.standing(m.name)
+        if standing is None:
+            return Cell(words.MISSING)
+        return Cell(words.with_span(standing.value), m.name == result.standings[0].name)
+
+    return Table(
+        "Overview",
+        "95 % intervals by paired bootstrap over queries; bold: the best of each column.",
+        tuple(f"{words.TITLES[result.task]}\n{result.metric}" for result in data.tasks),
+        tuple(_row(data, m, [cell(result, m) for result in data.tasks]) for m in data.methods),
+    )
 
 
 def metrics(data: DataResult) -> list[Table]:
