@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, args.log_level))
     except asyncio.CancelledError:
-        return leave(130)  # stopped before it was up
+        return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return leave(1)
