@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from model_export.contract.errors import ContractError
-from service.errors import ServiceError, StartupError
+from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
 from service.http.lifecycle import Lifecycle
 from service.http.server import HttpServer
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
+        print("error:", in_one_line(error), file=sys.stderr)
         return leave(1)
     return leave(0)
 

@@ -31,7 +31,7 @@ from service.errors import StoreStartFailed
 from service.store.embedded.append_only_log import TornLog, check_manifest, damage_named_in
 from service.store.embedded.binary import find_binary
 from service.store.embedded.disk_guard import DiskGuard
-from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
+from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket, unusable
 from service.store.embedded.inline_command import ask
 from service.store.embedded.patience import Patience
 from service.store.embedded.process_log import ProcessLog, ending_of
@@ -165,7 +165,7 @@ class EmbeddedStore:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._lock.acquire(self._patience.lock_s)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self._folder, error) from error
         try:
             self._enter("starting")
             self._prepare()
@@ -188,14 +188,8 @@ class EmbeddedStore:
             self._output.rotate()
             check_manifest(self._folder, accept_data_loss=self._accept_data_loss)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self._folder, error) from error
         self._writes = self._disk.allows_writes(trial=True)
-
-    def _unusable(self, error: OSError) -> StoreStartFailed:
-        reason = error.strerror or error
-        return StoreStartFailed(
-            f"{self._folder} can't be used ({reason}): choose another data folder by --data-dir"
-        )
 
     async def stop(self) -> None:
         """Stop the store in order and let go of the folder; safe to call twice."""
