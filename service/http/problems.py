@@ -34,9 +34,10 @@ _OF_THE_FRAMEWORK = (
     BodyTooLarge,
     Stopping,
 )
-_MOST_ERRORS = 10_000
-"""Pydantic makes an object of every error before the first can be read."""
+_MOST_ERRORS = 1000
+"""Pydantic makes objects of all errors, in one call that nothing interrupts."""
 _NAME_CHARS = 100
+UNREADABLE = "the body is not UTF-8 encoded JSON, or is nested too deeply"
 
 
 def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -61,10 +62,11 @@ def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
     count = error.error_count()
     if count > _MOST_ERRORS:
         return InvalidRequest(f"the body has {count} errors, too many to list")
-    return _invalid(error.errors(include_url=False, include_input=False))
+    return invalid_parts(error.errors(include_url=False, include_input=False))
 
 
-def _invalid(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+def invalid_parts(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+    """The error for what pydantic lists, the first twenty by name."""
     if found[0]["type"] == "json_invalid":
         reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
         return MalformedBody(f"not JSON: {reason}")
@@ -102,7 +104,7 @@ def error_of_http(error: HTTPException) -> ServiceError:
     if isinstance(error, BodyRefused):
         return error.error
     if error.status_code == MalformedBody.status:  # FastAPI's word for unreadable JSON
-        return MalformedBody("the body is not UTF-8 encoded JSON, or is nested too deeply")
+        return MalformedBody(UNREADABLE)
     kinds = (kind for kind in _OF_THE_FRAMEWORK if kind.status == error.status_code)
     return next(kinds, ServiceError)(str(error.detail))
 
@@ -126,7 +128,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _respond(request, _invalid(error.errors()))
+    return _respond(request, invalid_parts(error.errors()))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
