@@ -13,7 +13,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding import large_profiles
 from service.engine.work import large_json
 from service.features.streamers import write_pipeline
-from service.http import large_bodies
+from service.http import json_bodies
 from tests.service.data_sets import NDJSON
 
 VALUES = st.recursive(
@@ -26,7 +26,7 @@ VALUES = st.recursive(
 def test_it_is_the_json_of_the_standard_library(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert large_json.dumps(value) == text
-    assert large_json.loads(text.encode()) == value
+    assert large_json.loads(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "[1,2", "[1,]", '{"a":[1,2}', '[1,"]"', "[1]x", "[" * 9999])
@@ -34,7 +34,7 @@ def test_it_refuses_what_the_standard_library_refuses(text: str) -> None:
     with pytest.raises((ValueError, RecursionError)) as expected:
         json.loads(text)
     with pytest.raises(type(expected.value)):
-        large_json.loads(text.encode())
+        large_json.loads(text)
 
 
 PROFILE = {
@@ -57,7 +57,7 @@ def test_a_large_profile_is_parsed_validated_and_dumped_beside_the_event_loop(
 
         monkeypatch.setattr(module, name, note)
 
-    noted(large_bodies, "loads_bounded")
+    noted(json_bodies, "loads_bounded")
     noted(write_pipeline, "record_of")
     noted(write_pipeline, "loads")
     client.put("/v1/streamers/s", json=PROFILE).raise_for_status()
