@@ -6,6 +6,7 @@ from typing import Literal
 from training.config.bounds import BOUNDS
 from training.errors import UsageError
 
+Clicks = Literal["shared", "private"]
 FUSION_HEADS = 4
 """Attention heads of the transformer."""
 
@@ -41,6 +42,8 @@ class RecipeConfig:
             `modality_dropout` drops each modality independently.
         fusion_dim: width of the transformer, a multiple of its 4 heads.
         fusion_layers: layers of the transformer.
+        clicks: `private` = learn and choose from ID-embeddings alone, as where clicks must not
+            leave the recommender; without given ones, ALS on the audiences stands for it.
     """
 
     dim: int = 128
@@ -68,6 +71,7 @@ class RecipeConfig:
     fusion: Literal["sum", "recency", "transformer"] = "sum"
     fusion_dim: int = 64
     fusion_layers: int = 1
+    clicks: Clicks = "shared"
 
     def __post_init__(self) -> None:
         """Check that every number is within its bounds.
