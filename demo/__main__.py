@@ -27,7 +27,11 @@ def demo(args: argparse.Namespace) -> None:
     require_free_port(args.port)
     name = args.data.resolve().name if args.data else "world"
     folder: Path = args.build / name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"--build {args.build} can't be used: {error.strerror}"
+        raise DemoError(f"{reason}; choose another folder") from error
     steps = Steps(folder)
     data: Path = args.data or make_world(steps, args.streamers)
     profiles = read_profiles(data)

@@ -16,7 +16,7 @@ def read_profiles(data: Path) -> dict[str, Profile]:
     file = data / "streamers.jsonl"
     if not file.is_file():
         raise DemoError(f"{file} is missing; DATA must be a data set folder with that file")
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8-sig") as lines:
         profiles = [json.loads(line) for line in lines if line.strip()]
     return {profile["streamer_id"]: profile for profile in profiles}
 
@@ -25,7 +25,7 @@ def read_column(file: Path, key: str, value: str) -> dict[str, str]:
     """Two columns of a CSV file as a mapping; empty when there is no such file."""
     if not file.is_file():
         return {}
-    with file.open(encoding="utf-8", newline="") as rows:
+    with file.open(encoding="utf-8-sig", newline="") as rows:
         return {row[key]: row[value] for row in csv.DictReader(rows)}
 
 

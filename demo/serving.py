@@ -32,9 +32,10 @@ def require_free_port(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError as error:
-            reason = f"port {port} can't be used ({error.strerror})"
-            raise DemoError(f"{reason}; say another one: make demo PORT={port + 1}") from error
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            reason = f"port {port} can't be used ({why})"
+            raise DemoError(f"{reason}; say another one: make demo PORT=8001") from error
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from model_export.contract.errors import ContractError
 from model_export.errors import ExportError, SourceError
 from model_export.export import export_bundle
-from model_export.loading import resolved
+from model_export.loading import resolved, told
 from model_export.source import ExportSource
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         manifest = export_bundle(_load(args.loader, args.checkpoint), args.out)
     except (ExportError, ContractError, OSError, ValueError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
+        print("error:", told(error, "--checkpoint and --out"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -16,12 +16,15 @@ def new_folder(out: Path) -> Iterator[Path]:
         OSError: `out` exists and is not an empty folder, or can't be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists already; choose another folder or remove it")
+        raise FileExistsError(f"{out} exists already; choose another --out or remove it")
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if not above.is_dir():
-        raise NotADirectoryError(f"{out} can't be made: {above} is no folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        raise NotADirectoryError(f"{out} can't be made: {above} is no folder; choose another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise OSError(f"{out} can't be made: {error.strerror}; choose another --out") from error
     try:
         yield partial
         _publish(partial, out)

@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from model_export.contract.features import FeatureBatch, Features, collate
-from model_export.contract.piece_table import AGES
 from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Vocabulary
 from model_export.errors import GraphError, SourceError
@@ -84,26 +83,7 @@ def example_batch(vocabulary: Vocabulary, rows: int, tokens: int, vectors: int) 
         values = rng.standard_normal((rows, vectors, space.width)).astype(np.float32)
         batch[f"vectors_{i}"] = values * live[:, :, None].astype(np.float32)
         batch[f"vectors_{i}_modality"] = rng.integers(8, 12, (rows, vectors)) * live
-    return batch | _example_pieces(batch, rng) if vocabulary.piece_table else batch
-
-
-def _example_pieces(batch: FeatureBatch, rng: np.random.Generator) -> FeatureBatch:
-    """Random piece table (B, N) for the tokens and vectors of a batch."""
-    rows, pieces = len(batch["token_ids"]), batch["token_ids"].shape[1] // 3 + 2
-    count = rng.integers(1, pieces + 1, (rows, 1))
-    live = np.arange(pieces)[None, :] < count  # (B, N)
-    found: FeatureBatch = {}
-    for name in [n for n in batch if n.endswith("_modality")]:
-        shown = batch[name] != 0
-        found[name.replace("_modality", "_piece")] = rng.integers(1, count + 1, shown.shape) * shown
-    spread = rng.integers(1, 4, batch["token_ids"].shape) * (batch["token_ids"] != 0)
-    return {
-        "token_piece": found.pop("token_piece"),
-        "token_spread": spread,
-        **found,
-        "piece_modality": rng.integers(1, 12, (rows, pieces)) * live,
-        "piece_age": rng.integers(0, AGES, (rows, pieces)) * live,
-    }
+    return batch
 
 
 def to_onnx(source: ExportSource) -> bytes:
@@ -160,10 +140,9 @@ def _dynamic_axes(batch: FeatureBatch) -> list[Mapping[int, torch.export.Dim]]:
     """Per input: dynamic axis -> dimension, shared by inputs of one kind."""
     rows = torch.export.Dim("rows", min=1, max=_MAX_AXIS)
     tokens = torch.export.Dim("tokens", min=1, max=_MAX_AXIS)
-    pieces = torch.export.Dim("pieces", min=1, max=_MAX_AXIS)
     shapes: list[Mapping[int, torch.export.Dim]] = []
     for name in batch:
-        inner = pieces if name.startswith("piece_") else tokens
+        inner = tokens
         if name.startswith("vectors_"):
             inner = torch.export.Dim(f"vectors_{name.split('_')[1]}", min=1, max=_MAX_AXIS)
         shapes.append({0: rows, 1: inner})

@@ -1,9 +1,16 @@
-"""Import strings: the exporter refers to trainers by name only."""
+"""Parts of the command lines: trainers by import string, errors in one line."""
 
 import argparse
 import importlib
 from collections.abc import Callable
 from typing import Any, cast
+
+
+def told(error: Exception, options: str) -> str:
+    """An error in one line; of a path that the system refuses, with the options to check."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} can't be used: {error.strerror}; check {options}"
+    return " ".join(str(error).split())
 
 
 def resolved(text: str) -> Callable[..., Any]:

@@ -18,6 +18,9 @@ EXACT_OUTPUT = "content"
 """Output whose nodes stay unquantised: the sketch's random frequencies don't tolerate rounding, and
 the duplicate threshold was measured with it."""
 
+LEAST_WEIGHTS = 0.05
+"""Smallest share of a graph that is float32 weights."""
+
 
 def quantize(graph: bytes, variant: VariantName) -> bytes:
     """Quantise a graph; inputs and outputs keep their types.
@@ -27,9 +30,13 @@ def quantize(graph: bytes, variant: VariantName) -> bytes:
     (dynamic quantisation). Nodes that lead to an output named `content` are left unchanged.
 
     Raises:
-        GraphError: the graph can't be converted.
+        GraphError: the graph can't be converted, or hardly has weights to convert. Of one whose
+            matrices are packed already, what unpacks them would run at every call.
     """
     model = onnx.load_from_string(graph)
+    weights = sum(w.ByteSize() for w in model.graph.initializer if w.data_type == w.FLOAT)
+    if weights < LEAST_WEIGHTS * len(graph):
+        raise GraphError(f"only {weights / len(graph):.1%} of it is weights that {variant} changes")
     exact = _leading_to(model.graph, EXACT_OUTPUT)
     try:
         with _quiet():

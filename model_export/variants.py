@@ -19,7 +19,7 @@ from model_export.contract.errors import ContractError
 from model_export.contract.variants import VARIANTS, Variant, VariantGraph, VariantName
 from model_export.errors import ExportError, GraphError
 from model_export.folder import new_folder
-from model_export.loading import resolved
+from model_export.loading import resolved, told
 from model_export.quantize import quantize
 from model_export.ranking_check import Ranked, RankingCheck, TowerVectors, Trial
 
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         manifest = add_variants(args.bundle, make(args.data, args.streamers), args.out)
     except (ExportError, ContractError, OSError, ValueError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")  # one line
+        sys.stderr.write(f"error: {told(error, '--bundle, --data and --out')}\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -6,6 +6,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser with one-line errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
+
 
 COMMANDS = {
     "serve": "answer over REST",
@@ -22,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = fine, 1 = failed with a line that says why, 2 = wrong usage."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy reads it once: threads have a core
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="python -m service", description="Similar streamers, encoded on write."
-    )
+    parser = _Parser(prog="python -m service", description="Similar streamers, encoded on write.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")

@@ -17,7 +17,7 @@ from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import error_page, problems
 from service.http.admission import Admission
-from service.http.dependencies import documented_key, refuse_unknown_parameters
+from service.http.dependencies import check_parameters, documented_key
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
@@ -55,9 +55,9 @@ def create_app(
         summary="Similar streamers, cold start and dedup, from what streamers show.",
         version=version("similar-streamer"),
         description="Every error is a problem document (RFC 9457); its `type` links to an "
-        "explanation. Unknown fields and parameters are refused by name.",
+        "explanation. Unknown fields, unknown parameters and repeated ones are refused by name.",
         lifespan=lifespan if services is None else opened_elsewhere,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(check_parameters)],
         redoc_url=None,
         redirect_slashes=False,
         # No exporter is configured, and asking for one takes some 5 us of every request.

@@ -7,7 +7,7 @@ ServiceError                500   unexpected; the log has the cause
 │   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
 │   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
 │   ├── MalformedBody       400   not JSON, not UTF-8
-│   ├── MalformedRequest    400   not HTTP/1.1, or a header that may come once comes twice
+│   ├── MalformedRequest    400   not HTTP/1.1, no Host, or a header twice that may come once
 │   ├── Unauthorized        401
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
@@ -117,14 +117,14 @@ class PrecisionNotPromised(RequestError):
 
 
 class MalformedBody(RequestError):
-    """The body is not JSON, not UTF-8, or nested too deeply."""
+    """The body is not JSON in UTF-8, is nested too deeply, or has a number that is too long."""
 
     status, code, title = 400, "malformed_body", "The body cannot be read"
     example = "not JSON: Expecting value"
 
 
 class MalformedRequest(RequestError):
-    """The request is not HTTP/1.1, or a header that may come once came more than once."""
+    """The request is not HTTP/1.1, lacks `Host`, or repeats a header that may come once."""
 
     status, code, title = 400, "malformed_request", "The request cannot be read"
     example = "the header authorization came more than once; send it once"
@@ -140,7 +140,7 @@ class Unauthorized(RequestError):
 class OriginNotAllowed(RequestError):
     """Without an API key only pages of this service may ask it, and `Origin` is another one."""
 
-    status, code, title = 403, "origin_not_allowed", "Pages from elsewhere may not ask"
+    status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
     example = (
         "without an API key only pages of this service may ask it, and Origin is "
         "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
@@ -151,7 +151,7 @@ class NoSuchPath(RequestError):
     """There is nothing at this path; `/openapi.json` lists all paths."""
 
     status, code, title = 404, "no_such_path", "No such path"
-    example = "there is nothing at this path; see /openapi.json"
+    example = "there is nothing at this path; /docs and /openapi.json list all paths"
 
 
 class StreamerNotFound(RequestError):
@@ -165,7 +165,7 @@ class MethodNotAllowed(RequestError):
     """The path has no such method; the `Allow` header lists those that it has."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
-    example = "Method Not Allowed"
+    example = "this path takes GET; it does not take POST"
 
 
 class BodyTooSlow(RequestError):

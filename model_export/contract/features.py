@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.errors import UnreadableContent
-from model_export.contract.piece_table import MODALITY_MASK, PieceTable, PieceTableBuilder, newest
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import label_token, text_tokens
@@ -35,11 +34,6 @@ FeatureBatch = dict[str, NDArray[np.generic]]
 `token_ids` int64 (B, L), 0 = padding; `token_counts` int64 (B, L); `token_modality` int64 (B, L),
 1 + place in `MODALITIES`, 0 = padding; and for the i-th space of the vocabulary
 `vectors_i` float32 (B, P, width) and `vectors_i_modality` int64 (B, P), 0 = padding.
-
-With a piece table (N pieces) also `token_piece` and `token_spread` int64 (B, L), per space
-`vectors_i_piece` int64 (B, P), and `piece_modality` and `piece_age` int64 (B, N), see
-`piece_table.PieceTable`; 0 = padding. A token is then listed once per piece that shows it, with the
-count of the whole modality.
 """
 
 _PREFIX = {"tag": "t", "category": "c", "language": "l"}
@@ -51,12 +45,10 @@ class Features:
     """Features of one profile, before padding.
 
     Attributes:
-        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id, or by piece
-            and id with a piece table.
+        token_ids, token_counts, token_modality: int64 (L,), sorted by modality and id.
         vectors: per space of the vocabulary, float32 (P, width).
         vectors_modality: per space, int64 (P,).
         status: per modality, how it was used.
-        pieces: piece table, for encoders that read one.
     """
 
     token_ids: NDArray[np.int64]
@@ -65,7 +57,6 @@ class Features:
     vectors: tuple[NDArray[np.float32], ...]
     vectors_modality: tuple[NDArray[np.int64], ...]
     status: dict[str, ModalityStatus]
-    pieces: PieceTable | None = None
 
     @property
     def modalities_used(self) -> int:
@@ -105,46 +96,33 @@ class Featurizer:
         """
         return self.from_pieces(pieces_of(profile))
 
-    def from_pieces(self, pieces: Sequence[Piece], newest_s: float | None = None) -> Features:
-        """Features of any selection of pieces; raises like `__call__`.
-
-        Args:
-            pieces: in the order of `pieces_of`.
-            newest_s: reference time of the ages; None = the newest of these pieces.
-        """
+    def from_pieces(self, pieces: Sequence[Piece]) -> Features:
+        """Features of pieces in the order of `pieces_of`; raises like `__call__`."""
         vocabulary = self.vocabulary
-        counts: Counter[tuple[int, int]] = Counter()  # (group, token id) -> count
+        counts: Counter[tuple[int, int]] = Counter()  # (modality, token id) -> count
         vectors: list[list[tuple[int, NDArray[np.float32]]]] = [[] for _ in vocabulary.spaces]
         status: dict[str, ModalityStatus] = dict.fromkeys(MODALITIES, "absent")
-        table = None
-        if vocabulary.piece_table:
-            table = PieceTableBuilder(newest(pieces) if newest_s is None else newest_s)
         for piece in pieces:
-            group = _MODALITY_ID[piece.modality]  # a group is a modality, or one of its pieces
+            modality = _MODALITY_ID[piece.modality]
             found: ModalityStatus = "uninformative"
             if piece.kind == "vector":
                 space = self._space_of(piece)
                 vector = np.asarray(piece.vector, np.float32)  # (width,)
                 shows_something = bool((np.abs(vector) >= SMALLEST_COMPONENT).any())
                 if shows_something and not says_nothing(piece, vocabulary.uninformative):
-                    if table is not None:
-                        group = table.group(piece, group)
-                    vectors[space].append((group, vector))
+                    vectors[space].append((modality, vector))
                     found = "used"
             elif piece.kind == "media":
                 found = "unsupported"
             elif not says_nothing(piece, vocabulary.uninformative):
-                tokens = piece_tokens(piece)
-                if table is not None and tokens:
-                    group = table.group(piece, group)
-                for token in tokens:
+                for token in piece_tokens(piece):
                     token_id = vocabulary.token_id(token)
-                    counts[group, token_id] += 1
+                    counts[modality, token_id] += 1
                     if vocabulary.is_known(token_id):
                         found = "used"
             if found == "used" or status[piece.modality] in ("absent", "unsupported"):
                 status[piece.modality] = found
-        return self._pack(counts, vectors, status, table)
+        return self._pack(counts, vectors, status)
 
     def _space_of(self, piece: Piece) -> int:
         index = self._space_index.get(piece.space)
@@ -167,7 +145,6 @@ class Featurizer:
         counts: Counter[tuple[int, int]],
         vectors: list[list[tuple[int, NDArray[np.float32]]]],
         status: dict[str, ModalityStatus],
-        table: PieceTableBuilder | None,
     ) -> Features:
         keys = sorted(counts)
         if len(keys) > MAX_TOKENS:
@@ -181,51 +158,27 @@ class Featurizer:
 
             keys = sorted(sorted(keys, key=commonness)[:MAX_TOKENS])
         packed: list[NDArray[np.float32]] = []
-        groups: list[list[int]] = []
+        modalities: list[NDArray[np.int64]] = []
         for space, found in zip(self.vocabulary.spaces, vectors, strict=True):
             kept = found[:MAX_VECTORS]
             rows = [vector for _, vector in kept]
             packed.append(np.array(rows, np.float32).reshape(len(rows), space.width))  # (P, width)
-            groups.append([group for group, _ in kept])
-        features = Features(
+            modalities.append(np.array([modality for modality, _ in kept], np.int64))
+        return Features(
             token_ids=np.array([token_id for _, token_id in keys], np.int64),
             token_counts=np.array([counts[key] for key in keys], np.int64),
-            token_modality=_modalities([group for group, _ in keys]),
+            token_modality=np.array([modality for modality, _ in keys], np.int64),
             vectors=tuple(packed),
-            vectors_modality=tuple(map(_modalities, groups)),
+            vectors_modality=tuple(modalities),
             status=status,
         )
-        return features if table is None else _with_table(features, table, keys, groups)
-
-
-def _modalities(groups: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(groups, np.int64) & MODALITY_MASK
-
-
-def _with_table(
-    features: Features,
-    table: PieceTableBuilder,
-    keys: Sequence[tuple[int, int]],
-    groups: Sequence[Sequence[int]],
-) -> Features:
-    """Features with a piece table, whose token counts are those of whole modalities."""
-    total: Counter[tuple[int, int]] = Counter()
-    entries = list(zip(features.token_modality.tolist(), (t for _, t in keys), strict=True))
-    for entry, count in zip(entries, features.token_counts.tolist(), strict=True):
-        total[entry] += count
-    return replace(
-        features,
-        token_counts=np.array([total[entry] for entry in entries], np.int64),
-        pieces=table.table(keys, groups),
-    )
 
 
 def without(features: Features, modality: str) -> Features:
     """Features of a profile with one modality masked, whose status becomes `absent`.
 
     They equal the features of the profile's other pieces, except beyond `MAX_TOKENS` or
-    `MAX_VECTORS`: what the masked modality had displaced does not return. The piece table keeps its
-    places and ages.
+    `MAX_VECTORS`: what the masked modality had displaced does not return.
 
     Raises:
         KeyError: the modality is unknown.
@@ -243,12 +196,11 @@ def without(features: Features, modality: str) -> Features:
             ids[k] for ids, k in zip(features.vectors_modality, kept_vectors, strict=True)
         ),
         status={**features.status, modality: "absent"},
-        pieces=features.pieces and features.pieces.keep(kept, kept_vectors),
     )
 
 
 def collate(features: Sequence[Features]) -> FeatureBatch:
-    """Pad the features of B profiles to a `FeatureBatch`; L, P and N are at least 1."""
+    """Pad the features of B profiles to a `FeatureBatch`; L and P are at least 1."""
     batch: FeatureBatch = {}
     for name in ("token_ids", "token_counts", "token_modality"):
         batch[name] = _padded([getattr(f, name) for f in features])  # (B, L)
@@ -260,14 +212,6 @@ def collate(features: Sequence[Features]) -> FeatureBatch:
             matrix[row, : len(f.vectors[i])] = f.vectors[i]
         batch[f"vectors_{i}"] = matrix
         batch[f"vectors_{i}_modality"] = _padded([f.vectors_modality[i] for f in features])
-    tables = [f.pieces for f in features if f.pieces is not None]
-    if tables:
-        batch["token_piece"] = _padded([t.token_piece for t in tables])  # (B, L)
-        batch["token_spread"] = _padded([t.token_spread for t in tables])
-        for i in range(len(tables[0].vectors_piece)):
-            batch[f"vectors_{i}_piece"] = _padded([t.vectors_piece[i] for t in tables])  # (B, P)
-        batch["piece_modality"] = _padded([t.modality for t in tables])  # (B, N)
-        batch["piece_age"] = _padded([t.age for t in tables])
     return batch
 
 

@@ -34,8 +34,6 @@ class Vocabulary:
         spaces: vector spaces that the encoder reads.
         uninformative: cluster hashes of boilerplate pieces that many streamers share, such as
             欢迎关注, `video 12` or placeholder covers.
-        piece_table: whether the encoder reads a piece table, see `contract.piece_table`; stored as
-            `pieces_apart`.
     """
 
     tokens: Sequence[str]
@@ -44,7 +42,6 @@ class Vocabulary:
     buckets: int = 1 << 14
     spaces: Sequence[Space] = ()
     uninformative: frozenset[str] = frozenset()
-    piece_table: bool = False
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -77,8 +74,6 @@ class Vocabulary:
             "tokens": list(self.tokens),
             "document_frequency": list(self.document_frequency),
         }
-        if self.piece_table:  # a release that does not know the key refuses the file
-            content["pieces_apart"] = True
         path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -112,7 +107,6 @@ class Vocabulary:
             buckets=stored.buckets,
             spaces=tuple(Space(s.name, s.width) for s in stored.spaces),
             uninformative=stored.uninformative,
-            piece_table=stored.pieces_apart,
         )
 
 
@@ -138,6 +132,10 @@ class _Stored(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.pieces_apart:
+            raise ValueError(
+                "pieces_apart: `fusion` was removed after 0.1.0; train and export again"
+            )
         if len(self.document_frequency) != len(self.tokens):
             raise ValueError(
                 f"{len(self.tokens)} tokens have {len(self.document_frequency)} frequencies"

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from service.commands.arguments import using
 from service.commands.stores import add_data_dir, finish, opened_store
 
 
@@ -29,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _back_up(data_dir: Path, out: Path) -> int:
     async with opened_store(data_dir) as store:
-        copied = await store.back_up(out)
+        with using("--out", out, "choose a new folder where files can be written"):
+            copied = await store.back_up(out)
     print(
         f"{copied.streamers} streamers of model {copied.model_version or 'none'}, as of sequence "
         f"{copied.sequence}"

@@ -1,10 +1,13 @@
 """`python -m service embed`: vectors of a data set folder, by the path that the service uses."""
 
 import argparse
+import codecs
+import contextlib
+import errno
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,10 @@ from model_export.contract.errors import ContractError, UnreadableContent, first
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
+from service.commands.arguments import using, whole_number
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
+from service.errors import ServiceError
 
 _CHUNK = 512
 
@@ -34,11 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the .npz file to write: ids, vectors; streamers without a vector are left out",
     )
-    parser.add_argument("--dim", type=int, help="one of the model's widths (default: the full one)")
+    parser.add_argument(
+        "--dim", type=whole_number(1), help="one of the model's widths (default: the full one)"
+    )
     parser.add_argument(
         "--variant", choices=VARIANTS, help="smaller graphs of the model (default: the full ones)"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads",
+        type=whole_number(1, most=1024),
+        default=os.cpu_count() or 1,
+        help="default: one for each core",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,14 +64,15 @@ def run(args: argparse.Namespace) -> int:
         manifest = bundle.manifest.at(args.dim)
         encoder = OnnxEncoder(bundle, threads=args.threads, dim=manifest.dim)
         towers = OnnxTowers(bundle, threads=args.threads)
-        for chunk in _chunks(path, bundle, towers):
-            usable = [(i, f) for i, f in chunk if f.usable]
-            skipped += len(chunk) - len(usable)
-            ids += [i for i, _ in usable]
-            parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
-        vectors = np.stack(parts) if parts else np.zeros((0, manifest.dim), np.float32)
-        _write(args.out, ids, vectors)
-    except (ContractError, OSError, ValueError) as error:
+        with _new_file(args.out) as whole:  # first, since encoding may take hours
+            for chunk in _chunks(path, bundle, towers):
+                usable = [(i, f) for i, f in chunk if f.usable]
+                skipped += len(chunk) - len(usable)
+                ids += [i for i, _ in usable]
+                parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
+            vectors = np.stack(parts) if parts else np.zeros((0, manifest.dim), np.float32)
+            np.savez(whole, ids=np.array(ids, dtype=np.str_), vectors=vectors)
+    except (ContractError, ServiceError, OSError, ValueError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
     print(f"{args.out}: {len(ids)} vectors of {vectors.shape[1]}, {skipped} without usable content")
@@ -68,12 +81,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tuple[str, Features]]]:
     chunk: list[tuple[int, StreamerProfile]] = []
-    with path.open("rb") as file:
+    remedy = "give a data set folder with streamers.jsonl, or a .jsonl file"
+    with using("--data", path, remedy), path.open("rb") as file:
         for number, line in enumerate(tqdm(file, unit="streamer", disable=None), start=1):
             if not line.strip():
                 continue
             try:
-                profile = StreamerProfile.model_validate_json(line)
+                profile = StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
             except ValidationError as error:
                 raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
             chunk.append((number, profile))
@@ -105,10 +119,18 @@ def _featurised(
     return found
 
 
-def _write(out: Path, ids: list[str], vectors: np.ndarray) -> None:
-    """The file appears whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        whole = Path(folder, "vectors.npz")
-        np.savez(whole, ids=np.array(ids, dtype=np.str_), vectors=vectors)
-        whole.replace(out)
+@contextlib.contextmanager
+def _new_file(out: Path) -> Generator[Path, None, None]:
+    """A path to write to; the file appears at `out` whole or not at all.
+
+    Raises:
+        UnusablePath: it can't be written there.
+    """
+    with using("--out", out, "choose a file in a folder where files can be written"):
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+            whole = Path(folder, "vectors.npz")
+            yield whole
+            whole.replace(out)

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
+from service.commands.arguments import UnusablePath, address, api_key, using, whole_number
+
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
 _NDJSON = "application/x-ndjson"
@@ -28,25 +30,34 @@ _MAX_SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to load, and where to."""
-    parser.add_argument("data", type=Path, help="a data set folder, or a .jsonl file")
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service")
-    parser.add_argument("--api-key", default=os.environ.get("STREAMER_API_KEY"))
-    parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="a data set folder, or a .jsonl file"
+    )
+    parser.add_argument(
+        "--url", type=address, default="http://127.0.0.1:8000", help="of the service"
+    )
+    parser.add_argument(
+        "--api-key",
+        type=api_key,
+        default=os.environ.get("STREAMER_API_KEY"),
+        help="of the service (STREAMER_API_KEY)",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=whole_number(1, most=1024),
+        default=4,
+        help="requests under way at once",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Load; 1 when a line was refused or the service could not be reached."""
     path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
-    if not path.is_file():
-        print(f"error: {path} is not there; load reads streamers.jsonl", file=sys.stderr)
-        return 1
-    if args.concurrency < 1:
-        print("error: --concurrency must be at least 1", file=sys.stderr)
-        return 2
     begin = time.monotonic()
     try:
-        report = asyncio.run(_load(path, args.url, args.api_key, args.concurrency))
-    except (_Unreachable, OSError) as error:
+        with using("DATA", path, "give a data set folder with streamers.jsonl, or a .jsonl file"):
+            report = asyncio.run(_load(path, args.url, args.api_key, args.concurrency))
+    except (_Unreachable, UnusablePath) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return 1
     except asyncio.CancelledError:
@@ -124,11 +135,7 @@ async def _load(path: Path, url: str, api_key: str | None, concurrency: int) -> 
     with path.open("rb") as file:
         total = sum(1 for _ in file)
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    try:
-        client = httpx.AsyncClient(base_url=url, headers=headers, timeout=60)
-    except httpx.InvalidURL as error:
-        raise _Unreachable(f"--url {url} is not an address: {error}") from error
-    async with client:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
         await _check_reachable(client)
         progress = _Progress(total)
         running: set[asyncio.Task[None]] = set()
@@ -163,7 +170,7 @@ async def _check_reachable(client: httpx.AsyncClient) -> None:
     """
     try:
         await client.get("/livez")
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except httpx.TransportError as error:
         raise _Unreachable(
             f"{client.base_url} can't be reached ({str(error) or type(error).__name__}): start the "
             "service, or give its address by --url"

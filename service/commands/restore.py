@@ -7,9 +7,10 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from service.commands.arguments import using
 from service.commands.stores import STORE, add_data_dir, external_url, finish
 from service.errors import StartupError
-from service.files.checksummed import ChecksummedFolder, sync_folder
+from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
 from service.store.base import Position
 from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
 from service.store.embedded.supervisor import EmbeddedStore
@@ -29,12 +30,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _restore(copy: Path, data_dir: Path) -> int:
+    if not (copy / MANIFEST).exists():
+        raise StartupError(
+            f"{copy} has no {MANIFEST}, so it is no backup: give the folder that `backup --out` "
+            "wrote"
+        )
     source = ChecksummedFolder(copy)
     copied = contents_of(source)
     source.check()
     url = external_url()
     if url is None:
-        place, before = await _into_folder(source, data_dir)
+        with using("--data-dir", data_dir, "choose a folder where files can be written"):
+            place, before = await _into_folder(source, data_dir)
     else:
         store = await ArchivedStore(url).open()
         async with contextlib.aclosing(store):

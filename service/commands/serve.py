@@ -134,8 +134,8 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise StartupError(
-            f"can't listen on {host}:{port} ({error.strerror}); choose another --port or end the "
-            "process that has it"
+            f"can't listen on {host}:{port} ({error.strerror}); choose another --host or --port, "
+            "or end the process that has it"
         ) from error
     return listener
 

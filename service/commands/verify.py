@@ -12,6 +12,7 @@ import httpx
 from model_export.contract.bundle import Bundle
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
+from service.commands.arguments import address, api_key, whole_number
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
 from service.features.operations.verification import (
@@ -37,10 +38,12 @@ class _NotChecked(ServiceError):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the store, and what else is compared with it."""
     add_data_dir(parser)
-    parser.add_argument("--url", help="of a running service on that store: checks its index too")
+    parser.add_argument(
+        "--url", type=address, help="of a running service on that store: checks its index too"
+    )
     parser.add_argument(
         "--reencode-sample",
-        type=int,
+        type=whole_number(0),
         default=0,
         metavar="N",
         help="encode N stored profiles again and compare the vectors; needs --bundle",
@@ -51,10 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("STREAMER_BUNDLE"),
         help="the model that the store holds vectors of (STREAMER_BUNDLE)",
     )
-    parser.add_argument("--dim", type=int, help="its width, as served (default: the full one)")
+    parser.add_argument(
+        "--dim", type=whole_number(1), help="its width, as served (default: the full one)"
+    )
     parser.add_argument("--variant", choices=VARIANTS, help="its variant, as served")
     parser.add_argument(
         "--api-key",
+        type=api_key,
         default=os.environ.get("STREAMER_API_KEY"),
         help="of that service (STREAMER_API_KEY)",
     )
@@ -67,8 +73,6 @@ def run(args: argparse.Namespace) -> int:
 
 async def _verify(args: argparse.Namespace) -> int:
     data_dir, url, sample = args.data_dir, args.url, args.reencode_sample
-    if sample < 0:
-        raise _NotChecked(f"--reencode-sample may not be below zero; it is {sample}")
     if sample and args.bundle is None:
         raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
     async with opened_store(data_dir) as store:
@@ -140,8 +144,11 @@ async def _check_served(url: str, api_key: str | None, stored: Stored, store: Ar
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
             rows = await _caught_up(client, stored.at.sequence)
             held = await _served(client)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _NotChecked(f"{url} can't be asked: {str(error) or type(error).__name__}") from error
+    except httpx.HTTPError as error:
+        raise _NotChecked(
+            f"{url} can't be asked ({str(error) or type(error).__name__}): give the address of a "
+            "running service by --url"
+        ) from error
     try:
         changed = await store.changed_since(stored.at.sequence)
     except LogGap as gap:

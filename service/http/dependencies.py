@@ -1,5 +1,6 @@
 """Dependencies of endpoints: the lifespan's services, limits, ids, and the check of parameters."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar, cast
 
@@ -45,8 +46,10 @@ StreamerIdPath = Annotated[
 ]
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse query parameters that the route does not declare.
+async def check_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not declare, or that come more than once.
+
+    No route takes a list; of two values the framework would silently take the last.
 
     Raises:
         InvalidRequest: names them.
@@ -54,12 +57,20 @@ async def refuse_unknown_parameters(request: Request) -> None:
     if not request.scope["query_string"]:
         return
     known = set(_parameters(request.scope["route"].dependant))
-    unknown = [cut(name, 100) for name in request.query_params if name not in known]
-    if unknown:
-        known_here = ", ".join(sorted(known)) or "none"
-        detail = f"is not a parameter here (known: {known_here}); remove it or check its spelling"
-        errors = [FieldError("", detail, parameter=name) for name in unknown[:SHOWN_ERRORS]]
-        raise InvalidRequest(f"{', '.join(unknown[:3])}: {detail}", errors)
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    unknown = [cut(name, 100) for name in given if name not in known]
+    repeated = [name for name, count in given.items() if count > 1 and name in known]
+    known_here = ", ".join(sorted(known)) or "none"
+    for names, detail in (
+        (
+            unknown,
+            f"is not a parameter here (known: {known_here}); remove it or check its spelling",
+        ),
+        (repeated, "came more than once; send it once"),
+    ):
+        if names:
+            errors = [FieldError("", detail, parameter=name) for name in names[:SHOWN_ERRORS]]
+            raise InvalidRequest(f"{', '.join(names[:3])}: {detail}", errors)
 
 
 def _parameters(dependant: Dependant) -> Iterator[str]:

@@ -1,13 +1,15 @@
-"""Exception handlers: every error of a request becomes a problem document."""
+"""Reading of JSON bodies, and exception handlers: every error becomes a problem document."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
@@ -37,6 +39,26 @@ _OF_THE_FRAMEWORK = (
 _MOST_ERRORS = 10_000
 """Pydantic makes an object of every error before the first can be read."""
 _NAME_CHARS = 100
+_SUBJECT = re.compile(r"^\w+ should ")
+_OBJECT = "must be a JSON object"
+_DETAILS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": _OBJECT,
+    "extra_forbidden": "is not a known field; remove it or check its spelling",
+    "list_type": "must be a JSON array",
+    "missing": "is missing; it is required",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
+}
+"""What to say for a type of Pydantic's errors, in place of its own words."""
+_WHOLE = frozenset({"dict_type", "missing", "model_attributes_type", "model_type"})
+"""Types of errors of a body that is missing, or no object."""
+_PATTERNS = {
+    "streamer_id": "may have letters, digits and . _ : - only, and not dots alone",
+    "url": "must be an address that begins with https:// and has no spaces",
+}
+"""What to say of a field that does not match its pattern."""
 
 
 def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -54,6 +76,43 @@ def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 Body = TypeVar("Body")
 Checked = Annotated[Body, WrapValidator(_few_errors)]
 """A body whose errors take little memory, however many they are."""
+
+
+class _JsonRequest(Request):
+    """A request whose body is JSON in UTF-8; the framework reads UTF-16 and UTF-32 as well."""
+
+    async def json(self) -> Any:
+        """The body; a byte order mark before it is ignored (RFC 8259, section 8.1).
+
+        Raises:
+            BodyRefused: says what is wrong.
+        """
+        try:
+            return json.loads((await self.body()).decode("utf-8-sig"))
+        except json.JSONDecodeError as error:
+            reason = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: {error.reason} at byte {error.start}; send JSON in UTF-8"
+        except RecursionError:
+            reason = "nested too deeply"
+        except ValueError:  # of `int`
+            reason = f"a whole number has more than {sys.get_int_max_str_digits()} digits"
+        raise BodyRefused(MalformedBody(reason))
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is JSON in UTF-8."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's handler, given a request that reads JSON as this service does."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_json(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_json
 
 
 def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
@@ -75,13 +134,12 @@ def _invalid(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
 def _field_error(error: dict[str, Any]) -> FieldError:
     """Pydantic's error, by JSON pointer or parameter name, in words that say what to do."""
     place = [cut(str(part), _NAME_CHARS) for part in error["loc"]]
-    detail = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        detail = "is not a known field; remove it or check its spelling"
-    elif error["type"] == "string_pattern_mismatch" and place[-1] == "streamer_id":
-        detail = "may have letters, digits and . _ : - only, and not dots alone"
-    elif place == ["body"] and error["type"] in ("dict_type", "model_attributes_type"):
-        detail = "must be a JSON object, sent with Content-Type: application/json"
+    detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
+    detail = _DETAILS.get(error["type"], detail)
+    if error["type"] == "string_pattern_mismatch" and place[-1] in _PATTERNS:
+        detail = _PATTERNS[str(place[-1])]
+    elif place == ["body"] and error["type"] in _WHOLE:
+        detail = f"{detail}, sent with Content-Type: application/json"
     if place and place[0] in ("query", "path", "header"):
         return FieldError("", detail, parameter=".".join(place[1:]))
     if place and place[0] == "body":
@@ -101,8 +159,8 @@ def error_of_http(error: HTTPException) -> ServiceError:
     """The error of the service for what the framework or the request guard refuses."""
     if isinstance(error, BodyRefused):
         return error.error
-    if error.status_code == MalformedBody.status:  # FastAPI's word for unreadable JSON
-        return MalformedBody("the body is not UTF-8 encoded JSON, or is nested too deeply")
+    if error.status_code == NoSuchPath.status:
+        return NoSuchPath(NoSuchPath.example)
     kinds = (kind for kind in _OF_THE_FRAMEWORK if kind.status == error.status_code)
     return next(kinds, ServiceError)(str(error.detail))
 
@@ -131,8 +189,11 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = {"Allow": _methods(request)} if error.status_code == 405 else None
-    return _respond(request, error_of_http(error), headers)
+    if error.status_code != MethodNotAllowed.status:
+        return _respond(request, error_of_http(error))
+    allowed = _methods(request)
+    refused = MethodNotAllowed(f"this path takes {allowed}; it does not take {request.method}")
+    return _respond(request, refused, {"Allow": allowed})
 
 
 def _methods(request: Request) -> str:

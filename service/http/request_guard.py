@@ -146,6 +146,8 @@ class RequestGuard:
         path: str = scope["path"]
         if repeated is not None:
             raise MalformedRequest(f"the header {repeated} came more than once; send it once")
+        if b"host" not in headers and scope["http_version"] == "1.1":  # RFC 9112, section 3.2
+            raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over
             raise NoSuchPath("a path has no line breaks; remove %0A")
         if self._api_key is None:
@@ -166,7 +168,7 @@ class RequestGuard:
 
     def _check_caller(self, headers: Mapping[bytes, str]) -> None:
         """Refuse what a page from elsewhere could make a browser on this machine send."""
-        host = headers.get(b"host")
+        host = headers.get(b"host")  # HTTP/1.0 needs none
         if host is not None and not self._is_own(host):
             raise HostNotAllowed(
                 f"without an API key the service answers to names of this machine, and Host is "

@@ -120,6 +120,7 @@ def test_the_file_by_hand() -> None:
         ({"spaces": [{"name": "s", "width": 1}] * 2}, "a space is listed twice"),
         ({"uninformative": {"a": 1}}, "uninformative: Input should be a valid"),
         ({"more": 1}, "more: Extra inputs are not permitted"),
+        ({"pieces_apart": True}, "was removed after 0.1.0; train and export again"),
     ],
     ids=repr,
 )

@@ -86,7 +86,7 @@ class Workplace:
     def url(self) -> str:
         """Of a service that has the streamers; it goes on until `stop`."""
         if self._service is None:
-            service = Service(self.bundle, self._folder / "data")
+            service = Service(self.bundle, self.bundle.with_name("state"))
             self._service = self._running.enter_context(service).wait_until_ready()
             service.bulk(STREAMERS)
         return self._service.url

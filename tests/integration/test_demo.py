@@ -118,6 +118,22 @@ def test_a_taken_port_is_named_before_the_long_steps(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("build", "port", "said"),
+    [
+        ("/proc/demo", 0, "--build /proc/demo can't be used: No such file or directory; choose"),
+        ("build", 99999, "port 99999 can't be used (bind(): port must be 0-65535.); say another"),
+    ],
+)
+def test_what_can_not_be_used_is_told_in_one_line(
+    tmp_path: Path, build: str, port: int, said: str
+) -> None:
+    done = run_once(tmp_path / build, port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"demo: {said}")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ending_it_leaves_nothing_behind(
     built: tuple[Path, str], tmp_path: Path, ending: signal.Signals

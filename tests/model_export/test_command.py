@@ -73,7 +73,9 @@ def test_a_checkpoint_that_can_not_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = failed(capsys, LOADER, "--checkpoint", tmp_path, "--out", tmp_path / "out")
-    assert message == f"error: [Errno 21] Is a directory: '{tmp_path}'"
+    assert (
+        message == f"error: {tmp_path} can't be used: Is a directory; check --checkpoint and --out"
+    )
     (tmp_path / "text").write_text("not JSON")
     message = failed(capsys, LOADER, "--checkpoint", tmp_path / "text", "--out", tmp_path / "out")
     assert message.startswith("error: Expecting value: line 1")
@@ -91,9 +93,14 @@ def test_a_place_that_is_taken_or_can_not_be(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = failed(capsys, LOADER, "--checkpoint", checkpoint, "--out", tmp_path)
-    assert message == f"error: {tmp_path} exists already; choose another folder or remove it"
+    assert message == f"error: {tmp_path} exists already; choose another --out or remove it"
     message = failed(capsys, LOADER, "--checkpoint", checkpoint, "--out", checkpoint / "under")
-    assert message == f"error: {checkpoint / 'under'} can't be made: {checkpoint} is no folder"
+    below = checkpoint / "under"
+    said = f"error: {below} can't be made: {checkpoint} is no folder; choose another --out"
+    assert message == said
+    message = failed(capsys, LOADER, "--checkpoint", checkpoint, "--out", "/proc/bundle")
+    said = "/proc/bundle can't be made: No such file or directory; choose another --out"
+    assert message == f"error: {said}"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from model_export.contract.bundle import CARD, ENCODER, Bundle, Manifest
 from model_export.contract.errors import BundleError
@@ -113,6 +113,24 @@ def test_the_sketch_of_contents_stays_as_it_is(bundle: Path, name: Any) -> None:
     # The service keeps float16, so its last bit may be lost.
     np.testing.assert_allclose(found[0][0], found[1][0], atol=2**-12)
     assert not np.array_equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_weights_that_are_packed_already_are_left_as_they_are(name: Any) -> None:
+    codes = numpy_helper.from_array(np.zeros((64, 1000), np.uint8), "codes")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["codes"], ["weights"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", ["x", "weights"], ["y"]),
+        ],
+        "packed",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1000])],
+        [codes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    with pytest.raises(GraphError, match=rf"^only 0\.0% of it is weights that {name} changes"):
+        quantize(model.SerializeToString(), name)
 
 
 def with_outlier(graph: bytes) -> bytes:

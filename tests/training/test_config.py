@@ -102,8 +102,3 @@ def test_the_encoder_needs_only_what_all_recipes_share():
     shared = shared_config(as_dict(config))
     assert type(shared) is RecipeConfig
     assert all(getattr(config, name) == value for name, value in as_dict(shared).items())
-
-
-def test_the_width_of_the_transformer_is_shared_out_to_its_heads():
-    with pytest.raises(UsageError, match="fusion_dim=18: must be a multiple of 4"):
-        override(TransferPlusConfig(), ["fusion_dim=18"])

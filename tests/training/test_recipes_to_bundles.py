@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 CONFIGS: dict[str, RecipeConfig] = {
     "mlm": MlmConfig(**SMALL, sample=64),
     "ptum": PtumConfig(**SMALL, chunk_size=16),
-    "simcse": SimcseConfig(**SMALL, memory=64),
+    "simcse": SimcseConfig(**SMALL),
 }
 
 

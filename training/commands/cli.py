@@ -25,6 +25,10 @@ COMMANDS = {
 """Command -> module and help."""
 
 
+_PATHS = ("checkpoint", "data", "out", "tower_cache", "vectors")
+"""Options that take a path, by attribute."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Argument parser with one-line errors."""
 
@@ -45,6 +49,17 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def _with_option(args: argparse.Namespace, message: str) -> str:
+    """The message, after the option whose path (or what is beside it) it begins with, if any."""
+    found: dict[str, str] = {}
+    for name in _PATHS:
+        given = getattr(args, name, None)
+        for path in given if isinstance(given, list) else [given]:
+            if path is not None and message.startswith(str(path).removesuffix(path.suffix)):
+                found[str(path)] = f"--{name.replace('_', '-')} {message}"
+    return found[max(found, key=len)] if found else message
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command of `COMMANDS`.
 
@@ -59,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except TrainingError as error:
-        sys.stderr.write(f"python -m training {args.command}: {error}\n")
+        sys.stderr.write(f"python -m training {args.command}: {_with_option(args, str(error))}\n")
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")

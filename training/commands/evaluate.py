@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from training.baselines import BASELINES, corpus_of, find_baseline
+from training.commands.arguments import MOST_SEED, whole_number
 from training.config import BaselineConfig, override
 from training.data import Dataset, load_dataset
 from training.errors import OutputError, UsageError
@@ -36,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=SPLITS, default="test", help="split of the queries (default: test)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="seed of a baseline (default: 0)"
+        "--seed",
+        type=whole_number(0, MOST_SEED),
+        default=0,
+        metavar="S",
+        help="seed of a baseline (default: 0)",
     )
     parser.add_argument(
         "--set",
@@ -118,11 +123,14 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--vectors: needs --checkpoint")
     if args.vectors is not None and args.vectors.suffix != ".npz":
         raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
-    for folder in {file.parent for file in (args.out, args.vectors) if file is not None}:
+    for option, file in (("--out", args.out), ("--vectors", args.vectors)):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder} can't be made: {error.strerror}") from error
+            raise OutputError(
+                f"{option} {file} can't be written: {error.strerror}; choose another place"
+            ) from error
 
 
 def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:

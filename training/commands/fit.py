@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_export.contract.calibration import ScoreCalibration
+from training.commands.arguments import MOST_SEED, MOST_THREADS, above_zero, whole_number
 from training.config import override
 from training.data import load_dataset
 from training.models.checkpoint import Checkpoint
@@ -24,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="folder")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, metavar="S")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
-    parser.add_argument("--threads", type=int, default=_threads(), metavar="N")
+    parser.add_argument(
+        "--threads", type=whole_number(1, MOST_THREADS), default=_threads(), metavar="N"
+    )
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--precision",
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--save-every",
-        type=float,
+        type=above_zero,
         default=20.0,
         metavar="SECONDS",
         help="interval for saving the state to resume from (default: 20)",

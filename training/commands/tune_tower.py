@@ -10,6 +10,7 @@ from typing import get_args
 import torch
 
 from model_export.contract.towers import TowerKind
+from training.commands.arguments import MOST_SEED, MOST_THREADS, whole_number
 from training.data import load_dataset
 from training.errors import UsageError
 from training.models.distributed import DEVICES, computing
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tower",
         required=True,
         metavar="NAME",
-        help="hf:FOLDER_OR_NAME, with options like text_tower, or all-minilm-l6-v2",
+        help="hf:FOLDER_OR_NAME, all-minilm-l6-v2 or multilingual-e5-small-full, with options like "
+        "text_tower",
     )
     parser.add_argument(
         "--kind",
@@ -58,9 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="validations without improvement before training stops",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, metavar="S")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), default=default.seed, metavar="S"
+    )
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=int, default=cores, metavar="N")
+    parser.add_argument("--threads", type=whole_number(1, MOST_THREADS), default=cores, metavar="N")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--tower-cache",
@@ -75,8 +79,6 @@ def run(args: argparse.Namespace) -> None:
     """Tune, save and print a summary."""
     names = ("steps", "batch", "learning_rate", "temperature", "evaluate_every", "patience", "seed")
     options = Options(**{name: getattr(args, name) for name in names})
-    if args.threads < 1:
-        raise UsageError("--threads must be 1 or more")
     torch.set_num_threads(args.threads)
     check_free(args.out)
     with computing(args.device) as compute:

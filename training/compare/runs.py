@@ -72,7 +72,9 @@ def report_folder(out: Path) -> Iterator[int]:
             raise OutputError(f"{out} holds other files ({foreign[0]}, ...); take another folder")
         lock = (out / ".lock").open("w")
     except OSError as error:
-        raise OutputError(f"{out} can't be used: {error.strerror}") from error
+        raise OutputError(
+            f"{out} can't be used: {error.strerror}; choose another folder"
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

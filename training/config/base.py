@@ -7,8 +7,6 @@ from training.config.bounds import BOUNDS
 from training.errors import UsageError
 
 Clicks = Literal["shared", "private"]
-FUSION_HEADS = 4
-"""Attention heads of the transformer."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ class RecipeConfig:
         vector_weight: length of a projected ready-made vector, relative to 1 for the tokens.
         dropout: of the MLP's hidden units.
         token_dropout: probability that a token is dropped from a training row.
-        modality_dropout: probability that all ready-made vectors, or all tokens of a modality,
-            are dropped from a training row (never everything).
+        modality_dropout: probability that all ready-made vectors, or all tokens, are dropped from a
+            training row (never everything).
         learning_rate, weight_decay, clip_norm: AdamW with a cosine schedule and gradient clipping.
         steps: most training steps; the best one on validation is kept.
         evaluate_every: steps between validations.
@@ -38,12 +36,7 @@ class RecipeConfig:
             decides by the data, see `training.towers.automatic`.
         image_tower: pretrained encoder of avatars, covers and frames.
         audio_tower: pretrained encoder of sounds.
-        fusion: fusion of pieces, see `training.models.fusion`. Except with `sum`,
-            `modality_dropout` drops each modality independently.
-        fusion_dim: width of the transformer, a multiple of its 4 heads.
-        fusion_layers: layers of the transformer.
         clicks: `private` = learn and choose from ID-embeddings alone, as where clicks must not
-            leave the recommender; without given ones, ALS on the audiences stands for it.
     """
 
     dim: int = 128
@@ -68,9 +61,6 @@ class RecipeConfig:
     text_tower: str = ""
     image_tower: str = ""
     audio_tower: str = ""
-    fusion: Literal["sum", "recency", "transformer"] = "sum"
-    fusion_dim: int = 64
-    fusion_layers: int = 1
     clicks: Clicks = "shared"
 
     def __post_init__(self) -> None:
@@ -83,10 +73,6 @@ class RecipeConfig:
             value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
             if bounds is not None and not bounds.allow(value):
                 raise UsageError(f"--set {field.name}={value:g}: {bounds}")
-        if self.fusion_dim % FUSION_HEADS:
-            raise UsageError(
-                f"--set fusion_dim={self.fusion_dim}: must be a multiple of {FUSION_HEADS}"
-            )
 
 
 @dataclass(frozen=True)

@@ -13,27 +13,20 @@ class ContrastConfig(RecipeConfig):
     """Settings of the contrastive loss.
 
     Attributes:
-        contrast: variant of InfoNCE, see `training.tasks.contrast`.
-        positive_prior: for `debiased`, probability that a negative is a false negative.
+        contrast: `info-nce`, or `false-negative-mask` without likely false negatives.
         false_negative_cosine: for `false-negative-mask`, cosine of initial content vectors from
             which negatives are ignored.
         chunk_size: rows encoded at a time with the gradient of the whole batch (GradCache,
             Gao 2021); 0 = all at once.
-        memory: embeddings of past batches used as further negatives (cross-batch memory,
-            Wang 2020); 0 = none.
         matryoshka: ascending shorter widths such as `32,64`, whose prefixes of the embedding are
             contrasted as well and can be served (Kusupati 2022). Widths that are not below `dim`
             are ignored; empty = none.
         matryoshka_weight: weight of each shorter width, relative to 1 for the full width.
     """
 
-    contrast: Literal[
-        "info-nce", "decoupled", "siglip", "debiased", "entmax", "false-negative-mask"
-    ] = "info-nce"
-    positive_prior: float = 0.01
+    contrast: Literal["info-nce", "false-negative-mask"] = "info-nce"
     false_negative_cosine: float = 0.9
     chunk_size: int = 0
-    memory: int = 0
     matryoshka: str = ""
     matryoshka_weight: float = 0.2
 

@@ -128,7 +128,7 @@ def digest_of(folder: Path) -> str:
         DataError: the folder is missing, or is not a data set folder.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder")
+        raise DataError(f"{folder} is not a folder; give a data set folder")
     problems: list[Problem] = []
     files = _files(folder, problems)
     if problems:
@@ -155,7 +155,7 @@ def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
         DataError: the folder is missing.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder")
+        raise DataError(f"{folder} is not a folder; give a data set folder")
     problems: list[Problem] = []
     files = _files(folder, problems)
     try:

@@ -15,7 +15,6 @@ from sklearn.preprocessing import normalize
 from model_export.contract.features import Features, Featurizer
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.features.pieces import GrowingPieces, PieceBags, directions, taken
 
 LARGEST_COUNT = 2**16 - 1
 """Largest count of a token in a row; larger counts are clipped."""
@@ -34,8 +33,6 @@ class Bags:
         counts: uint16 (T,), at most `LARGEST_COUNT`.
         modality: uint8 (T,), 1 + place in `MODALITIES`.
         pooled: per space float32 (R, width), mean of the row's unit vectors; zero if absent.
-        pieces: piece tables of the rows, if the vocabulary has one; a token is then listed once
-            per piece that shows it, with the count of the whole modality.
     """
 
     indptr: NDArray[np.int64]
@@ -43,7 +40,6 @@ class Bags:
     counts: NDArray[np.uint16]
     modality: NDArray[np.uint8]
     pooled: tuple[NDArray[np.float32], ...]
-    pieces: PieceBags | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -55,14 +51,15 @@ class Bags:
 
     def take(self, rows: NDArray[np.int64]) -> "Bags":
         """Select rows in the given order; rows may repeat."""
-        indptr, entries = taken(self.indptr, rows)
+        lengths = self.lengths[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
         return Bags(
             indptr=indptr,
             ids=self.ids[entries],
             counts=self.counts[entries],
             modality=self.modality[entries],
             pooled=tuple(p[rows] for p in self.pooled),
-            pieces=self.pieces and self.pieces.take(rows, entries),
         )
 
     def keep(self, entries: NDArray[np.bool_]) -> "Bags":
@@ -75,7 +72,6 @@ class Bags:
             ids=self.ids[entries],
             counts=self.counts[entries],
             modality=self.modality[entries],
-            pieces=self.pieces and self.pieces.keep(entries),
         )
 
     def merge(self, group: NDArray[np.int64], groups: int) -> "Bags":
@@ -85,9 +81,6 @@ class Bags:
             group: group of each row (R,).
             groups: number of groups.
         """
-        pooled = self._merged_vectors(group, groups)
-        if self.pieces is not None:
-            return self._joined(group, groups, pooled)
         of_entry = np.repeat(group, self.lengths)
         keys = np.stack([of_entry, self.modality, self.ids])  # int64 (3, T)
         unique, inverse = np.unique(keys, axis=1, return_inverse=True)
@@ -97,7 +90,7 @@ class Bags:
             ids=unique[2].astype(np.int32),
             counts=counts.clip(max=LARGEST_COUNT).astype(np.uint16),
             modality=unique[1].astype(np.uint8),
-            pooled=pooled,
+            pooled=self._merged_vectors(group, groups),
         )
 
     def _merged_vectors(
@@ -111,34 +104,9 @@ class Bags:
             pooled.append((total / present[:, None]).astype(np.float32))
         return tuple(pooled)
 
-    def _joined(
-        self, group: NDArray[np.int64], groups: int, pooled: tuple[NDArray[np.float32], ...]
-    ) -> "Bags":
-        """Concatenate the rows of each group, keeping their pieces separate."""
-        rows = self.take(np.argsort(group, kind="stable"))
-        assert rows.pieces is not None
-        sizes = np.bincount(group, minlength=groups)
-        pieces = rows.pieces.joined(sizes, rows.indptr)
-        indptr = rows.indptr[np.concatenate([[0], np.cumsum(sizes)])]
-        of_entry = np.repeat(np.arange(groups), np.diff(indptr))
-        keys = np.stack([of_entry, rows.modality, rows.ids])  # int64 (3, T)
-        _, inverse, spread = np.unique(keys, axis=1, return_inverse=True, return_counts=True)
-        shares = rows.counts / pieces.token_spread  # count of a part, divided between its pieces
-        counts = np.bincount(inverse.ravel(), shares).round()
-        return Bags(
-            indptr=indptr,
-            ids=rows.ids,
-            counts=counts[inverse.ravel()].clip(1, LARGEST_COUNT).astype(np.uint16),
-            modality=rows.modality,
-            pooled=pooled,
-            pieces=replace(pieces, token_spread=spread[inverse.ravel()].astype(np.uint16)),
-        )
-
 
 def corpus_bags(
-    profiles: Iterable[Sequence[Piece]],
-    vocabulary: Vocabulary,
-    newest_s: Sequence[float] | None = None,
+    profiles: Iterable[Sequence[Piece]], vocabulary: Vocabulary
 ) -> tuple[Bags, NDArray[np.bool_]]:
     """Featurise profiles; also returns whether each has usable content (R,).
 
@@ -147,14 +115,11 @@ def corpus_bags(
     Args:
         profiles: pieces of each profile.
         vocabulary: of the encoder.
-        newest_s: reference time of the ages of each profile, if profiles are parts of streamers;
-            may grow during iteration. None = the newest piece of each profile.
     """
     featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
     growing, usable = _GrowingBags(vocabulary), array("b")
     for pieces in profiles:
-        since = None if newest_s is None else newest_s[len(usable)]
-        features = featurizer.from_pieces(known(pieces), since)
+        features = featurizer.from_pieces(known(pieces))
         growing.add(features)
         usable.append(features.usable)
     return growing.bags(), np.frombuffer(usable, np.bool_)
@@ -173,7 +138,6 @@ class _GrowingBags:
         self._lengths, self._ids = array("q"), array("i")
         self._counts, self._modality = array("H"), array("B")
         self._pooled = [(array("f"), space.width) for space in vocabulary.spaces]
-        self._pieces = GrowingPieces(vocabulary.spaces) if vocabulary.piece_table else None
 
     def add(self, features: Features) -> None:
         """Append the features of a profile as a row."""
@@ -184,8 +148,6 @@ class _GrowingBags:
         self._modality.frombytes(features.token_modality.astype(np.uint8).tobytes())
         for (pooled, _), vectors in zip(self._pooled, features.vectors, strict=True):
             pooled.frombytes(mean_direction(vectors).tobytes())
-        if self._pieces is not None:
-            self._pieces.add(features)
 
     def bags(self) -> Bags:
         """Bags of all rows so far; they share memory with this object."""
@@ -198,7 +160,6 @@ class _GrowingBags:
                 np.frombuffer(pooled, np.float32).reshape(-1, width)
                 for pooled, width in self._pooled
             ),
-            pieces=self._pieces and self._pieces.bags(),
         )
 
 
@@ -206,7 +167,8 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the unit vectors (P, W) -> (W,), like `models.encoder.pool`; zero without any."""
     if not len(vectors):
         return np.zeros(vectors.shape[1], np.float32)
-    return directions(vectors).mean(0).astype(np.float32)
+    scale = np.sqrt((vectors.astype(np.float64) ** 2).sum(1, keepdims=True) + 1e-6)
+    return (vectors / scale).mean(0).astype(np.float32)
 
 
 def inverse_document_frequency(vocabulary: Vocabulary) -> NDArray[np.float32]:
@@ -227,8 +189,6 @@ def tf_idf(bags: Bags, vocabulary: Vocabulary) -> sp.csr_matrix:
     bags = bags.keep(known)
     weights = 1 + np.log(bags.counts, dtype=np.float32)
     weights *= inverse_document_frequency(vocabulary)[bags.ids]
-    if bags.pieces is not None:
-        weights /= bags.pieces.token_spread
     x = sp.csr_matrix(
         (weights, bags.ids, bags.indptr), shape=(len(bags), 1 + len(vocabulary.tokens))
     )

@@ -17,7 +17,6 @@ def build_vocabulary(
     profiles: Sequence[Sequence[Piece]],
     max_tokens: int = 65536,
     min_document_frequency: int = 2,
-    piece_table: bool = False,
 ) -> Vocabulary:
     """Count tokens and boilerplate over training profiles.
 
@@ -31,7 +30,6 @@ def build_vocabulary(
         profiles: pieces of each profile; iterated twice.
         max_tokens: number of most frequent tokens to keep; ties in alphabetical order.
         min_document_frequency: rarer tokens are dropped.
-        piece_table: whether features include a piece table.
 
     Raises:
         DataError: a vector space has two widths.
@@ -49,7 +47,6 @@ def build_vocabulary(
         documents=len(profiles),
         spaces=spaces,
         uninformative=uninformative,
-        piece_table=piece_table,
     )
 
 

@@ -7,7 +7,7 @@ from model_export.contract.calibration import Calibration
 from model_export.source import ExportSource
 from training.config import shared_config, shorter_widths
 from training.data import Dataset
-from training.errors import LeakError
+from training.errors import CheckpointError, LeakError
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
 from training.inference.representation import represent
@@ -26,10 +26,15 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
 
     Raises:
         CheckpointError: the folder is not a checkpoint, its training is unfinished, a file is
-            damaged, or a tower is missing or has changed since the fit.
+            damaged, a tower is missing or has changed since the fit, or it has a removed `fusion`.
     """
     checkpoint = Checkpoint.load(path)
     stored = checkpoint.config
+    fusion = stored["config"].get("fusion", "sum")
+    if fusion != "sum":
+        raise CheckpointError(
+            f"{path} has fusion={fusion}, which was removed after 0.1.0; train it again"
+        )
     config = shared_config(stored["config"])
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
     encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"])

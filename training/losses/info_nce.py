@@ -1,8 +1,4 @@
-"""InfoNCE with weighted positives (van den Oord 2018; Khosla 2020, softened).
-
-`info_nce`, `decoupled`, `debiased`, `entmax` and `siglip` take the same arguments for a batch of
-pairs and are interchangeable.
-"""
+"""InfoNCE with weighted positives (van den Oord 2018; Khosla 2020, softened)."""
 
 import torch
 from torch import Tensor
@@ -24,11 +20,6 @@ def info_nce(cosines: Tensor, wanted: Tensor, excluded: Tensor, temperature: flo
     weights = wanted.masked_fill(excluded, 0)
     logits = (cosines / temperature).masked_fill(excluded, -1e9)
     log_likelihood = torch.log_softmax(logits, 1).masked_fill(excluded, 0)
-    return mean_of_wanting(-(weights * log_likelihood).sum(1), weights)
-
-
-def mean_of_wanting(per_row: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean of per_row_i / sum_k w_ik (B,) over rows with any weight (B, K); 0 without."""
-    total = weights.sum(1)  # (B,)
+    per_row, total = -(weights * log_likelihood).sum(1), weights.sum(1)  # (B,) each
     rows = (total > 0).to(per_row.dtype)
     return (per_row / total.clamp(min=1e-9) * rows).sum() / rows.sum().clamp(min=1)

@@ -170,7 +170,9 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     except OSError as error:
-        raise OutputError(f"{folder} can't be used: {error.strerror}") from error
+        raise OutputError(
+            f"{folder} can't be used: {error.strerror}; choose another folder"
+        ) from error
     foreign = sorted(names - {MODEL, VOCABULARY, CONFIG, ESTABLISHED, LEARNED_FROM, METRICS, STATE})
     if foreign:
         raise OutputError(f"{folder} holds other files ({foreign[0]}, ...); take another folder")
@@ -185,7 +187,9 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> Non
     try:
         _write_atomically(path, content)
     except OSError as error:
-        raise OutputError(f"{path} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{path} can't be written: {error.strerror}; make room or choose another place"
+        ) from error
 
 
 def _write_atomically(path: Path, content: bytes | Callable[[Path], None]) -> None:

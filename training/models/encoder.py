@@ -23,11 +23,8 @@ from model_export.contract.pieces import MODALITIES
 from model_export.contract.vocabulary import Vocabulary
 from training.config import RecipeConfig
 from training.features.bags import Bags, inverse_document_frequency
-from training.features.padding import PieceBatch, blocks_of_alike, members, padded
-from training.features.pieces import PieceBags
 from training.models.content_sketch import FIXED_SEED, ContentSketch, safe_normalise
 from training.models.distributed import Compute
-from training.models.fusion import Recency, Transformer, fusion_of
 
 LANGUAGE = 1 + MODALITIES.index("language")
 
@@ -47,7 +44,7 @@ class StreamerEncoder(nn.Module):
 
         Args:
             vocabulary: token ids and vector spaces.
-            config: widths, dropout and fusion.
+            config: widths and dropout.
             id_dim: width E of the predicted ID-embedding; None for no such output.
         """
         super().__init__()
@@ -79,7 +76,6 @@ class StreamerEncoder(nn.Module):
             self.spaces.append(nn.Parameter(torch.from_numpy(start)))
             self.register_buffer(f"centre_{i}", torch.zeros(space.width))
         self.content = ContentSketch(vocabulary, config.content_dim)
-        self.fusion = fusion_of(config)
         self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
         self.register_buffer("id_scale", torch.ones(()))
         self.id_scale: Tensor
@@ -116,7 +112,7 @@ class StreamerEncoder(nn.Module):
         last.bias.copy_(last.bias @ turn)
 
     def forward(
-        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *inputs: Tensor
+        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
     ) -> tuple[Tensor, ...]:
         """Outputs of the exported graph for a padded batch; shapes as in `FeatureBatch`.
 
@@ -124,18 +120,11 @@ class StreamerEncoder(nn.Module):
             embedding (B, D), content (B, C), modality weights (B, M), and with a teacher the
             ID-embedding (B, E) in the units of its space.
         """
-        count = 2 * len(self.spaces)
-        vectors, table = inputs[:count], inputs[count:]
         weights = self._weights(token_ids, token_counts)  # (B, L)
-        if self.fusion is not None:
-            weights = weights / table[1].clamp(min=1)
         is_known = (token_ids <= self.known).to(weights.dtype)
         known_ids = torch.where(token_ids <= self.known, token_ids, 0)
         rows = self.table[known_ids] * (weights * is_known).unsqueeze(-1)  # (B, L, H)
-        if self.fusion is not None:
-            h, evidence = self._forward_pieces(rows, vectors, table)
-        else:
-            h, evidence = self._forward_sum(rows, token_modality, vectors)
+        h, evidence = self._forward_sum(rows, token_modality, vectors)
         z = self._embed(h)
         sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
         content = self.content(token_ids, sketch_weights, vectors)
@@ -159,109 +148,8 @@ class StreamerEncoder(nn.Module):
             evidence = evidence + _share(each.expand(modality.shape), modality)
         return h, evidence
 
-    def _forward_pieces(
-        self, rows: Tensor, vectors: Sequence[Tensor], table: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Fused h (B, H) and shares (B, M) of `_forward_sum`, with a piece table."""
-        modality, age = table[-2:]  # (B, N)
-        tokens = torch.matmul(members(table[0], modality), rows)  # (B, N, H)
-        shown = [
-            (safe_normalise(v) * (place > 0).to(v.dtype).unsqueeze(-1), members(place, modality))
-            for v, place in zip(vectors[::2], table[2:-2], strict=True)
-        ]
-        pieces = PieceBatch(tokens, shown, modality, age)
-        fused = self._fuse_pieces(pieces)
-        return fused[0], self._evidence(pieces, *fused)
-
-    def _fuse_pieces(
-        self, pieces: PieceBatch
-    ) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None]:
-        """Fused h (B, H), the part of each space in it, gates (B, N), and the pieces' additions."""
-        gates, added = self._gates(pieces)
-        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
-        pooled = [
-            torch.matmul(g, v).squeeze(1) / (g.sum(-1) + 1e-6)
-            for g, (v, _) in zip(pieces.of_vectors(gates), pieces.vectors, strict=True)
-        ]
-        more = None
-        if added is not None and isinstance(self.fusion, Transformer):
-            more = self.fusion.add(added.sum(1))
-        h, parts = self._fuse(token_sum, pooled, more)
-        return h, parts, gates, added
-
-    def _gates(self, pieces: PieceBatch) -> tuple[Tensor, Tensor | None]:
-        """Gates (B, N), 0 for padding, and additions of `Transformer.forward`."""
-        there, added = (pieces.modality > 0).to(pieces.tokens.dtype), None
-        if isinstance(self.fusion, Recency):
-            gates = self.fusion(pieces.modality, pieces.age)
-        else:
-            assert self.fusion is not None
-            gates, added = self.fusion(self._contents(pieces), pieces.modality, pieces.age)
-        return gates * there, added
-
-    def _contents(self, pieces: PieceBatch) -> Tensor:
-        """Contribution of each piece to the sum with equal gates (B, N, H)."""
-        total = pieces.tokens.sum(1, keepdim=True)
-        contents = pieces.tokens * torch.rsqrt((total * total).sum(-1, keepdim=True) + 1e-6)
-        for i, (project, (v, whose)) in enumerate(zip(self.spaces, pieces.vectors, strict=True)):
-            there = whose.sum(1).unsqueeze(-1)  # (B, P, 1)
-            each = (v - there * self.get_buffer(f"centre_{i}")) @ project  # (B, P, H)
-            each = self.vector_weight * each / there.sum(1, keepdim=True).clamp(min=1)
-            contents = contents + torch.matmul(whose, each)
-        return contents
-
-    def _evidence(
-        self,
-        pieces: PieceBatch,
-        h: Tensor,
-        parts: Sequence[Tensor],
-        gates: Tensor,
-        added: Tensor | None,
-    ) -> Tensor:
-        """Share of each modality (B, M) in the result of `_fuse_pieces`."""
-        token_sum = torch.matmul(gates.unsqueeze(1), pieces.tokens).squeeze(1)
-        scale = torch.rsqrt((token_sum * token_sum).sum(-1, keepdim=True) + 1e-6)  # (B, 1)
-        amounts = torch.matmul(pieces.tokens, h.unsqueeze(-1)).squeeze(-1) * gates * scale  # (B, N)
-        for part, g, (_, whose) in zip(
-            parts, pieces.of_vectors(gates), pieces.vectors, strict=True
-        ):
-            share = gates * whose.sum(-1) / (g.sum(-1) + 1e-6)
-            amounts = amounts + share * (part * h).sum(-1, keepdim=True)
-        if added is not None and isinstance(self.fusion, Transformer):
-            amounts = amounts + torch.matmul(
-                added, (h @ self.fusion.add.weight).unsqueeze(-1)
-            ).squeeze(-1)
-        return _share(amounts, pieces.modality)
-
-    def _fused_pieces(self, bags: Bags, pieces: PieceBags) -> Tensor:
-        """`fused` of rows with a piece table, in blocks of rows of similar size."""
-        sizes = np.diff(pieces.indptr)
-        order = np.argsort(sizes, kind="stable")
-        groups = blocks_of_alike(sizes[order])
-        found = torch.cat([self._fused_block(bags.take(order[group])) for group in groups])
-        return found[self.place(np.argsort(order))]
-
-    def _fused_block(self, bags: Bags) -> Tensor:
-        known = bags.keep(bags.ids <= self.known)
-        assert known.pieces is not None
-        ids, counts, spread = (
-            self.place(array.astype(np.int64))
-            for array in (known.ids, known.counts, known.pieces.token_spread)
-        )
-        sums = functional.embedding_bag(
-            ids,
-            self.table,
-            self.place(known.pieces.starts(known.indptr)),
-            mode="sum",
-            per_sample_weights=self._weights(ids, counts) / spread,
-            include_last_offset=True,
-        )  # (Q, H)
-        return self._fuse_pieces(padded(sums, known.pieces, self.place))[0]
-
     def fused(self, bags: Bags) -> Tensor:
         """Sum h (R, H) of flat bags, equal to that of `forward` on the padded batch."""
-        if bags.pieces is not None:
-            return self._fused_pieces(bags, bags.pieces)
         known = bags.keep(bags.ids <= self.known)
         ids, counts = (self.place(array.astype(np.int64)) for array in (known.ids, known.counts))
         token_sum = functional.embedding_bag(
@@ -294,13 +182,9 @@ class StreamerEncoder(nn.Module):
     def _weights(self, ids: Tensor, counts: Tensor) -> Tensor:
         return (1 + torch.log(counts.clamp(min=1).to(self.idf.dtype))) * self.idf[ids]
 
-    def _fuse(
-        self, token_sum: Tensor, pooled: Sequence[Tensor], more: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Sum h (B, H), including `more` (B, H), and the part of each space in it (B, H)."""
+    def _fuse(self, token_sum: Tensor, pooled: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Sum h (B, H), and the part of each space in it (B, H)."""
         h = safe_normalise(token_sum)
-        if more is not None:
-            h = h + more
         parts: list[Tensor] = []
         for i, (project, v) in enumerate(zip(self.spaces, pooled, strict=True)):
             present = ((v * v).sum(-1, keepdim=True) > 0).to(v.dtype)  # (B, 1)

@@ -79,10 +79,7 @@ def prepare(
         DataError: fewer than two known streamers have usable content.
     """
     vocabulary = build_vocabulary(
-        subset(pieces, known),
-        config.max_tokens,
-        config.min_document_frequency,
-        config.fusion != "sum",
+        subset(pieces, known), config.max_tokens, config.min_document_frequency
     )
     bags, usable = corpus_bags(pieces, vocabulary)
     if usable[known].sum() < 2:

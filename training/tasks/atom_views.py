@@ -4,13 +4,11 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.piece_table import newest
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.config import RecipeConfig
@@ -43,15 +41,14 @@ class Parts:
             parts: pieces per streamer and part.
             vocabulary: of the stage.
         """
-        counts, newest_s = array("q"), array("d")
+        counts = array("q")
 
         def flat() -> Iterator[Sequence[Piece]]:
             for each in parts:
                 counts.append(len(each))
-                newest_s.extend([newest(chain.from_iterable(each))] * len(each))
                 yield from each
 
-        self._bags, usable = corpus_bags(flat(), vocabulary, newest_s)
+        self._bags, usable = corpus_bags(flat(), vocabulary)
         self._first = np.cumsum([0, *counts])  # row of each streamer's first part
         self.usable: list[NDArray[np.bool_]] = np.split(usable, self._first[1:-1])
 

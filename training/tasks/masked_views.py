@@ -16,11 +16,7 @@ from training.tasks.contrast import Contrast
 
 
 class MaskedViews(SelfSupervised[MaskedViewsConfig]):
-    """Symmetric contrast of views with bounded overlap, without names.
-
-    Attributes:
-        contrast: of the views, trained with the encoder.
-    """
+    """Symmetric contrast of views with bounded overlap, without names."""
 
     def __init__(
         self, stage: Stage, config: MaskedViewsConfig, held_out: NDArray[np.int64] | None
@@ -35,8 +31,7 @@ class MaskedViews(SelfSupervised[MaskedViewsConfig]):
         self._training = AtomViews(stage, stage.known, maker)
         if len(self._training) < 2:
             raise DataError(f"{stage.dataset.folder} has fewer than two streamers with two pieces")
-        self.contrast = Contrast(stage, config)
-        self.train_with(contrast=self.contrast)
+        self._contrast = Contrast(stage, config)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`views_loss`, and the mean `overlap` of the views."""
@@ -48,6 +43,6 @@ class MaskedViews(SelfSupervised[MaskedViewsConfig]):
             embed_in_chunks(self.encoder.embed, view, self._config.chunk_size) for view in views
         )  # (B, D) each
         return {
-            "views_loss": self.contrast.two_views(first, second, rows),
+            "views_loss": self._contrast.two_views(first, second, rows),
             "overlap": torch.tensor(np.mean(overlaps or [0.0])),
         }

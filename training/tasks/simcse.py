@@ -70,7 +70,6 @@ class Simcse(Task):
             self._hard = self._hard_negatives(self._relation)
         alike = None if self._relation is None else self._relation.alike
         self._contrast = Contrast(stage, config, alike)
-        self.train_with(contrast=self._contrast)
         self._search = self._find_search(held_out)
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -86,9 +85,7 @@ class Simcse(Task):
             keys = np.concatenate([keys, self._hard_of(rows, rng)])  # (2B,)
         queries, found = self._embed(rows, rng), self._embed(keys, rng)
         wanted = torch.eye(count, len(keys), dtype=queries.dtype, device=queries.device)
-        loss = self._contrast(queries, found, rows, keys, wanted)
-        self._contrast.remember(found, keys)
-        return {"contrast_loss": loss}
+        return {"contrast_loss": self._contrast(queries, found, rows, keys, wanted)}
 
     def validate(self) -> float:
         """Mean reciprocal rank of the twin, or of the first related streamer."""

@@ -67,8 +67,6 @@ class Transfer(TaughtTask):
             )
         self._contrast = Contrast(stage, config)
         self._start = self._masked_views() if config.pretrain_steps else None
-        start = {} if self._start is None else {"start": self._start.contrast}
-        self.train_with(contrast=self._contrast, **start)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Losses of `masked-views` during pretraining, then `pairs_loss`."""
@@ -82,9 +80,7 @@ class Transfer(TaughtTask):
         partner = np.roll(drawn, len(drawn) // 2)
         wanted = (partner[:, None] == drawn[None]).astype(np.float32)  # (B, B)
         rows = self.rows[drawn]
-        loss = self._contrast(z, z, rows, rows, self.encoder.place(wanted))
-        self._contrast.remember(z, rows)
-        return {"pairs_loss": loss}
+        return {"pairs_loss": self._contrast(z, z, rows, rows, self.encoder.place(wanted))}
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw distinct anchors by their best weight, and a positive of each by weight (B,)."""

@@ -64,7 +64,6 @@ class TransferPlus(TaughtTask):
                 "behaviour and trusted by content; try --set denoise=false or --recipe masked-views"
             )
         self._contrast = Contrast(stage, config)
-        self.train_with(contrast=self._contrast)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss` and `regression_loss`."""
@@ -78,12 +77,8 @@ class TransferPlus(TaughtTask):
         wanted, excluded = self._pairs(drawn, count)
         bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
-        place = self.encoder.place
-        losses = {
-            "contrast_loss": self._contrast.among(
-                z, self.rows[drawn], place(wanted), place(excluded)
-            )
-        }
+        rows, place = self.rows[drawn], self.encoder.place
+        losses = {"contrast_loss": self._contrast(z, z, rows, rows, place(wanted), place(excluded))}
         if self.encoder.id_head is not None and config.regression_weight > 0:
             losses["regression_loss"] = config.regression_weight * regression(
                 self.encoder.id_head(z), place(self._vectors[drawn]), place(self.trust[drawn])
@@ -148,7 +143,7 @@ class TransferPlus(TaughtTask):
     def _pairs(
         self, drawn: NDArray[np.int64], anchors: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Weights of the batch's pairs (B, B), and pairs to ignore (B, B + M) with M past keys.
+        """Weights of the batch's pairs (B, B), and pairs to ignore (B, B).
 
         Args:
             drawn: anchors, a positive of each, and hard negatives (B,).
@@ -160,13 +155,10 @@ class TransferPlus(TaughtTask):
         for a, b in ((half, half + len(half)), (half + len(half), half)):
             wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
         wanted[same] = 0
-        excluded = same | (self._doubtful(drawn, drawn) & (wanted <= 0))
-        past = np.searchsorted(self.rows, self._contrast.remembered())
-        return wanted, np.hstack([excluded, self._doubtful(drawn, past)])
+        excluded = same | (self._doubtful(drawn) & (wanted <= 0))
+        return wanted, excluded
 
-    def _doubtful(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Likely false negatives (R, K), by behaviour or by content."""
-        alike = self._content[rows] @ self._content[others].T
-        return self._behaviour.related(rows, others) | (
-            alike > self._config.negative_content_cosine
-        )
+    def _doubtful(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Likely false negatives (R, R), by behaviour or by content."""
+        alike = self._content[rows] @ self._content[rows].T
+        return self._behaviour.related(rows, rows) | (alike > self._config.negative_content_cosine)

@@ -40,7 +40,9 @@ class FeatureCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CacheError(f"{folder} can't be made: {error.strerror}") from error
+            raise CacheError(
+                f"{folder} can't be made: {error.strerror}; choose another folder"
+            ) from error
         with self._told():
             self._base = sqlite3.connect(self.path, timeout=_WAIT_S)
         with self._told(), self._base:

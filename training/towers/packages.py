@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,34 @@ def unpacked(archive: Path, cache: Path) -> Path:
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache / f"{archive.stem}-{digest[:16]}"
+    with zipfile.ZipFile(archive) as content:
+        # never writes outside the folder
+        return prepared(cache / f"{archive.stem}-{digest[:16]}", content.extractall)
+
+
+def prepared(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Fill a folder of the cache, once, and return it; it appears whole.
+
+    Raises:
+        OutputError: the cache folder is not writable.
+    """
     if folder.is_dir():
         return folder
+    cache = folder.parent
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
         try:
-            with zipfile.ZipFile(archive) as content:
-                content.extractall(partial)  # never writes outside the folder
+            write(partial)
             partial.rename(folder)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
             if not folder.is_dir():  # unless another process was faster
                 raise
     except OSError as error:
-        raise OutputError(f"{cache} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{cache} can't be written: {error.strerror}; choose another folder"
+        ) from error
     return folder
 
 

@@ -1,6 +1,6 @@
 """Registry of towers for the settings `text_tower`, `image_tower` and `audio_tower`.
 
-    text     all-minilm-l6-v2 | use-multilingual | hf:FOLDER_OR_NAME | auto
+    text     all-minilm-l6-v2 | use-multilingual | multilingual-e5-small | hf:FOLDER_OR_NAME | auto
     image    efficientnet-lite0 | timm:NAME | hf:FOLDER_OR_NAME
     audio    log-mel | hf:FOLDER_OR_NAME
 
@@ -19,6 +19,7 @@ from training.config import RecipeConfig
 from training.errors import CheckpointError, TrainingError, UsageError
 from training.towers.audio import hugging_face_audio, log_mel
 from training.towers.base import Tower, no_options
+from training.towers.e5 import multilingual_e5_small, multilingual_e5_small_full
 from training.towers.image import efficientnet_lite0, hugging_face_vision, timm_model
 from training.towers.packages import package_file, unpacked
 from training.towers.text import TextOptions, hugging_face
@@ -59,6 +60,8 @@ NAMED: dict[TowerKind, dict[str, Callable[[str, Mapping[str, str], Path], Tower]
     "text": {
         "all-minilm-l6-v2": _minilm,
         "use-multilingual": universal_sentence_encoder,
+        "multilingual-e5-small": multilingual_e5_small,
+        "multilingual-e5-small-full": multilingual_e5_small_full,
     },
     "image": {"efficientnet-lite0": efficientnet_lite0},
     "audio": {"log-mel": log_mel},

@@ -67,7 +67,9 @@ def write_tuned(tuned: Tuned, options: Options, data_digest: str, folder: Path) 
     except OSError as error:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"{folder} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{folder} can't be written: {error.strerror}; choose another folder"
+        ) from error
 
 
 def _write_reading(tuned: Tuned, where: str, folder: Path) -> None:

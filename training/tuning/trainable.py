@@ -15,7 +15,7 @@ from training.towers.image import HuggingFaceVision, PictureEncoder
 from training.towers.text import HuggingFaceText
 
 _REMEDIES: dict[TowerKind, str] = {
-    "text": "an encoder of Hugging Face's, or all-minilm-l6-v2",
+    "text": "an encoder of Hugging Face's, all-minilm-l6-v2 or multilingual-e5-small-full",
     "image": "a vision model of Hugging Face's (ViT, DINOv2, CLIP, SigLIP)",
     "audio": "an encoder of samples of Hugging Face's (wav2vec 2.0, HuBERT, WavLM)",
 }

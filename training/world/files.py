@@ -49,7 +49,9 @@ def is_written(
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise OutputError(f"{folder} can't be used: {error.strerror}") from error
+        raise OutputError(
+            f"{folder} can't be used: {error.strerror}; choose another folder"
+        ) from error
     present = [name for name in names if not name.startswith(_TEMPORARY)]
     if not present:
         return False
@@ -91,7 +93,9 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         where = error.filename or folder
-        raise OutputError(f"{where} can't be written: {error.strerror}") from error
+        raise OutputError(
+            f"{where} can't be written: {error.strerror}; choose another folder"
+        ) from error
 
 
 def _marker(

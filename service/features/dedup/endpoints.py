@@ -9,9 +9,9 @@ from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, Dedup
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
-from service.http.problems import Checked
+from service.http.problems import Checked, JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["dedup"])
+router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["dedup"])
 CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 
 

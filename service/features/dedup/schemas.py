@@ -90,7 +90,10 @@ class MemberOut(Response):
     ]
     copies: Annotated[
         int,
-        Field(description="Most pictures and sounds that it shares with one member, as copies."),
+        Field(
+            description="Most pictures and sounds that it shares with one member, as copies. "
+            "Always 0 where the bundle has no picture and no sound tower."
+        ),
     ] = 0
 
 

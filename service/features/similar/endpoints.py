@@ -32,11 +32,11 @@ from service.features.similar.service import Similar, SimilarAnswer, SimilarQuer
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
-from service.http.problems import Checked
+from service.http.problems import Checked, JsonRoute
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=JsonRoute)
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
@@ -63,7 +63,7 @@ def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) 
     check_at_most(k, limits.max_k, "k", parameter=parameter)
     most = limits.max_explained
     if explain and k > most:
-        detail = f"may be at most {most} with explain (max_explained); it is {k}"
+        detail = f"may be at most {most} with explain (STREAMER_LIMITS__MAX_EXPLAINED); it is {k}"
         if parameter:
             raise InvalidRequest.of_parameter("k", detail)
         raise InvalidRequest.of("/k", detail)
@@ -100,7 +100,11 @@ async def similar_to_one(
         float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")
     ] = None,
     explain: Annotated[
-        bool, Query(description="Give reasons for each hit; see POST /v1/similar.")
+        bool,
+        Query(
+            description="Give reasons for each hit; a larger k than 50 "
+            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. See POST /v1/similar."
+        ),
     ] = False,
     exact: Annotated[bool, Query(description="Scan every streamer.")] = False,
     after_sequence: Annotated[AfterSequence, Query()] = 0,

@@ -182,7 +182,7 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Give reasons for each hit. Hit and seed are encoded again without each "
-            "modality, so the largest k is smaller."
+            "modality, so a larger k than 50 (STREAMER_LIMITS__MAX_EXPLAINED) is refused."
         ),
     ] = False
     exact: Annotated[

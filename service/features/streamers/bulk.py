@@ -10,6 +10,7 @@ is done in the bulk lane.
 """
 
 import asyncio
+import codecs
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -192,7 +193,7 @@ class _Bulk:
 def _read(limits: Limits, line: bytes) -> StreamerProfile:
     if len(line) > limits.body_limit_bytes:
         raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
-    return StreamerProfile.model_validate_json(line)
+    return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
 
 
 def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:

@@ -37,10 +37,10 @@ from service.http.dependencies import CurrentLimits, StreamerIdPath, service_nam
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
-from service.http.problems import Checked, invalid
+from service.http.problems import Checked, JsonRoute, invalid
 from service.store.base import ANY_STORED, Record, StoredProfile
 
-router = APIRouter(prefix="/v1", tags=["streamers"])
+router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 

@@ -46,7 +46,8 @@ class NearDuplicateOut(Response):
         int,
         Field(
             description="Pictures and sounds that both show, as copies; compared with the ten "
-            "nearest by embedding only. Two copies make a near-duplicate, whatever the score."
+            "nearest by embedding only. Two copies make a near-duplicate, whatever the score. "
+            "Always 0 where the bundle has no picture and no sound tower."
         ),
     ] = 0
     kind: Literal["near_duplicate"] = "near_duplicate"

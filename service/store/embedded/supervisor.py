@@ -156,7 +156,7 @@ class EmbeddedStore:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._lock.acquire(self._patience.lock_s)
         except OSError as error:
-            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+            raise self._unusable(error) from error
         try:
             self._enter("starting")
             self._prepare()
@@ -179,8 +179,14 @@ class EmbeddedStore:
             self._output.rotate()
             check_manifest(self._folder, accept_data_loss=self._accept_data_loss)
         except OSError as error:
-            raise StoreStartFailed(f"{self._folder} can't be used: {error}") from error
+            raise self._unusable(error) from error
         self._writes = self._disk.allows_writes(trial=True)
+
+    def _unusable(self, error: OSError) -> StoreStartFailed:
+        reason = error.strerror or error
+        return StoreStartFailed(
+            f"{self._folder} can't be used ({reason}): choose another data folder by --data-dir"
+        )
 
     async def stop(self) -> None:
         """Stop the store in order and let go of the folder; safe to call twice."""

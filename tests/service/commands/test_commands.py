@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+from service.__main__ import main
 from tests.bundles import DIM, SHORT_DIM
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profiles, write_data
@@ -94,12 +95,58 @@ def test_embed_names_a_bad_line(bundle: Path, tmp_path: Path, line: str, said: s
 
 
 def test_embed_without_data_or_room(bundle: Path, tmp_path: Path) -> None:
-    assert "streamers.jsonl" in error_line(embed(bundle, tmp_path, tmp_path / "v.npz"))
+    for data in (tmp_path, tmp_path / "none"):
+        said = error_line(embed(bundle, data, tmp_path / "v.npz"))
+        assert said.startswith(f"error: --data {data}")
+        assert "(No such file or directory): give a data set folder with streamers.jsonl" in said
     data = write_data(tmp_path / "set", profiles(2))
     (tmp_path / "file").write_text("in the way")
-    assert "file" in error_line(embed(bundle, data, tmp_path / "file" / "v.npz"))
+    for out, why in (
+        (tmp_path / "file" / "v.npz", "File exists"),
+        (tmp_path, "Is a directory"),
+        (Path("/proc/v.npz"), "No such file or directory"),
+    ):
+        said = error_line(embed(bundle, data, out))
+        assert said.startswith(f"error: --out {out} can't be used ({why}): choose a file in a")
     said = error_line(embed(tmp_path / "none", data, tmp_path / "v.npz"))
     assert "manifest.json can't be read: No such file or directory; is this a bundle?" in said
+
+
+def test_embed_ignores_a_byte_order_mark(bundle: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "set", ["\ufeff", *profiles(2)])
+    assert embed(bundle, data, tmp_path / "v.npz").returncode == 0
+    with np.load(tmp_path / "v.npz") as made:
+        assert made["ids"].tolist() == ["s00000", "s00001"]
+
+
+# what all commands say of a wrong argument
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("embed --threads 0", "--threads: must be a whole number from 1 to 1024, not '0'"),
+        (f"embed --threads {'9' * 5000}", "--threads: must be a whole number from 1 to 1024"),
+        ("embed --dim x", "--dim: must be a whole number from 1 to 2147483647, not 'x'"),
+        ("load --concurrency 0", "--concurrency: must be a whole number from 1 to 1024, not '0'"),
+        ("load --url nonsense", "--url: must be the address of a service, such as http://127.0"),
+        ("load --url 127.0.0.1:8000", "--url: must be the address of a service"),
+        ("load --url http://127.0.0.1:99999", "--url: must be the address of a service"),
+        ("verify --url ftp://localhost", "--url: must be the address of a service"),
+        ("verify --reencode-sample -1", "--reencode-sample: must be a whole number from 0 to"),
+        ("load --api-key sch\u00fcssel", "--api-key: must be the key that the service"),
+        ("serve --port x", "--port: invalid int value: 'x'"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: argument {said}")
+    assert line.endswith(f"; see `python -m service {arguments.split()[0]} --help`")
 
 
 # doctor

@@ -167,10 +167,9 @@ def test_load_without_a_service(tmp_path: Path, free_port: int) -> None:
     assert "start the service, or give its address by --url" in said
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://[", "ftp://127.0.0.1", "nonsense"])
-def test_load_to_what_is_no_address(tmp_path: Path, url: str) -> None:
+def test_load_to_what_is_no_host(tmp_path: Path) -> None:
     data = write_data(tmp_path / "set", profiles(3))
-    assert "--url" in error_line(load(data, url))
+    assert "--url" in error_line(load(data, "http://["))
 
 
 class OtherServer(http.server.BaseHTTPRequestHandler):
@@ -217,7 +216,9 @@ def test_load_needs_the_api_key(serve: Serve, tmp_path: Path) -> None:
 
 def test_load_of_what_is_not_there(tmp_path: Path) -> None:
     said = error_line(load(tmp_path, "http://127.0.0.1:1"))
-    assert f"{tmp_path}/streamers.jsonl is not there" in said
+    assert (
+        f"DATA {tmp_path}/streamers.jsonl can't be used (No such file or directory): give" in said
+    )
 
 
 def test_load_needs_no_model_and_no_store(serve: Serve, tmp_path: Path) -> None:

@@ -59,12 +59,40 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
     assert client.get("/v1/streamers/s").status_code == 404
 
 
-@pytest.mark.parametrize("body", [b'{"bio":"\xff\xfe"}', b'{"bio":', b"rubbish"])
-def test_a_body_that_is_not_utf8_json_is_malformed(client: TestClient, body: bytes) -> None:
-    answer = client.put(
-        "/v1/streamers/s", content=body, headers={"Content-Type": "application/json"}
-    )
-    problem(answer, 400, "malformed_body")
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"bio":"\xff\xfe"}', "not UTF-8: invalid start byte at byte 8"),
+        (b'{"bio":"\xed\xa0\x80"}', "not UTF-8: invalid continuation byte"),
+        ('{"bio":"noodles"}'.encode("utf-16"), "not UTF-8: invalid start byte at byte 0"),
+        ('{"bio":"noodles"}'.encode("utf-16-le"), "not JSON"),
+        ('{"bio":"noodles"}'.encode("utf-32"), "not UTF-8: invalid start byte at byte 0"),
+        ('{"bio":"noodles"}'.encode("utf-32-be"), "not JSON"),
+        (b'{"bio":', "not JSON: Expecting value at line 1 column 8"),
+        (b"rubbish", "not JSON: Expecting value at line 1 column 1"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"attributes":{"n":' + b"1" * 5000 + b"}}", "a whole number has more than 4300 digits"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_body_that_is_not_utf8_json_is_malformed(
+    client: TestClient, method: str, body: bytes, reason: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.request(method, "/v1/streamers/s", content=body, headers=headers)
+    assert problem(answer, 400, "malformed_body")["detail"].startswith(reason)
+    assert client.get("/v1/streamers/s").status_code == 404
+
+
+def test_a_byte_order_mark_is_ignored(client: TestClient) -> None:
+    profile = '{"streamer_id":"s","tags":["cooking"]}'.encode("utf-8-sig")
+    headers = {"Content-Type": "application/json"}
+    assert client.put("/v1/streamers/s", content=profile, headers=headers).status_code == 201
+    assert client.patch("/v1/streamers/s", content=profile, headers=headers).status_code == 200
+    lines = client.post("/v1/streamers:bulk", content=profile, headers=NDJSON)
+    assert lines.json()["outcome"] == "updated"
+    question = '{"positive":[{"streamer_id":"s"}]}'.encode("utf-8-sig")
+    assert client.post("/v1/similar", content=question, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -75,11 +103,10 @@ def test_what_is_no_json_object_is_told_how_to_send_one(client: TestClient, meth
     assert said == "body: must be a JSON object, sent with Content-Type: application/json"
 
 
-@pytest.mark.parametrize("body", [b'{"bio":"\\ud800"}', b'{"bio":"\xed\xa0\x80"}'])
-def test_a_lone_surrogate_is_no_text(client: TestClient, body: bytes) -> None:
+def test_a_lone_surrogate_is_no_text(client: TestClient) -> None:
     answer = client.put(
         "/v1/streamers/s",
-        content=body,
+        content=b'{"bio":"\\ud800"}',
         headers={"Content-Type": "application/json"},
     )
     assert pointers(problem(answer, 422, "invalid_request")) == ["/bio"]
@@ -226,6 +253,28 @@ def test_a_query_vector_with_nan_is_refused(client: TestClient) -> None:
     assert "/positive/0/vector/0" in pointers(problem(answer, 422, "invalid_request"))
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("PUT", "/v1/streamers/s", {"tags": "a"}, "/tags: must be a JSON array"),
+        ("PUT", "/v1/streamers/s", {"avatar": "x"}, "/avatar: must be a JSON object"),
+        ("PUT", "/v1/streamers/s", {"bio": 5}, "/bio: must be a valid string"),
+        ("PUT", "/v1/streamers/s", {"avatar": {"url": "http://a"}}, "/avatar/url: must be an addr"),
+        ("PUT", "/v1/streamers/s", {"videos": [{}]}, "/videos/0/video_id: is missing"),
+        ("PUT", "/v1/streamers/s", None, "body: is missing; it is required, sent with Content"),
+        ("POST", "/v1/similar", {"positive": ["s"]}, "/positive/0: must be a JSON object"),
+        ("POST", "/v1/dedup", {}, "body: needs exactly one of: ids, profiles"),
+        ("GET", "/v1/streamers/s/similar?k=0", None, "k: must be greater than or equal to 1"),
+        ("GET", "/v1/streamers/s/similar?exact=so", None, "exact: must be true or false"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_caller(
+    client: TestClient, method: str, path: str, body: dict | None, said: str
+) -> None:
+    answer = client.request(method, path, json=body)
+    assert problem(answer, 422, "invalid_request")["detail"].startswith(said)
+
+
 @pytest.mark.parametrize("k", ["0", "1001", "-1", "x"])
 def test_k_of_a_get_is_checked(client: TestClient, k: str) -> None:
     put(client, "s", tags=["cooking"])
@@ -313,6 +362,22 @@ def test_a_cursor_that_is_none_is_refused(client: TestClient) -> None:
     assert pointers(problem(answer, 422, "invalid_request")) == ["cursor"]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/streamers?limit=1&limit=2", "limit"),
+        ("/v1/streamers?limit=1&limit=1", "limit"),
+        ("/v1/streamers/s/similar?k=1&explain=false&k=2", "k"),
+        ("/v1/similar?cursor=a&cursor=b", "cursor"),
+    ],
+)
+def test_a_parameter_that_comes_twice_is_refused(client: TestClient, path: str, name: str) -> None:
+    put(client, "s", tags=["cooking"])
+    body = problem(client.get(path), 422, "invalid_request")
+    assert body["detail"] == f"{name}: came more than once; send it once"
+    assert pointers(body) == [name]
+
+
 def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) -> None:
     sequence = put(client, "s", tags=["cooking"])
     answer = client.get("/v1/streamers/s/similar", params={"after_sequence": sequence + 1_000_000})
@@ -321,7 +386,8 @@ def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) 
 
 
 def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
-    problem(client.get("/v1/nothing"), 404, "no_such_path")
+    said = problem(client.get("/v1/nothing"), 404, "no_such_path")["detail"]
+    assert said == "there is nothing at this path; /docs and /openapi.json list all paths"
     for path, allowed in (
         ("/v1/similar", "GET, POST"),
         ("/v1/streamers", "GET"),
@@ -329,5 +395,6 @@ def test_paths_and_methods_that_are_not_there(client: TestClient) -> None:
         ("/v1/streamers:bulk", "POST"),
     ):
         answer = client.options(path)
-        problem(answer, 405, "method_not_allowed")
+        said = problem(answer, 405, "method_not_allowed")["detail"]
+        assert said == f"this path takes {allowed}; it does not take OPTIONS"
         assert answer.headers["allow"] == allowed

@@ -84,6 +84,18 @@ def test_a_header_up_to_the_limit(service: Service, parts: int) -> None:
         assert answer(client)[0].status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/streamers", "/readyz"])
+def test_a_request_without_a_host(service: Service, path: str) -> None:
+    with connect(service) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        response, body = answer(client)
+        assert (response.status, body["code"]) == (400, "malformed_request")
+        assert "send the header Host" in body["detail"]
+    with connect(service) as client:
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert answer(client)[0].status == 200
+
+
 @pytest.mark.parametrize("size", [LIMIT + 1, 1 << 20, 64 << 20])
 def test_a_header_over_the_limit_is_refused_at_once(service: Service, size: int) -> None:
     slowest_s = 0.0

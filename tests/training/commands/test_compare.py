@@ -255,8 +255,8 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
-        (["--data", "/nowhere"], 1, "/nowhere is not a folder"),
-        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
+        (["--data", "/nowhere"], 1, "--data /nowhere is not a folder"),
+        (["--out", "/proc/nothing"], 1, "--out /proc/nothing can't be used"),
     ],
 )
 def test_wrong_calls_are_refused_before_anything_runs(

@@ -55,7 +55,8 @@ def test_errors_are_one_line_with_the_right_status(tmp_path: Path) -> None:
 
     status, out, err = run("data", "validate", str(tmp_path / "none"))
     assert (status, out) == (1, "")
-    assert err == f"python -m training data: {tmp_path / 'none'} is not a folder\n"
+    said = f"{tmp_path / 'none'} is not a folder; give a data set folder"
+    assert err == f"python -m training data: {said}\n"
     status, out, err = run("data", "check")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     status, out, err = run("nonsense")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_one_of_an_earlier_release_is_told(tmp_path: Path):
     with pytest.raises(
         CheckpointError, match=r"was written by an earlier release and .* train it again"
     ):
+        load_checkpoint(tmp_path)
+
+
+def test_a_setting_that_was_removed_is_told(tmp_path: Path):
+    alone = replace(checkpoint(), config={"config": {"fusion": "transformer"}})
+    alone.save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"fusion=transformer, which was removed .* again"):
         load_checkpoint(tmp_path)
 
 

@@ -173,7 +173,7 @@ def test_twins_differ_by_dropout_only(world: Dataset):
 @pytest.mark.slow
 @pytest.mark.parametrize("positives", ["duplicates", "labels", "behaviour"])
 def test_supervised_simcse_learns(world: Dataset, positives: str):
-    config = override(SimcseConfig(**SMALL), [f"positives={positives}", "memory=100"])
+    config = override(SimcseConfig(**SMALL), [f"positives={positives}"])
     assert isinstance(config, SimcseConfig)
     task = Simcse(stage_of(world, config), config, world.rows("val"))
     losses = [each["contrast_loss"] for each in make_steps(task, 40)]
@@ -216,7 +216,6 @@ def test_no_known_pair_says_what_to_do(world: Dataset):
         (SimcseConfig(), ["dropout=0", "token_dropout=0"], "both encodings would be the same"),
         (SimcseConfig(), ["hard_negatives=-1"], "must be 0 or more"),
         (SimcseConfig(), ["positives=friends"], "needs one of dropout, duplicates"),
-        (SimcseConfig(), ["memory=-1"], "must be 0"),
         (MlmConfig(), ["mask=1"], r"mask=1: must be in \(0, 1\)"),
         (MlmConfig(), ["sample=0"], "must be 1 or more"),
         (PtumConfig(), ["next=0"], "must be 1 or more"),

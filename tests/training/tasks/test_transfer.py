@@ -109,10 +109,7 @@ class Killed(Exception):
 def test_killed_in_either_phase_it_goes_on_to_the_same_weights(
     stage: Stage, tmp_path: Path, killed_at: int
 ):
-    config = replace(
-        CONFIG, pretrain_steps=4, steps=8, evaluate_every=2, contrast="siglip", memory=64
-    )
-
+    config = replace(CONFIG, pretrain_steps=4, steps=8, evaluate_every=2)
     few = replace(stage, known=stage.known[:80])
 
     class Dying(Transfer):

@@ -30,7 +30,6 @@ STEPS = 4
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
 CASES |= {
     "masked-views in chunks": ("masked-views", {"chunk_size": 4}),
-    "masked-views with a memory": ("masked-views", {"memory": 20}),
 }
 """Name -> recipe and changes to its settings."""
 FIT = ("transfer-plus", "bfloat16")

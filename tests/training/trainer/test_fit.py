@@ -238,8 +238,8 @@ def test_a_finished_checkpoint_is_not_trained_again(
     [
         (["--set", "step=3"], 2, "unknown; the valid names are dim"),
         (["--recipe", "magic"], 2, "the recipes are masked-views, "),
-        (["--data", "/nowhere"], 1, "/nowhere"),
-        (["--out", "/proc/nothing"], 1, "/proc/nothing can't be used"),
+        (["--data", "/nowhere"], 1, "--data /nowhere is not a folder; give a data set folder"),
+        (["--out", "/proc/nothing"], 1, "--out /proc/nothing can't be used: No such file or"),
     ],
 )
 def test_wrong_calls_are_one_line(

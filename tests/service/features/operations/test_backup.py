@@ -161,7 +161,7 @@ def lose(copy: Path) -> None:
     [
         (damage, "was changed: its SHA-256 is not the manifest's"),
         (cut, "bytes, "),
-        (lose, "manifest can't be read: No such file"),
+        (lose, "has no manifest, so it is no backup: give the folder that `backup --out` wrote"),
     ],
 )
 def test_a_damaged_copy_changes_nothing(
@@ -193,9 +193,12 @@ def test_wrong_input(serve: Serve, tmp_path: Path) -> None:
     assert f"{data} exists already: choose a new folder by --out" in said
     (tmp_path / "file").write_text("in the way")
     said = error_line(run("backup", "--data-dir", data, "--out", tmp_path / "file" / "copy"))
-    assert "Not a directory" in said
+    assert f"--out {tmp_path}/file/copy can't be used (Not a directory): choose a new" in said
+    assert run("backup", "--data-dir", data, "--out", tmp_path / "copy").returncode == 0
+    said = error_line(run("restore", tmp_path / "copy", "--data-dir", tmp_path / "file"))
+    assert f"--data-dir {tmp_path}/file can't be used (Not a directory): choose a folder" in said
     said = error_line(run("restore", tmp_path / "file", "--data-dir", data))
-    assert "manifest can't be read" in said
+    assert "has no manifest, so it is no backup" in said
     # The index that is saved is no copy of the store.
     wait_until(lambda: readyz(service)["snapshot"]["sequence"] == sequence, "the index is saved")
     (saved,) = (data / "index").glob("0*")

@@ -302,7 +302,7 @@ def test_more_than_the_limit_are_not_explained(strict: TestClient) -> None:
     strict.post("/v1/similar", json={**query, "k": 2, "explain": True}).raise_for_status()
     refused = strict.post("/v1/similar", json={**query, "explain": True})
     assert refused.status_code == 422
-    detail = "may be at most 2 with explain (max_explained); it is 3"
+    detail = "may be at most 2 with explain (STREAMER_LIMITS__MAX_EXPLAINED); it is 3"
     (error,) = refused.json()["errors"]
     assert (error["pointer"], error["detail"]) == ("/k", detail)
     refused = strict.get("/v1/streamers/seed/similar", params={"k": 3, "explain": True})

@@ -35,9 +35,9 @@ class Watched(Featurizer):
 
     threads: set[int]
 
-    def from_pieces(self, pieces: Sequence[Piece], newest_s: float | None = None) -> Features:
+    def from_pieces(self, pieces: Sequence[Piece]) -> Features:
         self.threads.add(threading.get_ident())
-        return super().from_pieces(pieces, newest_s)
+        return super().from_pieces(pieces)
 
 
 class Counted:
