@@ -102,6 +102,9 @@ def run(args: argparse.Namespace) -> None:
             sys.stdout.write("note: the checkpoint was trained on another data set\n")
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     evaluation.save(args.out)
+    if representation.settings:
+        chosen = ", ".join(f"{name}={value:g}" for name, value in representation.settings.items())
+        sys.stdout.write(f"chosen on val: {chosen}\n")
     sys.stdout.write(_table(evaluation))
     if args.robustness or args.modalities:
         _measure_parts(args, dataset)

@@ -1,5 +1,6 @@
 """Evaluation of finished fits and baselines, with worst cases and robustness."""
 
+import json
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from training.inference.load import load_checkpoint, represent_checkpoint
 from training.inference.robustness import Robustness, robustness
 from training.models.checkpoint import Checkpoint, write_atomically
 
+_SETTINGS = "settings.json"
 _WORST = "worst.json"
 _RETENTION = "robustness.json"
 _RETENTIONS = TypeAdapter(list[Retention])
@@ -68,13 +70,17 @@ class Measurer:
         """Evaluate and save a run; returns the metric of each compared task."""
         dataset = self.dataset(run.data)
         with self._bounded():
+            representation = self._representation(run)
             evaluation = evaluate(
                 dataset,
-                self._representation(run),
+                representation,
                 split=self._split,
                 subject=run.method.name,
                 seed=run.seed,
             )
+        if representation.settings:
+            settings = json.dumps(dict(representation.settings), indent=2) + "\n"
+            write_atomically(run.folder / _SETTINGS, settings.encode())
         evaluation.save(run.folder / METRICS)
         known = [task for task in COMPARED if has(evaluation, task)]
         return {task: evaluation.summary[task][COMPARED[task]] for task in tasks_of(known)}

@@ -145,6 +145,13 @@ def test_settings_are_chosen_on_both_galleries_with_one_budget(corpus: Corpus):
                for each in BASELINES.values())  # fmt: skip
 
 
+def test_what_was_chosen_is_told(fitted: dict[str, Representation], corpus: Corpus):
+    chosen = choose(corpus.selection, kernel, BASELINES["kernel"].axes)
+    names = ("width", "penalty", "rank")
+    assert fitted["kernel"].settings == dict(zip(names, chosen.settings, strict=True))
+    assert fitted["tf-idf"].settings == {}
+
+
 def corpus_vectors(corpus: Corpus) -> np.ndarray:
     """The audience of everybody, cold streamers included: the best that content could predict."""
     assert corpus.dataset.interactions is not None
