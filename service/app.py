@@ -80,6 +80,7 @@ def create_app(
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
+        bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,
     )
     # The last one is the first to see a request.

@@ -98,7 +98,7 @@ async def open_services(
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
         tell("the store is being opened")
-        store, store_name, trouble = await open_store(settings, embedded, stack)
+        store, store_name, health = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
         lanes.start()
         stack.callback(lanes.stop)
@@ -132,7 +132,7 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, trouble, settings.limits.store_grace_s),
+            operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
             limits=settings.limits,
             lanes=lanes,
         )

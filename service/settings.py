@@ -81,6 +81,9 @@ class Limits(_Group):
     body_timeout_s: Annotated[float, Field(gt=0)] = 60
     """Seconds for a body to arrive, else 408. A `:bulk` body may take longer, but not pause for so
     long."""
+    bulk_min_bytes: Annotated[int, Field(ge=1)] = 4096
+    """Fewest bytes of a `:bulk` body in each `body_timeout_s` in which the service waits for it,
+    else 408 in the last line: who sends a few bytes now and then would keep its place for ever."""
     bodies_bytes: Annotated[int, Field(ge=1024)] = 512 * MIB
     """Most memory of all bodies being received or answered, except of `:bulk`; beyond, 503."""
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
@@ -102,7 +105,8 @@ class Limits(_Group):
     answers are not `complete`."""
     store_grace_s: Annotated[float, Field(ge=0)] = 5
     """A store that gives no answer for fewer seconds leaves the service ready: it answers from
-    memory, and `/readyz` says so in `degraded_because`."""
+    memory, and `/readyz` says so in `degraded_because`. Counts from the first question without an
+    answer; the store is asked once a second."""
 
 
 class Server(_Group):

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, args.log_level))
     except asyncio.CancelledError:
-        return leave(130)  # stopped before it was up
+        return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
         return leave(1)

@@ -65,6 +65,7 @@ class RequestGuard:
         body_limit: int,
         bulk_body_limit: int,
         body_timeout_s: float,
+        bulk_min_bytes: int,
         bodies_bytes: int,
     ) -> None:
         """Guard `app`.
@@ -78,8 +79,8 @@ class RequestGuard:
             hosts: other names that count as this machine's.
             body_limit: bytes of a body.
             bulk_body_limit: bytes of a body with many lines.
-            body_timeout_s: seconds in which a body has to come; one with many lines may pause for
-                so long.
+            body_timeout_s: seconds in which a body has to come.
+            bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
         """
         self._app = app
@@ -90,6 +91,7 @@ class RequestGuard:
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
         self._body_timeout_s = body_timeout_s
+        self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +116,12 @@ class RequestGuard:
         is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
         body = _Body(
-            receive, limit, self._body_timeout_s, self._lifecycle, self._memory, may_pause=is_bulk
+            receive,
+            limit,
+            self._body_timeout_s,
+            self._lifecycle,
+            self._memory,
+            min_bytes=self._bulk_min_bytes if is_bulk else None,
         )
         try:
             self._check(scope, headers, repeated, limit)
@@ -262,7 +269,7 @@ class _Body:
         lifecycle: Lifecycle,
         memory: _Memory,
         *,
-        may_pause: bool,
+        min_bytes: int | None,
     ) -> None:
         self._memory = memory
         self._held = 0
@@ -271,24 +278,27 @@ class _Body:
         self._limit = limit
         self._seen = 0
         self._timeout_s = timeout_s
-        self._may_pause = may_pause
-        self._until = 0.0  # known once it is waited for
+        self._min_bytes = min_bytes  # for each time of waiting; None: all of them in one
+        self._came = 0  # bytes in the present one
+        self._left_s = timeout_s  # of it
         self._is_complete = False  # then `receive` waits for the client to leave
 
     async def __call__(self) -> Message:
         if self._is_complete:
             return await self._receive()
-        now = asyncio.get_running_loop().time()
-        if self._may_pause or not self._until:
-            self._until = now + self._timeout_s
-        message = await self._next(now)
+        message = await self._next()
         if message["type"] == "http.request":
             self._is_complete = not message.get("more_body", False)
-            self._seen += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self._seen += size
             if self._seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
-            if not self._may_pause:  # many lines are processed as they come
-                self._hold(len(message.get("body", b"")))
+            if self._min_bytes is None:
+                self._hold(size)
+            else:  # many lines are processed as they come
+                self._came += size
+                if self._came >= self._min_bytes:
+                    self._came, self._left_s = 0, self._timeout_s
         return message
 
     def release(self) -> None:
@@ -304,11 +314,12 @@ class _Body:
         self._memory.left -= size
         self._held += size
 
-    async def _next(self, now: float) -> Message:
-        lifecycle = self._lifecycle
-        if now >= lifecycle.bodies_end:
+    async def _next(self) -> Message:
+        lifecycle, loop = self._lifecycle, asyncio.get_running_loop()
+        began = loop.time()
+        if began >= lifecycle.bodies_end:
             raise _stopping()
-        waits = asyncio.timeout_at(min(self._until, lifecycle.bodies_end))
+        waits = asyncio.timeout_at(min(began + self._left_s, lifecycle.bodies_end))
         lifecycle.waits.add(waits)
         try:
             async with waits:
@@ -316,11 +327,13 @@ class _Body:
         except TimeoutError:
             if waits.when() == lifecycle.bodies_end:
                 raise _stopping() from None
+            least = "" if self._min_bytes is None else f"{self._min_bytes} bytes of "
             raise HTTPException(
-                408, f"the body did not come within {self._timeout_s:g} s; send it faster"
+                408, f"{least}the body did not come within {self._timeout_s:g} s; send it faster"
             ) from None
         finally:
             lifecycle.waits.discard(waits)
+            self._left_s -= loop.time() - began
 
 
 def _too_large(limit: int) -> BodyTooLarge:

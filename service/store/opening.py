@@ -1,7 +1,6 @@
 """Opens the store that the settings name, and refuses one that lost data."""
 
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -11,9 +10,10 @@ from service.store.base import Position
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.redis.backup import RESTORING
+from service.store.redis.backup import RESTORING, ArchivedStore
 from service.store.redis.durability import ALWAYS
-from service.store.redis.store import RedisStore
+from service.store.redis.watch import ServerWatch
+from service.store.trouble import StoreHealth
 from service.store.witness import Witness, WitnessKeeper
 
 _log = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ class OpenedStore(NamedTuple):
     Attributes:
         store: the store.
         name: `embedded` or `external`, for people.
-        trouble: tells what has been wrong with it for longer than some seconds; None when nothing.
+        health: tells what is wrong with it.
     """
 
-    store: RedisStore
+    store: ArchivedStore
     name: str
-    trouble: Callable[[float], str | None]
+    health: StoreHealth
 
 
 async def open_store(
@@ -47,8 +47,9 @@ async def open_store(
         StartupError: it can't be used.
     """
     if settings.redis_url is not None:
+        url = settings.redis_url.get_secret_value()
         try:
-            external = await RedisStore(settings.redis_url.get_secret_value()).open()
+            external = await ArchivedStore(url).open()
         except StoreUnavailable as error:
             reason = error.detail.rstrip(".")
             raise StoreStartFailed(
@@ -57,7 +58,10 @@ async def open_store(
         stack.push_async_callback(external.close)
         if external.durability != ALWAYS:
             _log.warning("writes may be lost: %s", external.durability)
-        return OpenedStore(external, "external", external.trouble)
+        watch = ServerWatch(url)
+        watch.start()
+        stack.push_async_callback(watch.stop)
+        return OpenedStore(external, "external", watch)
     folder = settings.store_folder
     if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
         raise StoreStartFailed(
@@ -70,18 +74,20 @@ async def open_store(
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     try:
-        store = await RedisStore(embedded.url, trouble=embedded.trouble).open()
+        store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
     except StoreFull as error:
         raise StoreStartFailed(
             f"there is no room for a new store in {settings.data_dir}: free some, or choose "
             "another --data-dir"
         ) from error
     stack.push_async_callback(store.close)
-    return OpenedStore(store, "embedded", embedded.trouble)
+    if settings.accept_data_loss:
+        await store.mend()
+    return OpenedStore(store, "embedded", embedded)
 
 
 async def check_data(
-    store: RedisStore, snapshot: Position | None, settings: Settings, stack: AsyncExitStack
+    store: ArchivedStore, snapshot: Position | None, settings: Settings, stack: AsyncExitStack
 ) -> None:
     """Refuse a store that lacks what it acknowledged, and witness what it holds from now on.
 

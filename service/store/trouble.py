@@ -2,6 +2,19 @@
 
 import time
 from collections.abc import Callable
+from typing import Protocol
+
+
+class StoreHealth(Protocol):
+    """What is known of a store's health by whoever looks after it."""
+
+    def trouble(self) -> str | None:
+        """What is wrong at the moment, for people; None while it answers and takes writes."""
+        ...
+
+    def silence(self, longer_than_s: float = ...) -> str | None:
+        """Why it has answered nothing for longer, for people; None while it answers."""
+        ...
 
 
 class Trouble:
@@ -13,10 +26,15 @@ class Trouble:
         self._reason: str | None = None
         self._since_s = 0.0
 
-    def note(self, reason: str | None) -> None:
-        """It is in trouble, or no longer: None."""
+    def note(self, reason: str | None, since_s: float | None = None) -> None:
+        """It is in trouble, or no longer: None.
+
+        Args:
+            reason: what is wrong.
+            since_s: when it began, by the clock of this object; by default now.
+        """
         if self._reason is None:
-            self._since_s = self._now_s()
+            self._since_s = self._now_s() if since_s is None else since_s
         self._reason = reason
 
     def lasting(self, longer_than_s: float = 0.0) -> str | None:

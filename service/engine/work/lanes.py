@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from service.engine.work.lane_counts import LaneCounts
 from service.errors import Overloaded
 from service.settings import Work
 
@@ -154,6 +155,9 @@ class Lanes:
 
     One lock, held for microseconds, guards all queues: a thread takes its next batch without the
     event loop, which may be late itself.
+
+    Attributes:
+        counts: what each lane has done.
     """
 
     def __init__(self, settings: Work) -> None:
@@ -171,6 +175,7 @@ class Lanes:
         self._changed = threading.Condition()
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.counts = {lane: LaneCounts() for lane in Lane}
         self._calls = [self.queue(_each, lane, what="calls") for lane in Lane]
 
     def queue(
@@ -258,6 +263,10 @@ class Lanes:
         """Items of a lane that wait for a thread."""
         return sum(len(queue.jobs) for queue in self._queues[lane])
 
+    def running(self, lane: Lane) -> int:
+        """Batches of a lane that threads are at."""
+        return sum(queue.running for queue in self._queues[lane])
+
     def interactive_wait_s(self) -> tuple[float, float]:
         """Seconds that the oldest interactive items have been waiting; 0 if none waits.
 
@@ -285,7 +294,7 @@ class Lanes:
             queue.jobs.extend(_Job(item, ticket, i, since) for i, item in enumerate(items))
             self._changed.notify()
         late = Overloaded(f"{queue.what}: not done within {deadline_s:g} s")
-        timer = loop.call_later(deadline_s, ticket.fail, late)
+        timer = loop.call_later(deadline_s, self._expire, queue.lane, ticket, late)
         try:
             return await ticket.future
         finally:
@@ -299,8 +308,13 @@ class Lanes:
     def _refuse(self, queue: Queue[Any, Any], items: int, deadline_s: float) -> None:
         wait_s, waiting = max(queue.wait_s, self.wait_s(queue.lane)), len(queue.jobs)
         if waiting and (waiting + items > self._max_queue or wait_s > deadline_s):
+            self.counts[queue.lane].refused += items
             retry_s = max(1, math.ceil(wait_s))
             raise Overloaded(f"{waiting} {queue.what} are waiting already", retry_s)
+
+    def _expire(self, lane: Lane, ticket: _Ticket[Any], late: Overloaded) -> None:
+        self.counts[lane].refused += ticket.left
+        ticket.fail(late)
 
     def _work(self) -> None:
         loop = cast(asyncio.AbstractEventLoop, self._loop)
@@ -327,7 +341,8 @@ class Lanes:
                 elif jobs := queue.next_batch():
                     queue.running += 1
                     self._slow += queue.lane is not Lane.INTERACTIVE
-                    self._served[queue.lane] = time.perf_counter()
+                    now = self._served[queue.lane] = time.perf_counter()
+                    self.counts[queue.lane].take((job.since for job in jobs), now)
                     self._begun[threading.get_ident()] = jobs
                     if self._most_urgent() is not None:
                         self._changed.notify()

@@ -74,7 +74,10 @@ async def _reencode(
     done, trouble = 0, None
     try:
         records = [r for r in await store.get(ids) if r and r.model_version != model_version]
-        items = await asyncio.to_thread(lambda: [_to_read(r, model_version) for r in records])
+        items: list[ToRead] = []
+        for record in records:
+            items.append(_to_read(record, model_version))
+            await asyncio.sleep(0)  # probes are answered meanwhile
         results = await writes.rewrite(items, [r.version for r in records])
     except Unavailable as error:
         return 0, error

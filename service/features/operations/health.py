@@ -78,11 +78,12 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     return _health(operations, reason)
 
 
-@router.get("/readyz", summary="Readiness: reads and writes work", responses=_UNAVAILABLE)
+@router.get("/readyz", summary="Readiness: questions have fresh answers", responses=_UNAVAILABLE)
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 while the index is built or lags, or the store is down; questions may still work.
 
-    A store that does not answer for a few seconds is named in `degraded_because` alone.
+    A store that does not answer for a few seconds, or answers and refuses writes, is named in
+    `degraded_because` alone.
     """
     reason = operations.why_not_ready()
     _say(response, reason)

@@ -4,8 +4,9 @@ The process counts requests as they pass; everything else is read when it is ask
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -17,8 +18,10 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from service.engine.work.lanes import Lanes
 from service.features.operations.health import CurrentOperations
 from service.features.operations.service import Operations
+from service.http.dependencies import service_named
 from service.http.documents import ANY, KEYLESS, responses
 from service.http.traffic import Traffic
 
@@ -26,20 +29,22 @@ from service.http.traffic import Traffic
 class _Service(Collector):
     """The state of the service at the moment it is asked; what is not known is left out."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, lanes: Lanes) -> None:
         self._operations = operations
+        self._lanes = lanes
 
     def collect(self) -> Iterator[Metric]:
         """All metric families, read at this moment."""
         yield from self._about_index()
+        yield from self._about_lanes()
         operations, serving = self._operations, self._operations.serving
         yield _gauge(
             "streamer_ready", "1 while /readyz says ok.", int(operations.why_not_ready() is None)
         )
         yield _gauge(
             "streamer_store_up",
-            "1 while the store answers.",
-            int(operations.store_trouble(0.0) is None),
+            "1 while the store takes writes.",
+            int(operations.store_health.trouble() is None),
         )
         yield _gauge("streamer_store_sequence", "Last write in the store.", serving.follower.head)
         yield _gauge(
@@ -57,6 +62,34 @@ class _Service(Collector):
             for spec in serving.towers.specs:
                 family.add_metric([spec.name], counts[spec.name])
             yield family
+
+    def _about_lanes(self) -> Iterator[Metric]:
+        label = ["lane"]
+        waiting = GaugeMetricFamily(
+            "streamer_lane_waiting", "Items that wait for a thread.", labels=label
+        )
+        running = GaugeMetricFamily("streamer_lane_running", "Batches in threads.", labels=label)
+        taken = CounterMetricFamily(
+            "streamer_lane_taken", "Items that a thread has begun.", labels=label
+        )
+        refused = CounterMetricFamily(
+            "streamer_lane_refused",
+            "Items that were refused, or not done by their deadline.",
+            labels=label,
+        )
+        waited = CounterMetricFamily(
+            "streamer_lane_waited_seconds",
+            "Time that the items which were begun had waited.",
+            labels=label,
+        )
+        for lane, counts in self._lanes.counts.items():
+            name = [lane.name.lower()]
+            waiting.add_metric(name, self._lanes.waiting(lane))
+            running.add_metric(name, self._lanes.running(lane))
+            taken.add_metric(name, counts.taken)
+            refused.add_metric(name, counts.refused)
+            waited.add_metric(name, counts.waited_s)
+        yield from (waiting, running, taken, refused, waited)
 
     def _about_index(self) -> Iterator[Metric]:
         serving, follower = self._operations.serving, self._operations.serving.follower
@@ -116,10 +149,19 @@ def router_of(traffic: Traffic) -> APIRouter:
         response_class=PlainTextResponse,
         responses=responses(*KEYLESS, common=ANY),
     )
-    def metrics(request: Request, operations: CurrentOperations) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Requests by route, recall, rows and lag of the index, the store, memory and CPU."""
+    def metrics(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        operations: CurrentOperations,
+        lanes: Annotated[Lanes, Depends(service_named("lanes", Lanes))],
+    ) -> Response:
+        """Requests by route, work in threads, the index, the store, memory and CPU."""
         registry = CollectorRegistry()
-        for collector in (traffic.seconds, _Service(operations), PROCESS_COLLECTOR, GC_COLLECTOR):
+        for collector in (
+            traffic.seconds,
+            _Service(operations, lanes),
+            PROCESS_COLLECTOR,
+            GC_COLLECTOR,
+        ):
             registry.register(collector)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), media_type=media_type)

@@ -11,13 +11,14 @@ from typing import Self
 from service.errors import StoreStartFailed
 
 _log = logging.getLogger(__name__)
-_FOLDER = "appendonlydir"
+FOLDER = "appendonlydir"
 RESTORE = "`python -m service restore BACKUP`"
 # Valkey then advises a tool that is not installed with the service.
 _DAMAGED = re.compile(
     r"Bad file format|AOF MANIFEST FILE ERROR|Unrecoverable error|Short read|Wrong signature"
-    r"|RDB CRC error|Unable to obtain the AOF file|AOF .* doesn't exist"
-    r"|the truncated file is not the last file"
+    r"|RDB CRC error|Internal error in RDB reading|Unable to obtain the AOF file"
+    r"|AOF .* doesn't exist|the truncated file is not the last file"
+    r"|Error reading the append only file"
 )
 # The name is missing in releases that knew a single file.
 _TORN = re.compile(r"Unexpected end of file reading the append only file(?: (\S+))?\. You can")
@@ -76,15 +77,16 @@ def damage_named_in(output: str, folder: Path) -> str | None:
     """What is wrong with the log below `folder`, if the store ended because it can't read it."""
     if found := _DAMAGED.search(output):
         return (
-            f"the log in {folder} is damaged ({found[0]}): put a backup back with {RESTORE}; the "
-            f"log stays as it is, and {folder / 'store.log'} has the details"
+            f"the log in {folder} is damaged ({found[0]}): put a backup back with {RESTORE}, or "
+            f"start with --accept-data-loss to go on with what can be read; the log stays as it "
+            f"is, and {folder / 'store.log'} has the details"
         )
     return None
 
 
 def has_log(folder: Path) -> bool:
     """Whether anything of a log is below a store's folder."""
-    return any((folder / _FOLDER).glob("*.aof*"))
+    return any((folder / FOLDER).glob("*.aof*"))
 
 
 def check_manifest(folder: Path, *, accept_data_loss: bool) -> None:
@@ -93,7 +95,7 @@ def check_manifest(folder: Path, *, accept_data_loss: bool) -> None:
     Raises:
         StoreStartFailed: there are such files. Those of an accepted loss are set aside.
     """
-    log = folder / _FOLDER
+    log = folder / FOLDER
     if not has_log(folder) or any(log.glob("*.manifest")):
         return
     if not accept_data_loss:
@@ -101,6 +103,6 @@ def check_manifest(folder: Path, *, accept_data_loss: bool) -> None:
             f"{log} has files of the store's log and no manifest: put the manifest back, or a "
             f"backup with {RESTORE}, or start with --accept-data-loss and an empty store"
         )
-    aside = log.with_name(f"{_FOLDER}.lost-{time.strftime('%Y%m%dT%H%M%S')}")
+    aside = log.with_name(f"{FOLDER}.lost-{time.strftime('%Y%m%dT%H%M%S')}")
     log.rename(aside)
     _log.warning("the store's log has no manifest: its files are in %s", aside)

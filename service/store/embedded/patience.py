@@ -15,7 +15,8 @@ class Patience:
         longest_restart_s: at most so long.
         steady_s: a store that ran so long did not die "soon".
         watch_s: between two looks at the store and its disk.
-        answer_s: for an answer at such a look; a store that takes longer is silent.
+        answer_s: for an answer at such a look; a store that takes longer is silent, since the look
+            began.
         first_full_s: read-only after the store could not write; doubled each time that it tries
             again in vain.
         longest_full_s: at most so long.
@@ -27,7 +28,7 @@ class Patience:
     first_restart_s: float = 0.05
     longest_restart_s: float = 1.0
     steady_s: float = 10.0
-    watch_s: float = 2.0
-    answer_s: float = 5.0
+    watch_s: float = 1.0
+    answer_s: float = 2.0
     first_full_s: float = 2.0
     longest_full_s: float = 60.0

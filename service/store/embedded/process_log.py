@@ -1,6 +1,7 @@
 """What the store process prints: kept in a file, and read when it fails."""
 
 import io
+import signal
 from pathlib import Path
 
 _ROTATE_BYTES = 1 << 20
@@ -39,3 +40,9 @@ class ProcessLog:
         """The last lines in one, and where to find all."""
         lines = [line.strip() for line in self.latest().splitlines() if line.strip()]
         return f"the last lines of {self._path}: " + (" | ".join(lines[-_WORDS:]) or "(none)")
+
+
+def ending_of(status: int | None) -> str:
+    """How a process ended, for people, by its return code."""
+    status = status or 0
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"

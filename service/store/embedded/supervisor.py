@@ -28,12 +28,13 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from service.errors import StoreStartFailed
-from service.store.embedded.append_only_log import TornLog, check_manifest, damage_named_in
+from service.store.embedded.append_only_log import FOLDER, TornLog, check_manifest, damage_named_in
 from service.store.embedded.binary import find_binary
 from service.store.embedded.disk_guard import DiskGuard
 from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
 from service.store.embedded.patience import Patience
-from service.store.embedded.process_log import ProcessLog
+from service.store.embedded.process_log import ProcessLog, ending_of
+from service.store.embedded.salvage import salvage
 from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class EmbeddedStore:
             max_memory_bytes: writes are refused (StoreFull) beyond it; 0 = no limit.
             reserve_bytes: the store is read-only while the disk has less than this left.
             patience: how long to wait for what.
-            accept_data_loss: start empty when the log's manifest is gone; its files are kept.
+            accept_data_loss: start with what can be read of a damaged log, and empty when its
+                manifest is gone; its files are kept.
         """
         self._folder = folder.absolute()
         self._max_memory_bytes = max_memory_bytes
@@ -92,7 +94,8 @@ class EmbeddedStore:
         )
         self._writes = True
         self._state: State = "stopped"
-        self._trouble = Trouble()
+        self._trouble: str | None = None
+        self._silence = Trouble()
         self.last_error: str | None = None
         self.restarts = 0
 
@@ -114,16 +117,21 @@ class EmbeddedStore:
         """What the store does; read-only while its disk is full, silent when it does not answer."""
         return self._state
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: State, since_s: float | None = None) -> None:
         self._state = state
         reason = None if state == "ready" else f"the store is {state}"
+        self._silence.note(None if state == "read_only" else reason, since_s)
         if state != "ready" and not self._writes:
             reason = "the store's disk is full: reads work, and writes will when it has room"
-        self._trouble.note(reason)
+        self._trouble = reason
 
-    def trouble(self, longer_than_s: float = 0.0) -> str | None:
-        """What has been wrong for longer, for people; None when the store is ready."""
-        return self._trouble.lasting(longer_than_s)
+    def trouble(self) -> str | None:
+        """What is wrong at the moment, for people; None when the store is ready."""
+        return self._trouble
+
+    def silence(self, longer_than_s: float = 0.0) -> str | None:
+        """Why it has answered nothing for longer, for people; None while it answers."""
+        return self._silence.lasting(longer_than_s)
 
     def begin(self) -> None:
         """Start it beside other work, on the running event loop; `start` waits for that.
@@ -160,7 +168,7 @@ class EmbeddedStore:
         try:
             self._enter("starting")
             self._prepare()
-            process = await self._launch()
+            process = await self._launch_accepting_loss()
         except BaseException:
             await self._clean_up()
             raise
@@ -231,6 +239,19 @@ class EmbeddedStore:
                 await process.wait()
 
     # Starting
+
+    async def _launch_accepting_loss(self) -> Process:
+        """Start the store; of a damaged log with what can be read, if that is accepted."""
+        aside = self._folder / f"{FOLDER}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        while True:
+            try:
+                return await self._launch()
+            except StoreStartFailed:
+                output = self._output.latest()
+                if not self._accept_data_loss or damage_named_in(output, self._folder) is None:
+                    raise
+                await self._wanted.wait()
+                await asyncio.to_thread(salvage, self._folder, output, aside)
 
     async def _launch(self) -> Process:
         """Start the store, mending a torn log, and wait until it answers."""
@@ -303,7 +324,7 @@ class EmbeddedStore:
                 if await self._command("PING") == b"+PONG":
                     return
             await asyncio.sleep(0.02)
-        last_words = f"the store {_ending(process)}; {self._output.last_words()}"
+        last_words = f"the store {ending_of(process.returncode)}; {self._output.last_words()}"
         raise StoreStartFailed(damage_named_in(self._output.latest(), self._folder) or last_words)
 
     async def _command(self, command: str) -> bytes:
@@ -363,12 +384,12 @@ class EmbeddedStore:
         if process.returncode == _COULD_NOT_WRITE:
             self._disk.store_could_not_write()
         self._writes = self._disk.allows_writes(trial=True)
-        self.last_error = f"the store {_ending(process)}; {self._output.last_words()}"
+        self.last_error = f"the store {ending_of(process.returncode)}; {self._output.last_words()}"
         _log.error("%s; starting it again", self.last_error)
 
     async def _look_after_it(self) -> None:
         """Make the store read-only before its disk is full, and writable when there is room."""
-        writes = self._disk.allows_writes(trial=not self._writes)
+        writes, began = self._disk.allows_writes(trial=not self._writes), time.monotonic()
         try:
             answer = await self._command(f"CONFIG SET min-replicas-to-write {int(not writes)}")
         except OSError as error:
@@ -378,12 +399,7 @@ class EmbeddedStore:
             self._writes = writes
             self._enter("ready" if writes else "read_only")
         else:
-            self._enter("silent")
+            self._enter("silent", began)
             self.last_error = f"the store does not answer as it should: {answer.decode()}"
         if self.state != before:
             _log.warning("the store was %s and is %s", before, self.state)
-
-
-def _ending(process: Process) -> str:
-    status = process.returncode or 0
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended ({status})"

@@ -239,6 +239,18 @@ class ArchivedStore(RedisStore):
         while ids := await self.list_ids("", _CHUNK):
             await self._put([(streamer_id, None) for streamer_id in ids])
 
+    async def mend(self) -> None:
+        """Make a store that lost its older part, which no later write repeats, consistent again.
+
+        Its records are listed, and its sequence goes on behind the log.
+        """
+        last = await self._client.ask("XREVRANGE", self._log, "+", "-", "COUNT", 1)
+        logged = int(last[0][0].split(b"-")[0]) if last else 0
+        if logged > (await self.position()).sequence:
+            await self._client.ask("HSET", self._meta, "sequence", logged)
+        async for streamer_id in self.orphans():
+            await self._client.ask("ZADD", self._ids, 0, streamer_id)
+
     async def is_listed(self, streamer_id: str) -> bool:
         """Whether it is among the ids."""
         return await self._client.ask("ZSCORE", self._ids, streamer_id) is not None

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     ClusterDownError,
     MovedError,
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -25,7 +26,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
-from service.store.trouble import Trouble
 
 Argument = bytes | str | int
 
@@ -34,17 +34,17 @@ _FULL = ("OOM command not allowed", "MISCONF ")
 failed, hence `in`."""
 _READ_ONLY = "NOREPLICAS "
 """How the embedded store refuses writes while its disk is full."""
-_NOT_NOW = ("BUSY ", "UNKILLABLE ", _READ_ONLY)
-_NOT_NOW_CLASSES = (
-    ClusterDownError,
-    MovedError,
-    NoScriptError,
-    ReadOnlyError,
-)
+_REFUSED = (ReadOnlyError, NoPermissionError)
+_NOT_NOW = ("BUSY ", "UNBLOCKED ", "UNKILLABLE ")
+_NOT_NOW_CLASSES = (ClusterDownError, MovedError, NoScriptError)
 
 
 class ConnectionLost(StoreUnavailable):
     """The connection was lost or refused; a command under way may still be carried out."""
+
+
+class CommandRefused(StoreUnavailable):
+    """The server answers and refuses: a replica, one without replicas, missing rights."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,6 @@ class Limits:
 class RedisClient:
     """Sends commands and translates failures.
 
-    Attributes:
-        connection: the trouble of the last command, if it got no answer.
-
     Raises from every method that talks to the server:
         StoreFull: it refused, since memory or disk is full; nothing was changed.
         StoreUnavailable: no answer, or it takes no commands at the moment.
@@ -96,7 +93,6 @@ class RedisClient:
             UnsafeConfiguration: the address can't be understood.
         """
         self._trouble = trouble
-        self.connection = Trouble()
         self._timeout_s = limits.answer_timeout_s + (limits.follow_block_s if single else 0.0)
         try:
             pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -160,21 +156,19 @@ class RedisClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
-            self.connection.note(None)
         except TimeoutError as error:
             reason = f"the store did not answer within {self._timeout_s:g} s"
-            self.connection.note(reason)
             raise StoreUnavailable(self._trouble() or reason) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            reason = f"the store is gone: {error}"
-            self.connection.note(reason)
-            raise ConnectionLost(self._trouble() or reason) from error
+            raise ConnectionLost(self._trouble() or f"the store is gone: {error}") from error
         except ResponseError as error:
             text = str(error)
             if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):
                 raise StoreFull(f"the store takes no more: {text}", retry_after_s=10) from error
             if _READ_ONLY in text and (trouble := self._trouble()):
                 raise StoreFull(trouble, retry_after_s=10) from error
+            if isinstance(error, _REFUSED) or text.startswith(_READ_ONLY):
+                raise CommandRefused(f"the store refuses: {text}") from error
             if isinstance(error, _NOT_NOW_CLASSES) or text.startswith(_NOT_NOW):
                 raise StoreUnavailable(f"the store takes no commands: {text}") from error
             raise

@@ -2,7 +2,7 @@
 
 from redis.exceptions import ResponseError
 
-from service.store.redis.client import RedisClient
+from service.store.redis.client import CommandRefused, RedisClient
 
 ALWAYS = "always"
 
@@ -19,7 +19,7 @@ async def find_durability(client: RedisClient) -> str:
         policy = await _setting(client, "maxmemory-policy")
         memory = await _setting(client, "maxmemory")
         rewrite = await _setting(client, "no-appendfsync-on-rewrite")
-    except ResponseError as error:
+    except (ResponseError, CommandRefused) as error:
         return f"unknown: the server does not show its configuration ({error})"
     if log != "yes":
         return f"none: appendonly is {log}, so a restart of the server may lose everything"

@@ -103,10 +103,6 @@ class RedisStore:
         """Close all connections."""
         await self._client.close()
 
-    def trouble(self, longer_than_s: float = 0.0) -> str | None:
-        """Why commands have had no answer for longer, for people; None while they have one."""
-        return self._client.connection.lasting(longer_than_s)
-
     async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 

@@ -215,8 +215,7 @@ def test_it_can_be_interrupted_while_it_starts(
         begun = time.monotonic()
         status = service.stop(signal.SIGINT)
         assert time.monotonic() - begun < SOON_S
-        # 130: it had begun something and put it in order; 0: it was up already.
-        assert status in (-signal.SIGINT, 130, 0)
+        assert status in (-signal.SIGINT, 0)  # the signal: it was still being imported
         assert "Traceback" not in service.output
     if has_the_folder(service):
         assert is_free(tmp_path / "data")
@@ -229,7 +228,7 @@ def test_it_can_be_interrupted_while_it_waits_for_the_folder(
     with Service(bundle, tmp_path / "data") as second:
         wait_until(lambda: maps(second, "faiss"), "it has loaded everything", START_S)
         time.sleep(0.5)
-        assert second.stop(signal.SIGTERM) in (130, -signal.SIGTERM)
+        assert second.stop(signal.SIGTERM) == 0
     assert first.put("a", tags=["cooking"]) == 1
 
 
@@ -239,5 +238,5 @@ def test_it_can_be_interrupted_while_the_port_is_open(
 ) -> None:
     with Service(bundle, tmp_path / "data", REDIS_URL=silent_store) as service:
         wait_until(lambda: service.client.get("/livez").is_success, "it answers", START_S)
-        assert service.stop(number) == 130
+        assert service.stop(number) == 0
         assert "Traceback" not in service.output

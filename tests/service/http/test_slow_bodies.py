@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -17,12 +18,17 @@ pytestmark = pytest.mark.slow
 TIMEOUT_S = 2.0
 """Long enough for a client that does send, also on a busy machine."""
 BULK_LIMIT = 4096
+BULK_MIN = 100
 
 
 @pytest.fixture(scope="module")
 def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("slow")
-    limits = {"body_timeout_s": TIMEOUT_S, "bulk_body_limit_bytes": BULK_LIMIT}
+    limits = {
+        "body_timeout_s": TIMEOUT_S,
+        "bulk_body_limit_bytes": BULK_LIMIT,
+        "bulk_min_bytes": BULK_MIN,
+    }
     with Service(bundle, folder / "data", STREAMER_LIMITS=json.dumps(limits)) as running:
         yield running.wait_until_ready()
 
@@ -91,6 +97,19 @@ def test_lines_before_a_stop_are_written(connection: http.client.HTTPConnection)
     assert [each["outcome"] for each in written] == ["created", "created"]
     assert (last["line"], last["outcome"]) == (3, "error")
     assert last["error"]["code"] == "body_too_slow"
+
+
+def test_lines_that_trickle_are_given_up(connection: http.client.HTTPConnection) -> None:
+    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+    send(connection, line(25))
+    begun = time.monotonic()
+    while not select.select([connection.sock], [], [], TIMEOUT_S / 10)[0]:
+        assert time.monotonic() - begun < START_S
+        send(connection, b" ")
+    written, last = results(connection)
+    assert written["outcome"] == "created"
+    assert (last["line"], last["error"]["code"]) == (2, "body_too_slow")
+    assert last["error"]["detail"].startswith("100 bytes of the body did not come within 2 s")
 
 
 def test_lines_before_the_limit_are_written(connection: http.client.HTTPConnection) -> None:

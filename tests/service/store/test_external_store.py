@@ -77,6 +77,42 @@ def test_a_server_that_blips_leaves_the_service_ready(serve: Serve, server: Serv
     )
 
 
+def test_a_server_that_refuses_writes_is_named(serve: Serve, server: Server) -> None:
+    service = serve(REDIS_URL=server.url)
+    service.put("a", tags=["cooking"])
+    with Redis.from_url(server.url) as client:
+        for refuse, allow, said, status in (
+            (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read only replica", 503),
+            (
+                ("CONFIG", "SET", "min-replicas-to-write", "1"),
+                ("CONFIG", "SET", "min-replicas-to-write", "0"),
+                "Not enough good replicas",
+                503,
+            ),
+            (
+                ("CONFIG", "SET", "maxmemory", "1"),
+                ("CONFIG", "SET", "maxmemory", "0"),
+                "maxmemory",
+                507,
+            ),
+        ):
+            client.execute_command(*refuse)
+            wait_until(lambda: said in because(service), f"{said} is named")  # noqa: B023
+            assert store_up(service) == 0
+            ready = service.client.get("/readyz")
+            assert ready.status_code == 200, ready.text  # what can be read is read
+            answer = service.client.put("/v1/streamers/b", json={"tags": ["cooking"]})
+            assert (answer.status_code, said in answer.json()["detail"]) == (status, True)
+            assert service.client.get("/v1/streamers/a").status_code == 200
+            client.execute_command(*allow)
+            wait_until(service.is_ready, "it takes writes again")
+    service.put("b", tags=["cooking"])
+
+
+def because(service: Service) -> str:
+    return str(service.client.get("/readyz").json()["degraded_because"])
+
+
 def store_up(service: Service) -> int:
     metrics = service.client.get("/metrics").text
     (line,) = [line for line in metrics.splitlines() if line.startswith("streamer_store_up ")]

@@ -218,10 +218,7 @@ def test_a_disk_that_is_full(bundle: Path, small_disk: Path) -> None:
         acknowledged = fill(service)
         assert acknowledged
         check_full(service, acknowledged)
-        wait_until(
-            lambda: service.client.get("/readyz").status_code == 503, "it lasts: it is unready"
-        )
-        assert "disk is full" in service.client.get("/readyz").json()["reason"]
+        assert service.client.get("/readyz").status_code == 200  # what can be read is read
         service.kill()
     # It starts on the full disk, to answer what needs no writing.
     with Service(bundle, data_dir) as service:

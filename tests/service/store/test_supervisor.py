@@ -224,6 +224,7 @@ async def test_a_silent_store_is_noticed(tmp_path: Path) -> None:
         os.kill(embedded.pid, signal.SIGSTOP)
         await until(lambda: embedded.state == "silent")
         assert embedded.trouble() == "the store is silent"
+        assert embedded.silence(0.9 * HASTY.answer_s) == "the store is silent"  # since it was asked
         os.kill(embedded.pid, signal.SIGCONT)
         await until(lambda: embedded.state == "ready")
 

@@ -190,8 +190,12 @@ def test_too_much_is_refused() -> None:
         await waiting(lanes, Lane.INTERACTIVE, 16)
         with pytest.raises(Overloaded, match="16 calls are waiting already"):
             await lanes.run(lambda: 2)
+        assert (lanes.waiting(Lane.INTERACTIVE), lanes.running(Lane.INTERACTIVE)) == (16, 2)
         hold.end()
         assert await asyncio.gather(*tasks) == [None, None, *[1] * 16]
+        counts = lanes.counts[Lane.INTERACTIVE]
+        assert (counts.taken, counts.refused) == (18, 1)
+        assert counts.waited_s > 0
 
     with_lanes(scenario, max_queue=16)
 
@@ -226,6 +230,7 @@ def test_a_deadline_ends_the_wait_and_takes_the_work_away() -> None:
             with pytest.raises(Overloaded, match=r"calls: not done within 0\.2 s"):
                 await task
         assert lanes.waiting(Lane.INTERACTIVE) == 0
+        assert lanes.counts[Lane.INTERACTIVE].refused == 3
         hold.end()
         await lanes.run(lambda: ran.append(2))  # it goes on
 

@@ -71,6 +71,21 @@ def test_the_index_and_the_store_are_told_of(client: TestClient):
     assert found["process_resident_memory_bytes"] > 0
 
 
+def test_each_lane_of_work_is_told_of(client: TestClient):
+    def lane(name: str, lane: str) -> float:
+        return scraped(client)[f"streamer_lane_{name}", frozenset({("lane", lane)})]
+
+    before, waited_s = (
+        lane("taken_total", "interactive"),
+        lane("waited_seconds_total", "interactive"),
+    )
+    put(client, "a", bio=TOPICS["music"])  # is encoded
+    assert lane("taken_total", "interactive") > before
+    assert lane("waited_seconds_total", "interactive") > waited_s
+    for other in ("heavy", "bulk"):
+        assert lane("waiting", other) == lane("running", other) == lane("refused_total", other) == 0
+
+
 def test_what_is_refused_at_the_gate_is_counted_too(bundle: Path, tmp_path: Path):
     settings = Settings(bundle=bundle, data_dir=tmp_path, api_key=SecretStr("secret-of-the-test"))
     with TestClient(create_app(settings), base_url="http://localhost") as client:

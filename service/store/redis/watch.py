@@ -1,0 +1,76 @@
+"""Watches a server of one's own: whether it answers, and whether it takes writes."""
+
+import asyncio
+import time
+
+from service.errors import StoreFull, StoreUnavailable
+from service.store.redis.client import CommandRefused, Limits, RedisClient
+from service.store.trouble import Trouble
+
+_EVERY_S = 1.0
+_ANSWER_S = 2.0
+
+
+class ServerWatch:
+    """Asks a server once a second for a write that changes nothing.
+
+    A server refuses such a write as it refuses any other: when it is a replica, lacks replicas or
+    memory, could not save, or does not let this user write.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "ss:", answer_s: float = _ANSWER_S) -> None:
+        """Ask nothing before `start`.
+
+        Args:
+            url: of the server.
+            prefix: how every key begins.
+            answer_s: a server that takes longer for an answer is silent, since it was asked.
+        """
+        # A connection of its own: those for requests may all be in use.
+        limits = Limits(connections=1, connect_timeout_s=answer_s, answer_timeout_s=answer_s)
+        self._client = RedisClient(url, limits, lambda: None)
+        self._ids = f"{prefix}ids"
+        self._silence = Trouble()
+        self._refusal: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def trouble(self) -> str | None:
+        """What is wrong at the moment, for people; None while the server takes writes."""
+        return self._silence.lasting() or self._refusal
+
+    def silence(self, longer_than_s: float = 0.0) -> str | None:
+        """Why it has answered nothing for longer, for people; None while it answers."""
+        return self._silence.lasting(longer_than_s)
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="watch of the store")
+
+    async def stop(self) -> None:
+        """Ask no more, and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._client.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(_EVERY_S)
+
+    async def look(self) -> None:
+        """Ask once, and note what comes of it."""
+        began = time.monotonic()
+        refusal: str | None = None
+        silence: str | None = None
+        try:
+            # Only members that are there are changed, and no id is empty.
+            await self._client.ask("ZADD", self._ids, "XX", 0, "")
+        except (StoreFull, CommandRefused) as error:
+            refusal = error.detail
+        except StoreUnavailable as error:
+            silence = error.detail
+        except Exception as error:  # noqa: BLE001 - in a second it is asked again
+            refusal = f"the store refuses: {error}"
+        self._refusal = refusal
+        self._silence.note(silence, began)
