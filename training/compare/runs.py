@@ -4,6 +4,7 @@ REPORT_DIR/runs/<data set>/<method>-seed<k>/
     run.json                identity, and the cost once finished
     checkpoint/             for recipes
     metrics.json, metrics.per_query.npz
+    settings.json           for baselines with settings: those chosen on validation
     log.txt                 output of the fit, or the traceback of a failure
 """
 

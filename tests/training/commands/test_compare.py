@@ -256,7 +256,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
     [
         (["--recipes", "magic"], 2, "--recipes magic: unknown"),
         (["--baselines", "magic"], 2, "--baselines magic: unknown"),
-        (["--variant", "x"], 2, "write it as NAME=RECIPE:key=value"),
+        (["--variant", "x"], 2, "write it as NAME=RECIPE_OR_BASELINE:key=value"),
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
