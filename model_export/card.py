@@ -34,12 +34,21 @@ cosine {manifest.parity.min_cosine:.6f}
 {_towers(manifest)}{_variants(manifest)}| measured on held-out streamers | |
 | --- | --- |
 {rows or "| nothing was measured | |"}
-
+{_tasks(manifest)}
 {_precision(manifest.calibration)}
 The vectors describe a person's public activity and are personal data. A streamer without usable
 content has no vector, and the service reports that. Scores of different models can't be compared,
 and vectors of different models must never be mixed.
 """
+
+
+def _tasks(manifest: Manifest) -> str:
+    if not any(name.startswith("test_unseen_") for name in manifest.metrics):
+        return ""
+    return (
+        "\n`seen`: new streamers search those that the encoder learned from. `unseen`: they search "
+        "each other.\n`cold_start`: established streamers vote.\n"
+    )
 
 
 def _towers(manifest: Manifest) -> str:

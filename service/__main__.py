@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from service.errors import in_one_line
+
 
 class _Parser(argparse.ArgumentParser):
     """Argument parser with one-line errors."""
@@ -42,7 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(given)
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print("error:", in_one_line(error), file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

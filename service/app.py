@@ -11,11 +11,11 @@ from fastapi_offline import FastAPIOffline
 from service.bootstrap import open_services
 from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
-from service.features.operations import health, index_listing, metrics
+from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
-from service.http import error_page, problems
+from service.http import problems
 from service.http.admission import Admission
 from service.http.dependencies import check_parameters, documented_key
 from service.http.disconnect import CancelOnDisconnect

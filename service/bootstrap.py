@@ -103,7 +103,7 @@ async def open_services(
         lanes.start()
         stack.callback(lanes.stop)
         work = TowerPool(towers, settings.towers, lanes)
-        reader = _reader(bundle, work, settings, stack)
+        reader = _reader(bundle, work, lanes, settings, stack)
         pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
@@ -115,6 +115,7 @@ async def open_services(
             stored,
             dedup.near_duplicates,
             follower.show,
+            lanes,
             keep_bytes=settings.media.keep_bytes,
         )
         await _settle_model(store, manifest.model_version, writes, settings, tell)
@@ -125,7 +126,9 @@ async def open_services(
         stack.push_async_callback(maintenance.stop)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
-        gc.freeze()  # or each full collection would stop the event loop for some 100 ms
+        # A full collection stops the event loop for some 100 ms while a large body is in memory.
+        gc.freeze()
+        gc.set_threshold(700, 10, 1000)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
@@ -311,15 +314,19 @@ def check_configuration(settings: Settings) -> None:
 
 
 def _reader(
-    bundle: Bundle, work: TowerPool, settings: Settings, stack: contextlib.AsyncExitStack
+    bundle: Bundle,
+    work: TowerPool,
+    lanes: Lanes,
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
 ) -> Reader:
     if not work.specs:
-        return Reader(bundle.featurizer)
+        return Reader(bundle.featurizer, lanes=lanes)
     resolver = SystemResolver(settings.media.url_concurrency)
     stack.callback(resolver.close)
     fetcher = Fetcher(settings.media, resolver)
     recent = TowerCache(settings.towers.recent_bytes)
-    return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch))
+    return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
 
 
 async def _settle_model(

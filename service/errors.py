@@ -356,6 +356,14 @@ class UnsafeConfiguration(StartupError):
     """A configuration that would be unsafe or would silently do something else."""
 
 
+def in_one_line(error: Exception) -> str:
+    """An error as a person at a terminal is told; of the system's, the path and the remedy."""
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = error.strerror or type(error).__name__
+        return f"{error.filename} can't be used ({reason}): check the path and its permissions"
+    return " ".join(str(error).split())
+
+
 def catalogue() -> dict[str, type[ServiceError]]:
     """Every error that a caller can be told, by its code."""
     found = {ServiceError.code: ServiceError}

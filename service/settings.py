@@ -76,6 +76,9 @@ class Limits(_Group):
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """Largest body of a request, and largest line of `:bulk`. Pictures and sounds in base64 count:
     8 MiB hold 6 MB of them."""
+    body_values: Annotated[int, Field(ge=1024)] = 500_000
+    """Most JSON values of a body, and of a line of `:bulk`, that is longer than 64 KiB; counted by
+    its commas. Beyond, 422."""
     bulk_body_limit_bytes: Annotated[int, Field(ge=1024)] = 256 * MIB
     """Largest body of a `:bulk` request."""
     body_timeout_s: Annotated[float, Field(gt=0)] = 60

@@ -6,7 +6,7 @@ featuriser normalises them (`contract.text`).
 """
 
 import base64
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,8 @@ from pydantic import (
 
 MAX_DATA_CHARS = 64 << 20
 """Base64 of 48 MiB, more than any picture or sound that a tower reads."""
+MOST_FIELDS = 64
+"""More than any object of a profile or of a request has; attributes are bounded apart."""
 MAX_ENCODED_ITEMS = 64
 """Most videos, and most lives, that are encoded: the newest; older ones are only stored."""
 
@@ -70,6 +72,16 @@ AttributeValue = Annotated[
 ]
 
 
+def has_few_fields(value: Any) -> Any:
+    """Refuse an object with more fields than any has, by one error instead of one for each.
+
+    Being Python, it also lets other threads run between two objects of a large body.
+    """
+    if isinstance(value, dict) and len(cast(dict[Any, Any], value)) > MOST_FIELDS:
+        raise ValueError(f"has more than {MOST_FIELDS} fields; remove those that are not known")
+    return cast(Any, value)
+
+
 def _is_base64(value: str) -> str:
     try:
         base64.b64decode(value, validate=True)
@@ -82,6 +94,7 @@ class Record(BaseModel):
     """Base of all parts of a profile: strict, immutable, unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, str_strip_whitespace=False)
+    _few_fields = model_validator(mode="before")(has_few_fields)
 
 
 _MEDIA_FORMS = (

@@ -207,11 +207,11 @@ def _towers(path: Path | None) -> Check:
 
 def _data_dir(path: Path) -> Check:
     nearest = path.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        return Check("data folder", "fail", f"{nearest} is not a folder that can be written")
     try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            return Check("data folder", "fail", f"{nearest} is not a folder that can be written")
         owned = in_use_because(path.absolute() / "store")
     except OSError as error:
         return Check("data folder", "fail", f"{error.filename}: {error.strerror}")

@@ -22,7 +22,7 @@ from model_export.contract.variants import VARIANTS
 from service.commands.arguments import using, whole_number
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
-from service.errors import ServiceError
+from service.errors import ServiceError, in_one_line
 
 _CHUNK = 512
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             vectors = np.stack(parts) if parts else np.zeros((0, manifest.dim), np.float32)
             np.savez(whole, ids=np.array(ids, dtype=np.str_), vectors=vectors)
     except (ContractError, ServiceError, OSError, ValueError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
+        print("error:", in_one_line(error), file=sys.stderr)
         return 1
     print(f"{args.out}: {len(ids)} vectors of {vectors.shape[1]}, {skipped} without usable content")
     return 0

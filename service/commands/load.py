@@ -20,6 +20,7 @@ import httpx
 from tqdm import tqdm
 
 from service.commands.arguments import UnusablePath, address, api_key, using, whole_number
+from service.errors import in_one_line
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         with using("DATA", path, "give a data set folder with streamers.jsonl, or a .jsonl file"):
             report = asyncio.run(_load(path, args.url, args.api_key, args.concurrency))
     except (_Unreachable, UnusablePath) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
+        print("error:", in_one_line(error), file=sys.stderr)
         return 1
     except asyncio.CancelledError:
         print("stopped; run the same command again to continue", file=sys.stderr)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from model_export.contract.errors import ContractError
-from service.errors import ServiceError, StartupError
+from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
 from service.http.lifecycle import Lifecycle
 from service.http.server import HttpServer
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from service.services import Services  # at runtime it comes with all the rest
 
 _log = logging.getLogger(__name__)
+_M_MMAP_THRESHOLD = -3  # <malloc.h>
+_LARGE_BLOCK_BYTES = 128 << 10
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 
 
@@ -85,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
+    _return_large_blocks()
     try:
         settings = settings_of(args)
         listener = _listen(settings.host, settings.port)
@@ -93,9 +97,19 @@ def run(args: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)  # one line
+        print("error:", in_one_line(error), file=sys.stderr)
         return leave(1)
     return leave(0)
+
+
+def _return_large_blocks() -> None:
+    """Let the memory of large blocks go back to the system as soon as they are freed.
+
+    glibc raises its threshold with each block that is freed, and then keeps for later what many
+    large bodies took. Other C libraries have no such option.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def leave(status: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from model_export.contract.errors import ContractError
-from service.errors import FolderInUse, ServiceError, StartupError
+from service.errors import FolderInUse, ServiceError, StartupError, in_one_line
 from service.files.checksummed import Broken
 from service.store.embedded.folder import socket_in
 from service.store.embedded.patience import Patience
@@ -76,5 +76,5 @@ def finish(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     try:
         return asyncio.run(work())
     except (ServiceError, ContractError, Broken, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", in_one_line(error), file=sys.stderr)
         return 1

@@ -2,14 +2,13 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
@@ -36,8 +35,8 @@ _OF_THE_FRAMEWORK = (
     BodyTooLarge,
     Stopping,
 )
-_MOST_ERRORS = 10_000
-"""Pydantic makes an object of every error before the first can be read."""
+_MOST_ERRORS = 1000
+"""Pydantic makes objects of all errors, in one call that nothing interrupts."""
 _NAME_CHARS = 100
 _SUBJECT = re.compile(r"^\w+ should ")
 _OBJECT = "must be a JSON object"
@@ -78,52 +77,16 @@ Checked = Annotated[Body, WrapValidator(_few_errors)]
 """A body whose errors take little memory, however many they are."""
 
 
-class _JsonRequest(Request):
-    """A request whose body is JSON in UTF-8; the framework reads UTF-16 and UTF-32 as well."""
-
-    async def json(self) -> Any:
-        """The body; a byte order mark before it is ignored (RFC 8259, section 8.1).
-
-        Raises:
-            BodyRefused: says what is wrong.
-        """
-        try:
-            return json.loads((await self.body()).decode("utf-8-sig"))
-        except json.JSONDecodeError as error:
-            reason = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8: {error.reason} at byte {error.start}; send JSON in UTF-8"
-        except RecursionError:
-            reason = "nested too deeply"
-        except ValueError:  # of `int`
-            reason = f"a whole number has more than {sys.get_int_max_str_digits()} digits"
-        raise BodyRefused(MalformedBody(reason))
-
-
-class JsonRoute(APIRoute):
-    """A route whose body is JSON in UTF-8."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's handler, given a request that reads JSON as this service does."""
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-
-        async def handle_json(request: Request) -> Response:
-            return await handle(_JsonRequest(request.scope, request.receive))
-
-        return handle_json
-
-
 def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
     """The error for JSON or an object that does not fit its schema."""
     count = error.error_count()
     if count > _MOST_ERRORS:
         return InvalidRequest(f"the body has {count} errors, too many to list")
-    return _invalid(error.errors(include_url=False, include_input=False))
+    return invalid_parts(error.errors(include_url=False, include_input=False))
 
 
-def _invalid(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+def invalid_parts(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+    """The error for what pydantic lists, the first twenty by name."""
     if found[0]["type"] == "json_invalid":
         reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
         return MalformedBody(f"not JSON: {reason}")
@@ -184,7 +147,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _respond(request, _invalid(error.errors()))
+    return _respond(request, invalid_parts(error.errors()))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

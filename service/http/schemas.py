@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model_export.contract.streamer import has_few_fields
 
 
 class Request(BaseModel):
     """Base of request bodies: unknown fields are refused by name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    _few_fields = model_validator(mode="before")(has_few_fields)
 
 
 class Response(BaseModel):

@@ -164,7 +164,7 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     files = [path for name in WHEEL["packages"] for path in (ROOT / name).rglob("*")]
     wanted = {path for path in files if path.is_file() and path.parent.name != "__pycache__"}
     assert built == {str(path.relative_to(ROOT)) for path in wanted}
-    assert {".py", ".lua", ".css", ".toml"} <= {Path(name).suffix for name in built}
+    assert {".py", ".lua", ".toml"} <= {Path(name).suffix for name in built}
 
 
 def test_the_image_installs_nothing_but_locked_packages_and_the_project() -> None:

@@ -117,6 +117,14 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         assert told in card
 
 
+def test_the_model_card_tells_seen_from_unseen_galleries(exported: Exported) -> None:
+    assert "`unseen`" not in model_card(exported[2])
+    measured = {"test_seen_NDCG@20": 0.4, "test_unseen_NDCG@20": 0.3}
+    card = model_card(exported[2].model_copy(update={"metrics": measured}))
+    assert "| test_unseen_NDCG@20 | 0.3000 |" in card
+    assert "`unseen`: they search each other" in card
+
+
 def test_the_model_card_tells_which_precision_a_score_promises(exported: Exported) -> None:
     assert "The precision of scores was not measured" in model_card(exported[2])
     calibrated = exported[2].model_copy(update={"calibration": CALIBRATION})

@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.bundles import write_bundle
+from tests.service.conftest import bundle as bundle
 from tests.service.process import Service
 from tests.service.valkey import Server
 
 Replicas = Callable[..., list[Service]]
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "b"
-    write_bundle(folder)
-    return folder
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from service.files.checksummed import UNFINISHED
-from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
 from tests.service.process import Service, is_free, is_gone, wait_until
 
@@ -24,13 +23,6 @@ ALWAYS: dict[str, Any] = {
     "STREAMER_INDEX__SNAPSHOT_CHANGES": "1",
     "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "1",
 }
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "b"
-    write_bundle(folder)
-    return folder
 
 
 def snapshot(service: Service) -> dict:

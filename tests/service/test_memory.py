@@ -1,18 +1,20 @@
 """What is in memory is bounded, however much is sent at once and in the long run."""
 
+import asyncio
 import json
 import random
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from tests.bundles import write_bundle
 from tests.media_towers import picture, sound
 from tests.service.conftest import Serve
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 from tests.service.towers import media, titles
 
 MIB = 1 << 20
@@ -35,6 +37,29 @@ def test_a_bulk_of_long_lines_is_written_in_small_parts(serve: Serve) -> None:
     results = service.bulk(profiles)
     assert [r["outcome"] for r in results] == ["created"] * 40, json.dumps(results)[:500]
     assert peak_bytes(service) - before < 200 * MIB  # 120 MiB were sent
+
+
+@pytest.mark.slow
+def test_the_memory_of_large_bodies_is_given_back(serve: Serve) -> None:
+    service = serve()
+    service.put("a", tags=["cooking"])
+    process = psutil.Process(service.process.pid)
+    before = process.memory_info().rss
+    titles = [{"video_id": f"v{i}", "title": "kitchen stories " * 30} for i in range(14_000)]
+    body = json.dumps({"videos": titles}).encode()
+
+    async def send() -> list[int]:
+        async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client:
+
+            async def put(i: int) -> int:
+                headers = {"content-type": "application/json"}
+                answer = await client.put(f"/v1/streamers/{i}", content=body, headers=headers)
+                return answer.status_code
+
+            return await asyncio.gather(*map(put, range(64)))
+
+    assert 422 in asyncio.run(send())  # too many videos, found when all of it was read
+    wait_until(lambda: process.memory_info().rss - before < 100 * MIB, "it is given back")
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.vocabulary import Vocabulary
 from training.cold_start.vote import edges_of
+from training.config import BaselineConfig, RecipeConfig
 from training.data import Dataset
 from training.data.passes import mapped, subset
 from training.errors import UsageError
@@ -21,11 +23,20 @@ from training.evaluation.subject import Matrix, shown, unit
 from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.vocabulary import build_vocabulary
 from training.numeric.blocks import blocks
-from training.preparation.leaks import check_known
-from training.teachers.id_embeddings import Teacher, audience_of, id_matrix, judged
+from training.preparation.leaks import check_known, check_towers
+from training.teachers.id_embeddings import (
+    Teacher,
+    audience_of,
+    handed_over,
+    id_matrix,
+    judged,
+)
+from training.towers import TowerReader, cache_folder, choose_text_tower, configured_towers
 
 CONTENT_RANK = 256
 ID_RANK = 256
+_VECTOR_WEIGHT = np.float32(2)
+"""Length of vectors beside the tokens: a penalty shrinks what is spread over all axes more."""
 MOST_EXACT = 10_000
 """Most streamers that a kernel is computed between exactly."""
 LANDMARKS = 4_000
@@ -41,12 +52,14 @@ class Corpus:
         pieces: pieces of all N streamers.
         known: int64, ascending rows that may be learned from.
         seed: of all randomness.
+        tower: space of the text tower's vectors among the pieces; "" for none.
     """
 
     dataset: Dataset
     pieces: Sequence[Sequence[Piece]]
     known: NDArray[np.int64]
     seed: int
+    tower: str = ""
 
     def __post_init__(self) -> None:
         """Raise a LeakError if a streamer of the test split may be learned from."""
@@ -58,7 +71,7 @@ class Corpus:
         train = self.dataset.rows(*KNOWN["val"])
         if np.array_equal(train, self.known):
             return self
-        return Corpus(self.dataset, self.pieces, train, self.seed)
+        return Corpus(self.dataset, self.pieces, train, self.seed, self.tower)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -99,8 +112,9 @@ class Corpus:
 
     @cached_property
     def content(self) -> NDArray[np.float32]:
-        """Dense content features (N, F): reduced TF-IDF and centred vectors."""
-        return np.hstack([self.reduced, *self.centred.values()]).astype(np.float32)
+        """Dense content features (N, F): reduced TF-IDF and directions of centred vectors."""
+        vectors = [_VECTOR_WEIGHT * dense_unit(each) for each in self.centred.values()]
+        return np.hstack([self.reduced, *vectors]).astype(np.float32)
 
     @cached_property
     def cosines(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -207,10 +221,39 @@ class Corpus:
         return full
 
 
-def corpus_of(dataset: Dataset, split: Split, seed: int) -> Corpus:
-    """Corpus for an evaluation on a split, with its known streamers."""
+def corpus_of(
+    dataset: Dataset,
+    split: Split,
+    seed: int,
+    config: BaselineConfig | None = None,
+    tower_cache: Path | None = None,
+) -> Corpus:
+    """Corpus for an evaluation on a split, with its known streamers.
+
+    Args:
+        dataset: the data set.
+        split: split of the queries.
+        seed: of all randomness.
+        config: what may be read; None = the default.
+        tower_cache: folder of cached tower vectors.
+
+    Raises:
+        LeakError: the text tower was tuned on held-out streamers.
+        UsageError: the text tower is unknown, or its dependencies are not installed.
+    """
+    config = config or BaselineConfig()
+    settings = RecipeConfig(text_tower=config.text_tower, clicks=config.clicks)
+    choice = choose_text_tower(settings, dataset.profiles)
+    towers = configured_towers(choice.config if choice else settings, tower_cache or cache_folder())
+    check_towers(towers, dataset)
     pieces = mapped(pieces_of, dataset.profiles)
-    return Corpus(dataset, pieces, dataset.rows(*KNOWN[split]), seed)
+    if towers:
+        with TowerReader(towers, tower_cache or cache_folder()) as reader:
+            reader.fill(dataset.profiles)
+            pieces = [reader(each) for each in pieces]
+    tower = towers[0].spec.name if towers else ""
+    known = dataset.rows(*KNOWN[split])
+    return Corpus(handed_over(dataset, settings, seed, threads=1), pieces, known, seed, tower)
 
 
 def dense_unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 from training.baselines.behaviour import FULL, cca, knn_id, lexical_and_ridge, ridge, ridge_id
@@ -45,7 +46,8 @@ class Baseline:
         chosen = choose(trial, self.make, self.axes)
         made = chosen.judged if trial is corpus else None
         made = made or self.make(corpus, *chosen.settings)
-        return self._voting(made, chosen, corpus)
+        named = dict(zip(list(signature(self.make).parameters)[1:], chosen.settings, strict=True))
+        return replace(self._voting(made, chosen, corpus), settings=named)
 
     def _voting(self, made: Representation, chosen: Chosen, corpus: Corpus) -> Representation:
         """Representation with the votes that are best for the judged one."""

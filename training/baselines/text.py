@@ -18,12 +18,14 @@ _READ = ("text", "tag", "category")
 def pretrained_text(corpus: Corpus) -> Representation:
     """Centred mean of the sentence vectors of a streamer's texts, tags and categories.
 
-    The encoder is the multilingual Universal Sentence Encoder (Yang et al. 2020), whose weights
-    come with its package. Uninformative texts are skipped.
+    The encoder is the corpus' text tower, or else the multilingual Universal Sentence Encoder (Yang
+    et al. 2020), whose weights come with its package. Uninformative texts are skipped.
 
     Raises:
         UsageError: the package is not installed, or there is no text.
     """
+    if corpus.tower in corpus.centred:
+        return Representation.symmetric(dense_unit(corpus.centred[corpus.tower]))
     texts: dict[str, int] = {}
     rows: list[int] = []
     columns: list[int] = []

@@ -82,3 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader is gone (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = f"{error.filename} can't be used: {error.strerror}"
+        message = _with_option(args, f"{reason}; check the path and its permissions")
+        sys.stderr.write(f"python -m training {args.command}: {message}\n")
+        return 1

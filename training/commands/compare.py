@@ -11,7 +11,7 @@ from training.compare.details import Details
 from training.compare.measure import Measurer
 from training.compare.plan import Run, methods_of, plan, source_digest
 from training.compare.progress import RunProgress
-from training.compare.report import html, markdown
+from training.compare.report import charts, markdown
 from training.compare.results import Results, references_of
 from training.compare.runs import cost_of, execute, forget, report_folder, source_of
 from training.compare.words import TITLES, finding
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant",
         action="append",
         default=[],
-        metavar="NAME=RECIPE:KEY=VALUE,...",
-        help="another method: a recipe with changed settings",
+        metavar="NAME=METHOD:KEY=VALUE,...",
+        help="another method: a recipe or baseline with changed settings",
     )
     parser.add_argument(
         "--set",
@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="RECIPE.KEY=VALUE",
         help="change a setting of a recipe and of its variants",
+    )
+    parser.add_argument(
+        "--text-tower",
+        metavar="TOWER",
+        help="pretrained text encoder that every recipe and baseline reads, `auto` to decide by "
+        "the data (default: the setting of a recipe, auto for baselines)",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="K", help="seeds 0 to K-1")
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT_DIR", help="folder")
@@ -89,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or max(1, cores // max(args.jobs, 1))
     if args.jobs < 1 or threads < 1:
         raise UsageError("--jobs and --threads need at least 1")
-    methods = methods_of(args.recipes, args.baselines, args.set, args.variant, args.split)
+    methods = methods_of(
+        args.recipes, args.baselines, args.set, args.variant, args.split, args.text_tower
+    )
     names = {method.name for method in methods}
     if args.reference and args.reference not in names:
         raise UsageError(f"--reference {args.reference}: is not compared")
@@ -151,6 +159,8 @@ def _arguments(args: argparse.Namespace) -> list[str]:
             found += [f"--{option}", ",".join(names)]
     for option in ("variant", "set"):
         found += [part for text in getattr(args, option) for part in (f"--{option}", text)]
+    if args.text_tower is not None:
+        found += ["--text-tower", args.text_tower]
     found += ["--seeds", str(args.seeds)]
     if args.reference:
         found += ["--reference", args.reference]
@@ -162,15 +172,16 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 
 
 def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
-    for name, text in (
-        ("results.json", as_json(results, details)),
-        ("results.md", markdown.render(results)),
-        ("report.html", html.render(results, details)),
-    ):
-        write_atomically(out / name, text.encode())
+    drawn: dict[str, str] = {}
+    (out / "charts").mkdir(exist_ok=True)
+    for place, data in enumerate(results.data, 1):
+        drawn[data.name] = f"charts/{place}.svg"
+        write_atomically(out / drawn[data.name], charts.draw(data, details[data.name]))
+    write_atomically(out / "results.json", as_json(results, details).encode())
+    write_atomically(out / "results.md", markdown.render(results, details, drawn).encode())
     for data in results.data:
         for task in data.tasks:
             sys.stdout.write(f"{data.name}, {TITLES[task.task]}: {finding(task)}\n")
     for failure in results.failures:
         sys.stdout.write(f"FAILED {failure.name}: {failure.reason}\n")
-    sys.stdout.write(f"saved {out / 'report.html'}, results.md and results.json\n")
+    sys.stdout.write(f"saved {out / 'results.md'}, its charts, and results.json\n")

@@ -12,6 +12,7 @@ import numpy as np
 
 from training.baselines import BASELINES, corpus_of, find_baseline
 from training.commands.arguments import MOST_SEED, whole_number
+from training.config import BaselineConfig, override
 from training.data import Dataset, load_dataset
 from training.errors import OutputError, UsageError
 from training.evaluation.result import Evaluation
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="S",
         help="seed of a baseline (default: 0)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of a baseline: text_tower or clicks",
     )
     parser.add_argument(
         "--robustness",
@@ -79,7 +87,9 @@ def run(args: argparse.Namespace) -> None:
     if args.baseline is not None:
         baseline = find_baseline(args.baseline)
         dataset = load_dataset(args.data)
-        representation = baseline.fit(corpus_of(dataset, args.split, args.seed))
+        config = override(BaselineConfig(), args.set)
+        corpus = corpus_of(dataset, args.split, args.seed, config, args.tower_cache)
+        representation = baseline.fit(corpus)
         subject, seed = args.baseline, args.seed
     else:
         checkpoint = Checkpoint.load(args.checkpoint)
@@ -92,6 +102,9 @@ def run(args: argparse.Namespace) -> None:
             sys.stdout.write("note: the checkpoint was trained on another data set\n")
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
     evaluation.save(args.out)
+    if representation.settings:
+        chosen = ", ".join(f"{name}={value:g}" for name, value in representation.settings.items())
+        sys.stdout.write(f"chosen on val: {chosen}\n")
     sys.stdout.write(_table(evaluation))
     if args.robustness or args.modalities:
         _measure_parts(args, dataset)
@@ -107,6 +120,8 @@ def _check(args: argparse.Namespace) -> None:
     for option in ("robustness", "modalities"):
         if getattr(args, option) and args.checkpoint is None:
             raise UsageError(f"--{option}: needs --checkpoint")
+    if args.set and args.baseline is None:
+        raise UsageError("--set: needs --baseline")
     if args.vectors is not None and args.checkpoint is None:
         raise UsageError("--vectors: needs --checkpoint")
     if args.vectors is not None and args.vectors.suffix != ".npz":

@@ -33,24 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write pictures and sounds instead of cover vectors",
     )
     parser.add_argument(
-        "--drift",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of streamers who changed their interest (default: 0)",
-    )
-    parser.add_argument(
         "--overwrite", action="store_true", help="replace the data set in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the world, unless the folder already holds it."""
-    asked = (args.streamers, args.seed, args.format, args.media, args.drift)
+    asked = (args.streamers, args.seed, args.format, args.media)
     if not args.overwrite and is_written(args.out, *asked):
         sys.stdout.write(f"{args.out} already holds this world\n")
         return
-    world = generate(args.streamers, args.seed, args.media, args.drift)
+    world = generate(args.streamers, args.seed, args.media)
     write_world(world, args.out, args.seed, args.format)
     groups = len(set(world.groups) - {None})
     sys.stdout.write(

@@ -1,5 +1,6 @@
 """Evaluation of finished fits and baselines, with worst cases and robustness."""
 
+import json
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training.compare.results import COMPARED
 from training.compare.runs import CHECKPOINT, METRICS
 from training.compare.summary import has, tasks_of
 from training.compare.worst import WorstCases, worst_cases
+from training.config import BaselineConfig
 from training.data import Dataset, load_dataset
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
@@ -23,27 +25,29 @@ from training.inference.load import load_checkpoint, represent_checkpoint
 from training.inference.robustness import Robustness, robustness
 from training.models.checkpoint import Checkpoint, write_atomically
 
+_SETTINGS = "settings.json"
 _WORST = "worst.json"
 _RETENTION = "robustness.json"
 _RETENTIONS = TypeAdapter(list[Retention])
 
 
 class _Loaded:
-    """A data set with the corpus of one seed, shared by baselines."""
+    """A data set with the last corpus, shared by baselines of equal seed and settings."""
 
     def __init__(self, folder: Path, split: Split) -> None:
         self.folder = folder
         self._split: Split = split
-        self._corpora: dict[int, Corpus] = {}
+        self._corpora: dict[tuple[int, BaselineConfig], Corpus] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
         return load_dataset(self.folder)
 
-    def corpus(self, seed: int) -> Corpus:
-        if seed not in self._corpora:
-            self._corpora = {seed: corpus_of(self.dataset, self._split, seed)}
-        return self._corpora[seed]
+    def corpus(self, seed: int, config: BaselineConfig) -> Corpus:
+        key = (seed, config)
+        if key not in self._corpora:
+            self._corpora = {key: corpus_of(self.dataset, self._split, seed, config)}
+        return self._corpora[key]
 
 
 class Measurer:
@@ -66,13 +70,17 @@ class Measurer:
         """Evaluate and save a run; returns the metric of each compared task."""
         dataset = self.dataset(run.data)
         with self._bounded():
+            representation = self._representation(run)
             evaluation = evaluate(
                 dataset,
-                self._representation(run),
+                representation,
                 split=self._split,
                 subject=run.method.name,
                 seed=run.seed,
             )
+        if representation.settings:
+            settings = json.dumps(dict(representation.settings), indent=2) + "\n"
+            write_atomically(run.folder / _SETTINGS, settings.encode())
         evaluation.save(run.folder / METRICS)
         known = [task for task in COMPARED if has(evaluation, task)]
         return {task: evaluation.summary[task][COMPARED[task]] for task in tasks_of(known)}
@@ -138,7 +146,9 @@ class Measurer:
             folder = run.folder / CHECKPOINT
             checkpoint = Checkpoint.load(folder)
             return represent_checkpoint(folder, checkpoint, loaded.dataset, self._split)
-        return BASELINES[run.method.name].fit(loaded.corpus(run.seed))
+        config = run.method.config()
+        assert isinstance(config, BaselineConfig)
+        return BASELINES[run.method.baseline].fit(loaded.corpus(run.seed, config))
 
     def _bounded(self) -> threadpool_limits:
         torch.set_num_threads(self._threads)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.baselines import BASELINES
-from training.config import as_dict, override
+from training.config import BaselineConfig, RecipeConfig, as_dict, override
 from training.data import digest_of
 from training.errors import UsageError
 from training.tasks.recipes import RECIPES
@@ -25,10 +25,11 @@ class Method:
 
     Attributes:
         name: unique name.
-        kind: recipe, variant of a recipe, or baseline.
+        kind: recipe, variant of a recipe, or baseline, with changed settings or without.
         recipe: name of the recipe; "" for a baseline.
-        settings: `name=value` changes of the recipe's configuration.
+        settings: `name=value` changes of the configuration.
         own_settings: the settings that define a variant.
+        base: baseline that a variant changes; "" = the baseline called `name`, or a recipe.
     """
 
     name: str
@@ -36,17 +37,22 @@ class Method:
     recipe: str = ""
     settings: tuple[str, ...] = ()
     own_settings: tuple[str, ...] = ()
+    base: str = ""
 
-    def config(self) -> dict[str, Any]:
-        """Resolved configuration; empty for a baseline."""
-        if not self.recipe:
-            return {}
-        return dict(as_dict(override(RECIPES[self.recipe].config(), self.settings)))
+    @property
+    def baseline(self) -> str:
+        """Name of the baseline to fit."""
+        return self.base or self.name
+
+    def config(self) -> RecipeConfig | BaselineConfig:
+        """Resolved configuration."""
+        default = RECIPES[self.recipe].config() if self.recipe else BaselineConfig()
+        return override(default, self.settings)
 
     @property
     def varies(self) -> bool:
         """Whether the result depends on the seed."""
-        return self.kind != "baseline" or BASELINES[self.name].random
+        return self.kind != "baseline" or BASELINES[self.baseline].random
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def methods_of(
     settings: Sequence[str],
     variants: Sequence[str],
     split: str,
+    text_tower: str | None = None,
 ) -> list[Method]:
     """Methods given by the options.
 
@@ -87,14 +94,16 @@ def methods_of(
         recipes: names of recipes; `all` for all.
         baselines: names of baselines; `all` for all.
         settings: `RECIPE.key=value`, for the recipe and its variants.
-        variants: `NAME=RECIPE:key=value,...`.
+        variants: `NAME=RECIPE_OR_BASELINE:key=value,...`.
         split: split of the queries; with val, recipes train without refit.
+        text_tower: pretrained text encoder of all methods; None = their own setting.
 
     Raises:
         UsageError: a name is unknown or repeated, a setting is invalid, or there is no method.
     """
     chosen = _chosen("--recipes", recipes, RECIPES)
-    common: dict[str, list[str]] = {name: [] for name in RECIPES}
+    tower = [] if text_tower is None else [f"text_tower={text_tower}"]
+    common = {name: list(tower) for name in (*RECIPES, *BASELINES)}
     for setting in settings:
         recipe, dot, assignment = setting.partition(".")
         if not dot or recipe not in RECIPES:
@@ -103,11 +112,15 @@ def methods_of(
                 f"the recipes are {', '.join(RECIPES)}"
             )
         common[recipe].append(assignment)
-    methods = [Method(name, "baseline") for name in _chosen("--baselines", baselines, BASELINES)]
+    methods = [
+        Method(name, "baseline", settings=tuple(common[name]))
+        for name in _chosen("--baselines", baselines, BASELINES)
+    ]
     methods += [Method(name, "recipe", name, tuple(common[name])) for name in chosen]
     methods += [_variant(text, common) for text in variants]
     trained = {method.recipe for method in methods}
-    for recipe, changes in common.items():
+    for recipe in RECIPES:
+        changes = common[recipe][len(tower) :]
         if changes and recipe not in trained:
             raise UsageError(f"--set {recipe}.{changes[0]}: {recipe} is not compared")
     if split == "val":
@@ -132,14 +145,17 @@ def _variant(text: str, common: dict[str, list[str]]) -> Method:
     recipe, colon, changes = rest.partition(":")
     if not equals or not colon or not changes or not _NAME.fullmatch(name):
         raise UsageError(
-            f"--variant {text}: write it as NAME=RECIPE:key=value,key=value; "
+            f"--variant {text}: write it as NAME=RECIPE_OR_BASELINE:key=value,key=value; "
             "a name has letters, digits and . _ + -"
         )
-    if recipe not in RECIPES:
+    if recipe not in common:
         raise UsageError(
-            f"--variant {name}: no recipe is called {recipe!r}; there are {', '.join(RECIPES)}"
+            f"--variant {name}: no recipe or baseline is called {recipe!r}; "
+            f"there are {', '.join(common)}"
         )
     own = tuple(re.split(r",(?=\w+=)", changes))
+    if recipe in BASELINES:
+        return Method(name, "baseline", "", (*common[recipe], *own), own, base=recipe)
     return Method(name, "variant", recipe, (*common[recipe], *own), own)
 
 
@@ -182,8 +198,8 @@ def plan(
                     continue
                 identity = {
                     **common,
-                    "method": method.recipe or method.name,
-                    "config": method.config(),
+                    "method": method.recipe or method.baseline,
+                    "config": dict(as_dict(method.config())),
                     "seed": seed,
                 }
                 place = out / "runs" / path.name / f"{method.name}-seed{seed}"

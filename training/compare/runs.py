@@ -4,6 +4,7 @@ REPORT_DIR/runs/<data set>/<method>-seed<k>/
     run.json                identity, and the cost once finished
     checkpoint/             for recipes
     metrics.json, metrics.per_query.npz
+    settings.json           for baselines with settings: those chosen on validation
     log.txt                 output of the fit, or the traceback of a failure
 """
 
@@ -32,7 +33,7 @@ CHECKPOINT = "checkpoint"
 METRICS = "metrics.json"
 LOG = "log.txt"
 _STATUS = "run.json"
-_REPORT_FILES = {"runs", "results.json", "results.md", "report.html", ".lock"}
+_REPORT_FILES = {"runs", "results.json", "results.md", "charts", "report.html", ".lock"}
 _POLL_S = 0.05
 _STOP_S = 10.0
 

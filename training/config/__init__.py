@@ -4,6 +4,7 @@ Every value can be set on the command line by `--set name=value`.
 """
 
 from training.config.base import RecipeConfig, TeacherConfig
+from training.config.baseline import BaselineConfig
 from training.config.contrast import ContrastConfig, shorter_widths
 from training.config.distillation import (
     KdFeatureConfig,
@@ -21,6 +22,7 @@ from training.config.transfer import TransferConfig, TransferPlusConfig
 from training.config.values import as_dict, override, shared_config
 
 __all__ = [
+    "BaselineConfig",
     "ContrastConfig",
     "KdFeatureConfig",
     "KdPseudoLabelConfig",

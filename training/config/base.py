@@ -1,9 +1,12 @@
 """Settings common to all recipes, and to all recipes with a teacher."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from training.config.bounds import BOUNDS
 from training.errors import UsageError
+
+Clicks = Literal["shared", "private"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class RecipeConfig:
             decides by the data, see `training.towers.automatic`.
         image_tower: pretrained encoder of avatars, covers and frames.
         audio_tower: pretrained encoder of sounds.
+        clicks: `private` = learn and choose from ID-embeddings alone, as where clicks must not
     """
 
     dim: int = 128
@@ -57,6 +61,7 @@ class RecipeConfig:
     text_tower: str = ""
     image_tower: str = ""
     audio_tower: str = ""
+    clicks: Clicks = "shared"
 
     def __post_init__(self) -> None:
         """Check that every number is within its bounds.

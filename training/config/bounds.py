@@ -55,6 +55,7 @@ BOUNDS = {
     "id_temperature": _POSITIVE,
     "kernel_landmarks": _COUNT_OR_OFF,
     "kernel_rank": _COUNT,
+    "kernel_table_dim": _COUNT,
     "learning_rate": _POSITIVE,
     "mask": Bounds(0, 1, without_least=True, without_most=True),
     "matryoshka_weight": _WEIGHT,

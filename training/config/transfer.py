@@ -52,6 +52,7 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
         kernel_landmarks: landmarks of the kernel layer that training starts from, see
             `training.models.kernel_layer`; 0 = no such layer.
         kernel_rank: width of the behaviour that it predicts.
+        kernel_table_dim: width of its token table, less for a large vocabulary.
     """
 
     token_dropout: float = 0.3
@@ -72,3 +73,4 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     text_tower: str = "auto"
     kernel_landmarks: int = 4096
     kernel_rank: int = 256
+    kernel_table_dim: int = 1024

@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from training.config.base import RecipeConfig
+from training.config.baseline import BaselineConfig
 from training.errors import UsageError
 
+Config = TypeVar("Config", bound=RecipeConfig | BaselineConfig)
 
-def override(config: RecipeConfig, assignments: Sequence[str]) -> RecipeConfig:
+
+def override(config: Config, assignments: Sequence[str]) -> Config:
     """Apply `name=value` assignments to a configuration, parsed by the field's type.
 
     Raises:
@@ -42,7 +45,7 @@ def _parse(name: str, wanted: Any, text: str) -> bool | int | float | str:
         raise UsageError(f"--set {name}={text}: needs {wanted.__name__}") from None
 
 
-def as_dict(config: RecipeConfig) -> Mapping[str, Any]:
+def as_dict(config: RecipeConfig | BaselineConfig) -> Mapping[str, Any]:
     """Resolved values, JSON-serialisable."""
     return dataclasses.asdict(config)
 

@@ -1,6 +1,7 @@
 """Representations: methods that score pairs of streamers by an inner product."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Representation:
         cold_start: representation for the cold-start task; None = this one.
         reads_behaviour: whether the gallery is represented by behaviour; such methods take part in
             the cold-start task only.
+        settings: settings of a baseline that were chosen on validation, by name.
     """
 
     query: Matrix
@@ -69,6 +71,7 @@ class Representation:
     audience_vote: AudienceVote | None = None
     cold_start: "Representation | None" = None
     reads_behaviour: bool = False
+    settings: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
     def symmetric(cls, vectors: Matrix) -> "Representation":

@@ -38,8 +38,9 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         )
     config = shared_config(stored["config"])
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
-    dual = checkpoint.tensors.get("kernel.dual")
-    kernel = None if dual is None else KernelShape(*dual.shape)
+    kernel, dual = None, checkpoint.tensors.get("kernel.dual")
+    if dual is not None:
+        kernel = KernelShape(*dual.shape, checkpoint.tensors["kernel.table"].shape[1])
     encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
     encoder.load_state_dict(checkpoint.tensors)
     return ExportSource(

@@ -78,7 +78,9 @@ class StreamerEncoder(nn.Module):
         self.kernel: KernelLayer | None = None
         width = config.table_dim
         if kernel is not None:
-            self.kernel = KernelLayer(self.table, [s.width for s in vocabulary.spaces], kernel)
+            spaces = [space.width for space in vocabulary.spaces]
+            leading = min(config.table_dim, kernel.table_dim)
+            self.kernel = KernelLayer(len(self.table), leading, spaces, kernel)
             self.projection = nn.Parameter(torch.zeros(kernel.rank, config.dim))
             width += kernel.rank
         self.mlp = nn.Sequential(
@@ -107,11 +109,18 @@ class StreamerEncoder(nn.Module):
     def start_from(
         self, components: NDArray[np.float32], centres: Sequence[NDArray[np.float32]]
     ) -> None:
-        """Initialise the token table (1 + V, <= table_dim) and the mean vector of each space."""
-        self.table[:, : components.shape[1]] = torch.from_numpy(components)
-        self.table[0] = 0
-        if self.kernel is not None:
-            self.kernel.table.copy_(self.table)
+        """Initialise the token tables and the mean vector of each space.
+
+        Args:
+            components: leading right singular vectors of TF-IDF (1 + V, at most as many as the
+                wider table has).
+            centres: mean vector of each space.
+        """
+        tables = [self.table.data] if self.kernel is None else [self.table.data, self.kernel.table]
+        for table in tables:
+            width = min(table.shape[1], components.shape[1])
+            table[:, :width] = torch.from_numpy(components[:, :width])
+            table[0] = 0
         for i, centre in enumerate(centres):
             self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
 

@@ -17,17 +17,19 @@ from training.models.content_sketch import safe_normalise
 
 
 class KernelShape(NamedTuple):
-    """Number of landmarks M and width K of the predicted behaviour."""
+    """Number of landmarks M, width K of the predicted behaviour, width T of the token table."""
 
     landmarks: int
     rank: int
+    table_dim: int
 
 
 class KernelLayer(nn.Module):
     """Predicts unit behaviour vectors (B, K) from the sum of tokens and the vectors of each space.
 
     Attributes:
-        table: initial token table (1 + V, H), which does not train.
+        table: right singular vectors of TF-IDF (1 + V, T), the leading ones first. Many keep
+            apart what few would merge: on Twitch, games.
         landmarks: content of the landmarks (M, G).
         dual: their coefficients (M, K).
         width: of the kernel, ().
@@ -38,33 +40,40 @@ class KernelLayer(nn.Module):
     dual: Tensor
     width: Tensor
 
-    def __init__(self, table: Tensor, spaces: Sequence[int], shape: KernelShape) -> None:
+    def __init__(
+        self, tokens: int, leading: int, spaces: Sequence[int], shape: KernelShape
+    ) -> None:
         """Create a layer that predicts zeros.
 
         Args:
-            table: initial token table (1 + V, H).
-            spaces: width of each vector space; G is H and their sum.
-            shape: of the layer.
+            tokens: rows 1 + V of the table.
+            leading: number of leading singular vectors, in which similar tokens are close.
+            spaces: width of each vector space.
+            shape: of the layer; G is `leading`, T and the widths of the spaces.
         """
         super().__init__()
-        self.register_buffer("table", table.detach().clone())
-        content = table.shape[1] + sum(spaces)
+        self._leading = leading
+        self.register_buffer("table", torch.zeros(tokens, shape.table_dim))
+        content = leading + shape.table_dim + sum(spaces)
         self.register_buffer("landmarks", torch.zeros(shape.landmarks, content))
         self.register_buffer("dual", torch.zeros(shape.landmarks, shape.rank))
         self.register_buffer("width", torch.ones(()))
 
     def content(self, token_sum: Tensor, centred: Sequence[Tensor]) -> Tensor:
-        """Content (B, G) whose inner product is the mean cosine of tokens and of vectors.
+        """Content (B, G), whose inner product is the mean of cosines.
+
+        The cosine of tokens is the mean of those by all and by the leading singular vectors. With
+        vectors, it counts as much as the mean cosine of all spaces.
 
         Args:
-            token_sum: sums of rows of `table` (B, H).
+            token_sum: sums of rows of `table` (B, T).
             centred: unit vectors of each space (B, W), zero where a streamer has none.
         """
-        tokens = safe_normalise(token_sum)
-        if not centred:
-            return tokens
-        share = math.sqrt(1 / (2 * len(centred)))
-        return torch.cat([math.sqrt(0.5) * tokens, *(share * each for each in centred)], 1)
+        share = 0.5 if centred else 1.0
+        tokens = [token_sum[:, : self._leading], token_sum]
+        parts = [math.sqrt(share / 2) * safe_normalise(part) for part in tokens]
+        parts += [math.sqrt(share / len(centred)) * part for part in centred]
+        return torch.cat(parts, 1)
 
     def forward(self, content: Tensor) -> Tensor:
         """Predicted behaviour (B, K) of content (B, G)."""

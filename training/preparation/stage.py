@@ -31,6 +31,8 @@ from training.teachers.id_embeddings import Teacher, judged
 _CHUNK = 4096
 MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
 """Most queries, and most gallery streamers, in validations during a fit."""
+_TABLE_NUMBERS = 2**24
+"""Numbers in the kernel layer's token table, from which it gets narrower."""
 _START_ROWS = 100_000
 """Most streamers that the initialisation of an encoder is computed from."""
 
@@ -91,14 +93,12 @@ def prepare(
         raise DataError(f"{dataset.folder} has fewer than two training streamers with content")
     start = bags.take(sample(known, _START_ROWS, seed))
     torch.manual_seed(seed)
-    encoder = StreamerEncoder(
-        vocabulary,
-        config,
-        None if teacher is None else teacher.vectors.shape[1],
-        _kernel_shape(teacher, usable, config),
-    )
+    kernel = _kernel_shape(teacher, usable, vocabulary, config)
+    id_dim = None if teacher is None else teacher.vectors.shape[1]
+    encoder = StreamerEncoder(vocabulary, config, id_dim, kernel)
+    rank = config.table_dim if kernel is None else max(config.table_dim, kernel.table_dim)
     encoder.start_from(
-        start_of_table(start, vocabulary, config.table_dim, seed),
+        start_of_table(start, vocabulary, rank, seed),
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
@@ -129,7 +129,10 @@ def prepare(
 
 
 def _kernel_shape(
-    teacher: Teacher | None, usable: NDArray[np.bool_], config: RecipeConfig
+    teacher: Teacher | None,
+    usable: NDArray[np.bool_],
+    vocabulary: Vocabulary,
+    config: RecipeConfig,
 ) -> KernelShape | None:
     """Shape of the kernel layer; None for recipes without one, or too few streamers."""
     if teacher is None or not isinstance(config, TransferPlusConfig):
@@ -137,8 +140,11 @@ def _kernel_shape(
     count = int(usable[teacher.rows].sum())
     if not config.kernel_landmarks or count < 2:
         return None
+    tokens = 1 + len(vocabulary.tokens)
     return KernelShape(
-        min(config.kernel_landmarks, count), behaviour_width(teacher, config.kernel_rank)
+        min(config.kernel_landmarks, count),
+        behaviour_width(teacher, config.kernel_rank),
+        min(config.kernel_table_dim, max(config.table_dim, _TABLE_NUMBERS // tokens)),
     )
 
 

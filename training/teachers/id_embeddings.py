@@ -14,8 +14,9 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
-from training.config import TeacherConfig
+from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset
+from training.data.vectors import IdEmbeddings
 from training.errors import UsageError
 from training.teachers.label_noise import NoiseEstimate, estimate_noise
 
@@ -172,6 +173,29 @@ def learn_teacher(
 def audience_rank(audience: sp.csr_matrix, most: int = _AUDIENCE_RANK) -> int:
     """Rank of the SVD of audiences (N, U), at most `most`, at least 1."""
     return max(1, min(most, *(side - 1 for side in audience.get_shape())))
+
+
+def handed_over(dataset: Dataset, config: RecipeConfig, seed: int, threads: int) -> Dataset:
+    """Data set as a recommender with private clicks hands it over; unchanged if they are shared.
+
+    It has ID-embeddings and no audiences. Without given ID-embeddings, ALS on the audiences of
+    train + val stands for those of a recommender.
+
+    Args:
+        dataset: the data set.
+        config: settings of the teacher, or the defaults if it has none.
+        seed: of ALS.
+        threads: of ALS.
+    """
+    if config.clicks == "shared":
+        return dataset
+    given, known = dataset.id_embeddings, dataset.rows("train", "val")
+    audience = audience_of(dataset, known)
+    if given is None and audience is not None:
+        settings = config if isinstance(config, TeacherConfig) else TeacherConfig()
+        teacher = learn_teacher(audience, known, settings, seed, threads)
+        given = IdEmbeddings([dataset.ids[row] for row in teacher.rows], teacher.vectors)
+    return replace(dataset, interactions=None, relations=None, id_embeddings=given)
 
 
 def audience_directions(

@@ -43,7 +43,7 @@ from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddi
 from training.progress import Progress
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
-from training.teachers.id_embeddings import find_teacher
+from training.teachers.id_embeddings import find_teacher, handed_over
 from training.towers import (
     Tower,
     TowerReader,
@@ -158,6 +158,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     if request.overwrite and request.compute.is_first:
         journal.discard_other()
     request.compute.wait()
+    dataset = handed_over(dataset, request.config, request.seed, request.threads)
     with _tower_reader(request, dataset) as reader:
         run = _Run(request, find_recipe(request.recipe), dataset, journal, reader)
         chosen, stage = run()

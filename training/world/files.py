@@ -37,7 +37,6 @@ def is_written(
     seed: int,
     file_format: Format,
     media: bool = False,
-    drift: float = 0.0,
 ) -> bool:
     """Whether the folder holds this world unchanged; False for an empty or missing folder.
 
@@ -61,7 +60,7 @@ def is_written(
         marker = None
     if not isinstance(marker, dict):
         raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
-    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, drift, {}):
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
         raise OutputError(f"{folder}: its files have changed; restore them with --overwrite")
@@ -84,7 +83,7 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             for name, columns in _tables(world).items():
                 _write_table(made, name, columns, file_format)
             count, digests = len(world.profiles), _digests(made)
-            marker = _marker(count, seed, file_format, world.media, world.drift, digests)
+            marker = _marker(count, seed, file_format, world.media, digests)
             for name in (MARKER, *_FILE_NAMES):
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
@@ -103,7 +102,6 @@ def _marker(
     seed: int,
     file_format: Format,
     media: bool,
-    drift: float,
     digests: dict[str, str],
 ) -> dict[str, Any]:
     return {
@@ -112,7 +110,6 @@ def _marker(
         "seed": seed,
         "format": file_format,
         **({"media": MEDIA_GENERATOR} if media else {}),
-        **({"drift": drift} if drift else {}),
         "files": digests,
     }
 

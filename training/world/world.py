@@ -9,7 +9,6 @@ import numpy as np
 
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
-from training.world.drift import Drift
 from training.world.duplicates import duplicate, group_sizes, is_recognisable
 from training.world.media.cover_vectors import CoverVectors
 from training.world.media.studio import Studio, made
@@ -34,7 +33,6 @@ class World:
             boilerplate.
         audience: interactions.
         media: whether there are pictures and sounds instead of cover vectors.
-        drift: share of streamers without duplicates that have interest drift.
     """
 
     profiles: list[dict[str, Any]]
@@ -44,7 +42,6 @@ class World:
     earnest: list[frozenset[str]]
     audience: Audience
     media: bool = False
-    drift: float = 0.0
 
     @property
     def ids(self) -> list[str]:
@@ -56,21 +53,17 @@ class World:
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
-def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0) -> World:
+def generate(streamers: int, seed: int, media: bool = False) -> World:
     """Generate a world, deterministically by its arguments.
 
     Args:
         streamers: number of streamers.
         seed: of all randomness.
         media: pictures and sounds instead of cover vectors; all else is unchanged.
-        drift: share of streamers without duplicates that have interest drift; all else is
-            unchanged.
 
     Raises:
-        UsageError: fewer than `MIN_STREAMERS` streamers, or `drift` is not in [0, 1].
+        UsageError: fewer than `MIN_STREAMERS` streamers.
     """
-    if not 0 <= drift <= 1:
-        raise UsageError(f"--drift {drift:g}: must be between 0 and 1")
     if streamers < MIN_STREAMERS:
         raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
     rng = random.Random(f"world/{seed}")
@@ -81,15 +74,11 @@ def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0)
     else:
         shown = CoverVectors(noise, interests)
     phrases = load_phrases()
-    change = Drift(random.Random(f"world/{seed}/drift"), drift, interests, phrases)
     people = People(rng, shown, interests, phrases)
     accounts = _accounts(rng, people, streamers)
     rng.shuffle(accounts)
     groups = [group for _, group in accounts]
     persons = [person for person, _ in accounts]
-    for person, group in accounts:
-        if group is None:
-            change(person)
     digits = len(str(streamers - 1))
     return World(
         profiles=[_with_ids(f"w{i:0{digits}}", p.profile) for i, p in enumerate(persons)],
@@ -99,7 +88,6 @@ def generate(streamers: int, seed: int, media: bool = False, drift: float = 0.0)
         earnest=[person.real for person in persons],
         audience=draw_audience(views, _crowd(persons, people, interests)),
         media=media,
-        drift=drift,
     )
 
 

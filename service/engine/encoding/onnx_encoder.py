@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,27 +27,12 @@ class Encoded:
     Attributes:
         embedding: float32 (D,), unit length.
         content: float16 (C,), unit length: the content sketch.
-        modality_weights: float32 (M,), the share of each modality in the evidence.
         id_embedding: float32 (E,) in the recommender's space, or None.
     """
 
     embedding: NDArray[np.float32]
     content: NDArray[np.float16]
-    modality_weights: NDArray[np.float32]
     id_embedding: NDArray[np.float32] | None
-
-
-class Encoder(Protocol):
-    """Anything that turns usable features into vectors."""
-
-    @property
-    def device(self) -> Device:
-        """Where it really runs: `cpu` or `gpu`."""
-        ...
-
-    def encode(self, features: Sequence[Features]) -> list[Encoded]:
-        """One result per item, in order; safe to call from several threads."""
-        ...
 
 
 class OnnxEncoder:
@@ -76,7 +61,7 @@ class OnnxEncoder:
         self.device = device
         self._session = session
         self._inputs = [cast(str, i.name) for i in session.get_inputs()]
-        self._outputs = ["embedding", "content", "modality_weights"]
+        self._outputs = ["embedding", "content"]
         if bundle.manifest.id_space is not None:
             self._outputs.append("id_embedding")
         missing = set(self._outputs) - {o.name for o in session.get_outputs()}
@@ -97,10 +82,9 @@ class OnnxEncoder:
         outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
         embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
         content = cast(NDArray[np.float32], outputs[1]).astype(np.float16)  # (B, C)
-        weights = cast(NDArray[np.float32], outputs[2])  # (B, M)
-        ids = cast(NDArray[np.float32], outputs[3]) if len(outputs) > 3 else None  # (B, E)
+        ids = cast(NDArray[np.float32], outputs[2]) if len(outputs) > 2 else None  # (B, E)
         return [
-            Encoded(embedding[i], content[i], weights[i], None if ids is None else ids[i])
+            Encoded(embedding[i], content[i], None if ids is None else ids[i])
             for i in range(len(features))
         ]
 

@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from model_export.contract.errors import UnreadableContent
 from model_export.contract.features import Features, Featurizer
@@ -19,6 +19,7 @@ from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TowerSpec, media_at, payload_key, vector_piece
 from model_export.contract.uninformative import says_nothing
+from service.engine.encoding.large_profiles import beside_if_large
 from service.engine.encoding.tower_jobs import (
     TowerJob,
     TowerJobs,
@@ -40,7 +41,8 @@ from service.engine.encoding.tower_vectors import (
     pack,
     unpack,
 )
-from service.engine.work.lanes import Lane
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import loads
 from service.errors import InvalidRequest, ServiceError, Unavailable
 
 Thumbnail = NDArray[np.uint8]
@@ -109,8 +111,10 @@ class Reader:
         featurizer: Featurizer,
         towers: Sequence[TowerSpec] = (),
         jobs: TowerJobs | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
-        """`jobs` are made for the `towers`, if there are any."""
+        """`jobs` are made for the `towers`, if any; large profiles are read in `lanes`."""
+        self._lanes = lanes
         self._featurizer = featurizer
         self._towers = towers
         self._jobs = jobs
@@ -196,18 +200,27 @@ class Reader:
         for item in items:
             if len(items) > 1:
                 await asyncio.sleep(0)  # others have their turn
-            plans.append(self._plan(item, jobs))
+            plan = await beside_if_large(
+                self._lanes, item.profile, partial(self._prepare, item), lane
+            )
+            if isinstance(plan, _Plan) and self._jobs is not None:
+                self._assign(plan, jobs, self._jobs)
+            plans.append(plan)
         if self._jobs is not None:
             await self._jobs.make(list(jobs.values()), lane)
         results: list[Reading | ServiceError] = []
         for plan in plans:
             if len(items) > 1:
                 await asyncio.sleep(0)
-            results.append(plan if isinstance(plan, ServiceError) else self._finish(plan))
+            if isinstance(plan, _Plan):
+                finish = partial(self._finish, plan)
+                results.append(await beside_if_large(self._lanes, plan.item.profile, finish, lane))
+            else:
+                results.append(plan)
         return results
 
-    def _plan(self, item: ToRead, jobs: dict[object, TowerJob]) -> _Plan | ServiceError:
-        """What towers have to read of a profile; `jobs` are those of all profiles."""
+    def _prepare(self, item: ToRead) -> _Plan | ServiceError:
+        """The pieces of a profile, and what is known of them."""
         pieces = pieces_of(item.profile)
         if self._jobs is None:
             return _Plan(item, pieces, Seen(), frozenset())
@@ -217,9 +230,12 @@ class Reader:
         except UnreadableContent as error:
             return _invalid(item, error)
         settled = _settled(item.stored) if self._reads_media else frozenset[str]()
-        plan = _Plan(item, pieces, unpack(item.tower_vectors), settled)
+        return _Plan(item, pieces, unpack(item.tower_vectors), settled)
+
+    def _assign(self, plan: _Plan, jobs: dict[object, TowerJob], known: TowerJobs) -> None:
+        """Find what towers have to read of a profile; `jobs` are those of all profiles."""
         for spec in self._towers:
-            for piece in seen_by(spec, pieces):
+            for piece in seen_by(spec, plan.pieces):
                 job = _job(plan, spec, piece, jobs)
                 if spec not in job.specs:
                     job.specs.append(spec)
@@ -229,10 +245,9 @@ class Reader:
             was_address = job.is_address and piece.payload_digest in plan.settled
             if was_address and (found := plan.stored.addresses.get(_digest(piece))):
                 job.has_bytes(found.hex())
-            self._jobs.recall(job, plan.stored)
+            known.recall(job, plan.stored)
             if was_address or job.is_dropped:  # it is not read again, whatever is missing
                 job.specs = [s for s in job.specs if s.name in job.vectors]
-        return plan
 
     def _finish(self, plan: _Plan) -> Reading | ServiceError:
         vectors: dict[Key, Vector] = {}
@@ -283,8 +298,8 @@ def _job(plan: _Plan, spec: TowerSpec, piece: Piece, jobs: dict[object, TowerJob
 def _settled(stored: bytes) -> frozenset[str]:
     """Digests of the pictures and sounds that are stored already."""
     try:
-        pieces = pieces_of(StreamerProfile.model_validate_json(stored)) if stored else []
-    except ValidationError:  # of an earlier release, so all of it is news
+        pieces = pieces_of(StreamerProfile.model_validate(loads(stored.decode()))) if stored else []
+    except ValueError:  # of an earlier release, so all of it is news
         pieces = []
     return frozenset(shown(p).payload_digest for p in pieces if p.kind == "media")
 

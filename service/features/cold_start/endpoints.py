@@ -16,9 +16,10 @@ from service.features.cold_start.schemas import (
 from service.features.cold_start.service import ColdStart
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
-from service.http.problems import Checked, JsonRoute
+from service.http.json_bodies import JsonRoute
+from service.http.problems import Checked
 
-router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["cold start"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["cold start"])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 

@@ -9,9 +9,10 @@ from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, Dedup
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
-from service.http.problems import Checked, JsonRoute
+from service.http.json_bodies import JsonRoute
+from service.http.problems import Checked
 
-router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["dedup"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["dedup"])
 CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 
 

@@ -31,12 +31,13 @@ from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
+from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
-from service.http.problems import Checked, JsonRoute
+from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(prefix="/v1", route_class=JsonRoute)
+router = APIRouter(route_class=JsonRoute, prefix="/v1")
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}

@@ -20,9 +20,12 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from model_export.contract.streamer import StreamerProfile
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import LARGE_BYTES
 from service.errors import BodyTooLarge, ResultsNotRead, ServiceError
 from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
 from service.http.documents import cut, problem_of
+from service.http.json_bodies import loads_bounded
 from service.http.ndjson import line_of, lines_of
 from service.http.problems import error_of_http, invalid
 from service.settings import Limits
@@ -40,11 +43,16 @@ _MOST_ERRORS, _MOST_CHARS = 3, 300
 
 
 async def write_lines(
-    writes: WritePipeline, limits: Limits, body: AsyncIterator[bytes], *, skip_unchanged: bool
+    writes: WritePipeline,
+    limits: Limits,
+    lanes: Lanes,
+    body: AsyncIterator[bytes],
+    *,
+    skip_unchanged: bool,
 ) -> AsyncGenerator[bytes, None]:
     """One result line for each line of the body, several at a time; see the module."""
     results = _Results()
-    bulk = _Bulk(writes, limits, results, skip_unchanged)
+    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged)
     working = asyncio.create_task(bulk.process(body))
     working.add_done_callback(results.end)
     try:
@@ -110,10 +118,16 @@ class _Bulk:
     """One request: reads its lines, writes them, and puts their results."""
 
     def __init__(
-        self, writes: WritePipeline, limits: Limits, results: _Results, skip_unchanged: bool
+        self,
+        writes: WritePipeline,
+        limits: Limits,
+        lanes: Lanes,
+        results: _Results,
+        skip_unchanged: bool,
     ) -> None:
         self._writes = writes
         self._limits = limits
+        self._lanes = lanes
         self._results = results
         self._skip_unchanged = skip_unchanged
 
@@ -169,7 +183,7 @@ class _Bulk:
             if not line.strip():
                 continue
             try:
-                profiles.append(_read(self._limits, line))
+                profiles.append(await self._read(line))
                 numbers.append(number)
             except ValidationError as error:
                 answers[number] = _failed(number, invalid(error))
@@ -189,11 +203,17 @@ class _Bulk:
         for number in sorted(answers):
             self._results.put(answers[number])
 
+    async def _read(self, line: bytes) -> StreamerProfile:
+        limits = self._limits
+        if len(line) > limits.body_limit_bytes:
+            raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
+        if len(line) < LARGE_BYTES:
+            return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
 
-def _read(limits: Limits, line: bytes) -> StreamerProfile:
-    if len(line) > limits.body_limit_bytes:
-        raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
-    return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
+        def read() -> StreamerProfile:
+            return StreamerProfile.model_validate(loads_bounded(line, limits.body_values))
+
+        return await self._lanes.run(read, Lane.BULK)
 
 
 def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:

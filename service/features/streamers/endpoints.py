@@ -10,7 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
+from pydantic_core import to_json
 
+from model_export.contract.streamer import MOST_FIELDS
+from service.engine.work.lanes import Lanes
 from service.errors import (
     FieldError,
     InvalidRequest,
@@ -36,12 +39,14 @@ from service.features.streamers.write_pipeline import Acknowledged, WritePipelin
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
+from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
-from service.http.problems import Checked, JsonRoute, invalid
+from service.http.problems import Checked, invalid
 from service.store.base import ANY_STORED, Record, StoredProfile
 
-router = APIRouter(prefix="/v1", route_class=JsonRoute, tags=["streamers"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
+CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
@@ -98,16 +103,17 @@ async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
     )
 
 
-def _streamer(record: Record | StoredProfile) -> StreamerOut:
-    return StreamerOut(
-        streamer_id=record.streamer_id,
-        version=record.version,
-        status=record.status,
-        modalities=json.loads(record.modalities),
-        model_version=record.model_version,
-        updated_at=record.updated_at,
-        profile=json.loads(record.profile),
-    )
+def _streamer(record: Record | StoredProfile) -> bytes:
+    """A `StreamerOut`, whose profile is JSON already: it may be large, and is not parsed."""
+    fields = {
+        "streamer_id": record.streamer_id,
+        "version": record.version,
+        "status": record.status,
+        "modalities": json.loads(record.modalities),
+        "model_version": record.model_version,
+        "updated_at": record.updated_at,
+    }
+    return b'%b,"profile":%b}' % (to_json(fields)[:-1], record.profile)
 
 
 @router.put(
@@ -148,7 +154,7 @@ async def put_streamer(
 async def patch_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
-    changes: Annotated[dict[str, Any], Body(json_schema_extra=_CHANGES)],
+    changes: Annotated[dict[str, Any], Body(max_length=MOST_FIELDS, json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
     response: Response,
 ) -> WrittenOut:
@@ -183,23 +189,30 @@ async def delete_streamer(
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
-@router.get("/streamers", summary="List streamers, in pages", responses=responses(*STORE))
+@router.get(
+    "/streamers",
+    summary="List streamers, in pages",
+    response_model=StreamerPage,
+    responses=responses(*STORE),
+)
 async def list_streamers(
     streamers: CurrentStreamers,
     cursor: Annotated[
         str | None, Query(max_length=256, description="next_cursor of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
-) -> StreamerPage:
+) -> Response:
     """In byte order of the ids; streamers written meanwhile may or may not be listed.
 
     A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
     """
     page = await streamers.page(_after(cursor), limit)
     last = page.next_after
-    return StreamerPage(
-        streamers=[_streamer(profile) for profile in page.profiles],
-        next_cursor=None if last is None else base64.urlsafe_b64encode(last.encode()).decode(),
+    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    found = b",".join(map(_streamer, page.profiles))
+    return Response(
+        b'{"streamers":[%b],"next_cursor":%b}' % (found, to_json(cursor)),
+        media_type="application/json",
     )
 
 
@@ -259,26 +272,31 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 async def bulk_write(
     writes: CurrentWrites,
     limits: CurrentLimits,
+    lanes: CurrentLanes,
     request: Request,
     skip_unchanged: Annotated[
         bool, Query(description="Skip profiles that are stored like this already.")
     ] = False,
 ) -> DuplexNdjsonResponse:
     """One profile per line; one result per line, in order. A bad line does not stop the others."""
-    results = bulk.write_lines(writes, limits, request.stream(), skip_unchanged=skip_unchanged)
+    results = bulk.write_lines(
+        writes, limits, lanes, request.stream(), skip_unchanged=skip_unchanged
+    )
     return DuplexNdjsonResponse(results)
 
 
 @router.get(
     "/streamers/{streamer_id}",
     summary="Get a streamer",
+    response_model=StreamerOut,
     responses=responses(*STORE, NoSuchPath, StreamerNotFound),
 )
-async def get_streamer(
-    streamers: CurrentStreamers, streamer_id: StreamerIdPath, response: Response
-) -> StreamerOut:
+async def get_streamer(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> Response:
     """The profile as written, and its status; the ETag header has its version."""
     with _named_by_path():
         record = await streamers.get(streamer_id)
-    response.headers["ETag"] = f'"{record.version}"'
-    return _streamer(record)
+    return Response(
+        _streamer(record),
+        headers={"ETag": f'"{record.version}"'},
+        media_type="application/json",
+    )

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import time
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.pipeline import EncodedProfile
+from service.engine.work.large_json import dumps
 from service.store.base import Record
 
 
@@ -20,7 +20,8 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
     is that of the profile with them.
     """
     profile, encoded = item.profile, item.encoded
-    body = _profile_bytes(profile)
+    dumped = profile.dump()
+    body = _json_bytes(dumped)
     facets = {
         "name": profile.name,
         "language": profile.language,
@@ -36,7 +37,7 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
         embedding=b"" if encoded is None else encoded.embedding.astype("<f4").tobytes(),
         content=b"" if encoded is None else encoded.content.astype("<f2").tobytes(),
         facets=_json_bytes({k: v for k, v in facets.items() if v not in (None, [], {})}),
-        profile=body if keep_bytes else _json_bytes(_without_bytes(profile.dump())),
+        profile=body if keep_bytes else _json_bytes(_without_bytes(dumped)),
         digest=hashlib.sha256(body).hexdigest(),
         model_version=model_version,
         status="insufficient_content" if encoded is None else "indexed",
@@ -49,7 +50,7 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
 
 def digest_of_profile(profile: StreamerProfile) -> str:
     """SHA-256 hex of a profile as it is stored."""
-    return hashlib.sha256(_profile_bytes(profile)).hexdigest()
+    return hashlib.sha256(_json_bytes(profile.dump())).hexdigest()
 
 
 def _without_bytes(part: Any) -> Any:
@@ -67,9 +68,5 @@ def _without_bytes(part: Any) -> Any:
     }
 
 
-def _profile_bytes(profile: StreamerProfile) -> bytes:
-    return _json_bytes(profile.dump())
-
-
 def _json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return dumps(value).encode()

@@ -5,18 +5,21 @@ never fails the write: the record is on disk by then.
 """
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.large_profiles import beside_if_large
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
 from service.features.dedup.service import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
@@ -82,6 +85,7 @@ class WritePipeline:
         stored: StoredProfiles,
         near_duplicates: NearDuplicatesOf | None = None,
         show: Show | None = None,
+        lanes: Lanes | None = None,
         *,
         keep_bytes: bool = True,
     ) -> None:
@@ -93,6 +97,7 @@ class WritePipeline:
             stored: what is stored of the same streamers, so that towers need not run again.
             near_duplicates: of a streamer that was written; None where nobody asks.
             show: lets the index take in a write; None without an index.
+            lanes: threads for large profiles.
             keep_bytes: store pictures and sounds; otherwise the SHA-256 of each alone.
         """
         self._store = store
@@ -100,6 +105,7 @@ class WritePipeline:
         self._stored = stored
         self._near_duplicates = near_duplicates
         self._show = show
+        self._lanes = lanes
         self._keep_bytes = keep_bytes
 
     async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
@@ -133,8 +139,7 @@ class WritePipeline:
             stored = await self._stored.get(streamer_id)
             if expected_version not in (None, stored.version):
                 raise _conflict(streamer_id, expected_version, Refused(stored.version))
-            merged = merge_patch(json.loads(stored.profile), changes)
-            profile = StreamerProfile.model_validate({**merged, "streamer_id": streamer_id})
+            profile = await self._patched(stored, changes)
             item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
             done = await self._put(item, stored.version)
             if isinstance(done, Acknowledged):
@@ -223,8 +228,19 @@ class WritePipeline:
             _log.exception("near-duplicates of %r can't be found", record.streamer_id)
             return FollowUp(None, "they can't be found: the service's log has the cause")
 
+    async def _patched(self, stored: Record, changes: dict[str, Any]) -> StreamerProfile:
+        def patch() -> StreamerProfile:
+            merged = merge_patch(loads(stored.profile.decode()), changes)
+            return StreamerProfile.model_validate({**merged, "streamer_id": stored.streamer_id})
+
+        if self._lanes is None or len(stored.profile) < LARGE_BYTES:
+            return patch()
+        return await self._lanes.run(patch)
+
     async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged | Refused:
-        (done,) = await self._commit([await self._encoding.encode(item)], [expected_version])
+        (done,) = await self._commit(
+            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE
+        )
         return done
 
     async def _write(
@@ -234,20 +250,21 @@ class WritePipeline:
         good = [
             (e, v) for e, v in zip(encoded, expected, strict=True) if isinstance(e, EncodedProfile)
         ]
-        done = iter(await self._commit([e for e, _ in good], [v for _, v in good]))
+        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
         return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def _commit(
-        self, encoded: Sequence[EncodedProfile], expected: Sequence[int | None]
+        self, encoded: Sequence[EncodedProfile], expected: Sequence[int | None], lane: Lane
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
             return []
         records: list[Record] = []
         for item in encoded:
-            records.append(
-                record_of(item, self._encoding.model_version, keep_bytes=self._keep_bytes)
+            make = partial(
+                record_of, item, self._encoding.model_version, keep_bytes=self._keep_bytes
             )
+            records.append(await beside_if_large(self._lanes, item.profile, make, lane))
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
         upserts = [
@@ -269,7 +286,8 @@ class WritePipeline:
         unchanged: dict[int, Unchanged] = {}
         for i, profile in enumerate(profiles):
             version, digest = known.get(profile.streamer_id, (0, ""))
-            if version and digest_of_profile(profile) == digest:
+            make = partial(digest_of_profile, profile)
+            if version and digest == await beside_if_large(self._lanes, profile, make, Lane.BULK):
                 unchanged[i] = Unchanged(profile.streamer_id, version)
             else:
                 known.pop(profile.streamer_id, None)  # a later line comes after this one

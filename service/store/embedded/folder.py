@@ -22,6 +22,14 @@ _POLL_S = 0.05
 _OWNERS_BYTES = 64
 
 
+def unusable(folder: Path, error: OSError) -> StoreStartFailed:
+    """The error for a folder that the system refuses."""
+    reason = error.strerror or error
+    return StoreStartFailed(
+        f"{folder} can't be used ({reason}): choose another data folder by --data-dir"
+    )
+
+
 class FolderLock:
     """An exclusive lock on a folder, shared by a service and the store process that it starts.
 

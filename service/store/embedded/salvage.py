@@ -5,6 +5,7 @@ import mmap
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 from service.errors import StoreStartFailed
@@ -17,6 +18,11 @@ _LISTED = re.compile(r"file (\S+) seq \d+ type ([bi])")
 _COUNT = re.compile(rb"\*([1-9]\d{0,9})\r\n")
 _SIZE = re.compile(rb"\$(\d{1,10})\r\n")
 _CHECKSUM_BYTES = 8  # at the end of a base; all zero: there is none
+
+
+def place_of_copy(folder: Path) -> Path:
+    """Where a damaged log of a store is kept as it was, from now on."""
+    return folder / f"{FOLDER}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
 
 
 def salvage(folder: Path, output: str, aside: Path) -> None:

@@ -28,13 +28,14 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from service.errors import StoreStartFailed
-from service.store.embedded.append_only_log import FOLDER, TornLog, check_manifest, damage_named_in
+from service.store.embedded.append_only_log import TornLog, check_manifest, damage_named_in
 from service.store.embedded.binary import find_binary
 from service.store.embedded.disk_guard import DiskGuard
-from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket
+from service.store.embedded.folder import FolderLock, prepare_socket, remove_socket, unusable
+from service.store.embedded.inline_command import ask
 from service.store.embedded.patience import Patience
 from service.store.embedded.process_log import ProcessLog, ending_of
-from service.store.embedded.salvage import salvage
+from service.store.embedded.salvage import place_of_copy, salvage
 from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class EmbeddedStore:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._lock.acquire(self._patience.lock_s)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self._folder, error) from error
         try:
             self._enter("starting")
             self._prepare()
@@ -187,14 +188,8 @@ class EmbeddedStore:
             self._output.rotate()
             check_manifest(self._folder, accept_data_loss=self._accept_data_loss)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self._folder, error) from error
         self._writes = self._disk.allows_writes(trial=True)
-
-    def _unusable(self, error: OSError) -> StoreStartFailed:
-        reason = error.strerror or error
-        return StoreStartFailed(
-            f"{self._folder} can't be used ({reason}): choose another data folder by --data-dir"
-        )
 
     async def stop(self) -> None:
         """Stop the store in order and let go of the folder; safe to call twice."""
@@ -242,7 +237,7 @@ class EmbeddedStore:
 
     async def _launch_accepting_loss(self) -> Process:
         """Start the store; of a damaged log with what can be read, if that is accepted."""
-        aside = self._folder / f"{FOLDER}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        aside = place_of_copy(self._folder)
         while True:
             try:
                 return await self._launch()
@@ -321,25 +316,11 @@ class EmbeddedStore:
     async def _until_it_answers(self, process: Process) -> None:
         while process.returncode is None:
             with contextlib.suppress(OSError):
-                if await self._command("PING") == b"+PONG":
+                if await ask(self._socket, "PING", self._patience.answer_s) == b"+PONG":
                     return
             await asyncio.sleep(0.02)
         last_words = f"the store {ending_of(process.returncode)}; {self._output.last_words()}"
         raise StoreStartFailed(damage_named_in(self._output.latest(), self._folder) or last_words)
-
-    async def _command(self, command: str) -> bytes:
-        """The first line of the answer to an inline command.
-
-        Raises:
-            OSError: there is none (a TimeoutError is one too).
-        """
-        async with asyncio.timeout(self._patience.answer_s):
-            reader, writer = await asyncio.open_unix_connection(self._socket)
-            try:
-                writer.write(f"{command}\r\n".encode())
-                return (await reader.readline()).rstrip()
-            finally:
-                writer.close()
 
     # Watching
 
@@ -391,7 +372,8 @@ class EmbeddedStore:
         """Make the store read-only before its disk is full, and writable when there is room."""
         writes, began = self._disk.allows_writes(trial=not self._writes), time.monotonic()
         try:
-            answer = await self._command(f"CONFIG SET min-replicas-to-write {int(not writes)}")
+            command = f"CONFIG SET min-replicas-to-write {int(not writes)}"
+            answer = await ask(self._socket, command, self._patience.answer_s)
         except OSError as error:
             answer = repr(error).encode()
         before = self.state

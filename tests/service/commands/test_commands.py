@@ -149,6 +149,16 @@ def test_a_wrong_argument_is_one_line(
     assert line.endswith(f"; see `python -m service {arguments.split()[0]} --help`")
 
 
+@pytest.mark.parametrize("arguments", ["verify --data-dir", "backup --out new --data-dir"])
+def test_a_path_that_the_system_refuses_is_one_line(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "x" * 300
+    assert main([*arguments.split(), path]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{path}/store can't be used (File name too long): check the path" in line
+
+
 # doctor
 
 

@@ -1,5 +1,6 @@
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +8,13 @@ import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
+from tests.training.towers.encoders import write_encoder
 from training.baselines import BASELINES, Corpus, corpus_of, find_baseline
 from training.baselines.choice import MOST_TRIALS, choose
 from training.baselines.kernel import kernel
 from training.baselines.lexical import bm25
 from training.cold_start.vote import Ballot, choose_vote, edges_of, weighed
+from training.config import BaselineConfig
 from training.data import Dataset
 from training.data.vectors import IdEmbeddings
 from training.errors import UsageError
@@ -142,6 +145,13 @@ def test_settings_are_chosen_on_both_galleries_with_one_budget(corpus: Corpus):
                for each in BASELINES.values())  # fmt: skip
 
 
+def test_what_was_chosen_is_told(fitted: dict[str, Representation], corpus: Corpus):
+    chosen = choose(corpus.selection, kernel, BASELINES["kernel"].axes)
+    names = ("width", "penalty", "rank")
+    assert fitted["kernel"].settings == dict(zip(names, chosen.settings, strict=True))
+    assert fitted["tf-idf"].settings == {}
+
+
 def corpus_vectors(corpus: Corpus) -> np.ndarray:
     """The audience of everybody, cold streamers included: the best that content could predict."""
     assert corpus.dataset.interactions is not None
@@ -226,6 +236,34 @@ def test_given_id_embeddings_stand_in_for_audiences(world: Dataset):
         measured = evaluate(given, BASELINES[name].fit(corpus)).summary
         assert 0 <= measured["cold start"]["NDCG@20"] <= 1
         assert "audience" not in measured
+
+
+def test_with_private_clicks_baselines_see_id_embeddings_alone(world: Dataset, corpus: Corpus):
+    private = corpus_of(world, "test", 0, BaselineConfig(clicks="private"))
+    assert private.audience is None
+    assert private.dataset.id_embeddings is not None
+    assert private.identity[0].tolist() == corpus.identity[0].tolist()
+    assert private.teacher is not None
+    measured = evaluate(world, BASELINES["kernel"].fit(private)).summary
+    assert measured["seen"]["NDCG@20"] > 0.1
+    assert {"unseen", "cold start", "audience"} <= set(measured)  # measured by real audiences
+
+
+def test_a_text_tower_is_read_by_all_that_read_content(world: Dataset, tmp_path: Path):
+    reference = f"hf:{write_encoder(tmp_path / 'Tiny Bert')}?modalities=bio,videos"
+    found = corpus_of(world, "test", 0, BaselineConfig(text_tower=reference), tmp_path)
+    assert found.tower == "tiny-bert"
+    text = found.centred["tiny-bert"]
+    bios = np.array([bool(p.bio or any(v.title for v in p.videos)) for p in world.profiles])
+    assert not text[~bios].any()
+    read = found.known[np.abs(text[found.known]).sum(1) > 0]
+    np.testing.assert_allclose(text[read].mean(0), 0, atol=1e-5)
+    alone = BASELINES["text"].make(found).query
+    assert isinstance(alone, np.ndarray)
+    np.testing.assert_allclose(alone, unit_rows(text), atol=1e-5)
+    assert found.content.shape[1] == found.reduced.shape[1] + text.shape[1] + 32  # and covers
+    plain = corpus_of(world, "test", 0, BaselineConfig(text_tower=""))
+    assert not np.allclose(found.cosines[1], plain.cosines[1])
 
 
 def test_a_missing_package_is_named(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):

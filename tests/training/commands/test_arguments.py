@@ -35,7 +35,9 @@ def test_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.touch()
     data = ("--data", str(tmp_path / "none"))
     below = str(file / "below")
+    long = "x" * 300
     for words, said in (
+        (["data", "validate", long], f"{long} can't be used: File name too long; check the path"),
         (["world", "--out", below], f"--out {below} can't be used: Not a directory; choose"),
         (["fit", "--recipe", "mlm", "--out", below, *data], f"{' '.join(data)} is not a folder;"),
         (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -90,7 +91,7 @@ def test_every_run_is_told_and_counted(compared: Compared):
     assert f"{world}, seen gallery: transfer-plus " in compared.printed
     assert f"{world}, cold start: transfer-plus " in compared.printed
     assert "alone, labels: " in compared.printed
-    assert "report.html, results.md and results.json" in compared.printed
+    assert "results.md, its charts, and results.json" in compared.printed
 
 
 def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared):
@@ -99,7 +100,7 @@ def test_a_failed_run_is_told_everywhere_and_the_others_go_on(compared: Compared
     for text in (
         compared.progress,
         compared.printed,
-        *((compared.out / name).read_text() for name in ("report.html", "results.md")),
+        (compared.out / "results.md").read_text(),
     ):
         assert "alone transfer-plus seed 0" in text
         assert reason in text
@@ -129,7 +130,11 @@ def test_the_report_has_what_a_fit_left(compared: Compared):
     }
     assert all(r["retention"][0] == 1 for r in world["details"]["retention"])
     assert world["details"]["worst_of"] == "transfer-plus"
-    assert "Worst cases of transfer-plus" in (compared.out / "report.html").read_text()
+    report = (compared.out / "results.md").read_text()
+    assert "worst cases of transfer-plus" in report
+    for chart in re.findall(r"!\[Charts\]\((.+)\)", report):
+        assert (compared.out / chart).read_bytes().startswith(b"<?xml")
+    assert report.count("![Charts]") == 2
 
 
 def test_what_is_finished_is_not_made_again(compared: Compared, capsys: pytest.CaptureFixture[str]):
@@ -251,7 +256,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
     [
         (["--recipes", "magic"], 2, "--recipes magic: unknown"),
         (["--baselines", "magic"], 2, "--baselines magic: unknown"),
-        (["--variant", "x"], 2, "write it as NAME=RECIPE:key=value"),
+        (["--variant", "x"], 2, "write it as NAME=RECIPE_OR_BASELINE:key=value"),
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),

@@ -1,11 +1,13 @@
 """What is misnamed is refused at once; what is planned is each method once per seed it needs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.training.data.folders import write_folder
 from training.compare.plan import methods_of, plan
+from training.config import BaselineConfig, TransferPlusConfig, as_dict
 from training.errors import DataError, UsageError
 
 
@@ -35,9 +37,11 @@ def test_settings_of_a_recipe_are_those_of_its_variants_too():
         ("transfer-plus", "recipe"),
         ("flat", "variant"),
     ]
-    assert found[0].config() == {}
-    assert found[1].config()["steps"] == 20
-    assert found[2].config() == found[1].config() | {"content_floor": 1.0, "neighbours": 10}
+    assert found[0].config() == BaselineConfig()
+    plain = found[1].config()
+    assert isinstance(plain, TransferPlusConfig)
+    assert plain.steps == 20
+    assert found[2].config() == replace(plain, content_floor=1.0, neighbours=10)
     assert found[2].own_settings == ("content_floor=1", "neighbours=10")
 
 
@@ -48,7 +52,28 @@ def test_all_stands_for_all():
 
 def test_on_val_nothing_is_trained_on_val():
     found = methods(split="val", variants=("x=transfer-plus:refit=true",))
-    assert [m.config().get("refit") for m in found] == [None, False, False]
+    assert [as_dict(m.config()).get("refit") for m in found] == [None, False, False]
+
+
+def test_a_variant_of_a_baseline_and_one_tower_for_all():
+    found = methods_of(
+        ["kd-soft"],
+        ["kernel"],
+        ["kd-soft.steps=5"],
+        ["ids=kernel:clicks=private", "none=kd-soft:text_tower="],
+        "test",
+        "use-multilingual",
+    )
+    assert [(m.name, m.kind, m.baseline if not m.recipe else m.recipe) for m in found] == [
+        ("kernel", "baseline", "kernel"),
+        ("kd-soft", "recipe", "kd-soft"),
+        ("ids", "baseline", "kernel"),
+        ("none", "variant", "kd-soft"),
+    ]
+    assert [m.config().text_tower for m in found] == [*3 * ["use-multilingual"], ""]
+    assert [m.config().clicks for m in found] == ["shared", "shared", "private", "shared"]
+    assert [m.own_settings for m in found[2:]] == [("clicks=private",), ("text_tower=",)]
+    assert not any(m.varies for m in found if m.kind == "baseline")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +82,14 @@ def test_on_val_nothing_is_trained_on_val():
         ({"recipes": "magic"}, "--recipes magic: unknown; there are .*transfer-plus"),
         ({"baselines": "magic"}, "--baselines magic: unknown; there are random"),
         ({"recipes": "transfer-plus,transfer-plus"}, "transfer-plus is named twice"),
-        ({"variants": ("x",)}, "--variant x: write it as NAME=RECIPE:key=value"),
-        ({"variants": ("x=transfer-plus",)}, "write it as NAME=RECIPE:key=value"),
-        ({"variants": ("x=transfer-plus:",)}, "write it as NAME=RECIPE:key=value"),
+        ({"variants": ("x",)}, "--variant x: write it as NAME=RECIPE_OR_BASELINE:key=value"),
+        ({"variants": ("x=transfer-plus",)}, "write it as NAME=RECIPE_OR_BASELINE:key=value"),
+        ({"variants": ("x=transfer-plus:",)}, "write it as NAME=RECIPE_OR_BASELINE:key=value"),
         ({"variants": ("../x=transfer-plus:steps=1",)}, "a name has letters"),
-        ({"variants": ("x=magic:steps=1",)}, "--variant x: no recipe is called 'magic'"),
+        (
+            {"variants": ("x=magic:steps=1",)},
+            "no recipe or baseline is called 'magic'",
+        ),
         ({"variants": ("x=transfer-plus:step=1",)}, "x: --set step: unknown; the valid names"),
         ({"variants": ("x=transfer-plus:steps=soon",)}, "x: --set steps=soon: needs int"),
         ({"variants": ("tf-idf=transfer-plus:steps=1",)}, "tf-idf is named twice"),

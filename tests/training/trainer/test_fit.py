@@ -24,7 +24,7 @@ from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.preparation.stage import prepare
-from training.teachers.id_embeddings import find_teacher
+from training.teachers.id_embeddings import find_teacher, handed_over
 from training.trainer.fit import Request, fit
 
 pytestmark = pytest.mark.slow
@@ -258,7 +258,7 @@ def test_wrong_calls_are_one_line(
 
 @pytest.mark.timeout(900)  # four processes, one after the other
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
-    more = ["--set", "evaluate_every=15", "--save-every", "0"]
+    more = ["--set", "evaluate_every=15", "--save-every", "0.001"]
     arguments = ["--data", str(world_folder), *settings(150), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -303,3 +303,18 @@ def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(
         load_checkpoint(out)
     assert call(world_folder, out, "--overwrite") == 0
     assert is_finished(out)
+
+
+def test_with_private_clicks_only_id_embeddings_are_learned_from(world: Dataset, tmp_path: Path):
+    private = replace(QUICK, clicks="private")
+    fit(request(tmp_path / "private", private), world)
+    given = handed_over(world, private, seed=1, threads=1)
+    assert given.interactions is None
+    assert given.id_embeddings is not None
+    assert set(given.id_embeddings.ids) <= {world.ids[row] for row in world.rows("train", "val")}
+    fit(request(tmp_path / "given"), given)
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("private", "given"))
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert "test_seen_NDCG@20" not in one.metrics  # audiences are nowhere to be found
+    assert one.metrics["validation_NDCG@20"] == other.metrics["validation_NDCG@20"]
+    assert handed_over(world, QUICK, seed=1, threads=1) is world

@@ -1,1 +1,1 @@
-"""The report of a comparison: tables, charts and figures as one HTML file and as Markdown."""
+"""The report of a comparison: Markdown with tables, and charts as SVG."""

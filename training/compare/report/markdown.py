@@ -1,31 +1,65 @@
-"""Results as Markdown tables, for documentation."""
+"""Results as Markdown, with tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from training.compare import words
-from training.compare.report.tables import Table, cost, matrices, overview
-from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
+from training.compare.details import Details
+from training.compare.report import tables
+from training.compare.report.tables import Table
+from training.compare.results import (
+    LEVEL,
+    DataResult,
+    MethodResult,
+    Results,
+    Standing,
+    TaskResult,
+)
+from training.compare.worst import Hit, Shown, WorstCases
+from training.evaluation.statistics import DRAWS
+
+_TAGS = 6
 
 
-def render(results: Results) -> str:
-    """Render an overview per task, then findings and tables per data set."""
+def render(
+    results: Results, details: Mapping[str, Details], charts: Mapping[str, str] | None = None
+) -> str:
+    """Render an overview per task, then findings and tables per data set.
+
+    Args:
+        results: results of the comparison.
+        details: data set -> details of single runs.
+        charts: data set -> address of its charts.
+    """
     parts = ["# Retrieval quality compared", ""]
     if results.failures:
         parts += ["Failed, and missing below:", ""]
         parts += [f"- {_cell(f.name)}: {_cell(f.reason)}" for f in results.failures] + [""]
-    for table in matrices(results, by_ratio=False):
+    for table in tables.matrices(results):
         parts += [f"## {table.title.capitalize()}", "", *_overview(table), ""]
         parts += [table.caption, ""]
     for data in results.data:
-        parts += [f"## {_cell(data.name)}", "", *_overview(overview(data)), ""]
+        parts += [f"## {_cell(data.name)}", "", *_overview(tables.overview(data)), ""]
         for task in data.tasks:
             parts += [f"### {_cell(data.name)} · {words.TITLES[task.task]}", ""]
             parts += [_cell(words.about(data, task)), "", _cell(words.finding(task)), ""]
             parts += [*_table(data, task), ""]
-        took = cost(data)
-        if took is not None:
-            parts += [f"### {_cell(data.name)} · {took.title.lower()}", "", *_overview(took), ""]
-    parts += ["Made by", "", f"    {results.command}", ""]
+        about = details.get(data.name, Details())
+        beside = (tables.cost(data), tables.geometry(data), tables.retention(about))
+        for table in [table for table in beside if table is not None]:
+            parts += [f"### {_cell(data.name)} · {table.title.lower()}", "", table.caption, ""]
+            parts += [*_overview(table), ""]
+        if charts is not None and data.name in charts:
+            parts += [f"![Charts]({charts[data.name]})", ""]
+        if about.worst is not None and about.worst.cases:
+            parts += [f"### {_cell(data.name)} · worst cases of {about.worst_of}", ""]
+            parts += [_worst_note(about.worst), "", *_worst(about.worst), ""]
+        for table in tables.metrics(data):
+            title = f"{_cell(data.name)} · all that was measured of {table.title}"
+            parts += [f"### {title}", "", *_overview(table), ""]
+    parts += ["## How it was measured", ""]
+    parts += [part for text in _method(results) for part in (text, "")]
+    parts += [f"Code {results.code_version}, made {results.made_at} by", ""]
+    parts += [f"    {results.command}", ""]
     return "\n".join(parts)
 
 
@@ -84,3 +118,72 @@ def _cell(text: str) -> str:
     """Text escaped for a table cell."""
     line = " ".join(text.split())
     return "".join(f"\\{c}" if c in "|<>`[]" else c for c in line)
+
+
+def _method(results: Results) -> list[str]:
+    """Description of the method, in paragraphs."""
+    if results.split == "test":
+        who = "Cold streamers of the test split search those of train and val."
+        choice = (
+            "Recipes choose their steps on val and are then refit on train and val; baselines "
+            "choose their settings on val. Both go by the mean of the seen and the unseen gallery."
+        )
+    else:
+        who = "Cold streamers of the val split search those of train."
+        choice = (
+            "Recipes and baselines learn from train alone, but choose their steps and settings on "
+            "the same streamers of val, so all figures are optimistic and for selection only."
+        )
+    return [
+        f"{who} Relevant are the 20 nearest by the cosine of their audiences that share at least "
+        "two users; where no audiences are known, by the given ID-embeddings; where neither is, "
+        f"those of the same label. Nothing is learned or counted on a cold streamer. {choice}",
+        "Seen gallery: the streamers that methods learned from; content represents both sides, but "
+        "trained methods may remember the gallery's audiences. Unseen gallery: the other cold "
+        "streamers, so nothing was learned from either side; this is what a service finds between "
+        "two trainings. Methods that represent the gallery by behaviour take part in neither. Cold "
+        "start: the gallery of the first task, whose behaviour may be used openly; the established "
+        "streamers that resemble the query vote for their neighbours, with recipes that have a "
+        "teacher and with every baseline that is better for it on val.",
+        "Values are means over seeds for each query, then over queries. Intervals are 95 % "
+        f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
+        "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
+        "all comparisons of a table (Holm 1979). ▲ and ▼ mark differences with a corrected "
+        f"p < {words.p_value(LEVEL).rstrip('0')}, = marks all others. SE is the standard error "
+        "over seeds, which the intervals do not include.",
+    ]
+
+
+def _worst_note(worst: WorstCases) -> str:
+    asked = worst.queries - worst.nothing_to_ask
+    text = (
+        f"By content, {worst.missed:,} of {asked:,} queries have no relevant hit among their first "
+        f"20 of {worst.gallery:,}. The number before a streamer is its rank; relevant streamers "
+        "are bold."
+    )
+    if worst.nothing_to_ask:
+        text += f" {worst.nothing_to_ask:,} more queries have no content."
+    return text
+
+
+def _worst(worst: WorstCases) -> list[str]:
+    rows = [
+        [
+            words.value(case.score, 2),
+            " ".join([_profile(case.query), case.query.bio, *case.query.titles]),
+            ", ".join(map(_hit, case.found)),
+            ", ".join(map(_hit, case.wanted)),
+        ]
+        for case in worst.cases
+    ]
+    return _aligned(["NDCG@20", "streamer", "found first", "wanted most"], rows)
+
+
+def _hit(hit: Hit) -> str:
+    shown = f"{hit.rank:,} {_profile(hit.profile)}"
+    return f"**{shown}**" if hit.wanted else shown
+
+
+def _profile(profile: Shown) -> str:
+    tags = profile.tags[:_TAGS]
+    return (profile.name or profile.id) + (f" ({', '.join(tags)})" if tags else "")

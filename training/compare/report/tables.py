@@ -1,14 +1,12 @@
 """Tables of the report."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from training.compare import words
 from training.compare.details import Details, Retention
-from training.compare.plan import Kind
-from training.compare.results import DataResult, MethodResult, Results, Standing, TaskResult
+from training.compare.results import DataResult, MethodResult, Results, TaskResult
 
 _NOT_TO_BE_MAXIMISED = {"hubness", "alignment", "uniformity", "threshold"}
 _DIGITS = {"hubness": 1, "alignment": 2, "uniformity": 2}
@@ -27,27 +25,23 @@ _GEOMETRY = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell; `tint` is the opacity of its background, `side` is "good" or "bad"."""
+    """A table cell."""
 
     text: str
     best: bool = False
-    tint: float = 0.0
-    side: str = "good"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A table row; rows of methods have a kind, and `asked` marks the main method."""
+    """A table row."""
 
     name: str
     cells: tuple[Cell, ...]
-    kind: Kind | Literal[""] = ""
-    asked: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; column heads may have two lines.
+    """A table.
 
     Attributes:
         title: of the table.
@@ -64,41 +58,31 @@ class Table:
     first: str = "method"
 
 
-def matrices(results: Results, *, by_ratio: bool) -> list[Table]:
-    """Methods by data sets, for each task of more than one data set.
-
-    Args:
-        results: results of the comparison.
-        by_ratio: whether to divide by the best baseline, if every data set has one.
-    """
+def matrices(results: Results) -> list[Table]:
+    """Methods by data sets, for each task of more than one data set."""
     found = []
     for task in results.tasks:
         compared = [(data, by) for data in results.data if (by := data.by(task))]
         if len(compared) > 1:
-            found.append(_matrix(compared, by_ratio))
+            found.append(_matrix(compared))
     return found
 
 
-def _matrix(compared: Sequence[tuple[DataResult, TaskResult]], by_ratio: bool) -> Table:
-    by_ratio = by_ratio and all(result.best_baseline is not None for _, result in compared)
-    asked = {data.references[0] for data, _ in compared if data.references}
-    standings = [each for _, result in compared for each in result.standings]
-    kinds: dict[str, Kind] = {each.name: each.kind for each in standings}
+def _matrix(compared: Sequence[tuple[DataResult, TaskResult]]) -> Table:
     rows = []
-    for name, kind in kinds.items():
-        shown = [_shown(result.standing(name), by_ratio) for _, result in compared]
+    for name in dict.fromkeys(each.name for _, result in compared for each in result.standings):
+        standings = [result.standing(name) for _, result in compared]
+        shown = [each and each.value.mean for each in standings]
         mean = _geometric_mean(shown)
         cells = [
-            _matrix_cell(x, result.standings[0].name == name, by_ratio)
+            Cell(words.value(x), result.standings[0].name == name)
             for (_, result), x in zip(compared, shown, strict=True)
         ]
-        cells.append(Cell(words.value(mean, 2 if by_ratio else 4)))
-        rows.append((mean or 0, Row(name, tuple(cells), kind, name in asked)))
+        rows.append((mean or 0, Row(name, (*cells, Cell(words.value(mean))))))
     first = compared[0][1]
-    unit = " divided by that of the best baseline of its data set" if by_ratio else ""
     return Table(
         words.TITLES[first.task],
-        f"{first.metric}{unit}; bold: the best of each. The last column is the geometric mean.",
+        f"{first.metric}; bold: the best of each. The last column is the geometric mean.",
         (*(data.name for data, _ in compared), "mean"),
         tuple(row for _, row in sorted(rows, key=lambda row: -row[0])),
     )
@@ -108,21 +92,6 @@ def _geometric_mean(values: Sequence[float | None]) -> float | None:
     """Geometric mean; None if any value is unknown or not positive."""
     known = [x for x in values if x is not None and x > 0]
     return math.exp(sum(map(math.log, known)) / len(known)) if len(known) == len(values) else None
-
-
-def _shown(standing: Standing | None, by_ratio: bool) -> float | None:
-    if standing is None:
-        return None
-    if by_ratio:
-        return None if standing.ratio is None else standing.ratio.mean
-    return standing.value.mean
-
-
-def _matrix_cell(x: float | None, best: bool, by_ratio: bool) -> Cell:
-    if x is None or not by_ratio:
-        return Cell(words.value(x), best)
-    tint = round(min(abs(x - 1), 0.5) * 0.9, 2)
-    return Cell(words.value(x, 2), best, tint, "good" if x >= 1 else "bad")
 
 
 def overview(data: DataResult) -> Table:
@@ -137,8 +106,8 @@ def overview(data: DataResult) -> Table:
     return Table(
         "Overview",
         "95 % intervals by paired bootstrap over queries; bold: the best of each column.",
-        tuple(f"{words.TITLES[result.task]}\n{result.metric}" for result in data.tasks),
-        tuple(_row(data, m, [cell(result, m) for result in data.tasks]) for m in data.methods),
+        tuple(f"{words.TITLES[result.task]} {result.metric}" for result in data.tasks),
+        tuple(Row(m.name, tuple(cell(result, m) for result in data.tasks)) for m in data.methods),
     )
 
 
@@ -149,7 +118,7 @@ def metrics(data: DataResult) -> list[Table]:
     for task in tasks:
         able = [m for m in data.methods if task in m.metrics]
         names = list(dict.fromkeys(name for m in able for name in m.metrics[task]))
-        found.append(_table(data, able, [(task, name) for name in names], task))
+        found.append(_table(able, [(task, name) for name in names], task))
     return found
 
 
@@ -157,16 +126,15 @@ def geometry(data: DataResult) -> Table | None:
     """Table of vector geometry; None without values."""
     columns = [c for c in _GEOMETRY if any(_known(m, c) for m in data.methods)]
     able = [m for m in data.methods if any(_known(m, column) for column in columns)]
-    return _table(data, able, columns, "Geometry of the vectors", _GEOMETRY_WORDS) if able else None
+    return _table(able, columns, "Geometry of the vectors", _GEOMETRY_WORDS) if able else None
 
 
 def cost(data: DataResult) -> Table | None:
     """Table of time and memory of trained methods; None without any."""
     rows = [
-        _row(
-            data,
-            m,
-            [Cell(words.seconds(m.cost.fit_seconds)), Cell(words.megabytes(m.cost.peak_rss_mb))],
+        Row(
+            m.name,
+            (Cell(words.seconds(m.cost.fit_seconds)), Cell(words.megabytes(m.cost.peak_rss_mb))),
         )
         for m in data.methods
         if m.recipe
@@ -211,14 +179,13 @@ def retention(details: Details) -> Table | None:
         "Share of the metric that is retained when half of the queries miss a modality or have it "
         "swapped, or all have boilerplate added; and share of the first 20 hits unchanged by the "
         "boilerplate.",
-        ("half\nmissing", "half\nswapped", "boiler-\nplate", "same\nfirst 20"),
+        ("half missing", "half swapped", "boilerplate", "same first 20"),
         tuple(rows),
         first="part",
     )
 
 
 def _table(
-    data: DataResult,
     methods: Sequence[MethodResult],
     columns: Sequence[tuple[str, str]],
     title: str,
@@ -230,12 +197,8 @@ def _table(
         values = {x for m in methods if (x := _known(m, column)) is not None}
         if len(values) > 1 and column[1] not in _NOT_TO_BE_MAXIMISED:
             best[column] = max(values)
-    rows = [_row(data, m, [_cell(m, column, best) for column in columns]) for m in methods]
+    rows = [Row(m.name, tuple(_cell(m, column, best) for column in columns)) for m in methods]
     return Table(title, caption, tuple(name for _, name in columns), tuple(rows))
-
-
-def _row(data: DataResult, m: MethodResult, cells: Iterable[Cell]) -> Row:
-    return Row(m.name, tuple(cells), m.kind, m.name in data.references[:1])
 
 
 def _cell(m: MethodResult, column: tuple[str, str], best: Mapping[tuple[str, str], float]) -> Cell:

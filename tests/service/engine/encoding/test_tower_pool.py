@@ -14,7 +14,6 @@ from service.engine.work.lanes import Lane
 from service.errors import Overloaded
 from service.settings import Work
 from tests import towers
-from tests.bundles import write_bundle
 from tests.media_towers import picture
 from tests.service.towers import media, profile, reading, titles
 
@@ -23,10 +22,8 @@ QUESTION = "boss gaming music"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder: Path = tmp_path_factory.mktemp("towers") / "b"
-    write_bundle(folder, tower=True, media=True)
-    return Bundle(folder)
+def bundle(media_bundle: Path) -> Bundle:
+    return Bundle(media_bundle)
 
 
 def bulk(profiles: int, pieces: int) -> list[ToRead]:

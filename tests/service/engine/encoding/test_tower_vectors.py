@@ -33,13 +33,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "first", folder / "second"
 
 
-@pytest.fixture(scope="module")
-def media_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("towers") / "b"
-    write_bundle(folder, tower=True, media=True)
-    return folder
-
-
 def vectors(service: Service) -> dict[str, np.ndarray]:
     found = {}
     for name in ("a", "b", "c"):

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from model_export.contract.streamer import StreamerProfile
+from service.engine.work.lanes import Lanes
 from service.features.streamers import bulk
 from service.features.streamers.write_pipeline import Unchanged, WritePipeline
-from service.settings import Limits
+from service.settings import Limits, Work
 from tests.service.conftest import Serve
 from tests.service.process import START_S
 
@@ -47,7 +48,8 @@ class Body:
 def results_of(writes: Writes, body: Body, **limits: int) -> AsyncIterator[bytes]:
     parts = aiter(body)  # type: ignore[arg-type]
     wanted = Limits(**limits)  # type: ignore[arg-type]
-    return bulk.write_lines(cast(WritePipeline, writes), wanted, parts, skip_unchanged=True)
+    lanes = Lanes(Work())  # for long lines, which these are not
+    return bulk.write_lines(cast(WritePipeline, writes), wanted, lanes, parts, skip_unchanged=True)
 
 
 async def first_and_rest(results: AsyncIterator[bytes], body: Body) -> list[dict[str, Any]]:
@@ -104,7 +106,7 @@ def test_errors_of_a_line_are_short() -> None:
 
     async def scenario() -> bytes:
         writes = cast(WritePipeline, Writes())
-        results = bulk.write_lines(writes, Limits(), body(), skip_unchanged=False)
+        results = bulk.write_lines(writes, Limits(), Lanes(Work()), body(), skip_unchanged=False)
         return b"".join([part async for part in results])
 
     line = asyncio.run(scenario())

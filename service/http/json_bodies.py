@@ -1,0 +1,92 @@
+"""JSON bodies in UTF-8; large ones are parsed and validated in a thread, nobody else waits."""
+
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import LARGE_BYTES, TooManyFields, loads
+from service.errors import InvalidRequest, MalformedBody, ServiceError
+from service.http.problems import invalid_parts
+from service.http.request_guard import BodyRefused
+from service.settings import Limits
+
+
+def _value_of(body: bytes, parse: Callable[[str], Any]) -> Any:
+    """A JSON value; a byte order mark before it is ignored (RFC 8259, section 8.1).
+
+    Raises:
+        InvalidRequest: an object has too many fields.
+        MalformedBody: it can't be read.
+    """
+    try:
+        return parse(body.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8: {error.reason} at byte {error.start}; send JSON in UTF-8"
+    except RecursionError:
+        reason = "nested too deeply"
+    except TooManyFields as error:
+        raise InvalidRequest(f"{error}: remove those that are not known") from None
+    except ValueError:  # of `int`
+        reason = f"a whole number has more than {sys.get_int_max_str_digits()} digits"
+    raise MalformedBody(reason)
+
+
+def loads_bounded(body: bytes, most_values: int) -> Any:
+    """A JSON value; in a thread others run meanwhile.
+
+    Args:
+        body: JSON, UTF-8.
+        most_values: it may have; commas are counted, which is quick.
+
+    Raises:
+        InvalidRequest: it has more, or one of its objects has too many.
+        MalformedBody: it can't be read.
+    """
+    values = body.count(b",") + 1
+    if values > most_values:
+        raise InvalidRequest(
+            f"the body has about {values} values, by its commas, and may have {most_values}: "
+            "send fewer items or vectors at once"
+        )
+    return _value_of(body, loads)
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is JSON in UTF-8, which the framework would read as UTF-16 as well."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The framework's handler, given a request that reads JSON as this service does."""
+        handle, field = super().get_route_handler(), self.body_field
+        if field is None:
+            return handle
+
+        def validated(body: bytes, most_values: int) -> Any:
+            value, errors = field.validate(loads_bounded(body, most_values), loc=("body",))
+            if errors:
+                raise invalid_parts(errors)
+            return value
+
+        class JsonRequest(Request):
+            async def json(self) -> Any:
+                """The body; a large one is validated already, and what it is made of is final."""
+                body = await self.body()
+                try:
+                    if len(body) < LARGE_BYTES:
+                        return _value_of(body, json.loads)
+                    lanes = cast(Lanes, self.state.services.lanes)
+                    most = cast(Limits, self.state.services.limits).body_values
+                    return await lanes.run(lambda: validated(body, most), Lane.HEAVY)
+                except ServiceError as error:
+                    raise BodyRefused(error) from error
+
+        async def answer(request: Request) -> Response:
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return answer
