@@ -40,7 +40,7 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
     kernel, dual = None, checkpoint.tensors.get("kernel.dual")
     if dual is not None:
-        kernel = KernelShape(*dual.shape, checkpoint.tensors["kernel.table"].shape[1])
+        kernel = KernelShape(len(dual), dual.shape[1], checkpoint.tensors["kernel.table"].shape[1])
     encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
     encoder.load_state_dict(checkpoint.tensors)
     return ExportSource(
