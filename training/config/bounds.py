@@ -53,7 +53,7 @@ BOUNDS = {
     "hard_share": _PART,
     "hidden_dim": _COUNT,
     "id_temperature": _POSITIVE,
-    "kernel_landmarks": _COUNT_OR_OFF,
+    "kernel_landmarks": Bounds(2),
     "kernel_rank": _COUNT,
     "kernel_table_dim": _COUNT,
     "learning_rate": _POSITIVE,

@@ -49,8 +49,33 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
         hard_negatives: candidates of the hard negative of streamers with fewer than `neighbours`
             neighbours: nearest by content, not related by behaviour; 0 = none.
         hard_share: share of hard negatives in a batch if all streamers have few neighbours.
+    """
+
+    token_dropout: float = 0.3
+    temperature: float = 0.03
+    learning_rate: float = 1.2e-3
+    batch_size: int = 1024
+    neighbours: int = 50
+    audience_power: float = 1.0
+    id_temperature: float = 0.1
+    content_floor: float = 0.5
+    negative_id_cosine: float = 0.7
+    negative_content_cosine: float = 0.9
+    regression_weight: float = 0.5
+    two_hop: float = 0.3
+    hard_negatives: int = 20
+    hard_share: float = 0.25
+    matryoshka: str = "32,64"
+    text_tower: str = "auto"
+
+
+@dataclass(frozen=True)
+class TransferKernelConfig(TransferPlusConfig):
+    """Contrast like `transfer-plus`, which starts from kernel ridge and goes on in small steps.
+
+    Attributes:
         kernel_landmarks: landmarks of the kernel layer that training starts from, see
-            `training.models.kernel_layer`; 0 = no such layer.
+            `training.models.kernel_layer`.
         kernel_rank: width of the behaviour that it predicts.
         kernel_table_dim: width of its token table, less for a large vocabulary.
     """
@@ -58,25 +83,13 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     dim: int = 256
     hidden_dim: int = 256
     dropout: float = 0.5
-    token_dropout: float = 0.3
     temperature: float = 0.07
     learning_rate: float = 3e-4
     weight_decay: float = 1e-2
-    batch_size: int = 1024
     steps: int = 400
     evaluate_every: int = 25
-    neighbours: int = 50
-    audience_power: float = 1.0
-    id_temperature: float = 0.1
     content_floor: float = 1.0
-    negative_id_cosine: float = 0.7
-    negative_content_cosine: float = 0.9
-    regression_weight: float = 0.5
-    two_hop: float = 0.3
-    hard_negatives: int = 20
-    hard_share: float = 0.25
     matryoshka: str = "64,128"
-    text_tower: str = "auto"
     kernel_landmarks: int = 4096
     kernel_rank: int = 256
     kernel_table_dim: int = 1024

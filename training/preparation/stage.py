@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferPlusConfig
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferKernelConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.errors import DataError
@@ -135,10 +135,10 @@ def _kernel_shape(
     config: RecipeConfig,
 ) -> KernelShape | None:
     """Shape of the kernel layer; None for recipes without one, or too few streamers."""
-    if teacher is None or not isinstance(config, TransferPlusConfig):
+    if teacher is None or not isinstance(config, TransferKernelConfig):
         return None
     count = int(usable[teacher.rows].sum())
-    if not config.kernel_landmarks or count < 2:
+    if count < 2:
         return None
     tokens = 1 + len(vocabulary.tokens)
     return KernelShape(
