@@ -104,6 +104,7 @@ class Rows:
             self.ids[slot] = change.streamer_id
             self.columns.versions[slot] = change.version
             self.columns.modalities[slot] = _modalities_used(parsed)
+            self.columns.coverages[slot] = parsed.get("coverage", _UNKNOWN)
             self.cold.write(slot, change.content, change.facets)
             if before is not None:
                 self._leave(before)
@@ -146,9 +147,11 @@ class Rows:
             if slot is None:
                 return None
             shown = int(self.columns.modalities[slot])
+            coverage = round(float(self.columns.coverages[slot]), 3)
             return StoredVector(
                 self.columns.embeddings[slot].copy() if slot in self.live else None,
                 None if shown == _UNKNOWN else shown,
+                None if coverage == _UNKNOWN else coverage,
             )
 
     @contextlib.contextmanager
