@@ -103,7 +103,11 @@ OUTSIDERS = {
         "category": "science",
         "language": "en",
     },
-    "another script": {"name": "гитара", "bio": "Лекции по квантовой механике", "tags": ["music"]},
+    "another script": {
+        "name": "гитара",
+        "bio": "Лекции по квантовой механике",
+        "category": "music",
+    },
     "new slang": {"name": "sigma", "bio": "rizz skibidi gyatt fanum tax, no cap fr fr and live"},
     "unknown Chinese": {"bio": "量子力学讲师，每周直播讲解相对论和场论", "tags": ["物理"]},
 }
@@ -124,16 +128,13 @@ def test_nothing_is_promised_to_whoever_is_of_another_world(
 
 
 def test_nearly_all_newcomers_of_this_world_keep_their_promise(
-    client: TestClient, folder: Path, profiles: dict[str, dict]
+    client: TestClient, folder: Path
 ) -> None:
     """At most one in twenty is below the lowest coverage, and as many again by chance."""
     with (folder / "data" / "splits.csv").open(encoding="utf-8") as file:
         cold = [row["streamer_id"] for row in csv.DictReader(file) if row["split"] == "test"]
-    asked = [
-        client.get(f"/v1/streamers/{name}/similar?min_precision=0.3").json()
-        for name in cold
-        if profiles[name]
-    ]
+    asked = [client.get(f"/v1/streamers/{name}/similar?min_precision=0.3") for name in cold]
+    asked = [answer.json() for answer in asked if answer.status_code == 200]  # 422: show nothing
     assert len(asked) > 100
     kept = [answer for answer in asked if answer["threshold"] is not None]
     assert len(kept) > 0.9 * len(asked)
@@ -273,7 +274,8 @@ def test_a_shorter_width_serves_the_same_world(
     for dim, promised in ((64, calibration.shorter["64"]), (None, calibration.embedding)):
         settings = Settings(bundle=folder / "bundle", data_dir=folder / f"state-{dim}", dim=dim)
         wanted = promised.curves[0].strictest.at_least / 2
-        thresholds = [knot.score for curve in promised.curves if (knot := curve.threshold(wanted))]
+        curves = [*promised.curves, *promised.by_coverage]
+        thresholds = [knot.score for curve in curves if (knot := curve.threshold(wanted))]
         with TestClient(create_app(settings), base_url="http://localhost") as running:
             results = running.post(
                 "/v1/streamers:bulk", content=body, headers=NDJSON
@@ -287,7 +289,8 @@ def test_a_shorter_width_serves_the_same_world(
                 hits = answer.json()["hits"]
                 found[profile["streamer_id"]].append({hit["streamer_id"] for hit in hits})
                 answer = running.get(where, params={"min_precision": wanted, **after})
-                assert answer.json()["threshold"]["min_score"] in thresholds
+                if answer.json()["coverage"] >= promised.least_coverage:
+                    assert answer.json()["threshold"]["min_score"] in thresholds
     overlap = [len(short & full) / 20 for short, full in found.values()]
     assert len(overlap) > 80
     assert np.mean(overlap) > 0.6

@@ -104,5 +104,5 @@ def test_the_less_is_known_the_less_is_promised():
     low, high = curves_by_coverage(truth, Veiled(features, [0.2, 0.6]), query, gallery)
     assert (low.least_coverage, high.least_coverage) == (0.2, 0.6)
     assert low.queries == high.queries == count
-    assert low.knots[-1].precision < high.knots[-1].precision - 0.1
+    assert low.knots[-1].precision < high.knots[-1].precision
     assert low.strictest.at_least < high.strictest.at_least

@@ -167,7 +167,7 @@ def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
     model = fill(index)
     path = tmp_path / "s"
     files = [*saved(index, path).files, MANIFEST]
-    assert len(files) == 13
+    assert len(files) == 14
     for name in files:
         good = (path / name).read_bytes()
         places = [0, len(good) // 3, len(good) - 1]
