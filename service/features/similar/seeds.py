@@ -120,5 +120,5 @@ def _shown(facets: Mapping[str, object]) -> Shown:
     used, coverage = facets.get("modalities_used"), facets.get("coverage")
     return Shown(
         used if isinstance(used, int) else None,
-        float(coverage) if isinstance(coverage, int | float) else None,
+        coverage if isinstance(coverage, int | float) and 0 <= coverage <= 1 else None,
     )

@@ -114,7 +114,7 @@ def test_a_vector_by_itself() -> None:
     assert found.embedding.tolist() == [3] * DIM
     assert found.modalities_used == 2
     assert found.coverage == 0.312
-    rows.apply(Upsert("a", 2, *row(None, CONTENT_DIM, {})))
+    rows.apply(Upsert("a", 2, *row(None, CONTENT_DIM, {"coverage": "much"})))
     found = rows.vector("a")
     assert found is not None
     assert found.embedding is None
