@@ -139,7 +139,7 @@ def _table(name: str, scores: ScoreCalibration) -> str:
         "| queries | precision promised | score | precision measured | answers per query |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for curve in scores.curves:
+    for curve in [*scores.curves, *scores.by_coverage]:
         found = {id(k): k for p in _PRECISIONS if (k := curve.threshold(p)) is not None}
         for knot in {**found, id(curve.strictest): curve.strictest}.values():
             lines.append(

@@ -189,6 +189,7 @@ def _similar(
 def _cold_start(
     serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
 ) -> ColdStart:
+    calibration = serving.manifest.calibration
     return ColdStart(
         serving.follower,
         searches,
@@ -197,6 +198,7 @@ def _cold_start(
         serving.manifest.id_space,
         recommender,
         settings.limits.visible_timeout_ms,
+        0.0 if calibration is None else calibration.embedding.least_coverage,
     )
 
 

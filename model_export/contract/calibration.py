@@ -8,6 +8,7 @@ refit on train + val afterwards, thresholds were mapped to its scale of scores a
 estimates without a guarantee; `ScoreCalibration.source` says so.
 """
 
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,16 +42,18 @@ class Knot(Part):
 
 
 class Curve(Part):
-    """Precision by score, for queries with a certain number of modalities.
+    """Precision by score, for queries with a certain number of modalities or a certain coverage.
 
     Attributes:
         fewest, most: modalities of the query, language aside; most = None means no upper bound.
+        least_coverage: coverage of the query, see `Features`; None means any.
         queries: number of queries measured.
         knots: by descending score; precision and bound never rise.
     """
 
     fewest: Annotated[int, Field(ge=1)]
     most: int | None
+    least_coverage: Share | None = None
     queries: Annotated[int, Field(gt=0)]
     knots: Annotated[list[Knot], Field(min_length=1)]
 
@@ -88,7 +91,9 @@ class Curve(Part):
         return upper.precision
 
     def describe(self) -> str:
-        """Group of queries in words, such as `1 modality` or `2 to 3 modalities`."""
+        """Group of queries in words, such as `1 modality` or `coverage of 0.4 and more`."""
+        if self.least_coverage is not None:
+            return f"coverage of {self.least_coverage:g} and more"
         if self.most is None:
             return "all streamers" if self.fewest == 1 else f"{self.fewest} modalities and more"
         if self.most > self.fewest:
@@ -104,26 +109,48 @@ class ScoreCalibration(Part):
             reason.
         base_rate: share of relevant pairs among all labelled pairs.
         curves: the curve of all queries first; empty if nothing could be measured.
+        by_coverage: curves of queries by `least_coverage`, ascending. Nothing is promised for
+            queries below the first. Empty in bundles exported before coverage was measured.
     """
 
     source: str
     base_rate: Share | None
     curves: list[Curve]
+    by_coverage: list[Curve] = Field(default_factory=list[Curve])
 
     @model_validator(mode="after")
-    def _begins_with_all(self) -> Self:
+    def _in_order(self) -> Self:
         if self.curves and (self.curves[0].fewest, self.curves[0].most) != (1, None):
             raise ValueError("the first curve must be the one for all queries")
+        least = [curve.least_coverage for curve in self.by_coverage]
+        if None in least or any(a >= b for a, b in pairwise(c for c in least if c is not None)):
+            raise ValueError("curves by coverage must be in ascending order of least_coverage")
         return self
 
-    def curve(self, modalities: int | None) -> Curve | None:
-        """Curve for a query with this number of modalities; None = unknown, all queries."""
+    @property
+    def least_coverage(self) -> float:
+        """Coverage below which nothing is promised for a query."""
+        return (self.by_coverage[0].least_coverage or 0.0) if self.by_coverage else 0.0
+
+    def for_query(self, modalities: int | None, coverage: float | None) -> list[Curve]:
+        """Curves that hold for a query, which all have to promise a precision.
+
+        Args:
+            modalities: number of its modalities; None = unknown.
+            coverage: its coverage; None = unknown.
+        """
+        if coverage is not None and coverage < self.least_coverage:
+            return []
+        found = self.curves[:1]
         for curve in self.curves[1:]:
             if modalities is None:
                 break
             if curve.fewest <= modalities and (curve.most is None or modalities <= curve.most):
-                return curve
-        return self.curves[0] if self.curves else None
+                found = [curve]
+                break
+        if coverage is not None:
+            found += [c for c in self.by_coverage if (c.least_coverage or 0) <= coverage][-1:]
+        return found
 
 
 class Calibration(Part):

@@ -1,7 +1,8 @@
 """Featuriser: pieces of a profile to named arrays, shared by training and serving.
 
 All operations are exact (look-up, hashing, counting, padding, casts); float operations are inside
-the exported graph. A profile therefore gives identical bytes on every machine.
+the exported graph. A profile therefore gives identical bytes on every machine. Only the coverage is
+a float; the graph does not read it.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ MAX_TOKENS = 2048
 """Most distinct (token, modality) pairs per profile; the rarest tokens are kept."""
 MAX_VECTORS = 256
 """Most ready-made vectors per profile and space; the first pieces are kept."""
+VECTOR_WEIGHT = 20.0
+"""Weight of a ready-made vector, in units of token idf."""
 SMALLEST_COMPONENT = 1e-6
 """Vectors whose components are all smaller count as zero."""
 
@@ -49,6 +52,8 @@ class Features:
         vectors: per space of the vocabulary, float32 (P, width).
         vectors_modality: per space, int64 (P,).
         status: per modality, how it was used.
+        coverage: share of what the profile shows that the encoder knows, see `coverage_of`;
+            that of the whole profile where a part of it is masked.
     """
 
     token_ids: NDArray[np.int64]
@@ -57,6 +62,7 @@ class Features:
     vectors: tuple[NDArray[np.float32], ...]
     vectors_modality: tuple[NDArray[np.int64], ...]
     status: dict[str, ModalityStatus]
+    coverage: float
 
     @property
     def modalities_used(self) -> int:
@@ -147,6 +153,12 @@ class Featurizer:
         status: dict[str, ModalityStatus],
     ) -> Features:
         keys = sorted(counts)
+        coverage = coverage_of(
+            self.vocabulary,
+            np.array([token_id for _, token_id in keys], np.int64),
+            np.array([modality for modality, _ in keys], np.int64),
+            [np.array([modality for modality, _ in found], np.int64) for found in vectors],
+        )
         if len(keys) > MAX_TOKENS:
             known = len(self.vocabulary.tokens)
             frequency = self.vocabulary.document_frequency
@@ -171,7 +183,33 @@ class Featurizer:
             vectors=tuple(packed),
             vectors_modality=tuple(modalities),
             status=status,
+            coverage=coverage,
         )
+
+
+def coverage_of(
+    vocabulary: Vocabulary,
+    token_ids: NDArray[np.int64],
+    token_modality: NDArray[np.int64],
+    vectors_modality: Sequence[NDArray[np.int64]],
+) -> float:
+    """Share of what a profile shows that the encoder knows, to three digits; 0 if it is empty.
+
+    A token weighs its idf, an unknown one that of a token in no document. A vector counts as known,
+    but only in a modality without tokens: where text is shown its words decide, since a text tower
+    makes a vector of any text.
+
+    Args:
+        vocabulary: of the encoder.
+        token_ids: as in `Features` (L,).
+        token_modality: as in `Features` (L,).
+        vectors_modality: as in `Features`, per space (P,).
+    """
+    weight = vocabulary.inverse_document_frequency[token_ids]  # (L,)
+    known = float(weight[token_ids <= len(vocabulary.tokens)].sum())
+    seen = sum(int((~np.isin(found, token_modality)).sum()) for found in vectors_modality)
+    total = float(weight.sum()) + VECTOR_WEIGHT * seen
+    return round((known + VECTOR_WEIGHT * seen) / total, 3) if total else 0.0
 
 
 def without(features: Features, modality: str) -> Features:

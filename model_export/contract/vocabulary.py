@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_export.contract.errors import BundleError, first_problem
@@ -46,6 +48,18 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: i + 1 for i, token in enumerate(self.tokens)}
+
+    @cached_property
+    def inverse_document_frequency(self) -> NDArray[np.float32]:
+        """Smoothed idf, log((1 + N) / (1 + df)) + 1, per token id (size,); 0 for padding.
+
+        Unknown tokens have df = 0.
+        """
+        df = np.zeros(self.size)
+        df[1 : 1 + len(self.tokens)] = self.document_frequency
+        idf = np.log((1 + self.documents) / (1 + df)) + 1
+        idf[0] = 0
+        return idf.astype(np.float32)
 
     @property
     def size(self) -> int:

@@ -39,6 +39,17 @@ AfterSequence = Annotated[
     ),
 ]
 
+Coverage = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Share of what the profile shows that the model knows, rare words counting "
+        "more. No precision is promised where it is lower than that of the profiles that the "
+        "model was measured on.",
+    ),
+]
+
 Complete = Annotated[
     bool, Field(description="False where something may be missing; see incomplete_because.")
 ]

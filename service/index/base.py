@@ -35,10 +35,12 @@ class StoredVector(NamedTuple):
     Attributes:
         embedding: float32 (D,), None without usable content.
         modalities_used: how many modalities it shows; None where that is not known.
+        coverage: share of what it shows that the model knows; None where that is not known.
     """
 
     embedding: NDArray[np.float32] | None
     modalities_used: int | None
+    coverage: float | None
 
 
 class Upsert(NamedTuple):

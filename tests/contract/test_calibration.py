@@ -37,15 +37,54 @@ def test_queries_that_show_little_have_a_curve_of_their_own() -> None:
             curve(4, None, (0.3, 0.5, 0.4)),
         ],
     )
-    found = {n: calibration.curve(n) for n in (None, 1, 2, 4, 9)}
-    assert {n: c and c.knots[0].score for n, c in found.items()} == {
-        None: 0.1,
-        1: 0.2,
-        2: 0.1,
-        4: 0.3,
-        9: 0.3,
+    found = {n: calibration.for_query(n, None) for n in (None, 1, 2, 4, 9)}
+    assert {n: [c.knots[0].score for c in curves] for n, curves in found.items()} == {
+        None: [0.1],
+        1: [0.2],
+        2: [0.1],
+        4: [0.3],
+        9: [0.3],
     }
-    assert ScoreCalibration(source="none", base_rate=None, curves=[]).curve(1) is None
+    assert ScoreCalibration(source="none", base_rate=None, curves=[]).for_query(1, 0.5) == []
+
+
+def covered(least: float | None, score: float) -> Curve:
+    return curve(1, None, (score, 0.5, 0.4)).model_copy(update={"least_coverage": least})
+
+
+def test_a_query_goes_by_its_coverage_too_and_below_the_lowest_by_nothing() -> None:
+    everyone = curve(1, None, (0.1, 0.5, 0.4))
+    calibration = ScoreCalibration(
+        source="",
+        base_rate=None,
+        curves=[everyone],
+        by_coverage=[covered(0.3, 0.7), covered(0.6, 0.4)],
+    )
+    assert calibration.least_coverage == 0.3
+    found = {c: calibration.for_query(1, c) for c in (None, 0.0, 0.299, 0.3, 0.599, 0.6, 1.0)}
+    assert {c: [one.knots[0].score for one in curves] for c, curves in found.items()} == {
+        None: [0.1],
+        0.0: [],
+        0.299: [],
+        0.3: [0.1, 0.7],
+        0.599: [0.1, 0.7],
+        0.6: [0.1, 0.4],
+        1.0: [0.1, 0.4],
+    }
+    assert calibration.by_coverage[0].describe() == "coverage of 0.3 and more"
+    old = ScoreCalibration(source="", base_rate=None, curves=[everyone])
+    assert old.for_query(1, 0.0) == [everyone]
+
+
+@pytest.mark.parametrize("least", [[0.5, 0.3], [0.3, 0.3], [None], [0.3, None]])
+def test_curves_by_coverage_ascend(least: list[float | None]) -> None:
+    with pytest.raises(ValidationError, match="ascending order of least_coverage"):
+        ScoreCalibration(
+            source="",
+            base_rate=None,
+            curves=[curve(1, None, (0.1, 0.5, 0.4))],
+            by_coverage=[covered(each, 0.5) for each in least],
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 truth     ground truth: queries, gallery, and which pairs are relevant
 answers   all labelled pairs with scores high enough to be answers
 curves    thresholds with their precision and its confidence bound
+coverage  precision by the share of a query that the encoder knows
 scale     mapping of thresholds from one encoder to another
 scores    calibration of embedding and content scores in a fit
 

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from model_export.contract.calibration import Calibration, Curve, Part, ScoreCalibration
-from model_export.contract.features import Featurizer
+from model_export.contract.features import Features
 from training.calibration.answers import Answers, find_answers
+from training.calibration.coverage import curves_by_coverage, veiled
 from training.calibration.curves import curve
 from training.calibration.scale import carried_over, score_scale
 from training.calibration.truth import duplicate_truth, held_out_truth
 from training.config import ContrastConfig
 from training.data.passes import subset
-from training.features.bags import known_pieces
+from training.features.bags import bags_of, corpus_features
 from training.inference.duplicate_threshold import content_sketches
-from training.preparation.stage import Stage, embeddings
+from training.preparation.stage import Stage, all_rows, embeddings
 
 MODALITIES = ((1, 1), (2, 3), (4, None))
 """Groups of queries by number of modalities, each with a curve if it is large enough."""
@@ -56,16 +58,24 @@ def calibrate_embedding(stage: Stage, width: int | None = None) -> Measured:
     scale, truth = score_scale(stage, width), held_out_truth(stage)
     if isinstance(truth, str):
         return Measured(scores=_none(truth), scale=scale, width=width)
-    query, gallery = (embeddings(stage, rows, width) for rows in (truth.queries, truth.gallery))
-    answers = find_answers(truth, query, gallery)
+    pieces = subset(stage.pieces, truth.queries)
+    queries = veiled(list(corpus_features(pieces, stage.vocabulary)), stage.vocabulary, stage.seed)
+    query = _embedded(stage, queries.features, width)  # (2Q, D)
+    gallery = embeddings(stage, truth.gallery, width)
+    count = len(truth.queries)
+    answers = find_answers(truth, query[:count], gallery)
     curves = [curve(answers, 1, None)]
-    shown = _modalities(stage, truth.queries)
+    shown = np.array([each.modalities_used for each in queries.features[:count]])
     for fewest, most in MODALITIES:
         among = (shown >= fewest) & (shown <= (most or shown.max()))
         if FEWEST_QUERIES <= among.sum() < len(among):
             curves.append(curve(answers.of(among), fewest, most))
     source = f"{truth.source}, embedded by an encoder that learned from train only"
-    return Measured(scores=_calibration(source, curves, answers), scale=scale, width=width)
+    scores = _calibration(source, curves, answers)
+    if scores.curves:
+        by_coverage = curves_by_coverage(truth, queries, query, gallery)
+        scores = scores.model_copy(update={"by_coverage": by_coverage})
+    return Measured(scores=scores, scale=scale, width=width)
 
 
 def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
@@ -89,6 +99,7 @@ def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
         "streamers, so its 95 % bounds are estimates",
         base_rate=scores.base_rate,
         curves=[carried_over(one, measured.scale, scale) for one in scores.curves],
+        by_coverage=[carried_over(one, measured.scale, scale) for one in scores.by_coverage],
     )
 
 
@@ -136,8 +147,8 @@ def _calibration(source: str, curves: list[Curve | None], answers: Answers) -> S
     return ScoreCalibration(source=source, base_rate=answers.base_rate, curves=known)
 
 
-def _modalities(stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of modalities of each streamer (R,)."""
-    featurizer, known = Featurizer(stage.vocabulary), known_pieces(stage.vocabulary)
-    features = (featurizer.from_pieces(known(pieces)) for pieces in subset(stage.pieces, rows))
-    return np.array([f.modalities_used for f in features], np.int64)
+def _embedded(stage: Stage, features: Sequence[Features], width: int | None) -> NDArray[np.float32]:
+    """Unit embeddings of the features of R profiles (R, D), cut to `width` if given."""
+    bags, usable = bags_of(features, stage.vocabulary)
+    found = all_rows(stage.encoder, stage.encoder.embed, bags, usable)
+    return found if width is None else np.asarray(normalize(found[:, :width]), np.float32)

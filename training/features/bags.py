@@ -4,7 +4,7 @@ A row is a streamer (or a view of one). Its token entries are `ids[indptr[r]:ind
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,12 +121,23 @@ def corpus_bags(
         profiles: pieces of each profile.
         vocabulary: of the encoder.
     """
+    return bags_of(corpus_features(profiles, vocabulary), vocabulary)
+
+
+def corpus_features(
+    profiles: Iterable[Sequence[Piece]], vocabulary: Vocabulary
+) -> Iterator[Features]:
+    """Features of each profile, without vectors in spaces unknown to the vocabulary."""
     featurizer, known = Featurizer(vocabulary), known_pieces(vocabulary)
+    return (featurizer.from_pieces(known(pieces)) for pieces in profiles)
+
+
+def bags_of(features: Iterable[Features], vocabulary: Vocabulary) -> tuple[Bags, NDArray[np.bool_]]:
+    """Bags of the features of R profiles; also returns whether each has usable content (R,)."""
     growing, usable = _GrowingBags(vocabulary), array("b")
-    for pieces in profiles:
-        features = featurizer.from_pieces(known(pieces))
-        growing.add(features)
-        usable.append(features.usable)
+    for each in features:
+        growing.add(each)
+        usable.append(each.usable)
     return growing.bags(), np.frombuffer(usable, np.bool_)
 
 
@@ -177,15 +188,8 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def inverse_document_frequency(vocabulary: Vocabulary) -> NDArray[np.float32]:
-    """Smoothed idf, log((1 + N) / (1 + df)) + 1, per token id (size,); 0 for padding.
-
-    Unknown tokens have df = 0.
-    """
-    df = np.zeros(vocabulary.size)
-    df[1 : 1 + len(vocabulary.tokens)] = vocabulary.document_frequency
-    idf = np.log((1 + vocabulary.documents) / (1 + df)) + 1
-    idf[0] = 0
-    return idf.astype(np.float32)
+    """Smoothed idf per token id (size,), see `Vocabulary`."""
+    return vocabulary.inverse_document_frequency
 
 
 def tf_idf(bags: Bags, vocabulary: Vocabulary) -> sp.csr_matrix:

@@ -13,24 +13,20 @@ and copying only increases the weights, so the bound holds.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from model_export.contract.features import piece_tokens
+from model_export.contract.features import VECTOR_WEIGHT, piece_tokens
 from model_export.contract.pieces import Piece
 from model_export.contract.text import normalise, words
 from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
-from training.features.bags import inverse_document_frequency
 
 NEAR_DUPLICATE = 0.8
 """Jaccard similarity of token sets from which pieces are one atom."""
-VECTOR_WEIGHT = 20.0
-"""Weight of a ready-made vector, in units of token idf."""
 MIN_SIDE = 0.2
 _TRIES = 3
 _SENTENCE = re.compile(r"(?<=[.!?。！？;；\n])\s*")
@@ -66,10 +62,6 @@ class ViewMaker:
     overlap: float
     group_modality: float
     names: bool = False
-
-    @cached_property
-    def _idf(self) -> NDArray[np.float32]:
-        return inverse_document_frequency(self.vocabulary)
 
     def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
         """Atoms of a profile with positive weight."""
@@ -135,7 +127,8 @@ class ViewMaker:
         if piece.kind == "vector":
             return {piece.content_hash: VECTOR_WEIGHT} if any(piece.vector) else {}
         ids = {self.vocabulary.token_id(token) for token in piece_tokens(piece)}
-        return {i: float(self._idf[i]) for i in ids if self.vocabulary.is_known(i)}
+        idf = self.vocabulary.inverse_document_frequency
+        return {i: float(idf[i]) for i in ids if self.vocabulary.is_known(i)}
 
     def _balanced(self, atoms: list[Atom]) -> list[Atom]:
         """Split the heaviest atom as long as it outweighs all others together."""

@@ -2,11 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model_export.contract.calibration import Curve, ScoreCalibration
 from service.errors import FieldError, PrecisionNotPromised
 
 _FIELD = "min_precision"
+
+
+class Shown(NamedTuple):
+    """How much a query shows.
+
+    Attributes:
+        modalities_used: number of modalities; None where that is not known.
+        coverage: share of it that the model knows; None where that is not known.
+    """
+
+    modalities_used: int | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,15 +49,28 @@ class Precision:
         self._calibration = calibration
         self._instead = instead
 
-    def curves(self, modalities: Sequence[int | None] = (None,)) -> list[Curve]:
-        """The curves of queries that show so many modalities (None = unknown); [] without any."""
+    @property
+    def least_coverage(self) -> float:
+        """Coverage below which nothing is promised for a query."""
+        return 0.0 if self._calibration is None else self._calibration.least_coverage
+
+    def curves(self, queries: Sequence[Shown] = (Shown(),)) -> list[Curve]:
+        """The curves of queries that show so much; [] where nothing is promised for one of them."""
         if self._calibration is None:
             return []
-        if len(modalities) == 1:
-            curve = self._calibration.curve(modalities[0])
-            return [] if curve is None else [curve]
-        found = [self._calibration.curve(shown) for shown in modalities]
-        return list({id(curve): curve for curve in found if curve is not None}.values())
+        found = [self._calibration.for_query(*shown) for shown in queries]
+        if not all(found):
+            return []
+        return list({id(curve): curve for each in found for curve in each}.values())
+
+    def withheld_because(self, coverage: float | None) -> str | None:
+        """Why nothing is promised for a query of this coverage; None where something may be."""
+        if coverage is None or coverage >= self.least_coverage:
+            return None
+        return (
+            f"coverage: the model knows {coverage:g} of what the query shows, and promises no "
+            f"precision below {self.least_coverage:g}"
+        )
 
     def threshold(self, min_precision: float, curves: Sequence[Curve]) -> Threshold:
         """The lowest score that promises a precision, for the most demanding of some queries.
@@ -59,15 +85,15 @@ class Precision:
                 "export again"
             )
         knots = [(curve.threshold(min_precision), curve) for curve in curves]
-        for knot, curve in knots:
-            if knot is None:
-                best = curve.strictest
-                raise _refused(
-                    f"{min_precision:g} can't be promised: ask for at most "
-                    f"{_floor(best.at_least)}, or use {self._instead}; that is promised for "
-                    f"{curve.describe()} from score {best.score:.3f} on "
-                    f"({self._calibration.source})"
-                )
+        lacking = [curve for knot, curve in knots if knot is None]
+        if lacking:
+            curve = min(lacking, key=lambda curve: curve.strictest.at_least)
+            best = curve.strictest
+            raise _refused(
+                f"{min_precision:g} can't be promised: ask for at most {_floor(best.at_least)}, or "
+                f"use {self._instead}; that is promised for {curve.describe()} from score "
+                f"{best.score:.3f} on ({self._calibration.source})"
+            )
         knot, curve = max(((k, c) for k, c in knots if k is not None), key=lambda kc: kc[0].score)
         return Threshold(
             min_precision, knot.score, knot.at_least, curve.describe(), self._calibration.source

@@ -62,6 +62,7 @@ async def place_new_streamer(
             {"used": answer.fallback_reason is not None, "reason": answer.fallback_reason}
         ),
         modalities=answer.modalities,
+        coverage=answer.coverage,
         complete=answer.incomplete_because is None,
         incomplete_because=answer.incomplete_because,
         model_version=cold_start.model_version,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Complete, Request, Response
+from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response
 
 
 class ColdStartIn(Request):
@@ -69,7 +69,13 @@ class FallbackOut(Response):
 
     used: bool
     reason: (
-        Literal["insufficient_content", "no_established_neighbours", "model_has_no_id_space"] | None
+        Literal[
+            "insufficient_content",
+            "low_coverage",
+            "no_established_neighbours",
+            "model_has_no_id_space",
+        ]
+        | None
     )
 
 
@@ -82,6 +88,7 @@ class ColdStartOut(Response):
     modalities: Annotated[
         dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")
     ]
+    coverage: Coverage
     complete: Complete
     incomplete_because: str | None = None
     model_version: str

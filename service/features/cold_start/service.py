@@ -49,6 +49,7 @@ class ColdStartAnswer:
     id_embedding: PredictedId | None
     fallback_reason: str | None
     modalities: dict[str, str]
+    coverage: float
     index_sequence: int
     incomplete_because: str | None
 
@@ -65,8 +66,12 @@ class ColdStart:
         id_space: IdSpace | None,
         recommender: Recommender | None,
         visible_timeout_ms: int,
+        least_coverage: float = 0.0,
     ) -> None:
-        """Without a `recommender`, all that are stored count as established."""
+        """Without a `recommender`, all that are stored count as established.
+
+        What shows less than `least_coverage` is not predicted: it gets the centroid.
+        """
         self._follower = follower
         self._searches = searches
         self._pipeline = pipeline
@@ -75,6 +80,7 @@ class ColdStart:
         self._id_space = id_space
         self._recommender = recommender
         self._visible_timeout_ms = visible_timeout_ms
+        self._least_coverage = least_coverage
 
     async def answer(
         self,
@@ -104,13 +110,16 @@ class ColdStart:
             raise InvalidRequest.of("", "needs streamer_id or profile")
         placed = await self._pipeline.encode(item)
         modalities: dict[str, str] = dict(placed.features.status)
-        as_of = self._follower.sequence, self._follower.behind_because
+        coverage = placed.features.coverage
+        state = coverage, self._follower.sequence, self._follower.behind_because
         if placed.encoded is None:
-            return ColdStartAnswer([], self._centroid(), "insufficient_content", modalities, *as_of)
+            return ColdStartAnswer([], self._centroid(), "insufficient_content", modalities, *state)
         near = await self._near(placed.encoded.embedding, item.profile.streamer_id, neighbours)
+        if coverage < self._least_coverage:
+            return ColdStartAnswer(near, self._centroid(), "low_coverage", modalities, *state)
         vector = placed.encoded.id_embedding
         if self._id_space is None or vector is None:
-            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, *as_of)
+            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, *state)
         confidence = 0.0
         if near and self._recommender is not None:
             confidence = _agreement(vector, self._recommender.mean(near))
@@ -119,7 +128,7 @@ class ColdStart:
             PredictedId(self._id_space.name, vector, "predicted", confidence),
             None if near else "no_established_neighbours",
             modalities,
-            *as_of,
+            *state,
         )
 
     async def _record(self, streamer_id: str) -> Record:

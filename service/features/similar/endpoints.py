@@ -56,6 +56,7 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
         reached=answer.reached,
         next_cursor=answer.next_cursor,
         warnings=tuple(answer.warnings),
+        coverage=answer.coverage,
         took_ms=round((time.perf_counter() - begin) * 1000, 3),
     )
 
@@ -211,6 +212,7 @@ async def _lines(
                 "model_version": similar.model_version,
                 "index_sequence": last.index_sequence,
                 "warnings": last.warnings,
+                "coverage": last.coverage,
             }
         )
 

@@ -168,7 +168,8 @@ async def _answer(
             "index_sequence": answer.index_sequence,
             "reached": None,
             "next_cursor": None,
-            "warnings": [],
+            "warnings": answer.warnings,
+            "coverage": answer.coverage,
             "took_ms": round((time.perf_counter() - begin) * 1000, 3),
         }
     )

@@ -27,7 +27,8 @@ class Pinned:
         threshold: what `min_precision` came to.
         incomplete_because: what was missing when it was made.
         sequence: of the index that was searched.
-        warnings: what the caller may have got wrong.
+        warnings: what the caller may have got wrong, and why no precision is promised.
+        coverage: the lowest of the positive seeds.
     """
 
     ids: Sequence[str]
@@ -38,6 +39,7 @@ class Pinned:
     incomplete_because: str | None
     sequence: int
     warnings: Sequence[str] = ()
+    coverage: float | None = None
 
 
 class Pages:

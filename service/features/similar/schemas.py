@@ -12,7 +12,7 @@ from model_export.contract.streamer import (
     StreamerProfile,
 )
 from service.features.similar import seeds
-from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
+from service.http.schemas import AfterSequence, Complete, Coverage, MinPrecision, Request, Response
 from service.index import filters
 from service.index.query import Strategy
 from service.settings import MOST_SEEDS
@@ -291,8 +291,8 @@ class HitOut(Response):
         float | None,
         Field(
             description="Estimated share of right hits among all with at least this score. Null "
-            "where the model is not calibrated, the score is below the calibrated range, or the "
-            "score is not the cosine with one seed."
+            "where the model is not calibrated, the score is below the calibrated range, the "
+            "coverage of the seed is too low, or the score is not the cosine with one seed."
         ),
     ] = None
     rank: int
@@ -370,8 +370,9 @@ class SimilarOut(Response):
     ] = None
     warnings: Annotated[
         tuple[str, ...],
-        Field(description="What may be a mistake, such as a filter field that no streamer has."),
+        Field(description="What may be a mistake, and why nothing is promised of the precision."),
     ] = ()
+    coverage: Annotated[Coverage | None, Field(description="The lowest of the seeds'.")] = None
     took_ms: Annotated[float, Field(description="Time in the service, in milliseconds.")]
 
 
@@ -396,3 +397,4 @@ class ExportSummaryOut(Response):
     model_version: str
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     warnings: list[str]
+    coverage: Coverage | None

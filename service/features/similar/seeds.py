@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
+from service.engine.scoring.precision import Shown
 from service.errors import FieldError, InvalidRequest, StreamerNotFound
 from service.features.similar.explain import Side
 from service.index.base import Row, VectorIndex
@@ -27,14 +28,11 @@ class Seed:
 
 @dataclass(frozen=True, eq=False)
 class ResolvedSeed:
-    """A seed with its vector.
-
-    `modalities_used`: how many it shows; None where that is not known.
-    """
+    """A seed with its vector, and how much it shows."""
 
     side: Side
     weight: float
-    modalities_used: int | None
+    shown: Shown
 
     @property
     def embedding(self) -> NDArray[np.float32]:
@@ -78,7 +76,7 @@ class Seeds:
     async def _resolve_one(self, seed: Seed, row: Row | None, pointer: str) -> ResolvedSeed:
         if seed.vector is not None:
             vector = Side(pointer, self.unit(seed.vector, pointer), None, {})
-            return ResolvedSeed(vector, seed.weight, None)
+            return ResolvedSeed(vector, seed.weight, Shown())
         if seed.profile is not None:
             item = await self._pipeline.encode(ToRead(seed.profile, f"{pointer}/profile"))
             if item.encoded is None:
@@ -92,7 +90,8 @@ class Seeds:
             }
             encoded = item.encoded
             side = Side(pointer, encoded.embedding, encoded.content, facets, profile=item)
-            return ResolvedSeed(side, seed.weight, item.features.modalities_used)
+            shown = Shown(item.features.modalities_used, item.features.coverage)
+            return ResolvedSeed(side, seed.weight, shown)
         stored = None if row is None else Side.of(row)
         if stored is None:
             raise InvalidRequest.of(
@@ -100,7 +99,7 @@ class Seeds:
                 f"streamer {seed.streamer_id!r} shows nothing that the model can use, so nothing "
                 "is similar to it (status insufficient_content)",
             )
-        return ResolvedSeed(stored, seed.weight, _modalities_used(stored.facets))
+        return ResolvedSeed(stored, seed.weight, _shown(stored.facets))
 
     def unit(self, vector: Sequence[float], pointer: str) -> NDArray[np.float32]:
         """A seed's vector (D,), of unit length; raises as `resolve`."""
@@ -116,7 +115,10 @@ class Seeds:
         return (np.asarray(vector, np.float64) / length).astype(np.float32)
 
 
-def _modalities_used(facets: Mapping[str, object]) -> int | None:
-    """How many modalities a stored streamer shows; unknown of those that an old release wrote."""
-    found = facets.get("modalities_used")
-    return found if isinstance(found, int) else None
+def _shown(facets: Mapping[str, object]) -> Shown:
+    """How much a stored streamer shows; unknown of those that an old release wrote."""
+    used, coverage = facets.get("modalities_used"), facets.get("coverage")
+    return Shown(
+        used if isinstance(used, int) else None,
+        coverage if isinstance(coverage, int | float) and 0 <= coverage <= 1 else None,
+    )

@@ -1,5 +1,6 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from model_export.contract.calibration import Curve
 from service.engine.replica.follower import Follower
-from service.engine.scoring.precision import Precision, Threshold, precision_from
+from service.engine.scoring.precision import Precision, Shown, Threshold, precision_from
 from service.errors import InvalidRequest
 from service.features.similar.explain import Explainer, Reasons, Side
 from service.features.similar.pages import Pages, Pinned
@@ -72,7 +73,8 @@ class SimilarAnswer(NamedTuple):
         index_sequence: of the index that was searched.
         reached: how many reach the score; None where none was asked for.
         next_cursor: to the page that follows, if any.
-        warnings: what the caller may have got wrong.
+        warnings: what the caller may have got wrong, and why no precision is promised.
+        coverage: the lowest of the positive seeds; None where none is known.
     """
 
     hits: Sequence[SimilarHit]
@@ -83,6 +85,7 @@ class SimilarAnswer(NamedTuple):
     reached: int | None
     next_cursor: str | None = None
     warnings: Sequence[str] = ()
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +97,8 @@ class _Asked:
     query: Query
     curves: Sequence[Curve]
     threshold: Threshold | None
+    coverage: float | None
+    withheld: str | None
 
 
 class Similar:
@@ -159,7 +164,8 @@ class Similar:
             found.exact,
             asked.sequence,
             found.reached if has_limit else None,
-            warnings=_warnings(found.unknown_fields),
+            warnings=_warnings(found.unknown_fields, asked.withheld),
+            coverage=asked.coverage,
         )
 
     async def nearest(self, seed: str | Sequence[float], k: int) -> SimilarAnswer | None:
@@ -178,14 +184,15 @@ class Similar:
             stored = await index.vector(seed)
             if stored is None or stored.embedding is None:
                 return None
-            vector, exclude, used = stored.embedding, (seed,), stored.modalities_used
+            vector, exclude = stored.embedding, (seed,)
+            shown = Shown(stored.modalities_used, stored.coverage)
         else:
             try:
-                vector, exclude, used = self._seeds.unit(seed, ""), (), None
+                vector, exclude, shown = self._seeds.unit(seed, ""), (), Shown()
             except InvalidRequest:
                 return None
         found = await index.search(Query(ScoringSpec.nearest(vector), k, exclude))
-        curves = self._precision.curves((used,))
+        curves = self._precision.curves((shown,))
         hits = [
             SimilarHit(
                 hit.streamer_id,
@@ -195,7 +202,16 @@ class Similar:
             )
             for rank, hit in enumerate(found.hits, start=1)
         ]
-        return SimilarAnswer(hits, None, behind, found.exact, sequence, None)
+        return SimilarAnswer(
+            hits,
+            None,
+            behind,
+            found.exact,
+            sequence,
+            None,
+            warnings=_warnings((), self._precision.withheld_because(shown.coverage)),
+            coverage=shown.coverage,
+        )
 
     async def search_all(self, query: SimilarQuery) -> SimilarAnswer:
         """Find everyone who reaches the query's score: the first `k`, and a cursor to the others.
@@ -236,7 +252,8 @@ class Similar:
             asked.threshold,
             asked.behind,
             asked.sequence,
-            _warnings(found.unknown_fields),
+            _warnings(found.unknown_fields, asked.withheld),
+            asked.coverage,
         )
 
     async def next_page(self, cursor: str) -> SimilarAnswer:
@@ -264,7 +281,14 @@ class Similar:
         positive, negative = await self._seeds.resolve(
             self._follower.index, query.positive, query.negative
         )
-        curves, threshold = self._calibrated(query, positive)
+        coverage = min(
+            (s.shown.coverage for s in positive if s.shown.coverage is not None), default=None
+        )
+        withheld = self._precision.withheld_because(coverage)
+        curves, threshold = self._calibrated(query, positive, withheld is not None)
+        min_score = query.min_score if threshold is None else threshold.min_score
+        if query.min_precision is not None and threshold is None:
+            min_score = math.inf  # nothing is promised, so nothing reaches it
         scoring = ScoringSpec(
             np.stack([s.embedding for s in (*positive, *negative)]),  # (S, D)
             [*(s.weight for s in positive), *(-s.weight for s in negative)],
@@ -281,20 +305,23 @@ class Similar:
                 exclude={
                     s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id
                 },
-                min_score=query.min_score if threshold is None else threshold.min_score,
+                min_score=min_score,
                 filter=query.filter,
                 exact=query.exact,
             ),
             curves=curves,
             threshold=threshold,
+            coverage=coverage,
+            withheld=withheld,
         )
 
     def _calibrated(
-        self, query: SimilarQuery, positive: Sequence[ResolvedSeed]
+        self, query: SimilarQuery, positive: Sequence[ResolvedSeed], is_withheld: bool
     ) -> tuple[Sequence[Curve], Threshold | None]:
         """What is known of the precision of the scores, and the score for `min_precision`.
 
-        It was measured on the cosine with one streamer, so nothing is known of other scores.
+        It was measured on the cosine with one streamer, so nothing is known of other scores; nor
+        of seeds that show too little of what the model knows.
         """
         is_cosine = len(positive) == 1 or query.strategy == "best_score"
         if query.negative or not is_cosine:
@@ -305,8 +332,8 @@ class Similar:
                 "works only with one positive seed, or strategy best_score, and no negative seeds; "
                 "otherwise use min_score",
             )
-        curves = self._precision.curves([seed.modalities_used for seed in positive])
-        if query.min_precision is None:
+        curves = self._precision.curves([seed.shown for seed in positive])
+        if query.min_precision is None or is_withheld:
             return curves, None
         return curves, self._precision.threshold(query.min_precision, curves)
 
@@ -348,8 +375,10 @@ def _page(
         len(pinned.ids),
         following,
         pinned.warnings,
+        pinned.coverage,
     )
 
 
-def _warnings(unknown_fields: Sequence[str]) -> list[str]:
-    return [f"filter: no stored streamer has the field {name!r}" for name in unknown_fields]
+def _warnings(unknown_fields: Sequence[str], withheld: str | None) -> list[str]:
+    fields = [f"filter: no stored streamer has the field {name!r}" for name in unknown_fields]
+    return fields if withheld is None else [*fields, withheld]

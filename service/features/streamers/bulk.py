@@ -231,6 +231,7 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
         "version": result.sequence,
         "sequence": result.sequence,
         "status": result.record.status,
+        "coverage": result.coverage,
     }
 
 

@@ -96,6 +96,7 @@ async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
         model_version=record.model_version,
         status=record.status,
         modalities=json.loads(record.modalities),
+        coverage=done.coverage,
         near_duplicates=None
         if near is None
         else [NearDuplicateOut.model_validate(n) for n in near],

@@ -29,6 +29,7 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
         "tags": profile.tags,
         "attributes": profile.attributes,
         "modalities_used": item.features.modalities_used,
+        "coverage": item.features.coverage,
     }
     ids = None if encoded is None else encoded.id_embedding
     return Record(

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
 from service.http.documents import Problem
-from service.http.schemas import Response
+from service.http.schemas import Coverage, Response
 
 
 class StreamerBody(StreamerContent):
@@ -65,6 +65,7 @@ class WrittenOut(Response):
     modalities: Annotated[
         dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")
     ]
+    coverage: Coverage
     near_duplicates: Annotated[
         list[NearDuplicateOut] | None,
         Field(description="null: unknown, and the next field says why; the write is on disk."),
@@ -118,4 +119,5 @@ class BulkLineOut(Response):
     version: Annotated[int | None, Field(description="Also the ETag.")] = None
     sequence: Annotated[int | None, Field(description="To be sent as after_sequence.")] = None
     status: Literal["indexed", "insufficient_content"] | None = None
+    coverage: Coverage | None = None
     error: Annotated[Problem | None, Field(description="Why the line was not written.")] = None

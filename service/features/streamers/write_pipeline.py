@@ -46,12 +46,14 @@ class Acknowledged:
         sequence: number of the write, and the record's version.
         created: whether the streamer was not stored before.
         encoded: its vectors; None without usable content.
+        coverage: share of what it shows that the model knows.
     """
 
     record: Record
     sequence: int
     created: bool
     encoded: Encoded | None
+    coverage: float
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,9 @@ class WritePipeline:
         ]
         outcomes = await self._store.write(upserts)
         return [
-            Acknowledged(record, outcome.sequence, outcome.created, item.encoded)
+            Acknowledged(
+                record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
+            )
             if isinstance(outcome, Written)
             else outcome
             for item, record, outcome in zip(encoded, records, outcomes, strict=True)

@@ -43,6 +43,9 @@ def test_a_fit_keeps_its_calibration_and_the_exporter_gets_it(world: Dataset, tm
     assert "its 95 % bounds are estimates" in stored.embedding.source
     assert stored.embedding.curves[0].knots[0].pairs >= 30
     assert 0 < (stored.embedding.base_rate or 0) < stored.embedding.curves[0].knots[0].precision
+    assert 0 < stored.embedding.least_coverage <= 0.5
+    assert stored.embedding.by_coverage[0].queries > stored.embedding.curves[0].queries
+    assert stored.content.by_coverage == []
     assert "known duplicates" in stored.content.source
     assert stored.content.curves[0].knots[0].precision > 0.5
     old = {name: value for name, value in checkpoint.config.items() if name != "calibration"}
@@ -99,7 +102,9 @@ def test_without_labels_there_is_a_reason_in_place_of_a_calibration(world: Datas
 def test_what_is_carried_over_to_the_same_encoder_stays(stage: Stage):
     measured = calibrate_embedding(stage)
     again = carry_over(measured, stage)
-    for before, after in zip(measured.scores.curves, again.curves, strict=True):
+    curves = [[*found.curves, *found.by_coverage] for found in (measured.scores, again)]
+    for before, after in zip(*curves, strict=True):
+        assert after.least_coverage == before.least_coverage
         for one, other in zip(before.knots, after.knots, strict=True):
             assert other.score == pytest.approx(one.score, abs=1e-6)
             assert other.at_least == one.at_least

@@ -28,12 +28,14 @@ class Columns:
         embeddings: float32 (slots, D).
         versions: int64 (slots,).
         modalities: int8 (slots,), how many a row shows.
+        coverages: float32 (slots,), share of what a row shows that the model knows.
         bits: uint8 (slots / 8,), bit i % 8 of byte i // 8 for each live slot i.
     """
 
     embeddings: NDArray[np.float32]
     versions: NDArray[np.int64]
     modalities: NDArray[np.int8]
+    coverages: NDArray[np.float32]
     bits: NDArray[np.uint8]
 
     @classmethod
@@ -52,6 +54,7 @@ class Columns:
                     _zeros((slots, dim), np.float32),
                     _zeros((slots,), np.int64),
                     _zeros((slots,), np.int8),
+                    _zeros((slots,), np.float32),
                     _zeros((slots // 8,), np.uint8),
                 )
             except OSError as error:

@@ -104,6 +104,7 @@ class Rows:
             self.ids[slot] = change.streamer_id
             self.columns.versions[slot] = change.version
             self.columns.modalities[slot] = _modalities_used(parsed)
+            self.columns.coverages[slot] = _coverage(parsed)
             self.cold.write(slot, change.content, change.facets)
             if before is not None:
                 self._leave(before)
@@ -146,9 +147,11 @@ class Rows:
             if slot is None:
                 return None
             shown = int(self.columns.modalities[slot])
+            coverage = round(float(self.columns.coverages[slot]), 3)
             return StoredVector(
                 self.columns.embeddings[slot].copy() if slot in self.live else None,
                 None if shown == _UNKNOWN else shown,
+                None if coverage == _UNKNOWN else coverage,
             )
 
     @contextlib.contextmanager
@@ -302,3 +305,9 @@ def _modalities_used(facets: Facets) -> int:
     """How many modalities a streamer shows; unknown of those that an old release wrote."""
     found = facets.get("modalities_used")
     return found if isinstance(found, int) and 0 <= found < 128 else _UNKNOWN
+
+
+def _coverage(facets: Facets) -> float:
+    """The coverage of a streamer; unknown likewise."""
+    found = facets.get("coverage")
+    return found if isinstance(found, int | float) and 0 <= found <= 1 else _UNKNOWN

@@ -22,7 +22,7 @@ from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
-_FORMAT = 2
+_FORMAT = 3
 _BLOCK_ROWS = 8192
 _FAISS_BLOCK = 1 << 20
 
@@ -86,6 +86,7 @@ def write(
                 file.write(block.data)
         folder.write("versions", snapshot.columns.versions[:slots].tobytes())
         folder.write("modalities", snapshot.columns.modalities[:slots].tobytes())
+        folder.write("coverages", snapshot.columns.coverages[:slots].tobytes())
         with folder.file("ids") as file:
             for start in range(0, slots, _BLOCK_ROWS):
                 part = snapshot.ids[start : start + _BLOCK_ROWS]
@@ -175,7 +176,12 @@ def _bitmap(source: ChecksummedFolder, name: str, slots: int) -> BitMap:
 
 def _columns(source: ChecksummedFolder, dim: int, slots: int) -> Columns:
     """Columns with room for many more slots, each file read into its place."""
-    sizes = {"embeddings": 4 * dim, "versions": 8, "modalities": 1}  # bytes of a slot
+    sizes = {
+        "embeddings": 4 * dim,
+        "versions": 8,
+        "modalities": 1,
+        "coverages": 4,
+    }  # bytes of a slot
     for name, size in sizes.items():  # before room is made for it
         if source.size(name) != slots * size:
             raise Broken(f"{source.path / name} has {source.size(name)} bytes, not {slots * size}")

@@ -106,18 +106,20 @@ def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
 def test_a_vector_by_itself() -> None:
     rows = Rows(DIM, CONTENT_DIM)
     assert rows.vector("a") is None
-    shown = row(np.full(DIM, 3, np.float32), CONTENT_DIM, {"modalities_used": 2})
+    shown = row(np.full(DIM, 3, np.float32), CONTENT_DIM, {"modalities_used": 2, "coverage": 0.312})
     rows.apply(Upsert("a", 1, *shown))
     found = rows.vector("a")
     assert found is not None
     assert found.embedding is not None
     assert found.embedding.tolist() == [3] * DIM
     assert found.modalities_used == 2
-    rows.apply(Upsert("a", 2, *row(None, CONTENT_DIM, {})))
+    assert found.coverage == 0.312
+    rows.apply(Upsert("a", 2, *row(None, CONTENT_DIM, {"coverage": "much"})))
     found = rows.vector("a")
     assert found is not None
     assert found.embedding is None
     assert found.modalities_used is None
+    assert found.coverage is None
     rows.apply(Remove("a", 3))
     assert rows.vector("a") is None
     assert found.embedding is None

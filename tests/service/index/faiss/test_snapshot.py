@@ -167,7 +167,7 @@ def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
     model = fill(index)
     path = tmp_path / "s"
     files = [*saved(index, path).files, MANIFEST]
-    assert len(files) == 13
+    assert len(files) == 14
     for name in files:
         good = (path / name).read_bytes()
         places = [0, len(good) // 3, len(good) - 1]
@@ -215,7 +215,7 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
         (resealed, {}, {"slots": 1 << 40}, "slots of"),
         (resealed, {}, {"slots": -1}, "slots of"),
         (resealed, {}, {"slots": "many"}, "does not fit together"),
-        (resealed, {}, {"format": 1}, "format 1, this release reads 2"),
+        (resealed, {}, {"format": 1}, "format 1, this release reads 3"),
         (resealed, {"ids": before.read("ids") + b"one more\n"}, {}, "ids of"),
         (resealed, {"ids": b"\xff" + before.read("ids")[1:]}, {}, "does not fit together"),
         (resealed, {"live": before.read("taken")}, {}, None),
