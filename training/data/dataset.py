@@ -86,6 +86,11 @@ class Dataset:
     spaces: dict[str, int]
     digest: str
 
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Group of known near-duplicates of each streamer (N,); all different if unknown."""
+        return np.arange(len(self.ids)) if self.duplicates is None else self.duplicates
+
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of the streamers in any of these splits, ascending."""
         return np.flatnonzero(np.isin(self.split, splits))

@@ -108,7 +108,49 @@ def test_behaviours_are_in_time_order_without_names_and_repetitions():
     rest, *behaviours = time_order(pieces_of(profile))
     assert [piece.text for piece in rest] == ["hello"]
     texts = [[piece.text for piece in each] for each in behaviours]
-    assert texts == [["undated"], ["FIRST!", "x"], ["second"], ["third"]]
+    assert texts == [["undated"], ["first", "x"], ["second"], ["third"]]
+
+
+def dated(words: str, days: list[int | None]) -> list[Piece]:
+    """A bio, and a title per day."""
+    titles = [
+        Piece("videos", "text", f"videos[{i}].title", text=f"{words} {'abcdefgh'[i]}", time_s=day)
+        for i, day in enumerate(days)
+    ]
+    return [Piece("bio", "text", "bio", text=f"{words} bio"), *titles]
+
+
+def test_the_next_are_predicted_from_what_came_before_and_nothing_else(world: Dataset):
+    """Neither from what has no date, nor from what came at the same time."""
+    days: list[list[int | None]] = [[5, 1, None, 3, 3, 2], [None, None, None], [1, 1, 1], [None, 1]]
+    words = [f"{'abcdefghij'[row // 30]}{'abcdefghij'[row % 10]} word" for row in range(300)]
+    pieces = [dated(words[row], days[row % 4]) for row in range(300)]
+    known = world.rows("train")
+    config = PtumConfig(**SMALL, min_document_frequency=1)
+    task = Ptum(prepare(world, pieces, known, None, config, seed=0, threads=1), config, None)
+    assert {int(known[place]) % 4 for place in task._dated} == {0}
+    assert {int(known[place]) % 4 for place in task._streamers} == {0, 1, 2}
+    for place in task._dated.tolist():
+        # By time: title 2 (undated), 1, 5, 3, 4, 0: places 1 to 6.
+        assert task._earlier[place].tolist() == [2, 3]  # 4 has the time of 5
+        assert task._behaviours[place][-2:].tolist() == [5, 6]
+
+
+def test_without_dates_nothing_is_called_next(world: Dataset):
+    pieces = [behaviours(5, row) for row in range(300)]
+    config = PtumConfig(**SMALL)
+    stage = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+    assert set(Ptum(stage, config, None).losses(0)) == {"masked_loss"}
+
+
+def test_behaviours_of_known_near_duplicates_are_no_negatives(world: Dataset):
+    twins = replace(world, duplicates=np.arange(300) // 2)
+    config = PtumConfig(**SMALL)
+    task = Ptum(stage_of(twins, config), config, None)
+    drawn = task._draw(task._streamers, RNG(0))
+    groups = task._groups[drawn]
+    assert len(drawn) > 20
+    assert len(set(groups.tolist())) == len(groups)
 
 
 def test_negatives_are_distinct_and_of_others():
@@ -201,6 +243,20 @@ def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
         content = stage.encoder.eval().fused(stage.bags).numpy()
     near = (content[rows] * content[hard]).sum(1).mean()
     assert near > (content[rows] * content[RNG(1).permutation(rows)]).sum(1).mean() + 0.1
+
+
+def test_known_near_duplicates_are_no_hard_negatives(world: Dataset):
+    config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
+    near = Simcse(stage_of(replace(world, duplicates=None), config), config, None)._hard
+    assert near is not None
+    rows = np.flatnonzero(near[:, 0] >= 0)
+    groups = np.arange(300)
+    groups[near[rows[0], 0]] = groups[rows[0]]
+    twins = replace(world, duplicates=groups)
+    found = Simcse(stage_of(twins, config), config, None)._hard
+    assert found is not None
+    assert near[rows[0], 0] not in found[rows[0]]
+    assert found[rows[0], 0] == near[rows[0], 1]
 
 
 def test_no_known_pair_says_what_to_do(world: Dataset):
