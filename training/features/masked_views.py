@@ -2,16 +2,20 @@
 
     overlap(A, B) = w(A and B) / min(w(A), w(B)) <= rho
 
+w sums the weights of what the encoder reads of a view: its distinct known tokens and its vectors.
+
 1. Near-duplicate pieces are merged to atoms of positive weight. 2. An atom that outweighs all
 others together is split if possible. 3. In random order, sometimes by whole modality, each atom
-goes to the lighter of two disjoint sides. 4. If the lighter side has less than 20 % of the weight,
-the draw is repeated, and finally the streamer is skipped. 5. Random atoms are copied to the other
-side while their weight stays within rho * min(w(A0), w(B0)). The intersection is what was copied,
-and copying only increases the weights, so the bound holds.
+goes to the lighter of two sides. 4. Tokens that both sides have are hidden on the heavier side, one
+by one, which leaves disjoint sides A0 and B0. 5. If the lighter one has less than 20 % of the
+weight, the draw is repeated, and finally the streamer is skipped. 6. Random hidden tokens, then
+random atoms, are shown on the other side as well while their weight stays within
+rho * min(w(A0), w(B0)). The intersection is what was shown again, and that only increases the
+weights, so the bound holds.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,12 +47,31 @@ class Atom:
     Attributes:
         modality: of its first piece.
         pieces: one or more.
-        weight: sum of the idf of its distinct known tokens, `VECTOR_WEIGHT` per vector; > 0.
+        tokens: int32 (U,), its distinct known token ids.
+        vectors: weight of its distinct vectors, `VECTOR_WEIGHT` each.
+        weight: sum of the idf of its tokens, and of its vectors; > 0.
     """
 
     modality: str
     pieces: tuple[Piece, ...]
+    tokens: NDArray[np.int32]
+    vectors: float
     weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Two views of a streamer.
+
+    Attributes:
+        places: per view, places of its atoms.
+        hidden: per view, ids of the tokens of these atoms that it doesn't show.
+        overlap: common weight, divided by the weight of the lighter view.
+    """
+
+    places: tuple[list[int], list[int]]
+    hidden: tuple[NDArray[np.int64], NDArray[np.int64]]
+    overlap: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,26 +104,24 @@ class ViewMaker:
         found = []
         for group in range(max(groups, default=-1) + 1):
             members = [weighed[i] for i in range(len(weighed)) if groups[i] == group]
-            tokens = {t: v for _, w in members for t, v in w.items()}
-            modality = members[0][0].modality
-            found.append(Atom(modality, tuple(p for p, _ in members), sum(tokens.values())))
+            content = {t: v for _, w in members for t, v in w.items()}
+            found.append(_atom(tuple(p for p, _ in members), content))
         return self._balanced(found)
 
-    def draw(
-        self, atoms: Sequence[Atom], rng: np.random.Generator
-    ) -> tuple[list[int], list[int]] | None:
-        """Draw two views as places of atoms; None if no draw was balanced."""
-        weights = np.array([atom.weight for atom in atoms])
+    def draw(self, atoms: Sequence[Atom], rng: np.random.Generator) -> Views | None:
+        """Draw two views of the atoms; None if no draw was balanced."""
         for _ in range(_TRIES):
-            blocks = self._blocks(atoms, rng)
             sides: tuple[list[int], list[int]] = ([], [])
             mass = [0.0, 0.0]
-            for block in blocks:
+            for block in self._blocks(atoms, rng):
                 lighter = int(mass[1] < mass[0])
                 sides[lighter].extend(block)
-                mass[lighter] += float(weights[block].sum())
-            if min(mass) >= MIN_SIDE * sum(mass) and min(mass) > 0:
-                return self._copy_across(sides, weights, min(mass), rng)
+                mass[lighter] += sum(atoms[i].weight for i in block)
+            views = _Drawing(atoms, sides, self._idf)
+            views.part(rng)
+            if min(views.mass) >= MIN_SIDE * sum(views.mass) and min(views.mass) > 0:
+                views.share(self.overlap, rng)
+                return views.drawn()
         return None
 
     def _blocks(self, atoms: Sequence[Atom], rng: np.random.Generator) -> list[list[int]]:
@@ -111,22 +132,6 @@ class ViewMaker:
         for i in order:
             blocks.setdefault(atoms[i].modality, []).append(i)
         return list(blocks.values())
-
-    def _copy_across(
-        self,
-        sides: tuple[list[int], list[int]],
-        weights: NDArray[np.float64],
-        lighter: float,
-        rng: np.random.Generator,
-    ) -> tuple[list[int], list[int]]:
-        budget = self.overlap * lighter
-        side_of = dict.fromkeys(sides[0], 0) | dict.fromkeys(sides[1], 1)
-        views = (list(sides[0]), list(sides[1]))
-        for i in rng.permutation(len(weights)).tolist():
-            if weights[i] <= budget:
-                views[1 - side_of[i]].append(i)
-                budget -= float(weights[i])
-        return views
 
     def _weigh(self, piece: Piece) -> dict[int | str, float]:
         """Weights of the distinct known tokens of a piece, or of its vector."""
@@ -154,16 +159,93 @@ class ViewMaker:
         parts, first = [], atom.pieces[0]
         for text in split_text(first.text) if first.kind == "text" else ():
             piece = Piece(first.modality, "text", first.source, text=text, time_s=first.time_s)
-            weight = sum(self._weigh(piece).values())
-            if weight > 0:
-                parts.append(Atom(atom.modality, (piece,), weight))
+            content = self._weigh(piece)
+            if content:
+                parts.append(_atom((piece,), content))
         return parts if len(parts) == 2 else []
 
 
-def overlap(atoms: Sequence[Atom], first: Sequence[int], second: Sequence[int]) -> float:
-    """Overlap of two views: common weight divided by the weight of the lighter view."""
-    weight = [sum(atoms[i].weight for i in view) for view in (first, second)]
-    return sum(atoms[i].weight for i in set(first) & set(second)) / max(min(weight), 1e-9)
+class _Drawing:
+    """Two views in the making; T distinct tokens in all atoms.
+
+    Attributes:
+        mass: weight that each view shows alone.
+    """
+
+    def __init__(
+        self,
+        atoms: Sequence[Atom],
+        sides: tuple[list[int], list[int]],
+        idf: NDArray[np.float32],
+    ) -> None:
+        self._atoms, self._sides = atoms, sides
+        self._ids, places = np.unique(
+            np.concatenate([np.zeros(0, np.int32), *(atom.tokens for atom in atoms)]),
+            return_inverse=True,
+        )
+        ends = np.cumsum([len(atom.tokens) for atom in atoms])
+        self._tokens = np.split(places, ends[:-1])  # places among the T, per atom
+        self._weights = idf[self._ids].astype(np.float64)  # (T,)
+        self._places = (list(sides[0]), list(sides[1]))
+        self._shows = self._has()  # (2, T)
+        self._common = 0.0
+        self.mass = [sum(atoms[i].vectors for i in side) for side in sides]
+
+    def part(self, rng: np.random.Generator) -> None:
+        """Hide common tokens on the heavier side."""
+        common = self._shows.all(0)
+        for side in (0, 1):
+            self.mass[side] += float(self._weights[self._shows[side] & ~common].sum())
+        for token in rng.permutation(np.flatnonzero(common)).tolist():
+            lighter = int(self.mass[1] < self.mass[0])
+            self._shows[1 - lighter, token] = False
+            self.mass[lighter] += float(self._weights[token])
+
+    def share(self, overlap: float, rng: np.random.Generator) -> None:
+        """Show hidden tokens and atoms on the other side as well, up to the allowed overlap."""
+        budget = overlap * min(self.mass)
+        for token in rng.permutation(np.flatnonzero(self._has().all(0))).tolist():
+            if self._common + self._weights[token] <= budget:
+                self._shows[:, token] = True
+                self._common += float(self._weights[token])
+        side_of = dict.fromkeys(self._sides[0], 0) | dict.fromkeys(self._sides[1], 1)
+        for i in rng.permutation(len(self._atoms)).tolist():
+            tokens = self._tokens[i]
+            tokens = tokens[~self._shows[:, tokens].all(0)]
+            weight = float(self._weights[tokens].sum()) + self._atoms[i].vectors
+            if self._common + weight <= budget:
+                self._shows[:, tokens] = True
+                self._common += weight
+                self._places[1 - side_of[i]].append(i)
+
+    def drawn(self) -> Views:
+        """The views."""
+        has = self._has()
+        first, second = (
+            self._ids[h & ~s].astype(np.int64) for h, s in zip(has, self._shows, strict=True)
+        )
+        lighter = min(
+            float(self._weights[shows].sum()) + sum(self._atoms[i].vectors for i in places)
+            for shows, places in zip(self._shows, self._places, strict=True)
+        )
+        return Views(self._places, (first, second), self._common / lighter)
+
+    def _has(self) -> NDArray[np.bool_]:
+        """Whether the atoms of each view have each token (2, T)."""
+        has = np.zeros((2, len(self._ids)), bool)
+        for side, places in enumerate(self._places):
+            for i in places:
+                has[side, self._tokens[i]] = True
+        return has
+
+
+def _atom(pieces: tuple[Piece, ...], content: Mapping[int | str, float]) -> Atom:
+    """Atom of pieces, from the weights of their tokens (by id) and vectors (by hash)."""
+    tokens = sorted(key for key in content if isinstance(key, int))
+    vectors = sum(weight for key, weight in content.items() if isinstance(key, str))
+    return Atom(
+        pieces[0].modality, pieces, np.array(tokens, np.int32), vectors, sum(content.values())
+    )
 
 
 def split_text(text: str) -> tuple[str, ...]:
