@@ -55,21 +55,27 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
         kernel_table_dim: width of its token table, less for a large vocabulary.
     """
 
+    dim: int = 256
+    hidden_dim: int = 256
+    dropout: float = 0.5
     token_dropout: float = 0.3
-    temperature: float = 0.03
-    learning_rate: float = 1.2e-3
+    temperature: float = 0.07
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
     batch_size: int = 1024
+    steps: int = 400
+    evaluate_every: int = 25
     neighbours: int = 50
     audience_power: float = 1.0
     id_temperature: float = 0.1
-    content_floor: float = 0.5
+    content_floor: float = 1.0
     negative_id_cosine: float = 0.7
     negative_content_cosine: float = 0.9
     regression_weight: float = 0.5
     two_hop: float = 0.3
     hard_negatives: int = 20
     hard_share: float = 0.25
-    matryoshka: str = "32,64"
+    matryoshka: str = "64,128"
     text_tower: str = "auto"
     kernel_landmarks: int = 4096
     kernel_rank: int = 256
