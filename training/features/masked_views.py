@@ -47,14 +47,14 @@ class Atom:
     Attributes:
         modality: of its first piece.
         pieces: one or more.
-        tokens: int32 (U,), its distinct known token ids.
+        tokens: its distinct known token ids.
         vectors: weight of its distinct vectors, `VECTOR_WEIGHT` each.
         weight: sum of the idf of its tokens, and of its vectors; > 0.
     """
 
     modality: str
     pieces: tuple[Piece, ...]
-    tokens: NDArray[np.int32]
+    tokens: tuple[int, ...]
     vectors: float
     weight: float
 
@@ -91,8 +91,8 @@ class ViewMaker:
     names: bool = False
 
     @cached_property
-    def _idf(self) -> NDArray[np.float32]:
-        return inverse_document_frequency(self.vocabulary)
+    def _idf(self) -> list[float]:
+        return inverse_document_frequency(self.vocabulary).tolist()
 
     def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
         """Atoms of a profile with positive weight."""
@@ -119,7 +119,7 @@ class ViewMaker:
                 mass[lighter] += sum(atoms[i].weight for i in block)
             views = _Drawing(atoms, sides, self._idf)
             views.part(rng)
-            if min(views.mass) >= MIN_SIDE * sum(views.mass) and min(views.mass) > 0:
+            if min(views.weights) >= MIN_SIDE * sum(views.weights) and min(views.weights) > 0:
                 views.share(self.overlap, rng)
                 return views.drawn()
         return None
@@ -140,7 +140,7 @@ class ViewMaker:
         if piece.kind == "vector":
             return {piece.content_hash: VECTOR_WEIGHT} if any(piece.vector) else {}
         ids = {self.vocabulary.token_id(token) for token in piece_tokens(piece)}
-        return {i: float(self._idf[i]) for i in ids if self.vocabulary.is_known(i)}
+        return {i: self._idf[i] for i in ids if self.vocabulary.is_known(i)}
 
     def _balanced(self, atoms: list[Atom]) -> list[Atom]:
         """Split the heaviest atom as long as it outweighs all others together."""
@@ -166,86 +166,71 @@ class ViewMaker:
 
 
 class _Drawing:
-    """Two views in the making; T distinct tokens in all atoms.
+    """Two views in the making.
 
     Attributes:
-        mass: weight that each view shows alone.
+        weights: what each view shows.
     """
 
     def __init__(
-        self,
-        atoms: Sequence[Atom],
-        sides: tuple[list[int], list[int]],
-        idf: NDArray[np.float32],
+        self, atoms: Sequence[Atom], sides: tuple[list[int], list[int]], idf: Sequence[float]
     ) -> None:
-        self._atoms, self._sides = atoms, sides
-        self._ids, places = np.unique(
-            np.concatenate([np.zeros(0, np.int32), *(atom.tokens for atom in atoms)]),
-            return_inverse=True,
-        )
-        ends = np.cumsum([len(atom.tokens) for atom in atoms])
-        self._tokens = np.split(places, ends[:-1])  # places among the T, per atom
-        self._weights = idf[self._ids].astype(np.float64)  # (T,)
-        self._places = (list(sides[0]), list(sides[1]))
-        self._shows = self._has()  # (2, T)
-        self._common = 0.0
-        self.mass = [sum(atoms[i].vectors for i in side) for side in sides]
+        self._atoms, self._idf, self._places = atoms, idf, sides
+        self._side_of = dict.fromkeys(sides[0], 0) | dict.fromkeys(sides[1], 1)
+        self._hidden: tuple[set[int], set[int]] = (set(), set())
+        self._shared: set[int] = set()  # tokens
+        self._common = 0.0  # weight that both views show
+        self.weights = [sum(atoms[i].vectors for i in side) for side in sides]
 
     def part(self, rng: np.random.Generator) -> None:
-        """Hide common tokens on the heavier side."""
-        common = self._shows.all(0)
-        for side in (0, 1):
-            self.mass[side] += float(self._weights[self._shows[side] & ~common].sum())
-        for token in rng.permutation(np.flatnonzero(common)).tolist():
-            lighter = int(self.mass[1] < self.mass[0])
-            self._shows[1 - lighter, token] = False
-            self.mass[lighter] += float(self._weights[token])
+        """Hide the tokens that both sides have on the heavier side."""
+        one, other = ({t for i in side for t in self._atoms[i].tokens} for side in self._places)
+        for side, alone in enumerate((one - other, other - one)):
+            self.weights[side] += sum(self._idf[token] for token in alone)
+        for token in _shuffled(sorted(one & other), rng):
+            lighter = int(self.weights[1] < self.weights[0])
+            self._hidden[1 - lighter].add(token)
+            self.weights[lighter] += self._idf[token]
 
     def share(self, overlap: float, rng: np.random.Generator) -> None:
-        """Show hidden tokens and atoms on the other side as well, up to the allowed overlap."""
-        budget = overlap * min(self.mass)
-        for token in rng.permutation(np.flatnonzero(self._has().all(0))).tolist():
-            if self._common + self._weights[token] <= budget:
-                self._shows[:, token] = True
-                self._common += float(self._weights[token])
-        side_of = dict.fromkeys(self._sides[0], 0) | dict.fromkeys(self._sides[1], 1)
+        """Show hidden tokens, then atoms, on the other side as well, within the allowed overlap."""
+        budget = overlap * min(self.weights)
+        for token in _shuffled(sorted(self._hidden[0] | self._hidden[1]), rng):
+            if self._common + self._idf[token] <= budget:
+                self._show(token, int(token in self._hidden[1]))
         for i in rng.permutation(len(self._atoms)).tolist():
-            tokens = self._tokens[i]
-            tokens = tokens[~self._shows[:, tokens].all(0)]
-            weight = float(self._weights[tokens].sum()) + self._atoms[i].vectors
+            atom, side = self._atoms[i], self._side_of[i]
+            tokens = [token for token in atom.tokens if token not in self._shared]
+            weight = atom.vectors + sum(self._idf[token] for token in tokens)
             if self._common + weight <= budget:
-                self._shows[:, tokens] = True
-                self._common += weight
-                self._places[1 - side_of[i]].append(i)
+                for token in tokens:
+                    self._show(token, side if token in self._hidden[side] else 1 - side)
+                self._common += atom.vectors
+                self.weights[1 - side] += atom.vectors
+                self._places[1 - side].append(i)
+
+    def _show(self, token: int, side: int) -> None:
+        """Show a token of the other side on this one."""
+        self._hidden[side].discard(token)
+        self._shared.add(token)
+        self._common += self._idf[token]
+        self.weights[side] += self._idf[token]
 
     def drawn(self) -> Views:
         """The views."""
-        has = self._has()
-        first, second = (
-            self._ids[h & ~s].astype(np.int64) for h, s in zip(has, self._shows, strict=True)
-        )
-        lighter = min(
-            float(self._weights[shows].sum()) + sum(self._atoms[i].vectors for i in places)
-            for shows, places in zip(self._shows, self._places, strict=True)
-        )
-        return Views(self._places, (first, second), self._common / lighter)
+        first, second = (np.array(sorted(hidden), np.int64) for hidden in self._hidden)
+        return Views(self._places, (first, second), self._common / min(self.weights))
 
-    def _has(self) -> NDArray[np.bool_]:
-        """Whether the atoms of each view have each token (2, T)."""
-        has = np.zeros((2, len(self._ids)), bool)
-        for side, places in enumerate(self._places):
-            for i in places:
-                has[side, self._tokens[i]] = True
-        return has
+
+def _shuffled(tokens: list[int], rng: np.random.Generator) -> list[int]:
+    return rng.permutation(tokens).tolist() if tokens else tokens
 
 
 def _atom(pieces: tuple[Piece, ...], content: Mapping[int | str, float]) -> Atom:
     """Atom of pieces, from the weights of their tokens (by id) and vectors (by hash)."""
-    tokens = sorted(key for key in content if isinstance(key, int))
+    tokens = tuple(sorted(key for key in content if isinstance(key, int)))
     vectors = sum(weight for key, weight in content.items() if isinstance(key, str))
-    return Atom(
-        pieces[0].modality, pieces, np.array(tokens, np.int32), vectors, sum(content.values())
-    )
+    return Atom(pieces[0].modality, pieces, tokens, vectors, sum(content.values()))
 
 
 def split_text(text: str) -> tuple[str, ...]:
