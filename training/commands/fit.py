@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> None:
         if already_trained(request, dataset):
             summary = f"{args.out} is already trained with these settings and data\n"
         else:
+            if compute.is_first:
+                sys.stderr.writelines(f"note: {note}\n" for note in dataset.notes)
             summary = _summary(fit(request, dataset), recipe, args.out)
     if compute.is_first:
         sys.stdout.write(summary)
