@@ -1,9 +1,14 @@
 """`simcse`: contrast of dropout twins, or supervised with hard negatives (SimCSE, Gao 2021).
 
-Unsupervised: each streamer is encoded twice with independent dropout of tokens and units, and the
+Unsupervised: each streamer is encoded twice with independent dropout of hidden units, and the
 encodings are positives. Supervised: positives are related streamers by label, duplicate group or
 behaviour; negatives are the positives of the other anchors and a hard negative per anchor, which is
 near by content, but neither related nor a known near-duplicate.
+
+Deviations from the paper: the encoder has one layer with dropout, in its MLP. The unsupervised loss
+is symmetric, and likely false negatives are left out. The supervised form has relations between
+streamers in place of entailment and contradiction. `token_dropout` and `modality_dropout`, 0 by
+default as in the paper, make the two inputs differ.
 """
 
 from dataclasses import replace
