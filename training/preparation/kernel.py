@@ -63,9 +63,11 @@ def fit_kernel(
     """
     count, rng = len(content), np.random.default_rng(seed)
     landmarks = np.sort(rng.permutation(count)[: len(layer.landmarks)])
-    behaviour = teacher.directions
+    directions = teacher.directions
     if teacher.audience is not None:
-        behaviour = audience_directions(teacher.audience, seed, layer.dual.shape[1])
+        directions = audience_directions(teacher.audience, seed, layer.dual.shape[1])
+    behaviour = np.zeros((count, layer.dual.shape[1]), np.float32)
+    behaviour[:, : directions.shape[1]] = directions  # some of all streamers may have fewer axes
     task = _task(behaviour, teacher.audience, rng)
     cosines = content @ content[landmarks].T  # (N, M)
     noise = teacher.behaviour_noise

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.training.profiles import cover, pieces, vocabulary
 from training.config import RecipeConfig
 from training.features.bags import Bags, corpus_bags, tf_idf
 from training.models.encoder import StreamerEncoder, safe_normalise
+from training.models.kernel_layer import KernelShape
 from training.preparation.stage import start_of_table
 
 CONFIG = RecipeConfig(dim=16, table_dim=24, hidden_dim=32, content_dim=4096)
@@ -45,6 +47,34 @@ def test_flat_bags_and_padded_batches_give_the_same_numbers(encoder: StreamerEnc
     with torch.no_grad():
         flat = encoder.embed(bags).numpy()
     np.testing.assert_allclose(run(encoder, batch_of(everyone))[0], flat, atol=1e-6)
+
+
+def test_flat_bags_and_padded_batches_agree_with_a_kernel_layer():
+    torch.manual_seed(0)
+    made = StreamerEncoder(WORDS, CONFIG, id_dim=5, kernel=KernelShape(7, 6, 30))
+    bags, _ = corpus_bags(pieces(), WORDS)
+    made.start_from(start_of_table(bags, WORDS, 30, 0), [bags.pooled[0].mean(0)])
+    assert made.kernel is not None
+    with torch.no_grad():
+        made.kernel.landmarks.copy_(torch.randn(made.kernel.landmarks.shape) / 5)
+        made.kernel.dual.normal_()
+        made.projection.normal_()
+    made.eval()
+    everyone = [*pieces(), [], profile(language="en"), profile(bio="never seen zzz")]
+    bags, _ = corpus_bags(everyone, WORDS)
+    with torch.no_grad():
+        flat, behaviour = made.embed(bags), made.behaviour(bags)
+        given = made.embed(replace(bags, behaviour=behaviour.numpy()))
+    np.testing.assert_allclose(run(made, batch_of(everyone))[0], flat.numpy(), atol=1e-5)
+    torch.testing.assert_close(given, flat)
+
+
+def test_behaviour_is_forgotten_where_rows_change():
+    bags, _ = corpus_bags(pieces(), WORDS)
+    bags = replace(bags, behaviour=np.ones((len(bags), 2), np.float16))
+    assert bags.take(np.array([1, 0])).behaviour is not None
+    assert bags.keep(np.ones(len(bags.ids), bool)).behaviour is None
+    assert bags.merge(np.zeros(len(bags), np.int64), 1).behaviour is None
 
 
 def test_raw_outputs_are_the_embeddings_before_they_are_normalised(encoder: StreamerEncoder):
