@@ -40,6 +40,7 @@ def _summary(folder: Path, reading: Reading) -> str:
         source = "splits" if reading.dataset.split_given else "a hash of the ids"
         lines.append(f"split by {source}: {shares}")
         lines.append(f"digest {reading.dataset.digest}")
+        lines += [f"note: {note}" for note in reading.dataset.notes]
     ignored = sorted(p.name for p in folder.iterdir() if p.is_file() and not _is_read(p))
     if ignored:
         lines.append(f"ignored files: {', '.join(ignored)}")

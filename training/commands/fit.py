@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         if already_trained(request, dataset):
             summary = f"{args.out} is already trained with these settings and data\n"
         else:
-            summary = _summary(fit(request, dataset), recipe, args.out)
+            summary = _summary(fit(request, dataset), recipe, dataset.notes, args.out)
     if compute.is_first:
         sys.stdout.write(summary)
 
@@ -86,11 +86,12 @@ def _threads() -> int:
     return max(len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
-def _summary(checkpoint: Checkpoint, recipe: Recipe, out: Path) -> str:
+def _summary(checkpoint: Checkpoint, recipe: Recipe, notes: Sequence[str], out: Path) -> str:
     m = checkpoint.metrics
     lines = [
         f"data        {m['streamers']:.0f} streamers, {m['streamers_learned_from']:.0f} learned "
         f"from, {m['streamers_without_content']:.0f} without content, {m['tokens']:.0f} tokens",
+        *(f"note        {note}" for note in notes),
     ]
     if checkpoint.config["id_space"]:
         space = checkpoint.config["id_space"]

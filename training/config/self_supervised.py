@@ -58,6 +58,8 @@ class PtumConfig(RecipeConfig):
 class SimcseConfig(ContrastConfig):
     """Contrast of dropout twins, or of related streamers (SimCSE, Gao 2021).
 
+    Dropout is that of the paper: of hidden units, with the same input twice.
+
     Attributes:
         positives: `dropout` for twins; `duplicates`, `labels` or `behaviour` for supervised pairs
             with hard negatives.
@@ -66,7 +68,9 @@ class SimcseConfig(ContrastConfig):
             is drawn; 0 = in-batch negatives only.
     """
 
-    token_dropout: float = 0.5
+    dropout: float = 0.1
+    token_dropout: float = 0.0
+    modality_dropout: float = 0.0
     temperature: float = 0.05
     positives: Literal["dropout", "duplicates", "labels", "behaviour"] = "dropout"
     neighbours: int = 20

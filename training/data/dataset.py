@@ -86,6 +86,25 @@ class Dataset:
     spaces: dict[str, int]
     digest: str
 
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Group of known near-duplicates of each streamer (N,); all different if unknown."""
+        return np.arange(len(self.ids)) if self.duplicates is None else self.duplicates
+
+    @property
+    def notes(self) -> list[str]:
+        """What is read and not used, one line each."""
+        interactions = None if self.interactions is None else self.interactions.matrix
+        return [
+            f"{name}: weights and repeated pairs count alike, since {meaning}; remove the lines "
+            "that should not count"
+            for name, matrix, meaning in (
+                ("interactions", interactions, "a user is in an audience or is not"),
+                ("relations", self.relations, "two streamers are related or are not"),
+            )
+            if matrix is not None and matrix.nnz and matrix.data.min() < matrix.data.max()
+        ]
+
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of the streamers in any of these splits, ascending."""
         return np.flatnonzero(np.isin(self.split, splits))

@@ -79,6 +79,14 @@ class Bags:
             behaviour=None,
         )
 
+    def without(self, tokens: Sequence[NDArray[np.int64]]) -> "Bags":
+        """Drop the given token ids of each row (R,), in all modalities."""
+        rows = np.repeat(np.arange(len(self)), self.lengths)
+        dropped = np.repeat(np.arange(len(self)), [len(each) for each in tokens])
+        size = 1 + max([0, *(int(each.max()) for each in (self.ids, *tokens) if len(each))])
+        keys = dropped * size + np.concatenate([np.zeros(0, np.int64), *tokens])
+        return self.keep(~np.isin(rows * size + self.ids, keys))
+
     def merge(self, group: NDArray[np.int64], groups: int) -> "Bags":
         """Merge rows by group: counts of equal tokens are added, vectors averaged.
 

@@ -2,16 +2,20 @@
 
     overlap(A, B) = w(A and B) / min(w(A), w(B)) <= rho
 
+w sums the weights of what the encoder reads of a view: its distinct known tokens and its vectors.
+
 1. Near-duplicate pieces are merged to atoms of positive weight. 2. An atom that outweighs all
 others together is split if possible. 3. In random order, sometimes by whole modality, each atom
-goes to the lighter of two disjoint sides. 4. If the lighter side has less than 20 % of the weight,
-the draw is repeated, and finally the streamer is skipped. 5. Random atoms are copied to the other
-side while their weight stays within rho * min(w(A0), w(B0)). The intersection is what was copied,
-and copying only increases the weights, so the bound holds.
+goes to the lighter of two sides. 4. Tokens that both sides have are hidden on the heavier side, one
+by one, which leaves disjoint sides A0 and B0. 5. If the lighter one has less than 20 % of the
+weight, the draw is repeated, and finally the streamer is skipped. 6. Random hidden tokens, then
+random atoms, are shown on the other side as well while their weight stays within
+rho * min(w(A0), w(B0)). The intersection is what was shown again, and that only increases the
+weights, so the bound holds.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +43,31 @@ class Atom:
     Attributes:
         modality: of its first piece.
         pieces: one or more.
-        weight: sum of the idf of its distinct known tokens, `VECTOR_WEIGHT` per vector; > 0.
+        tokens: its distinct known token ids.
+        vectors: weight of its distinct vectors, `VECTOR_WEIGHT` each.
+        weight: sum of the idf of its tokens, and of its vectors; > 0.
     """
 
     modality: str
     pieces: tuple[Piece, ...]
+    tokens: tuple[int, ...]
+    vectors: float
     weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Two views of a streamer.
+
+    Attributes:
+        places: per view, places of its atoms.
+        hidden: per view, ids of the tokens of these atoms that it doesn't show.
+        overlap: common weight, divided by the weight of the lighter view.
+    """
+
+    places: tuple[list[int], list[int]]
+    hidden: tuple[NDArray[np.int64], NDArray[np.int64]]
+    overlap: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,26 +96,24 @@ class ViewMaker:
         found = []
         for group in range(max(groups, default=-1) + 1):
             members = [weighed[i] for i in range(len(weighed)) if groups[i] == group]
-            tokens = {t: v for _, w in members for t, v in w.items()}
-            modality = members[0][0].modality
-            found.append(Atom(modality, tuple(p for p, _ in members), sum(tokens.values())))
+            content = {t: v for _, w in members for t, v in w.items()}
+            found.append(_atom(tuple(p for p, _ in members), content))
         return self._balanced(found)
 
-    def draw(
-        self, atoms: Sequence[Atom], rng: np.random.Generator
-    ) -> tuple[list[int], list[int]] | None:
-        """Draw two views as places of atoms; None if no draw was balanced."""
-        weights = np.array([atom.weight for atom in atoms])
+    def draw(self, atoms: Sequence[Atom], rng: np.random.Generator) -> Views | None:
+        """Draw two views of the atoms; None if no draw was balanced."""
         for _ in range(_TRIES):
-            blocks = self._blocks(atoms, rng)
             sides: tuple[list[int], list[int]] = ([], [])
             mass = [0.0, 0.0]
-            for block in blocks:
+            for block in self._blocks(atoms, rng):
                 lighter = int(mass[1] < mass[0])
                 sides[lighter].extend(block)
-                mass[lighter] += float(weights[block].sum())
-            if min(mass) >= MIN_SIDE * sum(mass) and min(mass) > 0:
-                return self._copy_across(sides, weights, min(mass), rng)
+                mass[lighter] += sum(atoms[i].weight for i in block)
+            views = _Drawing(atoms, sides, self._idf)
+            views.part(rng)
+            if min(views.weights) >= MIN_SIDE * sum(views.weights) and min(views.weights) > 0:
+                views.share(self.overlap, rng)
+                return views.drawn()
         return None
 
     def _blocks(self, atoms: Sequence[Atom], rng: np.random.Generator) -> list[list[int]]:
@@ -103,22 +124,6 @@ class ViewMaker:
         for i in order:
             blocks.setdefault(atoms[i].modality, []).append(i)
         return list(blocks.values())
-
-    def _copy_across(
-        self,
-        sides: tuple[list[int], list[int]],
-        weights: NDArray[np.float64],
-        lighter: float,
-        rng: np.random.Generator,
-    ) -> tuple[list[int], list[int]]:
-        budget = self.overlap * lighter
-        side_of = dict.fromkeys(sides[0], 0) | dict.fromkeys(sides[1], 1)
-        views = (list(sides[0]), list(sides[1]))
-        for i in rng.permutation(len(weights)).tolist():
-            if weights[i] <= budget:
-                views[1 - side_of[i]].append(i)
-                budget -= float(weights[i])
-        return views
 
     def _weigh(self, piece: Piece) -> dict[int | str, float]:
         """Weights of the distinct known tokens of a piece, or of its vector."""
@@ -147,16 +152,78 @@ class ViewMaker:
         parts, first = [], atom.pieces[0]
         for text in split_text(first.text) if first.kind == "text" else ():
             piece = Piece(first.modality, "text", first.source, text=text, time_s=first.time_s)
-            weight = sum(self._weigh(piece).values())
-            if weight > 0:
-                parts.append(Atom(atom.modality, (piece,), weight))
+            content = self._weigh(piece)
+            if content:
+                parts.append(_atom((piece,), content))
         return parts if len(parts) == 2 else []
 
 
-def overlap(atoms: Sequence[Atom], first: Sequence[int], second: Sequence[int]) -> float:
-    """Overlap of two views: common weight divided by the weight of the lighter view."""
-    weight = [sum(atoms[i].weight for i in view) for view in (first, second)]
-    return sum(atoms[i].weight for i in set(first) & set(second)) / max(min(weight), 1e-9)
+class _Drawing:
+    """Two views in the making.
+
+    Attributes:
+        weights: what each view shows.
+    """
+
+    def __init__(
+        self, atoms: Sequence[Atom], sides: tuple[list[int], list[int]], idf: Sequence[float]
+    ) -> None:
+        self._atoms, self._idf, self._places = atoms, idf, sides
+        self._side_of = dict.fromkeys(sides[0], 0) | dict.fromkeys(sides[1], 1)
+        self._hidden: tuple[set[int], set[int]] = (set(), set())
+        self._shared: set[int] = set()  # tokens
+        self._common = 0.0  # weight that both views show
+        self.weights = [sum(atoms[i].vectors for i in side) for side in sides]
+
+    def part(self, rng: np.random.Generator) -> None:
+        """Hide the tokens that both sides have on the heavier side."""
+        one, other = ({t for i in side for t in self._atoms[i].tokens} for side in self._places)
+        for side, alone in enumerate((one - other, other - one)):
+            self.weights[side] += sum(self._idf[token] for token in alone)
+        for token in _shuffled(sorted(one & other), rng):
+            lighter = int(self.weights[1] < self.weights[0])
+            self._hidden[1 - lighter].add(token)
+            self.weights[lighter] += self._idf[token]
+
+    def share(self, overlap: float, rng: np.random.Generator) -> None:
+        """Show hidden tokens, then atoms, on the other side as well, within the allowed overlap."""
+        budget = overlap * min(self.weights)
+        for token in _shuffled(sorted(self._hidden[0] | self._hidden[1]), rng):
+            if self._common + self._idf[token] <= budget:
+                self._show(token, int(token in self._hidden[1]))
+        for i in rng.permutation(len(self._atoms)).tolist():
+            atom, side = self._atoms[i], self._side_of[i]
+            tokens = [token for token in atom.tokens if token not in self._shared]
+            weight = atom.vectors + sum(self._idf[token] for token in tokens)
+            if self._common + weight <= budget:
+                for token in tokens:
+                    self._show(token, side if token in self._hidden[side] else 1 - side)
+                self._common += atom.vectors
+                self.weights[1 - side] += atom.vectors
+                self._places[1 - side].append(i)
+
+    def _show(self, token: int, side: int) -> None:
+        """Show a token of the other side on this one."""
+        self._hidden[side].discard(token)
+        self._shared.add(token)
+        self._common += self._idf[token]
+        self.weights[side] += self._idf[token]
+
+    def drawn(self) -> Views:
+        """The views."""
+        first, second = (np.array(sorted(hidden), np.int64) for hidden in self._hidden)
+        return Views(self._places, (first, second), self._common / min(self.weights))
+
+
+def _shuffled(tokens: list[int], rng: np.random.Generator) -> list[int]:
+    return rng.permutation(tokens).tolist() if tokens else tokens
+
+
+def _atom(pieces: tuple[Piece, ...], content: Mapping[int | str, float]) -> Atom:
+    """Atom of pieces, from the weights of their tokens (by id) and vectors (by hash)."""
+    tokens = tuple(sorted(key for key in content if isinstance(key, int)))
+    vectors = sum(weight for key, weight in content.items() if isinstance(key, str))
+    return Atom(pieces[0].modality, pieces, tokens, vectors, sum(content.values()))
 
 
 def split_text(text: str) -> tuple[str, ...]:

@@ -5,17 +5,23 @@ a checkpoint is evaluated, and rely on the data set's own split.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.features import MAX_TOKENS
 from training.data import Dataset
 from training.errors import LeakError
+from training.numeric.blocks import blocks
 from training.preparation.stage import Stage
 from training.teachers.id_embeddings import Teacher
 from training.towers import Tower
 
 _SHOWN = 3
+_TOKENS = 256
+"""Estimated tokens per streamer, which sets the block size."""
 
 
 def check_known(dataset: Dataset, known: NDArray[np.int64], allowed: Sequence[str]) -> None:
@@ -42,12 +48,20 @@ def check_teacher(dataset: Dataset, known: NDArray[np.int64], teacher: Teacher) 
         raise LeakError(f"{_named(dataset, held_out)} would be in the teacher")
     if dataset.relations is not None and teacher.audience is not None:
         # The audience of relations are streamers themselves: one column for each of the known.
-        users = len(teacher.audience.tocsc().indptr) - 1
-        if users != len(known):
+        # Label noise may swap audiences, so they are compared as a set.
+        related = dataset.relations[teacher.rows].tocsc()[:, known].tocsr()
+        if not _audiences(teacher.audience) <= _audiences(related):
             raise LeakError(
-                f"the teacher counts {users} streamers as an audience, of which {len(known)} may "
-                "be learned from"
+                "the teacher has audiences with others than the streamers that may be learned from"
             )
+
+
+def _audiences(audience: sp.csr_matrix) -> set[tuple[int, bytes]]:
+    """Distinct rows of an audience (N, U), each as U and its user numbers."""
+    ordered = audience.sorted_indices()
+    ends, users = ordered.indptr.tolist(), ordered.indices.astype(np.int64)
+    width = audience.get_shape()[1]
+    return {(width, users[start:end].tobytes()) for start, end in pairwise(ends)}
 
 
 def check_stage(stage: Stage, allowed: Sequence[str]) -> None:
@@ -61,14 +75,38 @@ def check_stage(stage: Stage, allowed: Sequence[str]) -> None:
         LeakError: one of them includes other streamers.
     """
     check_known(stage.dataset, stage.known, allowed)
-    counted = stage.vocabulary.documents
-    if counted > len(stage.known):
-        raise LeakError(
-            f"the vocabulary was counted on {counted} streamers, of which {len(stage.known)} "
-            "may be learned from"
-        )
+    _check_vocabulary(stage)
     if stage.teacher is not None:
         check_teacher(stage.dataset, stage.known, stage.teacher)
+
+
+def _check_vocabulary(stage: Stage) -> None:
+    """Check that a vocabulary was counted on known streamers, token by token.
+
+    It keeps no ids, so what it counted is compared with what the known streamers show. Profiles
+    with more tokens than are read may show any.
+    """
+    vocabulary, known = stage.vocabulary, stage.known
+    size = vocabulary.size
+    shown, cut = np.zeros(size, np.int64), 0  # by known streamers
+    for part in blocks(len(known), _TOKENS):
+        bags = stage.bags.take(known[part])
+        rows = np.repeat(np.arange(len(bags)), bags.lengths)
+        shown += np.bincount(np.unique(rows * size + bags.ids) % size, minlength=size)
+        cut += int((bags.lengths >= MAX_TOKENS).sum())
+    counted = np.array(vocabulary.document_frequency, np.int64)  # (V,), ids 1..V
+    more = np.flatnonzero(counted > shown[1 : 1 + len(counted)] + cut)
+    if len(more):
+        first = int(more[0])
+        raise LeakError(
+            f"the vocabulary counted {vocabulary.tokens[first]!r} in {counted[first]} streamers, "
+            f"of which {shown[1 + first]} may be learned from"
+        )
+    if vocabulary.documents != len(known):
+        raise LeakError(
+            f"the vocabulary was counted on {vocabulary.documents} streamers, of which "
+            f"{len(known)} may be learned from"
+        )
 
 
 def check_learned(learned_from: Collection[str], dataset: Dataset, rows: NDArray[np.int64]) -> None:

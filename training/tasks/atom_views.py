@@ -15,7 +15,7 @@ from training.config import RecipeConfig
 from training.data.passes import subset
 from training.evaluation.metrics import reciprocal_rank
 from training.features.bags import Bags, corpus_bags
-from training.features.masked_views import Atom, ViewMaker, overlap
+from training.features.masked_views import Atom, ViewMaker
 from training.models.encoder import StreamerEncoder
 from training.preparation.stage import MOST_ASKED, Stage, all_rows, sample
 from training.tasks.base import Task
@@ -114,17 +114,16 @@ class AtomViews:
         Returns:
             Both views, data set rows (R,), and overlaps.
         """
-        drawn, overlaps = [], []
-        sides: tuple[list[list[int]], list[list[int]]] = ([], [])
-        for streamer in streamers.tolist():
-            views = self._maker.draw(self.atoms[streamer], rng)
-            if views is None:
-                continue
-            drawn.append(streamer)
-            overlaps.append(overlap(self.atoms[streamer], *views))
-            for side, places in zip(sides, views, strict=True):
-                side.append(places)
-        first, second = (self.parts.together(drawn, side) for side in sides)
+        made = [(s, self._maker.draw(self.atoms[s], rng)) for s in streamers.tolist()]
+        drawn = [streamer for streamer, views in made if views]
+        found = [views for _, views in made if views]
+        first, second = (
+            self.parts.together(drawn, [views.places[side] for views in found]).without(
+                [views.hidden[side] for views in found]
+            )
+            for side in (0, 1)
+        )
+        overlaps = [views.overlap for views in found]
         return first, second, self.rows[np.array(drawn, np.int64)], overlaps
 
 

@@ -32,6 +32,7 @@ class Contrast:
             alike: which streamers are related and must not be negatives; None = none.
         """
         self._config, self._alike = config, alike
+        self._groups = stage.dataset.groups
         self._guide: NDArray[np.float32] | None = None
         if config.contrast == "false-negative-mask":
             self._guide = all_rows(stage.encoder, stage.encoder.fused, stage.bags, stage.usable)
@@ -47,8 +48,8 @@ class Contrast:
     ) -> Tensor:
         """Contrastive loss of queries and keys.
 
-        Negatives are all keys that are not positives, except those of the same streamer, of related
-        streamers and masked false negatives.
+        Negatives are all keys that are not positives, except those of the same streamer, of its
+        known near-duplicates, of related streamers and masked false negatives.
 
         Args:
             queries: unit embeddings (B, D).
@@ -74,7 +75,7 @@ class Contrast:
 
     def _doubtful(self, rows: NDArray[np.int64], key_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Pairs (B, K) that must not be negatives."""
-        found = rows[:, None] == key_rows[None]
+        found = self._groups[rows][:, None] == self._groups[key_rows]
         if self._alike is not None:
             pairs = np.repeat(rows, len(key_rows)), np.tile(key_rows, len(rows))
             found |= self._alike(*pairs).reshape(found.shape)

@@ -2,6 +2,11 @@
 
 The student imitates the teacher's vectors (`kd-feature`), similarities (`kd-soft`), clusters
 (`kd-pseudo-label`), or distances and angles (`kd-rkd`).
+
+Deviations from the papers: there are no labels, so each loss stands alone, and inputs have token
+dropout. `kd-feature` imitates final vectors, not a hidden layer. `kd-soft` has similarities within
+the batch in place of class logits. `kd-pseudo-label` clusters the teacher once, where DeepCluster
+clusters the student again and again. `kd-rkd` reads unit vectors of the teacher.
 """
 
 from abc import abstractmethod

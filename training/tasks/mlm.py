@@ -7,6 +7,9 @@ word would reveal it. The tokens that occur in masked atoms only are predicted b
 
 with the encoder's token table E and the unigram probability p, so the table learns co-occurrence
 beyond frequency. The softmax over the vocabulary is estimated on a sample.
+
+Deviations from BERT: one embedding of all that is kept predicts every masked token, masked atoms
+are left out without a mask token, and none is kept or replaced at random.
 """
 
 import math

@@ -1,9 +1,14 @@
 """`simcse`: contrast of dropout twins, or supervised with hard negatives (SimCSE, Gao 2021).
 
-Unsupervised: each streamer is encoded twice with independent dropout of tokens and units, and the
+Unsupervised: each streamer is encoded twice with independent dropout of hidden units, and the
 encodings are positives. Supervised: positives are related streamers by label, duplicate group or
 behaviour; negatives are the positives of the other anchors and a hard negative per anchor, which is
-near by content but not related.
+near by content, but neither related nor a known near-duplicate.
+
+Deviations from the paper: the encoder has one layer with dropout, in its MLP. The unsupervised loss
+is symmetric, and likely false negatives are left out. The supervised form has relations between
+streamers in place of entailment and contradiction. `token_dropout` and `modality_dropout`, 0 by
+default as in the paper, make the two inputs differ.
 """
 
 from dataclasses import replace
@@ -136,6 +141,8 @@ class Simcse(Task):
         content = all_rows(self.encoder, self.encoder.fused, stage.bags, stage.usable)[known]
         near = known[nearest(content, _CONSIDERED)[0]]  # (M, C), nearest first
         alike = relation.alike(np.repeat(known, near.shape[1]), near.ravel()).reshape(near.shape)
+        groups = stage.dataset.groups
+        alike |= groups[known][:, None] == groups[near]
         first = np.argsort(alike, axis=1, kind="stable")[:, : self._config.hard_negatives]
         hard = np.where(np.take_along_axis(alike, first, 1), -1, np.take_along_axis(near, first, 1))
         table = np.full((len(stage.bags), hard.shape[1]), -1)

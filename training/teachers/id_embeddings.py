@@ -147,7 +147,10 @@ def learn_teacher(
     seed: int,
     threads: int,
 ) -> Teacher:
-    """Implicit ALS (Hu, Koren & Volinsky 2008) on audiences (N, U) of the known streamers."""
+    """Implicit ALS (Hu, Koren & Volinsky 2008) on audiences (N, U) of the known streamers.
+
+    Deviation from the paper: audiences are binary, so all observations have equal confidence.
+    """
     rows = known[np.diff(audience.indptr)[known] > 0]
     observed = audience[rows].T.tocsr()  # (users, streamers)
     observed = observed[np.diff(observed.indptr) > 0]

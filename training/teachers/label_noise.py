@@ -29,7 +29,7 @@ _FOLDS = 5
 _ROUNDS = 4
 _PENALTY = 3.0
 _FITTED = 50_000
-"""Most rows that a regression is fitted on."""
+"""Most rows that a regression is fitted on, drawn at random."""
 _CHANCES = 5
 """Number of other vectors that each prediction is compared with."""
 _CAN_TELL = 1e-3
@@ -75,7 +75,7 @@ def estimate_noise(
     Args:
         content: content vectors (N, H).
         vectors: unit rows (N, E).
-        seed: of the folds and of the chance distribution.
+        seed: of the folds, the fitted rows and the chance distribution.
     """
     rng, rows = np.random.default_rng(seed), len(vectors)
     trust = np.ones(rows)
@@ -84,13 +84,13 @@ def estimate_noise(
     fold = rng.permutation(rows) % _FOLDS
     others = [rng.permutation(rows) for _ in range(_CHANCES)]
     for turn in range(_ROUNDS):
-        predicted = _held_out(content, vectors, fold, trust)
+        predicted = _held_out(content, vectors, fold, trust, seed)
         own = _cosine(predicted, vectors)
         chance = np.concatenate([_cosine(predicted, vectors[other]) for other in others])
         if turn == 0 and mannwhitneyu(own, chance, alternative="greater").pvalue > _CAN_TELL:
             return NoiseEstimate.blind(vectors)
         trust = _own_rather_than_chance(own, chance)
-    predicted = _held_out(content, vectors, fold, trust)
+    predicted = _held_out(content, vectors, fold, trust, seed)
     length = np.linalg.norm(predicted, axis=1, keepdims=True)
     return NoiseEstimate(
         vectors, trust.astype(np.float32), (predicted / np.maximum(length, 1e-9)).astype(np.float32)
@@ -102,11 +102,15 @@ def _held_out(
     vectors: NDArray[np.float32],
     fold: NDArray[np.int64],
     trust: NDArray[np.float64],
+    seed: int,
 ) -> NDArray[np.float32]:
     """Cross-validated predictions of the vectors (N, E)."""
     predicted = np.zeros_like(vectors)
     for part in range(_FOLDS):
-        inside, outside = np.flatnonzero(fold == part), np.flatnonzero(fold != part)[:_FITTED]
+        inside, outside = np.flatnonzero(fold == part), np.flatnonzero(fold != part)
+        if len(outside) > _FITTED:
+            rng = np.random.default_rng([seed, part])  # equal in every round
+            outside = rng.choice(outside, _FITTED, replace=False)
         model = Ridge(alpha=_PENALTY)
         model.fit(content[outside], vectors[outside], sample_weight=trust[outside] + 1e-3)
         predicted[inside] = model.predict(content[inside])

@@ -29,9 +29,15 @@ class Drawn:
 class Pairs:
     """Sampler of anchors and positives among training streamers."""
 
-    def __init__(self, shown: Shown, relation: Relation | None) -> None:
-        """Sample positives of other streamers by `relation`; None = none of them."""
-        self._shown, self._relation = shown, relation
+    def __init__(self, shown: Shown, relation: Relation | None, groups: NDArray[np.int64]) -> None:
+        """Index the streamers with positives of others.
+
+        Args:
+            shown: pieces of the training streamers.
+            relation: gives positives of other streamers; None = none of them.
+            groups: group of known near-duplicates of each data set row.
+        """
+        self._shown, self._relation, self._groups = shown, relation, groups
         near = np.zeros(0, np.int64) if relation is None else relation.anchors
         self._has_near = np.isin(shown.rows, near)  # (S,)
 
@@ -74,13 +80,14 @@ class Pairs:
         """Positive pairs of a batch (B, B), and pairs to ignore (B, B).
 
         Ignored are a piece with itself and likely false negatives: equal pieces, pieces of one
-        streamer, and of two related streamers.
+        streamer, of near-duplicates, and of two related streamers.
         """
         rows, size = drawn.rows, len(drawn.rows)
         partner = np.roll(np.arange(size), size // 2)
         wanted = np.zeros((size, size), np.float32)
         wanted[np.arange(size), partner] = 1
-        excluded = (rows[:, None] == rows) | (drawn.items[:, None] == drawn.items)
+        groups = self._groups[rows]
+        excluded = (groups[:, None] == groups) | (drawn.items[:, None] == drawn.items)
         if self._relation is not None:
             one, other = np.repeat(rows, size), np.tile(rows, size)
             excluded |= self._relation.alike(one, other).reshape(size, size)

@@ -156,7 +156,9 @@ def tune(
     _check_enough(shown, tower, dataset)
     relation = _relation(dataset, known)
     validation = Validation(dataset, known, tower, uninformative, options.seed, stream)
-    task = TowerTuning(module, tower, Pairs(shown, relation), validation, options, compute)
+    task = TowerTuning(
+        module, tower, Pairs(shown, relation, dataset.groups), validation, options, compute
+    )
     with nothing_masked(module), Progress("tune", options.steps, stream) as progress:
         trained = train(task, options.settings(validation.metric), None, progress)
     return Tuned(

@@ -27,8 +27,27 @@ def test_a_good_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert rest == [
         "split by splits: 2 train, 1 val, 1 test",
         f"digest {load_dataset(folder).digest}",
+        *(
+            f"note: {name}: weights and repeated pairs count alike, since {meaning}; remove the "
+            "lines that should not count"
+            for name, meaning in (
+                ("interactions", "a user is in an audience or is not"),
+                ("relations", "two streamers are related or are not"),
+            )
+        ),
         "ignored files: notes.csv",
     ]
+
+
+def test_weights_that_are_equal_need_no_note(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    assert [note.split(":")[0] for note in load_dataset(folder).notes] == [
+        "interactions",
+        "relations",
+    ]
+    (folder / "interactions.csv").write_text("user_id,streamer_id,weight\nu1,a,2\nu2,b,2\n")
+    (folder / "relations.csv").write_text("streamer_id,related_id,weight\na,b,1\n")
+    assert load_dataset(folder).notes == []
 
 
 def test_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

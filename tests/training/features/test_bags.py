@@ -46,6 +46,15 @@ def test_keep_leaves_rows_in_place(bags: Bags):
         assert entries(kept, row) == expected
 
 
+def test_tokens_are_dropped_from_their_row_in_all_modalities(bags: Bags):
+    dropped = [bags.ids[bags.indptr[row] :][: row % 3] for row in range(len(bags))]
+    left = bags.without([ids.astype(np.int64) for ids in dropped])
+    for row, ids in enumerate(dropped):
+        expected = {k: n for k, n in entries(bags, row).items() if k[1] not in ids}
+        assert entries(left, row) == expected
+    assert len(bags.take(np.zeros(0, np.int64)).without([])) == 0
+
+
 def test_merged_pieces_are_the_features_of_all_of_them():
     each = [one for profile in pieces() for one in profile]
     group = np.repeat(np.arange(len(pieces())), [len(profile) for profile in pieces()])

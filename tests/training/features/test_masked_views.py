@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
 from tests.training.profiles import cover, pieces, vocabulary
-from training.features.masked_views import MIN_SIDE, Atom, ViewMaker, overlap, split_text
+from training.features.bags import inverse_document_frequency
+from training.features.masked_views import (
+    MIN_SIDE,
+    VECTOR_WEIGHT,
+    Atom,
+    ViewMaker,
+    split_text,
+)
+from training.tasks.atom_views import Parts
 
 WORDS = vocabulary()
 
@@ -21,18 +29,27 @@ def profile(**content) -> list[Piece]:
     return pieces_of(StreamerProfile.model_validate({"streamer_id": "x", **content}))
 
 
-def atom(weight: float, modality: str = "tags") -> Atom:
-    return Atom(modality, (Piece(modality, "tag", "tags[0]", text="t"),), weight)
+IDF = inverse_document_frequency(WORDS).astype(np.float64)
+
+
+def atom(tokens: set[int], vectors: int = 0, modality: str = "tags") -> Atom:
+    weight = IDF[list(tokens)].sum() + vectors * VECTOR_WEIGHT
+    return Atom(modality, (), tuple(sorted(tokens)), vectors * VECTOR_WEIGHT, weight)
 
 
 atoms = st.lists(
     st.builds(
         atom,
-        st.floats(1e-3, 1e3),
+        st.sets(st.integers(1, len(WORDS.tokens)), min_size=1, max_size=12),
+        st.sampled_from([0, 0, 0, 1, 2]),
         st.sampled_from(["tags", "bio", "videos", "covers"]),
     ),
     max_size=40,
 )
+
+
+def shown(cut: Sequence[Atom], places: Sequence[int], hidden: np.ndarray) -> set[int]:
+    return {t for i in places for t in cut[i].tokens} - set(hidden.tolist())
 
 
 @given(atoms, st.floats(0, 0.9), st.floats(0, 1), st.integers(0, 2**32))
@@ -42,16 +59,19 @@ def test_the_overlap_is_bounded_for_every_streamer_and_draw(
     views = maker(rho, group).draw(cut, np.random.default_rng(seed))
     if views is None:
         return
-    first, second = views
+    first, second = views.places
     assert len(set(first)) == len(first)
     assert len(set(second)) == len(second)
     assert set(first) | set(second) == set(range(len(cut)))
-    shared = sum(cut[i].weight for i in set(first) & set(second))
-    sides = [sum(cut[i].weight for i in view) for view in views]
+    tokens = [shown(cut, *view) for view in zip(views.places, views.hidden, strict=True)]
+    assert tokens[0] | tokens[1] == {t for a in cut for t in a.tokens}
+    vectors = [sum(cut[i].vectors for i in view) for view in views.places]
+    sides = [IDF[list(t)].sum() + v for t, v in zip(tokens, vectors, strict=True)]
+    shared = IDF[list(tokens[0] & tokens[1])].sum()
+    shared += sum(cut[i].vectors for i in set(first) & set(second))
     assert shared <= rho * min(sides) * (1 + 1e-9)
-    assert overlap(cut, first, second) == pytest.approx(shared / min(sides))
-    disjoint = [side - shared for side in sides]
-    assert min(sides) >= MIN_SIDE * (sum(disjoint) + shared) * (1 - 1e-9)
+    assert views.overlap == pytest.approx(shared / min(sides))
+    assert min(sides) >= MIN_SIDE * (sum(sides) - shared) * (1 - 1e-9)
 
 
 texts = st.text("ab红烧肉🍜 .!\n", max_size=30)
@@ -64,9 +84,10 @@ contents = st.fixed_dictionaries(
             st.fixed_dictionaries(
                 {
                     "video_id": st.just("v"),
-                    "title": st.sampled_from(
-                        ["noodles and soup", "soup and noodles!", "boss raid", "唱歌 弹唱", ""]
-                    ),
+                    "title": st.lists(
+                        st.sampled_from(["noodles", "and", "soup!", "boss", "raid", "唱歌 弹唱"]),
+                        max_size=4,
+                    ).map(" ".join),
                     "cover": st.sampled_from([cover(1, 0, 0, 0), cover(0, 1, 0, 0)]),
                 }
             ),
@@ -76,18 +97,48 @@ contents = st.fixed_dictionaries(
 )
 
 
-@given(contents, st.integers(0, 1000))
-def test_the_bound_holds_for_what_the_encoder_sees(content: dict, seed: int):
-    made = maker()
+@given(contents, st.floats(0, 0.9), st.integers(0, 1000))
+def test_the_bound_holds_for_what_the_encoder_reads(content: dict, rho: float, seed: int):
+    made = maker(rho)
     cut = made.atoms(profile(**content))
     assert all(a.weight > 0 and a.modality != "name" for a in cut)
     views = made.draw(cut, np.random.default_rng(seed))
     if views is None:
         return
-    hashes = [{p.content_hash for i in view for p in cut[i].pieces} for view in views]
-    copied = {p.content_hash for i in set(views[0]) & set(views[1]) for p in cut[i].pieces}
-    assert hashes[0] & hashes[1] == copied
-    assert overlap(cut, *views) <= 0.1 + 1e-9
+    parts = Parts([[a.pieces for a in cut]], WORDS)
+    tokens, vectors = [], []
+    for places, hidden in zip(views.places, views.hidden, strict=True):
+        read = parts.together([0], [places]).without([hidden])
+        tokens.append({i for i in read.ids.tolist() if WORDS.is_known(i)})
+        kept = (p for i in places for p in cut[i].pieces if p.kind == "vector")
+        vectors.append({p.content_hash for p in kept})
+        assert tokens[-1] or any(p.any() for p in read.pooled)
+    sides = [
+        IDF[list(t)].sum() + VECTOR_WEIGHT * len(v) for t, v in zip(tokens, vectors, strict=True)
+    ]
+    shared = IDF[list(tokens[0] & tokens[1])].sum()
+    shared += VECTOR_WEIGHT * len(vectors[0] & vectors[1])
+    assert shared <= rho * min(sides) * (1 + 1e-9)
+    assert views.overlap == pytest.approx(shared / min(sides))
+
+
+def test_a_word_of_every_title_is_read_in_one_view_only():
+    """At rho = 0; it is in some view, and the rest of each title stays."""
+    cut = maker().atoms(
+        profile(
+            videos=[
+                {"video_id": w, "title": f"and {w}"} for w in ("noodles", "soup", "raid", "boss")
+            ]
+        )
+    )
+    assert len(cut) == 4
+    common = set.intersection(*(set(a.tokens) for a in cut))
+    assert common
+    views = maker(0.0, 0).draw(cut, np.random.default_rng(0))
+    assert views is not None
+    one, other = (set(hidden.tolist()) for hidden in views.hidden)
+    assert common <= one | other
+    assert not common & one & other
 
 
 def test_the_same_said_twice_is_one_atom():
@@ -133,15 +184,19 @@ def test_boilerplate_is_no_atom():
 
 
 def test_all_of_the_allowed_overlap_can_be_used():
-    cut = [atom(1.0) for _ in range(40)]
-    first, second = maker(0.1, 0).draw(cut, np.random.default_rng(0)) or ((), ())
-    assert len(set(first) & set(second)) == 2
+    cut = [atom({1 + i}) for i in range(40)]
+    views = maker(0.1, 0).draw(cut, np.random.default_rng(0))
+    assert views is not None
+    assert len(set(views.places[0]) & set(views.places[1])) in (1, 2)
+    assert 0.05 < views.overlap <= 0.1
 
 
 def test_no_overlap_when_none_is_allowed():
-    cut = [atom(1.0) for _ in range(10)]
-    first, second = maker(0.0, 0).draw(cut, np.random.default_rng(0)) or ((), ())
-    assert not set(first) & set(second)
+    cut = [atom({1 + i, 20}) for i in range(10)]
+    views = maker(0.0, 0).draw(cut, np.random.default_rng(0))
+    assert views is not None
+    assert not set(views.places[0]) & set(views.places[1])
+    assert np.concatenate(views.hidden).tolist() == [20]
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,7 @@ def test_a_planted_user_of_relations_fails_the_fit(
         return audience_of(dataset, np.arange(len(dataset.ids)))
 
     monkeypatch.setattr(training.teachers.id_embeddings, "audience_of", careless)
-    with pytest.raises(
-        LeakError, match="the teacher counts 300 streamers as an audience, of which"
-    ):
+    with pytest.raises(LeakError, match="the teacher has audiences with others than"):
         fit(request(tmp_path / "c"), related(world))
 
 
@@ -101,8 +99,34 @@ def test_a_vocabulary_of_everybody_is_told(world: Dataset):
     stage = stage_of(world, world.rows("train"))
     everybody = replace(stage, vocabulary=build_vocabulary(stage.pieces))
     check_stage(stage, ("train",))
-    with pytest.raises(LeakError, match="the vocabulary was counted on 300 streamers, of which"):
+    with pytest.raises(LeakError, match=r"the vocabulary counted '.+' in \d+ streamers, of which"):
         check_stage(everybody, ("train",))
+
+
+def test_as_many_others_are_told_from_the_known(world: Dataset):
+    """Counts would be equal: a held-out streamer takes the place of a known one."""
+    stage = stage_of(world, world.rows("train"))
+    others = np.sort(np.append(stage.known[1:], world.rows("test")[:1]))
+    vocabulary = build_vocabulary([stage.pieces[row] for row in others])
+    assert vocabulary.documents == len(stage.known)
+    with pytest.raises(LeakError, match=r"the vocabulary counted '.+' in \d+ streamers, of which"):
+        check_stage(replace(stage, vocabulary=vocabulary), ("train",))
+
+    data = related(world)
+    known = data.rows("train")
+    teacher = find_teacher(data, known, CONFIG, 0, 1)
+    audience = audience_of(data, others)
+    assert audience is not None
+    planted = replace(teacher, audience=audience[teacher.rows])
+    with pytest.raises(LeakError, match="the teacher has audiences with others than"):
+        check_teacher(data, known, planted)
+
+
+def test_audiences_that_label_noise_swapped_pass(world: Dataset):
+    data = related(world)
+    known = data.rows("train")
+    noisy = replace(CONFIG, teacher_noise=0.5)
+    check_teacher(data, known, find_teacher(data, known, noisy, 0, 1))
 
 
 def test_val_must_not_be_learned_from_while_it_chooses(world: Dataset):

@@ -97,6 +97,19 @@ def test_the_mask_leaves_out_negatives_of_near_content(stage: Stage):
     assert float(contrast.two_views(a, b, rows)) == pytest.approx(both_ways(a, b, excluded))
 
 
+def test_known_near_duplicates_are_no_negatives(stage: Stage):
+    a, b, rows = views()
+    groups = np.arange(len(stage.bags))
+    groups[3] = groups[1]
+    twins = replace(stage, dataset=replace(stage.dataset, duplicates=groups))
+    excluded = torch.zeros(6, 6).bool()
+    excluded[1, 3] = excluded[3, 1] = True
+    loss = float(Contrast(twins, CONFIG).two_views(a, b, rows))
+    assert loss == pytest.approx(both_ways(a, b, excluded))
+    unknown = replace(stage, dataset=replace(stage.dataset, duplicates=None))
+    assert float(Contrast(unknown, CONFIG).two_views(a, b, rows)) > loss
+
+
 def test_shorter_widths_are_contrasted_beside_the_full_one(stage: Stage):
     a, b, rows = views()
     config = replace(CONFIG, matryoshka="4,8", matryoshka_weight=0.5)

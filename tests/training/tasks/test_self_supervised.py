@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
@@ -108,7 +109,49 @@ def test_behaviours_are_in_time_order_without_names_and_repetitions():
     rest, *behaviours = time_order(pieces_of(profile))
     assert [piece.text for piece in rest] == ["hello"]
     texts = [[piece.text for piece in each] for each in behaviours]
-    assert texts == [["undated"], ["FIRST!", "x"], ["second"], ["third"]]
+    assert texts == [["undated"], ["first", "x"], ["second"], ["third"]]
+
+
+def dated(words: str, days: list[int | None]) -> list[Piece]:
+    """A bio, and a title per day."""
+    titles = [
+        Piece("videos", "text", f"videos[{i}].title", text=f"{words} {'abcdefgh'[i]}", time_s=day)
+        for i, day in enumerate(days)
+    ]
+    return [Piece("bio", "text", "bio", text=f"{words} bio"), *titles]
+
+
+def test_the_next_are_predicted_from_what_came_before_and_nothing_else(world: Dataset):
+    """Neither from what has no date, nor from what came at the same time."""
+    days: list[list[int | None]] = [[5, 1, None, 3, 3, 2], [None, None, None], [1, 1, 1], [None, 1]]
+    words = [f"{'abcdefghij'[row // 30]}{'abcdefghij'[row % 10]} word" for row in range(300)]
+    pieces = [dated(words[row], days[row % 4]) for row in range(300)]
+    known = world.rows("train")
+    config = PtumConfig(**SMALL, min_document_frequency=1)
+    task = Ptum(prepare(world, pieces, known, None, config, seed=0, threads=1), config, None)
+    assert {int(known[place]) % 4 for place in task._dated} == {0}
+    assert {int(known[place]) % 4 for place in task._streamers} == {0, 1, 2}
+    for place in task._dated.tolist():
+        # By time: title 2 (undated), 1, 5, 3, 4, 0: places 1 to 6.
+        assert task._earlier[place].tolist() == [2, 3]  # 4 has the time of 5
+        assert task._behaviours[place][-2:].tolist() == [5, 6]
+
+
+def test_without_dates_nothing_is_called_next(world: Dataset):
+    pieces = [behaviours(5, row) for row in range(300)]
+    config = PtumConfig(**SMALL)
+    stage = prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
+    assert set(Ptum(stage, config, None).losses(0)) == {"masked_loss"}
+
+
+def test_behaviours_of_known_near_duplicates_are_no_negatives(world: Dataset):
+    twins = replace(world, duplicates=np.arange(300) // 2)
+    config = PtumConfig(**SMALL)
+    task = Ptum(stage_of(twins, config), config, None)
+    drawn = task._draw(task._streamers, RNG(0))
+    groups = task._groups[drawn]
+    assert len(drawn) > 20
+    assert len(set(groups.tolist())) == len(groups)
 
 
 def test_negatives_are_distinct_and_of_others():
@@ -160,14 +203,28 @@ def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(world: Data
 # simcse
 
 
-def test_twins_differ_by_dropout_only(world: Dataset):
-    config = SimcseConfig(**SMALL, dropout=0.0, token_dropout=0.3, modality_dropout=0.0)
+def twins(world: Dataset, **settings: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distances of twins (30,), while training and with all hidden units."""
+    config = SimcseConfig(**SMALL, **settings)
     task = Simcse(stage_of(world, config), config, None)
     rows = world.rows("train")[:30]
-    first, second = (task._embed(rows, RNG(0)), task._embed(rows, RNG(1)))
-    cosine = (first * second).sum(1).detach().numpy()
-    assert cosine.max() < 0.9999
-    assert cosine.mean() > 0.5
+    found = []
+    for training in (True, False):
+        task.encoder.train(training)
+        first, second = (task._embed(rows, RNG(0)), task._embed(rows, RNG(1)))
+        found.append((first - second).norm(dim=1).detach().numpy())
+    return found[0], found[1]
+
+
+def test_twins_differ_by_dropout_of_hidden_units_only(world: Dataset):
+    training, all_units = twins(world)
+    assert training.min() > 1e-3
+    np.testing.assert_allclose(all_units, 0, atol=1e-5)
+
+
+def test_twins_may_also_differ_by_dropout_of_tokens(world: Dataset):
+    _, all_units = twins(world, token_dropout=0.3)
+    assert 0.05 < all_units.mean() < 1
 
 
 @pytest.mark.slow
@@ -182,7 +239,7 @@ def test_supervised_simcse_learns(world: Dataset, positives: str):
 
 
 def test_held_out_twins_are_searched_whatever_the_dropout_of_training(world: Dataset):
-    config = SimcseConfig(**SMALL, token_dropout=0.0, dropout=0.1)
+    config = SimcseConfig(**SMALL)
     task = Simcse(stage_of(world, config), config, world.rows("val"))
     assert 0.05 < task.validate() < 0.95
     assert task.validate() == task.validate()
@@ -203,6 +260,20 @@ def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
     assert near > (content[rows] * content[RNG(1).permutation(rows)]).sum(1).mean() + 0.1
 
 
+def test_known_near_duplicates_are_no_hard_negatives(world: Dataset):
+    config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
+    near = Simcse(stage_of(replace(world, duplicates=None), config), config, None)._hard
+    assert near is not None
+    rows = np.flatnonzero(near[:, 0] >= 0)
+    groups = np.arange(300)
+    groups[near[rows[0], 0]] = groups[rows[0]]
+    twins = replace(world, duplicates=groups)
+    found = Simcse(stage_of(twins, config), config, None)._hard
+    assert found is not None
+    assert near[rows[0], 0] not in found[rows[0]]
+    assert found[rows[0], 0] == near[rows[0], 1]
+
+
 def test_no_known_pair_says_what_to_do(world: Dataset):
     config = SimcseConfig(**SMALL, positives="duplicates")
     alone = replace(world, duplicates=np.arange(300))
@@ -213,7 +284,7 @@ def test_no_known_pair_says_what_to_do(world: Dataset):
 @pytest.mark.parametrize(
     ("config", "assignments", "problem"),
     [
-        (SimcseConfig(), ["dropout=0", "token_dropout=0"], "both encodings would be the same"),
+        (SimcseConfig(), ["dropout=0"], "both encodings would be the same"),
         (SimcseConfig(), ["hard_negatives=-1"], "must be 0 or more"),
         (SimcseConfig(), ["positives=friends"], "needs one of dropout, duplicates"),
         (MlmConfig(), ["mask=1"], r"mask=1: must be in \(0, 1\)"),

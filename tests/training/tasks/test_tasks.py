@@ -16,6 +16,7 @@ from training.config import (
     RecipeConfig,
     SimcseConfig,
     TransferConfig,
+    TransferKernelConfig,
     TransferPlusConfig,
 )
 from training.data import Dataset, IdEmbeddings
@@ -36,6 +37,7 @@ CONFIGS: dict[str, RecipeConfig] = {
     "kd-rkd": KdRkdConfig(**TAUGHT),
     "transfer": TransferConfig(**TAUGHT, pretrain_steps=0),
     "transfer-plus": TransferPlusConfig(**TAUGHT),
+    "transfer-kernel": TransferKernelConfig(**TAUGHT, kernel_landmarks=100),
 }
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import training.teachers.label_noise
 from training.teachers.label_noise import estimate_noise
 
 
@@ -60,3 +61,17 @@ def test_what_is_predicted_in_place_of_another_s_vector_is_near_to_its_own():
 def test_too_few_to_judge_are_trusted():
     content, vectors = related(6, rows=9)
     assert (estimate_noise(content, vectors, seed=0).trust == 1).all()
+
+
+def test_many_are_judged_by_a_random_sample_of_all(monkeypatch: pytest.MonkeyPatch):
+    """The file begins with streamers of another kind, whose content tells nothing of the rest."""
+    content, own = related(9, rows=1200)
+    content[:600, :4], content[600:, 4:] = 0, 0
+    vectors = own.copy()
+    wrong = 600 + np.random.default_rng(2).permutation(600)[:200]
+    vectors[wrong] = own[np.roll(wrong, 1)]
+    is_wrong = np.isin(np.arange(1200), wrong)
+    monkeypatch.setattr(training.teachers.label_noise, "_FITTED", 400)
+    trust = estimate_noise(content, vectors, seed=0).trust
+    assert trust[600:][is_wrong[600:]].mean() < trust[600:][~is_wrong[600:]].mean() - 0.3
+    np.testing.assert_array_equal(trust, estimate_noise(content, vectors, seed=0).trust)

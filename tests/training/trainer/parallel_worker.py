@@ -29,6 +29,7 @@ TINY: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_di
 STEPS = 4
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
 CASES |= {
+    "simcse": ("simcse", {"token_dropout": 0.5}),
     "masked-views in chunks": ("masked-views", {"chunk_size": 4}),
 }
 """Name -> recipe and changes to its settings."""

@@ -213,6 +213,7 @@ def test_the_command_prints_a_summary(
     for word in ("300 streamers", "als", "NDCG@20", "TF-IDF", "content cosine", " MB", "saved"):
         assert word in printed.out
     assert "select step 5: NDCG@20" in printed.err
+    assert printed.out.count("interactions: weights and repeated pairs count alike") == 1
     assert "\r" not in printed.err
 
 

@@ -150,7 +150,7 @@ def test_a_positive_is_another_view_as_often_as_another_piece(
     tower = find_tower("image", f"hf:{folders['image']}", Path())
     shown = shown_to(tower, data, data.rows("train"), frozenset(), stream=io.StringIO())
     rng = np.random.default_rng(0)
-    drawn = [Pairs(shown, None).draw(36, rng).items.reshape(2, 36) for _ in range(20)]
+    drawn = [Pairs(shown, None, data.groups).draw(36, rng).items.reshape(2, 36) for _ in range(20)]
     assert 0.4 < np.mean([one == other for one, other in drawn]) < 0.6
 
 

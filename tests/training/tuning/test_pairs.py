@@ -35,7 +35,7 @@ def test_positives_are_of_the_same_streamer_or_of_one_near_by(tower: Tower, worl
     kinds = {"same text": 0, "own": 0, "abroad": 0}
     rng = np.random.default_rng(0)
     for _ in range(20):
-        drawn = Pairs(texts, relation).draw(40, rng)
+        drawn = Pairs(texts, relation, world.groups).draw(40, rng)
         assert len(set(drawn.rows[:40].tolist())) == 40
         for i in range(40):
             (a, b), (s, t) = drawn.rows[[i, i + 40]].tolist(), drawn.items[[i, i + 40]].tolist()
@@ -71,13 +71,15 @@ class Near:
 
 def test_what_would_be_called_unlike_by_mistake_is_left_out(tower: Tower) -> None:
     texts = shown_texts(tower, [0, 1, 2, 4], [0, 0, 0, 1])
-    drawn = Drawn(np.array([1, 2, 3, 1, 2, 3]), np.array([0, 1, 2, 3, 4, 0]))
-    wanted, excluded = Pairs(texts, Near()).masks(drawn)
-    for i in range(6):
-        for j in range(6):
-            partner = abs(i - j) == 3
+    drawn = Drawn(np.array([1, 2, 3, 4, 1, 2, 3, 4]), np.array([0, 1, 2, 5, 3, 4, 0, 6]))
+    groups = np.array([0, 1, 2, 3, 2])  # 2 and 4 are near-duplicates
+    wanted, excluded = Pairs(texts, Near(), groups).masks(drawn)
+    for i in range(8):
+        for j in range(8):
+            partner = abs(i - j) == 4
             rows = {int(drawn.rows[i]), int(drawn.rows[j])}
-            doubtful = len(rows) == 1 or rows == {1, 3} or drawn.items[i] == drawn.items[j]
+            doubtful = len(rows) == 1 or drawn.items[i] == drawn.items[j]
+            doubtful |= rows in ({1, 3}, {2, 4})
             assert wanted[i, j] == partner
             assert excluded[i, j] == (doubtful and not partner)
 
@@ -87,7 +89,7 @@ def test_who_has_one_text_meets_it_again_or_one_of_a_neighbour(
     tower: Tower, relation: Near | None
 ) -> None:
     texts = shown_texts(tower, [0, 1, 2, 3], [0, 1, 2])
-    drawn = Pairs(texts, relation).draw(9, np.random.default_rng(0))
+    drawn = Pairs(texts, relation, np.arange(4)).draw(9, np.random.default_rng(0))
     pairs = dict(zip(drawn.rows[:3].tolist(), drawn.rows[3:].tolist(), strict=True))
     assert pairs == ({1: 3, 2: 2, 3: 1} if relation else {1: 1, 2: 2, 3: 3})
     assert np.array_equal(texts.rows[drawn.items], drawn.rows)
