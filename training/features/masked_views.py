@@ -17,6 +17,7 @@ weights, so the bound holds.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -86,6 +87,10 @@ class ViewMaker:
     group_modality: float
     names: bool = False
 
+    @cached_property
+    def _idf(self) -> list[float]:
+        return self.vocabulary.inverse_document_frequency.tolist()
+
     def atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
         """Atoms of a profile with positive weight."""
         kept = [piece for piece in pieces if self.names or piece.modality != "name"]
@@ -132,8 +137,7 @@ class ViewMaker:
         if piece.kind == "vector":
             return {piece.content_hash: VECTOR_WEIGHT} if any(piece.vector) else {}
         ids = {self.vocabulary.token_id(token) for token in piece_tokens(piece)}
-        idf = self.vocabulary.inverse_document_frequency
-        return {i: float(idf[i]) for i in ids if self.vocabulary.is_known(i)}
+        return {i: self._idf[i] for i in ids if self.vocabulary.is_known(i)}
 
     def _balanced(self, atoms: list[Atom]) -> list[Atom]:
         """Split the heaviest atom as long as it outweighs all others together."""
