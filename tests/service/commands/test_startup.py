@@ -228,7 +228,7 @@ def test_open_to_the_network_with_a_key(serve: Serve) -> None:
 def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, taken_port: int) -> None:
     said = refusal(bundle, tmp_path / "data", "--port", taken_port)
     assert f"can't listen on 127.0.0.1:{taken_port} (Address already in use)" in said
-    assert "another --port" in said
+    assert "another --host or --port" in said
     assert not (tmp_path / "data").exists()
 
 

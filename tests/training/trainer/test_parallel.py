@@ -101,7 +101,7 @@ def fitting(folder: Path, out: Path) -> list[str]:
         "--threads",
         "1",
         "--save-every",
-        "0",
+        "0.001",
         "--precision",
         precision,
         *settings,
