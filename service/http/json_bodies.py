@@ -68,10 +68,13 @@ class JsonRoute(APIRoute):
             return handle
 
         def validated(body: bytes, most_values: int) -> Any:
-            value, errors = field.validate(loads_bounded(body, most_values), loc=("body",))
-            if errors:
-                raise invalid_parts(errors)
-            return value
+            """The body, or the error; a traceback would keep the body in memory."""
+            try:
+                value = loads_bounded(body, most_values)
+            except ServiceError as error:
+                return error.with_traceback(None)
+            value, errors = field.validate(value, loc=("body",))
+            return invalid_parts(errors) if errors else value
 
         class JsonRequest(Request):
             async def json(self) -> Any:
@@ -82,9 +85,12 @@ class JsonRoute(APIRoute):
                         return _value_of(body, json.loads)
                     lanes = cast(Lanes, self.state.services.lanes)
                     most = cast(Limits, self.state.services.limits).body_values
-                    return await lanes.run(lambda: validated(body, most), Lane.HEAVY)
+                    found = await lanes.run(lambda: validated(body, most), Lane.HEAVY)
                 except ServiceError as error:
                     raise BodyRefused(error) from error
+                if isinstance(found, ServiceError):
+                    raise BodyRefused(found)
+                return found
 
         async def answer(request: Request) -> Response:
             return await handle(JsonRequest(request.scope, request.receive))
