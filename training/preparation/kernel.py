@@ -1,5 +1,6 @@
 """Fit of the encoder's kernel layer, with every prediction as if its streamer were new."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.preprocessing import normalize
 
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
 from training.models.kernel_layer import KernelLayer
+from training.numeric.blocks import blocks
 from training.teachers.id_embeddings import Teacher, audience_directions, audience_rank
 
 WIDTHS = (2.0, 4.0)
@@ -50,7 +52,7 @@ def fit_kernel(
     audiences are unknown. A streamer that is left out searches all others, as they are learned from
     and as if they were new too; the best mean NDCG@20 of both wins. Leaving out has a closed form:
     the prediction without the streamer's own behaviour v is (f - h v) / (1 - h), where h is its own
-    influence.
+    influence. The axes of behaviour and the landmarks are still those of everyone.
 
     Args:
         layer: to be fitted, of M landmarks.
@@ -69,37 +71,64 @@ def fit_kernel(
     behaviour = np.zeros((count, layer.dual.shape[1]), np.float32)
     behaviour[:, : directions.shape[1]] = directions  # some of all streamers may have fewer axes
     task = _task(behaviour, teacher.audience, rng)
-    cosines = content @ content[landmarks].T  # (N, M)
     noise = teacher.behaviour_noise
     trust = np.ones(count) if noise is None else noise.trust.astype(np.float64)
     weights = np.sqrt(trust + _LEAST_TRUST)[:, None]
     best: _Choice | None = None
     for width in WIDTHS:
-        kernel = np.exp(np.float32(width) * (cosines - 1))
-        among = kernel[landmarks].astype(np.float64)
-        among.flat[:: len(among) + 1] += _JITTER
-        root = cholesky(among, lower=True, overwrite_a=True)
-        features = solve_triangular(root, kernel.T, lower=True).T * weights  # (N, M)
-        values, axes = eigh(features.T @ features, overwrite_a=True)
-        turned = features @ axes  # (N, M)
-        moments = turned.T @ (behaviour * weights)  # (M, K)
-        for penalty in PENALTIES:
-            shrunk = 1 / (values.clip(min=0) + penalty)
-            coefficients = shrunk[:, None] * moments
-            own = np.einsum("nm,m,nm->n", turned, shrunk, turned)[:, None]  # (N, 1)
-            fitted = turned @ coefficients  # (N, K), scaled by the weights
-            left_out = (fitted - own * behaviour * weights) / (1 - own).clip(_LEAST_FREE)
-            seen, unseen = _unit(fitted), _unit(left_out)
-            score = float((task.ndcg(unseen, seen) + task.ndcg(unseen)).sum())
-            if best is None or score > best.score:
-                dual = solve_triangular(root.T, axes @ coefficients, lower=False)
-                best = _Choice(score, width, dual, unseen)
+        for choice in _choices(content, landmarks, behaviour, weights, width, task):
+            if best is None or choice.score > best.score:
+                best = choice
     assert best is not None
     with torch.no_grad():
         layer.landmarks.copy_(torch.from_numpy(content[landmarks]))
         layer.dual.copy_(torch.from_numpy(best.dual))
         layer.width.fill_(best.width)
     return best.left_out
+
+
+def _choices(
+    content: NDArray[np.float32],
+    landmarks: NDArray[np.int64],
+    behaviour: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    width: float,
+    task: ColdStartTask,
+) -> Iterator[_Choice]:
+    """Fits of one width, one of each penalty, in blocks of streamers."""
+    parts = list(blocks(len(content), 2 * len(landmarks)))
+
+    def kernel(part: slice) -> NDArray[np.float64]:
+        cosines = content[part] @ content[landmarks].T  # (b, M)
+        return weights[part] * np.exp(width * (cosines.astype(np.float64) - 1))
+
+    among = np.exp(width * ((content[landmarks] @ content[landmarks].T).astype(np.float64) - 1))
+    among.flat[:: len(among) + 1] += _JITTER
+    root = cholesky(among, lower=True, overwrite_a=True)
+    moments, target = np.zeros_like(root), np.zeros((len(root), behaviour.shape[1]))
+    for part in parts:
+        rows = kernel(part)
+        moments += rows.T @ rows
+        target += rows.T @ (weights[part] * behaviour[part])
+    half = solve_triangular(root, moments, lower=True)
+    values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
+    turn = solve_triangular(root.T, axes, lower=False)  # (M, M), kernel -> orthogonal features
+    shrunk = [1 / (values.clip(min=0) + penalty) for penalty in PENALTIES]
+    duals = [turn @ (each[:, None] * (turn.T @ target)) for each in shrunk]
+    seen = [np.zeros_like(behaviour) for _ in PENALTIES]
+    unseen = [np.zeros_like(behaviour) for _ in PENALTIES]
+    for part in parts:
+        rows = kernel(part)
+        features = rows @ turn  # (b, M)
+        for i, dual in enumerate(duals):
+            own = ((features * features) @ shrunk[i])[:, None]  # (b, 1)
+            fitted = rows @ dual  # (b, K), scaled by the weights
+            alone = fitted - own * behaviour[part] * weights[part]
+            seen[i][part] = np.asarray(normalize(fitted))
+            unseen[i][part] = np.asarray(normalize(alone / (1 - own).clip(_LEAST_FREE)))
+    for i, dual in enumerate(duals):
+        score = float((task.ndcg(unseen[i], seen[i]) + task.ndcg(unseen[i])).sum())
+        yield _Choice(score, width, dual, unseen[i])
 
 
 def _task(
@@ -111,7 +140,3 @@ def _task(
     if audience is None:
         return vector_task(behaviour, asking, searched)
     return cold_start_task(audience, asking, searched)
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.asarray(normalize(rows), np.float32)
