@@ -138,11 +138,13 @@ class Queue(Generic[Item, Result]):
             results = self._run([job.item for job in jobs])
             if len(results) != len(jobs):
                 raise RuntimeError(f"{len(results)} results came for {len(jobs)} items")
+            return results
         except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this thread
             if len(jobs) == 1:
                 return [_Failed(error)]
             return [self.run([job])[0] for job in jobs]
-        return results
+        finally:
+            del jobs  # see `Lanes.answer`
 
     def note(self, items: int, took_s: float) -> None:
         """Take in what a batch took."""
@@ -304,6 +306,7 @@ class Lanes:
                     kept = [job for job in queue.jobs if job.ticket is not ticket]
                     queue.jobs.clear()
                     queue.jobs.extend(kept)
+            del ticket  # an error's traceback would keep it, and it the error, with all they hold
 
     def _refuse(self, queue: Queue[Any, Any], items: int, deadline_s: float) -> None:
         wait_s, waiting = max(queue.wait_s, self.wait_s(queue.lane)), len(queue.jobs)

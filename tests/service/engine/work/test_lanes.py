@@ -1,7 +1,10 @@
 """The most urgent first, and everyone who waits gets a result, an exception or a deadline."""
 
 import asyncio
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
@@ -321,3 +324,31 @@ def test_stopping_gives_everyone_a_result() -> None:
             await lanes.run(lambda: None)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_what_a_failed_call_held_is_freed_with_its_error(lane: Lane) -> None:
+    class Body:
+        """Something large."""
+
+    async def scenario(lanes: Lanes) -> None:
+        seen: list[weakref.ref[Body]] = []
+
+        def fail() -> None:
+            body = Body()
+            seen.append(weakref.ref(body))
+            raise ValueError("refused")
+
+        with pytest.raises(ValueError, match="refused") as raised:
+            await lanes.run(fail, lane)
+        del raised
+        until = time.monotonic() + WAIT_S
+        while seen[0]() is not None:  # the thread may still be at its last line
+            assert time.monotonic() < until, "a cycle of references keeps it"
+            await asyncio.sleep(0.001)
+
+    gc.disable()
+    try:
+        with_lanes(scenario)
+    finally:
+        gc.enable()
