@@ -18,7 +18,7 @@ from training.config.self_supervised import (
     PtumConfig,
     SimcseConfig,
 )
-from training.config.transfer import TransferConfig, TransferKernelConfig, TransferPlusConfig
+from training.config.transfer import TransferConfig, TransferPlusConfig
 from training.config.values import as_dict, override, shared_config
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "SimcseConfig",
     "TeacherConfig",
     "TransferConfig",
-    "TransferKernelConfig",
     "TransferPlusConfig",
     "as_dict",
     "override",

@@ -58,6 +58,18 @@ class HeldOut:
     seen: ColdStartTask
     unseen: ColdStartTask
 
+    def among(self) -> tuple["HeldOut", NDArray[np.int64]]:
+        """The tasks with the streamers of these rows (R,) alone, which are all that they need."""
+        tasks = (self.seen, self.unseen)
+        rows = np.unique(np.concatenate([part for t in tasks for part in (t.queries, t.gallery)]))
+        places = [
+            ColdStartTask(
+                np.searchsorted(rows, t.queries), np.searchsorted(rows, t.gallery), t.relevant
+            )
+            for t in tasks
+        ]
+        return HeldOut(*places), rows
+
     def ndcg(self, query: Matrix, gallery: Matrix | None = None) -> float:
         """Mean of both tasks' NDCG@20, weighed equally; arguments like `ColdStartTask.ranking`.
 

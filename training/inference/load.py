@@ -38,9 +38,7 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         )
     config = shared_config(stored["config"])
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
-    kernel, dual = None, checkpoint.tensors.get("kernel.dual")
-    if dual is not None:
-        kernel = KernelShape(len(dual), dual.shape[1], checkpoint.tensors["kernel.table"].shape[1])
+    kernel = KernelShape.of(checkpoint.tensors)
     encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
     encoder.load_state_dict(checkpoint.tensors)
     return ExportSource(

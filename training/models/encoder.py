@@ -4,17 +4,18 @@
     embedding = norm(P h + MLP(h))
 
 P is fixed and orthonormal, E is initialised by an SVD of TF-IDF, and the MLP's last layer starts
-small, so training starts at the geometry of the SVD. With a kernel layer, training starts at its
-prediction f of behaviour instead:
+small, so training starts at the geometry of the SVD. With a kernel branch v (see
+`training.models.kernel_layer`), this u is one of two branches, and a fixed A weighs both and turns
+them to their principal axes:
 
-    embedding = norm(Q f + MLP([h, f]))
+    embedding = norm([u, v] A)
 
 Training computes on flat bags, the exported graph on padded batches, with equal results.
 """
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,13 @@ from training.config import RecipeConfig
 from training.features.bags import Bags, inverse_document_frequency
 from training.models.content_sketch import FIXED_SEED, ContentSketch, safe_normalise
 from training.models.distributed import Compute
-from training.models.kernel_layer import KernelLayer, KernelShape
+from training.models.kernel_layer import (
+    KernelBranch,
+    KernelLayer,
+    KernelShape,
+    principal_axes,
+    residual_mlp,
+)
 
 LANGUAGE = 1 + MODALITIES.index("language")
 
@@ -71,24 +78,7 @@ class StreamerEncoder(nn.Module):
         fixed *= math.sqrt(config.table_dim / config.dim)
         self.register_buffer("fixed_projection", torch.from_numpy(fixed))
         self.fixed_projection: Tensor
-        last = nn.Linear(config.hidden_dim, config.dim)
-        with torch.no_grad():
-            last.weight.mul_(0.1)
-            last.bias.zero_()
-        self.kernel: KernelLayer | None = None
-        width = config.table_dim
-        if kernel is not None:
-            spaces = [space.width for space in vocabulary.spaces]
-            leading = min(config.table_dim, kernel.table_dim)
-            self.kernel = KernelLayer(len(self.table), leading, spaces, kernel)
-            self.projection = nn.Parameter(torch.zeros(kernel.rank, config.dim))
-            width += kernel.rank
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.hidden_dim),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            last,
-        )
+        self.mlp = residual_mlp(config.table_dim, config.hidden_dim, config.dim, config.dropout)
         self.spaces = nn.ParameterList()
         for i, space in enumerate(vocabulary.spaces):
             start = _orthonormal(rng, space.width, config.table_dim)
@@ -99,6 +89,16 @@ class StreamerEncoder(nn.Module):
         self.id_head = None if id_dim is None else nn.Linear(config.dim, id_dim)
         self.register_buffer("id_scale", torch.ones(()))
         self.id_scale: Tensor
+        self.kernel: KernelBranch | None = None
+        if kernel is not None:
+            spaces = [space.width for space in vocabulary.spaces]
+            leading = min(config.table_dim, kernel.table_dim)
+            layer = KernelLayer(len(self.table), leading, spaces, kernel)
+            self.kernel = KernelBranch(
+                layer, config.table_dim, config.dim, kernel.hidden_dim, kernel.dropout
+            )
+            self.register_buffer("axes", torch.cat([torch.eye(config.dim)] * 2) / math.sqrt(2))
+        self.axes: Tensor
 
     def move_to(self, compute: Compute) -> None:
         """Move the encoder to the device of `compute`."""
@@ -116,7 +116,9 @@ class StreamerEncoder(nn.Module):
                 wider table has).
             centres: mean vector of each space.
         """
-        tables = [self.table.data] if self.kernel is None else [self.table.data, self.kernel.table]
+        tables = [self.table.data]
+        if self.kernel is not None:
+            tables.append(self.kernel.layer.table)
         for table in tables:
             width = min(table.shape[1], components.shape[1])
             table[:, :width] = torch.from_numpy(components[:, :width])
@@ -125,23 +127,16 @@ class StreamerEncoder(nn.Module):
             self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
 
     @torch.no_grad()
-    def start_from_kernel(self, behaviour: NDArray[np.float32]) -> None:
-        """Project the kernel layer's output to the principal axes of behaviour vectors (R, K)."""
-        axes = _principal_axes(behaviour)[:, : self.projection.shape[1]]
-        self.projection[:, : axes.shape[1]] = self.place(axes)
-
-    @torch.no_grad()
     def order_axes(self, embeddings: NDArray[np.float32]) -> None:
         """Rotate the output to the principal axes of these embeddings (R, D).
 
         Cosines do not change. A shorter width, a prefix of the axes, then starts from principal
         components instead of random directions.
         """
-        turn = self.place(_principal_axes(embeddings))
+        turn = self.place(principal_axes(embeddings))
         last = self.mlp[-1]
         assert isinstance(last, nn.Linear)
-        start = self.fixed_projection if self.kernel is None else self.projection
-        start.copy_(start @ turn)
+        self.fixed_projection.copy_(self.fixed_projection @ turn)
         last.weight.copy_(turn.T @ last.weight)
         last.bias.copy_(last.bias @ turn)
 
@@ -163,11 +158,13 @@ class StreamerEncoder(nn.Module):
             [pool(v, m) for v, m in zip(vectors[::2], vectors[1::2], strict=True)]
         )
         h, evidence = self._forward_sum(rows, token_modality, centred, vectors[1::2])
-        behaviour = None
+        raw = h @ self.fixed_projection + self.mlp(h)
         if self.kernel is not None:
-            token_sum = (self.kernel.table[known_ids] * known_weights).sum(1)
-            behaviour = self.kernel(self.kernel.content(token_sum, centred))
-        z = safe_normalise(self._raw(h, behaviour))
+            layer = self.kernel.layer
+            token_sum = (layer.table[known_ids] * known_weights).sum(1)
+            v = self.kernel(h, layer(layer.content(token_sum, centred)))
+            raw = torch.cat([safe_normalise(raw), v], 1) @ self.axes
+        z = safe_normalise(raw)
         sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
         content = self.content(token_ids, sketch_weights, vectors)
         outputs = (z, content, _to_weights(evidence))
@@ -200,14 +197,15 @@ class StreamerEncoder(nn.Module):
     def kernel_content(self, bags: Bags) -> Tensor:
         """Content (R, G) of flat bags for the kernel layer."""
         assert self.kernel is not None
-        return self.kernel.content(self._token_sum(self.kernel.table, bags), self._centred_of(bags))
+        table = self.kernel.layer.table
+        return self.kernel.layer.content(self._token_sum(table, bags), self._centred_of(bags))
 
     def behaviour(self, bags: Bags) -> Tensor:
-        """Predicted behaviour (R, K) of flat bags, as given or by the kernel layer."""
+        """Behaviour (R, K) of flat bags, as given or predicted by the kernel layer."""
         assert self.kernel is not None
         if bags.behaviour is not None:
             return self.place(bags.behaviour.astype(np.float32))
-        return self.kernel(self.kernel_content(bags))
+        return self.kernel.layer(self.kernel_content(bags))
 
     def _token_sum(self, table: Tensor, bags: Bags) -> Tensor:
         known = bags.keep(bags.ids <= self.known)
@@ -230,13 +228,31 @@ class StreamerEncoder(nn.Module):
 
     def raw(self, bags: Bags) -> Tensor:
         """Embeddings (R, D) of flat bags before they are normalised."""
+        if self.kernel is not None:
+            return self.branches(bags) @ self.axes
         return self.compute.by_shares(self._raw_share, bags)
+
+    def branches(self, bags: Bags) -> Tensor:
+        """Unit embeddings of flat bags by the token table and by the kernel (R, 2 D)."""
+        return self.compute.by_shares(self._branches_share, bags)
 
     def _raw_share(self, bags: Bags) -> Tensor:
         """`raw` of this process's share, in the configured precision while training."""
-        with self.compute.autocast() if self.training else nullcontext():
-            behaviour = None if self.kernel is None else self.behaviour(bags)
-            return self._raw(self.fused(bags), behaviour).float()
+        with self._precision():
+            h = self.fused(bags)
+            return (h @ self.fixed_projection + self.mlp(h)).float()
+
+    def _branches_share(self, bags: Bags) -> Tensor:
+        assert self.kernel is not None
+        with self._precision():
+            h = self.fused(bags)
+            u = safe_normalise(h @ self.fixed_projection + self.mlp(h))
+            # What suits the kernel's branch is not what suits the table: it makes both more alike.
+            v = self.kernel(h.detach(), self.behaviour(bags))
+            return torch.cat([u, v], 1).float()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return self.compute.autocast() if self.training else nullcontext()
 
     def place(self, array: NDArray[Any]) -> Tensor:
         """An array as a tensor on the device."""
@@ -261,18 +277,6 @@ class StreamerEncoder(nn.Module):
             parts.append(self.vector_weight * (v @ project))
             h = h + parts[-1]
         return safe_normalise(h), parts
-
-    def _raw(self, h: Tensor, behaviour: Tensor | None) -> Tensor:
-        """Embeddings (B, D) of sums (B, H) and predicted behaviour (B, K), not normalised."""
-        if behaviour is None:
-            return h @ self.fixed_projection + self.mlp(h)
-        return behaviour @ self.projection + self.mlp(torch.cat([h, behaviour], 1))
-
-
-def _principal_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Principal axes (D, D) of rows (R, D) around zero, as columns, the longest first."""
-    moments = rows.T.astype(np.float64) @ rows.astype(np.float64)
-    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, ::-1], np.float32)
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

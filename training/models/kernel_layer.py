@@ -3,25 +3,52 @@
     f(x) = norm(sum_m exp(width (c(x, m) - 1)) a_m),    c = content cosine with landmark m
 
 The coefficients a_m have a closed form (Saunders et al. 1998; landmarks: Williams & Seeger 2001),
-see `training.preparation.kernel`, and stay fixed while the encoder trains.
+see `training.preparation.kernel`, and stay fixed while the encoder trains. The branch of the
+encoder that reads the prediction starts at kernel ridge:
+
+    v(x) = norm(Q f + MLP([h, f])),    h the output of the token table
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.models.content_sketch import safe_normalise
 
 
 class KernelShape(NamedTuple):
-    """Number of landmarks M, width K of the predicted behaviour, width T of the token table."""
+    """Shape of a kernel branch.
+
+    Attributes:
+        landmarks: number M of landmarks.
+        rank: width K of the predicted behaviour.
+        table_dim: width T of the token table.
+        hidden_dim, dropout: of the branch's MLP.
+    """
 
     landmarks: int
     rank: int
     table_dim: int
+    hidden_dim: int = 256
+    dropout: float = 0.0
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "KernelShape | None":
+        """Shape of the kernel branch of an encoder's weights; None without one."""
+        dual = tensors.get("kernel.layer.dual")
+        if dual is None:
+            return None
+        return cls(
+            landmarks=dual.shape[0],
+            rank=dual.shape[1],
+            table_dim=tensors["kernel.layer.table"].shape[1],
+            hidden_dim=len(tensors["kernel.mlp.0.weight"]),
+        )
 
 
 class KernelLayer(nn.Module):
@@ -78,3 +105,64 @@ class KernelLayer(nn.Module):
     def forward(self, content: Tensor) -> Tensor:
         """Predicted behaviour (B, K) of content (B, G)."""
         return safe_normalise(torch.exp(self.width * (content @ self.landmarks.T - 1)) @ self.dual)
+
+
+class KernelBranch(nn.Module):
+    """Embedding that starts at the kernel layer's prediction, see the module."""
+
+    def __init__(
+        self, layer: KernelLayer, table_dim: int, dim: int, hidden_dim: int, dropout: float
+    ) -> None:
+        """Create a branch that embeds everything as zero; `start` initialises it.
+
+        Args:
+            layer: predicts behaviour.
+            table_dim: width H of the token table's output.
+            dim: width D of the embedding.
+            hidden_dim: hidden width of the MLP.
+            dropout: of the MLP's hidden units.
+        """
+        super().__init__()
+        self.layer = layer
+        rank = layer.dual.shape[1]
+        self.projection = nn.Parameter(torch.zeros(rank, dim))
+        self.mlp = residual_mlp(table_dim + rank, hidden_dim, dim, dropout)
+
+    @torch.no_grad()
+    def start(self, behaviour: NDArray[np.float32]) -> None:
+        """Project the layer's output to the principal axes of behaviour vectors (R, K)."""
+        axes = principal_axes(behaviour)[:, : self.projection.shape[1]]
+        self.projection[:, : axes.shape[1]] = torch.from_numpy(axes).to(self.projection)
+
+    def forward(self, h: Tensor, behaviour: Tensor) -> Tensor:
+        """Unit embeddings (B, D) of the token table's output (B, H) and behaviour (B, K)."""
+        both = torch.cat([h, behaviour], 1)
+        return safe_normalise(behaviour @ self.projection + self.mlp(both))
+
+
+def residual_mlp(width: int, hidden_dim: int, dim: int, dropout: float) -> nn.Sequential:
+    """MLP (B, width) -> (B, dim) that starts near zero, to be added to a projection."""
+    last = nn.Linear(hidden_dim, dim)
+    with torch.no_grad():
+        last.weight.mul_(0.1)
+        last.bias.zero_()
+    return nn.Sequential(nn.Linear(width, hidden_dim), nn.GELU(), nn.Dropout(dropout), last)
+
+
+def principal_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Principal axes (D, D) of rows (R, D) around zero, as columns, the longest first."""
+    moments = rows.T.astype(np.float64) @ rows.astype(np.float64)
+    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, ::-1], np.float32)
+
+
+def branch_axes(branches: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Matrix (2 D, D) that weighs two branches and turns them to their common principal axes.
+
+    Args:
+        branches: unit embeddings by the token table and by the kernel (R, 2 D).
+        share: weight of the kernel's cosine in that of the embedding, from 0 to 1.
+    """
+    dim = branches.shape[1] // 2
+    weights = np.repeat(np.array([1 - share, share], np.float32) ** 0.5, dim)  # (2 D,)
+    axes = principal_axes(np.asarray(branches * weights, np.float32))
+    return weights[:, None] * axes[:, :dim]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferKernelConfig
+from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferPlusConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.errors import DataError
@@ -96,7 +96,7 @@ def prepare(
     kernel = _kernel_shape(teacher, usable, vocabulary, config)
     id_dim = None if teacher is None else teacher.vectors.shape[1]
     encoder = StreamerEncoder(vocabulary, config, id_dim, kernel)
-    rank = config.table_dim if kernel is None else max(config.table_dim, kernel.table_dim)
+    rank = max(config.table_dim, 0 if kernel is None else kernel.table_dim)
     encoder.start_from(
         start_of_table(start, vocabulary, rank, seed),
         [_mean_of_present(pooled) for pooled in start.pooled],
@@ -109,7 +109,7 @@ def prepare(
     left_out = None
     if teacher is not None and encoder.kernel is not None:
         bags, left_out = _with_kernel(encoder, bags, usable, teacher, seed)
-    if isinstance(config, ContrastConfig) and config.widths:
+    if isinstance(config, ContrastConfig) and config.widths and kernel is None:
         rows = sample(known[usable[known]], _START_ROWS, seed)
         encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     return Stage(
@@ -135,7 +135,9 @@ def _kernel_shape(
     config: RecipeConfig,
 ) -> KernelShape | None:
     """Shape of the kernel layer; None for recipes without one, or too few streamers."""
-    if teacher is None or not isinstance(config, TransferKernelConfig):
+    if teacher is None or not isinstance(config, TransferPlusConfig):
+        return None
+    if not config.kernel_landmarks:
         return None
     count = int(usable[teacher.rows].sum())
     if count < 2:
@@ -145,6 +147,8 @@ def _kernel_shape(
         min(config.kernel_landmarks, count),
         behaviour_width(teacher, config.kernel_rank),
         min(config.kernel_table_dim, max(config.table_dim, _TABLE_NUMBERS // tokens)),
+        config.kernel_hidden_dim,
+        config.kernel_dropout,
     )
 
 
@@ -164,8 +168,8 @@ def _with_kernel(
     fitted = sample(np.flatnonzero(usable[teacher.rows]), _START_ROWS, seed)  # (F,)
     rows = teacher.rows[fitted]
     content = all_rows(encoder, encoder.kernel_content, bags, usable, rows)
-    left_out = fit_kernel(encoder.kernel, content, teacher.part(fitted), seed)
-    encoder.start_from_kernel(left_out)
+    left_out = fit_kernel(encoder.kernel.layer, content, teacher.part(fitted), seed)
+    encoder.kernel.start(left_out)
     behaviour = all_rows(encoder, encoder.behaviour, bags, usable).astype(np.float16)
     new = behaviour[teacher.rows]
     new[fitted] = left_out

@@ -1,6 +1,8 @@
 """Interface between the training loop and a recipe."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,10 +17,13 @@ class Task(ABC):
     Attributes:
         encoder: encoder that the checkpoint keeps.
         settled_from: first step at which early stopping counts.
+        choices: what `validate` chose besides for the weights that it measured. A task without
+            validation is given what another chose.
     """
 
     encoder: StreamerEncoder
     settled_from: int = 0
+    choices: Mapping[str, float] = {}
 
     _module: nn.ModuleDict | None = None
 
@@ -35,6 +40,11 @@ class Task(ABC):
     def train_with(self, **modules: nn.Module) -> None:
         """Train modules together with the encoder; the checkpoint keeps the encoder only."""
         self._module = nn.ModuleDict({"encoder": self.encoder, **modules})
+
+    def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Groups of all trained parameters for AdamW, each with its peak rate and weight decay."""
+        parameters = list(self.module.parameters())
+        return [{"params": parameters, "lr": learning_rate, "weight_decay": weight_decay}]
 
     @abstractmethod
     def losses(self, step: int) -> dict[str, Tensor]:

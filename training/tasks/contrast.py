@@ -23,15 +23,24 @@ class Contrast:
     2024, fixed bound).
     """
 
-    def __init__(self, stage: Stage, config: ContrastConfig, alike: Alike | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        config: ContrastConfig,
+        alike: Alike | None = None,
+        temperature: float | None = None,
+    ) -> None:
         """Create the contrast of a configuration.
 
         Args:
             stage: of the fit, with the untrained encoder.
             config: of the recipe.
             alike: which streamers are related and must not be negatives; None = none.
+            temperature: of the loss; None = the configured one.
         """
+        self._temperature = config.temperature if temperature is None else temperature
         self._config, self._alike = config, alike
+        self._widths = config.widths if stage.encoder.kernel is None else ()
         self._groups = stage.dataset.groups
         self._guide: NDArray[np.float32] | None = None
         if config.contrast == "false-negative-mask":
@@ -65,11 +74,10 @@ class Contrast:
         doubtful &= wanted <= 0
         if excluded is not None:
             doubtful |= excluded
-        temperature = self._config.temperature
-        loss = info_nce(queries @ keys.T, wanted, doubtful, temperature)
-        for width in self._config.widths:
+        loss = info_nce(queries @ keys.T, wanted, doubtful, self._temperature)
+        for width in self._widths:
             asking, asked = (safe_normalise(each[:, :width]) for each in (queries, keys))
-            shorter = info_nce(asking @ asked.T, wanted, doubtful, temperature)
+            shorter = info_nce(asking @ asked.T, wanted, doubtful, self._temperature)
             loss = loss + self._config.matryoshka_weight * shorter
         return loss
 

@@ -18,7 +18,6 @@ from training.config import (
     RecipeConfig,
     SimcseConfig,
     TransferConfig,
-    TransferKernelConfig,
     TransferPlusConfig,
 )
 from training.errors import UsageError
@@ -87,7 +86,6 @@ RECIPES = {
     "kd-rkd": Recipe(KdRkdConfig, _taught(KdRkd), "NDCG@20"),
     "transfer": Recipe(TransferConfig, _taught(Transfer), "NDCG@20"),
     "transfer-plus": Recipe(TransferPlusConfig, _taught(TransferPlus), "NDCG@20"),
-    "transfer-kernel": Recipe(TransferKernelConfig, _taught(TransferPlus), "NDCG@20"),
 }
 
 

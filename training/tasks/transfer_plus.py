@@ -1,10 +1,14 @@
 """`transfer-plus`: multi-positive contrast of behavioural neighbours, weighted by content."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from sklearn.preprocessing import normalize
+from torch import Tensor, nn
 
 from training.config import TransferPlusConfig
 from training.errors import DataError
@@ -21,14 +25,19 @@ from training.mining.positives import (
     weigh,
 )
 from training.models.grad_cache import embed_in_chunks
+from training.models.kernel_layer import branch_axes
 from training.numeric.blocks import blocks
-from training.preparation.stage import Stage, all_rows
+from training.preparation.stage import Stage, all_rows, sample
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
 from training.tasks.taught import TaughtTask
 from training.teachers.id_embeddings import Teacher
 from training.teachers.label_noise import NoiseEstimate
 
+_KERNEL_SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)
+"""Candidates of the kernel branch's weight in the embedding, the default first."""
+_AXES_ROWS = 10_000
+"""Most streamers that the axes of the embedding are computed from."""
 _PARTNER_WEIGHT = 0.3
 """Smallest weight of an anchor's own drawn positive."""
 
@@ -66,9 +75,14 @@ class TransferPlus(TaughtTask):
                 "behaviour and trusted by content; try --set denoise=false or --recipe masked-views"
             )
         self._contrast = Contrast(stage, config)
+        self._kernel_contrast = Contrast(stage, config, temperature=config.kernel_temperature)
+        self._id_head: nn.Linear | None = None
+        if self.encoder.id_head is not None and config.regression_weight > 0:
+            self._id_head = nn.Linear(config.dim, self._vectors.shape[1])
+            self.train_with(id_head=self._id_head)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """`contrast_loss` and `regression_loss`."""
+        """`contrast_loss`, `regression_loss` and, with a kernel branch, `kernel_contrast_loss`."""
         config, rng = self._config, step_generator(self._stage.seed, step)
         there = self._hard.there
         hard = round(config.batch_size * config.hard_share * there[self._anchors].mean())
@@ -78,16 +92,81 @@ class TransferPlus(TaughtTask):
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng), negatives])  # (B,)
         wanted, excluded = self._pairs(drawn, count)
         bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
-        if self.left_out is not None:
-            bags = replace(bags, behaviour=self.left_out[drawn])
-        z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         rows, place = self.rows[drawn], self.encoder.place
-        losses = {"contrast_loss": self._contrast(z, z, rows, rows, place(wanted), place(excluded))}
-        if self.encoder.id_head is not None and config.regression_weight > 0:
+        pairs = rows, rows, place(wanted), place(excluded)
+        if self.left_out is None:
+            z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
+            losses = {"contrast_loss": self._contrast(z, z, *pairs)}
+        else:
+            new = replace(bags, behaviour=self.left_out[drawn])
+            both = embed_in_chunks(self.encoder.branches, new, config.chunk_size)  # (B, 2 D)
+            z, v = both.chunk(2, dim=1)
+            losses = {"contrast_loss": self._contrast(z, z, *pairs)}
+            losses["kernel_contrast_loss"] = self._kernel_contrast(v, v, *pairs)
+        if self._id_head is not None:
             losses["regression_loss"] = config.regression_weight * regression(
-                self.encoder.id_head(z), place(self._vectors[drawn]), place(self.trust[drawn])
+                self._id_head(z), place(self._vectors[drawn]), place(self.trust[drawn])
             )
         return losses
+
+    def parameter_groups(self, learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Groups for AdamW; the kernel branch has a rate and weight decay of its own."""
+        kernel = self.encoder.kernel
+        if kernel is None:
+            return super().parameter_groups(learning_rate, weight_decay)
+        own = list(kernel.parameters())
+        ids = {id(each) for each in own}
+        others = [each for each in self.module.parameters() if id(each) not in ids]
+        config = self._config
+        return [
+            {"params": others, "lr": learning_rate, "weight_decay": weight_decay},
+            {
+                "params": own,
+                "lr": config.kernel_learning_rate,
+                "weight_decay": config.kernel_weight_decay,
+            },
+        ]
+
+    def validate(self) -> float:
+        """Metric with the best of some weights of the kernel branch."""
+        if self.left_out is None or self._validation is None:
+            return super().validate()
+        task, rows = self._validation.among()
+        if not len(rows):
+            return math.nan
+        branches, new = self._branches(rows), self._new_branches()
+        values = []
+        for share in _KERNEL_SHARES:
+            embeddings = normalize(branches @ branch_axes(new, share))
+            values.append(task.ndcg(np.asarray(embeddings, np.float32)))
+        best = int(np.argmax(values))
+        self.choices = {"kernel_share": _KERNEL_SHARES[best]}
+        return values[best]
+
+    def finish(self) -> None:
+        """Weigh the branches, then solve the ID head."""
+        if self.left_out is not None:
+            share = self.choices.get("kernel_share", _KERNEL_SHARES[0])
+            axes = branch_axes(self._new_branches(), share)
+            with torch.no_grad():
+                self.encoder.axes.copy_(self.encoder.place(axes))
+        super().finish()
+
+    def _new_branches(self) -> NDArray[np.float32]:
+        """Branches of some training streamers, each as if it were new (R, 2 D)."""
+        assert self.left_out is not None
+        some = sample(np.arange(len(self.rows)), _AXES_ROWS, self._stage.seed)
+        return self._branches(self.rows[some], self.left_out[some])
+
+    def _branches(
+        self, rows: NDArray[np.int64], behaviour: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
+        """Branches of data set rows (R, 2 D), with the predicted or a given behaviour (R, K)."""
+        stage, encoder = self._stage, self.encoder
+        bags = stage.bags.take(rows)
+        if behaviour is not None:
+            bags = replace(bags, behaviour=behaviour)
+        return all_rows(encoder, encoder.branches, bags, stage.usable[rows])
 
     def _find_positives(
         self, teacher: Teacher, warm: NDArray[np.bool_]

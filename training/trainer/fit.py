@@ -212,6 +212,7 @@ def _checkpoint(
             "validation_step": float(chosen.step),
             **({} if math.isnan(chosen.value) else {recipe.metric_name: chosen.value}),
             **({} if math.isnan(vote.value) else {"validation_cold_start_NDCG@20": vote.value}),
+            **chosen.choices,
             **{AUDIENCE_VOTE + name: value for name, value in chosen.audience_vote.items()},
             **counts(stage),
             **held_out_metrics(stage, vote, edges),

@@ -12,7 +12,7 @@ from tests.training.profiles import cover, pieces, vocabulary
 from training.config import RecipeConfig
 from training.features.bags import Bags, corpus_bags, tf_idf
 from training.models.encoder import StreamerEncoder, safe_normalise
-from training.models.kernel_layer import KernelShape
+from training.models.kernel_layer import KernelShape, branch_axes
 from training.preparation.stage import start_of_table
 
 CONFIG = RecipeConfig(dim=16, table_dim=24, hidden_dim=32, content_dim=4096)
@@ -49,17 +49,24 @@ def test_flat_bags_and_padded_batches_give_the_same_numbers(encoder: StreamerEnc
     np.testing.assert_allclose(run(encoder, batch_of(everyone))[0], flat, atol=1e-6)
 
 
-def test_flat_bags_and_padded_batches_agree_with_a_kernel_layer():
+@pytest.fixture(scope="module")
+def two_branches() -> StreamerEncoder:
+    """An encoder with a kernel branch."""
     torch.manual_seed(0)
     made = StreamerEncoder(WORDS, CONFIG, id_dim=5, kernel=KernelShape(7, 6, 30))
     bags, _ = corpus_bags(pieces(), WORDS)
     made.start_from(start_of_table(bags, WORDS, 30, 0), [bags.pooled[0].mean(0)])
     assert made.kernel is not None
+    layer = made.kernel.layer
     with torch.no_grad():
-        made.kernel.landmarks.copy_(torch.randn(made.kernel.landmarks.shape) / 5)
-        made.kernel.dual.normal_()
-        made.projection.normal_()
-    made.eval()
+        layer.landmarks.copy_(torch.randn(layer.landmarks.shape) / 5)
+        layer.dual.normal_()
+        made.kernel.projection.normal_()
+    return made.eval()
+
+
+def test_flat_bags_and_padded_batches_agree_with_a_kernel_branch(two_branches: StreamerEncoder):
+    made = two_branches
     everyone = [*pieces(), [], profile(language="en"), profile(bio="never seen zzz")]
     bags, _ = corpus_bags(everyone, WORDS)
     with torch.no_grad():
@@ -67,6 +74,36 @@ def test_flat_bags_and_padded_batches_agree_with_a_kernel_layer():
         given = made.embed(replace(bags, behaviour=behaviour.numpy()))
     np.testing.assert_allclose(run(made, batch_of(everyone))[0], flat.numpy(), atol=1e-5)
     torch.testing.assert_close(given, flat)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_cosines_are_those_of_the_branches_by_their_weights(
+    two_branches: StreamerEncoder, share: float
+):
+    bags, _ = corpus_bags(pieces()[: CONFIG.dim // 2], WORDS)  # as many axes as they span
+    with torch.no_grad():
+        branches = two_branches.branches(bags).numpy()
+        two_branches.axes.copy_(torch.from_numpy(branch_axes(branches, share)))
+        z = two_branches.embed(bags).numpy()
+    u, v = branches[:, : CONFIG.dim], branches[:, CONFIG.dim :]
+    wanted = (1 - share) * u @ u.T + share * v @ v.T
+    np.testing.assert_allclose(z @ z.T, wanted, atol=1e-4)
+
+
+def test_a_trained_table_is_not_moved_by_the_kernel_branch(two_branches: StreamerEncoder):
+    bags, _ = corpus_bags(pieces(), WORDS)
+    two_branches.zero_grad()
+    two_branches.branches(bags)[:, CONFIG.dim :].sum().backward()
+    assert two_branches.table.grad is not None
+    assert not two_branches.table.grad.any()
+    assert two_branches.kernel is not None
+    assert two_branches.kernel.projection.grad is not None
+    assert two_branches.kernel.projection.grad.any()
+
+
+def test_the_shape_of_a_kernel_branch_is_read_from_its_weights(two_branches: StreamerEncoder):
+    assert KernelShape.of(two_branches.state_dict()) == KernelShape(7, 6, 30)
+    assert KernelShape.of({}) is None
 
 
 def test_behaviour_is_forgotten_where_rows_change():

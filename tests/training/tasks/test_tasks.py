@@ -16,7 +16,6 @@ from training.config import (
     RecipeConfig,
     SimcseConfig,
     TransferConfig,
-    TransferKernelConfig,
     TransferPlusConfig,
 )
 from training.data import Dataset, IdEmbeddings
@@ -36,8 +35,7 @@ CONFIGS: dict[str, RecipeConfig] = {
     "kd-pseudo-label": KdPseudoLabelConfig(**TAUGHT),
     "kd-rkd": KdRkdConfig(**TAUGHT),
     "transfer": TransferConfig(**TAUGHT, pretrain_steps=0),
-    "transfer-plus": TransferPlusConfig(**TAUGHT),
-    "transfer-kernel": TransferKernelConfig(**TAUGHT, kernel_landmarks=100),
+    "transfer-plus": TransferPlusConfig(**TAUGHT, kernel_landmarks=100),
 }
 
 

@@ -30,6 +30,7 @@ STEPS = 4
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
 CASES |= {
     "simcse": ("simcse", {"token_dropout": 0.5}),
+    "transfer-plus": ("transfer-plus", {"kernel_dropout": 0.0}),
     "masked-views in chunks": ("masked-views", {"chunk_size": 4}),
 }
 """Name -> recipe and changes to its settings."""
