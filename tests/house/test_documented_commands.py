@@ -2,7 +2,8 @@
 
 The comment above a block says how: `service`, run while a service answers; `stopped`, run while
 none does; `parse`, not run: targets, options, extras and compose services have to exist. The blocks
-of a page are run in order, in a folder that looks like a checkout after the demo.
+of a page, commands or Python, are run in order, in a folder that looks like a checkout after the
+demo.
 """
 
 import functools
@@ -97,6 +98,11 @@ class Workplace:
             assert self._service.stop() == 0
             self._service = None
 
+    def run_python(self, code: str) -> str:
+        """Run Python code as a file; what it prints."""
+        (self._folder / "example.py").write_text(code, encoding="utf-8")
+        return self.run(".venv/bin/python example.py")
+
     def run(self, script: str) -> str:
         """Run commands as a person would type them; what they print."""
         done = subprocess.run(
@@ -125,7 +131,9 @@ def test_every_block_says_what_it_is(page: Path) -> None:
         if fence.language in PROSE:
             assert fence.category is None, where
         else:
-            assert (fence.language, fence.category in CATEGORIES) == ("bash", True), where
+            categories = CATEGORIES if fence.language == "bash" else ("stopped",)
+            assert fence.language in ("bash", "python"), where
+            assert fence.category in categories, where
 
 
 @pytest.mark.slow  # all pages together
@@ -138,7 +146,8 @@ def test_commands_work(page: Path, workplace: Workplace) -> None:
             answer = workplace.run(f"URL={url}\n{fence.text.replace(ADDRESS, url)}")
         elif fence.category == "stopped":
             workplace.stop()
-            workplace.run(fence.text)
+            run = workplace.run_python if fence.language == "python" else workplace.run
+            run(fence.text)
         elif fence.category == "parse":
             for words in commands(fence):
                 check(words)
@@ -213,7 +222,8 @@ def check_make(words: list[str]) -> None:
 def check_module(module: str, words: list[str]) -> None:
     if module == "training":
         args = vars(build_parser(words[0]).parse_args(words))
-        for recipe in args.get("recipes", [args["recipe"]] if "recipe" in args else []):
+        one = args.get("recipe")  # none with `fit --config`
+        for recipe in args.get("recipes", [] if one is None else [one]):
             find_recipe(recipe)
         return
     text = help_of(module, *words[: module == "service"])

@@ -25,7 +25,7 @@ COMMANDS = {
 """Command -> module and help."""
 
 
-_PATHS = ("checkpoint", "data", "out", "tower_cache", "vectors")
+_PATHS = ("checkpoint", "config", "data", "init_from", "out", "tower_cache", "vectors")
 """Options that take a path, by attribute."""
 
 

@@ -9,23 +9,29 @@ from typing import Any
 
 from model_export.contract.calibration import ScoreCalibration
 from training.commands.arguments import MOST_SEED, MOST_THREADS, above_zero, whole_number
-from training.config import override
+from training.config import FitFile, override, read_fit_file
 from training.data import load_dataset
+from training.errors import UsageError
 from training.models.checkpoint import Checkpoint
 from training.models.distributed import DEVICES, PRECISIONS, computing
 from training.tasks.recipes import RECIPES, Recipe, find_recipe
 from training.towers import cache_folder
+from training.tracking import TRACKERS
 from training.trainer.fit import Request, already_trained, fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `fit`."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set folder")
-    parser.add_argument(
-        "--recipe", required=True, metavar="NAME", help=f"one of: {', '.join(RECIPES)}"
-    )
+    parser.add_argument("--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}")
     parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="folder")
-    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, metavar="S")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.json",
+        help="recipe, seed and settings, as in config.json of a checkpoint; options override them",
+    )
+    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), metavar="S", help="default: 0")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
@@ -53,24 +59,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="cache of tower vectors (default: %(default)s)",
     )
+    parser.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="start from the encoder of an earlier checkpoint",
+    )
+    parser.add_argument(
+        "--track",
+        action="append",
+        choices=sorted(TRACKERS),
+        default=[],
+        help="record metrics there too, beside metrics.jsonl of the checkpoint",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint")
 
 
 def run(args: argparse.Namespace) -> None:
     """Fit, save and print a summary."""
-    recipe = find_recipe(args.recipe)
-    config = override(recipe.config(), args.set)
+    given = FitFile() if args.config is None else read_fit_file(args.config)
+    name = args.recipe or given.recipe
+    if name is None:
+        raise UsageError("--recipe is required, unless --config names one")
+    if given.init_from is not None and args.init_from is None:
+        raise UsageError(
+            f"{args.config}: that fit started from another checkpoint; name it with --init-from, "
+            "or remove init_from from the file"
+        )
+    recipe = find_recipe(name)
+    config = override(given.settings(recipe.config(), args.config), args.set)
     with computing(args.device, args.precision) as compute:
         request = Request(
-            recipe=args.recipe,
+            recipe=name,
             config=config,
-            seed=args.seed,
+            seed=args.seed if args.seed is not None else given.seed or 0,
             threads=args.threads,
             out=args.out,
             overwrite=args.overwrite,
             save_every_s=args.save_every,
             compute=compute,
             tower_cache=args.tower_cache,
+            init_from=args.init_from,
+            track=args.track,
         )
         dataset = load_dataset(args.data)
         if already_trained(request, dataset):

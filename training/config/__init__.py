@@ -12,6 +12,7 @@ from training.config.distillation import (
     KdRkdConfig,
     KdSoftConfig,
 )
+from training.config.file import FitFile, read_fit_file
 from training.config.self_supervised import (
     MaskedViewsConfig,
     MlmConfig,
@@ -24,6 +25,7 @@ from training.config.values import as_dict, override, shared_config
 __all__ = [
     "BaselineConfig",
     "ContrastConfig",
+    "FitFile",
     "KdFeatureConfig",
     "KdPseudoLabelConfig",
     "KdRkdConfig",
@@ -38,6 +40,7 @@ __all__ = [
     "TransferPlusConfig",
     "as_dict",
     "override",
+    "read_fit_file",
     "shared_config",
     "shorter_widths",
 ]

@@ -26,6 +26,7 @@ class RecipeConfig:
         modality_dropout: probability that all ready-made vectors, or all tokens, are dropped from a
             training row (never everything).
         learning_rate, weight_decay, clip_norm: AdamW with a cosine schedule and gradient clipping.
+        warm_up: share of the steps in which the learning rate rises linearly from 0.
         steps: most training steps; the best one on validation is kept.
         evaluate_every: steps between validations.
         patience: validations without improvement before training stops.
@@ -50,6 +51,7 @@ class RecipeConfig:
     token_dropout: float = 0.2
     modality_dropout: float = 0.1
     learning_rate: float = 7e-4
+    warm_up: float = 0.0
     weight_decay: float = 1e-3
     clip_norm: float = 1.0
     steps: int = 500

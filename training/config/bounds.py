@@ -90,6 +90,7 @@ BOUNDS = {
     "token_dropout": _PART,
     "two_hop": _SHARE,
     "vector_weight": _WEIGHT,
+    "warm_up": _PART,
     "weight_decay": _WEIGHT,
 }
 """Setting -> bounds, for every number of every recipe."""

@@ -38,11 +38,8 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         )
     config = shared_config(stored["config"])
     space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
-    kernel = KernelShape.of(checkpoint.tensors)
-    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
-    encoder.load_state_dict(checkpoint.tensors)
     return ExportSource(
-        module=encoder.eval(),
+        module=encoder_of(checkpoint),
         vocabulary=checkpoint.vocabulary,
         recipe=stored["recipe"],
         dim=config.dim,
@@ -57,6 +54,15 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         towers=towers_again(stored.get("towers", ()), tower_cache or cache_folder()),
         dims=shorter_widths(stored["config"].get("matryoshka", ""), config.dim),
     )
+
+
+def encoder_of(checkpoint: Checkpoint) -> StreamerEncoder:
+    """Encoder of a checkpoint, in eval mode."""
+    space, tensors = checkpoint.config["id_space"], checkpoint.tensors
+    config, kernel = shared_config(checkpoint.config["config"]), KernelShape.of(tensors)
+    encoder = StreamerEncoder(checkpoint.vocabulary, config, space and space["dim"], kernel)
+    encoder.load_state_dict(tensors)
+    return encoder.eval()
 
 
 def represent_checkpoint(

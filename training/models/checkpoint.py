@@ -7,6 +7,8 @@
     established.npz       optional: streamers that the teacher knows
     learned_from.txt      ids of the streamers that it was trained on, one per line
     metrics.json          written last: its presence marks the checkpoint as finished
+    metrics.jsonl         what the fit recorded on its way, see `training.tracking`
+    tensorboard/, mlflow_run.txt   optional: likewise
     training_state.safetensors   only while unfinished: the state to resume from
 
 Each file is written to a temporary name, fsynced and renamed.
@@ -34,8 +36,13 @@ CONFIG = "config.json"
 ESTABLISHED = "established.npz"
 LEARNED_FROM = "learned_from.txt"
 METRICS = "metrics.json"
+METRICS_LOG = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+MLFLOW_RUN = "mlflow_run.txt"
 STATE = "training_state.safetensors"
 
+_FILES = {MODEL, VOCABULARY, CONFIG, ESTABLISHED, LEARNED_FROM, METRICS, STATE}
+_FILES |= {METRICS_LOG, TENSORBOARD, MLFLOW_RUN}
 _DAMAGE = (
     OSError,
     ValueError,
@@ -173,7 +180,7 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"{folder} can't be used: {error.strerror}; choose another folder"
         ) from error
-    foreign = sorted(names - {MODEL, VOCABULARY, CONFIG, ESTABLISHED, LEARNED_FROM, METRICS, STATE})
+    foreign = sorted(names - _FILES)
     if foreign:
         raise OutputError(f"{folder} holds other files ({foreign[0]}, ...); take another folder")
 

@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from training.evaluation.subject import AudienceVote, Representation
 from training.inference.duplicate_threshold import calibrate_duplicates
 from training.inference.representation import AUDIENCE_VOTE
 from training.models.checkpoint import (
+    STATE,
     Checkpoint,
     is_finished,
     make_folder,
@@ -51,7 +53,9 @@ from training.towers import (
     choose_text_tower,
     configured_towers,
 )
+from training.tracking import Tracker, Tracking, open_tracking
 from training.trainer.held_out import held_out_metrics
+from training.trainer.init_from import Start
 from training.trainer.loop import Journal, Settings, Trained, train
 
 
@@ -69,6 +73,8 @@ class Request:
         save_every_s: least seconds between two saves of the training state.
         compute: device and processes; process 0 writes.
         tower_cache: folder of cached tower vectors.
+        init_from: finished checkpoint whose encoder the fit starts from; None = starts anew.
+        track: trackers beside `metrics.jsonl`, see `training.tracking`.
     """
 
     recipe: str
@@ -80,6 +86,8 @@ class Request:
     save_every_s: float = 20.0
     compute: Compute = field(default_factory=Compute)
     tower_cache: Path = field(default_factory=cache_folder)
+    init_from: Path | None = None
+    track: Sequence[str] = ()
 
     @cached_property
     def towers(self) -> list[Tower]:
@@ -89,6 +97,15 @@ class Request:
             UsageError: a tower is unknown, or its dependencies are not installed.
         """
         return configured_towers(self.config, self.tower_cache)
+
+    @cached_property
+    def start(self) -> Start | None:
+        """Checkpoint that the fit starts from.
+
+        Raises:
+            CheckpointError: `init_from` is not a finished checkpoint.
+        """
+        return None if self.init_from is None else Start.load(self.init_from)
 
     def settled(self, dataset: Dataset, note: IO[str] | None = None) -> "Request":
         """Request with automatic settings resolved for the data; the reason goes to `note`."""
@@ -109,6 +126,7 @@ class Request:
             "data_digest": dataset.digest,
             "code_version": version("similar-streamer"),
             "towers": [tower.description() for tower in self.towers],
+            "init_from": self.start and self.start.description(),
         }
 
 
@@ -152,6 +170,8 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
 
 def _fit(request: Request, dataset: Dataset) -> Checkpoint:
     begin = time.monotonic()
+    if request.start is not None:
+        request.start.check(request.out, request.config, dataset)
     description = request.description(dataset)
     run_key = json.dumps(description, sort_keys=True)
     journal = Journal(request.out, run_key, request.save_every_s)
@@ -159,15 +179,24 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         journal.discard_other()
     request.compute.wait()
     dataset = handed_over(dataset, request.config, request.seed, request.threads)
-    with _tower_reader(request, dataset) as reader:
-        run = _Run(request, find_recipe(request.recipe), dataset, journal, reader)
+    with _tracking(request, description) as tracking, _tower_reader(request, dataset) as reader:
+        run = _Run(request, find_recipe(request.recipe), dataset, journal, reader, tracking)
         chosen, stage = run()
         checkpoint = _checkpoint(request, dataset, run.recipe, chosen, stage)
+        tracking.finish(checkpoint.metrics)
     took = {
         "fit_seconds": round(time.monotonic() - begin, 1),
         "peak_rss_mb": round(peak_rss_mib(), 1),
     }
     return replace(checkpoint, metrics=checkpoint.metrics | took)
+
+
+def _tracking(request: Request, description: Mapping[str, Any]) -> Tracking:
+    """Tracking by process 0."""
+    if not request.compute.is_first:
+        return Tracking()
+    resumed = (request.out / STATE).exists()
+    return open_tracking(request.track, request.out, resumed, description)
 
 
 def _tower_reader(request: Request, dataset: Dataset) -> TowerReader:
@@ -194,7 +223,9 @@ def _checkpoint(
     if stage.teacher is not None:
         edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
     learned_from = [dataset.ids[row] for row in stage.known]
-    tuned_on = {name for tower in request.towers for name in tower.learned_from}
+    earlier = {name for tower in request.towers for name in tower.learned_from}
+    if request.start is not None:
+        earlier.update(request.start.checkpoint.learned_from)
     return Checkpoint(
         tensors={
             name: value.cpu().contiguous() for name, value in stage.encoder.state_dict().items()
@@ -219,7 +250,7 @@ def _checkpoint(
             **threshold.metrics,
         },
         established=_established(stage, vote, edges),
-        learned_from=[*learned_from, *sorted(tuned_on.difference(learned_from))],
+        learned_from=[*learned_from, *sorted(earlier.difference(learned_from))],
     )
 
 
@@ -233,8 +264,9 @@ class _Run:
         dataset: Dataset,
         journal: Journal,
         reader: TowerReader,
+        tracking: Tracker,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self._tracking = recipe, tracking
         self._request, self._dataset, self._journal = request, dataset, journal
         self._pieces = reader.over(mapped(pieces_of, dataset.profiles))
 
@@ -249,14 +281,13 @@ class _Run:
                 return chosen, stage
             del stage  # free the features before the next stage computes its own
         stage = self._stage("train", "val")
-        self._train(self.recipe.build(stage, self._request.config, None), "refit", chosen)
+        self._train(self._task(stage, None), "refit", chosen)
         return chosen, stage
 
     def _choose(self) -> tuple[Trained, Stage]:
         """Train on train with early stopping on val, then calibrate scores and votes on val."""
         stage, held_out = self._stage("train"), self._dataset.rows("val")
-        task = self.recipe.build(stage, self._request.config, held_out)
-        chosen = self._train(task, "select", None)
+        chosen = self._train(self._task(stage, held_out), "select", None)
         chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
         if stage.teacher is not None:
             asking = held_out_task(stage, held_out)
@@ -267,6 +298,12 @@ class _Run:
         found = audience_vote(stage, held_out)
         chosen.audience_vote = {} if found is None else asdict(found)
         return chosen, stage
+
+    def _task(self, stage: Stage, held_out: NDArray[np.int64] | None) -> Task:
+        task = self.recipe.build(stage, self._request.config, held_out)
+        if self._request.start is not None:
+            self._request.start.carry_over(task, stage)
+        return task
 
     def _stage(self, *splits: str) -> Stage:
         known = self._dataset.rows(*splits)
@@ -298,7 +335,7 @@ class _Run:
         stream = sys.stderr if self._request.compute.is_first else io.StringIO()
         settings = Settings.of(config, name, self.recipe.metric, self._request.seed)
         with Progress(name, steps, stream) as progress:
-            return train(task, settings, self._journal, progress, chosen)
+            return train(task, settings, self._journal, progress, chosen, self._tracking)
 
 
 def _id_space(stage: Stage) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from training.errors import CheckpointError, DivergedError
 from training.models.checkpoint import STATE, load_state, save_state
 from training.progress import Progress
 from training.tasks.base import Task
+from training.tracking import Entry, Event, Tracker, Tracking
 
 
 @dataclass
@@ -124,8 +125,8 @@ class Settings:
     def of(cls, config: RecipeConfig, stage: str, metric: str, seed: int) -> "Settings":
         """The settings of a recipe."""
         names = ("steps", "evaluate_every", "patience", "learning_rate", "weight_decay")
-        given = {name: getattr(config, name) for name in (*names, "clip_norm")}
-        return cls(stage, metric, seed, **given)
+        names += ("clip_norm", "warm_up")
+        return cls(stage, metric, seed, **{name: getattr(config, name) for name in names})
 
     def schedule(self, step: int) -> float:
         """Share of the peak rate at a step: linear warm-up, then half a cosine."""
@@ -142,6 +143,7 @@ def train(
     journal: Journal | None,
     progress: Progress,
     chosen: Trained | None = None,
+    tracking: Tracker | None = None,
 ) -> Trained:
     """Train with early stopping on validation, or for a given number of steps.
 
@@ -151,12 +153,13 @@ def train(
         journal: where the state is saved and restored; None = not resumable.
         progress: counts the steps.
         chosen: outcome of the stage that chose the number of steps; None = choose it here.
+        tracking: records validations; None = nothing does.
 
     Raises:
         CheckpointError: the folder holds the state of another fit.
         DivergedError: a loss is no longer finite.
     """
-    compute = task.compute
+    compute, record = task.compute, _Record(settings, tracking or Tracking())
     module = task.module.to(compute.device)
     compute.start_alike(module)
     optimiser = torch.optim.AdamW(
@@ -173,10 +176,12 @@ def train(
         step, result = state["step"], Trained(**state["result"])
         best = _restore(task, optimiser, tensors)
         progress.move_to(step)
-    elif chosen is None:
+    record.begin(step)
+    if not step and chosen is None:
         result = Trained(0, task.validate())
         result.history.append((0, result.value))
         result.choices = dict(task.choices)
+        record.validation(0, result.value)
     while step < last and (chosen is not None or not _gave_up(task, result, step, settings)):
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * settings.schedule(step)
@@ -186,8 +191,10 @@ def train(
         progress.move_to(step)
         if step % settings.evaluate_every and step != last:
             continue
+        record.pause(step)
         value = math.nan if chosen is not None else task.validate()
         _report(progress, settings, value, losses)
+        record.validation(step, value, losses)
         if chosen is None:
             result.history.append((step, value))
             if not value <= result.value:
@@ -203,7 +210,51 @@ def train(
         result.step, result.choices = step, chosen.choices
     task.choices = result.choices
     task.finish()
+    record.end(result)
     return result
+
+
+class _Record:
+    """Entries of a stage, with the speed of training between them."""
+
+    def __init__(self, settings: Settings, tracking: Tracker) -> None:
+        self._settings, self._tracking = settings, tracking
+        self._step, self._since, self._speed = 0, 0.0, math.nan
+
+    def begin(self, step: int) -> None:
+        """Start a stage, or resume it at a step."""
+        self._tracking.go_on(self._settings.stage, step)
+        self._write("resume" if step else "start", step)
+
+    def pause(self, step: int) -> None:
+        """Training pauses for a validation."""
+        seconds = time.perf_counter() - self._since
+        self._speed = (step - self._step) / max(seconds, 1e-9)
+
+    def validation(
+        self, step: int, value: float, losses: Mapping[str, float] | None = None
+    ) -> None:
+        """Record a validation; training goes on."""
+        rate = (
+            self._settings.learning_rate * self._settings.schedule(step - 1) if step else math.nan
+        )
+        self._write(
+            "validation",
+            step,
+            value=value,
+            losses=losses or {},
+            learning_rate=rate,
+            steps_per_s=self._speed,
+        )
+
+    def end(self, result: Trained) -> None:
+        """Record the outcome of the stage."""
+        self._write("end", result.step, value=result.value)
+
+    def _write(self, event: Event, step: int, **values: Any) -> None:
+        settings = self._settings
+        self._tracking.record(Entry(event, settings.stage, step, settings.metric, **values))
+        self._step, self._since = step, time.perf_counter()
 
 
 def _report(

@@ -14,6 +14,7 @@ import torch
 
 from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import pieces_of
+from tests.training.tracking.recorded import lines, story
 from training.commands.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
@@ -107,6 +108,7 @@ def test_only_the_finished_files_are_left(checkpoint_folder: Path):
         "established.npz",
         "learned_from.txt",
         "metrics.json",
+        "metrics.jsonl",
         "model.safetensors",
         "vocabulary.json",
     ]
@@ -286,6 +288,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, 
     one, other = Checkpoint.load(killed), Checkpoint.load(whole)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert story(killed) == story(whole)
+    resumed = [(line["stage"]) for line in lines(killed) if line["event"] == "resume"]
+    assert resumed == ["select", "refit"]
     varying = {"fit_seconds", "peak_rss_mb"}
     assert {k: v for k, v in one.metrics.items() if k not in varying} == {
         k: v for k, v in other.metrics.items() if k not in varying

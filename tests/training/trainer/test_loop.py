@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.profiles import pieces, vocabulary
+from tests.training.tracking.recorded import lines, steps, story
 from training.config import MaskedViewsConfig, RecipeConfig
 from training.errors import DivergedError
 from training.features.bags import corpus_bags
+from training.models.checkpoint import STATE
 from training.models.encoder import StreamerEncoder
 from training.progress import Progress
 from training.tasks.base import Task
+from training.tracking import open_tracking
 from training.trainer.loop import Journal, Settings, Trained, train
 
 WIDTHS: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 16}
@@ -53,9 +57,15 @@ def run(
     chosen: Trained | None = None,
     config: RecipeConfig = CONFIG,
 ) -> Trained:
+    folder.mkdir(exist_ok=True)
     journal = Journal(folder, "run", save_every_s=0)
-    with Progress("select", CONFIG.steps) as progress:
-        return train(task, Settings.of(config, "select", "fit", 1), journal, progress, chosen)
+    stage = "select" if chosen is None else "refit"
+    settings = Settings.of(config, stage, "fit", 1)
+    with (
+        Progress(stage, CONFIG.steps) as progress,
+        open_tracking((), folder, (folder / STATE).exists(), {}) as tracking,
+    ):
+        return train(task, settings, journal, progress, chosen, tracking)
 
 
 def test_a_head_is_trained_with_the_encoder(tmp_path: Path):
@@ -80,6 +90,37 @@ def test_killed_with_a_head_it_goes_on_to_the_same_weights(
         run(task, tmp_path / folder, chosen)
     states = resumed.module.state_dict(), whole.module.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+    told = [story(tmp_path / name) for name in ("killed", "whole")]
+    for line in (*told[0], *told[1]):
+        del line["value"]  # this task validates with dropout
+    assert told[0] == told[1]
+    (resumption,) = [e for e in lines(tmp_path / "killed") if e["event"] == "resume"]
+    assert resumption["step"] == 3 * (killed_at // 3)
+
+
+def test_every_validation_is_recorded_with_rate_losses_and_speed(tmp_path: Path):
+    config = replace(CONFIG, warm_up=0.5)
+    result = run(WithHead(), tmp_path, config=config)
+    assert steps(tmp_path, "select") == [0, 3, 6, 9, 12]
+    start, first, *others, end = lines(tmp_path)
+    assert (start["event"], start["step"], start["value"]) == ("start", 0, None)
+    assert (first["losses"], first["learning_rate"], first["steps_per_s"]) == ({}, None, None)
+    assert (end["event"], end["step"], end["value"]) == ("end", result.step, result.value)
+    history = [(each["step"], each["value"]) for each in (first, *others)]
+    assert history == result.history
+    assert [each["learning_rate"] for each in others[:2]] == pytest.approx([5e-3, 1e-2])
+    assert all(each["steps_per_s"] > 0 and each["losses"]["fit_loss"] > 0 for each in others)
+    assert {(each["stage"], each["metric"]) for each in lines(tmp_path)} == {("select", "fit")}
+
+
+def test_the_rate_rises_in_the_warm_up_and_falls_by_a_cosine():
+    settings = Settings.of(replace(CONFIG, warm_up=0.25), "select", "fit", 1)
+    rates = [settings.rate(step) / CONFIG.learning_rate for step in range(13)]
+    assert rates[:4] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert all(later < earlier for earlier, later in pairwise(rates[3:]))
+    assert rates[12] == pytest.approx(0)
+    at_once = Settings.of(CONFIG, "select", "fit", 1)
+    assert at_once.rate(0) == CONFIG.learning_rate
 
 
 class Worsening(WithHead):

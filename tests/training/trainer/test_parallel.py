@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from tests.training.tracking.recorded import steps, story
 from tests.training.trainer.parallel_worker import CASES, FIT, FIT_SETTINGS, record
 from training.data import load_dataset
 from training.models.checkpoint import Checkpoint, is_finished, load_state
@@ -125,4 +126,6 @@ def test_killed_they_go_on_to_the_result_of_those_that_were_not(
     one, other = Checkpoint.load(out), Checkpoint.load(worked / "checkpoint")
     assert one.config == other.config
     assert one.config["compute"] == {"device": "cpu", "precision": "bfloat16", "processes": 2}
+    assert story(out) == story(worked / "checkpoint")  # by one of the two
+    assert steps(out, "select") == [0, 5, 10, 15, 20]
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
