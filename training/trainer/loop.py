@@ -243,7 +243,7 @@ class _Record:
             step,
             value=value,
             losses=losses or {},
-            learning_rate=rate,
+            learning_rate=share * self._settings.learning_rate,
             steps_per_s=self._speed,
         )
 

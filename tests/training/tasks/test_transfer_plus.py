@@ -17,7 +17,7 @@ from training.tasks.recipes import held_out_task
 from training.tasks.transfer_plus import TransferPlus
 from training.trainer.loop import Settings, train
 
-CONFIG = TransferPlusConfig(**(TAUGHT | {"steps": 4, "evaluate_every": 2}), kernel_landmarks=100)
+CONFIG = replace(TransferPlusConfig(**TAUGHT), steps=4, evaluate_every=2, kernel_landmarks=100)
 
 
 @pytest.fixture(scope="module")

@@ -115,12 +115,12 @@ def test_every_validation_is_recorded_with_rate_losses_and_speed(tmp_path: Path)
 
 def test_the_rate_rises_in_the_warm_up_and_falls_by_a_cosine():
     settings = Settings.of(replace(CONFIG, warm_up=0.25), "select", "fit", 1)
-    rates = [settings.rate(step) / CONFIG.learning_rate for step in range(13)]
+    rates = [settings.schedule(step) for step in range(13)]
     assert rates[:4] == pytest.approx([1 / 3, 2 / 3, 1, 1])
     assert all(later < earlier for earlier, later in pairwise(rates[3:]))
     assert rates[12] == pytest.approx(0)
     at_once = Settings.of(CONFIG, "select", "fit", 1)
-    assert at_once.rate(0) == CONFIG.learning_rate
+    assert at_once.schedule(0) == 1
 
 
 class Worsening(WithHead):
