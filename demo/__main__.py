@@ -18,7 +18,8 @@ from demo.questions import show_cold_start, show_dedup, show_similar
 from demo.serving import Service, require_free_port, serving
 from demo.steps import Steps, build, make_world, run
 
-WORLD_SETTINGS = ("steps=200",)  # little is gained after that, and a demo should not take long
+# Little is gained after 200 steps. A demo should not take long, nor need a pretrained encoder.
+WORLD_SETTINGS = ("steps=200", "text_tower=")
 
 
 def demo(args: argparse.Namespace) -> None:

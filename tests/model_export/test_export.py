@@ -125,6 +125,21 @@ def test_the_model_card_tells_seen_from_unseen_galleries(exported: Exported) -> 
     assert "`unseen`: they search each other" in card
 
 
+def test_the_model_card_tells_why_there_is_a_text_tower_or_none(exported: Exported) -> None:
+    assert "text_tower=auto" not in model_card(exported[2])
+    undecided = {"reference": "", "reason": "val is empty", "trials": []}
+    none = {"reference": "", "ndcg": 0.2, "gain": 0.0, "profile_ms": 0.0}
+    trials = [none, {"reference": "use", "ndcg": 0.25, "gain": 0.25, "profile_ms": 0.71}]
+    decided = {"reference": "use", "reason": "decided on 9 streamers", "trials": trials}
+    for choice, told in ((None, False), (undecided, False), (decided, True)):
+        config = {"text_tower_choice": choice}
+        card = model_card(exported[2].model_copy(update={"config": config}))
+        assert ("`text_tower=auto` took use, decided on 9 streamers." in card) == told
+        assert (
+            "| none | 0.2000 | +0.0% | 0.0 |\n| `use` | 0.2500 | +25.0% | 0.7 |" in card
+        ) == told
+
+
 def test_the_model_card_tells_which_precision_a_score_promises(exported: Exported) -> None:
     assert "The precision of scores was not measured" in model_card(exported[2])
     calibrated = exported[2].model_copy(update={"calibration": CALIBRATION})

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,27 +10,24 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.cold_start.vote import edges_of
-from training.config import BaselineConfig, RecipeConfig
 from training.data import Dataset
-from training.data.passes import mapped, subset
+from training.data.passes import subset
 from training.errors import UsageError
-from training.evaluation.setting import KNOWN, Split
+from training.evaluation.setting import KNOWN
 from training.evaluation.subject import Matrix, shown, unit
 from training.features.bags import Bags, corpus_bags, tf_idf
 from training.features.vocabulary import build_vocabulary
 from training.numeric.blocks import blocks
-from training.preparation.leaks import check_known, check_towers
+from training.preparation.leaks import check_known
 from training.teachers.id_embeddings import (
     Teacher,
     audience_of,
-    handed_over,
     id_matrix,
     judged,
 )
-from training.towers import TowerReader, cache_folder, choose_text_tower, configured_towers
 
 CONTENT_RANK = 256
 ID_RANK = 256
@@ -219,41 +215,6 @@ class Corpus:
         full = np.zeros((len(self.dataset.ids), vectors.shape[1]), np.float32)
         full[rows] = vectors
         return full
-
-
-def corpus_of(
-    dataset: Dataset,
-    split: Split,
-    seed: int,
-    config: BaselineConfig | None = None,
-    tower_cache: Path | None = None,
-) -> Corpus:
-    """Corpus for an evaluation on a split, with its known streamers.
-
-    Args:
-        dataset: the data set.
-        split: split of the queries.
-        seed: of all randomness.
-        config: what may be read; None = the default.
-        tower_cache: folder of cached tower vectors.
-
-    Raises:
-        LeakError: the text tower was tuned on held-out streamers.
-        UsageError: the text tower is unknown, or its dependencies are not installed.
-    """
-    config = config or BaselineConfig()
-    settings = RecipeConfig(text_tower=config.text_tower, clicks=config.clicks)
-    choice = choose_text_tower(settings, dataset.profiles)
-    towers = configured_towers(choice.config if choice else settings, tower_cache or cache_folder())
-    check_towers(towers, dataset)
-    pieces = mapped(pieces_of, dataset.profiles)
-    if towers:
-        with TowerReader(towers, tower_cache or cache_folder()) as reader:
-            reader.fill(dataset.profiles)
-            pieces = [reader(each) for each in pieces]
-    tower = towers[0].spec.name if towers else ""
-    known = dataset.rows(*KNOWN[split])
-    return Corpus(handed_over(dataset, settings, seed, threads=1), pieces, known, seed, tower)
 
 
 def dense_unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

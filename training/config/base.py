@@ -34,7 +34,7 @@ class RecipeConfig:
         temperature: of the contrastive loss.
         refit: whether to train again on train + val for the number of steps chosen on val.
         text_tower: pretrained encoder of bios and titles, see `training.towers.registry`; `auto`
-            decides by the data, see `training.towers.automatic`.
+            decides on val, see `training.baselines.automatic_tower`.
         image_tower: pretrained encoder of avatars, covers and frames.
         audio_tower: pretrained encoder of sounds.
         clicks: `private` = learn and choose from ID-embeddings alone, as where clicks must not

@@ -10,8 +10,8 @@ class BaselineConfig:
     """What a baseline may read, like the recipes.
 
     Attributes:
-        text_tower: pretrained text encoder, see `training.towers.registry`; `auto` decides by the
-            data, empty for none.
+        text_tower: pretrained text encoder, see `training.towers.registry`; `auto` decides on
+            val, empty for none.
         clicks: whether audiences are known, see `RecipeConfig`.
     """
 

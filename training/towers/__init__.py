@@ -1,6 +1,5 @@
 """Towers: pretrained, frozen encoders of single pieces (`model_export.contract.towers`)."""
 
-from training.towers.automatic import choose_text_tower
 from training.towers.base import Tower
 from training.towers.cache import cache_folder
 from training.towers.reader import TowerReader
@@ -10,7 +9,6 @@ __all__ = [
     "Tower",
     "TowerReader",
     "cache_folder",
-    "choose_text_tower",
     "configured_towers",
     "find_tower",
     "towers_again",

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
+from training.baselines import AUTO, TowerChoice, choose_text_tower
 from training.calibration import Measured, calibrate_embeddings, calibration_of
 from training.cold_start.vote import Vote, choose_vote, edges_of, graph_of, weighed
 from training.config import RecipeConfig, TeacherConfig, as_dict
@@ -50,7 +51,6 @@ from training.towers import (
     Tower,
     TowerReader,
     cache_folder,
-    choose_text_tower,
     configured_towers,
 )
 from training.tracking import Tracker, Tracking, open_tracking
@@ -75,6 +75,7 @@ class Request:
         tower_cache: folder of cached tower vectors.
         init_from: finished checkpoint whose encoder the fit starts from; None = starts anew.
         track: trackers beside `metrics.jsonl`, see `training.tracking`.
+        tower_choice: decision of `text_tower=auto`, once settled.
     """
 
     recipe: str
@@ -88,6 +89,7 @@ class Request:
     tower_cache: Path = field(default_factory=cache_folder)
     init_from: Path | None = None
     track: Sequence[str] = ()
+    tower_choice: TowerChoice | None = None
 
     @cached_property
     def towers(self) -> list[Tower]:
@@ -109,12 +111,18 @@ class Request:
 
     def settled(self, dataset: Dataset, note: IO[str] | None = None) -> "Request":
         """Request with automatic settings resolved for the data; the reason goes to `note`."""
-        choice = choose_text_tower(self.config, dataset.profiles)
-        if choice is None:
+        if self.config.text_tower != AUTO:
             return self
-        if note is not None and self.compute.is_first:
-            note.write(f"text_tower={self.config.text_tower}: {choice.reason}\n")
-        return replace(self, config=choice.config)
+        if not self.compute.is_first:
+            self.compute.wait()  # for what process 0 encodes and decides
+        choice = choose_text_tower(self.config, dataset, self.tower_cache)
+        if self.compute.is_first:
+            self.compute.wait()
+            if note is not None:
+                note.write(str(choice))
+        return replace(
+            self, config=replace(self.config, text_tower=choice.reference), tower_choice=choice
+        )
 
     def description(self, dataset: Dataset) -> dict[str, Any]:
         """Identity of the fit; equal descriptions give equal weights."""
@@ -159,8 +167,8 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
     """
     torch.set_num_threads(request.threads)
     make_folder(request.out)
-    request = request.settled(dataset, sys.stderr)
     with threadpool_limits(request.threads, "blas"):
+        request = request.settled(dataset, sys.stderr)
         checkpoint = _fit(request, dataset)
     if request.compute.is_first:
         checkpoint.save(request.out)
@@ -222,6 +230,7 @@ def _checkpoint(
     edges = None
     if stage.teacher is not None:
         edges = weighed(edges_of(stage.teacher), stage.teacher, vote)
+    choice = request.tower_choice
     learned_from = [dataset.ids[row] for row in stage.known]
     earlier = {name for tower in request.towers for name in tower.learned_from}
     if request.start is not None:
@@ -238,6 +247,7 @@ def _checkpoint(
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
             "calibration": calibration.model_dump(),
             "id_space": _id_space(stage),
+            "text_tower_choice": None if choice is None else asdict(choice),
         },
         metrics={
             "validation_step": float(chosen.step),

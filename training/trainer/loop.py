@@ -235,9 +235,7 @@ class _Record:
         self, step: int, value: float, losses: Mapping[str, float] | None = None
     ) -> None:
         """Record a validation; training goes on."""
-        rate = (
-            self._settings.learning_rate * self._settings.schedule(step - 1) if step else math.nan
-        )
+        share = self._settings.schedule(step - 1) if step else math.nan
         self._write(
             "validation",
             step,
