@@ -2,8 +2,8 @@
 
 Before a fit, kernel ridge (`baselines.kernel`) is fitted with each candidate to a sample of train
 and judged on a sample of val, in seconds. Candidates come in the order of their serving cost, none
-first; a dearer one is taken if it beats the best so far by the margin. The sample depends on the data alone, so every recipe, seed and
-baseline of a comparison reads the same.
+first; a dearer one is taken if it beats the best so far by the margin. The sample depends on the
+data alone, so every recipe, seed and baseline of a comparison reads the same.
 """
 
 import hashlib

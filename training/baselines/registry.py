@@ -10,6 +10,7 @@ from training.baselines.choice import Chosen, choose
 from training.baselines.corpus import Corpus
 from training.baselines.kernel import kernel
 from training.baselines.lexical import bm25, svd, tf_idf_cosine
+from training.baselines.peers import clcrec, dropoutnet, heater, lightfm, two_tower
 from training.baselines.text import pretrained_text
 from training.baselines.trivial import popularity, random
 from training.baselines.voting import by_vote, choose_baseline_vote
@@ -30,11 +31,13 @@ class Baseline:
             something.
         axes: candidates of each setting, the default first; see `choice.choose`.
         random: whether the result depends on the seed.
+        votes: whether its nearest may vote at a cold start.
     """
 
     make: Callable[..., Representation]
     axes: tuple[Sequence[Any], ...] = ()
     random: bool = False
+    votes: bool = True
 
     def fit(self, corpus: Corpus) -> Representation:
         """Fit the baseline; settings, audience vote and cold-start vote are chosen on val.
@@ -56,15 +59,15 @@ class Baseline:
         if chosen.setting.audience is not None:
             audience_vote = choose_audience_vote(chosen.setting, chosen.judged)
             made = replace(made, audience_vote=audience_vote)
-        vote = None
-        if not self.random and made.user_scores is None:
-            vote = choose_baseline_vote(chosen.judged, corpus.selection, chosen.setting)
+        if not self.votes:
+            return made
+        vote = choose_baseline_vote(chosen.judged, corpus.selection, chosen.setting)
         return made if vote is None else replace(made, cold_start=by_vote(made, corpus, vote))
 
 
 BASELINES = {
-    "random": Baseline(random, random=True),
-    "popularity": Baseline(popularity),
+    "random": Baseline(random, random=True, votes=False),
+    "popularity": Baseline(popularity, votes=False),
     "tf-idf": Baseline(tf_idf_cosine),
     "bm25": Baseline(bm25, ((1.2, 0.6, 2.5), (0.75, 0.3, 0.0))),
     "svd": Baseline(svd, ((256, 128, 64),)),
@@ -75,6 +78,11 @@ BASELINES = {
     "lexical+ridge": Baseline(lexical_and_ridge, ((1.0, 0.5, 2.0, 4.0), (3.0, 0.3, 1.0, 10.0))),
     "knn-id": Baseline(knn_id, ((20, 50, 150), (FULL, 256))),
     "ridge-id": Baseline(ridge_id, (_PENALTIES, _TARGETS)),
+    "dropoutnet": Baseline(dropoutnet, ((0.5,), (2e-3,), (60, 20)), random=True),
+    "clcrec": Baseline(clcrec, ((0.2,), (5e-3,), (15, 5)), random=True),
+    "heater": Baseline(heater, ((10.0,), (3e-3,), (8, 4)), random=True),
+    "two-tower": Baseline(two_tower, ((0.2,), (3e-3,), (8, 4)), random=True),
+    "lightfm": Baseline(lightfm, ((128,), (1e-2,), (20, 10)), random=True),
 }
 
 

@@ -13,6 +13,8 @@ from training.evaluation.subject import Representation, scaled, search, unit
 def choose_baseline_vote(judged: Representation, trial: Corpus, setting: Setting) -> Vote | None:
     """Vote with the best NDCG@20 on val; None without behaviour, or if no vote is better.
 
+    It is compared with the representation for the cold start, if the judged one has its own.
+
     Args:
         judged: fitted on train.
         trial: corpus that is fitted on train.
@@ -22,7 +24,8 @@ def choose_baseline_vote(judged: Representation, trial: Corpus, setting: Setting
     if teacher is None or task is None:
         return None
     vote = choose_vote(_comparable(judged, trial), teacher, trial.edges, task, trial.seed)
-    alone = float(task.ndcg(judged.query, judged.gallery).mean())
+    own = judged.cold_start or judged
+    alone = float(task.ndcg(own.query, own.gallery).mean())
     return vote if vote.value > alone else None
 
 

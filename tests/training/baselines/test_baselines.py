@@ -25,7 +25,9 @@ from training.evaluation.subject import Representation, count, paired_scores, sc
 
 pytestmark = pytest.mark.slow
 
+PEERS = ["dropoutnet", "clcrec", "heater", "two-tower", "lightfm"]
 NEED_BEHAVIOUR = ["popularity", "ridge", "kernel", "cca", "lexical+ridge", "knn-id", "ridge-id"]
+NEED_BEHAVIOUR += PEERS
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_behaviour_beats_words_and_words_beat_chance(
     value = {
         name: each.get("seen", each["cold start"])["NDCG@20"] for name, each in summary.items()
     }
-    for name in ("tf-idf", "bm25", "svd", "text"):
+    for name in ("tf-idf", "bm25", "svd", "text", *PEERS):
         assert value[name] > 1.5 * value["random"], name
     for name in ("ridge", "kernel", "cca", "lexical+ridge"):
         assert value[name] > value["tf-idf"], name
