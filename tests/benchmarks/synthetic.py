@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 INTERACTIONS = 10
 """Per streamer."""
 _TOPICS = 400
+_NICHE = 40
+"""Streamers whose audiences overlap."""
 _CHUNK = 20_000
-_COVER_WIDTH = 32
+COVER_WIDTH = 32
 _SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
 
 
@@ -50,34 +52,59 @@ def write(folder: Path, streamers: int, row_group: int = 1 << 20) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(streamers)
-    topic = rng.integers(0, _TOPICS, streamers)
+    niche, topic = niches_and_topics(streamers, rng)
     chunks = list(_chunks(topic, rng))
     pq.write_table(pa.concat_tables(chunks), folder / "streamers.parquet", row_group_size=row_group)
-    count, users = INTERACTIONS * streamers, 2 * streamers
-    watched = rng.integers(0, streamers, count)
-    fans = topic[watched] * (users // _TOPICS) + rng.integers(0, users // _TOPICS, count)
-    user = np.where(rng.random(count) < 0.8, fans, rng.integers(0, users, count))
+    watched, user = interactions(niche, topic, rng)
     columns = {
         "user_id": pa.array(user).cast(pa.string()),
         "streamer_id": pa.array(watched).cast(pa.string()),
-        "weight": np.ones(count),
+        "weight": np.ones(len(user)),
     }
     pq.write_table(pa.table(columns), folder / "interactions.parquet")
 
 
+def niches_and_topics(
+    streamers: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Niche and topic of each streamer (N,)."""
+    niche = rng.integers(0, max(streamers // _NICHE, 1), streamers)
+    return niche, niche % _TOPICS
+
+
+def interactions(
+    niche: NDArray[np.int64], topic: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Streamer and user of each interaction.
+
+    Streamers differ in popularity. Of two users per streamer, those of a niche watch it, some more
+    than others; the rest of an audience are users of the topic, and a few who watch anybody.
+    """
+    streamers, users = len(niche), 2 * len(niche)
+    popularity = np.cumsum(rng.lognormal(0, 0.7, streamers))
+    count = INTERACTIONS * streamers
+    watched = np.searchsorted(popularity, rng.random(count) * popularity[-1])
+    share, niches, topics = rng.random(count), int(niche.max()) + 1, int(topic.max()) + 1
+    per_niche, per_topic = users // niches, users // topics
+    fans = niche[watched] + niches * (per_niche * rng.random(count) ** 2).astype(np.int64)
+    of_topic = topic[watched] + topics * rng.integers(0, per_topic, count)
+    busy = rng.zipf(1.3, count) % max(users // 1000, 1)
+    return watched, np.where(share < 0.8, fans, np.where(share < 0.96, of_topic, busy))
+
+
 def _chunks(topic: NDArray[np.int64], rng: np.random.Generator) -> Iterator[pa.Table]:
     words = _Words(rng)
-    centres = rng.standard_normal((_TOPICS, _COVER_WIDTH))
+    centres = rng.standard_normal((_TOPICS, COVER_WIDTH))
     for start in range(0, len(topic), _CHUNK):
         part = topic[start : start + _CHUNK]
         ids = [str(start + i) for i in range(len(part))]
         tags = np.repeat(part, per_streamer := rng.integers(0, 6, len(part)))
         videos = np.repeat(part, videos_each := rng.integers(0, 6, len(part)))
         shown = rng.random(len(videos)) < 0.3
-        vectors = (centres[videos] + rng.standard_normal((len(videos), _COVER_WIDTH))).round(3)
+        vectors = (centres[videos] + rng.standard_normal((len(videos), COVER_WIDTH))).round(3)
         cover = pa.StructArray.from_arrays(
             [
-                pa.FixedSizeListArray.from_arrays(vectors.ravel(), _COVER_WIDTH).cast(
+                pa.FixedSizeListArray.from_arrays(vectors.ravel(), COVER_WIDTH).cast(
                     pa.list_(pa.float64())
                 ),
                 pa.array(["cover"] * len(videos)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.numeric.topk import nearest
+from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, sample
 from training.teachers.id_embeddings import MIN_SHARED, audience_of, id_matrix
 

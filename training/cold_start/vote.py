@@ -49,7 +49,7 @@ def edges_of(teacher: Teacher) -> sp.csr_matrix:
     Edges are neighbours by shared audience, weighted by the share of the best cosine, or neighbours
     by ID-embedding if audiences are unknown. The graph is symmetric before normalisation.
     """
-    near, weights = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
+    near, weights = np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
     if teacher.audience is not None:
         near, weights = SharedAudience(teacher.audience, 1.0).candidates(NEIGHBOURS)
     if not weights.any():

@@ -7,6 +7,7 @@ A command is a module with `add_arguments(parser)` and `run(args) -> int | None`
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Spinning OpenMP threads are 20 times slower when other processes use the cores. The variable
     # is read when a library with OpenMP is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("training").setLevel(logging.INFO)
     args = build_parser(next(iter(arguments), None)).parse_args(arguments)
     try:
         return int(args.run(args) or 0)

@@ -16,7 +16,7 @@ from training.evaluation.metrics import best_threshold, pairs_of_groups, pairwis
 from training.features.bags import known_pieces
 from training.models.encoder import StreamerEncoder
 from training.numeric.blocks import blocks
-from training.numeric.topk import nearest
+from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, all_rows
 
 DEFAULT_THRESHOLD = 0.85

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.numeric.topk import nearest_to
+from training.numeric.blocks import blocks
+from training.numeric.nearest import search_among
 
 _CONSIDERED = 3
 """Candidates considered per wanted negative."""
@@ -23,10 +24,10 @@ class HardNegatives:
     """Hard negatives of N streamers.
 
     Attributes:
-        table: int64 (N, H), nearest first, padded with -1.
+        table: int32 (N, H), nearest first, padded with -1.
     """
 
-    table: NDArray[np.int64]
+    table: NDArray[np.int32]
 
     @property
     def there(self) -> NDArray[np.bool_]:
@@ -37,7 +38,7 @@ class HardNegatives:
         """Draw one negative per row (R,), uniformly; each row must have any."""
         choices = self.table[rows]  # (R, H)
         pick = (rng.random(len(rows)) * (choices >= 0).sum(1)).astype(np.int64)
-        return choices[np.arange(len(rows)), pick]
+        return choices[np.arange(len(rows)), pick].astype(np.int64)
 
 
 def find_hard_negatives(
@@ -56,11 +57,14 @@ def find_hard_negatives(
         count: H, fewer if the considered candidates do not suffice.
         same_from: content cosine above which two streamers are near-duplicates.
     """
-    table = np.full((len(content), count), -1)
+    table = np.full((len(content), count), -1, np.int32)
     considered = min(_CONSIDERED * count + 1, len(content))
-    near, cosines = nearest_to(content[rows], content, considered)  # (R, 3 H + 1)
-    wrong = (near == rows[:, None]) | (cosines > same_from) | alike(rows, near)
-    first = np.argsort(wrong, axis=1, kind="stable")[:, :count]
-    taken = np.where(wrong, -1, near)
-    table[rows, : first.shape[1]] = np.take_along_axis(taken, first, 1)
+    search = search_among(content, content[rows])
+    for part in blocks(len(rows), considered):
+        asking = rows[part]
+        near, cosines = search(content[asking], considered)  # (b, 3 H + 1)
+        wrong = (near == asking[:, None]) | (cosines > same_from) | alike(asking, near)
+        first = np.argsort(wrong, axis=1, kind="stable")[:, :count]
+        taken = np.where(wrong, -1, near)
+        table[asking, : first.shape[1]] = np.take_along_axis(taken, first, 1)
     return HardNegatives(table)

@@ -9,20 +9,20 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from training.numeric.blocks import blocks
-from training.numeric.topk import neighbour_graph, top_k
+from training.numeric.sparse import product_blocks, sparse_top_k
+from training.numeric.topk import neighbour_graph
 
 _STEP = 20
 """Strongest neighbours per streamer in the first hop."""
 
 
 def fill_empty_places(
-    near: NDArray[np.int64],
+    near: NDArray[np.integer],
     cosines: NDArray[np.float32],
     weights: NDArray[np.float32],
     share: float,
     able: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
     """Fill empty neighbour places with two-hop neighbours; rows without any neighbour stay empty.
 
     Args:
@@ -36,7 +36,7 @@ def fill_empty_places(
     Returns:
         Neighbours and weights (N, K); direct neighbours stay in place.
     """
-    rows, count = near.shape
+    count = near.shape[1]
     direct = weights > 0
     known = np.where(direct, cosines, 0).astype(np.float32)
     graph = neighbour_graph(near, known)
@@ -45,14 +45,18 @@ def fill_empty_places(
     step = sp.csr_matrix(scale @ strong @ scale)
     near, weights = near.copy(), weights.copy()
     lacking = np.flatnonzero(~direct.all(1) & direct.any(1))
-    for part in blocks(len(lacking), rows):
-        some = lacking[part]
-        nearness = (step[some] @ graph).toarray()  # (b, N)
-        nearness[graph[some].toarray() > 0] = 0  # direct neighbours, in either direction
-        nearness[np.arange(len(some)), some] = 0
+    steps, edges = step[lacking], graph[lacking]
+    for part in product_blocks(steps, graph):
+        some, nearness = lacking[part], sp.csr_matrix(steps[part] @ graph)  # (b, N)
+        direct_too = sp.csr_matrix(nearness.multiply(edges[part] > 0))  # in either direction
+        nearness = sp.csr_matrix(nearness - direct_too)
+        own = np.repeat(some, np.diff(nearness.indptr))
+        wrong = nearness.indices == own
         if able is not None:
-            nearness[:, ~able] = 0
-        found, values = top_k(nearness, count)
+            wrong |= ~able[nearness.indices]
+        nearness.data[wrong] = 0
+        nearness.eliminate_zeros()
+        found, values = sparse_top_k(nearness, count)
         falling = share * values / np.maximum(values[:, :1], 1e-9)
         for row, new, more in zip(some, found, falling, strict=True):
             there = int(direct[row].sum())

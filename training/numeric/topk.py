@@ -83,26 +83,11 @@ def nearest_others(
     return top_k_in_blocks(masked, rows, rows, min(count, rows - 1))
 
 
-def nearest(
-    directions: NDArray[np.float32], count: int, able: NDArray[np.bool_] | None = None
-) -> Found:
-    """Nearest other rows by cosine of unit rows (N, E), best first; see `nearest_others`."""
-    return nearest_others(
-        lambda part: directions[part] @ directions.T, len(directions), count, able
-    )
-
-
-def nearest_to(queries: NDArray[np.float32], directions: NDArray[np.float32], count: int) -> Found:
-    """Nearest unit rows (M, E) of each query (Q, E) by inner product, best first."""
-    return top_k_in_blocks(
-        lambda part: queries[part] @ directions.T, len(queries), len(directions), count
-    )
-
-
-def neighbour_graph(near: NDArray[np.int64], weights: NDArray[np.float32]) -> sp.csr_matrix:
+def neighbour_graph(near: NDArray[np.integer], weights: NDArray[np.float32]) -> sp.csr_matrix:
     """Symmetric k-NN graph (N, N) of neighbours (N, K); an edge has the larger of both weights."""
-    rows, count = near.shape
-    index = (np.repeat(np.arange(rows), count), near.ravel())
-    pairs = sp.csr_matrix((weights.ravel(), index), shape=(rows, rows))
-    pairs.eliminate_zeros()
+    there = weights != 0
+    ends = np.concatenate([[0], np.cumsum(there.sum(1))])
+    shape = len(near), len(near)
+    pairs = sp.csr_matrix((weights[there], near[there].astype(np.int32), ends), shape=shape)
+    pairs.sum_duplicates()
     return sp.csr_matrix(pairs.maximum(pairs.T))

@@ -6,6 +6,7 @@ streamers are merely featurised, so that they can be evaluated.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -170,7 +171,7 @@ def _with_kernel(
     content = all_rows(encoder, encoder.kernel_content, bags, usable, rows)
     left_out = fit_kernel(encoder.kernel.layer, content, teacher.part(fitted), seed)
     encoder.kernel.start(left_out)
-    behaviour = all_rows(encoder, encoder.behaviour, bags, usable).astype(np.float16)
+    behaviour = all_rows(encoder, encoder.behaviour, bags, usable, dtype=np.float16)
     new = behaviour[teacher.rows]
     new[fitted] = left_out
     return replace(bags, behaviour=behaviour), new
@@ -218,7 +219,8 @@ def all_rows(
     bags: Bags,
     usable: NDArray[np.bool_],
     rows: NDArray[np.int64] | None = None,
-) -> NDArray[np.float32]:
+    dtype: type[np.floating] = np.float32,
+) -> NDArray[Any]:
     """Output of an encoder method (`embed`, `fused`) for all N rows, or for R rows (R, width).
 
     Rows of streamers without usable content are zero.
@@ -227,7 +229,7 @@ def all_rows(
     was_training = encoder.training
     encoder.eval()
     width = compute(bags.take(rows[:0])).shape[1]
-    found = np.zeros((len(rows), width), np.float32)
+    found = np.zeros((len(rows), width), dtype)
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         found[start : start + _CHUNK] = compute(bags.take(chunk)).cpu().numpy()

@@ -29,7 +29,7 @@ from training.mining.supervised_pairs import (
     same_label,
 )
 from training.models.grad_cache import embed_in_chunks
-from training.numeric.topk import nearest
+from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, all_rows
 from training.tasks.atom_views import ViewSearch
 from training.tasks.base import Task, step_generator

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from sklearn.linear_model import RidgeCV
 
 from training.errors import DataError
 from training.evaluation.tasks import HeldOut
-from training.preparation.stage import Stage, all_rows
+from training.preparation.stage import Stage, all_rows, embeddings, sample
 from training.tasks.base import Task
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+_FITTED = 100_000
+"""Most streamers that the ID head is solved on, drawn at random."""
 _LEAST_TRUST = 1e-3  # keeps the regression solvable if no vector is trusted
 
 
@@ -51,7 +54,7 @@ class TaughtTask(Task):
         self._stage, self._validation = stage, validation
         self.rows: NDArray[np.int64] = stage.teacher.rows[warm]
         self._vectors = stage.teacher.vectors[warm] / stage.teacher.scale  # (N, E)
-        self._directions = stage.teacher.directions[warm]  # (N, E)
+        self._warm = warm
         noise = stage.teacher.noise
         self.trust: NDArray[np.float32] = np.ones(len(self.rows), np.float32)
         if noise is not None:
@@ -59,12 +62,18 @@ class TaughtTask(Task):
         self.left_out = None if stage.left_out is None else stage.left_out[warm]
         self.encoder.id_scale.fill_(stage.teacher.scale)
 
+    @cached_property
+    def _directions(self) -> NDArray[np.float32]:
+        """Unit vectors of the teacher (N, E)."""
+        assert self._stage.teacher is not None
+        return self._stage.teacher.directions[self._warm]
+
     def validate(self) -> float:
         """Mean of the held-out streamers' NDCG@20 among seen and among unseen streamers."""
         if self._validation is None:
             return math.nan
-        vectors = all_rows(self.encoder, self.encoder.embed, self._stage.bags, self._stage.usable)
-        return self._validation.ndcg(vectors)
+        task, rows = self._validation.among()
+        return task.ndcg(embeddings(self._stage, rows))
 
     def finish(self) -> None:
         """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out.
@@ -75,10 +84,13 @@ class TaughtTask(Task):
         if head is None:
             return
         stage = self._stage
-        bags = replace(stage.bags.take(self.rows), behaviour=self.left_out)
-        z = all_rows(self.encoder, self.encoder.embed, bags, stage.usable[self.rows])
-        ridge = RidgeCV(_STRENGTHS)
-        ridge.fit(z.astype(np.float64), self._vectors.astype(np.float64), self.trust + _LEAST_TRUST)
+        fitted = sample(np.arange(len(self.rows)), _FITTED, stage.seed)
+        rows = self.rows[fitted]
+        new = None if self.left_out is None else self.left_out[fitted]
+        bags = replace(stage.bags.take(rows), behaviour=new)
+        z = all_rows(self.encoder, self.encoder.embed, bags, stage.usable[rows])
+        ridge, vectors = RidgeCV(_STRENGTHS), self._vectors[fitted].astype(np.float64)
+        ridge.fit(z.astype(np.float64), vectors, self.trust[fitted] + _LEAST_TRUST)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(np.asarray(ridge.coef_)))
             head.bias.copy_(torch.from_numpy(np.asarray(ridge.intercept_)))

@@ -21,7 +21,7 @@ from training.mining.content_filters import (
 )
 from training.mining.positives import Positives
 from training.models.grad_cache import embed_in_chunks
-from training.numeric.topk import nearest
+from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, all_rows
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast

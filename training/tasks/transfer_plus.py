@@ -26,7 +26,6 @@ from training.mining.positives import (
 )
 from training.models.grad_cache import embed_in_chunks
 from training.models.kernel_layer import branch_axes
-from training.numeric.blocks import blocks
 from training.preparation.stage import Stage, all_rows, sample
 from training.tasks.base import step_generator
 from training.tasks.contrast import Contrast
@@ -194,7 +193,7 @@ class TransferPlus(TaughtTask):
 
     def _weigh(
         self,
-        near: NDArray[np.int64],
+        near: NDArray[np.integer],
         behaviour: NDArray[np.float32],
         judged: NoiseEstimate | None,
         rng: np.random.Generator,
@@ -206,14 +205,10 @@ class TransferPlus(TaughtTask):
 
     def _find_hard_negatives(self, few: NDArray[np.int64]) -> HardNegatives:
         """Hard negatives of streamers with few neighbours; others gained nothing on validation."""
-        config, weights = self._config, self._positives.weights
+        config = self._config
 
         def alike(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-            found = self._behaviour.related_to(rows, others)
-            for part in blocks(len(rows), len(self.rows)):
-                wanted = weights[rows[part]].toarray() > 0  # (b, N)
-                found[part] |= np.take_along_axis(wanted, others[part], 1)
-            return found
+            return self._behaviour.related_to(rows, others) | self._positives.has(rows, others)
 
         return find_hard_negatives(
             few if config.hard_negatives else few[:0],
@@ -234,7 +229,7 @@ class TransferPlus(TaughtTask):
         """
         same = drawn[:, None] == drawn[None]
         half = np.arange(anchors)
-        wanted = self._positives.weights[drawn][:, drawn].toarray().astype(np.float32)
+        wanted = self._positives.among(drawn)
         for a, b in ((half, half + len(half)), (half + len(half), half)):
             wanted[a, b] = np.maximum(wanted[a, b], _PARTNER_WEIGHT)
         wanted[same] = 0

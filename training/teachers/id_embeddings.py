@@ -23,6 +23,9 @@ from training.teachers.label_noise import NoiseEstimate, estimate_noise
 MIN_SHARED = 2
 """Users that two streamers must share to count as related; one in common may be chance."""
 _AUDIENCE_RANK = 64
+_MOST_NUMBERS = 2**26
+"""Most numbers of a dense matrix of all users."""
+_TOGETHER, _OVERSAMPLES, _POWERS = 16, 10, 7
 _NOISE = 1
 """Seed offset of the label-noise draw."""
 
@@ -211,8 +214,32 @@ def audience_directions(
     rank = audience_rank(audience, most)
     if min(audience.get_shape()) < 2:
         return np.zeros((audience.get_shape()[0], 1), np.float32)
-    left, singular, _ = randomized_svd(normalize(audience), rank, random_state=seed)
+    rows = sp.csr_matrix(normalize(audience))
+    if rank * audience.get_shape()[1] > _MOST_NUMBERS:
+        return np.asarray(normalize(_scaled_left_vectors(rows, rank, seed)), np.float32)
+    left, singular, _ = randomized_svd(rows, rank, random_state=seed)
     return np.asarray(normalize(left * singular), np.float32)
+
+
+def _scaled_left_vectors(x: sp.csr_matrix, rank: int, seed: int) -> NDArray[np.float32]:
+    """Left singular vectors times singular values (N, rank), by subspace iteration on x x^T.
+
+    Unlike in `randomized_svd`, no dense matrix is as wide as the rank and as long as the U users
+    (Halko, Martinsson & Tropp 2011, with power iterations on the rows' side).
+    """
+    turned = sp.csr_matrix(x.T)
+
+    def gram(part: NDArray[np.float32]) -> NDArray[np.float32]:
+        columns = (part[:, i : i + _TOGETHER] for i in range(0, part.shape[1], _TOGETHER))
+        return np.concatenate([x @ (turned @ each) for each in columns], 1)
+
+    rng, wide = np.random.default_rng(seed), rank + _OVERSAMPLES
+    basis = rng.standard_normal((x.get_shape()[0], wide), np.float32)
+    for _ in range(_POWERS):
+        basis = np.linalg.qr(gram(basis))[0]
+    squares, axes = np.linalg.eigh(basis.T @ gram(basis))  # ascending
+    leading = axes[:, : -rank - 1 : -1] * np.sqrt(squares[: -rank - 1 : -1].clip(min=0))
+    return basis @ leading
 
 
 def judged(

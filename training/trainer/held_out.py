@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.preprocessing import normalize
 
 from training.cold_start.vote import Ballot, Vote
 from training.config import ContrastConfig
@@ -37,7 +38,7 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
         metrics[f"test_{name}_TF-IDF_NDCG@20"] = _lexical_ndcg(stage, task)
     vectors = embeddings(stage)
     widths = stage.config.widths if isinstance(stage.config, ContrastConfig) else ()
-    shorter = {width: embeddings(stage, width=width) for width in widths}
+    shorter = {width: np.asarray(normalize(vectors[:, :width]), np.float32) for width in widths}
     for name, task in found.items():
         ranking = task.ranking(vectors)
         metrics[f"test_{name}_NDCG@20"] = float(ndcg(ranking, task.relevant).mean())

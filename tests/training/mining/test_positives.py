@@ -1,9 +1,11 @@
+import logging
 import math
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from training.mining import positives
 from training.mining.positives import (
     IdSpace,
     Positives,
@@ -26,7 +28,7 @@ def find(rows: int, count: int, floor: float = 0.1) -> Positives:
 
 
 def single(found: Positives) -> np.ndarray:
-    return np.diff(found.cumulative, axis=1, prepend=0)
+    return found.strength
 
 
 def test_nearest_are_the_ones_of_a_full_sort_without_oneself():
@@ -99,6 +101,49 @@ def test_pairs_are_symmetric_with_the_larger_weight():
     expected = np.zeros((20, 20))
     np.put_along_axis(expected, found.near, single(found), 1)
     np.testing.assert_allclose(found.weights.toarray(), np.maximum(expected, expected.T), atol=1e-6)
+
+
+def test_pairs_of_some_rows_are_those_of_all():
+    found = find(40, 5)
+    rows = np.array([7, 3, 39, 3, 0, 12, 25])  # one of them twice, as in a batch
+    every = found.weights.toarray()
+    np.testing.assert_array_equal(found.among(rows), every[rows][:, rows])
+    others = np.random.default_rng(1).integers(0, 40, (len(rows), 9))
+    related = np.take_along_axis(every[rows] > 0, others, 1)
+    assert 0.05 < related.mean() < 0.95
+    np.testing.assert_array_equal(found.has(rows, others), related)
+
+
+def test_a_neighbour_that_is_named_twice_counts_by_the_sum():
+    near = np.array([[1, 1], [2, 0], [0, 1]])
+    weights = np.array([[0.5, 0.25], [0, 0], [0.125, 0]], np.float32)
+    found = Positives.of(near, weights)
+    expected = [[0, 0.75, 0.125], [0.75, 0, 0], [0.125, 0, 0]]
+    np.testing.assert_array_equal(found.weights.toarray(), expected)
+    np.testing.assert_array_equal(found.among(np.arange(3)), expected)
+    assert found.has(np.arange(3), np.array([[1], [2], [1]])).ravel().tolist() == [1, 0, 0]
+
+
+def test_of_very_many_streamers_a_user_counts_for_a_sample(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    audience = np.zeros((60, 30), np.float32)
+    audience[:, 0] = 1  # watches everybody
+    for pair in range(29):
+        audience[2 * pair : 2 * pair + 2, 1 + pair] = 1
+    all_weights = SharedAudience(sp.csr_matrix(audience), 1).candidates(3)[1]
+    monkeypatch.setattr(positives, "EXACT_UP_TO", 50)
+    monkeypatch.setattr(positives, "_MOST_WATCHED", 20)
+    sampled = SharedAudience(sp.csr_matrix(audience), 1)
+    with caplog.at_level(logging.INFO, "training"):
+        near, few_weights = sampled.candidates(3)
+    # Of two who share two users, one is found by the other if it is in the sample of 20 of 60.
+    found = (few_weights > 0).sum() / (all_weights > 0).sum()
+    assert f"recall@20 {found:.3f}" in caplog.text
+    assert (all_weights[:58, 0] == 1).all()
+    assert 10 <= (few_weights[:58, 0] == 1).sum() <= 20  # found are those in the sample
+    kept = few_weights[:58, 0] > 0
+    np.testing.assert_array_equal(near[:58][kept, 0], (np.arange(58) ^ 1)[kept])
 
 
 def test_draws_follow_the_weights():

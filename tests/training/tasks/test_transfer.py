@@ -38,7 +38,7 @@ def build(stage: Stage, config: TransferConfig = CONFIG) -> Transfer:
 
 def kept(task: Transfer) -> np.ndarray:
     """The weights of the neighbours (N, K)."""
-    return np.diff(task.pairs.cumulative, prepend=0)
+    return task.pairs.strength
 
 
 def test_without_a_filter_all_neighbours_in_the_id_space_are_positives(stage: Stage):

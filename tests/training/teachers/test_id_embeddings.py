@@ -7,7 +7,14 @@ import scipy.sparse as sp
 from training.config import TransferPlusConfig
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
-from training.teachers.id_embeddings import Teacher, audience_of, find_teacher, swapped
+from training.teachers import id_embeddings
+from training.teachers.id_embeddings import (
+    Teacher,
+    audience_directions,
+    audience_of,
+    find_teacher,
+    swapped,
+)
 
 CONFIG = TransferPlusConfig(teacher_dim=8)
 
@@ -144,3 +151,15 @@ def test_noise_comes_from_the_seed_and_leaves_the_rows(world: Dataset):
 def test_a_share_of_noise_that_is_none_is_refused(share: float):
     with pytest.raises(UsageError, match=r"--set teacher_noise=.*: must be in \[0, 1\]"):
         replace(CONFIG, teacher_noise=share)
+
+
+def test_directions_of_an_audience_of_very_many_users_are_the_same(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    taste = rng.random((5, 400)) ** 6  # five leading directions, the rest is noise
+    shown = rng.random((120, 400)) < taste[rng.integers(0, 5, 120)]
+    audience = sp.csr_matrix(shown.astype(np.float32))
+    one = audience_directions(audience, 0, 5)
+    monkeypatch.setattr(id_embeddings, "_MOST_NUMBERS", 100)
+    other = audience_directions(audience, 0, 5)
+    assert one.shape == other.shape == (120, 5)
+    np.testing.assert_allclose(other @ other.T, one @ one.T, atol=0.02)
