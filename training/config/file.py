@@ -38,6 +38,7 @@ class FitFile(BaseModel):
     duplicate_threshold: Outcome = None
     id_space: Outcome = None
     refit_on_validation: Outcome = None
+    text_tower_choice: Outcome = None
     towers: Outcome = None
     validation_history: Outcome = None
 
