@@ -37,8 +37,10 @@ def lastfm() -> Dataset:
 def fitted(lastfm: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lastfm") / "c"
     tower = "use-multilingual?modalities=name,bio,videos,lives"
-    config = TransferPlusConfig(steps=100, evaluate_every=50, text_tower=tower)
-    fit(Request("transfer-plus", config, 0, 2, folder, tower_cache=folder.parent), lastfm)
+    config = TransferPlusConfig(
+        steps=60, evaluate_every=30, kernel_landmarks=1000, text_tower=tower
+    )
+    fit(Request("transfer-plus", config, 0, 1, folder, tower_cache=folder.parent), lastfm)
     return folder
 
 
