@@ -1,5 +1,7 @@
 """Metrics of a finished fit on the test split, for the checkpoint and the model card."""
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
@@ -36,7 +38,8 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
     metrics = {f"test_{name}_queries": float(len(task.queries)) for name, task in found.items()}
     for name, task in found.items():  # before the vectors are computed, to free the matrices
         metrics[f"test_{name}_TF-IDF_NDCG@20"] = _lexical_ndcg(stage, task)
-    vectors = embeddings(stage)
+    # As they are served: training keeps what the kernel layer predicts in half precision.
+    vectors = embeddings(replace(stage, bags=replace(stage.bags, behaviour=None)))
     widths = stage.config.widths if isinstance(stage.config, ContrastConfig) else ()
     shorter = {width: np.asarray(normalize(vectors[:, :width]), np.float32) for width in widths}
     for name, task in found.items():
