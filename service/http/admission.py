@@ -3,7 +3,8 @@
 What is measured is how late the event loop is, and how long interactive work waits for a thread.
 The requests that may be in flight shrink by a share while that is above a target, and grow by steps
 while it is below (AIMD, as TCP does), so that they settle where the delay is small, whatever a
-request costs.
+request costs. A few clients that wait for each answer are never refused. Where many come whatever
+is answered, the bound falls lower still: that costs no answers, and shortens the wait for each.
 """
 
 import asyncio
@@ -25,7 +26,11 @@ _TARGET_S = 0.003
 """Delay that is no sign of overload: of a turn of the event loop, or of a wait for a thread."""
 _FEWEST, _MOST = 16, 128
 """Bounds of the requests of one kind in flight."""
-_SHRINK, _GROW = 0.7, 0.5
+_FEWEST_OVERLOADED = 4
+"""Bound while many are refused anyway: as many are answered, and each waits for fewer others."""
+_MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
+"""Share of the requests, smoothed over so many ticks with requests."""
+_SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
 _HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/similar/export"})
 """Requests that are slow by nature, and keep no quick question out."""
@@ -87,13 +92,17 @@ class _Kind:
         self.limit = float(most)
         self.newest, self.older = _Generation(), _Generation()
         self.peak = 0
+        self._entered = self._refused = 0  # since the last tick
+        self._refused_share = 0.0  # smoothed
 
     def enter(self) -> _Generation | None:
         """Count one more; None if it has to be refused."""
         running = self.newest.running + self.older.running
         if running >= self.limit:
             self.peak = running
+            self._refused += 1
             return None
+        self._entered += 1
         if running >= self.peak:
             self.peak = running + 1
         self.newest.running += 1
@@ -101,10 +110,16 @@ class _Kind:
 
     def adapt(self, is_late: bool) -> None:
         """Once a tick: fewer may be in flight, or a few more."""
+        if came := self._entered + self._refused:
+            self._refused_share += (self._refused / came - self._refused_share) / _REFUSED_TICKS
+            self._entered = self._refused = 0
+        fewest, grow = _FEWEST, _GROW
+        if self._refused_share > _MANY_REFUSED:
+            fewest, grow = _FEWEST_OVERLOADED, _GROW_OVERLOADED
         if is_late:
-            self.limit = max(_FEWEST, min(self.limit, self.peak) * _SHRINK)
+            self.limit = max(fewest, min(self.limit, self.peak) * _SHRINK)
         else:
-            self.limit = min(_MOST, self.limit + _GROW)
+            self.limit = min(_MOST, self.limit + grow)
         self.peak = self.newest.running + self.older.running
 
     def age(self) -> None:

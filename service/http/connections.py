@@ -81,6 +81,7 @@ class Connections:
         self.limit = limit
         self.lifecycle = lifecycle
         self._told = -_TELL_AGAIN_S
+        self._refusal: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
         self.settings = settings
         self.waiting: dict[HttpConnection, float] = {}
 
@@ -91,6 +92,13 @@ class Connections:
         for connection in list(open_connections):
             if connection.is_stalled(now):
                 connection.transport.abort()
+
+    def refusal_head(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Status line and headers of a refusal; uvicorn makes a new list of its own each second."""
+        if self._refusal[0] is not default_headers:
+            lines = [b"%s: %s\r\n" % line for line in (*default_headers, *REFUSAL_HEADERS)]
+            self._refusal = (default_headers, STATUS_LINE[REFUSED] + b"".join(lines))
+        return self._refusal[1]
 
     def make_room(self, count: int, newest: "HttpConnection") -> bool:
         """Close the connection that has waited longest, if `count` is over the limit.
@@ -215,13 +223,11 @@ class HttpConnection(HttpToolsProtocol):
     def _refuse_one(self, cycle: RequestResponseCycle, scope: Scope) -> None:
         self._limits.lifecycle.traffic.note(scope, REFUSED, 0.0)
         self._unparsed = 0
-        headers = [*self.server_state.default_headers, *REFUSAL_HEADERS]
-        if not cycle.keep_alive:
-            headers.append((b"connection", b"close"))
+        head = self._limits.refusal_head(self.server_state.default_headers)
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         cycle.response_started = cycle.response_complete = True
-        head = b"".join(b"%s: %s\r\n" % line for line in headers)
         body = b"" if scope["method"] == "HEAD" else REFUSAL
-        self.transport.write(STATUS_LINE[REFUSED] + head + b"\r\n" + body)
+        self.transport.write(head + end + body)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -65,6 +65,13 @@ class Service:
             await asyncio.sleep(0)
         return [task.result() for task in tasks if task.done()]
 
+    async def answer_all(self) -> None:
+        """Let those that were let in end."""
+        self.answered.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.answered.clear()
+
     def tick(self, times: int) -> None:
         """Let the clock look at the threads, without waiting for it."""
         clock = self.limiter._clock
@@ -99,14 +106,38 @@ def test_fewer_are_let_in_while_it_is_late_and_more_again_afterwards(kind: tuple
         service.tick(20)
         refused = await service.ask_many(10, *kind)
         assert len(refused) == 10
-        service.answered.set()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        service.answered.clear()
+        await service.answer_all()
         assert len(await service.ask_many(60, *kind)) == 60 - admission._FEWEST
         service.late.wait_s = 0
         service.tick(400)
         assert await service.ask_many(60, *kind) == []
+
+    scenario(run)
+
+
+@pytest.mark.parametrize("kind", [READ, WORK])
+def test_while_many_are_refused_those_let_in_wait_for_fewer(kind: tuple[str, str]) -> None:
+    async def run(service: Service) -> None:
+        await service.ask_many(1, *kind)
+        service.late.wait_s = 1
+        for _ in range(30):
+            await service.ask_many(60, *kind)
+            service.tick(1)
+        await service.answer_all()
+        assert len(await service.ask_many(60, *kind)) == 60 - admission._FEWEST_OVERLOADED
+
+    scenario(run)
+
+
+@pytest.mark.parametrize("kind", [READ, WORK])
+def test_a_few_clients_that_wait_for_their_answers_are_never_refused(kind: tuple[str, str]) -> None:
+    async def run(service: Service) -> None:
+        await service.ask_many(1, *kind)
+        service.late.wait_s = 1
+        for _ in range(30):
+            await service.answer_all()
+            assert await service.ask_many(admission._FEWEST, *kind) == []
+            service.tick(1)
 
     scenario(run)
 
