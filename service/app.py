@@ -16,7 +16,7 @@ from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import problems
-from service.http.admission import Admission
+from service.http.admission import Admission, Limiter
 from service.http.dependencies import check_parameters, documented_key
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
@@ -41,7 +41,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
         async with open_services(settings) as opened:
-            limiter.lanes = opened.lanes
+            _connect(limiter, opened)
             yield {"services": opened}
 
     @contextlib.asynccontextmanager
@@ -49,7 +49,7 @@ def create_app(
         yield {"services": services}
 
     if services is not None:
-        limiter.lanes = services.lanes
+        _connect(limiter, services)
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
@@ -86,3 +86,8 @@ def create_app(
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app
+
+
+def _connect(limiter: Limiter, services: Services) -> None:
+    limiter.lanes = services.lanes
+    services.lanes.give_way.is_asked = limiter.is_asked

@@ -161,6 +161,11 @@ class Limiter:
         self._idle = 0
         return self._kind_of(scope).enter()
 
+    def is_asked(self) -> bool:
+        """Whether somebody waits for an answer that should be quick."""
+        kinds = (self._reads, self._work)
+        return any(kind.newest.running or kind.older.running for kind in kinds)
+
     def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
             return self._reads

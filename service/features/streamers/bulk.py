@@ -178,7 +178,7 @@ class _Bulk:
         begin = loop.time()
         for number, line in chunk:
             if loop.time() - begin > _YIELD_S:
-                await asyncio.sleep(0)  # others have their turn
+                await self._lanes.give_way()
                 begin = loop.time()
             if not line.strip():
                 continue
@@ -189,7 +189,7 @@ class _Bulk:
                 answers[number] = _failed(number, invalid(error))
             except ServiceError as error:
                 answers[number] = _failed(number, error)
-        await asyncio.sleep(0)
+        await self._lanes.give_way()
         try:
             results = await self._writes.write_many(profiles, skip_unchanged=self._skip_unchanged)
             for number, profile, result in zip(numbers, profiles, results, strict=True):

@@ -226,3 +226,15 @@ def test_the_clock_stops_when_nobody_asks() -> None:
         assert service.limiter._clock is not None
 
     scenario(run)
+
+
+def test_who_waits_for_an_answer_is_known_to_long_work() -> None:
+    async def run(service: Service) -> None:
+        assert not service.limiter.is_asked()
+        for kind in (READ, WORK):
+            await service.ask_many(1, *kind)
+            assert service.limiter.is_asked()
+            await service.answer_all()
+            assert not service.limiter.is_asked()
+
+    scenario(run)
