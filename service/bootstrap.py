@@ -35,6 +35,8 @@ from service.errors import (
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.keys.ring import StoredKeyRing
+from service.features.keys.service import Keys
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -56,6 +58,7 @@ from service.services import Services
 from service.settings import Index, Settings
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.keys import KeyStore
 from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
 
@@ -121,6 +124,7 @@ async def open_services(
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
+        key_ring = await _key_ring(store.keys, settings, stack)
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
@@ -136,6 +140,8 @@ async def open_services(
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
+            keys=Keys(store.keys, key_ring.refresh),
+            key_ring=key_ring,
             limits=settings.limits,
             lanes=lanes,
         )
@@ -329,6 +335,17 @@ def _reader(
     fetcher = Fetcher(settings.media, resolver)
     recent = TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
+
+
+async def _key_ring(
+    keys: KeyStore, settings: Settings, stack: contextlib.AsyncExitStack
+) -> StoredKeyRing:
+    """The API keys, which follow the store until `stack` is closed."""
+    ring = StoredKeyRing(keys, settings.api_key and settings.api_key.get_secret_value())
+    await ring.refresh()
+    ring.start()
+    stack.push_async_callback(ring.stop)
+    return ring
 
 
 async def _settle_model(

@@ -252,7 +252,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
     api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
-    """Asked of every request below `/v1`, as `Authorization: Bearer <key>`."""
+    """The first admin key, sent as `Authorization: Bearer <key>`: it has all scopes, and makes the
+    other keys (`POST /v1/keys`)."""
     redis_url: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
