@@ -169,8 +169,10 @@ def test_what_has_no_route_needs_a_key_as_well(guarded: TestClient, path: str) -
 
 @pytest.mark.parametrize(
     "path",
-    ["/livez", "/readyz", "/startupz", "/metrics", "/errors", "/docs", "/openapi.json"]
-    + ["/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css"],
+    [
+        *("/livez", "/readyz", "/startupz", "/metrics", "/errors", "/docs", "/openapi.json"),
+        *("/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css"),
+    ],
 )
 def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
     assert guarded.get(path, headers={"Authorization": ""}).status_code == 200
