@@ -58,7 +58,6 @@ from service.services import Services
 from service.settings import Index, Settings
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.keys import KeyStore
 from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
 
@@ -124,7 +123,8 @@ async def open_services(
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        key_ring = await _key_ring(store.keys, settings, stack)
+        admin_key = settings.api_key and settings.api_key.get_secret_value()
+        key_ring = await stack.enter_async_context(StoredKeyRing(store.keys, admin_key))
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
@@ -335,17 +335,6 @@ def _reader(
     fetcher = Fetcher(settings.media, resolver)
     recent = TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
-
-
-async def _key_ring(
-    keys: KeyStore, settings: Settings, stack: contextlib.AsyncExitStack
-) -> StoredKeyRing:
-    """The API keys, which follow the store until `stack` is closed."""
-    ring = StoredKeyRing(keys, settings.api_key and settings.api_key.get_secret_value())
-    await ring.refresh()
-    ring.start()
-    stack.push_async_callback(ring.stop)
-    return ring
 
 
 async def _settle_model(

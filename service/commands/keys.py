@@ -108,8 +108,8 @@ def _day(seconds: float) -> str:
 
 def _name(text: str) -> str:
     name = text.strip()
-    if not 1 <= len(name) <= _MOST_NAME_CHARS:
-        raise argparse.ArgumentTypeError(f"must have 1 to {_MOST_NAME_CHARS} characters")
+    if not 1 <= len(name) <= _MOST_NAME_CHARS or not name.isprintable():
+        raise argparse.ArgumentTypeError(f"must have 1 to {_MOST_NAME_CHARS} printable characters")
     return name
 
 

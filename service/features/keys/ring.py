@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from service.errors import ServiceError, Unauthorized
 from service.features.keys.key_text import PREFIX, digest_of, id_in
@@ -132,11 +133,17 @@ class StoredKeyRing:
             self._used = {**used, **self._used}
             raise
 
-    def start(self) -> None:
-        """Begin to follow the store, on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="API keys")
+    async def __aenter__(self) -> Self:
+        """Read the keys, and follow the store.
 
-    async def stop(self) -> None:
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        await self.refresh()
+        self._task = asyncio.create_task(self._run(), name="API keys")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Follow no more."""
         if self._task is not None:
             self._task.cancel()

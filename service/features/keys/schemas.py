@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,12 @@ _EXAMPLE_ID = "3f9c1a2b7d04"
 def _is_text(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be a time such as 2030-01-31T00:00:00Z")
+    return value
+
+
+def _is_printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("may have printable characters only, in one line")
     return value
 
 
@@ -55,6 +62,7 @@ class KeyIn(Request):
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+        AfterValidator(_is_printable),
         Field(description="For people: who uses it, and what for."),
     ]
     role: Annotated[

@@ -65,7 +65,7 @@ def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path)
     ("arguments", "said"),
     [
         (["create", "--role", "admin"], "--name"),
-        (["create", "--name", " ", "--role", "admin"], "must have 1 to 100 characters"),
+        (["create", "--name", " ", "--role", "admin"], "must have 1 to 100 printable characters"),
         (["create", "--name", "x"], "one of the arguments --role --scope is required"),
         (["create", "--name", "x", "--role", "root"], "invalid choice: 'root'"),
         (["create", "--name", "x", "--scope", "all"], "invalid choice: 'all'"),

@@ -79,6 +79,8 @@ def test_rotate_and_revoke(guarded: TestClient) -> None:
         ({"role": "recommender"}, "/name"),
         ({"name": " ", "role": "recommender"}, "/name"),
         ({"name": "x" * 101, "role": "recommender"}, "/name"),
+        ({"name": "two\nlines", "role": "recommender"}, "/name"),
+        ({"name": "\ud800", "role": "recommender"}, "/name"),
         ({"name": "x"}, ""),
         ({"name": "x", "role": "recommender", "scopes": ["search"]}, ""),
         ({"name": "x", "role": "root"}, "/role"),
