@@ -37,6 +37,7 @@ from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
+from service.features.keys.tokens import Tokens
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -124,7 +125,11 @@ async def open_services(
         follower.start()
         stack.push_async_callback(follower.stop)
         admin_key = settings.api_key and settings.api_key.get_secret_value()
-        key_ring = await stack.enter_async_context(StoredKeyRing(store.keys, admin_key))
+        has_tokens = settings.oidc.issuer is not None
+        tokens = await stack.enter_async_context(Tokens(settings.oidc)) if has_tokens else None
+        key_ring = await stack.enter_async_context(
+            StoredKeyRing(store.keys, admin_key, tokens=tokens)
+        )
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)

@@ -11,6 +11,7 @@ from typing import Self
 
 from service.errors import ServiceError, Unauthorized
 from service.features.keys.key_text import PREFIX, digest_of, id_in
+from service.features.keys.tokens import Tokens
 from service.http.auth import Caller
 from service.scopes import SCOPES, scopes_of
 from service.store.keys import KeyRecord, KeyStore
@@ -36,7 +37,11 @@ class StoredKeyRing:
     """A `KeyRing` of the keys in the store and the one of the settings."""
 
     def __init__(
-        self, store: KeyStore, admin_key: str | None, now: Callable[[], float] = time.time
+        self,
+        store: KeyStore,
+        admin_key: str | None,
+        now: Callable[[], float] = time.time,
+        tokens: Tokens | None = None,
     ) -> None:
         """Know nobody but the admin before `refresh`.
 
@@ -44,7 +49,9 @@ class StoredKeyRing:
             store: of the keys.
             admin_key: the key of the settings, which has all scopes; None without one.
             now: the time, in seconds since 1970.
+            tokens: of an identity provider, if there is one.
         """
+        self._tokens = tokens
         self._store = store
         self._admin_digest = None if admin_key is None else digest_of(admin_key)
         self._now = now
@@ -58,7 +65,7 @@ class StoredKeyRing:
     @property
     def is_open(self) -> bool:
         """Whether there is no key at all, and never was one: losing the last one opens nothing."""
-        return self._admin_digest is None and not self._had_keys
+        return self._admin_digest is None and self._tokens is None and not self._had_keys
 
     def caller_of(self, key: str) -> Caller:
         """Who has a key; see `KeyRing.caller_of`.
@@ -69,6 +76,8 @@ class StoredKeyRing:
         digest = digest_of(key)
         if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
             return ADMIN
+        if self._tokens is not None and key.count(".") == 2:
+            return self._tokens.caller_of(key)
         key_id = id_in(key)
         if key_id is None:
             raise Unauthorized(
