@@ -56,6 +56,10 @@ def published(**keys: Any) -> str:
     return json.dumps({"keys": found})
 
 
+def publish(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
 def token(
     key: Any = PRIVATE, algorithm: str = "ES256", kid: str | None = "a", **claims: Any
 ) -> str:
