@@ -1,5 +1,6 @@
 """`/v1/keys` over HTTP, and what callers with few scopes are shown."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,8 +96,9 @@ def test_rotate_and_revoke(guarded: TestClient) -> None:
 )
 def test_a_wrong_field_is_named(guarded: TestClient, fields: dict, pointer: str) -> None:
     before = _all(guarded)
-    body = problem(guarded.post("/v1/keys", json=fields), 422, "invalid_request")
-    assert pointers(body) == [pointer]
+    content, kind = json.dumps(fields), {"Content-Type": "application/json"}
+    answer = guarded.post("/v1/keys", content=content, headers=kind)
+    assert pointers(problem(answer, 422, "invalid_request")) == [pointer]
     assert _all(guarded) == before
 
 
