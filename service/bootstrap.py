@@ -124,7 +124,7 @@ async def open_services(
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        admin_key = settings.api_key and settings.api_key.get_secret_value()
+        admin_key = settings.api_key.get_secret_value() if settings.api_key else None
         has_tokens = settings.oidc.issuer is not None
         tokens = await stack.enter_async_context(Tokens(settings.oidc)) if has_tokens else None
         key_ring = await stack.enter_async_context(

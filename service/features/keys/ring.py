@@ -55,7 +55,7 @@ class StoredKeyRing:
         self._store = store
         self._admin_digest = None if admin_key is None else digest_of(admin_key)
         self._now = now
-        self._mark = ""
+        self._mark: str = ""
         self._known: dict[str, _Known] = {}
         self._had_keys = False
         self._used: dict[str, float] = {}  # since it was noted last

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.__main__ import main
 from service.features.keys.key_text import id_in
 from tests.service.conftest import Serve
 from tests.service.data_sets import profiles, write_data
@@ -77,10 +78,11 @@ def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path)
         ([], "ACTION"),
     ],
 )
-def test_wrong_usage(arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = run("keys", *arguments, STREAMER_DATA_DIR=str(tmp_path))
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["keys", *arguments])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert said in line
 
 

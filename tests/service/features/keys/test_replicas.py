@@ -46,15 +46,15 @@ def test_a_change_on_one_replica_reaches_the_other(start: Start) -> None:
     one, other = start("one", api_key="first"), start("other", api_key="second")
     one.headers.update(bearer("first"))
     made = create(one, role="operations")
-    asked = {"headers": bearer(made["key"])}
+    asked = bearer(made["key"])
 
     def status() -> int:
-        return other.get("/v1/streamers", **asked).status_code
+        return other.get("/v1/streamers", headers=asked).status_code
 
     wait_until(lambda: status() == 200, "the other replica knows the key")
     rotated = one.post(f"/v1/keys/{made['key_id']}:rotate", json={"grace_s": 0}).json()
     wait_until(lambda: status() == 401, "the other replica refuses the text before")
-    asked = {"headers": bearer(rotated["key"])}
+    asked = bearer(rotated["key"])
     wait_until(lambda: status() == 200, "the other replica knows the new text")
     one.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
     wait_until(lambda: status() == 401, "the other replica refuses the key")

@@ -49,12 +49,10 @@ def published(**keys: Any) -> str:
     """The document with a provider's public keys."""
     found: list[dict[str, Any]] = []
     for kid, key in keys.items():
-        algorithm, name = (
-            (ECAlgorithm, "ES256")
-            if isinstance(key, ec.EllipticCurvePrivateKey)
-            else (RSAAlgorithm, "RS256")
-        )
-        public = json.loads(algorithm.to_jwk(key.public_key()))
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            name, public = "ES256", ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        else:
+            name, public = "RS256", RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         found.append({**public, "kid": kid, "alg": name, "use": "sig"})
     return json.dumps({"keys": found})
 
