@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.errors import KeyNotFound, StoreFull
+from service.errors import InvalidRequest, KeyNotFound, StoreFull
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.schemas import (
     IssuedKeyOut,
@@ -15,11 +15,12 @@ from service.features.keys.schemas import (
     RotateIn,
 )
 from service.features.keys.service import Issued, Keys, Listed
-from service.http.auth import requires
+from service.http.auth import KEYLESS, CurrentCaller, requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.problems import Checked
+from service.scopes import scopes_of
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["keys"])
 CurrentKeys = Annotated[Keys, Depends(service_named("keys", Keys))]
@@ -45,11 +46,21 @@ def _issued(issued: Issued, response: Response) -> IssuedKeyOut:
     status_code=201,
     responses=responses(*BODY, *_WRITE),
 )
-async def create_key(keys: CurrentKeys, body: Checked[KeyIn], response: Response) -> IssuedKeyOut:
+async def create_key(
+    keys: CurrentKeys, caller: CurrentCaller, body: Checked[KeyIn], response: Response
+) -> IssuedKeyOut:
     """The key is shown this once; the store keeps its SHA-256.
 
-    The first key of a service that had none ends its answering without a key.
+    The first key of a service that had none ends its answering without a key, so it has to be one
+    that can make others.
     """
+    scopes = scopes_of(body.role, tuple(body.scopes or ()))
+    if caller is KEYLESS and "admin" not in scopes:
+        raise InvalidRequest.of(
+            "/scopes" if body.role is None else "/role",
+            "must have the scope admin for the first key: with it the service stops answering "
+            "without a key, and nobody could make another",
+        )
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
     issued = await keys.create(body.name, body.role, body.scopes or (), expires_at)
     return _issued(issued, response)

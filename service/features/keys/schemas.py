@@ -49,7 +49,7 @@ class KeyIn(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"name": "recommender, nightly export", "role": "recommender"},
+                {"name": "admin of the platform", "role": "admin"},
                 {
                     "name": "console of operations",
                     "scopes": ["streamers:read", "search"],

@@ -116,6 +116,13 @@ def test_a_first_key_closes_a_service_without_keys(bundle: Path, tmp_path: Path)
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         assert client.get("/v1/streamers").status_code == 200
+        for fields, pointer in (
+            ({"role": "recommender"}, "/role"),
+            ({"scopes": ["search"]}, "/scopes"),
+        ):
+            answer = client.post("/v1/keys", json={"name": "x", **fields})
+            assert pointers(problem(answer, 422, "invalid_request")) == [pointer]
+        assert client.get("/v1/streamers").status_code == 200
         made = create(client, role="admin")
         problem(client.get("/v1/streamers"), 401, "unauthorized")
         known = bearer(made["key"])
