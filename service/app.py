@@ -18,7 +18,7 @@ from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import problems
 from service.http.admission import Admission
-from service.http.auth import RouteScopes
+from service.http.auth.route_scopes import RouteScopes
 from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle

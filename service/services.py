@@ -10,7 +10,7 @@ from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
-from service.http.auth import KeyRing
+from service.http.auth.callers import KeyRing
 from service.settings import Limits
 
 

@@ -31,7 +31,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
-from service.http.auth import KEYLESS, Caller, KeyRing, RouteScopes, is_public
+from service.http.auth.callers import KEYLESS, Caller, KeyRing
+from service.http.auth.route_scopes import RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, NDJSON

@@ -14,7 +14,8 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
-from service.http.auth import CurrentCaller, requires
+from service.http.auth.callers import CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute

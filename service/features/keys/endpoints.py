@@ -15,7 +15,8 @@ from service.features.keys.schemas import (
     RotateIn,
 )
 from service.features.keys.service import Issued, Keys, Listed
-from service.http.auth import KEYLESS, CurrentCaller, requires
+from service.http.auth.callers import KEYLESS, CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute

@@ -12,7 +12,7 @@ from typing import Self
 from service.errors import ServiceError, Unauthorized
 from service.features.keys.key_text import PREFIX, digest_of, id_in
 from service.features.keys.tokens import Tokens
-from service.http.auth import Caller
+from service.http.auth.callers import Caller
 from service.scopes import SCOPES, scopes_of
 from service.store.keys import KeyRecord, KeyStore
 

@@ -19,7 +19,7 @@ from typing import Any, Self, cast
 import httpx
 
 from service.errors import StartupError, Unauthorized
-from service.http.auth import Caller
+from service.http.auth.callers import Caller
 from service.scopes import ROLES, SCOPES, Role
 from service.settings import Oidc
 

@@ -9,7 +9,7 @@ from service.errors import NotReady
 from service.features.operations.health import CurrentOperations
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
-from service.http.auth import requires
+from service.http.auth.route_scopes import requires
 from service.http.documents import responses
 from service.http.ndjson import NdjsonResponse, documented_lines
 from service.index.base import VectorIndex

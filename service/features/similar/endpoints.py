@@ -29,7 +29,8 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
-from service.http.auth import Caller, CurrentCaller, requires
+from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.json_bodies import JsonRoute

@@ -14,7 +14,7 @@ from redis import Redis
 
 from service.app import create_app
 from service.features.keys.key_text import new_key
-from service.http.auth import RouteScopes, is_public, requires
+from service.http.auth.route_scopes import RouteScopes, is_public, requires
 from service.scopes import SCOPES
 from service.settings import Settings
 from tests.service.features.keys.conftest import bearer, create
