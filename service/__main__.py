@@ -1,4 +1,4 @@
-"""`python -m service serve | load | embed | doctor | backup | restore | verify`."""
+"""`python -m service serve | load | embed | doctor | backup | restore | verify | keys`."""
 
 import argparse
 import os
@@ -26,6 +26,7 @@ COMMANDS = {
     "backup": "copy everything that is stored to a folder",
     "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
+    "keys": "create, list, rotate and revoke API keys",
 }
 
 

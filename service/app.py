@@ -11,13 +11,15 @@ from fastapi_offline import FastAPIOffline
 from service.bootstrap import open_services
 from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
+from service.features.keys import endpoints as keys
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.http import problems
 from service.http.admission import Admission, Limiter
-from service.http.dependencies import check_parameters, documented_key
+from service.http.auth.route_scopes import RouteScopes
+from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
@@ -63,10 +65,8 @@ def create_app(
         # No exporter is configured, and asking for one takes some 5 us of every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for feature in (similar, cold_start, dedup, streamers, index_listing):
-        app.include_router(feature.router, dependencies=[documented_key])
-    app.include_router(health.router)
-    app.include_router(error_page.router)
+    for part in (similar, cold_start, dedup, streamers, index_listing, keys, health, error_page):
+        app.include_router(part.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
     app.add_middleware(CancelOnDisconnect)
@@ -76,7 +76,7 @@ def create_app(
         traffic=traffic,
         lifecycle=lifecycle,
         hosts=settings.server.hosts,
-        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        scopes=RouteScopes(app.routes),
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,

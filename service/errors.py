@@ -10,8 +10,10 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── MalformedRequest    400   not HTTP/1.1, no Host, or a header twice that may come once
 │   ├── Unauthorized        401
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
+│   ├── MissingScope        403   the API key may not be used for this
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
+│   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -131,7 +133,7 @@ class MalformedRequest(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The API key is missing or wrong; send `Authorization: Bearer <key>`."""
+    """The API key is missing, unknown, expired or revoked; send `Authorization: Bearer <key>`."""
 
     status, code, title = 401, "unauthorized", "An API key is needed"
     example = "send the API key as 'Authorization: Bearer <key>'"
@@ -147,6 +149,16 @@ class OriginNotAllowed(RequestError):
     )
 
 
+class MissingScope(RequestError):
+    """The API key lacks the scope that this needs; `detail` names it."""
+
+    status, code, title = 403, "missing_scope", "The API key may not be used for this"
+    example = (
+        "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask with "
+        "another key"
+    )
+
+
 class NoSuchPath(RequestError):
     """There is nothing at this path; `/openapi.json` lists all paths."""
 
@@ -159,6 +171,13 @@ class StreamerNotFound(RequestError):
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
     example = "streamer 's-1' is not stored"
+
+
+class KeyNotFound(RequestError):
+    """There is no API key of this id; it may have been revoked."""
+
+    status, code, title = 404, "key_not_found", "Unknown API key"
+    example = "there is no key '3f9c1a2b7d04'; GET /v1/keys lists all"
 
 
 class MethodNotAllowed(RequestError):

@@ -229,6 +229,11 @@ async def _post(client: httpx.AsyncClient, lines: list[bytes]) -> tuple[list[dic
         raise _Unreachable(
             f"{client.base_url} needs an API key: give its key by --api-key or STREAMER_API_KEY"
         )
+    if response.status_code == 403:
+        raise _Unreachable(
+            f"{client.base_url} refuses the API key ({_detail(response)}): give one with the scope "
+            "streamers:write by --api-key or STREAMER_API_KEY"
+        )
     if response.headers.get("content-type") != _NDJSON:
         raise _Unreachable(
             f"{client.base_url} answers {response.status_code}: {_detail(response)}; is this the "

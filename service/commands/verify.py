@@ -189,6 +189,10 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     async with client.stream("GET", "/v1/index") as answer:
         if answer.status_code == 401:
             raise _NotChecked(f"{client.base_url} needs an API key: give it by --api-key")
+        if answer.status_code == 403:
+            raise _NotChecked(
+                f"{client.base_url} wants a key with the scope admin: give one by --api-key"
+            )
         answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line:

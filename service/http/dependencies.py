@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar, cast
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.security import HTTPBearer
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import FieldError, InvalidRequest
@@ -31,9 +30,6 @@ def service_named(name: str, kind: type[Service]) -> Callable[[Request], Awaitab
 
 
 CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
-
-# The request guard checks the key before the body is read; this tells the OpenAPI document of it.
-documented_key = Security(HTTPBearer(auto_error=False, description="The service's API key."))
 
 StreamerIdPath = Annotated[
     str,

@@ -17,6 +17,7 @@ from service.errors import (
     MalformedRequest,
     MediaNotFetched,
     MediaUnavailable,
+    MissingScope,
     ModelChanged,
     NotReady,
     NotYetVisible,
@@ -42,7 +43,7 @@ ANY = (MalformedRequest, InvalidRequest, ServiceError)
 """What any request may meet."""
 KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
 """What any request but that of a probe may meet."""
-COMMON = (*ANY, *KEYLESS, Unauthorized, Overloaded)
+COMMON = (*ANY, *KEYLESS, Unauthorized, MissingScope, Overloaded)
 """What any request below `/v1/` may meet."""
 BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
 """What a request with a body may meet."""

@@ -1,11 +1,11 @@
 """Request guard: ASGI middleware that refuses a request before anything reads its body.
 
-It gives each request an id, and checks the API key (or without one, who asks), content types and
-the size and pace of bodies. FastAPI reads a body before dependencies run: these would be too late.
+It gives each request an id, and checks the API key and its scopes (or without one, who asks),
+content types and the size and pace of bodies. FastAPI reads a body before dependencies run: these
+would be too late.
 """
 
 import asyncio
-import hmac
 import logging
 import os
 import re
@@ -31,6 +31,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
+from service.http.auth.callers import KEYLESS, Caller, KeyRing
+from service.http.auth.route_scopes import RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, NDJSON
@@ -60,7 +62,7 @@ class RequestGuard:
         *,
         traffic: Traffic,
         lifecycle: Lifecycle,
-        api_key: str | None,
+        scopes: RouteScopes,
         hosts: Collection[str],
         body_limit: int,
         bulk_body_limit: int,
@@ -74,8 +76,8 @@ class RequestGuard:
             app: answers what may pass.
             traffic: counts requests.
             lifecycle: tells when bodies are given up.
-            api_key: asked of every request below `/v1/`; None lets those pass that call the service
-                by a name of this machine.
+            scopes: what a key needs for each route. As long as there is no key, requests pass that
+                call the service by a name of this machine.
             hosts: other names that count as this machine's.
             body_limit: bytes of a body.
             bulk_body_limit: bytes of a body with many lines.
@@ -86,7 +88,7 @@ class RequestGuard:
         self._app = app
         self._traffic = traffic
         self._lifecycle = lifecycle
-        self._api_key = None if api_key is None else api_key.encode()
+        self._scopes = scopes
         self._hosts = frozenset(hosts)
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
@@ -157,11 +159,13 @@ class RequestGuard:
             raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over
             raise NoSuchPath("a path has no line breaks; remove %0A")
-        if self._api_key is None:
+        keys: KeyRing = scope["state"]["services"].key_ring
+        if keys.is_open:
             if path not in PROBES:
-                self._check_caller(headers)
-        elif path.startswith("/v1/") and not self._knows_key(headers.get(b"authorization", "")):
-            raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+                self._check_place(headers)
+            scope["caller"] = KEYLESS
+        elif not is_public(path):
+            scope["caller"] = self._caller(keys, scope["method"], path, headers)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -173,7 +177,7 @@ class RequestGuard:
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
 
-    def _check_caller(self, headers: Mapping[bytes, str]) -> None:
+    def _check_place(self, headers: Mapping[bytes, str]) -> None:
         """Refuse what a page from elsewhere could make a browser on this machine send."""
         host = headers.get(b"host")  # HTTP/1.0 needs none
         if host is not None and not self._is_own(host):
@@ -196,10 +200,23 @@ class RequestGuard:
         name = _name_of(host)
         return name in self._hosts or _is_loopback(name)
 
-    def _knows_key(self, authorization: str) -> bool:
-        scheme, _, key = authorization.partition(" ")
-        known = self._api_key or b""
-        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), known)
+    def _caller(
+        self, keys: KeyRing, method: str, path: str, headers: Mapping[bytes, str]
+    ) -> Caller:
+        """Who asks, and may.
+
+        Raises:
+            Unauthorized: nobody who is known.
+            MissingScope: somebody who may not.
+        """
+        scheme, _, key = headers.get(b"authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Unauthorized(Unauthorized.example)
+        caller = keys.caller_of(key)
+        needed = self._scopes.find(method, path)
+        if needed is not None:  # else no route answers
+            caller.require(needed)
+        return caller
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:

@@ -7,6 +7,7 @@ demo.
 """
 
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -226,7 +227,8 @@ def check_module(module: str, words: list[str]) -> None:
         for recipe in args.get("recipes", [] if one is None else [one]):
             find_recipe(recipe)
         return
-    text = help_of(module, *words[: module == "service"])
+    actions = itertools.takewhile(lambda word: not word.startswith("-"), words)
+    text = help_of(module, *(actions if module == "service" else ()))
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--"):

@@ -84,6 +84,10 @@ class ColdStartOut(Response):
 
     neighbours: list[NeighbourOut]
     id_embedding: IdEmbeddingOut | None
+    id_embedding_unavailable_because: Annotated[
+        str | None,
+        Field(description="Why a vector is not shown: the key lacks the scope embeddings:read."),
+    ] = None
     fallback: FallbackOut
     modalities: Annotated[
         dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")

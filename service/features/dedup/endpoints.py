@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
@@ -19,6 +20,7 @@ CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 @router.post(
     "/dedup",
     summary="Find near-duplicates in a list, or keep them apart",
+    dependencies=[requires("duplicates")],
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def deduplicate(

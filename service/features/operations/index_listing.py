@@ -9,6 +9,7 @@ from service.errors import NotReady
 from service.features.operations.health import CurrentOperations
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
+from service.http.auth.route_scopes import requires
 from service.http.documents import responses
 from service.http.ndjson import NdjsonResponse, documented_lines
 from service.index.base import VectorIndex
@@ -20,6 +21,7 @@ _LINES = 500
 @router.get(
     "/index",
     summary="List every streamer in the index, with its version and the digest of its vector",
+    dependencies=[requires("admin")],
     response_class=NdjsonResponse,
     responses=responses(NotReady)
     | documented_lines(IndexLineOut, "NDJSON: one streamer per line."),

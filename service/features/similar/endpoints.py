@@ -29,6 +29,8 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.json_bodies import JsonRoute
@@ -61,7 +63,11 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
     )
 
 
-def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) -> None:
+def _check_k(
+    caller: Caller, limits: Limits, k: int, explain: bool, *, parameter: bool = False
+) -> None:
+    if explain:
+        caller.require("explain")
     check_at_most(k, limits.max_k, "k", parameter=parameter)
     most = limits.max_explained
     if explain and k > most:
@@ -88,10 +94,12 @@ def _by_parameter() -> Generator[None, None, None]:
 @router.get(
     "/streamers/{streamer_id}/similar",
     summary="Find streamers similar to a stored one",
+    dependencies=[requires("search")],
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_one(
     similar: CurrentSimilar,
+    caller: CurrentCaller,
     limits: CurrentLimits,
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
@@ -105,7 +113,8 @@ async def similar_to_one(
         bool,
         Query(
             description="Give reasons for each hit; a larger k than 50 "
-            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. See POST /v1/similar."
+            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. Needs the scope explain too. See POST "
+            "/v1/similar."
         ),
     ] = False,
     exact: Annotated[bool, Query(description="Scan every streamer.")] = False,
@@ -113,7 +122,7 @@ async def similar_to_one(
 ) -> SimilarOut:
     """The nearest streamers, without the streamer itself."""
     begin = time.perf_counter()
-    _check_k(limits, k, explain, parameter=True)
+    _check_k(caller, limits, k, explain, parameter=True)
     if min_score is not None and min_precision is not None:
         raise InvalidRequest.of_parameter(
             "min_precision", "cannot be given with min_score; give one of them"
@@ -135,14 +144,18 @@ async def similar_to_one(
 @router.post(
     "/similar",
     summary="Find streamers similar to seeds",
+    dependencies=[requires("search")],
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_seeds(
-    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[SimilarIn]
+    similar: CurrentSimilar,
+    caller: CurrentCaller,
+    limits: CurrentLimits,
+    body: Checked[SimilarIn],
 ) -> SimilarOut:
     """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
     begin = time.perf_counter()
-    _check_k(limits, body.k, body.explain)
+    _check_k(caller, limits, body.k, body.explain)
     query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
     ask = similar.search_all if body.pages else similar.search
     return _similar_out(similar, await ask(query), begin)
@@ -168,6 +181,7 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
 @router.post(
     "/similar/export",
     summary="Export every streamer that reaches a score",
+    dependencies=[requires("search")],
     response_class=NdjsonResponse,
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
     | documented_lines(
@@ -218,7 +232,10 @@ async def _lines(
 
 
 @router.get(
-    "/similar", summary="Get the next page of an answer", responses=responses(CursorExpired, *INDEX)
+    "/similar",
+    summary="Get the next page of an answer",
+    dependencies=[requires("search")],
+    responses=responses(CursorExpired, *INDEX),
 )
 async def next_similar(
     similar: CurrentSimilar,

@@ -36,6 +36,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
 from service.http.etag import ExpectedVersions
@@ -120,6 +121,7 @@ def _streamer(record: Record | StoredProfile) -> bytes:
 @router.put(
     "/streamers/{streamer_id}",
     summary="Write a streamer",
+    dependencies=[requires("streamers:write")],
     responses={
         **responses(*BODY, *WRITE, *MEDIA, NoSuchPath, VersionConflict),
         201: {"model": WrittenOut, "description": "The streamer is new."},
@@ -148,6 +150,7 @@ async def put_streamer(
 @router.patch(
     "/streamers/{streamer_id}",
     summary="Change parts of a streamer (JSON merge patch)",
+    dependencies=[requires("streamers:write")],
     responses=responses(
         *BODY, *WRITE, *MEDIA, NoSuchPath, StreamerNotFound, WriteContended, VersionConflict
     ),
@@ -176,6 +179,7 @@ async def patch_streamer(
 @router.delete(
     "/streamers/{streamer_id}",
     summary="Delete a streamer",
+    dependencies=[requires("streamers:write")],
     responses=responses(*WRITE, NoSuchPath, StreamerNotFound, VersionConflict),
 )
 async def delete_streamer(
@@ -193,6 +197,7 @@ async def delete_streamer(
 @router.get(
     "/streamers",
     summary="List streamers, in pages",
+    dependencies=[requires("streamers:read")],
     response_model=StreamerPage,
     responses=responses(*STORE),
 )
@@ -231,6 +236,7 @@ def _after(cursor: str | None) -> str:
 @router.get(
     "/streamers/{streamer_id}/embedding",
     summary="Get the vector of a streamer",
+    dependencies=[requires("embeddings:read")],
     responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
 )
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
@@ -250,6 +256,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 @router.post(
     "/streamers:bulk",
     summary="Write many streamers (NDJSON)",
+    dependencies=[requires("streamers:write")],
     response_class=DuplexNdjsonResponse,
     responses=responses(*BODY, *WRITE)
     | documented_lines(BulkLineOut, "NDJSON: one result per line of the request."),
@@ -289,6 +296,7 @@ async def bulk_write(
 @router.get(
     "/streamers/{streamer_id}",
     summary="Get a streamer",
+    dependencies=[requires("streamers:read")],
     response_model=StreamerOut,
     responses=responses(*STORE, NoSuchPath, StreamerNotFound),
 )

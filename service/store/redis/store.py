@@ -5,12 +5,15 @@ ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
+
+API keys are beside these; see `service.store.redis.keys`.
 """
 
 import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -41,6 +44,7 @@ from service.store.redis.codec import (
     to_record,
 )
 from service.store.redis.durability import ALWAYS, find_durability
+from service.store.redis.keys import RedisKeys
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
@@ -55,6 +59,7 @@ class RedisStore:
     Attributes:
         durability: "always" when an acknowledged write is on disk and stays there; otherwise what
             may be lost, for people. Known from `open` on.
+        keys: the API keys.
     """
 
     def __init__(
@@ -82,6 +87,10 @@ class RedisStore:
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE)
+        # Connections of their own: no traffic delays a revocation.
+        self.keys = RedisKeys(
+            RedisClient(url, replace(self._limits, connections=2), trouble), prefix
+        )
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
         self.durability = "unknown"
 
@@ -102,6 +111,7 @@ class RedisStore:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+        await self.keys.close()
 
     async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.

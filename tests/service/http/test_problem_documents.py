@@ -2,14 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service import errors
+from service.app import create_app
 from service.errors import ServiceError, StartupError, catalogue
 from service.http.documents import MEDIA_TYPE, Problem, example_of
+from service.settings import Settings
 
 CODES = sorted(catalogue())
 
@@ -83,7 +87,18 @@ def test_every_error_in_the_document_is_a_problem_with_examples(running: TestCli
                 assert str(example["value"]["status"]) == status
 
 
-def test_every_example_of_a_request_works(client: TestClient) -> None:
+@pytest.fixture
+def with_key(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    """A service whose keys may be made without closing it to other tests."""
+    known = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "a-secret"}
+    app, headers = create_app(Settings.model_validate(known)), {"Authorization": "Bearer a-secret"}
+    with TestClient(app, base_url="http://localhost", headers=headers) as client:
+        yield client
+
+
+def test_every_example_of_a_request_works(with_key: TestClient) -> None:
+    client = with_key
+    made = client.post("/v1/keys", json={"name": "to be rotated", "role": "admin"}).json()
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     asked = 0
@@ -97,7 +112,8 @@ def test_every_example_of_a_request_works(client: TestClient) -> None:
             ]
             assert examples, f"{name} has no example"
             for example in examples:
-                method, path = name.replace("{streamer_id}", "s").split(" ")
+                ids = {"streamer_id": "s", "key_id": made["key_id"]}
+                method, path = name.format_map(ids).split(" ")
                 answer = client.request(
                     method,
                     path,
@@ -113,7 +129,8 @@ def test_every_example_of_a_request_works(client: TestClient) -> None:
 def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -> None:
     document = running.get("/openapi.json").json()
     for name, _ in operations(document):
-        method, path = name.replace("{streamer_id}", "s").split(" ")
+        ids = {"streamer_id": "s", "key_id": "0123456789ab"}
+        method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})
         assert answer.status_code == 422, (name, answer.text)
         assert [e["parameter"] for e in answer.json()["errors"]] == ["language"], name
