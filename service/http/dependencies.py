@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.dependencies.models import Dependant
@@ -35,15 +35,24 @@ CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 # The request guard checks the key before the body is read; this tells the OpenAPI document of it.
 documented_key = Security(HTTPBearer(auto_error=False, description="The service's API key."))
 
-StreamerIdPath = Annotated[
-    str,
-    Path(
+
+
+def streamer_id_path(example: str) -> Any:
+    """A streamer's id in the path.
+
+    Args:
+        example: one with which the route's examples work on the demo's data.
+    """
+    return Path(
         pattern=ID_PATTERN,
         min_length=1,
         max_length=128,
         description="1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone",
-    ),
-]
+        openapi_examples={"demo": {"value": example}},
+    )
+
+
+StreamerIdPath = Annotated[str, streamer_id_path("w0087")]
 
 
 async def check_parameters(request: Request) -> None:

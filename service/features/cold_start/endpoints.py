@@ -17,14 +17,16 @@ from service.features.cold_start.service import ColdStart
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.openapi import RECOMMENDER
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["cold start"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 
 @router.post(
     "/cold-start",
+    operation_id="place_newcomer",
     summary="Place a new streamer among established ones",
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound),
 )

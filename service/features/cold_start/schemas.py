@@ -82,6 +82,32 @@ class FallbackOut(Response):
 class ColdStartOut(Response):
     """Neighbours of a new streamer, and its vector in the recommender's ID space."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "neighbours": [
+                        {"streamer_id": "w0711", "score": 0.92, "weight": 0.6, "via": ["w0711"]},
+                        {"streamer_id": "w0044", "score": 0.61, "weight": 0.4, "via": ["w0711"]},
+                    ],
+                    "id_embedding": {
+                        "space": "als",
+                        "vector": [0.12, -0.4, 0.33, 0.07],
+                        "method": "predicted",
+                        "confidence": 0.81,
+                    },
+                    "fallback": {"used": False, "reason": None},
+                    "modalities": {"name": "used", "tags": "used", "bio": "absent"},
+                    "coverage": 0.91,
+                    "complete": True,
+                    "incomplete_because": None,
+                    "model_version": "transfer-plus-a931f7997f06",
+                    "index_sequence": 5001,
+                }
+            ]
+        }
+    )
+
     neighbours: list[NeighbourOut]
     id_embedding: IdEmbeddingOut | None
     fallback: FallbackOut

@@ -104,8 +104,32 @@ class ClusterOut(Response):
     members: list[MemberOut]
 
 
+_CLUSTERS = [
+    {
+        "representative": "s-1",
+        "members": [
+            {"streamer_id": "s-1", "score": 0.97, "copies": 0},
+            {"streamer_id": "s-2", "score": 0.97, "copies": 0},
+        ],
+    }
+]
+_WHOLE = {
+    "threshold": 0.467,
+    "clusters": _CLUSTERS,
+    "complete": True,
+    "incomplete_because": None,
+    "model_version": "transfer-plus-a931f7997f06",
+}
+
+
 class DedupClustersOut(Response):
     """Clusters of two and more; every other streamer is in one of the two lists."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mode": "clusters", "unique": ["s-3"], "not_comparable": [], **_WHOLE}]
+        }
+    )
 
     mode: Literal["clusters"] = "clusters"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
@@ -119,6 +143,20 @@ class DedupClustersOut(Response):
 
 class DedupFeedOut(Response):
     """The list in a new order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "mode": "feed",
+                    "order": ["s-1", "s-3", "s-2"],
+                    "held_back": [],
+                    "too_close": 1,
+                    **_WHOLE,
+                }
+            ]
+        }
+    )
 
     mode: Literal["feed"] = "feed"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]

@@ -18,6 +18,7 @@ from service.errors import (
     StreamerNotFound,
 )
 from service.features.similar.schemas import (
+    EXPORT_ANSWER,
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
@@ -33,11 +34,12 @@ from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_mo
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
+from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1")
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
@@ -87,6 +89,7 @@ def _by_parameter() -> Generator[None, None, None]:
 
 @router.get(
     "/streamers/{streamer_id}/similar",
+    operation_id="find_similar_to_streamer",
     summary="Find streamers similar to a stored one",
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
@@ -134,6 +137,7 @@ async def similar_to_one(
 
 @router.post(
     "/similar",
+    operation_id="find_similar",
     summary="Find streamers similar to seeds",
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
@@ -167,12 +171,14 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
 
 @router.post(
     "/similar/export",
+    operation_id="export_similar",
     summary="Export every streamer that reaches a score",
     response_class=NdjsonResponse,
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
     | documented_lines(
         ExportLineOut | ExportSummaryOut,
         "NDJSON: one streamer per line, best first; the last line is a summary.",
+        EXPORT_ANSWER,
     ),
 )
 async def export_similar(
@@ -218,7 +224,10 @@ async def _lines(
 
 
 @router.get(
-    "/similar", summary="Get the next page of an answer", responses=responses(CursorExpired, *INDEX)
+    "/similar",
+    operation_id="get_similar_page",
+    summary="Get the next page of an answer",
+    responses=responses(CursorExpired, *INDEX),
 )
 async def next_similar(
     similar: CurrentSimilar,

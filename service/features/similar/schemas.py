@@ -1,6 +1,6 @@
 """Similar streamers: seeds, filters, hits."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -318,12 +318,12 @@ class SimilarOut(Response):
                 {
                     "hits": [
                         {
-                            "streamer_id": "s-7",
+                            "streamer_id": "w0711",
                             "score": 0.71,
                             "precision": 0.83,
                             "rank": 1,
                             "reasons": {
-                                "nearest_seed": "s-1",
+                                "nearest_seed": "w0087",
                                 "similarity": 0.71,
                                 "content_similarity": 0.42,
                                 "shared": {
@@ -344,8 +344,8 @@ class SimilarOut(Response):
                     ],
                     "complete": True,
                     "exact": True,
-                    "model_version": "transfer-plus-1",
-                    "index_sequence": 130,
+                    "model_version": "transfer-plus-a931f7997f06",
+                    "index_sequence": 5001,
                     "took_ms": 9.5,
                 }
             ]
@@ -398,3 +398,19 @@ class ExportSummaryOut(Response):
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     warnings: list[str]
     coverage: Coverage | None
+
+
+EXPORT_ANSWER: list[dict[str, Any]] = [
+    {"streamer_id": "w0711", "score": 0.92, "precision": 0.792, "rank": 1},
+    {
+        "reached": 1,
+        "threshold": None,
+        "complete": True,
+        "incomplete_because": None,
+        "model_version": "transfer-plus-a931f7997f06",
+        "index_sequence": 5001,
+        "warnings": [],
+        "coverage": 0.849,
+    },
+]
+"""An export of one streamer."""
