@@ -86,7 +86,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s:%(ids)s %(message)s"
+        level=args.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s:%(ids)s %(message)s",
     )
     for handler in logging.getLogger().handlers:
         handler.addFilter(IdsInLog())

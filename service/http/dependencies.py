@@ -36,7 +36,6 @@ CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 documented_key = Security(HTTPBearer(auto_error=False, description="The service's API key."))
 
 
-
 def streamer_id_path(example: str) -> Any:
     """A streamer's id in the path.
 

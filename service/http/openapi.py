@@ -14,7 +14,10 @@ TAGS: list[dict[str, Any]] = [
     {"name": OPERATIONS, "description": "Lists for campaigns: streamers similar to others."},
     {"name": RECOMMENDER, "description": "Newcomers, and feeds without near-duplicates."},
     {"name": ANTI_FRAUD, "description": "Copied accounts."},
-    {"name": RUNNING_IT, "description": "Probes, metrics, and the index to compare with the store."},
+    {
+        "name": RUNNING_IT,
+        "description": "Probes, metrics, and the index to compare with the store.",
+    },
 ]
 """Of whose work a route is part; each route has one of these or more."""
 DESCRIPTION = """\

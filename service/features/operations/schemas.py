@@ -104,7 +104,7 @@ class HealthOut(Response):
                         "written_at": None,
                         "failure": None,
                     },
-                    "store": "embedded Valkey",
+                    "store": "embedded",
                     "towers": [],
                     "reason": None,
                     "degraded_because": None,

@@ -325,9 +325,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
     summary="Write many streamers (NDJSON)",
     response_class=DuplexNdjsonResponse,
     responses=responses(*BODY, *WRITE)
-    | documented_lines(
-        BulkLineOut, "NDJSON: one result per line of the request.", BULK_ANSWER
-    ),
+    | documented_lines(BulkLineOut, "NDJSON: one result per line of the request.", BULK_ANSWER),
     openapi_extra={
         "requestBody": {
             "description": "Profiles, one per line.",

@@ -56,7 +56,9 @@ async def test_another_models_store_still_knows_what_was_done(store: RedisStore)
 
 
 async def test_a_key_takes_few_bytes_and_expires(store: RedisStore, admin: Any) -> None:
-    modalities = b'{"text":"used","tags":"used","picture":"absent","sound":"absent","vector":"absent"}'
+    modalities = (
+        b'{"text":"used","tags":"used","picture":"absent","sound":"absent","vector":"absent"}'
+    )
     answer = b'{"model_version":"2026-11-26T08:00:00Z-0123456789ab","status":"indexed",'
     answer += b'"coverage":0.9375,"modalities":' + modalities + b"}"
     once = Once("0123456789abcdef" * 2, "0123456789abcdef" * 2, answer)
