@@ -38,7 +38,7 @@ async def once_by_key(
 ) -> Once | None:
     """The write that the request's key names; None without the header.
 
-    A caller's keys are its own: the scope's `caller`, an id as a string, is part of the name.
+    A caller's keys are its own: the `key_id` of the scope's `caller` is part of the name.
 
     Raises:
         MalformedRequest: the header is not one key.
@@ -59,8 +59,9 @@ async def once_by_key(
 
     lanes = cast(Lanes, request.state.services.lanes)
     made = fingerprint() if len(body) < LARGE_BYTES else await lanes.run(fingerprint)
-    caller = str(request.scope.get("caller") or "")
-    return Once(_digest(json.dumps([caller, found[1] or found[2]]).encode()), made)
+    caller = request.scope.get("caller")
+    named = [str(getattr(caller, "key_id", caller or "")), found[1] or found[2]]
+    return Once(_digest(json.dumps(named).encode()), made)
 
 
 OnceByKey = Annotated[Once | None, Depends(once_by_key)]

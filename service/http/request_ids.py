@@ -92,12 +92,15 @@ def answer_as(scope: Scope, ids: RequestIds, send: Send) -> Send:
 
 
 class IdsInLog(logging.Filter):
-    """Gives each log record `ids`: those of its request, with a blank before; otherwise ""."""
+    """Gives log records the `request_id` and the `trace_id` of their request, where there are any.
+
+    `ids` has both for a line of text, with a blank before each.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
         ids = _current.get()
-        record.ids = "" if ids is None else f" request_id={ids.request_id}"
-        if ids is not None and ids.trace_id is not None:
-            record.ids += f" trace_id={ids.trace_id}"
+        found = {} if ids is None else {n: v for n, v in ids._asdict().items() if v is not None}
+        told = "".join(f" {name}={value}" for name, value in found.items())
+        record.__dict__.update(found, ids=told)
         return True

@@ -193,7 +193,7 @@ class StreamerStore(Protocol):
     """A durable store. All methods raise StoreUnavailable when it does not answer."""
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], once: Once | None = None
+        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; on disk when this returns.
 

@@ -216,7 +216,7 @@ class WritePipeline:
             VersionConflict: it is not at `expected_version`.
             Unavailable: the store can't delete at the moment.
         """
-        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)], once)
+        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)], once=once)
         if isinstance(outcome, Refused):
             if outcome.current_version == 0:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
@@ -269,7 +269,7 @@ class WritePipeline:
         self, item: ToRead, expected_version: int | None, once: Once | None
     ) -> Acknowledged | Refused:
         (done,) = await self._commit(
-            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once
+            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
         )
         return done
 
@@ -288,6 +288,7 @@ class WritePipeline:
         encoded: Sequence[EncodedProfile],
         expected: Sequence[int | None],
         lane: Lane,
+        *,
         once: Once | None = None,
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
@@ -306,7 +307,7 @@ class WritePipeline:
         ]
         if once is not None:
             once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
-        outcomes = await self._store.write(upserts, once)
+        outcomes = await self._store.write(upserts, once=once)
         return [
             Acknowledged(
                 record, outcome.sequence, outcome.created, item.encoded, item.features.coverage

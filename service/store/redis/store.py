@@ -111,7 +111,7 @@ class RedisStore:
         await self._client.close()
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], once: Once | None = None
+        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 

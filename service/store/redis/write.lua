@@ -106,10 +106,10 @@ if changed then
   if model ~= '' and not stored_model then
     redis.call('HSET', META, 'model_version', model)
   end
-  local done = table.concat(did, ',')
+  local kept = table.concat(did, ',')
   if fingerprint ~= '' then
-    done = table.concat({done, mark, fingerprint, answer}, '\n')
+    kept = table.concat({kept, mark, fingerprint, answer}, '\n')
   end
-  redis.call('SET', DONE, done, 'PX', remember)
+  redis.call('SET', DONE, kept, 'PX', remember)
 end
 return outcomes

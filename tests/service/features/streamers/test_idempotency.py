@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -149,9 +150,9 @@ def test_two_keys(client: TestClient) -> None:
 
 
 def test_keys_are_the_callers_own(bundle: Path, tmp_path: Path) -> None:
-    """`caller` of the scope is whoever a key of the service belongs to."""
+    """The `caller` of the scope is who has an API key."""
     app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
-    caller = "first"
+    caller = SimpleNamespace(key_id="first")
 
     async def called(scope: Any, receive: Any, send: Any) -> None:
         scope["caller"] = caller
@@ -160,7 +161,7 @@ def test_keys_are_the_callers_own(bundle: Path, tmp_path: Path) -> None:
     with TestClient(called, base_url="http://localhost") as client:
         first = client.put(S, json={"tags": ["music"]}, headers=keyed("k"))
         again(first, client.put(S, json={"tags": ["music"]}, headers=keyed("k")))
-        caller = "second"
+        caller.key_id = "second"
         answer = client.put(S, json={"tags": ["cooking"]}, headers=keyed("k"))
         assert answer.json()["version"] == first.json()["version"] + 1
 

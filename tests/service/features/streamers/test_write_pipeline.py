@@ -41,7 +41,7 @@ class Contended(RedisStore):
     others = 0
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], once: Once | None = None
+        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
     ) -> list[Outcome]:
         first = operations[0]
         if self.others and isinstance(first, Upsert) and first.expected_version:
@@ -49,7 +49,7 @@ class Contended(RedisStore):
             (stored,) = await self.get([first.record.streamer_id])
             assert stored is not None
             await super().write([Upsert(stored)])
-        return await super().write(operations, once)
+        return await super().write(operations, once=once)
 
 
 @asynccontextmanager
