@@ -21,8 +21,8 @@ from pydantic_settings import SettingsError
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
+from service.http.headers.request_ids import IdsInLog
 from service.http.lifecycle import Lifecycle
-from service.http.request_ids import IdsInLog
 from service.http.server import HttpServer
 from service.settings import Settings
 from service.store.embedded.append_only_log import has_log

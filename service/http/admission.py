@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.headers.request_ids import REQUEST_ID, ids_of
 from service.http.ndjson import BULK_PATH
-from service.http.request_ids import REQUEST_ID, ids_of
 from service.http.traffic import Traffic
 
 PROBES = frozenset({"/livez", "/startupz", "/readyz"})

@@ -27,8 +27,8 @@ from service.errors import (
 )
 from service.http.admission import PROBES, REFUSAL_HEADERS, REFUSED, is_counted, refusal_of
 from service.http.documents import MEDIA_TYPE, problem_of, send_problem
+from service.http.headers.request_ids import REQUEST_ID, answer_as, ids_of, read_ids
 from service.http.lifecycle import Lifecycle
-from service.http.request_ids import REQUEST_ID, answer_as, ids_of, read_ids
 from service.settings import Server
 
 _log = logging.getLogger(__name__)

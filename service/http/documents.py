@@ -32,7 +32,7 @@ from service.errors import (
     UnsupportedMediaType,
     UrlRefused,
 )
-from service.http.request_ids import current_ids
+from service.http.headers.request_ids import current_ids
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PATH = "/errors"

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import NotReady
 from service.http.admission import Limiter
 from service.http.documents import send_problem
-from service.http.request_ids import answer_as, ids_of
+from service.http.headers.request_ids import answer_as, ids_of
 from service.http.traffic import Traffic
 
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"

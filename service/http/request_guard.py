@@ -31,9 +31,9 @@ from service.errors import (
 )
 from service.http.admission import PROBES
 from service.http.documents import send_problem
+from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, NDJSON
-from service.http.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)

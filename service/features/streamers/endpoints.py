@@ -46,8 +46,8 @@ from service.http.dependencies import (
     streamer_id_path,
 )
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
-from service.http.etag import ExpectedVersions
-from service.http.idempotency import REPLAYED, OnceByKey
+from service.http.headers.etag import ExpectedVersions
+from service.http.headers.idempotency import REPLAYED, OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.openapi import ALL_TEAMS

@@ -162,10 +162,10 @@ def requests() -> Iterator[Any]:
 
 @pytest.fixture
 def demo(client: TestClient) -> TestClient:
-    """A service that knows the streamers of the demo that examples name."""
+    """A service that knows those of the demo's streamers, w0000 to w4999, that examples name."""
     for _, _, operation in OPERATIONS.values():
         for parameter in operation.get("parameters", []):
-            if parameter["in"] == "path" and re.fullmatch(r"w\d{4}", prefilled(parameter)):
+            if parameter["in"] == "path" and re.fullmatch(r"w[0-4]\d{3}", prefilled(parameter)):
                 put(client, prefilled(parameter), tags=["cooking"], bio="home cooking")
     return client
 

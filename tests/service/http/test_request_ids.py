@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Message, Scope
 
-from service.http.request_ids import IdsInLog, RequestIds, answer_as, ids_of, trace_id_of
+from service.http.headers.request_ids import IdsInLog, RequestIds, answer_as, ids_of, trace_id_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"

@@ -32,7 +32,7 @@ async def once_by_key(
             "writes nothing and gets the first answer. Of your choice, unique among your writes; "
             'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
             examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-            json_schema_extra={"pattern": r'^"[ !#-\[\]-~]{1,255}"$'},
+            json_schema_extra={"pattern": f"^({_KEY.pattern})$"},
         ),
     ] = None,
 ) -> Once | None:
