@@ -88,7 +88,7 @@ def answers() -> Iterator[Any]:
                 yield pytest.param(media_type, content, id=f"{name}-{status}-{media_type}")
 
 
-@pytest.mark.parametrize(("media_type", "content"), answers())
+@pytest.mark.parametrize(("media_type", "content"), [*answers()])
 def test_every_answer_has_an_example(media_type: str, content: dict[str, Any]) -> None:
     found = [example["value"] for example in content.get("examples", {}).values()]
     found += [content["example"]] if "example" in content else examples_of(content["schema"])
@@ -170,7 +170,7 @@ def demo(client: TestClient) -> TestClient:
     return client
 
 
-@pytest.mark.parametrize(("name", "media_type", "body"), requests())
+@pytest.mark.parametrize(("name", "media_type", "body"), [*requests()])
 def test_every_example_works_as_it_stands(
     demo: TestClient, name: str, media_type: str, body: Any
 ) -> None:
