@@ -1,8 +1,10 @@
 """What the OpenAPI document says of all routes: tags by team, and the headers of every answer."""
 
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
+
+from service.http.schemas import NULL
 
 ALL_TEAMS = "all teams"
 OPERATIONS = "operations"
@@ -37,11 +39,21 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _add_request_id(make())
-        assert app.openapi_schema is not None
+            made = _nulls_of(make())
+            _add_request_id(made)
+            app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = openapi
+
+
+def _nulls_of(part: Any) -> Any:
+    """A part of the document with null where an example has `NULL`."""
+    if isinstance(part, dict):
+        return {name: _nulls_of(value) for name, value in cast(dict[str, Any], part).items()}
+    if isinstance(part, list):
+        return [_nulls_of(value) for value in cast(list[Any], part)]
+    return None if part == NULL else part
 
 
 def _add_request_id(document: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response
+from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response, with_nulls
 
 
 class ColdStartIn(Request):
@@ -96,7 +96,7 @@ class ColdStartOut(Response):
                         "method": "predicted",
                         "confidence": 0.81,
                     },
-                    "fallback": {"used": False, "reason": None},
+                    "fallback": with_nulls({"used": False, "reason": None}),
                     "modalities": {"name": "used", "tags": "used", "bio": "absent"},
                     "coverage": 0.91,
                     "complete": True,

@@ -52,6 +52,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked, invalid
+from service.http.schemas import with_nulls
 from service.store.base import ANY_STORED, DoneBefore, Record, StoredProfile
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
@@ -91,7 +92,7 @@ _CHANGES: dict[str, Any] = {
         name: {"description": "Its new value (see StreamerBody), or null to remove it."}
         for name in StreamerBody.model_fields
     },
-    "examples": [{"bio": "new bio", "category": None}],
+    "examples": [with_nulls({"bio": "new bio", "category": None})],
 }
 
 
