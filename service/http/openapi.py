@@ -38,11 +38,12 @@ def install(app: FastAPI) -> None:
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            made = _nulls_of(make())
-            _add_request_id(made)
-            app.openapi_schema = made
-        return app.openapi_schema
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        made = _nulls_of(make())
+        _add_request_id(made)
+        app.openapi_schema = made
+        return made
 
     app.openapi = openapi
 

@@ -1,6 +1,6 @@
 """Request and responses of `POST /v1/dedup`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -104,7 +104,7 @@ class ClusterOut(Response):
     members: list[MemberOut]
 
 
-_CLUSTERS = [
+_CLUSTERS: list[Any] = [
     {
         "representative": "s-1",
         "members": [
@@ -113,7 +113,7 @@ _CLUSTERS = [
         ],
     }
 ]
-_WHOLE = {
+_WHOLE: dict[str, Any] = {
     "threshold": 0.467,
     "clusters": _CLUSTERS,
     "complete": True,

@@ -53,7 +53,7 @@ class NearDuplicateOut(Response):
     kind: Literal["near_duplicate"] = "near_duplicate"
 
 
-_SHOWN = {
+_SHOWN: dict[str, Any] = {
     **dict.fromkeys(("name", "bio", "tags", "language", "videos"), "used"),
     **dict.fromkeys(("category", "lives", "avatar", "covers", "frames", "audio"), "absent"),
 }

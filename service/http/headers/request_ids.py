@@ -60,7 +60,7 @@ def ids_of(scope: Scope) -> RequestIds:
     """The ids of a request that nothing has looked at yet."""
     request_id = traceparent = ""
     count = 0
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name == REQUEST_ID:
             request_id = request_id or value.decode("latin-1")
         elif name == TRACEPARENT:

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -19,7 +18,7 @@ from service.store.base import DoneBefore, Once
 from tests.service.conftest import put
 
 S = "/v1/streamers/s"
-Send = Callable[..., httpx.Response]
+Send = Callable[..., Any]
 
 
 def keyed(key: str, **headers: str) -> dict[str, str]:
@@ -31,14 +30,14 @@ def send(client: TestClient, request: pytest.FixtureRequest) -> Send:
     """Sends a write with a key of this test's own."""
     name = request.node.name
 
-    def send(method: str, body: Any = None, key: str = "", **headers: str) -> httpx.Response:
+    def send(method: str, body: Any = None, key: str = "", **headers: str) -> Any:
         made = keyed(f'"{name} {key}"', **headers)
         return client.request(method, S, json=body, headers=made)
 
     return send
 
 
-def again(first: httpx.Response, second: httpx.Response) -> dict[str, Any]:
+def again(first: Any, second: Any) -> dict[str, Any]:
     """What the second answer says, which is the first one but for near-duplicates."""
     assert first.is_success, first.text
     assert (second.status_code, second.headers.get("etag")) == (
