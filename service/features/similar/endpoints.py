@@ -17,8 +17,8 @@ from service.errors import (
     RequestError,
     StreamerNotFound,
 )
+from service.features.similar.examples import EXPORT_ANSWER
 from service.features.similar.schemas import (
-    EXPORT_ANSWER,
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,

@@ -1,6 +1,6 @@
 """Similar streamers: seeds, filters, hits."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -12,6 +12,7 @@ from model_export.contract.streamer import (
     StreamerProfile,
 )
 from service.features.similar import seeds
+from service.features.similar.examples import ANSWER
 from service.http.schemas import AfterSequence, Complete, Coverage, MinPrecision, Request, Response
 from service.index import filters
 from service.index.query import Strategy
@@ -312,45 +313,7 @@ class ThresholdOut(Response):
 class SimilarOut(Response):
     """Hits, best first; `complete` is false where any may be missing."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "hits": [
-                        {
-                            "streamer_id": "w0711",
-                            "score": 0.71,
-                            "precision": 0.83,
-                            "rank": 1,
-                            "reasons": {
-                                "nearest_seed": "w0087",
-                                "similarity": 0.71,
-                                "content_similarity": 0.42,
-                                "shared": {
-                                    "tags": ["cooking"],
-                                    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
-                                    "similar_pictures": [
-                                        {"seed": "avatar", "hit": "videos[3].cover"}
-                                    ],
-                                },
-                                "by_modality": {
-                                    "tags": {"state": "compared", "contribution": 0.41},
-                                    "bio": {"state": "compared", "contribution": -0.02},
-                                    "covers": {"state": "absent", "in": "hit"},
-                                    "name": {"state": "uninformative", "in": "both"},
-                                },
-                            },
-                        }
-                    ],
-                    "complete": True,
-                    "exact": True,
-                    "model_version": "transfer-plus-a931f7997f06",
-                    "index_sequence": 5001,
-                    "took_ms": 9.5,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
     hits: list[HitOut]
     threshold: Annotated[
@@ -398,19 +361,3 @@ class ExportSummaryOut(Response):
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     warnings: list[str]
     coverage: Coverage | None
-
-
-EXPORT_ANSWER: list[dict[str, Any]] = [
-    {"streamer_id": "w0711", "score": 0.92, "precision": 0.792, "rank": 1},
-    {
-        "reached": 1,
-        "threshold": None,
-        "complete": True,
-        "incomplete_because": None,
-        "model_version": "transfer-plus-a931f7997f06",
-        "index_sequence": 5001,
-        "warnings": [],
-        "coverage": 0.849,
-    },
-]
-"""An export of one streamer."""
