@@ -13,7 +13,16 @@ class ColdStartIn(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"profile": {"name": "new-chef", "tags": ["美食"]}, "neighbours": 10}]
+            "examples": [
+                {
+                    "profile": {
+                        "name": "night kitchen",
+                        "bio": "Handmade noodles, one recipe every Friday",
+                        "tags": ["steamed buns", "flour"],
+                    },
+                    "neighbours": 10,
+                }
+            ]
         }
     )
 

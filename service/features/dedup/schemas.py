@@ -15,14 +15,8 @@ class DedupIn(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "profiles": [
-                        {"streamer_id": "s-1", "name": "chef", "tags": ["cooking"]},
-                        {"streamer_id": "s-2", "name": "chef!", "tags": ["cooking"]},
-                        {"streamer_id": "s-3", "name": "piano", "tags": ["music"]},
-                    ],
-                    "mode": "clusters",
-                }
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "clusters"},
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "feed"},
             ]
         }
     )

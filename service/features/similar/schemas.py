@@ -144,9 +144,7 @@ class ExportIn(SeedsIn):
     """Seeds, and the lowest score: one of min_score and min_precision."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": 0.5}]
-        }
+        json_schema_extra={"examples": [{"positive": [{"streamer_id": "w0087"}], "min_score": 0.5}]}
     )
 
     @model_validator(mode="after")
@@ -163,12 +161,15 @@ class SimilarIn(SeedsIn):
         json_schema_extra={
             "examples": [
                 {
-                    "positive": [{"profile": {"tags": ["cooking"]}, "weight": 2}],
-                    "negative": [{"profile": {"tags": ["music"]}}],
+                    "positive": [
+                        {"streamer_id": "w0087", "weight": 2},
+                        {"profile": {"bio": "guitar music for cats"}},
+                    ],
+                    "negative": [{"streamer_id": "w0000"}],
                     "k": 10,
                     "filter": {
                         "must": [
-                            {"field": "language", "any": ["zh"]},
+                            {"field": "language", "any": ["en"]},
                             {"field": "followers", "gte": 100},
                         ]
                     },

@@ -335,8 +335,8 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
                     "schema": {"$ref": "#/components/schemas/StreamerProfile"},
                     "examples": {
                         "two lines": {
-                            "value": '{"streamer_id":"s-1","tags":["cooking"]}\n'
-                            '{"streamer_id":"s-2","tags":["music"]}\n'
+                            "value": '{"streamer_id":"s-1","bio":"handmade noodles"}\n'
+                            '{"streamer_id":"s-2","bio":"guitar music for cats"}\n'
                         }
                     },
                 }

@@ -16,12 +16,12 @@ class StreamerBody(StreamerContent):
         json_schema_extra={
             "examples": [
                 {
-                    "name": "night-kitchen",
-                    "bio": "每天晚上做家常菜, home cooking live",
-                    "tags": ["美食", "cooking"],
-                    "language": "zh",
+                    "name": "night kitchen",
+                    "bio": "Handmade noodles, one recipe every Friday",
+                    "tags": ["steamed buns", "flour"],
+                    "language": "en",
                     "attributes": {"followers": 1200, "partner": False},
-                    "videos": [{"video_id": "v1", "title": "红烧肉怎么做"}],
+                    "videos": [{"video_id": "v1", "title": "Noodles by hand, 手工面"}],
                 }
             ]
         }
@@ -119,12 +119,12 @@ _STREAMER: dict[str, Any] = {
     "updated_at": 1767225600.0,
     "profile": {
         "streamer_id": "night-kitchen",
-        "name": "night-kitchen",
-        "bio": "每天晚上做家常菜, home cooking live",
-        "tags": ["美食", "cooking"],
-        "language": "zh",
+        "name": "night kitchen",
+        "bio": "Handmade noodles, one recipe every Friday",
+        "tags": ["steamed buns", "flour"],
+        "language": "en",
         "attributes": {"followers": 1200, "partner": False},
-        "videos": [{"video_id": "v1", "title": "红烧肉怎么做"}],
+        "videos": [{"video_id": "v1", "title": "Noodles by hand, 手工面"}],
     },
 }
 

@@ -160,10 +160,8 @@ def requests() -> Iterator[Any]:
 @pytest.fixture
 def demo(client: TestClient) -> TestClient:
     """A service that knows those of the demo's streamers, w0000 to w4999, that examples name."""
-    for _, _, operation in OPERATIONS.values():
-        for parameter in operation.get("parameters", []):
-            if parameter["in"] == "path" and re.fullmatch(r"w[0-4]\d{3}", prefilled(parameter)):
-                put(client, prefilled(parameter), tags=["cooking"], bio="home cooking")
+    for streamer_id in sorted(set(re.findall(r'"(w[0-4]\d{3})"', json.dumps(DOCUMENT)))):
+        put(client, streamer_id, tags=["cooking"], bio="home cooking")
     return client
 
 
