@@ -89,6 +89,7 @@ arch: install ## Check who imports whom
 
 docs: $(VENV)/.installed-docs ## Build the documentation site in build/site; broken links fail
 	@$(BIN)/python docs/generate_configuration.py
+	@$(BIN)/python docs/generate_openapi.py
 	$(BIN)/zensical build --strict --clean
 
 $(VENV)/.installed-docs: $(VENV)/.installed

@@ -16,7 +16,7 @@ from service.features.operations import error_page, health, index_listing, metri
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
-from service.http import problems
+from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
 from service.http.dependencies import check_parameters
@@ -56,8 +56,8 @@ def create_app(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
         version=version("similar-streamer"),
-        description="Every error is a problem document (RFC 9457); its `type` links to an "
-        "explanation. Unknown fields, unknown parameters and repeated ones are refused by name.",
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,
         dependencies=[Depends(check_parameters)],
         redoc_url=None,
@@ -69,6 +69,7 @@ def create_app(
         app.include_router(part.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
+    openapi.install(app)
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
     app.add_middleware(

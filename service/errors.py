@@ -6,6 +6,7 @@ ServiceError                500   unexpected; the log has the cause
 │   │   ├── UrlRefused      422   a URL that is never fetched: host, port, address, ...
 │   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
 │   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
+│   ├── IdempotencyKeyReused 422  the `Idempotency-Key` belongs to another request
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── MalformedRequest    400   not HTTP/1.1, no Host, or a header twice that may come once
 │   ├── Unauthorized        401
@@ -20,6 +21,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultsNotRead      408   a bulk client sends on and reads no results
 │   ├── NoVector            409   the streamer is stored without a vector
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
+│   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
 │   ├── BodyTooLarge        413
@@ -244,6 +246,23 @@ class WriteContended(RequestError):
 
     status, code, title = 409, "write_contended", "Contended write"
     example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
+
+
+class IdempotencyKeyInUse(RequestError):
+    """The first request with this `Idempotency-Key` is being answered; repeat it a little later."""
+
+    status, code, title = 409, "idempotency_key_in_use", "The first request is under way"
+    example = "a request with this Idempotency-Key is being answered; send it again in a second"
+
+
+class IdempotencyKeyReused(RequestError):
+    """The `Idempotency-Key` belongs to another request: method, path, body or precondition."""
+
+    status, code, title = 422, "idempotency_key_reused", "The key belongs to another request"
+    example = (
+        "this Idempotency-Key came with another request within 24 hours; use a new key for each "
+        "write, and the same one only to send a request again unchanged"
+    )
 
 
 class UnsupportedMediaType(RequestError):

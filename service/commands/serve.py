@@ -21,6 +21,7 @@ from pydantic_settings import SettingsError
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
+from service.http.headers.request_ids import IdsInLog
 from service.http.lifecycle import Lifecycle
 from service.http.server import HttpServer
 from service.settings import Settings
@@ -85,8 +86,11 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=args.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s:%(ids)s %(message)s",
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(IdsInLog())
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
     _return_large_blocks()
     try:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
@@ -31,15 +31,23 @@ def service_named(name: str, kind: type[Service]) -> Callable[[Request], Awaitab
 
 CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 
-StreamerIdPath = Annotated[
-    str,
-    Path(
+
+def streamer_id_path(example: str) -> Any:
+    """A streamer's id in the path.
+
+    Args:
+        example: one with which the route's examples work on the demo's data.
+    """
+    return Path(
         pattern=ID_PATTERN,
         min_length=1,
         max_length=128,
         description="1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone",
-    ),
-]
+        openapi_examples={"demo": {"value": example}},
+    )
+
+
+StreamerIdPath = Annotated[str, streamer_id_path("w0087")]
 
 
 async def check_parameters(request: Request) -> None:

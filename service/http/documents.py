@@ -33,6 +33,7 @@ from service.errors import (
     UnsupportedMediaType,
     UrlRefused,
 )
+from service.http.headers.request_ids import current_ids
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PATH = "/errors"
@@ -81,10 +82,18 @@ class Problem(BaseModel):
     request_id: Annotated[
         str | None, Field(description="Also the X-Request-Id header, and in the log.")
     ] = None
+    trace_id: Annotated[
+        str | None, Field(description="Of the request's traceparent, where it had one.")
+    ] = None
 
 
 def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
-    """The problem document of an error, short whatever the request was."""
+    """The problem document of an error, short whatever the request was.
+
+    Args:
+        error: what went wrong.
+        request_id: of the request; by default that of the one which is being answered.
+    """
     body: dict[str, Any] = {
         "type": f"{ERRORS_PATH}#{error.code}",
         "title": error.title,
@@ -98,8 +107,13 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
             | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
             for e in error.errors[:SHOWN_ERRORS]
         ]
-    if request_id:
+    ids = current_ids()
+    if request_id is None and ids is not None:
+        request_id = ids.request_id
+    if request_id is not None:
         body["request_id"] = request_id
+    if ids is not None and ids.trace_id is not None and ids.request_id == request_id:
+        body["trace_id"] = ids.trace_id
     return body
 
 
@@ -110,9 +124,9 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
 
-async def send_problem(send: Send, error: ServiceError, request_id: str | None = None) -> None:
+async def send_problem(send: Send, error: ServiceError) -> None:
     """Answer a request with the problem document of an error, past the framework."""
-    body = json.dumps(problem_of(error, request_id), ensure_ascii=False).encode()
+    body = json.dumps(problem_of(error), ensure_ascii=False).encode()
     headers = {
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),

@@ -1,6 +1,6 @@
 """Newline-delimited JSON, in and out."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -13,12 +13,15 @@ BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
 
 
-def documented_lines(model: Any, description: str) -> dict[int | str, dict[str, Any]]:
+def documented_lines(
+    model: Any, description: str, example: Iterable[Mapping[str, Any]]
+) -> dict[int | str, dict[str, Any]]:
     """The entry of `responses` for lines that `model` describes.
 
     FastAPI documents a stream as a string; the type given here replaces that.
     """
-    lines = {"schema": {"type": "object"}}
+    text = b"".join(map(line_of, example)).decode()
+    lines = {"schema": {"type": "object"}, "examples": {"lines": {"value": text}}}
     return {200: {"model": model, "content": {NDJSON: lines}, "description": description}}
 
 

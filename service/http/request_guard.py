@@ -7,7 +7,6 @@ would be too late.
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Collection, Mapping
@@ -34,12 +33,12 @@ from service.http.admission import PROBES
 from service.http.auth.callers import KEYLESS, Caller, KeyRing
 from service.http.auth.route_scopes import RouteScopes, is_public
 from service.http.documents import send_problem
+from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, NDJSON
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ONCE = frozenset({b"authorization", b"host"})
 _READ = _ONCE | {
     b"content-length",
@@ -47,7 +46,8 @@ _READ = _ONCE | {
     b"origin",
     b"transfer-encoding",
     b"upgrade",
-    b"x-request-id",
+    REQUEST_ID,
+    TRACEPARENT,
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json")
@@ -103,17 +103,15 @@ class RequestGuard:
             return
         begin, status = time.perf_counter(), 0
         headers, repeated = _headers(scope)
-        given = headers.get(b"x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        scope["request_id"] = request_id
-        header = (b"x-request-id", request_id.encode())
+        ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
 
-        async def send_with_id(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 nonlocal status
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
+
+        send_with_id = answer_as(scope, ids, send_noted)
 
         is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
@@ -129,17 +127,17 @@ class RequestGuard:
             self._check(scope, headers, repeated, limit)
             await self._app(scope, body, send_with_id)
         except RequestError as error:  # of the checks; the application answers its own
-            await send_problem(send_with_id, error, request_id)
+            await send_problem(send_with_id, error)
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
             if status:
                 raise  # a begun answer is cut off
-            await send_problem(send_with_id, ServiceError(ServiceError.example), request_id)
+            await send_problem(send_with_id, ServiceError(ServiceError.example))
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
             if not status:  # the time to stop is over; a begun answer is cut off
-                await send_problem(send_with_id, Stopping(STOPPING), request_id)
+                await send_problem(send_with_id, Stopping(STOPPING))
         finally:
             body.release()
             self._traffic.note(scope, status, time.perf_counter() - begin)
@@ -227,6 +225,8 @@ def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
         if name in _READ:
             if name in found and name in _ONCE:
                 repeated = name.decode()
+            if name in found and name == TRACEPARENT:
+                found[name] = ""  # of several, none counts (W3C Trace Context, section 3.2)
             found.setdefault(name, value.decode("latin-1"))
     return found, repeated
 

@@ -1,10 +1,22 @@
 """Bases and fields that several requests and responses share."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import has_few_fields
+
+NULL = "\0null"
+"""Stands for null in an example until the OpenAPI document is made: the framework drops nulls."""
+
+
+def with_nulls(example: Any) -> Any:
+    """An example of which the OpenAPI document keeps the nulls."""
+    if isinstance(example, dict):
+        return {name: with_nulls(value) for name, value in cast(dict[str, Any], example).items()}
+    if isinstance(example, list):
+        return [with_nulls(value) for value in cast(list[Any], example)]
+    return NULL if example is None else example
 
 
 class Request(BaseModel):

@@ -19,9 +19,10 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.openapi import RECOMMENDER
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["cold start"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
@@ -29,6 +30,7 @@ _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
 
 @router.post(
     "/cold-start",
+    operation_id="place_newcomer",
     summary="Place a new streamer among established ones",
     dependencies=[requires("coldstart")],
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound),

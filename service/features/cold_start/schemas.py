@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response
+from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response, with_nulls
 
 
 class ColdStartIn(Request):
@@ -13,7 +13,16 @@ class ColdStartIn(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"profile": {"name": "new-chef", "tags": ["美食"]}, "neighbours": 10}]
+            "examples": [
+                {
+                    "profile": {
+                        "name": "night kitchen",
+                        "bio": "Handmade noodles, one recipe every Friday",
+                        "tags": ["steamed buns", "flour"],
+                    },
+                    "neighbours": 10,
+                }
+            ]
         }
     )
 
@@ -81,6 +90,32 @@ class FallbackOut(Response):
 
 class ColdStartOut(Response):
     """Neighbours of a new streamer, and its vector in the recommender's ID space."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "neighbours": [
+                        {"streamer_id": "w0711", "score": 0.92, "weight": 0.6, "via": ["w0711"]},
+                        {"streamer_id": "w0044", "score": 0.61, "weight": 0.4, "via": ["w0711"]},
+                    ],
+                    "id_embedding": {
+                        "space": "als",
+                        "vector": [0.12, -0.4, 0.33, 0.07],
+                        "method": "predicted",
+                        "confidence": 0.81,
+                    },
+                    "fallback": with_nulls({"used": False, "reason": None}),
+                    "modalities": {"name": "used", "tags": "used", "bio": "absent"},
+                    "coverage": 0.91,
+                    "complete": True,
+                    "incomplete_because": None,
+                    "model_version": "transfer-plus-a931f7997f06",
+                    "index_sequence": 5001,
+                }
+            ]
+        }
+    )
 
     neighbours: list[NeighbourOut]
     id_embedding: IdEmbeddingOut | None

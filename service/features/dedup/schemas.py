@@ -1,6 +1,6 @@
 """Request and responses of `POST /v1/dedup`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -15,14 +15,8 @@ class DedupIn(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "profiles": [
-                        {"streamer_id": "s-1", "name": "chef", "tags": ["cooking"]},
-                        {"streamer_id": "s-2", "name": "chef!", "tags": ["cooking"]},
-                        {"streamer_id": "s-3", "name": "piano", "tags": ["music"]},
-                    ],
-                    "mode": "clusters",
-                }
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "clusters"},
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "feed"},
             ]
         }
     )
@@ -104,8 +98,32 @@ class ClusterOut(Response):
     members: list[MemberOut]
 
 
+_CLUSTERS: list[Any] = [
+    {
+        "representative": "s-1",
+        "members": [
+            {"streamer_id": "s-1", "score": 0.97, "copies": 0},
+            {"streamer_id": "s-2", "score": 0.97, "copies": 0},
+        ],
+    }
+]
+_WHOLE: dict[str, Any] = {
+    "threshold": 0.467,
+    "clusters": _CLUSTERS,
+    "complete": True,
+    "incomplete_because": None,
+    "model_version": "transfer-plus-a931f7997f06",
+}
+
+
 class DedupClustersOut(Response):
     """Clusters of two and more; every other streamer is in one of the two lists."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mode": "clusters", "unique": ["s-3"], "not_comparable": [], **_WHOLE}]
+        }
+    )
 
     mode: Literal["clusters"] = "clusters"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
@@ -119,6 +137,20 @@ class DedupClustersOut(Response):
 
 class DedupFeedOut(Response):
     """The list in a new order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "mode": "feed",
+                    "order": ["s-1", "s-3", "s-2"],
+                    "held_back": [],
+                    "too_close": 1,
+                    **_WHOLE,
+                }
+            ]
+        }
+    )
 
     mode: Literal["feed"] = "feed"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from service.errors import InvalidRequest, KeyNotFound, StoreFull
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.schemas import (
+    EXAMPLE_ID,
     IssuedKeyOut,
     KeyIn,
     KeyOut,
@@ -20,12 +21,20 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
 from service.scopes import scopes_of
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["keys"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentKeys = Annotated[Keys, Depends(service_named("keys", Keys))]
-KeyIdPath = Annotated[str, Path(pattern=ID_PATTERN, description="12 hex digits.")]
+KeyIdPath = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        description="12 hex digits.",
+        openapi_examples={"a key": {"value": EXAMPLE_ID}},
+    ),
+]
 _WRITE = (*STORE, StoreFull)
 _BY_DEFAULT = RotateIn()
 
@@ -42,6 +51,7 @@ def _issued(issued: Issued, response: Response) -> IssuedKeyOut:
 
 @router.post(
     "/keys",
+    operation_id="create_key",
     summary="Create a key",
     dependencies=[requires("admin")],
     status_code=201,
@@ -69,6 +79,7 @@ async def create_key(
 
 @router.get(
     "/keys",
+    operation_id="list_keys",
     summary="List keys, in pages",
     dependencies=[requires("admin")],
     responses=responses(*STORE),
@@ -87,6 +98,7 @@ async def list_keys(
 
 @router.delete(
     "/keys/{key_id}",
+    operation_id="revoke_key",
     summary="Revoke a key",
     dependencies=[requires("admin")],
     responses=responses(*_WRITE, KeyNotFound),
@@ -99,6 +111,7 @@ async def revoke_key(keys: CurrentKeys, key_id: KeyIdPath) -> RevokedOut:
 
 @router.post(
     "/keys/{key_id}:rotate",
+    operation_id="rotate_key",
     summary="Give a key another text",
     dependencies=[requires("admin")],
     responses=responses(*BODY, *_WRITE, KeyNotFound),

@@ -14,10 +14,20 @@ from pydantic import (
 )
 
 from service.http.schemas import Request, Response
-from service.scopes import Role, Scope
+from service.scopes import ROLES, Role, Scope
 
 MOST_GRACE_S = 30 * 86_400
-_EXAMPLE_ID = "3f9c1a2b7d04"
+EXAMPLE_ID = "3f9c1a2b7d04"
+_ISSUED: dict[str, Any] = {
+    "key_id": EXAMPLE_ID,
+    "name": "console of operations",
+    "role": "operations",
+    "scopes": sorted(ROLES["operations"]),
+    "created_at": "2029-01-31T00:00:00Z",
+    "expires_at": "2030-01-31T00:00:00Z",
+    "previous_until": "2029-02-01T00:00:00Z",
+}
+_LISTED = _ISSUED | {"last_used_at": "2029-01-31T12:00:00Z"}
 
 
 def _is_text(value: Any) -> Any:
@@ -104,7 +114,9 @@ class RotateIn(Request):
 class KeyOut(Response):
     """A key, without its text, which is not stored."""
 
-    key_id: Annotated[str, Field(examples=[_EXAMPLE_ID])]
+    model_config = ConfigDict(json_schema_extra={"examples": [_LISTED]})
+
+    key_id: str
     name: str
     role: str | None
     scopes: Annotated[list[str], Field(description="Its own, or at present those of its role.")]
@@ -122,7 +134,11 @@ class KeyOut(Response):
 class IssuedKeyOut(Response):
     """A key and its text, which is shown this once."""
 
-    key_id: Annotated[str, Field(examples=[_EXAMPLE_ID])]
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [_ISSUED | {"key": f"ssk_{EXAMPLE_ID}_{'0' * 72}"}]}
+    )
+
+    key_id: str
     key: Annotated[str, Field(description="Send it as `Authorization: Bearer <key>`.")]
     name: str
     role: str | None
@@ -135,11 +151,17 @@ class IssuedKeyOut(Response):
 class KeyPage(Response):
     """Keys in the order of their ids."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"keys": [_LISTED], "next_cursor": EXAMPLE_ID}]}
+    )
+
     keys: list[KeyOut]
     next_cursor: Annotated[str | None, Field(description="Null on the last page.")]
 
 
 class RevokedOut(Response):
     """The key is refused from now on, by other replicas within a second."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"key_id": EXAMPLE_ID}]})
 
     key_id: str

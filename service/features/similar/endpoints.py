@@ -17,6 +17,7 @@ from service.errors import (
     RequestError,
     StreamerNotFound,
 )
+from service.features.similar.examples import EXPORT_ANSWER
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -35,11 +36,12 @@ from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_mo
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
+from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1")
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
@@ -93,6 +95,7 @@ def _by_parameter() -> Generator[None, None, None]:
 
 @router.get(
     "/streamers/{streamer_id}/similar",
+    operation_id="find_similar_to_streamer",
     summary="Find streamers similar to a stored one",
     dependencies=[requires("search")],
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
@@ -143,6 +146,7 @@ async def similar_to_one(
 
 @router.post(
     "/similar",
+    operation_id="find_similar",
     summary="Find streamers similar to seeds",
     dependencies=[requires("search")],
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
@@ -180,6 +184,7 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
 
 @router.post(
     "/similar/export",
+    operation_id="export_similar",
     summary="Export every streamer that reaches a score",
     dependencies=[requires("search")],
     response_class=NdjsonResponse,
@@ -187,6 +192,7 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
     | documented_lines(
         ExportLineOut | ExportSummaryOut,
         "NDJSON: one streamer per line, best first; the last line is a summary.",
+        EXPORT_ANSWER,
     ),
 )
 async def export_similar(
@@ -233,6 +239,7 @@ async def _lines(
 
 @router.get(
     "/similar",
+    operation_id="get_similar_page",
     summary="Get the next page of an answer",
     dependencies=[requires("search")],
     responses=responses(CursorExpired, *INDEX),

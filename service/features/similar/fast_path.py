@@ -64,7 +64,7 @@ class NearestRoute:
             return
         scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
         if isinstance(body, Overloaded):
-            await send_problem(send, body, scope.get("request_id"))
+            await send_problem(send, body)
             return
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", b"application/json")]

@@ -12,6 +12,7 @@ from model_export.contract.streamer import (
     StreamerProfile,
 )
 from service.features.similar import seeds
+from service.features.similar.examples import ANSWER
 from service.http.schemas import AfterSequence, Complete, Coverage, MinPrecision, Request, Response
 from service.index import filters
 from service.index.query import Strategy
@@ -143,9 +144,7 @@ class ExportIn(SeedsIn):
     """Seeds, and the lowest score: one of min_score and min_precision."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": 0.5}]
-        }
+        json_schema_extra={"examples": [{"positive": [{"streamer_id": "w0087"}], "min_score": 0.5}]}
     )
 
     @model_validator(mode="after")
@@ -162,12 +161,15 @@ class SimilarIn(SeedsIn):
         json_schema_extra={
             "examples": [
                 {
-                    "positive": [{"profile": {"tags": ["cooking"]}, "weight": 2}],
-                    "negative": [{"profile": {"tags": ["music"]}}],
+                    "positive": [
+                        {"streamer_id": "w0087", "weight": 2},
+                        {"profile": {"bio": "guitar music for cats"}},
+                    ],
+                    "negative": [{"streamer_id": "w0000"}],
                     "k": 10,
                     "filter": {
                         "must": [
-                            {"field": "language", "any": ["zh"]},
+                            {"field": "language", "any": ["en"]},
                             {"field": "followers", "gte": 100},
                         ]
                     },
@@ -182,7 +184,8 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Give reasons for each hit. Hit and seed are encoded again without each "
-            "modality: k is 50 at most (STREAMER_LIMITS__MAX_EXPLAINED). Needs the scope explain too."
+            "modality: k is 50 at most (STREAMER_LIMITS__MAX_EXPLAINED). Needs the scope explain "
+            "too."
         ),
     ] = False
     exact: Annotated[
@@ -312,45 +315,7 @@ class ThresholdOut(Response):
 class SimilarOut(Response):
     """Hits, best first; `complete` is false where any may be missing."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "hits": [
-                        {
-                            "streamer_id": "s-7",
-                            "score": 0.71,
-                            "precision": 0.83,
-                            "rank": 1,
-                            "reasons": {
-                                "nearest_seed": "s-1",
-                                "similarity": 0.71,
-                                "content_similarity": 0.42,
-                                "shared": {
-                                    "tags": ["cooking"],
-                                    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
-                                    "similar_pictures": [
-                                        {"seed": "avatar", "hit": "videos[3].cover"}
-                                    ],
-                                },
-                                "by_modality": {
-                                    "tags": {"state": "compared", "contribution": 0.41},
-                                    "bio": {"state": "compared", "contribution": -0.02},
-                                    "covers": {"state": "absent", "in": "hit"},
-                                    "name": {"state": "uninformative", "in": "both"},
-                                },
-                            },
-                        }
-                    ],
-                    "complete": True,
-                    "exact": True,
-                    "model_version": "transfer-plus-1",
-                    "index_sequence": 130,
-                    "took_ms": 9.5,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
     hits: list[HitOut]
     threshold: Annotated[

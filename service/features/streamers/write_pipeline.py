@@ -8,9 +8,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
+
+from pydantic_core import to_json
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.large_profiles import beside_if_large
@@ -24,7 +26,16 @@ from service.errors import ServiceError, StreamerNotFound, VersionConflict, Writ
 from service.features.dedup.service import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.records import digest_of_profile, record_of
-from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
+from service.features.streamers.repeats import Repeats
+from service.store.base import (
+    Delete,
+    Once,
+    Record,
+    Refused,
+    StreamerStore,
+    Upsert,
+    Written,
+)
 
 _log = logging.getLogger(__name__)
 _PATCH_ATTEMPTS = 5
@@ -78,7 +89,11 @@ class FollowUp:
 
 
 class WritePipeline:
-    """Writes and deletes streamers."""
+    """Writes and deletes streamers.
+
+    Attributes:
+        repeats: tells which requests were answered before.
+    """
 
     def __init__(
         self,
@@ -109,23 +124,32 @@ class WritePipeline:
         self._show = show
         self._lanes = lanes
         self._keep_bytes = keep_bytes
+        self.repeats = Repeats(store)
 
-    async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
+    async def put(
+        self, profile: StreamerProfile, expected_version: int | None, once: Once | None = None
+    ) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
 
         Raises:
+            DoneBefore: an earlier request did `once`, as in all writes that take it.
             InvalidRequest: the model can't read a part of it.
             VersionConflict: `expected_version` is not the stored one (0 = not stored).
             Unavailable: it can't be encoded or stored at the moment.
         """
         (tower_vectors,) = await self._stored.tower_vectors([profile.streamer_id])
-        done = await self._put(ToRead(profile, tower_vectors=tower_vectors), expected_version)
+        item = ToRead(profile, tower_vectors=tower_vectors)
+        done = await self._put(item, expected_version, once)
         if isinstance(done, Refused):
             raise _conflict(profile.streamer_id, expected_version, done)
         return done
 
     async def patch(
-        self, streamer_id: str, changes: dict[str, Any], expected_version: int | None
+        self,
+        streamer_id: str,
+        changes: dict[str, Any],
+        expected_version: int | None,
+        once: Once | None = None,
     ) -> Acknowledged:
         """Apply a JSON merge patch (RFC 7396) to a stored profile.
 
@@ -143,7 +167,7 @@ class WritePipeline:
                 raise _conflict(streamer_id, expected_version, Refused(stored.version))
             profile = await self._patched(stored, changes)
             item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
-            done = await self._put(item, stored.version)
+            done = await self._put(item, stored.version, once)
             if isinstance(done, Acknowledged):
                 return done
             if expected_version is not None:
@@ -182,7 +206,9 @@ class WritePipeline:
         """Encode stored profiles again, and store those that are at their version still."""
         return await self._write(items, versions)
 
-    async def delete(self, streamer_id: str, expected_version: int | None) -> int:
+    async def delete(
+        self, streamer_id: str, expected_version: int | None, once: Once | None = None
+    ) -> int:
         """Remove a streamer; its sequence number.
 
         Raises:
@@ -190,7 +216,7 @@ class WritePipeline:
             VersionConflict: it is not at `expected_version`.
             Unavailable: the store can't delete at the moment.
         """
-        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)])
+        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)], once=once)
         if isinstance(outcome, Refused):
             if outcome.current_version == 0:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
@@ -239,9 +265,11 @@ class WritePipeline:
             return patch()
         return await self._lanes.run(patch)
 
-    async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged | Refused:
+    async def _put(
+        self, item: ToRead, expected_version: int | None, once: Once | None
+    ) -> Acknowledged | Refused:
         (done,) = await self._commit(
-            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE
+            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
         )
         return done
 
@@ -256,7 +284,12 @@ class WritePipeline:
         return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def _commit(
-        self, encoded: Sequence[EncodedProfile], expected: Sequence[int | None], lane: Lane
+        self,
+        encoded: Sequence[EncodedProfile],
+        expected: Sequence[int | None],
+        lane: Lane,
+        *,
+        once: Once | None = None,
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
@@ -272,7 +305,9 @@ class WritePipeline:
         upserts = [
             Upsert(record, version) for record, version in zip(records, expected, strict=True)
         ]
-        outcomes = await self._store.write(upserts)
+        if once is not None:
+            once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
+        outcomes = await self._store.write(upserts, once=once)
         return [
             Acknowledged(
                 record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
@@ -296,6 +331,16 @@ class WritePipeline:
             else:
                 known.pop(profile.streamer_id, None)  # a later line comes after this one
         return unchanged
+
+
+def _told(record: Record, coverage: float) -> bytes:
+    """What an answer says of a write beside its outcome; kept for as long as it may be repeated."""
+    return b'{"model_version":%b,"status":%b,"coverage":%b,"modalities":%b}' % (
+        to_json(record.model_version),
+        to_json(record.status),
+        to_json(coverage),
+        record.modalities,
+    )
 
 
 def _conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:

@@ -5,6 +5,7 @@ ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
+ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
 
 API keys are beside these; see `service.store.redis.keys`.
 """
@@ -19,10 +20,13 @@ from typing import Any, Self, cast
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
+    REMEMBERED_S,
     Delete,
+    DoneBefore,
     IndexEntry,
     LogEntry,
     LogGap,
+    Once,
     Outcome,
     Position,
     ProfilePage,
@@ -35,9 +39,11 @@ from service.store.redis.codec import (
     PROFILE_FIELDS,
     RECORD_FIELDS,
     arguments_of,
+    done_before_of,
     id_of,
     model_of,
     outcome_of,
+    terms_of,
     to_entry,
     to_log_entry,
     to_profile,
@@ -83,7 +89,8 @@ class RedisStore:
         """
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
-        self._record, self._done = f"{prefix}record:", f"{prefix}done:"
+        self._record = f"{prefix}record:"
+        self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE)
@@ -113,13 +120,16 @@ class RedisStore:
         await self._client.close()
         await self.keys.close()
 
-    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+    async def write(
+        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
+    ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 
         Each write has a mark, by which the script knows what it did already, and a latest time to
         begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
+            DoneBefore: a write of the same name was done already.
             ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied.
@@ -128,8 +138,9 @@ class RedisStore:
             return []
         model = model_of(operations)
         mark = secrets.token_hex(8)
-        keys = [self._meta, self._ids, self._log, self._done + mark]
-        arguments: list[Argument] = []
+        done = self._done + mark if once is None else self._once + once.key
+        keys = [self._meta, self._ids, self._log, done]
+        arguments: list[Argument] = [model, *terms_of(once)]
         for operation in operations:
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
@@ -137,7 +148,7 @@ class RedisStore:
         while True:
             began = time.monotonic()
             try:
-                answers = await self._write(keys, [*self._terms(mark, began), model, *arguments])
+                answers = await self._write(keys, [*self._terms(mark, began, once), *arguments])
             except ConnectionLost:
                 wait = next(waits, None)
                 if wait is None:
@@ -145,7 +156,10 @@ class RedisStore:
                 await asyncio.sleep(wait)
                 continue
             if isinstance(answers, list):
-                return [outcome_of(answer) for answer in cast(list[list[int]], answers)]
+                found = cast(list[bytes | list[int]], answers)
+                if isinstance(found[0], bytes):
+                    raise done_before_of(found[0])
+                return [outcome_of(answer) for answer in cast(list[list[int]], found)]
             if isinstance(answers, bytes):
                 raise ModelChanged(
                     f"the store holds vectors of model {answers.decode()}, this process encodes "
@@ -156,11 +170,17 @@ class RedisStore:
             if next(waits, None) is None:
                 raise StoreUnavailable("the store's clock jumps, or a write takes too long")
 
-    def _terms(self, mark: str, began: float) -> list[Argument]:
+    def _terms(self, mark: str, began: float, once: Once | None) -> list[Argument]:
         """What write.lua takes for a write as a whole."""
         patience_ms = self._limits.answer_timeout_s * 1000
         latest = began * 1000 + self._ahead_ms + patience_ms
-        return [self._limits.log_entries, mark, round(latest), round(3 * patience_ms)]
+        remember_ms = 3 * patience_ms if once is None else REMEMBERED_S * 1000
+        return [self._limits.log_entries, mark, round(latest), round(remember_ms)]
+
+    async def done_before(self, key: str) -> DoneBefore | None:
+        """What was done once under a key; see `StreamerStore.done_before`."""
+        found: bytes | None = await self._client.ask("GET", self._once + key)
+        return None if found is None else done_before_of(found)
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""

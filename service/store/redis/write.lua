@@ -2,23 +2,30 @@
 --
 -- KEYS  meta, ids, log, what this write did if it was done before, then the record of each operation
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
---       the model of all records ("" where there are none), then of each operation: "upsert", id, expected version, 11 fields (see HSET)
+--       the model of all records ("" where there are none), for a write that is done once the fingerprint
+--       of its request and what to tell again (otherwise ""),
+--       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
 --                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
--- does nothing and returns the same. Too late, it does nothing and returns the server's time (ms); on
--- a store of another model it does nothing and returns that model.
+-- does nothing and returns the same. Done once already by another request, it does nothing and returns
+-- what is remembered, as {string}. Too late, it does nothing and returns the server's time (ms); on a
+-- store of another model it does nothing and returns that model.
 
 local FIELDS = 11
 local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local model = ARGV[5]
+local model, fingerprint, answer = ARGV[5], ARGV[6], ARGV[7]
 local outcomes = {}
-local at = 6
+local at = 8
 
 local before = redis.call('GET', DONE)
 if before then
-  for accepted, number, created in string.gmatch(before, '(%d) (%d+) (%d)') do
+  local did, by = string.match(before, '^([^\n]*)\n?([^\n]*)')
+  if by ~= '' and by ~= mark then
+    return {before}
+  end
+  for accepted, number, created in string.gmatch(did, '(%d) (%d+) (%d)') do
     outcomes[#outcomes + 1] = {tonumber(accepted), tonumber(number), tonumber(created)}
   end
   return outcomes
@@ -99,6 +106,10 @@ if changed then
   if model ~= '' and not stored_model then
     redis.call('HSET', META, 'model_version', model)
   end
-  redis.call('SET', DONE, table.concat(did, ','), 'PX', remember)
+  local kept = table.concat(did, ',')
+  if fingerprint ~= '' then
+    kept = table.concat({kept, mark, fingerprint, answer}, '\n')
+  end
+  redis.call('SET', DONE, kept, 'PX', remember)
 end
 return outcomes

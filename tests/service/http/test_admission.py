@@ -178,7 +178,9 @@ def test_a_refusal_says_when_to_come_again_and_is_counted() -> None:
         assert headers[b"retry-after"] == b"1"
         assert headers[b"content-type"] == b"application/problem+json"
         assert int(headers[b"content-length"]) == len(body["body"])
-        assert json.loads(body["body"])["code"] == "overloaded"
+        problem = json.loads(body["body"])
+        assert problem["code"] == "overloaded"
+        assert problem["request_id"].encode() == headers[b"x-request-id"]
         (metric,) = service.traffic.seconds.collect()
         refused = [s for s in metric.samples if s.labels.get("status") == "503"]
         assert any(s.name.endswith("_count") and s.value >= 1 for s in refused)
