@@ -10,6 +10,7 @@ import re
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from pydantic import WithJsonSchema
 
 from service.engine.work.lanes import Lanes
 from service.engine.work.large_json import LARGE_BYTES
@@ -20,19 +21,19 @@ NAME = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 """Header of an answer that an earlier request with the same key got already."""
 _KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([A-Za-z0-9._~:+/=-]{1,255})')
+_SCHEMA = {"type": "string", "pattern": f"^({_KEY.pattern})$", "maxLength": 257}
 _DIGITS = 32
 
 
 async def once_by_key(
     request: Request,
     idempotency_key: Annotated[
-        str | None,
+        Annotated[str, WithJsonSchema(_SCHEMA)] | None,
         Header(
             description="Names this write, for 24 hours: sent again with the same key, the request "
             "writes nothing and gets the first answer. Of your choice, unique among your writes; "
             'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
             examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-            json_schema_extra={"pattern": f"^({_KEY.pattern})$", "maxLength": 257},
         ),
     ] = None,
 ) -> Once | None:
