@@ -86,7 +86,7 @@ async def list_keys(
 
 
 @router.delete(
-    "/keys/{key_id}",
+    "/keys/{key_id:name}",
     summary="Revoke a key",
     dependencies=[requires("admin")],
     responses=responses(*_WRITE, KeyNotFound),
