@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import FieldError, InvalidRequest
@@ -30,6 +31,18 @@ def service_named(name: str, kind: type[Service]) -> Callable[[Request], Awaitab
 
 
 CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
+
+
+class _Name(StringConvertor):
+    """A part of a path before the colon of an action: `{key_id:name}`.
+
+    Without it `DELETE /keys/1:rotate` would delete, and not be 405.
+    """
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("name", _Name())
 
 
 def streamer_id_path(example: str) -> Any:

@@ -97,7 +97,7 @@ async def list_keys(
 
 
 @router.delete(
-    "/keys/{key_id}",
+    "/keys/{key_id:name}",
     operation_id="revoke_key",
     summary="Revoke a key",
     dependencies=[requires("admin")],

@@ -184,8 +184,7 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Give reasons for each hit. Hit and seed are encoded again without each "
-            "modality: k is 50 at most (STREAMER_LIMITS__MAX_EXPLAINED). Needs the scope explain "
-            "too."
+            "modality; k is 50 at most (STREAMER_LIMITS__MAX_EXPLAINED). Needs scope explain too."
         ),
     ] = False
     exact: Annotated[

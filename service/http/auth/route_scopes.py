@@ -47,8 +47,8 @@ class RouteScopes:
         """
         self._by_beginning: dict[str, list[tuple[re.Pattern[str], frozenset[str], Scope]]] = {}
         for route in iter_route_contexts(list(routes)):
-            path = route.path or ""
-            if is_public(path) or path == _PUBLIC_FILES:
+            path = route.path_format or route.path or ""
+            if is_public(path):
                 continue
             declared = [
                 scope
