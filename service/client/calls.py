@@ -113,7 +113,7 @@ def _at(streamer_id: str, rest: str = "") -> str:
 
 
 def _precondition(if_version: int | None, only_new: bool = False) -> dict[str, str]:
-    headers = {_KEY: uuid.uuid4().hex}
+    headers = {_KEY: f'"{uuid.uuid4()}"'}
     if only_new:
         headers["If-None-Match"] = "*"
     if if_version is not None:

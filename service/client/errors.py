@@ -27,10 +27,9 @@ from pydantic import ValidationError
 from service.http.schemas import FieldProblem, Problem
 
 _PASSING = frozenset({429, 502, 503, 504, 507})
-_CONTENDED = "write_contended"
+_PASSING_CODES = frozenset({"idempotency_key_in_use", "write_contended"})
 _NOT_DONE = frozenset(
     {
-        _CONTENDED,
         "media_unavailable",
         "model_changed",
         "not_ready",
@@ -113,7 +112,7 @@ class ApiProblem(ClientError):
         super().__init__(problem.detail)
         self.problem = problem
         self.retry_after_s = retry_after_s
-        self.is_passing = problem.status in _PASSING or problem.code == _CONTENDED
+        self.is_passing = problem.status in _PASSING or problem.code in _PASSING_CODES
         is_refused = problem.status < 500 and problem.status != HTTPStatus.REQUEST_TIMEOUT
         self.is_in_doubt = not is_refused and problem.code not in _NOT_DONE
 
