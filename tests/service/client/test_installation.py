@@ -11,6 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.house.pages import fences
+from tests.service.conftest import Serve
+
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WITHOUT_THE_REST = """
@@ -57,6 +60,7 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_client_imports() -> None:
     done = run("import service.client, service.client.models; print(service.client.Client)")
     assert done.returncode == 0, done.stderr
@@ -64,13 +68,32 @@ def test_the_client_imports() -> None:
     assert "No module named 'fastapi'" in run("import fastapi").stderr
 
 
-@pytest.mark.parametrize(
-    "words", ["similar --help", "cold-start --help", "dedup --help", "load --help", "--help"]
-)
-def test_commands_that_ask_a_service_are_there(words: str) -> None:
-    done = run("from service.__main__ import main; main(sys.argv[1:])", *words.split())
+@pytest.mark.slow
+def test_commands_that_ask_a_service_are_there() -> None:
+    words = ["similar --help", "cold-start --help", "dedup --help", "load --help", "--help"]
+    code = """
+import contextlib
+from service.__main__ import main
+for words in sys.argv[1:]:
+    with contextlib.suppress(SystemExit):
+        main(words.split())
+"""
+    done = run(code, *words)
     assert done.returncode == 0, done.stderr
-    assert ("exit status:" if words == "--help" else "examples:") in done.stdout
+    assert done.stdout.count("examples:") == 4
+    assert done.stdout.count("exit status:") == 1
+
+
+@pytest.mark.slow
+def test_the_ten_lines_of_the_readme_get_a_first_answer(serve: Serve) -> None:
+    service = serve()
+    service.bulk([{"streamer_id": f"s-{i}", "tags": ["music"]} for i in range(5)])
+    (example,) = [f.text for f in fences(ROOT / "README.md") if f.language == "python"]
+    assert len(example.splitlines()) <= 10
+    done = run(example.replace("http://127.0.0.1:8000", service.url))
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2", "3"]
+    assert "guitar-loft" in service.streamers()
 
 
 def test_the_console_script_is_declared() -> None:
