@@ -90,12 +90,8 @@ def test_many_streamers_are_written_listed_and_searched(client: Client) -> None:
     assert [r.outcome for r in client.load(map(profile, range(3)))] == ["unchanged"] * 3
     listed = list(client.streamers(page_size=60))
     assert [s.streamer_id for s in listed] == [f"s{i:05}" for i in range(250)]
-    question = SimilarIn(
-        positive=[SeedIn(profile=StreamerContent(tags=["cooking"]))],
-        k=20,
-        min_score=0.2,
-        pages=True,
-    )
+    seed = SeedIn(profile=StreamerContent(tags=["cooking"]))
+    question = SimilarIn(positive=[seed], k=20, min_score=0.2, pages=True)
     pages = list(client.pages(question))
     hits = [hit for page in pages for hit in page.hits]
     assert len(pages) == -(-len(hits) // 20) > 1
