@@ -97,7 +97,7 @@ def _write(client: Client, told: Told, choices: random.Random, state: str, keyed
     told.writes += 1
 
 
-def check(service: Service, told: Told, proxy: FaultProxy) -> tuple[int, int]:
+def check(service: Service, told: Told) -> tuple[int, int]:
     """How many acknowledged writes are lost, and how many were done twice."""
     stored = {i: s["profile"]["name"] for i, s in service.streamers().items()}
     lost = sum(stored.get(i) != name for i, name in told.there.items())
