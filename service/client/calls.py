@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from service.client.errors import UnexpectedAnswer, problem_error, refusal_of
@@ -88,6 +88,20 @@ class LastWrite:
         """Take in the sequence number of a write; None changes nothing."""
         with self._lock:
             self.sequence = max(self.sequence, sequence or 0)
+
+
+class _Parameter(BaseModel):
+    name: str = ""
+
+
+class _Operation(BaseModel):
+    parameters: list[_Parameter] = []
+
+
+class _Document(BaseModel):
+    """The part of an OpenAPI document that tells which headers a route takes."""
+
+    paths: dict[str, dict[str, _Operation]] = {}
 
 
 @cache
@@ -174,16 +188,11 @@ def keyed_methods() -> Call[frozenset[str]]:
     """Methods of writes for which the service documents `Idempotency-Key`, by its OpenAPI."""
 
     def read(body: bytes) -> frozenset[str]:
-        document: dict[str, Any] = _as(dict[str, Any])(body)
-        methods = document.get("paths", {}).get(_ROUTE, {})
+        operations = _as(_Document)(body).paths.get(_ROUTE, {})
         return frozenset(
             method.upper()
-            for method, operation in methods.items()
-            if isinstance(operation, dict)
-            and any(
-                parameter.get("name", "").lower() == _KEY.lower()
-                for parameter in operation.get("parameters", ())
-            )
+            for method, operation in operations.items()
+            if any(parameter.name.lower() == _KEY.lower() for parameter in operation.parameters)
         )
 
     return Call("GET", "/openapi.json", read)

@@ -43,7 +43,8 @@ def _show(answer: DedupClustersOut | DedupFeedOut) -> None:
         for number, cluster in enumerate(answer.clusters, start=1)
         for member in cluster.members
     ]
-    rows += [["unique", streamer_id, None, None] for streamer_id in answer.unique]
-    rows += [["not_comparable", streamer_id, None, None] for streamer_id in answer.not_comparable]
+    for group, ids in (("unique", answer.unique), ("not_comparable", answer.not_comparable)):
+        for streamer_id in ids:
+            rows.append([group, streamer_id, None, None])
     print_rows(["group", "streamer_id", "score", "copies"], rows)
     tell_incomplete(answer.complete, answer.incomplete_because)

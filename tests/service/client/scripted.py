@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -94,7 +94,7 @@ def lines(*documents: dict[str, Any], then: Callable[[], Exception] | None = Non
         def __iter__(self) -> Iterator[bytes]:
             return parts()
 
-        async def __aiter__(self) -> Any:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
             for part in parts():
                 yield part
 
