@@ -6,7 +6,7 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """For which shell."""
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    parser.add_argument("shell", choices=("bash", "zsh"))
 
 
 def run(args: argparse.Namespace) -> int:
