@@ -1,4 +1,4 @@
-"""The same work on many items, some at once; items are drawn as there is room for them."""
+"""Applies one function to many items, several at once; items are drawn as there is room for them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
