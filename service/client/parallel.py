@@ -1,4 +1,4 @@
-"""Applies one function to many items, several at once; items are drawn as there is room for them."""
+"""Applies one function to many items, several at once, and draws items as there is room."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
