@@ -18,12 +18,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
 from service.scopes import Role, Scope
 
 MIB = 1 << 20
-MOST_SEEDS = 1000
-MOST_DEDUP_ITEMS = 100_000
-"""Hard maxima: the request schemas have them, and no limit can be set above."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")

@@ -10,7 +10,8 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import FieldError, InvalidRequest
-from service.http.documents import SHOWN_ERRORS, cut
+from service.http.documents import cut
+from service.http.schemas import SHOWN_ERRORS
 from service.settings import Limits
 
 Service = TypeVar("Service")

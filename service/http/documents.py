@@ -3,9 +3,8 @@
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field
 from starlette.types import Send
 
 from service.errors import (
@@ -34,10 +33,10 @@ from service.errors import (
     UrlRefused,
 )
 from service.http.headers.request_ids import current_ids
+from service.http.schemas import SHOWN_ERRORS
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PATH = "/errors"
-SHOWN_ERRORS = 20
 _DETAIL_CHARS = 1000
 
 ANY = (MalformedRequest, InvalidRequest, ServiceError)
@@ -56,35 +55,6 @@ MEDIA = (UrlRefused, MediaNotFetched, MediaUnavailable)
 """What a profile with pictures or sounds by URL may meet."""
 INDEX = (NotReady, NotYetVisible)
 """What a question may meet."""
-
-
-class FieldProblem(BaseModel):
-    """One wrong field, parameter or header; either `pointer` or `parameter` is there."""
-
-    pointer: Annotated[
-        str | None, Field(description="JSON pointer (RFC 6901) into the body.", examples=["/nmae"])
-    ] = None
-    parameter: Annotated[str | None, Field(description="Name of a parameter or a header.")] = None
-    detail: Annotated[str, Field(description="What is wrong with it, and the remedy.")]
-
-
-class Problem(BaseModel):
-    """What went wrong, as problem details (RFC 9457)."""
-
-    type: Annotated[str, Field(description="Where this service explains the code.")]
-    title: Annotated[str, Field(description="The same text for every problem of this code.")]
-    status: Annotated[int, Field(description="The HTTP status.")]
-    code: Annotated[str, Field(description="A stable name for programs to decide by.")]
-    detail: Annotated[str, Field(description="What went wrong this time, and the remedy.")]
-    errors: Annotated[
-        list[FieldProblem] | None, Field(description=f"The first {SHOWN_ERRORS} wrong fields.")
-    ] = None
-    request_id: Annotated[
-        str | None, Field(description="Also the X-Request-Id header, and in the log.")
-    ] = None
-    trace_id: Annotated[
-        str | None, Field(description="Of the request's traceparent, where it had one.")
-    ] = None
 
 
 def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:

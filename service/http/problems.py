@@ -24,8 +24,9 @@ from service.errors import (
     ServiceError,
     Stopping,
 )
-from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
+from service.http.documents import MEDIA_TYPE, cut, headers_of, problem_of
 from service.http.request_guard import BodyRefused
+from service.http.schemas import SHOWN_ERRORS
 
 _OF_THE_FRAMEWORK = (
     MalformedBody,

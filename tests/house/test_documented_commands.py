@@ -80,7 +80,9 @@ class Workplace:
         binaries = folder / ".venv" / "bin"
         binaries.mkdir(parents=True)
         (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        (binaries / "python").chmod(0o755)
+        (binaries / "similar-streamer").write_text('#!/bin/sh\nexec python -m service "$@"\n')
+        for program in binaries.iterdir():
+            program.chmod(0o755)
         (folder / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
         path = f"{binaries}:{environment()['PATH']}"
         self._environment = environment(PATH=path, PYTHONPATH=str(ROOT), CURL_HOME=str(folder))
@@ -132,7 +134,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
         if fence.language in PROSE:
             assert fence.category is None, where
         else:
-            categories = CATEGORIES if fence.language == "bash" else ("stopped",)
+            categories = CATEGORIES if fence.language == "bash" else ("service", "stopped")
             assert fence.language in ("bash", "python"), where
             assert fence.category in categories, where
 
@@ -144,7 +146,11 @@ def test_commands_work(page: Path, workplace: Workplace) -> None:
     for fence in fences(page):
         if fence.category == "service":
             url = workplace.url()
-            answer = workplace.run(f"URL={url}\n{fence.text.replace(ADDRESS, url)}")
+            text = fence.text.replace(ADDRESS, url)
+            if fence.language == "python":
+                assert workplace.run_python(text)
+            else:
+                answer = workplace.run(f"URL={url}\n{text}")
         elif fence.category == "stopped":
             workplace.stop()
             run = workplace.run_python if fence.language == "python" else workplace.run

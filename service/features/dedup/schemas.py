@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerId, StreamerProfile
 from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
-from service.settings import MOST_DEDUP_ITEMS
+from service.maxima import MOST_DEDUP_ITEMS
 
 
 class DedupIn(Request):

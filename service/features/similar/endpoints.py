@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import (
     CursorExpired,
     FieldError,
@@ -22,7 +23,9 @@ from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
+    FilterIn,
     HitOut,
+    SeedIn,
     SeedsIn,
     SimilarIn,
     SimilarOut,
@@ -39,6 +42,7 @@ from service.http.ndjson import NdjsonResponse, documented_lines, line_of
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
+from service.index.filters import Condition, Filter
 from service.settings import Limits
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
@@ -172,13 +176,28 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
                 f"/{name}", f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
             )
     return SimilarQuery(
-        positive=[seed.domain() for seed in body.positive],
-        negative=[seed.domain() for seed in body.negative],
+        positive=[_seed(seed) for seed in body.positive],
+        negative=[_seed(seed) for seed in body.negative],
         strategy=body.strategy,
         min_score=body.min_score,
         min_precision=body.min_precision,
-        filter=body.filter.domain(),
+        filter=_filter(body.filter),
         after_sequence=body.after_sequence,
+    )
+
+
+def _seed(seed: SeedIn) -> Seed:
+    profile = None
+    if seed.profile is not None:
+        fields = {n: getattr(seed.profile, n) for n in StreamerContent.model_fields}
+        profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
+    return Seed(seed.streamer_id, profile, seed.vector, seed.weight)
+
+
+def _filter(conditions: FilterIn) -> Filter:
+    return Filter(
+        [Condition(**c.model_dump()) for c in conditions.must],
+        [Condition(**c.model_dump()) for c in conditions.must_not],
     )
 
 

@@ -2,21 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import (
     AttributeValue,
     FiniteFloat,
     StreamerContent,
     StreamerId,
-    StreamerProfile,
 )
-from service.features.similar import seeds
 from service.features.similar.examples import ANSWER
 from service.http.schemas import AfterSequence, Complete, Coverage, MinPrecision, Request, Response
-from service.index import filters
 from service.index.query import Strategy
-from service.settings import MOST_SEEDS
+from service.maxima import MOST_SEEDS
 
 Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fail_fast=True)]
 
@@ -57,13 +54,6 @@ class FilterIn(Request):
         default_factory=list[ConditionIn], max_length=50, description="None of these holds."
     )
 
-    def domain(self) -> filters.Filter:
-        """The filter that the use-cases know."""
-        return filters.Filter(
-            [filters.Condition(**c.model_dump()) for c in self.must],
-            [filters.Condition(**c.model_dump()) for c in self.must_not],
-        )
-
 
 class SeedIn(Request):
     """One example: exactly one of streamer_id, profile, vector."""
@@ -97,14 +87,6 @@ class SeedIn(Request):
         if sum(v is not None for v in (self.streamer_id, self.profile, self.vector)) != 1:
             raise ValueError("needs exactly one of: streamer_id, profile, vector")
         return self
-
-    def domain(self) -> seeds.Seed:
-        """The seed that the use-cases know."""
-        profile = None
-        if self.profile is not None:
-            fields = {n: getattr(self.profile, n) for n in StreamerContent.model_fields}
-            profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
-        return seeds.Seed(self.streamer_id, profile, self.vector, self.weight)
 
 
 class SeedsIn(Request):
@@ -240,7 +222,11 @@ class NotComparedOut(Response):
     ]
     where: Annotated[
         Literal["seed", "hit", "both"],
-        Field(serialization_alias="in", description="The side of which this is true."),
+        Field(
+            validation_alias=AliasChoices("where", "in"),
+            serialization_alias="in",
+            description="The side of which this is true.",
+        ),
     ]
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
-from service.http.documents import Problem
-from service.http.schemas import Coverage, Response
+from service.http.schemas import Coverage, Problem, Response
 
 
 class StreamerBody(StreamerContent):

@@ -7,10 +7,11 @@ never fails the write: the record is on disk by then.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -38,7 +39,7 @@ from service.store.base import (
 )
 
 _log = logging.getLogger(__name__)
-_PATCH_ATTEMPTS = 5
+_ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
@@ -160,7 +161,7 @@ class WritePipeline:
             WriteContended: no version was expected, and others wrote it at each attempt.
             Unavailable: it can't be encoded or stored at the moment.
         """
-        for attempt in range(_PATCH_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             await asyncio.sleep(random.uniform(0, attempt * _PATCH_PAUSE_S))
             stored = await self._stored.get(streamer_id)
             if expected_version not in (None, stored.version):
@@ -173,7 +174,7 @@ class WritePipeline:
             if expected_version is not None:
                 raise _conflict(streamer_id, expected_version, done)
         raise WriteContended(
-            f"streamer {streamer_id!r} was written by others during each of {_PATCH_ATTEMPTS} "
+            f"streamer {streamer_id!r} was written by others during each of {_ATTEMPTS} "
             "attempts, and nothing was changed: send the patch again"
         )
 
@@ -182,22 +183,27 @@ class WritePipeline:
     ) -> list[Acknowledged | Unchanged | ServiceError]:
         """Encode and store many profiles in one script; in order, the last of an id wins.
 
-        In place of one that the model can't read, what is wrong with it.
+        In place of one that the model can't read, what is wrong with it. With `skip_unchanged` a
+        profile that others store meanwhile is compared again, so that the same lines sent twice,
+        even at once, are written once.
 
         Raises:
             Unavailable: none of them can be encoded or stored at the moment.
         """
-        unchanged = await self._unchanged(profiles) if skip_unchanged else {}
-        changed = [i for i in range(len(profiles)) if i not in unchanged]
-        packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
-        items = [
-            ToRead(profiles[i], tower_vectors=vectors)
-            for i, vectors in zip(changed, packed, strict=True)
-        ]
-        done = await self._write(items, [None] * len(items))
-        results: dict[int, Acknowledged | Unchanged | ServiceError] = dict(unchanged)
-        for i, result in zip(changed, done, strict=True):
-            results[i] = cast(Acknowledged | ServiceError, result)  # nothing was expected
+        results: dict[int, Acknowledged | Unchanged | ServiceError] = {}
+        waiting = list(range(len(profiles)))
+        for attempt in range(_ATTEMPTS):
+            skip = skip_unchanged and attempt < _ATTEMPTS - 1
+            done = await self._write_many([profiles[i] for i in waiting], skip)
+            again: list[int] = []
+            for i, result in zip(waiting, done, strict=True):
+                if isinstance(result, Refused):
+                    again.append(i)
+                else:
+                    results[i] = result
+            waiting = again
+            if not waiting:
+                break
         return [results[i] for i in range(len(profiles))]
 
     async def rewrite(
@@ -317,20 +323,47 @@ class WritePipeline:
             for item, record, outcome in zip(encoded, records, outcomes, strict=True)
         ]
 
-    async def _unchanged(self, profiles: Sequence[StreamerProfile]) -> dict[int, Unchanged]:
-        """Which of them are stored like this already, by their place."""
+    async def _write_many(
+        self, profiles: Sequence[StreamerProfile], skip_unchanged: bool
+    ) -> list[Acknowledged | Unchanged | ServiceError | Refused]:
+        """Refused are profiles of streamers that others wrote since they were compared."""
+        unchanged: dict[int, Unchanged] = {}
+        expected: dict[int, int] = {}
+        if skip_unchanged:
+            unchanged, expected = await self._compared(profiles)
+        changed = [i for i in range(len(profiles)) if i not in unchanged]
+        packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
+        items = [
+            ToRead(profiles[i], tower_vectors=vectors)
+            for i, vectors in zip(changed, packed, strict=True)
+        ]
+        done = await self._write(items, [expected.get(i) for i in changed])
+        written = dict(zip(changed, done, strict=True))
+        return [unchanged[i] if i in unchanged else written[i] for i in range(len(profiles))]
+
+    async def _compared(
+        self, profiles: Sequence[StreamerProfile]
+    ) -> tuple[dict[int, Unchanged], dict[int, int]]:
+        """By place: which are stored like this already, and the versions that the others replace.
+
+        Of several profiles with one id the versions are not known.
+        """
         ids = [profile.streamer_id for profile in profiles]
+        counts = Counter(ids)
         found = await self._store.digests(ids)
         known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
         unchanged: dict[int, Unchanged] = {}
+        expected: dict[int, int] = {}
         for i, profile in enumerate(profiles):
             version, digest = known.get(profile.streamer_id, (0, ""))
             make = partial(digest_of_profile, profile)
             if version and digest == await beside_if_large(self._lanes, profile, make, Lane.BULK):
                 unchanged[i] = Unchanged(profile.streamer_id, version)
-            else:
-                known.pop(profile.streamer_id, None)  # a later line comes after this one
-        return unchanged
+                continue
+            if counts[profile.streamer_id] == 1:
+                expected[i] = version
+            known.pop(profile.streamer_id, None)  # a later line comes after this one
+        return unchanged, expected
 
 
 def _told(record: Record, coverage: float) -> bytes:

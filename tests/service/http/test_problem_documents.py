@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 
 from service import errors
 from service.errors import ServiceError, StartupError, catalogue
-from service.http.documents import MEDIA_TYPE, Problem, example_of
+from service.http.documents import MEDIA_TYPE, example_of
+from service.http.schemas import Problem
 
 CODES = sorted(catalogue())
 
