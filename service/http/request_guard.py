@@ -99,7 +99,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 0
+        begin, status, sent = time.perf_counter(), 0, 0
         headers, repeated = _headers(scope)
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
@@ -107,10 +107,12 @@ class RequestGuard:
         header = (b"x-request-id", request_id.encode())
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status, sent
             if message["type"] == "http.response.start":
-                nonlocal status
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
+            else:
+                sent += len(message.get("body", b""))
             await send(message)
 
         is_bulk = scope["path"] == BULK_PATH
@@ -129,7 +131,8 @@ class RequestGuard:
         except RequestError as error:  # of the checks; the application answers its own
             await send_problem(send_with_id, error, request_id)
         except Exception as error:
-            _log.error("unexpected error", exc_info=error)
+            told = {"request_id": request_id}
+            _log.error("unexpected error of request %s", request_id, exc_info=error, extra=told)
             if status:
                 raise  # a begun answer is cut off
             await send_problem(send_with_id, ServiceError(ServiceError.example), request_id)
@@ -140,7 +143,7 @@ class RequestGuard:
                 await send_problem(send_with_id, Stopping(STOPPING), request_id)
         finally:
             body.release()
-            self._traffic.note(scope, status, time.perf_counter() - begin)
+            self._traffic.note(scope, status, time.perf_counter() - begin, body.seen, sent)
 
     def _check(
         self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
@@ -276,7 +279,7 @@ class _Body:
         self._receive = receive
         self._lifecycle = lifecycle
         self._limit = limit
-        self._seen = 0
+        self.seen = 0
         self._timeout_s = timeout_s
         self._min_bytes = min_bytes  # for each time of waiting; None: all of them in one
         self._came = 0  # bytes in the present one
@@ -290,8 +293,8 @@ class _Body:
         if message["type"] == "http.request":
             self._is_complete = not message.get("more_body", False)
             size = len(message.get("body", b""))
-            self._seen += size
-            if self._seen > self._limit:
+            self.seen += size
+            if self.seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
             if self._min_bytes is None:
                 self._hold(size)

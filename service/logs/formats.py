@@ -1,0 +1,81 @@
+"""Log lines: text for people, JSON for programs that collect logs."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+Format = Literal["text", "json"]
+Line = Callable[[float, str, Mapping[str, Any]], str]
+"""Makes the line of an event: its time in seconds since 1970, what it is, and its fields."""
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_encoded = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, whatever a message has
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per record; `request_id` and `exception` (a traceback) where there are any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, without its end."""
+        fields: dict[str, Any] = {}
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            fields["request_id"] = request_id
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        head = record.levelname, record.name, record.getMessage()
+        return _json_object(record.created, *head, fields)
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Writes log records to standard error, and lines that were made elsewhere."""
+
+    def write(self, lines: str) -> None:
+        """Write whole lines; no record comes between them."""
+        self.acquire()
+        try:
+            self.stream.write(lines)
+            self.flush()
+        finally:
+            self.release()
+
+
+def configure(log_format: Format, level: str) -> LogHandler:
+    """Set up logging for the process.
+
+    Args:
+        log_format: of every line.
+        level: least level that is written, e.g. `INFO`.
+    """
+    handler = LogHandler()
+    handler.setFormatter(
+        JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT)
+    )
+    logging.basicConfig(level=level, handlers=[handler])
+    return handler
+
+
+def line_of(log_format: Format, logger: str) -> Line:
+    """The function that makes lines of level INFO; as text, fields are `key=value`."""
+
+    def json_line(created: float, message: str, fields: Mapping[str, Any]) -> str:
+        return _json_object(created, "INFO", logger, message, fields) + "\n"
+
+    def text_line(created: float, message: str, fields: Mapping[str, Any]) -> str:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(created))
+        pairs = " ".join(f"{name}={value}" for name, value in fields.items())
+        ms = int(created * 1000) % 1000
+        return f"{moment},{ms:03d} INFO {logger}: {message} {pairs}\n"
+
+    return json_line if log_format == "json" else text_line
+
+
+def _json_object(
+    created: float, level: str, logger: str, message: str, fields: Mapping[str, Any]
+) -> str:
+    moment = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+    head = {"time": moment, "level": level, "logger": logger, "message": message}
+    return _encoded({**head, **fields})
