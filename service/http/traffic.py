@@ -46,7 +46,7 @@ class Traffic:
         received: int = 0,
         sent: int = 0,
     ) -> None:
-        """Count a request, and the bytes of both bodies; its scope has the `route` that answered."""
+        """Count a request, with the bytes of both bodies; its scope has the `route`, if any."""
         route = getattr(scope.get("route"), "path_format", _OTHER)
         key = (scope["method"], route, status)
         known = self._known.get(key)

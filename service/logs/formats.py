@@ -16,7 +16,7 @@ _encoded = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, whatever a m
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record; `request_id` and `exception` (a traceback) where there are any."""
+    """One JSON object per record, with `request_id` and `exception` (a traceback) if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, without its end."""
@@ -51,9 +51,7 @@ def configure(log_format: Format, level: str) -> LogHandler:
         level: least level that is written, e.g. `INFO`.
     """
     handler = LogHandler()
-    handler.setFormatter(
-        JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT)
-    )
+    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler])
     return handler
 
