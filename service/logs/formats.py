@@ -4,15 +4,16 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
+
+from pydantic_core import to_json
 
 Format = Literal["text", "json"]
 Line = Callable[[float, str, Mapping[str, Any]], str]
 """Makes the line of an event: its time in seconds since 1970, what it is, and its fields."""
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_encoded = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, whatever a message has
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         head = record.levelname, record.name, record.getMessage()
-        return _json_object(record.created, *head, fields)
+        return json.dumps(_json_object(record.created, *head, fields))  # ASCII, whatever it says
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -60,20 +61,30 @@ def line_of(log_format: Format, logger: str) -> Line:
     """The function that makes lines of level INFO; as text, fields are `key=value`."""
 
     def json_line(created: float, message: str, fields: Mapping[str, Any]) -> str:
-        return _json_object(created, "INFO", logger, message, fields) + "\n"
+        line = to_json(_json_object(created, "INFO", logger, message, fields))
+        return line.decode() + "\n"
 
     def text_line(created: float, message: str, fields: Mapping[str, Any]) -> str:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(created))
-        pairs = " ".join(f"{name}={value}" for name, value in fields.items())
-        ms = int(created * 1000) % 1000
-        return f"{moment},{ms:03d} INFO {logger}: {message} {pairs}\n"
+        pairs = " ".join([f"{name}={value}" for name, value in fields.items()])
+        second, ms = divmod(int(created * 1000), 1000)
+        return f"{_local(second)},{ms:03d} INFO {logger}: {message} {pairs}\n"
 
     return json_line if log_format == "json" else text_line
 
 
 def _json_object(
     created: float, level: str, logger: str, message: str, fields: Mapping[str, Any]
-) -> str:
-    moment = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
-    head = {"time": moment, "level": level, "logger": logger, "message": message}
-    return _encoded({**head, **fields})
+) -> dict[str, Any]:
+    second, ms = divmod(int(created * 1000), 1000)
+    moment = f"{_utc(second)}.{ms:03d}Z"
+    return {"time": moment, "level": level, "logger": logger, "message": message, **fields}
+
+
+@lru_cache(maxsize=2)
+def _local(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+
+
+@lru_cache(maxsize=2)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -14,10 +14,11 @@ from typing import Any, Self
 from service.logs.formats import Format, line_of
 
 LOGGER = "service.requests"
-_WRITE_EVERY_S = 0.25
+_WRITE_EVERY_S = 0.05
+"""Few lines at a time: while they are made, the event loop waits for the interpreter."""
 _MOST_KEPT = 50_000
 """Requests that may wait for their line, about 20 MB; what comes while so many do is counted."""
-_MOST_UNAVAILABLE = 10
+_MOST_UNAVAILABLE = 2
 """Lines with status 503 in one writing; the rest is counted, so that overload costs no lines."""
 _UNAVAILABLE = 503
 _UNEVENTFUL = frozenset({"/livez", "/startupz", "/readyz", "/metrics"})

@@ -193,7 +193,7 @@ def test_a_service_starts_with_the_environment_of_the_pod(bundle: Path, tmp_path
     server = Server(tmp_path / "store")
     server.start()
     try:
-        variables = {
+        variables: dict[str, Any] = {
             name: {**SUBSTITUTED, "REDIS_URL": server.url}.get(name) or entry["value"]
             for name, entry in environment_of_the_pod().items()
         }

@@ -16,8 +16,6 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -194,31 +192,26 @@ def test_a_wheel_depends_on_its_sources_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cpu", "gpu"])
-def test_the_bill_of_materials_is_that_of_the_lock(target: str, tmp_path: Path) -> None:
+def test_bills_of_materials_are_those_of_the_locks(tmp_path: Path) -> None:
+    """The tool compares each with CycloneDX's schema, and ends with an error where it differs."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "image", tmp_path / "image")
     command = ["make", "--old-file=install", "sbom", f"BIN={Path(sys.executable).parent}"]
-    texts: list[str] = []
-    for _ in range(2):
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-        path = tmp_path / "build" / "sbom" / f"{target}.cdx.json"
-        texts.append(path.read_text(encoding="utf-8"))
-    assert texts[0] == texts[1]
-    document = json.loads(texts[0])
-    error = JsonStrictValidator(SchemaVersion.from_version(document["specVersion"])).validate_str(
-        texts[0]
-    )
-    assert error is None, error
-    about = document["metadata"]["component"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=240)
     project = PYPROJECT["project"]
-    assert (about["name"], about["version"]) == (project["name"], project["version"])
-    components = document["components"]
-    assert {one["name"]: one["version"] for one in components} == locked(target)
-    for one in components:
-        assert one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}"
-        assert one["externalReferences"][0]["hashes"]
+    for target in ("cpu", "gpu"):
+        path = tmp_path / "build" / "sbom" / f"{target}.cdx.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        assert document["bomFormat"] == "CycloneDX"
+        assert not {"serialNumber", "timestamp"} & {*document, *document["metadata"]}
+        about = document["metadata"]["component"]
+        assert (about["name"], about["version"]) == (project["name"], project["version"])
+        components = document["components"]
+        assert {one["name"]: one["version"] for one in components} == locked(target)
+        for one in components:
+            assert one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}"
+            assert one["externalReferences"][0]["hashes"]
 
 
 def test_the_image_installs_nothing_but_locked_packages_and_the_project() -> None:

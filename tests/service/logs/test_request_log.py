@@ -43,7 +43,7 @@ def test_a_line_has_ids_the_route_and_figures() -> None:
         log.note(scope(), SIMILAR, 200, 0.0123456, 0, 812)
         log.note(scope("r2", key_id="k7"), "other", 404, 0.001, 17, 90)
     first, second = written.lines
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first.pop("time"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
     assert first == {
         "level": "INFO",
         "logger": "service.requests",
