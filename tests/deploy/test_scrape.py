@@ -43,18 +43,25 @@ class Scraped:
     Attributes:
         names: every family and sample of `/metrics`, those without a value too.
         labels: sample -> its labels.
+        at_s: of a scrape; a later one may come to nothing while the machine is busy.
     """
 
     client: httpx.Client
     names: set[str]
     labels: dict[str, set[str]]
+    at_s: float
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now."""
-        answer = self.client.get("/api/v1/query", params={"query": expression})
-        assert answer.status_code == 200, f"{expression}\n{answer.text}"
-        assert answer.json()["status"] == "success"
-        return answer.json()["data"]["result"]
+        """The series that an expression has at that time."""
+        return ask(self.client, expression, time=str(self.at_s))
+
+
+def ask(client: httpx.Client, expression: str, **more: str) -> list[dict[str, Any]]:
+    """The series that an expression has, by default now."""
+    answer = client.get("/api/v1/query", params={"query": expression, **more})
+    assert answer.status_code == 200, f"{expression}\n{answer.text}"
+    assert answer.json()["status"] == "success"
+    return answer.json()["data"]["result"]
 
 
 def program() -> str:
@@ -110,30 +117,28 @@ def scraped(media_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             return "\nstreamer_snapshot_timestamp_seconds " in service.client.get("/metrics").text
 
         wait_until(saved, "a snapshot is written")
-        families = list(
-            text_string_to_metric_families(service.client.get("/metrics").text)  # the real one
-        )
+        families = list(text_string_to_metric_families(service.client.get("/metrics").text))
         samples = [sample for family in families for sample in family.samples]
         labels: dict[str, set[str]] = {}
         for sample in samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
         names = {family.name for family in families} | set(labels)
         with prometheus(folder, service.url.removeprefix("http://")) as client:
-            scrape = Scraped(client, names, labels)
+            scrapes = "timestamp(streamer_ready) and count_over_time(streamer_ready[1m]) > 3"
+            found: list[dict[str, Any]] = []
 
-            def has_seen_it_answer() -> bool:
-                service.client.get("/v1/streamers/s1/similar")
-                counts = scrape.ask("count_over_time(streamer_ready[1m])")
-                return [int(series["value"][1]) > 3 for series in counts] == [True]
+            def are_enough() -> bool:
+                found[:] = ask(client, scrapes)
+                return bool(found)
 
-            wait_until(has_seen_it_answer, "there are some scrapes")
-            yield scrape
+            wait_until(are_enough, "there are some scrapes")
+            yield Scraped(client, names, labels, float(found[0]["value"][1]))
 
 
 def prometheus(folder: Path, address: str) -> "Running":
     """Prometheus with the committed configuration, asked where the service is."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
-    config["global"] = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
+    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(RULES)]
     (job,) = config["scrape_configs"]
     del job["dns_sd_configs"]
