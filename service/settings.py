@@ -141,6 +141,15 @@ class Server(_Group):
     (`Host` header), by comma."""
 
 
+class Log(_Group):
+    """What is written to standard error."""
+
+    format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for programs that collect logs: one object per line."""
+    requests: bool = False
+    """One line per request, with ids and no content."""
+
+
 class Work(_Group):
     """Work in threads: long searches, encoders, decoding, explanations, duplicates, bulk writes."""
 
@@ -311,6 +320,7 @@ class Settings(BaseSettings):
     refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
+    log: Log = Log()
     work: Work = Work()
     encoding: Encoding = Encoding()
     index: Index = Index()

@@ -101,14 +101,16 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 0
+        begin, status, sent = time.perf_counter(), 0, 0
         headers, repeated = _headers(scope)
         ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
 
         async def send_noted(message: Message) -> None:
+            nonlocal status, sent
             if message["type"] == "http.response.start":
-                nonlocal status
                 status = message["status"]
+            else:
+                sent += len(message.get("body", b""))
             await send(message)
 
         send_with_id = answer_as(scope, ids, send_noted)
@@ -140,7 +142,7 @@ class RequestGuard:
                 await send_problem(send_with_id, Stopping(STOPPING))
         finally:
             body.release()
-            self._traffic.note(scope, status, time.perf_counter() - begin)
+            self._traffic.note(scope, status, time.perf_counter() - begin, body.seen, sent)
 
     def _check(
         self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
@@ -293,7 +295,7 @@ class _Body:
         self._receive = receive
         self._lifecycle = lifecycle
         self._limit = limit
-        self._seen = 0
+        self.seen = 0
         self._timeout_s = timeout_s
         self._min_bytes = min_bytes  # for each time of waiting; None: all of them in one
         self._came = 0  # bytes in the present one
@@ -307,8 +309,8 @@ class _Body:
         if message["type"] == "http.request":
             self._is_complete = not message.get("more_body", False)
             size = len(message.get("body", b""))
-            self._seen += size
-            if self._seen > self._limit:
+            self.seen += size
+            if self.seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
             if self._min_bytes is None:
                 self._hold(size)

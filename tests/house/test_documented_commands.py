@@ -213,6 +213,8 @@ def check(words: list[str]) -> None:
         check_extras(words[2])
     elif words[:3] == ["docker", "compose", "up"]:
         assert set(words[3:]) <= set(compose()["services"])
+    elif program == "kubectl":
+        check_kubectl(rest)
     elif program == "export":
         assert all(f"{word.split('=')[0]}:?" in str(compose()) for word in rest), words
     else:
@@ -242,6 +244,18 @@ def check_module(module: str, words: list[str]) -> None:
         elif import_string := re.fullmatch(r"((?:\w+\.)+\w+):(\w+)", word):
             source = ROOT / f"{import_string[1].replace('.', '/')}.py"
             assert f"def {import_string[2]}(" in source.read_text(encoding="utf-8"), word
+
+
+def check_kubectl(words: list[str]) -> None:
+    """`apply -k FOLDER`, and `create secret generic` with the names that the Deployment reads."""
+    if words[:2] == ["apply", "-k"]:
+        assert (ROOT / words[2] / "kustomization.yaml").is_file(), words
+        return
+    assert words[:3] == ["create", "secret", "generic"], words
+    manifest = (ROOT / "deploy/kubernetes/base/deployment.yaml").read_text(encoding="utf-8")
+    keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
+    read = re.findall(rf"secretKeyRef:\s+name: {re.escape(words[3])}\s+key: (\S+)", manifest)
+    assert keys == set(read), words
 
 
 @functools.cache
