@@ -96,22 +96,27 @@ class ColdStartOut(Response):
             "examples": [
                 {
                     "neighbours": [
-                        {"streamer_id": "w0711", "score": 0.92, "weight": 0.6, "via": ["w0711"]},
-                        {"streamer_id": "w0044", "score": 0.61, "weight": 0.4, "via": ["w0711"]},
+                        {"streamer_id": "w2944", "score": 0.869, "weight": 0.51, "via": ["w1599"]},
+                        {"streamer_id": "w0661", "score": 0.863, "weight": 0.49, "via": ["w0661"]},
                     ],
                     "id_embedding": {
                         "space": "als",
-                        "vector": [0.12, -0.4, 0.33, 0.07],
+                        "vector": [0.1, -0.048, 0.02, 0.018],
                         "method": "predicted",
-                        "confidence": 0.81,
+                        "confidence": 0.728,
                     },
                     "fallback": with_nulls({"used": False, "reason": None}),
-                    "modalities": {"name": "used", "tags": "used", "bio": "absent"},
-                    "coverage": 0.91,
+                    "modalities": {
+                        "name": "used",
+                        "bio": "used",
+                        "tags": "used",
+                        "videos": "absent",
+                    },
+                    "coverage": 0.849,
                     "complete": True,
                     "incomplete_because": None,
                     "model_version": "transfer-plus-a931f7997f06",
-                    "index_sequence": 5001,
+                    "index_sequence": 5000,
                 }
             ]
         }

@@ -98,14 +98,14 @@ class ClusterOut(Response):
     members: list[MemberOut]
 
 
-_CLUSTERS: list[Any] = [
+_CLUSTERS = [
     {
-        "representative": "s-1",
+        "representative": first,
         "members": [
-            {"streamer_id": "s-1", "score": 0.97, "copies": 0},
-            {"streamer_id": "s-2", "score": 0.97, "copies": 0},
+            {"streamer_id": member, "score": score, "copies": 0} for member in (first, second)
         ],
     }
+    for first, second, score in (("w0056", "w4111", 0.925), ("w0088", "w4606", 0.823))
 ]
 _WHOLE: dict[str, Any] = {
     "threshold": 0.467,
@@ -121,7 +121,7 @@ class DedupClustersOut(Response):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"mode": "clusters", "unique": ["s-3"], "not_comparable": [], **_WHOLE}]
+            "examples": [{"mode": "clusters", "unique": ["w0087"], "not_comparable": [], **_WHOLE}]
         }
     )
 
@@ -143,9 +143,9 @@ class DedupFeedOut(Response):
             "examples": [
                 {
                     "mode": "feed",
-                    "order": ["s-1", "s-3", "s-2"],
+                    "order": ["w0056", "w0088", "w0087", "w4111", "w4606"],
                     "held_back": [],
-                    "too_close": 1,
+                    "too_close": 0,
                     **_WHOLE,
                 }
             ]

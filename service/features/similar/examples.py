@@ -1,49 +1,55 @@
-"""Answers as the OpenAPI document shows them, of the demo's streamers."""
+"""Answers as the OpenAPI document shows them, of the demo's streamers and shortened."""
 
 from typing import Any
 
+_MODEL = "transfer-plus-a931f7997f06"
+_SHARED: dict[str, Any] = {
+    "tags": ["cat tree"],
+    "language": ["en"],
+    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
+    "similar_pictures": [{"seed": "avatar", "hit": "videos[3].cover"}],
+}
 ANSWER: dict[str, Any] = {
     "hits": [
         {
-            "streamer_id": "w0711",
-            "score": 0.71,
-            "precision": 0.83,
+            "streamer_id": "w2522",
+            "score": 0.956,
+            "precision": 0.849,
             "rank": 1,
             "reasons": {
                 "nearest_seed": "w0087",
-                "similarity": 0.71,
-                "content_similarity": 0.42,
-                "shared": {
-                    "tags": ["cooking"],
-                    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
-                    "similar_pictures": [{"seed": "avatar", "hit": "videos[3].cover"}],
-                },
+                "similarity": 0.956,
+                "content_similarity": 0.091,
+                "shared": _SHARED,
                 "by_modality": {
-                    "tags": {"state": "compared", "contribution": 0.41},
-                    "bio": {"state": "compared", "contribution": -0.02},
-                    "covers": {"state": "absent", "in": "hit"},
-                    "name": {"state": "uninformative", "in": "both"},
+                    "name": {"state": "uninformative", "in": "seed"},
+                    "bio": {"state": "absent", "in": "seed"},
+                    "tags": {"state": "compared", "contribution": 0.0103},
+                    "category": {"state": "compared", "contribution": 0.0012},
+                    "covers": {"state": "absent", "in": "both"},
                 },
             },
         }
     ],
     "complete": True,
     "exact": True,
-    "model_version": "transfer-plus-a931f7997f06",
-    "index_sequence": 5001,
+    "model_version": _MODEL,
+    "index_sequence": 5000,
+    "coverage": 0.668,
     "took_ms": 9.5,
 }
 EXPORT_ANSWER: list[dict[str, Any]] = [
-    {"streamer_id": "w0711", "score": 0.92, "precision": 0.792, "rank": 1},
+    {"streamer_id": "w2522", "score": 0.956, "precision": 0.849, "rank": 1},
+    {"streamer_id": "w1667", "score": 0.944, "precision": 0.834, "rank": 2},
     {
-        "reached": 1,
+        "reached": 2,
         "threshold": None,
         "complete": True,
         "incomplete_because": None,
-        "model_version": "transfer-plus-a931f7997f06",
-        "index_sequence": 5001,
+        "model_version": _MODEL,
+        "index_sequence": 5000,
         "warnings": [],
-        "coverage": 0.849,
+        "coverage": 0.668,
     },
 ]
-"""An export of one streamer."""
+"""The lines of an export."""

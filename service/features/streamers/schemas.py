@@ -73,7 +73,7 @@ class WrittenOut(Response):
                     "model_version": _MODEL,
                     "status": "indexed",
                     "modalities": _SHOWN,
-                    "coverage": 0.849,
+                    "coverage": 0.616,
                     "near_duplicates": [],
                     "near_duplicates_unavailable_because": None,
                 }
@@ -102,7 +102,7 @@ class DeletedOut(Response):
     """An acknowledged delete: it is on disk."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"streamer_id": "w4999", "sequence": 5002}]}
+        json_schema_extra={"examples": [{"streamer_id": "w4999", "sequence": 5001}]}
     )
 
     streamer_id: str
@@ -165,9 +165,9 @@ class EmbeddingOut(Response):
             "examples": [
                 {
                     "streamer_id": "w0087",
-                    "version": 88,
+                    "version": 568,
                     "model_version": _MODEL,
-                    "embedding": [0.5, -0.5, 0.5, 0.5],
+                    "embedding": [-0.758, 0.068, -0.288, -0.011],
                 }
             ]
         }
@@ -200,8 +200,8 @@ BULK_ANSWER: list[dict[str, Any]] = [
         "version": 5000 + line,
         "sequence": 5000 + line,
         "status": "indexed",
-        "coverage": 1.0,
+        "coverage": coverage,
     }
-    for line in (1, 2)
+    for line, coverage in ((1, 1.0), (2, 0.344))
 ]
 """What a bulk request of two lines gets."""
