@@ -1,8 +1,8 @@
 """Callers, the protocol of the key ring that knows them, and the scope that each route needs."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Security
@@ -30,11 +30,14 @@ class Caller:
         key_id: of the API key.
         name: of the key, for people.
         scopes: what the key may be used for.
+        limits: units that it may spend in the time of the settings, by scope, where these are not
+            those of the settings; 0 = no limit.
     """
 
     key_id: str
     name: str
     scopes: frozenset[str]
+    limits: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
     def require(self, scope: Scope) -> None:
         """Refuse what the caller may not.

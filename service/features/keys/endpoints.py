@@ -51,7 +51,7 @@ async def create_key(keys: CurrentKeys, body: Checked[KeyIn], response: Response
     The first key of a service that had none ends its answering without a key.
     """
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    issued = await keys.create(body.name, body.role, body.scopes or (), expires_at)
+    issued = await keys.create(body.name, body.role, body.scopes or (), expires_at, body.limits)
     return _issued(issued, response)
 
 

@@ -14,7 +14,8 @@ from pydantic import (
 )
 
 from service.http.schemas import Request, Response
-from service.scopes import Role, Scope
+from service.scopes import LimitedScope, Role, Scope
+from service.settings import MOST_UNITS
 
 MOST_GRACE_S = 30 * 86_400
 _EXAMPLE_ID = "3f9c1a2b7d04"
@@ -54,6 +55,7 @@ class KeyIn(Request):
                     "name": "console of operations",
                     "scopes": ["streamers:read", "search"],
                     "expires_at": "2030-01-31T00:00:00Z",
+                    "limits": {"search": 6000},
                 },
             ]
         }
@@ -73,6 +75,13 @@ class KeyIn(Request):
     expires_at: Annotated[
         ExpiresAt | None,
         Field(description="From then on the key is refused; null: it lasts until it is revoked."),
+    ] = None
+    limits: Annotated[
+        dict[LimitedScope, Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None,
+        Field(
+            description="Rate limits of this key alone, in units per STREAMER_RATE_LIMITS__WINDOW_S "
+            "by scope, in place of those of the settings; 0: no limit."
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -108,6 +117,9 @@ class KeyOut(Response):
     name: str
     role: str | None
     scopes: Annotated[list[str], Field(description="Its own, or at present those of its role.")]
+    limits: Annotated[
+        dict[str, int], Field(description="Rate limits of its own, by scope; see POST /v1/keys.")
+    ]
     created_at: Time
     expires_at: Time | None
     previous_until: Annotated[
@@ -127,6 +139,7 @@ class IssuedKeyOut(Response):
     name: str
     role: str | None
     scopes: list[str]
+    limits: dict[str, int]
     created_at: Time
     expires_at: Time | None
     previous_until: Time | None

@@ -1,0 +1,1 @@
+"""What callers may do, and how much of it."""
