@@ -146,7 +146,7 @@ class RateLimits(_Group):
     """Of `coldstart`."""
     spaces_write: Units = 60_000
     """Of `spaces:write`."""
-    duplicates: Units = 60_000
+    duplicates: Units = 300_000
     """Of `duplicates`."""
     cases: Units = 60_000
     """Of `cases`."""

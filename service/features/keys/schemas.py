@@ -79,8 +79,8 @@ class KeyIn(Request):
     limits: Annotated[
         dict[LimitedScope, Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None,
         Field(
-            description="Rate limits of this key alone, in units per STREAMER_RATE_LIMITS__WINDOW_S "
-            "by scope, in place of those of the settings; 0: no limit."
+            description="Rate limits of this key, by scope, in units per "
+            "STREAMER_RATE_LIMITS__WINDOW_S, in place of those of the settings; 0: no limit."
         ),
     ] = None
 
