@@ -131,7 +131,7 @@ class RateLimits(_Group):
     and neither has a service without keys.
     """
 
-    window_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     """Seconds in which a limit that is used up is whole again. All services on one store should
     have the same."""
     streamers_read: Units = 60_000
