@@ -25,7 +25,7 @@ from service.store.limits import LimitStore
 
 _log = logging.getLogger(__name__)
 SETTLE_S = 0.2
-"""Between the beginnings of two settlements; with the time of a command at most 0.25 s."""
+"""Between the beginnings of two settlements; 0.25 s at most while a command takes up to 50 ms."""
 
 
 class KeyBucket(Bucket):
