@@ -11,6 +11,7 @@ from service.features.similar.service import Similar
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.http.auth.callers import KeyRing
+from service.http.auth.rate_limits import RateLimits
 from service.settings import Limits
 
 
@@ -26,5 +27,6 @@ class Services:
     operations: Operations
     keys: Keys
     key_ring: KeyRing
+    rate_limits: RateLimits
     limits: Limits
     lanes: Lanes

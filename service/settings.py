@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
-from service.scopes import Role, Scope
+from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS, MOST_UNITS
+from service.scopes import LimitedScope, Role, Scope
 
 MIB = 1 << 20
 
@@ -116,6 +116,43 @@ class Limits(_Group):
     """A store that gives no answer for fewer seconds leaves the service ready: it answers from
     memory, and `/readyz` says so in `degraded_because`. Counts from the first question without an
     answer; the store is asked once a second."""
+
+
+Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
+
+
+class RateLimits(_Group):
+    """Units of each scope that an API key may spend in `window_s` seconds; 0 = no limit.
+
+    [Security](security.md#rate-limits) says what a request costs. The scope `admin` has no limit,
+    and neither has a service without keys.
+    """
+
+    window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """Seconds in which a limit that is used up is whole again. All services on one store should
+    have the same."""
+    streamers_read: Units = 60_000
+    """Of `streamers:read`."""
+    streamers_write: Units = 60_000
+    """Of `streamers:write`."""
+    search: Units = 120_000
+    """Of `search`."""
+    explain: Units = 12_000
+    """Of `explain`: hits that are explained."""
+    coldstart: Units = 60_000
+    """Of `coldstart`."""
+    spaces_write: Units = 60_000
+    """Of `spaces:write`."""
+    duplicates: Units = 300_000
+    """Of `duplicates`."""
+    cases: Units = 60_000
+    """Of `cases`."""
+    embeddings_read: Units = 60_000
+    """Of `embeddings:read`."""
+
+    def of(self, scope: LimitedScope) -> int:
+        """Units of a scope."""
+        return getattr(self, scope.replace(":", "_"))
 
 
 class Server(_Group):
@@ -319,6 +356,7 @@ class Settings(BaseSettings):
     """Start although the store has lost writes that were acknowledged; otherwise the service
     refuses to start on it and names the remedy."""
     limits: Limits = Limits()
+    rate_limits: RateLimits = RateLimits()
     server: Server = Server()
     log: Log = Log()
     work: Work = Work()
