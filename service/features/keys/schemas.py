@@ -15,7 +15,7 @@ from pydantic import (
 
 from service.http.schemas import Request, Response
 from service.maxima import MOST_UNITS
-from service.scopes import ROLES, LimitedScope, Role, Scope
+from service.scopes import ROLES, SCOPES, LimitedScope, Role, Scope
 
 MOST_GRACE_S = 30 * 86_400
 EXAMPLE_ID = "3f9c1a2b7d04"
@@ -90,6 +90,7 @@ class KeyIn(Request):
     limits: Annotated[
         dict[LimitedScope, Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None,
         Field(
+            max_length=len(SCOPES),
             description="Rate limits of this key, by scope, in units per "
             "STREAMER_RATE_LIMITS__WINDOW_S, in place of those of the settings; 0: no limit."
         ),
