@@ -1,4 +1,4 @@
-"""`python -m service serve | load | embed | doctor | backup | restore | verify | keys`."""
+"""`python -m service COMMAND`: see `COMMANDS`."""
 
 import argparse
 import os
@@ -27,6 +27,8 @@ COMMANDS = {
     "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
     "keys": "create, list, rotate and revoke API keys",
+    "erase": "erase a streamer, and tell what persists where",
+    "verify-audit": "check that nothing of the audit log was changed or is missing",
 }
 
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Only the command that runs is imported: `load` on a laptop needs neither ONNX Runtime nor
         # FAISS, and `doctor` must run where anything is missing.
         if given[:1] == [name]:
-            module = import_module(f"service.commands.{name}")
+            module = import_module(f"service.commands.{name.replace('-', '_')}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(given)

@@ -32,6 +32,9 @@ from service.errors import (
     StartupError,
     UnsafeConfiguration,
 )
+from service.features.audit.chain import FOLDER
+from service.features.audit.service import AuditPages
+from service.features.audit.trail import AuditTrail, NoAuditLog
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
@@ -45,6 +48,7 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
 from service.features.similar.service import Similar
+from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
@@ -103,6 +107,10 @@ async def open_services(
         tell("the store is being opened")
         store, store_name, health = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
+        audit: AuditTrail | NoAuditLog = NoAuditLog()
+        if settings.audit.enabled:
+            trail = AuditTrail(settings.data_dir, settings.audit, store.anchors)
+            audit = await stack.enter_async_context(trail)
         lanes.start()
         stack.callback(lanes.stop)
         work = TowerPool(towers, settings.towers, lanes)
@@ -144,12 +152,30 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
+            operations=Operations(
+                serving, store_name, health, settings.limits.store_grace_s, audit.trouble
+            ),
             keys=Keys(store.keys, key_ring.refresh),
             key_ring=key_ring,
+            audit=audit,
+            audit_pages=AuditPages(settings.data_dir / FOLDER),
+            erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
         )
+
+
+def _erasure(
+    store: StreamerStore,
+    writes: WritePipeline,
+    snapshots: Snapshots,
+    ids: Set[str],
+    known: Settings,
+) -> Erasure:
+    why = "it may have a streamer that was erased"
+    discard = partial(asyncio.to_thread, saved.discard, why)
+    places = Known(ids.__contains__, known.paging.keep_s, known.audit.keep_days)
+    return Erasure(store, writes.delete, discard, places)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

@@ -29,6 +29,7 @@ ServiceError                500   unexpected; the log has the cause
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
+│   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
@@ -143,10 +144,7 @@ class OriginNotAllowed(RequestError):
     """Without an API key only pages of this service may ask it, and `Origin` is another one."""
 
     status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
-    example = (
-        "without an API key only pages of this service may ask it, and Origin is "
-        "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
-    )
+    example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
 
 
 class MissingScope(RequestError):
@@ -295,6 +293,13 @@ class StoreUnavailable(Unavailable):
 
     code, title = "store_unavailable", "The store does not answer"
     example = "the write was not acknowledged; repeat it"
+
+
+class AuditUnavailable(Unavailable):
+    """The audit log can't be written, and what has to be in it is refused until it can."""
+
+    code, title = "audit_unavailable", "The audit log cannot be written"
+    example = "the audit log can't be written (No space left on device): free space on its disk"
 
 
 class StoreFull(Unavailable):

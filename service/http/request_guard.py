@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import (
+    AuditUnavailable,
     BodyTooLarge,
     HostNotAllowed,
     MalformedRequest,
@@ -31,7 +32,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
-from service.http.auth import KEYLESS, Caller, KeyRing, RouteScopes, is_public
+from service.http.audit import AuditedAnswer, RequestAudit
+from service.http.auth import KEYLESS, Caller, KeyRing, RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, NDJSON
@@ -100,20 +102,12 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 0
+        begin = time.perf_counter()
         headers, repeated = _headers(scope)
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         scope["request_id"] = request_id
-        header = (b"x-request-id", request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                nonlocal status
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
-
+        answer = AuditedAnswer(send, request_id)
         is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
         body = _Body(
@@ -125,26 +119,56 @@ class RequestGuard:
             min_bytes=self._bulk_min_bytes if is_bulk else None,
         )
         try:
-            self._check(scope, headers, repeated, limit)
-            await self._app(scope, body, send_with_id)
-        except RequestError as error:  # of the checks; the application answers its own
-            await send_problem(send_with_id, error, request_id)
+            self._admit(scope, headers, repeated, limit, answer)
+            await self._app(scope, body, answer.send)
+        except (RequestError, AuditUnavailable) as error:  # the application answers its own
+            await send_problem(answer.send, error, request_id)
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
-            if status:
+            if answer.status:
                 raise  # a begun answer is cut off
-            await send_problem(send_with_id, ServiceError(ServiceError.example), request_id)
+            await send_problem(answer.send, ServiceError(ServiceError.example), request_id)
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
-            if not status:  # the time to stop is over; a begun answer is cut off
-                await send_problem(send_with_id, Stopping(STOPPING), request_id)
+            if not answer.status:  # the time to stop is over; a begun answer is cut off
+                await send_problem(answer.send, Stopping(STOPPING), request_id)
         finally:
             body.release()
-            self._traffic.note(scope, status, time.perf_counter() - begin)
+            answer.finish()
+            self._traffic.note(scope, answer.status, time.perf_counter() - begin)
+
+    def _admit(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, str],
+        repeated: str | None,
+        limit: int,
+        answer: AuditedAnswer,
+    ) -> None:
+        """Check a request; one that needs a key has `audit` in its scope then.
+
+        Raises:
+            RequestError: it may not pass.
+            AuditUnavailable: it has to be in the audit log, which can't be written.
+        """
+        path: str = scope["path"]
+        if is_public(path):
+            self._check(scope, headers, repeated, limit, None)
+            return
+        route = self._scopes.route_of(scope["method"], path)
+        audit = RequestAudit(scope["state"]["services"].audit, scope, route)
+        scope["audit"] = answer.audit = audit
+        self._check(scope, headers, repeated, limit, route)
+        audit.begin()
 
     def _check(
-        self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, str],
+        repeated: str | None,
+        limit: int,
+        route: RouteScope | None,
     ) -> None:
         """Refuse a request that may not pass.
 
@@ -164,7 +188,7 @@ class RequestGuard:
                 self._check_place(headers)
             scope["caller"] = KEYLESS
         elif not is_public(path):
-            scope["caller"] = self._caller(keys, scope["method"], path, headers)
+            scope["caller"] = _caller_on(route, keys, headers)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -199,23 +223,21 @@ class RequestGuard:
         name = _name_of(host)
         return name in self._hosts or _is_loopback(name)
 
-    def _caller(
-        self, keys: KeyRing, method: str, path: str, headers: Mapping[bytes, str]
-    ) -> Caller:
-        """Who asks, and may.
 
-        Raises:
-            Unauthorized: nobody who is known.
-            MissingScope: somebody who may not.
-        """
-        scheme, _, key = headers.get(b"authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            raise Unauthorized(Unauthorized.example)
-        caller = keys.caller_of(key)
-        needed = self._scopes.find(method, path)
-        if needed is not None:  # else no route answers
-            caller.require(needed)
-        return caller
+def _caller_on(route: RouteScope | None, keys: KeyRing, headers: Mapping[bytes, str]) -> Caller:
+    """Who asks, and may.
+
+    Raises:
+        Unauthorized: nobody who is known.
+        MissingScope: somebody who may not.
+    """
+    scheme, _, key = headers.get(b"authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized(Unauthorized.example)
+    caller = keys.caller_of(key)
+    if route is not None:  # else no route answers
+        caller.require(route.scope)
+    return caller
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:

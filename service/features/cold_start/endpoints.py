@@ -14,6 +14,7 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
+from service.http.audit import CurrentAudit
 from service.http.auth import CurrentCaller, requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
@@ -36,6 +37,7 @@ async def place_new_streamer(
     cold_start: CurrentColdStart,
     caller: CurrentCaller,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[ColdStartIn],
 ) -> ColdStartOut:
     """The nearest established streamers, and a vector in the recommender's own ID space.
@@ -43,6 +45,7 @@ async def place_new_streamer(
     The vector is shown to keys with the scope `embeddings:read`.
     """
     check_at_most(body.neighbours, limits.max_k, "neighbours")
+    audit.about([] if body.streamer_id is None else [body.streamer_id])
     profile = None
     if body.profile is not None:
         # No stored id has a blank: it can't exclude anyone from its own neighbours.
@@ -57,6 +60,7 @@ async def place_new_streamer(
     )
     may_see = "embeddings:read" in caller.scopes
     predicted = answer.id_embedding if may_see else None
+    audit.about(results=len(answer.neighbours), has_vectors=predicted is not None)
     return ColdStartOut(
         neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
         id_embedding=None

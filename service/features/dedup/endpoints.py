@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
@@ -24,7 +25,7 @@ CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def deduplicate(
-    dedup: CurrentDedup, limits: CurrentLimits, body: Checked[DedupIn]
+    dedup: CurrentDedup, limits: CurrentLimits, audit: CurrentAudit, body: Checked[DedupIn]
 ) -> DedupClustersOut | DedupFeedOut:
     """`clusters`: groups of near-duplicates. `feed`: the list with near-duplicates apart (打散)."""
     name = "profiles" if body.ids is None else "ids"
@@ -33,6 +34,7 @@ async def deduplicate(
         raise InvalidRequest.of(
             f"/{name}", f"may have {limits.max_dedup_items} items, it has {len(items)}"
         )
+    audit.about(body.ids or (), len(items))
     if body.mode == "clusters":
         answer = await dedup.clusters(
             ids=body.ids or (),

@@ -15,6 +15,7 @@ from service.features.keys.schemas import (
     RotateIn,
 )
 from service.features.keys.service import Issued, Keys, Listed
+from service.http.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
@@ -45,13 +46,16 @@ def _issued(issued: Issued, response: Response) -> IssuedKeyOut:
     status_code=201,
     responses=responses(*BODY, *_WRITE),
 )
-async def create_key(keys: CurrentKeys, body: Checked[KeyIn], response: Response) -> IssuedKeyOut:
+async def create_key(
+    keys: CurrentKeys, audit: CurrentAudit, body: Checked[KeyIn], response: Response
+) -> IssuedKeyOut:
     """The key is shown this once; the store keeps its SHA-256.
 
     The first key of a service that had none ends its answering without a key.
     """
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
     issued = await keys.create(body.name, body.role, body.scopes or (), expires_at)
+    audit.about([issued.record.key_id])
     return _issued(issued, response)
 
 

@@ -29,6 +29,7 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.http.audit import CurrentAudit, RequestAudit
 from service.http.auth import Caller, CurrentCaller, requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
@@ -100,6 +101,7 @@ async def similar_to_one(
     similar: CurrentSimilar,
     caller: CurrentCaller,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
     min_score: Annotated[
@@ -137,6 +139,7 @@ async def similar_to_one(
     )
     with _by_parameter():
         answer = await similar.search(query)
+    audit.about(results=len(answer.hits))
     return _similar_out(similar, answer, begin)
 
 
@@ -150,14 +153,22 @@ async def similar_to_seeds(
     similar: CurrentSimilar,
     caller: CurrentCaller,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[SimilarIn],
 ) -> SimilarOut:
     """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
     begin = time.perf_counter()
     _check_k(caller, limits, body.k, body.explain)
     query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
-    ask = similar.search_all if body.pages else similar.search
-    return _similar_out(similar, await ask(query), begin)
+    audit.about(_seed_ids(query))
+    answer = await (similar.search_all if body.pages else similar.search)(query)
+    audit.about(results=len(answer.hits))
+    return _similar_out(similar, answer, begin)
+
+
+def _seed_ids(query: SimilarQuery) -> list[str]:
+    seeds = (*query.positive, *query.negative)
+    return [seed.streamer_id for seed in seeds if seed.streamer_id is not None]
 
 
 def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
@@ -189,21 +200,26 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
     ),
 )
 async def export_similar(
-    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[ExportIn]
+    similar: CurrentSimilar,
+    limits: CurrentLimits,
+    audit: CurrentAudit,
+    body: Checked[ExportIn],
 ) -> NdjsonResponse:
     """NDJSON that shows the index as of the question.
 
     An export without its last line, the summary with `reached`, was cut off on its way.
     """
-    parts = await similar.export(replace(_query(limits, body), k=_EXPORTED_AT_ONCE))
-    return NdjsonResponse(_lines(similar, parts))
+    query = replace(_query(limits, body), k=_EXPORTED_AT_ONCE)
+    audit.about(_seed_ids(query))
+    return NdjsonResponse(_lines(similar, await similar.export(query), audit))
 
 
 async def _lines(
-    similar: Similar, parts: AsyncIterator[SimilarAnswer]
+    similar: Similar, parts: AsyncIterator[SimilarAnswer], audit: RequestAudit
 ) -> AsyncGenerator[bytes, None]:
     last: SimilarAnswer | None = None
     async for last in parts:
+        audit.about(results=len(last.hits))
         yield b"".join(
             line_of(
                 {
@@ -238,8 +254,11 @@ async def _lines(
 )
 async def next_similar(
     similar: CurrentSimilar,
+    audit: CurrentAudit,
     cursor: Annotated[str, Query(max_length=64, description="next_cursor of the previous page.")],
 ) -> SimilarOut:
     """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()
-    return _similar_out(similar, await similar.next_page(cursor), begin)
+    answer = await similar.next_page(cursor)
+    audit.about(results=len(answer.hits))
+    return _similar_out(similar, answer, begin)

@@ -19,6 +19,7 @@ from model_export.contract.streamer import ID_PATTERN
 from service.errors import Overloaded
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
+from service.http.audit import RequestAudit
 from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits
@@ -56,7 +57,7 @@ class NearestRoute:
         body: bytes | Overloaded | None = None
         if asked is not None:
             try:
-                body = await _answer(scope["state"]["services"], *asked, begin)
+                body = await _answer(scope, *asked, begin)
             except Overloaded as error:  # the framework's route would ask the full queue again
                 body = error
         if body is None:
@@ -134,20 +135,23 @@ class _Services(Protocol):
     limits: Limits
 
 
-async def _answer(
-    services: object, seed: str | Sequence[float], k: int, begin: float
-) -> bytes | None:
+async def _answer(scope: Scope, seed: str | Sequence[float], k: int, begin: float) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it.
 
     Raises:
         Overloaded: too many searches wait already, or the deadline passed.
     """
-    known = cast(_Services, services)
+    known = cast(_Services, scope["state"]["services"])
     if k > known.limits.max_k:
         return None
     answer = await known.similar.nearest(seed, k)
     if answer is None:
         return None
+    audit: RequestAudit = scope["audit"]
+    # The path's is known already.
+    audit.about(
+        [seed] if isinstance(seed, str) and scope["method"] == "POST" else (), len(answer.hits)
+    )
     return to_json(
         {
             "hits": [

@@ -24,10 +24,12 @@ from service.errors import (
     WriteContended,
 )
 from service.features.streamers import bulk
+from service.features.streamers.erasure import Erasure
 from service.features.streamers.schemas import (
     BulkLineOut,
     DeletedOut,
     EmbeddingOut,
+    ErasedOut,
     NearDuplicateOut,
     StreamerBody,
     StreamerOut,
@@ -36,6 +38,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
+from service.http.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
@@ -48,6 +51,7 @@ from service.store.base import ANY_STORED, Record, StoredProfile
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["streamers"])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
+CurrentErasure = Annotated[Erasure, Depends(service_named("erasure", Erasure))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
@@ -66,6 +70,8 @@ async def expected_version(
 
 ExpectedVersion = Annotated[int | None, Depends(expected_version)]
 
+_VECTOR = b'"vector":'
+"""In the JSON of a profile that has ready-made vectors; elsewhere it would be escaped."""
 _CHANGES: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
@@ -129,6 +135,7 @@ def _streamer(record: Record | StoredProfile) -> bytes:
 )
 async def put_streamer(
     writes: CurrentWrites,
+    audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     body: Checked[StreamerBody],
     expected: ExpectedVersion,
@@ -142,6 +149,7 @@ async def put_streamer(
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the path")
     done = await writes.put(body.profile(streamer_id), expected)
+    audit.about(results=1)
     response.status_code = 201 if done.created else 200
     response.headers["ETag"] = f'"{done.sequence}"'
     return await _written(writes, done)
@@ -157,6 +165,7 @@ async def put_streamer(
 )
 async def patch_streamer(
     writes: CurrentWrites,
+    audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     changes: Annotated[dict[str, Any], Body(max_length=MOST_FIELDS, json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
@@ -170,6 +179,7 @@ async def patch_streamer(
     try:
         with _named_by_path():
             done = await writes.patch(streamer_id, changes, expected)
+            audit.about(results=1)
     except ValidationError as error:
         raise invalid(error) from error
     response.headers["ETag"] = f'"{done.sequence}"'
@@ -178,19 +188,36 @@ async def patch_streamer(
 
 @router.delete(
     "/streamers/{streamer_id}",
-    summary="Delete a streamer",
+    summary="Delete a streamer, or erase it",
     dependencies=[requires("streamers:write")],
     responses=responses(*WRITE, NoSuchPath, StreamerNotFound, VersionConflict),
 )
 async def delete_streamer(
-    writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
-) -> DeletedOut:
+    writes: CurrentWrites,
+    erasure: CurrentErasure,
+    audit: CurrentAudit,
+    streamer_id: StreamerIdPath,
+    expected: ExpectedVersion,
+    erase: Annotated[
+        bool,
+        Query(
+            description="Remove its vectors from the store's log and this replica's saved index "
+            "too, have the store rewrite its file, and tell what persists where. Also of a "
+            "streamer that was deleted before."
+        ),
+    ] = False,
+) -> DeletedOut | ErasedOut:
     """The delete is on disk when the answer comes, and nothing returns the streamer any more.
 
-    The store's append-only log keeps the old bytes until the store rewrites it.
+    Without `erase` the store's append-only log keeps the old bytes until the store rewrites it.
     """
+    if erase:
+        erased = await erasure.erase(streamer_id, expected)
+        audit.about(results=0 if erased.sequence is None else 1)
+        return ErasedOut.model_validate(erased)
     with _named_by_path():
         sequence = await writes.delete(streamer_id, expected)
+    audit.about(results=1)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
@@ -203,6 +230,7 @@ async def delete_streamer(
 )
 async def list_streamers(
     streamers: CurrentStreamers,
+    audit: CurrentAudit,
     cursor: Annotated[
         str | None, Query(max_length=256, description="next_cursor of the previous page.")
     ] = None,
@@ -213,6 +241,9 @@ async def list_streamers(
     A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
     """
     page = await streamers.page(_after(cursor), limit)
+    ids = [profile.streamer_id for profile in page.profiles]
+    has_vectors = any(_VECTOR in profile.profile for profile in page.profiles)
+    audit.about(ids, len(ids), has_vectors=has_vectors)
     last = page.next_after
     cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
     found = b",".join(map(_streamer, page.profiles))
@@ -239,12 +270,15 @@ def _after(cursor: str | None) -> str:
     dependencies=[requires("embeddings:read")],
     responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
 )
-async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
+async def get_embedding(
+    streamers: CurrentStreamers, audit: CurrentAudit, streamer_id: StreamerIdPath
+) -> EmbeddingOut:
     """A vector describes a person's activity: it is personal data."""
     with _named_by_path():
         record = await streamers.get(streamer_id)
     if not record.embedding:
         raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
+    audit.about(results=1)
     return EmbeddingOut(
         streamer_id=streamer_id,
         version=record.version,
@@ -279,6 +313,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 )
 async def bulk_write(
     writes: CurrentWrites,
+    audit: CurrentAudit,
     limits: CurrentLimits,
     lanes: CurrentLanes,
     request: Request,
@@ -288,7 +323,12 @@ async def bulk_write(
 ) -> DuplexNdjsonResponse:
     """One profile per line; one result per line, in order. A bad line does not stop the others."""
     results = bulk.write_lines(
-        writes, limits, lanes, request.stream(), skip_unchanged=skip_unchanged
+        writes,
+        limits,
+        lanes,
+        request.stream(),
+        skip_unchanged=skip_unchanged,
+        note=lambda ids: audit.about(ids, len(ids)),
     )
     return DuplexNdjsonResponse(results)
 
@@ -300,10 +340,13 @@ async def bulk_write(
     response_model=StreamerOut,
     responses=responses(*STORE, NoSuchPath, StreamerNotFound),
 )
-async def get_streamer(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> Response:
+async def get_streamer(
+    streamers: CurrentStreamers, audit: CurrentAudit, streamer_id: StreamerIdPath
+) -> Response:
     """The profile as written, and its status; the ETag header has its version."""
     with _named_by_path():
         record = await streamers.get(streamer_id)
+    audit.about(results=1, has_vectors=_VECTOR in record.profile)
     return Response(
         _streamer(record),
         headers={"ETag": f'"{record.version}"'},

@@ -80,6 +80,30 @@ class DeletedOut(Response):
     sequence: int
 
 
+class PersistingOut(Response):
+    """What is left of a streamer that was erased."""
+
+    where: str
+    what: str
+    until: Annotated[str, Field(description="How long, or what ends it.")]
+
+
+class ErasedOut(Response):
+    """What an erasure did, and what it could not do."""
+
+    streamer_id: str
+    sequence: Annotated[
+        int | None, Field(description="Of the delete; null: it was not stored any more.")
+    ]
+    log_entries: Annotated[
+        int, Field(description="Entries of the store's log with its vectors that were removed.")
+    ]
+    rewriting: Annotated[
+        bool, Field(description="Whether the store has begun to rewrite its file without it.")
+    ]
+    persists: Annotated[list[PersistingOut], Field(description="For people, and for records.")]
+
+
 class StreamerOut(Response):
     """What is stored of a streamer."""
 

@@ -6,7 +6,7 @@ ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
 
-API keys are beside these; see `service.store.redis.keys`.
+API keys and anchors of the audit log are beside these; see `service.store.redis.keys`, `.anchors`.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
+
+from redis.exceptions import ResponseError
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
@@ -29,7 +31,14 @@ from service.store.base import (
     Record,
     Upsert,
 )
-from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
+from service.store.redis.anchors import RedisAnchors
+from service.store.redis.client import (
+    Argument,
+    CommandRefused,
+    ConnectionLost,
+    Limits,
+    RedisClient,
+)
 from service.store.redis.codec import (
     ENTRY_FIELDS,
     PROFILE_FIELDS,
@@ -49,6 +58,7 @@ from service.store.redis.keys import RedisKeys
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
 """One command moves about so much, so that it is answered well before its timeout."""
+_FORGET_ENTRIES = 500
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
 
@@ -60,6 +70,7 @@ class RedisStore:
         durability: "always" when an acknowledged write is on disk and stays there; otherwise what
             may be lost, for people. Known from `open` on.
         keys: the API keys.
+        anchors: those of the audit log.
     """
 
     def __init__(
@@ -91,6 +102,7 @@ class RedisStore:
         self.keys = RedisKeys(
             RedisClient(url, replace(self._limits, connections=2), trouble), prefix
         )
+        self.anchors = RedisAnchors(self._client, prefix)
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
         self.durability = "unknown"
 
@@ -261,6 +273,27 @@ class RedisStore:
                     await self._check_continues(client, after, epoch, mark)
         finally:
             await client.close()
+
+    async def forget(self, streamer_id: str, before: int) -> int:
+        """Remove a streamer's vectors from the log; see `StreamerStore.forget`."""
+        start, removed = "-", 0
+        while entries := await self._client.ask(
+            "XRANGE", self._log, start, f"({before}-0", "COUNT", _FORGET_ENTRIES
+        ):
+            old = [to_log_entry(key, fields) for key, fields in entries]
+            found = [f"{e.sequence}-0" for e in old if e.streamer_id == streamer_id and e.entry]
+            if found:
+                removed += await self._client.ask("XDEL", self._log, *found)
+            start = f"({old[-1].sequence}-0"
+        return removed
+
+    async def rewrite_files(self) -> bool:
+        """Have the server drop removed bytes; see `StreamerStore.rewrite_files`."""
+        try:
+            await self._client.ask("BGREWRITEAOF")
+        except (CommandRefused, ResponseError):  # no right to, or one is under way
+            return False
+        return True
 
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""
