@@ -173,7 +173,7 @@ def _erasure(
     known: Settings,
 ) -> Erasure:
     why = "it may have a streamer that was erased"
-    discard = partial(asyncio.to_thread, saved.discard, why)
+    discard = partial(asyncio.to_thread, snapshots.discard, why)
     places = Known(ids.__contains__, known.paging.keep_s, known.audit.keep_days)
     return Erasure(store, writes.delete, discard, places)
 

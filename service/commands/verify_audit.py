@@ -31,6 +31,10 @@ async def _run(args: argparse.Namespace) -> int:
     if not args.offline:
         async with opened_store(args.data_dir) as store:
             anchors = await store.anchors.all()
+    return _verified(folder, anchors)
+
+
+def _verified(folder: Path, anchors: dict[str, Anchor] | None) -> int:
     if not folder.is_dir() and not anchors:
         raise StartupError(
             f"{folder} does not exist: give the data folder of the service by --data-dir"

@@ -39,6 +39,7 @@ class Entry(NamedTuple):
         results: how many streamers were answered, written or deleted; None = not told.
         status: of HTTP; 0 = no answer was begun.
         request_id: as in the answer.
+        action: what method and route do not tell, such as "erase".
     """
 
     at: float
@@ -52,6 +53,7 @@ class Entry(NamedTuple):
     results: int | None
     status: int
     request_id: str
+    action: str | None = None
 
 
 class AuditLog(Protocol):
@@ -91,7 +93,16 @@ class RequestAudit:
         comes_first: whether the log has it before the answer is sent.
     """
 
-    __slots__ = ("_ids", "_is_told", "_log", "_results", "_route", "_scope", "comes_first")
+    __slots__ = (
+        "_action",
+        "_ids",
+        "_is_told",
+        "_log",
+        "_results",
+        "_route",
+        "_scope",
+        "comes_first",
+    )
 
     def __init__(self, log: AuditLog, scope: Scope, route: RouteScope | None) -> None:
         """Of a request on a route, if there is one."""
@@ -100,6 +111,7 @@ class RequestAudit:
         self._route = route
         self._ids: list[str] = [] if route is None else [i for i in route.ids if _is_id(i)]
         self._results: int | None = None
+        self._action: str | None = None
         self.comes_first = self._is_told = False
 
     def begin(self) -> None:
@@ -118,7 +130,12 @@ class RequestAudit:
             self.comes_first = True
 
     def about(
-        self, ids: Iterable[str] = (), results: int | None = None, *, has_vectors: bool = False
+        self,
+        ids: Iterable[str] = (),
+        results: int | None = None,
+        *,
+        has_vectors: bool = False,
+        action: str | None = None,
     ) -> None:
         """Add what the path does not tell.
 
@@ -126,7 +143,9 @@ class RequestAudit:
             ids: of streamers or keys that were asked about, read or written.
             results: how many streamers are answered, or were written.
             has_vectors: the answer shows vectors, and waits until the log has it.
+            action: what method and route do not tell, such as "erase".
         """
+        self._action = action or self._action
         self._ids += ids
         if results is not None:
             self._results = (self._results or 0) + results
@@ -181,6 +200,7 @@ class RequestAudit:
             results,
             status,
             scope["request_id"],
+            self._action,
         )
         return [first, *(first._replace(ids=part, results=None) for part in parts)]
 

@@ -188,7 +188,9 @@ class RequestGuard:
                 self._check_place(headers)
             scope["caller"] = KEYLESS
         elif not is_public(path):
-            scope["caller"] = _caller_on(route, keys, headers)
+            scope["caller"] = caller = _caller_of(keys, headers)
+            if route is not None:  # else no route answers
+                caller.require(route.scope)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -224,20 +226,16 @@ class RequestGuard:
         return name in self._hosts or _is_loopback(name)
 
 
-def _caller_on(route: RouteScope | None, keys: KeyRing, headers: Mapping[bytes, str]) -> Caller:
-    """Who asks, and may.
+def _caller_of(keys: KeyRing, headers: Mapping[bytes, str]) -> Caller:
+    """Who asks.
 
     Raises:
         Unauthorized: nobody who is known.
-        MissingScope: somebody who may not.
     """
     scheme, _, key = headers.get(b"authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unauthorized(Unauthorized.example)
-    caller = keys.caller_of(key)
-    if route is not None:  # else no route answers
-        caller.require(route.scope)
-    return caller
+    return keys.caller_of(key)
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:

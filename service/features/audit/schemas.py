@@ -30,6 +30,9 @@ class AuditEntryOut(Response):
     key_id: Annotated[str | None, Field(description="Who; null: nobody who is known.")] = None
     method: str | None = None
     route: Annotated[str | None, Field(description="Template of the path.")] = None
+    action: Annotated[
+        str | None, Field(description="What method and route do not tell, such as erase.")
+    ] = None
     scope: Annotated[str | None, Field(description="That the route needs.")] = None
     ids: Annotated[tuple[str, ...], Field(description="The first that it is about.")] = ()
     more_ids: Annotated[int, Field(description="How many more it is about.")] = 0

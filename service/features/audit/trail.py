@@ -267,6 +267,8 @@ def _fields(entry: Entry) -> dict[str, Any]:
         fields["more_ids"] = entry.more_ids
     if entry.results is not None:
         fields["results"] = entry.results
+    if entry.action is not None:
+        fields["action"] = entry.action
     if entry.scope is not None:
         fields["scope"] = entry.scope
     if entry.client is not None:

@@ -212,6 +212,7 @@ async def delete_streamer(
     Without `erase` the store's append-only log keeps the old bytes until the store rewrites it.
     """
     if erase:
+        audit.about(action="erase")
         erased = await erasure.erase(streamer_id, expected)
         audit.about(results=0 if erased.sequence is None else 1)
         return ErasedOut.model_validate(erased)
