@@ -69,6 +69,7 @@ class Housekeeping:
             closing = Anchor(own.place, points, self._now(), is_closed=True)
             fields = {"kind": "gap", "at": self._now(), "chain": chain, "file": file.number}
             fields |= {"last": number, "last_hash": line.digest, "last_at": line.fields.get("at")}
+            fields |= {"anchored": before[-1][0] if before else None}
             found.append(Gap(chain, fields, closing))
         return found
 

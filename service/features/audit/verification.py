@@ -170,6 +170,11 @@ class _Verification:
                 self._removed[fields["chain"]] = removed
         elif kind == "gap":
             self._gaps[fields["chain"]] = (fields["last"], fields["last_hash"])
+            if fields.get("anchored") is None:
+                self.report.gaps.append(
+                    f"chain {fields['chain']} had no anchor at {_time(state.last_at)}: the store "
+                    "was replaced before, and what was cut off until then is not noticed"
+                )
         elif kind == "lost":
             self.report.gaps.append(
                 f"{fields['count']} entries could not be written up to {_time(state.last_at)}"
