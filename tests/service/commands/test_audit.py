@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.service.conftest import Serve
 from tests.service.features.audit.logs import written
 from tests.service.process import error_line, run, wait_until
@@ -21,6 +23,7 @@ def verified(folder: Path, *options: str, status: int = 0, **variables: str) -> 
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_kill_9_between_batches_loses_no_write_and_shows_a_gap(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -58,6 +61,7 @@ def test_kill_9_between_batches_loses_no_write_and_shows_a_gap(
     assert any("all its files are missing" in line for line in verified(folder, status=1))
 
 
+@pytest.mark.slow
 def test_it_is_verified_while_services_run_on_a_store_of_ones_own(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -77,6 +81,7 @@ def test_it_is_verified_while_services_run_on_a_store_of_ones_own(
         server.kill()
 
 
+@pytest.mark.slow
 def test_commands_are_in_it(serve: Serve, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     service = serve(STREAMER_API_KEY="first")
@@ -100,6 +105,7 @@ def test_commands_are_in_it(serve: Serve, tmp_path: Path) -> None:
     assert not [line for line in verified(folder) if line.startswith(("gap", "problem"))]
 
 
+@pytest.mark.slow
 def test_a_service_that_can_not_write_it_does_not_start(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -108,6 +114,7 @@ def test_a_service_that_can_not_write_it_does_not_start(bundle: Path, tmp_path: 
     assert "the audit log can't be written" in error_line(done)
 
 
+@pytest.mark.slow
 def test_it_can_be_turned_off(serve: Serve, tmp_path: Path) -> None:
     serve(STREAMER_AUDIT__ENABLED="false").put("s-1", tags=["music"])
     assert not (tmp_path / "data" / "audit").exists()
@@ -118,6 +125,7 @@ def test_no_folder_is_named(tmp_path: Path) -> None:
     assert "--data-dir" in line
 
 
+@pytest.mark.slow
 def test_a_question_is_in_the_file_soon(serve: Serve, tmp_path: Path) -> None:
     service = serve()
     service.put("s-1", tags=["music"])

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.bundles import SPACE
 from tests.service.data_sets import NDJSON
 from tests.service.features.audit.logs import written
 from tests.service.process import wait_until
@@ -187,7 +188,7 @@ def test_a_profile_with_vectors_is_written_before_it_is_answered(
     audited: TestClient, folder: Path
 ) -> None:
     """It comes back as it was given."""
-    avatar = {"space": "faces", "vector": [0.123456, 1.0]}
+    avatar = {"space": SPACE, "vector": [0.123456, 1.0, 1.0, 1.0]}
     audited.put("/v1/streamers/with-vector", json={"avatar": avatar}).raise_for_status()
     answer = ask(audited, "GET", "/v1/streamers/with-vector", "given-vector")
     assert answer.json()["profile"]["avatar"]["vector"] == avatar["vector"]

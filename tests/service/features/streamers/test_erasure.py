@@ -108,6 +108,7 @@ def test_the_audit_log_says_that_it_was_an_erasure(client: TestClient, tmp_path:
     assert (last["method"], last["action"], last["results"]) == ("DELETE", "erase", 1)
 
 
+@pytest.mark.slow
 def test_a_replica_that_was_away_resyncs(
     client: TestClient, server: Server, serve: Serve, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_replica_that_was_away_resyncs(
     assert "s-1" not in {hit["streamer_id"] for hit in found}
 
 
+@pytest.mark.slow
 def test_the_saved_index_of_the_replica_is_removed(serve: Serve, tmp_path: Path) -> None:
     variables = {
         "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "0",
@@ -145,6 +147,7 @@ def test_the_saved_index_of_the_replica_is_removed(serve: Serve, tmp_path: Path)
     assert not before & {path.name for path in index.glob("[0-9]*")}
 
 
+@pytest.mark.slow
 def test_the_command_erases_past_a_running_service(serve: Serve, tmp_path: Path) -> None:
     service = serve()
     service.put("gone", bio=BIO)
