@@ -34,7 +34,7 @@ from service.errors import (
 )
 from service.features.audit.chain import FOLDER
 from service.features.audit.service import AuditPages
-from service.features.audit.trail import AuditTrail, NoAuditLog
+from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
@@ -107,10 +107,9 @@ async def open_services(
         tell("the store is being opened")
         store, store_name, health = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
-        audit: AuditTrail | NoAuditLog = NoAuditLog()
-        if settings.audit.enabled:
-            trail = AuditTrail(settings.data_dir, settings.audit, store.anchors)
-            audit = await stack.enter_async_context(trail)
+        audit = await stack.enter_async_context(
+            opened_audit(settings.data_dir, settings.audit, store.anchors)
+        )
         lanes.start()
         stack.callback(lanes.stop)
         work = TowerPool(towers, settings.towers, lanes)
@@ -166,16 +165,11 @@ async def open_services(
 
 
 def _erasure(
-    store: StreamerStore,
-    writes: WritePipeline,
-    snapshots: Snapshots,
-    ids: Set[str],
-    known: Settings,
+    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
 ) -> Erasure:
-    why = "it may have a streamer that was erased"
-    discard = partial(asyncio.to_thread, snapshots.discard, why)
-    places = Known(ids.__contains__, known.paging.keep_s, known.audit.keep_days)
-    return Erasure(store, writes.delete, discard, places)
+    discard = partial(asyncio.to_thread, saved.discard, "it may have a streamer that was erased")
+    known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
+    return Erasure(store, writes.delete, discard, known)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

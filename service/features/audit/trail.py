@@ -1,10 +1,11 @@
 """The audit log of this process: a queue, and one writer that appends it to the hash chain."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -293,3 +294,19 @@ class NoAuditLog:
     def trouble(self) -> str | None:
         """Nothing is wrong."""
         return None
+
+
+@contextlib.asynccontextmanager
+async def opened_audit(
+    data_dir: Path, settings: Audit, anchors: AnchorStore
+) -> AsyncGenerator[AuditTrail | NoAuditLog, None]:
+    """The audit log of a service, as its settings say.
+
+    Raises:
+        StartupError: it can't be written.
+    """
+    if settings.enabled:
+        async with AuditTrail(data_dir, settings, anchors) as trail:
+            yield trail
+    else:
+        yield NoAuditLog()
