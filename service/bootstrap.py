@@ -167,7 +167,9 @@ async def open_services(
 def _erasure(
     store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
 ) -> Erasure:
-    discard = partial(asyncio.to_thread, saved.discard, "it may have a streamer that was erased")
+    async def discard() -> None:
+        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
+
     known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
     return Erasure(store, writes.delete, discard, known)
 

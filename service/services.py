@@ -12,7 +12,7 @@ from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
-from service.http.audit import AuditLog
+from service.http.access.audit import AuditLog
 from service.http.auth import KeyRing
 from service.settings import Limits
 

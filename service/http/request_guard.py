@@ -31,8 +31,8 @@ from service.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from service.http.access.audit import AuditedAnswer, RequestAudit
 from service.http.admission import PROBES
-from service.http.audit import AuditedAnswer, RequestAudit
 from service.http.auth import KEYLESS, Caller, KeyRing, RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from service.http.audit import Entry
+from service.http.access.audit import Entry
 
 _KINDS = 100
 """Most counts of one summary; the rest is counted together."""

@@ -14,7 +14,7 @@ from service.errors import AuditUnavailable, ServiceError, StartupError, in_one_
 from service.features.audit.chain import FOLDER, ChainWriter, Head
 from service.features.audit.housekeeping import Housekeeping
 from service.features.audit.refusals import Refusals
-from service.http.audit import REFUSALS, Entry
+from service.http.access.audit import REFUSALS, Entry
 from service.settings import Audit
 from service.store.anchors import Anchor, AnchorStore
 

@@ -14,7 +14,7 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
-from service.http.audit import CurrentAudit
+from service.http.access.audit import CurrentAudit
 from service.http.auth import CurrentCaller, requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
-from service.http.audit import CurrentAudit
+from service.http.access.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses

@@ -15,7 +15,7 @@ from service.features.keys.schemas import (
     RotateIn,
 )
 from service.features.keys.service import Issued, Keys, Listed
-from service.http.audit import CurrentAudit
+from service.http.access.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses

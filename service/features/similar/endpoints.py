@@ -29,7 +29,7 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
-from service.http.audit import CurrentAudit, RequestAudit
+from service.http.access.audit import CurrentAudit, RequestAudit
 from service.http.auth import Caller, CurrentCaller, requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses

@@ -19,7 +19,7 @@ from model_export.contract.streamer import ID_PATTERN
 from service.errors import Overloaded
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
-from service.http.audit import RequestAudit
+from service.http.access.audit import RequestAudit
 from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits

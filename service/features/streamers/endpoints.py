@@ -38,7 +38,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
-from service.http.audit import CurrentAudit
+from service.http.access.audit import CurrentAudit
 from service.http.auth import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses

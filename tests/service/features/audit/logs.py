@@ -8,7 +8,7 @@ from typing import Any
 from service.errors import StoreUnavailable
 from service.features.audit.chain import ChainWriter, files_in
 from service.features.audit.trail import AuditTrail
-from service.http.audit import Entry
+from service.http.access.audit import Entry
 from service.settings import Audit
 from service.store.anchors import Anchor
 

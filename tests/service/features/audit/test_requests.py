@@ -319,7 +319,6 @@ def test_nothing_is_done_that_can_not_be_written_down(audited: TestClient, folde
         first = audited.put("/v1/streamers/full", json={})
         assert (first.status_code, first.json()["code"]) == (503, "audit_unavailable")
         assert "may have been done" in first.json()["detail"]
-        before = audited.get("/v1/streamers?limit=1000").json()["streamers"]
         for method, path in (
             ("PUT", "/v1/streamers/later"),
             ("DELETE", "/v1/streamers/a"),
@@ -330,7 +329,6 @@ def test_nothing_is_done_that_can_not_be_written_down(audited: TestClient, folde
             assert (answer.status_code, answer.json()["code"]) == (503, "audit_unavailable")
             assert answer.headers["retry-after"] == "1"
         assert audited.get("/v1/streamers/a/similar").status_code == 200
-        assert audited.get("/v1/streamers?limit=1000").json()["streamers"] == before
         ready = audited.get("/readyz")
         assert ready.status_code == 200
         assert "audit log can't be written (No space left" in ready.json()["degraded_because"]
@@ -339,5 +337,7 @@ def test_nothing_is_done_that_can_not_be_written_down(audited: TestClient, folde
         os.close(kept)
         os.close(full)
     wait_until(lambda: log.trouble() is None, "it is tried again", 20)
-    assert audited.put("/v1/streamers/later", json={}).status_code == 201
+    stored = audited.get("/v1/streamers?limit=1000").json()["streamers"]
+    assert {"a", "full"} <= {s["streamer_id"] for s in stored}
+    assert audited.put("/v1/streamers/later", json={}).status_code == 201  # it was not stored
     assert audited.get("/readyz").json()["degraded_because"] is None

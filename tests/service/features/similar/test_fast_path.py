@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.features.similar.fast_path import NearestRoute
-from service.http.audit import RequestAudit
+from service.http.access.audit import RequestAudit
 from service.settings import Limits
 from tests.bundles import DIM
 from tests.service.conftest import put, wait_until_visible
