@@ -34,12 +34,15 @@ COMMANDS = {
     "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
     "keys": "create, list, rotate and revoke API keys",
+    "erase": "erase a streamer, and tell what persists where",
+    "verify-audit": "check that nothing of the audit log was changed or is missing",
     "completion": "print the completion script of a shell",
 }
 _MODULES = {
     "similar": "questions.similar",
     "cold-start": "questions.cold_start",
     "dedup": "questions.dedup",
+    "verify-audit": "verify_audit",
 }
 """Where a command is not a module of its own name."""
 EXAMPLES = {
@@ -57,6 +60,8 @@ EXAMPLES = {
         "create console --role operations --data-dir build/state",
         "list --data-dir build/state",
     ),
+    "erase": ("w0000 --data-dir build/state",),
+    "verify-audit": ("--data-dir build/state",),
     "completion": ("bash > ~/.local/share/bash-completion/completions/similar-streamer",),
 }
 STATUSES = """\

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
+from service.features.audit import endpoints as audit
 from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
 from service.features.keys import endpoints as keys
@@ -16,6 +17,7 @@ from service.features.operations import error_page, health, index_listing, metri
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
+from service.features.streamers import reads
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -65,7 +67,9 @@ def create_app(
         # No exporter is configured, and asking for one takes some 5 us of every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for part in (similar, cold_start, dedup, streamers, index_listing, keys, health, error_page):
+    for part in (similar, cold_start, dedup, streamers, reads, index_listing, keys, audit):
+        app.include_router(part.router)
+    for part in (health, error_page):
         app.include_router(part.router)
     app.include_router(metrics.router_of(traffic))
     problems.install(app)

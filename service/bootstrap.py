@@ -32,6 +32,9 @@ from service.errors import (
     StartupError,
     UnsafeConfiguration,
 )
+from service.features.audit.chain import FOLDER
+from service.features.audit.service import AuditPages
+from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
@@ -46,6 +49,7 @@ from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
 from service.features.similar.service import Similar
+from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.index.base import EXACT, VectorIndex
@@ -104,6 +108,9 @@ async def open_services(
         tell("the store is being opened")
         store, store_name, health = await open_store(settings, embedded, stack)
         await check_data(store, snapshots.newest_place(), settings, stack)
+        audit = await stack.enter_async_context(
+            opened_audit(settings.data_dir, settings.audit, store.anchors)
+        )
         lanes.start()
         stack.callback(lanes.stop)
         work = TowerPool(towers, settings.towers, lanes)
@@ -148,13 +155,28 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
+            operations=Operations(
+                serving, store_name, health, settings.limits.store_grace_s, audit.trouble
+            ),
             keys=Keys(store.keys, key_ring.refresh),
             key_ring=key_ring,
             rate_limits=rate_limits,
+            audit=audit,
+            audit_pages=AuditPages(settings.data_dir / FOLDER),
+            erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
         )
+
+
+def _erasure(
+    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
+) -> Erasure:
+    async def discard() -> None:
+        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
+
+    known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
+    return Erasure(store, writes.delete, discard, known)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

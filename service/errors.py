@@ -32,6 +32,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
+│   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
@@ -315,6 +316,13 @@ class StoreUnavailable(Unavailable):
 
     code, title = "store_unavailable", "The store does not answer"
     example = "the write was not acknowledged; repeat it"
+
+
+class AuditUnavailable(Unavailable):
+    """The audit log can't be written, and what has to be in it is refused until it can."""
+
+    code, title = "audit_unavailable", "The audit log cannot be written"
+    example = "the audit log can't be written (No space left on device): free space on its disk"
 
 
 class StoreFull(Unavailable):

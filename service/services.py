@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 from service.engine.work.lanes import Lanes
+from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.keys.service import Keys
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
+from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
 from service.settings import Limits
@@ -28,5 +31,8 @@ class Services:
     keys: Keys
     key_ring: KeyRing
     rate_limits: RateLimits
+    audit: AuditLog
+    audit_pages: AuditPages
+    erasure: Erasure
     limits: Limits
     lanes: Lanes

@@ -281,6 +281,36 @@ class Media(_Group):
     """Fetches at once from one host."""
 
 
+class Audit(_Group):
+    """The audit log: who asked or changed what, in `audit/` below the data folder."""
+
+    enabled: bool = True
+    """Write it. Turned off, nothing is written, and the files that are there stay."""
+    on_failure: Literal["refuse", "continue"] = "refuse"
+    """What becomes of writes, exports, changes of keys and answers with vectors while the files
+    can't be written: `refuse` with 503, or `continue` without. Questions are answered either way,
+    and their entries wait; `/readyz` names it."""
+    sync: bool = False
+    """Have these entries on the disk before the answer is sent (fdatasync), not only with the
+    operating system. Without, they survive the end of the process, not that of the machine."""
+    keep_days: Annotated[float, Field(gt=0)] = 180
+    """Days for which a file is kept after its last entry."""
+    keep_bytes: Annotated[int, Field(ge=MIB)] = 10 << 30
+    """Most bytes of all files; beyond, the oldest are removed before their time."""
+    file_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
+    """Size at which another file is begun."""
+    file_hours: Annotated[float, Field(gt=0)] = 24
+    """Age at which another file is begun."""
+    anchor_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds between two anchors of the hash chain in the store."""
+    ids: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Most ids of one entry; of more, the number is told. Written streamers are all named, in
+    several entries."""
+    refusals_per_s: Annotated[float, Field(gt=0)] = 10
+    """Refused requests (401, 403, 421, 429) that have an entry of their own, a second, and ten
+    times as many at once; beyond, they are counted by status and route every 10 seconds."""
+
+
 class Oidc(_Group):
     """Access tokens (JWT) of an identity provider beside keys; off while `issuer` is not set."""
 
@@ -366,6 +396,7 @@ class Settings(BaseSettings):
     towers: Towers = Towers()
     media: Media = Media()
     oidc: Oidc = Oidc()
+    audit: Audit = Audit()
 
     @property
     def store_folder(self) -> Path:

@@ -10,11 +10,11 @@ import time
 from datetime import UTC, datetime
 
 from service.commands.arguments import whole_number
+from service.commands.audited import Note, audited
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.service import Issued, Keys, Listed
 from service.scopes import ROLES, SCOPES
-from service.store.redis.backup import ArchivedStore
 
 _MOST_NAME_CHARS = 100
 _MOST_GRACE_S = 30 * 86_400
@@ -62,24 +62,29 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     async with opened_store(args.data_dir) as store:
-        return await _act(args, store)
+        keys = Keys(store.keys)
+        if args.action == "list":
+            await _list(keys)
+        else:
+            async with audited(store, args.data_dir) as note:
+                await _change(args, keys, note)
+    return 0
 
 
-async def _act(args: argparse.Namespace, store: ArchivedStore) -> int:
-    keys = Keys(store.keys)
-    if args.action == "list":
-        await _list(keys)
-    elif args.action == "revoke":
+async def _change(args: argparse.Namespace, keys: Keys, note: Note) -> None:
+    if args.action == "revoke":
         await keys.revoke(args.key_id)
+        await note("keys revoke", [args.key_id])
         print(f"{args.key_id} is revoked: a running service refuses it within a second")
     elif args.action == "rotate":
         issued = await keys.rotate(args.key_id, args.grace_s, args.expires_at)
+        await note("keys rotate", [args.key_id])
         _show(issued, f"the text before can be used for {args.grace_s} s")
     else:
         scopes = args.scopes or ()
         issued = await keys.create(args.name, args.role, scopes, args.expires_at)
+        await note("keys create", [issued.record.key_id])
         _show(issued, "it is shown this once")
-    return 0
 
 
 def _show(issued: Issued, note: str) -> None:

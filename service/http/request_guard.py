@@ -10,18 +10,15 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping
-from functools import lru_cache
-from ipaddress import ip_address
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import (
+    AuditUnavailable,
     BodyTooLarge,
-    HostNotAllowed,
     MalformedRequest,
     NoSuchPath,
-    OriginNotAllowed,
     Overloaded,
     RateLimited,
     RequestError,
@@ -31,9 +28,11 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
+from service.http.auth.audit import AuditedAnswer, RequestAudit
 from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.local_callers import LocalCallers
 from service.http.auth.rate_limits import Charges, RateLimits, charges_in
-from service.http.auth.route_scopes import RouteScopes, is_public
+from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
@@ -91,7 +90,7 @@ class RequestGuard:
         self._traffic = traffic
         self._lifecycle = lifecycle
         self._scopes = scopes
-        self._hosts = frozenset(hosts)
+        self._local = LocalCallers(hosts)
         self._body_limit = body_limit
         self._bulk_body_limit = bulk_body_limit
         self._body_timeout_s = body_timeout_s
@@ -103,21 +102,19 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status, sent = time.perf_counter(), 0, 0
+        begin, sent = time.perf_counter(), 0
         headers, repeated = _headers(scope)
         ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
 
         async def send_noted(message: Message) -> None:
-            nonlocal status, sent
+            nonlocal sent
             if message["type"] == "http.response.start":
-                status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *charges_in(scope).headers()]
             else:
                 sent += len(message.get("body", b""))
             await send(message)
 
-        send_with_id = answer_as(scope, ids, send_noted)
-
+        answer = AuditedAnswer(answer_as(scope, ids, send_noted))
         is_bulk = scope["path"] == BULK_PATH
         limit = self._bulk_body_limit if is_bulk else self._body_limit
         body = _Body(
@@ -129,26 +126,58 @@ class RequestGuard:
             min_bytes=self._bulk_min_bytes if is_bulk else None,
         )
         try:
-            self._check(scope, headers, repeated, limit)
-            await self._app(scope, body, send_with_id)
-        except (RequestError, RateLimited) as error:  # the application answers its own
-            await send_problem(send_with_id, error)
+            self._admit(scope, headers, repeated, limit, answer)
+            await self._app(scope, body, answer.send)
+        except (RequestError, RateLimited, AuditUnavailable) as error:
+            await send_problem(answer.send, error)  # the application answers its own
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
-            if status:
+            if answer.status:
                 raise  # a begun answer is cut off
-            await send_problem(send_with_id, ServiceError(ServiceError.example))
+            await send_problem(answer.send, ServiceError(ServiceError.example))
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
-            if not status:  # the time to stop is over; a begun answer is cut off
-                await send_problem(send_with_id, Stopping(STOPPING))
+            if not answer.status:  # the time to stop is over; a begun answer is cut off
+                await send_problem(answer.send, Stopping(STOPPING))
         finally:
             body.release()
-            self._traffic.note(scope, status, time.perf_counter() - begin, body.seen, sent)
+            answer.finish()
+            took_s = time.perf_counter() - begin
+            self._traffic.note(scope, answer.status, took_s, body.seen, sent)
+
+    def _admit(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, str],
+        repeated: str | None,
+        limit: int,
+        answer: AuditedAnswer,
+    ) -> None:
+        """Check a request; one that needs a key has `audit` in its scope then.
+
+        Raises:
+            RequestError: it may not pass.
+            RateLimited: its key may not ask so often.
+            AuditUnavailable: it has to be in the audit log, which can't be written.
+        """
+        path: str = scope["path"]
+        if is_public(path):
+            self._check(scope, headers, repeated, limit, None)
+            return
+        route = self._scopes.route_of(scope["method"], path)
+        audit = RequestAudit(scope["state"]["services"].audit, scope, route)
+        scope["audit"] = answer.audit = audit
+        self._check(scope, headers, repeated, limit, route)
+        audit.begin()
 
     def _check(
-        self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, str],
+        repeated: str | None,
+        limit: int,
+        route: RouteScope | None,
     ) -> None:
         """Refuse a request that may not pass.
 
@@ -165,10 +194,10 @@ class RequestGuard:
         keys: KeyRing = scope["state"]["services"].key_ring
         if keys.is_open:
             if path not in PROBES:
-                self._check_place(headers)
+                self._local.check(headers)
             scope["caller"] = KEYLESS
         elif not is_public(path):
-            self._let_in(scope, keys, headers)
+            _let_in(scope, keys, headers, route)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -180,48 +209,27 @@ class RequestGuard:
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
 
-    def _check_place(self, headers: Mapping[bytes, str]) -> None:
-        """Refuse what a page from elsewhere could make a browser on this machine send."""
-        host = headers.get(b"host")  # HTTP/1.0 needs none
-        if host is not None and not self._is_own(host):
-            raise HostNotAllowed(
-                f"without an API key the service answers to names of this machine, and Host is "
-                f"{host!r}: call it as localhost, add that name to STREAMER_SERVER__HOSTS, or set "
-                "STREAMER_API_KEY"
-            )
-        origin = headers.get(b"origin")
-        if origin is None:
-            return
-        place = origin.partition("://")[2]
-        if place != host and _name_of(place) not in self._hosts:
-            raise OriginNotAllowed(
-                f"without an API key only pages of this service may ask it, and Origin is "
-                f"{origin!r}: add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
-            )
 
-    def _is_own(self, host: str) -> bool:
-        name = _name_of(host)
-        return name in self._hosts or _is_loopback(name)
+def _let_in(
+    scope: Scope, keys: KeyRing, headers: Mapping[bytes, str], route: RouteScope | None
+) -> None:
+    """Find out who asks, and charge the first unit.
 
-    def _let_in(self, scope: Scope, keys: KeyRing, headers: Mapping[bytes, str]) -> None:
-        """Find out who asks, and charge the first unit.
-
-        Raises:
-            Unauthorized: nobody who is known.
-            MissingScope: somebody who may not.
-            RateLimited: somebody who may not so often.
-        """
-        scheme, _, key = headers.get(b"authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            raise Unauthorized(Unauthorized.example)
-        scope["caller"] = caller = keys.caller_of(key)
-        needed = self._scopes.find(scope["method"], scope["path"])
-        if needed is None:  # no route answers
-            return
-        caller.require(needed)
-        limits: RateLimits = scope["state"]["services"].rate_limits
-        scope["charges"] = charges = Charges(limits, caller)
-        charges.reach(needed, 1)
+    Raises:
+        Unauthorized: nobody who is known.
+        MissingScope: somebody who may not.
+        RateLimited: somebody who may not so often.
+    """
+    scheme, _, key = headers.get(b"authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized(Unauthorized.example)
+    scope["caller"] = caller = keys.caller_of(key)
+    if route is None:  # no route answers
+        return
+    caller.require(route.scope)
+    limits: RateLimits = scope["state"]["services"].rate_limits
+    scope["charges"] = charges = Charges(limits, caller)
+    charges.reach(route.scope, 1)
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
@@ -248,23 +256,6 @@ def _check_content_type(path: str, declared: str) -> None:
         f"send the body with Content-Type: {wanted}; it came "
         + (f"as {kind[:100]!r}" if kind else "without one")
     )
-
-
-def _name_of(host: str) -> str:
-    """The name in a `Host` header, without a port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
-
-
-@lru_cache(maxsize=64)
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class BodyRefused(HTTPException):

@@ -286,6 +286,21 @@ class StreamerStore(Protocol):
         """
         ...
 
+    async def forget(self, streamer_id: str, before: int) -> int:
+        """Remove the log entries that have a streamer's vectors, up to a sequence number.
+
+        The log has gaps then: who has not read so far, or starts from a snapshot that is older,
+        resyncs fully.
+
+        Returns:
+            How many entries were removed.
+        """
+        ...
+
+    async def rewrite_files(self) -> bool:
+        """Begin to drop what was removed from the store's files, too; False if that can't begin."""
+        ...
+
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""
         ...

@@ -14,6 +14,7 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
+from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import PROFILE_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
@@ -41,6 +42,7 @@ async def place_new_streamer(
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[ColdStartIn],
 ) -> ColdStartOut:
     """The nearest established streamers, and a vector in the recommender's own ID space.
@@ -50,6 +52,7 @@ async def place_new_streamer(
     check_at_most(body.neighbours, limits.max_k, "neighbours")
     has_profile = body.profile is not None
     charges.reach("coldstart", hits_units(body.neighbours) + has_profile * PROFILE_UNITS)
+    audit.about([] if body.streamer_id is None else [body.streamer_id])
     profile = None
     if body.profile is not None:
         # No stored id has a blank: it can't exclude anyone from its own neighbours.
@@ -64,6 +67,7 @@ async def place_new_streamer(
     )
     may_see = "embeddings:read" in caller.scopes
     predicted = answer.id_embedding if may_see else None
+    audit.about(results=len(answer.neighbours), has_vectors=predicted is not None)
     return ColdStartOut(
         neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
         id_embedding=None

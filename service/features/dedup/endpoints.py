@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, inputs_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, service_named
@@ -30,6 +31,7 @@ async def deduplicate(
     dedup: CurrentDedup,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[DedupIn],
 ) -> DedupClustersOut | DedupFeedOut:
     """`clusters`: groups of near-duplicates. `feed`: the list with near-duplicates apart (打散)."""
@@ -40,6 +42,7 @@ async def deduplicate(
             f"/{name}", f"may have {limits.max_dedup_items} items, it has {len(items)}"
         )
     charges.reach("duplicates", 1 + inputs_units(len(items), len(body.profiles or ())))
+    audit.about(body.ids or (), len(items))
     if body.mode == "clusters":
         answer = await dedup.clusters(
             ids=body.ids or (),

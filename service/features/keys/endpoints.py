@@ -16,6 +16,7 @@ from service.features.keys.schemas import (
     RotateIn,
 )
 from service.features.keys.service import Issued, Keys, Listed
+from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import KEYLESS, CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
@@ -58,7 +59,11 @@ def _issued(issued: Issued, response: Response) -> IssuedKeyOut:
     responses=responses(*BODY, *_WRITE),
 )
 async def create_key(
-    keys: CurrentKeys, caller: CurrentCaller, body: Checked[KeyIn], response: Response
+    keys: CurrentKeys,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
+    body: Checked[KeyIn],
+    response: Response,
 ) -> IssuedKeyOut:
     """The key is shown this once; the store keeps its SHA-256.
 
@@ -74,6 +79,7 @@ async def create_key(
         )
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
     issued = await keys.create(body.name, body.role, body.scopes or (), expires_at, body.limits)
+    audit.about([issued.record.key_id])
     return _issued(issued, response)
 
 

@@ -92,7 +92,7 @@ class KeyIn(Request):
         Field(
             max_length=len(SCOPES),
             description="Rate limits of this key, by scope, in units per "
-            "STREAMER_RATE_LIMITS__WINDOW_S, in place of those of the settings; 0: no limit."
+            "STREAMER_RATE_LIMITS__WINDOW_S, in place of those of the settings; 0: no limit.",
         ),
     ] = None
 

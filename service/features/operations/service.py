@@ -1,5 +1,6 @@
 """How the service is: what probes, metrics and verification read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.engine.serving import Serving
@@ -15,12 +16,14 @@ class Operations:
         store_name: what stands behind the store, for people.
         store_health: tells what is wrong with the store.
         grace_s: silence of the store that lasts no longer leaves the service ready.
+        audit_trouble: tells why the audit log can't be written, if so.
     """
 
     serving: Serving
     store_name: str
     store_health: StoreHealth
     grace_s: float
+    audit_trouble: Callable[[], str | None] = lambda: None
 
     def why_not_ready(self) -> str | None:
         """Why questions have no fresh answers, for people; None while they have.
@@ -32,7 +35,8 @@ class Operations:
 
     def why_degraded(self) -> str | None:
         """What is wrong at the moment, however short it has been; None when nothing is."""
-        return self._starting() or self.store_health.trouble() or self._wrong_for(0.0)
+        store = self.store_health.trouble() or self._wrong_for(0.0)
+        return self._starting() or "; ".join(filter(None, (store, self.audit_trouble()))) or None
 
     def _starting(self) -> str | None:
         is_ready = self.serving.follower.is_ready

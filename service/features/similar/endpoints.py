@@ -33,6 +33,7 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.http.auth.audit import CurrentAudit, RequestAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import (
     ALL_UNITS,
@@ -123,6 +124,7 @@ async def similar_to_one(
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
     min_score: Annotated[
@@ -163,6 +165,7 @@ async def similar_to_one(
     )
     with _by_parameter():
         answer = await similar.search(query)
+    audit.about(results=len(answer.hits))
     return _similar_out(similar, answer, begin)
 
 
@@ -178,6 +181,7 @@ async def similar_to_seeds(
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[SimilarIn],
 ) -> SimilarOut:
     """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
@@ -188,8 +192,15 @@ async def similar_to_seeds(
     charges.reach("search", answer_units + _seeds_units(body))
     if body.explain:
         charges.reach("explain", body.k)
-    ask = similar.search_all if body.pages else similar.search
-    return _similar_out(similar, await ask(query), begin)
+    audit.about(_seed_ids(query))
+    answer = await (similar.search_all if body.pages else similar.search)(query)
+    audit.about(results=len(answer.hits))
+    return _similar_out(similar, answer, begin)
+
+
+def _seed_ids(query: SimilarQuery) -> list[str]:
+    seeds = (*query.positive, *query.negative)
+    return [seed.streamer_id for seed in seeds if seed.streamer_id is not None]
 
 
 def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
@@ -241,6 +252,7 @@ async def export_similar(
     similar: CurrentSimilar,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    audit: CurrentAudit,
     body: Checked[ExportIn],
 ) -> NdjsonResponse:
     """NDJSON that shows the index as of the question.
@@ -249,15 +261,16 @@ async def export_similar(
     """
     query = replace(_query(limits, body), k=_EXPORTED_AT_ONCE)
     charges.reach("search", ALL_UNITS + _seeds_units(body))
-    parts = await similar.export(query)
-    return NdjsonResponse(_lines(similar, parts))
+    audit.about(_seed_ids(query))
+    return NdjsonResponse(_lines(similar, await similar.export(query), audit))
 
 
 async def _lines(
-    similar: Similar, parts: AsyncIterator[SimilarAnswer]
+    similar: Similar, parts: AsyncIterator[SimilarAnswer], audit: RequestAudit
 ) -> AsyncGenerator[bytes, None]:
     last: SimilarAnswer | None = None
     async for last in parts:
+        audit.about(results=len(last.hits))
         yield b"".join(
             line_of(
                 {
@@ -293,8 +306,11 @@ async def _lines(
 )
 async def next_similar(
     similar: CurrentSimilar,
+    audit: CurrentAudit,
     cursor: Annotated[str, Query(max_length=64, description="next_cursor of the previous page.")],
 ) -> SimilarOut:
     """A page of an answer as of the question, without streamers that were deleted since."""
     begin = time.perf_counter()
-    return _similar_out(similar, await similar.next_page(cursor), begin)
+    answer = await similar.next_page(cursor)
+    audit.about(results=len(answer.hits))
+    return _similar_out(similar, answer, begin)

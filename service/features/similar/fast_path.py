@@ -19,7 +19,8 @@ from model_export.contract.streamer import ID_PATTERN
 from service.errors import Overloaded, RateLimited
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
-from service.http.auth.rate_limits import Charges, charges_in, hits_units
+from service.http.auth.audit import RequestAudit
+from service.http.auth.rate_limits import charges_in, hits_units
 from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits
@@ -57,8 +58,7 @@ class NearestRoute:
         body: bytes | Overloaded | RateLimited | None = None
         if asked is not None:
             try:
-                services, charges = scope["state"]["services"], charges_in(scope)
-                body = await _answer(services, charges, *asked, begin)
+                body = await _answer(scope, *asked, begin)
             except (Overloaded, RateLimited) as error:
                 body = error  # the framework's route would ask the full queue again
         if body is None:
@@ -137,12 +137,7 @@ class _Services(Protocol):
 
 
 async def _answer(
-    services: object,
-    charges: Charges,
-    seed: str | Sequence[float],
-    k: int,
-    after_sequence: int,
-    begin: float,
+    scope: Scope, seed: str | Sequence[float], k: int, after_sequence: int, begin: float
 ) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it.
 
@@ -150,13 +145,18 @@ async def _answer(
         Overloaded: too many searches wait already, or the deadline passed.
         RateLimited: the key has used up its limit.
     """
-    known = cast(_Services, services)
+    known = cast(_Services, scope["state"]["services"])
     if k > known.limits.max_k:
         return None
-    charges.reach("search", hits_units(k))
+    charges_in(scope).reach("search", hits_units(k))
     answer = await known.similar.nearest(seed, k, after_sequence)
     if answer is None:
         return None
+    audit: RequestAudit = scope["audit"]
+    # The path's is known already.
+    audit.about(
+        [seed] if isinstance(seed, str) and scope["method"] == "POST" else (), len(answer.hits)
+    )
     return to_json(
         {
             "hits": [

@@ -13,7 +13,7 @@ import asyncio
 import codecs
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,10 +49,14 @@ async def write_lines(
     body: AsyncIterator[bytes],
     *,
     skip_unchanged: bool,
+    note: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> AsyncGenerator[bytes, None]:
-    """One result line for each line of the body, several at a time; see the module."""
+    """One result line for each line of the body, several at a time; see the module.
+
+    `note` is told the ids that were written, before their results are sent.
+    """
     results = _Results()
-    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged)
+    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged, note)
     working = asyncio.create_task(bulk.process(body))
     working.add_done_callback(results.end)
     try:
@@ -124,12 +128,14 @@ class _Bulk:
         lanes: Lanes,
         results: _Results,
         skip_unchanged: bool,
+        note: Callable[[Sequence[str]], None],
     ) -> None:
         self._writes = writes
         self._limits = limits
         self._lanes = lanes
         self._results = results
         self._skip_unchanged = skip_unchanged
+        self._note = note
 
     async def process(self, body: AsyncIterator[bytes]) -> None:
         """Process all lines, or up to the one that is named by the last result."""
@@ -192,6 +198,9 @@ class _Bulk:
         await self._lanes.give_way()
         try:
             results = await self._writes.write_many(profiles, skip_unchanged=self._skip_unchanged)
+            written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
+            if written:
+                self._note(written)
             for number, profile, result in zip(numbers, profiles, results, strict=True):
                 if isinstance(result, ServiceError):  # this one was not acknowledged
                     answers[number] = _failed(number, result, profile.streamer_id)

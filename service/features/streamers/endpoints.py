@@ -1,45 +1,37 @@
-"""`/v1/streamers`: profiles are encoded on write and read back."""
+"""Writes of streamers: profiles are encoded on write."""
 
-import base64
-import binascii
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from model_export.contract.streamer import MOST_FIELDS
 from service.engine.work.lanes import Lanes
 from service.errors import (
-    FieldError,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     InvalidRequest,
     NoSuchPath,
-    NoVector,
     StreamerNotFound,
     VersionConflict,
     WriteContended,
 )
 from service.features.streamers import bulk
+from service.features.streamers.erasure import Erasure
+from service.features.streamers.reads import CurrentStreamers, named_by_path
 from service.features.streamers.schemas import (
     BULK_ANSWER,
     BulkLineOut,
     DeletedOut,
-    EmbeddingOut,
+    ErasedOut,
     NearDuplicateOut,
     StreamerBody,
-    StreamerOut,
-    StreamerPage,
     WrittenOut,
 )
-from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
-from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
+from service.http.auth.audit import CurrentAudit
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
     CurrentLimits,
@@ -47,7 +39,7 @@ from service.http.dependencies import (
     service_named,
     streamer_id_path,
 )
-from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
+from service.http.documents import BODY, MEDIA, WRITE, responses
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import REPLAYED, OnceByKey
 from service.http.json_bodies import JsonRoute
@@ -55,11 +47,11 @@ from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked, invalid
 from service.http.schemas import with_nulls
-from service.store.base import ANY_STORED, DoneBefore, Record, StoredProfile
+from service.store.base import ANY_STORED, DoneBefore
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
-CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
+CurrentErasure = Annotated[Erasure, Depends(service_named("erasure", Erasure))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 
 
@@ -96,16 +88,6 @@ _CHANGES: dict[str, Any] = {
     },
     "examples": [with_nulls({"bio": "new bio", "category": None})],
 }
-
-
-@contextmanager
-def _named_by_path() -> Generator[None, None, None]:
-    """A streamer that is not stored is named by the path's parameter."""
-    try:
-        yield
-    except StreamerNotFound as error:
-        field = FieldError("", error.detail, parameter="streamer_id")
-        raise StreamerNotFound(error.detail, [field]) from error
 
 
 async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
@@ -145,19 +127,6 @@ async def _written_before(
     )
 
 
-def _streamer(record: Record | StoredProfile) -> bytes:
-    """A `StreamerOut`, whose profile is JSON already: it may be large, and is not parsed."""
-    fields = {
-        "streamer_id": record.streamer_id,
-        "version": record.version,
-        "status": record.status,
-        "modalities": json.loads(record.modalities),
-        "model_version": record.model_version,
-        "updated_at": record.updated_at,
-    }
-    return b'%b,"profile":%b}' % (to_json(fields)[:-1], record.profile)
-
-
 @router.put(
     "/streamers/{streamer_id}",
     operation_id="write_streamer",
@@ -171,6 +140,7 @@ def _streamer(record: Record | StoredProfile) -> bytes:
 )
 async def put_streamer(
     writes: CurrentWrites,
+    audit: CurrentAudit,
     streamer_id: Annotated[str, streamer_id_path("night-kitchen")],
     body: Checked[StreamerBody],
     expected: ExpectedVersion,
@@ -187,6 +157,7 @@ async def put_streamer(
     try:
         async with writes.repeats.caught(once):
             done = await writes.put(body.profile(streamer_id), expected, once)
+            audit.about(results=1)
             written = await _written(writes, done)
     except DoneBefore as before:
         written = await _written_before(writes, streamer_id, before, response)
@@ -210,6 +181,7 @@ async def put_streamer(
 )
 async def patch_streamer(
     writes: CurrentWrites,
+    audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     changes: Annotated[dict[str, Any], Body(max_length=MOST_FIELDS, json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
@@ -223,8 +195,9 @@ async def patch_streamer(
         expected = None  # only what is stored can be patched
     try:
         async with writes.repeats.caught(once):
-            with _named_by_path():
+            with named_by_path():
                 done = await writes.patch(streamer_id, changes, expected, once)
+                audit.about(results=1)
             written = await _written(writes, done)
     except DoneBefore as before:
         written = await _written_before(writes, streamer_id, before, response)
@@ -237,7 +210,7 @@ async def patch_streamer(
 @router.delete(
     "/streamers/{streamer_id}",
     operation_id="delete_streamer",
-    summary="Delete a streamer",
+    summary="Delete a streamer, or erase it",
     dependencies=[requires("streamers:write")],
     responses={
         **responses(*WRITE, *_KEYS, NoSuchPath, StreamerNotFound, VersionConflict),
@@ -246,88 +219,41 @@ async def patch_streamer(
 )
 async def delete_streamer(
     writes: CurrentWrites,
+    erasure: CurrentErasure,
+    audit: CurrentAudit,
     streamer_id: Annotated[str, streamer_id_path("w4999")],
     expected: ExpectedVersion,
     once: OnceByKey,
     response: Response,
-) -> DeletedOut:
+    erase: Annotated[
+        bool,
+        Query(
+            description="Remove its vectors from the store's log and this replica's saved index "
+            "too, have the store rewrite its file, and tell what persists where. Also of a "
+            "streamer that was deleted before. An erasure may be repeated: Idempotency-Key does "
+            "not count."
+        ),
+    ] = False,
+) -> DeletedOut | ErasedOut:
     """The delete is on disk when the answer comes, and nothing returns the streamer any more.
 
-    The store's append-only log keeps the old bytes until the store rewrites it.
+    Without `erase` the store's append-only log keeps the old bytes until the store rewrites it.
     """
+    if erase:
+        audit.about(action="erase")
+        erased = await erasure.erase(streamer_id, expected)
+        audit.about(results=0 if erased.sequence is None else 1)
+        return ErasedOut.model_validate(erased)
     try:
         async with writes.repeats.caught(once):
-            with _named_by_path():
+            with named_by_path():
                 sequence = await writes.delete(streamer_id, expected, once)
+                audit.about(results=1)
     except DoneBefore as before:
         response.headers[REPLAYED] = "true"
         sequence = before.outcome.sequence
         await writes.show(sequence)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
-
-
-@router.get(
-    "/streamers",
-    operation_id="list_streamers",
-    summary="List streamers, in pages",
-    dependencies=[requires("streamers:read")],
-    response_model=StreamerPage,
-    responses=responses(*STORE),
-)
-async def list_streamers(
-    streamers: CurrentStreamers,
-    charges: CurrentCharges,
-    cursor: Annotated[
-        str | None, Query(max_length=256, description="next_cursor of the previous page.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
-) -> Response:
-    """In byte order of the ids; streamers written meanwhile may or may not be listed.
-
-    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
-    """
-    after = _after(cursor)
-    charges.reach("streamers:read", hits_units(limit))
-    page = await streamers.page(after, limit)
-    last = page.next_after
-    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
-    found = b",".join(map(_streamer, page.profiles))
-    return Response(
-        b'{"streamers":[%b],"next_cursor":%b}' % (found, to_json(cursor)),
-        media_type="application/json",
-    )
-
-
-def _after(cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    try:
-        return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise InvalidRequest.of_parameter(
-            "cursor", "is not a cursor that this service gave"
-        ) from None
-
-
-@router.get(
-    "/streamers/{streamer_id}/embedding",
-    operation_id="get_embedding",
-    summary="Get the vector of a streamer",
-    dependencies=[requires("embeddings:read")],
-    responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
-)
-async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
-    """A vector describes a person's activity: it is personal data."""
-    with _named_by_path():
-        record = await streamers.get(streamer_id)
-    if not record.embedding:
-        raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
-    return EmbeddingOut(
-        streamer_id=streamer_id,
-        version=record.version,
-        model_version=record.model_version,
-        embedding=np.frombuffer(record.embedding, "<f4").tolist(),
-    )
 
 
 @router.post(
@@ -358,6 +284,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 async def bulk_write(
     writes: CurrentWrites,
     charges: CurrentCharges,
+    audit: CurrentAudit,
     limits: CurrentLimits,
     lanes: CurrentLanes,
     request: Request,
@@ -368,25 +295,11 @@ async def bulk_write(
     """One profile per line; one result per line, in order. A bad line does not stop the others."""
     charges.reach("streamers:write", ALL_UNITS)
     results = bulk.write_lines(
-        writes, limits, lanes, request.stream(), skip_unchanged=skip_unchanged
+        writes,
+        limits,
+        lanes,
+        request.stream(),
+        skip_unchanged=skip_unchanged,
+        note=lambda ids: audit.about(ids, len(ids)),
     )
     return DuplexNdjsonResponse(results)
-
-
-@router.get(
-    "/streamers/{streamer_id}",
-    operation_id="get_streamer",
-    summary="Get a streamer",
-    dependencies=[requires("streamers:read")],
-    response_model=StreamerOut,
-    responses=responses(*STORE, NoSuchPath, StreamerNotFound),
-)
-async def get_streamer(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> Response:
-    """The profile as written, and its status; the ETag header has its version."""
-    with _named_by_path():
-        record = await streamers.get(streamer_id)
-    return Response(
-        _streamer(record),
-        headers={"ETag": f'"{record.version}"'},
-        media_type="application/json",
-    )

@@ -109,6 +109,46 @@ class DeletedOut(Response):
     sequence: int
 
 
+class PersistingOut(Response):
+    """What is left of a streamer that was erased."""
+
+    where: str
+    what: str
+    until: Annotated[str, Field(description="How long, or what ends it.")]
+
+
+class ErasedOut(Response):
+    """What an erasure did, and what it could not do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "streamer_id": "w4999",
+                    "sequence": 5001,
+                    "log_entries": 1,
+                    "rewriting": True,
+                    "persists": [
+                        {"where": "backups", "what": "everything", "until": "you delete them"}
+                    ],
+                }
+            ]
+        }
+    )
+
+    streamer_id: str
+    sequence: Annotated[
+        int | None, Field(description="Of the delete; null: it was not stored any more.")
+    ]
+    log_entries: Annotated[
+        int, Field(description="Entries of the store's log with its vectors that were removed.")
+    ]
+    rewriting: Annotated[
+        bool, Field(description="Whether the store has begun to rewrite its file without it.")
+    ]
+    persists: Annotated[list[PersistingOut], Field(description="For people, and for records.")]
+
+
 _STREAMER: dict[str, Any] = {
     "streamer_id": "night-kitchen",
     "version": 5001,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Security
 from fastapi.params import Security as SecurityParameter
@@ -33,6 +33,20 @@ def is_public(path: str) -> bool:
     return path in _PUBLIC or path.startswith(f"{_PUBLIC_FILES}/")
 
 
+class RouteScope(NamedTuple):
+    """The route of a request.
+
+    Attributes:
+        scope: that a caller needs.
+        template: of its path, such as `/v1/streamers/{streamer_id}`.
+        ids: what the path has in the template's places.
+    """
+
+    scope: Scope
+    template: str
+    ids: tuple[str, ...]
+
+
 class RouteScopes:
     """The scope that each route needs, found by method and path before anything is routed."""
 
@@ -45,7 +59,7 @@ class RouteScopes:
         Raises:
             ValueError: a route is not public and does not declare exactly one scope.
         """
-        self._by_beginning: dict[str, list[tuple[re.Pattern[str], frozenset[str], Scope]]] = {}
+        self._by_beginning: dict[str, list[tuple[re.Pattern[str], frozenset[str], Scope, str]]] = {}
         for route in iter_route_contexts(list(routes)):
             path = route.path_format or route.path or ""
             if is_public(path):
@@ -60,14 +74,19 @@ class RouteScopes:
             if len(declared) != 1 or declared[0] not in SCOPES or "{" in beginning:
                 raise ValueError(f"{path} must declare one scope by `requires`: {declared}")
             self._by_beginning.setdefault(beginning, []).append(
-                (route.path_regex, frozenset(route.methods or ()), declared[0])
+                (route.path_regex, frozenset(route.methods or ()), declared[0], path)
             )
 
     def find(self, method: str, path: str) -> Scope | None:
         """The scope that a request needs; None where no route answers it."""
-        for pattern, methods, scope in self._by_beginning.get(_beginning_of(path), ()):
-            if method in methods and pattern.match(path):
-                return scope
+        found = self.route_of(method, path)
+        return None if found is None else found.scope
+
+    def route_of(self, method: str, path: str) -> RouteScope | None:
+        """The route that answers a request; None where there is none."""
+        for pattern, methods, scope, template in self._by_beginning.get(_beginning_of(path), ()):
+            if method in methods and (match := pattern.match(path)):
+                return RouteScope(scope, template, match.groups())
         return None
 
 

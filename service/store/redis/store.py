@@ -7,7 +7,8 @@ ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
 ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
 
-API keys and rate limits are beside these; see `service.store.redis.keys` and `.limits`.
+API keys, rate limits and anchors of the audit log are beside these; see `service.store.redis.keys`,
+`.limits` and `.anchors`.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
+
+from redis.exceptions import ResponseError
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
@@ -33,7 +36,14 @@ from service.store.base import (
     Record,
     Upsert,
 )
-from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
+from service.store.redis.anchors import RedisAnchors
+from service.store.redis.client import (
+    Argument,
+    CommandRefused,
+    ConnectionLost,
+    Limits,
+    RedisClient,
+)
 from service.store.redis.codec import (
     ENTRY_FIELDS,
     PROFILE_FIELDS,
@@ -56,6 +66,7 @@ from service.store.redis.limits import RedisLimits
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
 """One command moves about so much, so that it is answered well before its timeout."""
+_FORGET_ENTRIES = 500
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
 
@@ -68,6 +79,7 @@ class RedisStore:
             may be lost, for people. Known from `open` on.
         keys: the API keys.
         limits: the rate limits.
+        anchors: those of the audit log.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class RedisStore:
         # A settlement that takes longer than a second is of no use to anyone.
         brief = replace(self._limits, connections=1, connect_timeout_s=1.0, answer_timeout_s=1.0)
         self.limits = RedisLimits(RedisClient(url, brief, trouble), prefix)
+        self.anchors = RedisAnchors(self._client, prefix)
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
         self.durability = "unknown"
 
@@ -287,6 +300,27 @@ class RedisStore:
                     await self._check_continues(client, after, epoch, mark)
         finally:
             await client.close()
+
+    async def forget(self, streamer_id: str, before: int) -> int:
+        """Remove a streamer's vectors from the log; see `StreamerStore.forget`."""
+        start, removed = "-", 0
+        while entries := await self._client.ask(
+            "XRANGE", self._log, start, f"({before}-0", "COUNT", _FORGET_ENTRIES
+        ):
+            old = [to_log_entry(key, fields) for key, fields in entries]
+            found = [f"{e.sequence}-0" for e in old if e.streamer_id == streamer_id and e.entry]
+            if found:
+                removed += await self._client.ask("XDEL", self._log, *found)
+            start = f"({old[-1].sequence}-0"
+        return removed
+
+    async def rewrite_files(self) -> bool:
+        """Have the server drop removed bytes; see `StreamerStore.rewrite_files`."""
+        try:
+            await self._client.ask("BGREWRITEAOF")
+        except (CommandRefused, ResponseError):  # no right to, or one is under way
+            return False
+        return True
 
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""

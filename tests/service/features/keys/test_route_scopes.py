@@ -48,6 +48,8 @@ EXPECTED = {
     "POST /v1/keys": "admin",
     "DELETE /v1/keys/{key_id}": "admin",
     "POST /v1/keys/{key_id}:rotate": "admin",
+    "GET /v1/audit": "admin",
+    "GET /v1/audit/export": "admin",
 }
 """Those of the first release with scopes; routes that came later are tried all the same."""
 

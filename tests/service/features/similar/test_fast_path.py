@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.features.similar.fast_path import NearestRoute
+from service.http.auth.audit import RequestAudit
 from service.settings import Limits
 from tests.bundles import DIM
 from tests.service.conftest import put, wait_until_visible
@@ -48,7 +49,9 @@ def passed(client: TestClient) -> Callable[..., bool]:
             await send({"type": "http.response.body"})
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = {"services": client.app_state["services"]}  # type: ignore[attr-defined]
+            services = client.app_state["services"]  # type: ignore[attr-defined]
+            scope["state"] = {"services": services}
+            scope["audit"] = RequestAudit(services.audit, scope, None)
             await NearestRoute(framework)(scope, receive, send)
 
         if body is None:

@@ -1,0 +1,57 @@
+"""`python -m service erase ID`: erases a streamer, straight in the store."""
+
+import argparse
+import re
+
+from model_export.contract.streamer import ID_PATTERN
+from service.commands.audited import audit_settings, audited
+from service.commands.stores import add_data_dir, finish, opened_store
+from service.errors import StreamerNotFound
+from service.features.streamers.erasure import Erased, Erasure, Known
+from service.settings import Paging
+from service.store.base import Delete, Refused
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom, and where."""
+    parser.add_argument("streamer_id", type=_streamer_id, metavar="ID", help="of the streamer")
+    add_data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Erase it, and tell what persists where."""
+    return finish(lambda: _run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    async with opened_store(args.data_dir) as store, audited(store, args.data_dir) as note:
+
+        async def delete(streamer_id: str, expected_version: int | None) -> int:
+            (outcome,) = await store.write([Delete(streamer_id, expected_version)])
+            if isinstance(outcome, Refused):
+                raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
+            return outcome.sequence
+
+        async def drop_snapshots() -> None:
+            """A service that runs has the folder; its snapshots are named as those of replicas."""
+
+        known = Known(None, Paging().keep_s, audit_settings().keep_days)
+        erased = await Erasure(store, delete, drop_snapshots, known).erase(args.streamer_id, None)
+        await note("erase", [args.streamer_id])
+        _tell(erased)
+    return 0
+
+
+def _tell(erased: Erased) -> None:
+    was_stored = erased.sequence is not None
+    print(f"{erased.streamer_id}: {'deleted' if was_stored else 'was not stored'}")
+    print(f"entries of the store's log with its vectors: {erased.log_entries} removed")
+    print("what persists:")
+    for left in erased.persists:
+        print(f"- {left.where}: {left.what}; until: {left.until}")
+
+
+def _streamer_id(text: str) -> str:
+    if not re.fullmatch(ID_PATTERN, text) or len(text) > 128:
+        raise argparse.ArgumentTypeError(f"must be the id of a streamer, not {text[:40]!r}")
+    return text

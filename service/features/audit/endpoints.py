@@ -1,0 +1,101 @@
+"""`/v1/audit`: who asked or changed what, as this replica wrote it down."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from model_export.contract.streamer import ID_PATTERN
+from service.errors import InvalidRequest
+from service.features.audit.schemas import EXAMPLE, AuditEntryOut, AuditPage
+from service.features.audit.service import AuditPages, Wanted
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import service_named
+from service.http.documents import responses
+from service.http.ndjson import NdjsonResponse, documented_lines
+from service.http.openapi import RUNNING_IT
+
+router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+CurrentPages = Annotated[AuditPages, Depends(service_named("audit_pages", AuditPages))]
+
+
+async def wanted_entries(
+    key_id: Annotated[
+        str | None, Query(max_length=128, description="Only what this key did.")
+    ] = None,
+    streamer_id: Annotated[
+        str | None,
+        Query(
+            pattern=ID_PATTERN,
+            max_length=128,
+            description="Only entries that name this streamer among their first ids.",
+        ),
+    ] = None,
+    since: Annotated[
+        datetime | None, Query(alias="from", description="From this time on; with an offset.")
+    ] = None,
+    until: Annotated[
+        datetime | None, Query(alias="to", description="Before this time; with an offset.")
+    ] = None,
+) -> Wanted:
+    """Which entries are asked for."""
+    for name, time in (("from", since), ("to", until)):
+        if time is not None and time.tzinfo is None:
+            raise InvalidRequest.of_parameter(
+                name, "needs an offset: write 2030-01-31T12:00:00Z or +02:00 (as %2B02:00)"
+            )
+    return Wanted(key_id, streamer_id, since and since.timestamp(), until and until.timestamp())
+
+
+CurrentWanted = Annotated[Wanted, Depends(wanted_entries)]
+
+
+@router.get(
+    "/audit",
+    operation_id="read_audit_log",
+    summary="Read the audit log, in pages",
+    dependencies=[requires("admin")],
+    responses=responses(),
+)
+async def read_audit(
+    pages: CurrentPages,
+    wanted: CurrentWanted,
+    cursor: Annotated[
+        str | None, Query(max_length=128, description="next_cursor of the previous page.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most entries on a page.")] = 100,
+) -> AuditPage:
+    """Entries of this replica alone: others have their own files.
+
+    The newest tenth of a second may be missing. Read on later with `from`.
+    """
+    found = await pages.page(wanted, cursor, limit)
+    return AuditPage(
+        entries=[
+            AuditEntryOut.model_validate({**fields, "chain": chain})
+            for chain, _, fields in found.lines
+        ],
+        next_cursor=found.next_cursor,
+    )
+
+
+@router.get(
+    "/audit/export",
+    operation_id="export_audit_log",
+    summary="Export the audit log",
+    dependencies=[requires("admin")],
+    response_class=NdjsonResponse,
+    responses=responses()
+    | documented_lines(
+        AuditEntryOut, "NDJSON: lines as they are in the files, with their hashes.", [EXAMPLE]
+    ),
+)
+async def export_audit(pages: CurrentPages, wanted: CurrentWanted) -> NdjsonResponse:
+    """All entries of this replica that are in its files; without filters, the whole chains."""
+    return NdjsonResponse(_lines(pages, wanted))
+
+
+async def _lines(pages: AuditPages, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    async for part in pages.export(wanted):
+        yield b"".join(line + b"\n" for line in part)

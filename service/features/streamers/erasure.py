@@ -1,0 +1,143 @@
+"""Erasure of a streamer: what can be removed is removed at once, what persists is named."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from service.errors import StreamerNotFound
+from service.store.base import StreamerStore
+
+Delete = Callable[[str, int | None], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Persisting:
+    """What is left of a streamer.
+
+    Attributes:
+        where: a place.
+        what: of the streamer.
+        until: how long, or what ends it.
+    """
+
+    where: str
+    what: str
+    until: str
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was done.
+
+    Attributes:
+        streamer_id: whose data.
+        sequence: of the delete; None if it was not stored.
+        log_entries: entries of the store's log with its vectors that were removed.
+        rewriting: whether the store has begun to rewrite its file without it.
+        persists: what is left, and where.
+    """
+
+    streamer_id: str
+    sequence: int | None
+    log_entries: int
+    rewriting: bool
+    persists: Sequence[Persisting]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the places where data stays.
+
+    Attributes:
+        is_established: whether the bundle lists a streamer; None where no bundle is known.
+        pages_s: seconds for which answers in pages are kept.
+        audit_days: days for which the audit log is kept.
+    """
+
+    is_established: Callable[[str], bool] | None
+    pages_s: float
+    audit_days: float
+
+
+class Erasure:
+    """Erases streamers."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        delete: Delete,
+        drop_snapshots: Callable[[], Awaitable[None]],
+        known: Known,
+    ) -> None:
+        """Erase from a store, and from the files of this replica.
+
+        Args:
+            store: of the streamers.
+            delete: removes a record if it has a version; raises StreamerNotFound and
+                VersionConflict.
+            drop_snapshots: removes the saved indexes of this replica.
+            known: what else there is.
+        """
+        self._store = store
+        self._delete = delete
+        self._drop_snapshots = drop_snapshots
+        self._known = known
+
+    async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
+        """Remove a streamer, also one that was deleted before; repeating it does no harm.
+
+        Raises:
+            VersionConflict: it is not at `expected_version`.
+            Unavailable: the store can't do it at the moment; what was done before stays done.
+        """
+        sequence: int | None = None
+        with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
+            sequence = await self._delete(streamer_id, expected_version)
+        before = sequence or (await self._store.position()).sequence + 1
+        removed = await self._store.forget(streamer_id, before)
+        await self._drop_snapshots()
+        rewriting = await self._store.rewrite_files()
+        return Erased(
+            streamer_id, sequence, removed, rewriting, self._persisting(streamer_id, rewriting)
+        )
+
+    def _persisting(self, streamer_id: str, rewriting: bool) -> list[Persisting]:
+        known = self._known
+        found = [
+            Persisting(
+                "file of the store",
+                "profile and vectors, as bytes that nothing reads",
+                "the rewrite that has begun ends: seconds, minutes for millions of streamers"
+                if rewriting
+                else "the store rewrites its file; erase it again later to ask for that",
+            ),
+            Persisting(
+                "other replicas",
+                "vector, in memory and in their saved indexes",
+                "in memory a second; in a saved index until the next one is saved",
+            ),
+            Persisting(
+                "memory of services",
+                "ids in answers that are handed out in pages, vectors of recent pieces",
+                f"{known.pages_s:g} s after a page was asked for; pieces until others push them "
+                "out, or a restart",
+            ),
+            Persisting(
+                "backups",
+                "profile and vectors",
+                "you delete them; after a restore, erase it again",
+            ),
+            Persisting(
+                "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
+            ),
+        ]
+        if known.is_established is None or known.is_established(streamer_id):
+            is_known = known.is_established is not None
+            found.append(
+                Persisting(
+                    "bundle" if is_known else "bundle, if it lists this streamer",
+                    "id, ID-embedding and shared audience, in the list of the established",
+                    "a bundle is served that was trained without it",
+                )
+            )
+        return found

@@ -1,0 +1,157 @@
+"""Reads of streamers: one, its vector, and pages of all."""
+
+import base64
+import binascii
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic_core import to_json
+
+from service.errors import (
+    FieldError,
+    InvalidRequest,
+    NoSuchPath,
+    NoVector,
+    StreamerNotFound,
+)
+from service.features.streamers.schemas import (
+    EmbeddingOut,
+    StreamerOut,
+    StreamerPage,
+)
+from service.features.streamers.service import Streamers
+from service.http.auth.audit import CurrentAudit
+from service.http.auth.rate_limits import CurrentCharges, hits_units
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import (
+    StreamerIdPath,
+    service_named,
+)
+from service.http.documents import STORE, responses
+from service.http.openapi import ALL_TEAMS
+from service.store.base import Record, StoredProfile
+
+router = APIRouter(prefix="/v1", tags=[ALL_TEAMS])
+CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
+_VECTOR = b'"vector":'
+"""In the JSON of a profile that has ready-made vectors; elsewhere it would be escaped."""
+
+
+@contextmanager
+def named_by_path() -> Generator[None, None, None]:
+    """A streamer that is not stored is named by the path's parameter."""
+    try:
+        yield
+    except StreamerNotFound as error:
+        field = FieldError("", error.detail, parameter="streamer_id")
+        raise StreamerNotFound(error.detail, [field]) from error
+
+
+def _streamer(record: Record | StoredProfile) -> bytes:
+    """A `StreamerOut`, whose profile is JSON already: it may be large, and is not parsed."""
+    fields = {
+        "streamer_id": record.streamer_id,
+        "version": record.version,
+        "status": record.status,
+        "modalities": json.loads(record.modalities),
+        "model_version": record.model_version,
+        "updated_at": record.updated_at,
+    }
+    return b'%b,"profile":%b}' % (to_json(fields)[:-1], record.profile)
+
+
+@router.get(
+    "/streamers",
+    operation_id="list_streamers",
+    summary="List streamers, in pages",
+    dependencies=[requires("streamers:read")],
+    response_model=StreamerPage,
+    responses=responses(*STORE),
+)
+async def list_streamers(
+    streamers: CurrentStreamers,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    cursor: Annotated[
+        str | None, Query(max_length=256, description="next_cursor of the previous page.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
+) -> Response:
+    """In byte order of the ids; streamers written meanwhile may or may not be listed.
+
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    """
+    after = _after(cursor)
+    charges.reach("streamers:read", hits_units(limit))
+    page = await streamers.page(after, limit)
+    ids = [profile.streamer_id for profile in page.profiles]
+    has_vectors = any(_VECTOR in profile.profile for profile in page.profiles)
+    audit.about(ids, len(ids), has_vectors=has_vectors)
+    last = page.next_after
+    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    found = b",".join(map(_streamer, page.profiles))
+    return Response(
+        b'{"streamers":[%b],"next_cursor":%b}' % (found, to_json(cursor)),
+        media_type="application/json",
+    )
+
+
+def _after(cursor: str | None) -> str:
+    if cursor is None:
+        return ""
+    try:
+        return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidRequest.of_parameter(
+            "cursor", "is not a cursor that this service gave"
+        ) from None
+
+
+@router.get(
+    "/streamers/{streamer_id}/embedding",
+    operation_id="get_embedding",
+    summary="Get the vector of a streamer",
+    dependencies=[requires("embeddings:read")],
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
+)
+async def get_embedding(
+    streamers: CurrentStreamers, audit: CurrentAudit, streamer_id: StreamerIdPath
+) -> EmbeddingOut:
+    """A vector describes a person's activity: it is personal data."""
+    with named_by_path():
+        record = await streamers.get(streamer_id)
+    if not record.embedding:
+        raise NoVector(f"streamer {streamer_id!r} shows nothing that the model can use")
+    audit.about(results=1)
+    return EmbeddingOut(
+        streamer_id=streamer_id,
+        version=record.version,
+        model_version=record.model_version,
+        embedding=np.frombuffer(record.embedding, "<f4").tolist(),
+    )
+
+
+@router.get(
+    "/streamers/{streamer_id}",
+    operation_id="get_streamer",
+    summary="Get a streamer",
+    dependencies=[requires("streamers:read")],
+    response_model=StreamerOut,
+    responses=responses(*STORE, NoSuchPath, StreamerNotFound),
+)
+async def get_streamer(
+    streamers: CurrentStreamers, audit: CurrentAudit, streamer_id: StreamerIdPath
+) -> Response:
+    """The profile as written, and its status; the ETag header has its version."""
+    with named_by_path():
+        record = await streamers.get(streamer_id)
+    audit.about(results=1, has_vectors=_VECTOR in record.profile)
+    return Response(
+        _streamer(record),
+        headers={"ETag": f'"{record.version}"'},
+        media_type="application/json",
+    )

@@ -1,0 +1,167 @@
+"""Erasure: nothing of a streamer is left in the store, and the rest is named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.conftest import Serve
+from tests.service.process import run, wait_until
+from tests.service.valkey import Server
+
+BIO = "a bio that nobody else has"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def client(bundle: Path, tmp_path: Path, server: Server) -> Iterator[TestClient]:
+    settings = Settings.model_validate(
+        {"bundle": bundle, "data_dir": tmp_path / "data", "redis_url": server.url}
+    )
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        for number in range(3):
+            client.put(f"/v1/streamers/s-{number}", json={"tags": ["music"]}).raise_for_status()
+        for bio in (BIO, BIO + " and changed"):
+            client.put("/v1/streamers/gone", json={"bio": bio}).raise_for_status()
+        yield client
+
+
+def kept(server: Server, needle: bytes) -> list[str]:
+    """Keys of the store whose value names something."""
+    found: list[str] = []
+    with Redis.from_url(server.url) as redis:
+        for key in redis.scan_iter():
+            kind = redis.type(key)
+            value: object = None
+            if kind == b"hash":
+                value = redis.hgetall(key)
+            elif kind == b"stream":
+                value = redis.xrange(key)
+            elif kind == b"zset":
+                value = redis.zrange(key, 0, -1)
+            elif kind == b"string":
+                value = redis.get(key)
+            if needle in repr(value).encode() or needle in key:
+                found.append(key.decode())
+    return found
+
+
+def files_with(server: Server, needle: bytes) -> list[Path]:
+    return [p for p in server.folder.rglob("appendonly.aof.*") if needle in p.read_bytes()]
+
+
+def test_nothing_is_left_in_the_store_and_its_file(client: TestClient, server: Server) -> None:
+    assert files_with(server, BIO.encode())
+    answer = client.delete("/v1/streamers/gone", params={"erase": True})
+    assert answer.status_code == 200
+    erased = answer.json()
+    assert (erased["streamer_id"], erased["log_entries"]) == ("gone", 2)
+    assert erased["sequence"] == 6
+    assert erased["rewriting"]
+    assert {p["where"] for p in erased["persists"]} >= {"backups", "audit log", "other replicas"}
+    assert client.get("/v1/streamers/gone").status_code == 404
+    # The log's entry of the delete has the id: other replicas have to know.
+    assert kept(server, b"gone") == ["ss:log"]
+    assert kept(server, BIO.encode()) == []
+    wait_until(lambda: not files_with(server, BIO.encode()), "the file is rewritten", 30)
+
+
+def test_others_stay_and_go_on(client: TestClient) -> None:
+    client.delete("/v1/streamers/gone?erase=true").raise_for_status()
+    sequence = client.put("/v1/streamers/s-9", json={"tags": ["music"]}).json()["sequence"]
+    hits = client.get(f"/v1/streamers/s-0/similar?after_sequence={sequence}").json()["hits"]
+    assert {hit["streamer_id"] for hit in hits} == {"s-1", "s-2", "s-9"}
+
+
+def test_who_was_deleted_before_is_erased_later(client: TestClient, server: Server) -> None:
+    client.delete("/v1/streamers/gone").raise_for_status()
+    with Redis.from_url(server.url) as redis:
+        before = redis.xlen("ss:log")
+        erased = client.delete("/v1/streamers/gone?erase=true").json()
+        assert (erased["sequence"], erased["log_entries"]) == (None, 2)
+        assert redis.xlen("ss:log") == before - 2
+    again = client.delete("/v1/streamers/gone?erase=true").json()
+    assert (again["sequence"], again["log_entries"]) == (None, 0)
+
+
+def test_a_version_that_does_not_hold_erases_nothing(client: TestClient, server: Server) -> None:
+    answer = client.delete("/v1/streamers/gone?erase=true", headers={"If-Match": '"1"'})
+    assert answer.status_code == 412
+    assert "ss:record:gone" in kept(server, BIO.encode())
+
+
+def test_the_audit_log_says_that_it_was_an_erasure(client: TestClient, tmp_path: Path) -> None:
+    client.delete("/v1/streamers/gone?erase=true").raise_for_status()
+    entries = client.get("/v1/audit?streamer_id=gone").json()["entries"]
+    last = entries[-1]
+    assert (last["method"], last["action"], last["results"]) == ("DELETE", "erase", 1)
+
+
+@pytest.mark.slow
+def test_a_replica_that_was_away_resyncs(
+    client: TestClient, server: Server, serve: Serve, tmp_path: Path
+) -> None:
+    """Its place in the log is before the gap that the erasure left."""
+    variables = {
+        "REDIS_URL": server.url,
+        "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "0",
+        "STREAMER_INDEX__SNAPSHOT_CHANGES": "1",
+    }
+    other = tmp_path / "other"
+    assert serve(data_dir=other, **variables).stop() == 0
+    assert list((other / "index").glob("[0-9]*"))
+    client.put("/v1/streamers/later", json={"bio": BIO}).raise_for_status()
+    client.delete("/v1/streamers/later?erase=true").raise_for_status()
+    client.delete("/v1/streamers/s-1").raise_for_status()
+    back = serve(data_dir=other, **variables)
+    assert set(back.streamers()) == {"s-0", "s-2", "gone"}
+    found = back.client.get("/v1/streamers/s-0/similar").json()["hits"]
+    assert "s-1" not in {hit["streamer_id"] for hit in found}
+
+
+@pytest.mark.slow
+def test_the_saved_index_of_the_replica_is_removed(serve: Serve, tmp_path: Path) -> None:
+    variables = {
+        "STREAMER_INDEX__SNAPSHOT_FROM_ROWS": "0",
+        "STREAMER_INDEX__SNAPSHOT_CHANGES": "1000",
+    }
+    service = serve(**variables)
+    service.put("gone", bio=BIO)
+    assert service.stop() == 0
+    service = serve(**variables)
+    index = tmp_path / "data" / "index"
+    before = {path.name for path in index.glob("[0-9]*")}
+    assert before
+    service.client.delete("/v1/streamers/gone?erase=true").raise_for_status()
+    assert not before & {path.name for path in index.glob("[0-9]*")}
+
+
+@pytest.mark.slow
+def test_the_command_erases_past_a_running_service(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    service.put("gone", bio=BIO)
+    sequence = service.put("s-1", tags=["music"])
+    done = run("erase", "gone", "--data-dir", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert "gone: deleted" in done.stdout
+    assert "its vectors: 1 removed" in done.stdout
+    assert "backups" in done.stdout
+    assert "gone" not in service.streamers()
+    assert service.similar(after_sequence=sequence + 1, tags=["music"]) == {"s-1"}
+
+
+def test_a_made_up_id_is_refused(tmp_path: Path) -> None:
+    done = run("erase", "no id", "--data-dir", tmp_path)
+    assert done.returncode == 2
+    assert "must be the id of a streamer" in done.stderr
