@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """\
 # Configuration
 
-<!-- Written by docs/generate_configuration.py from service/settings.py: change that, not this. -->
+<!-- Written by docs/generate_configuration.py from service/settings: change that, not this. -->
 
 Every setting is an environment variable; a few are also arguments of `python -m service serve`
 (`--bundle`, `--data-dir`, `--host`, `--port`, `--reencode`, `--accept-data-loss`), which win. An
@@ -86,7 +86,7 @@ def section(
     rows = ["| variable | default | |", "| --- | --- | --- |"]
     for name, field in fields.items():
         if name not in known:
-            sys.exit(f"service/settings.py: {cls.__name__}.{name} has no string below it")
+            sys.exit(f"service/settings: {cls.__name__}.{name} has no string below it")
         choices = getattr(field.validation_alias, "choices", [])
         variable = next((str(c) for c in choices if str(c).isupper()), None)
         variable = variable or f"STREAMER_{prefix}{name.upper()}"

@@ -38,7 +38,7 @@ class AuditEntryOut(Response):
     Kinds beside requests and commands have fields of their own, which docs/security.md lists.
     """
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(extra="allow")
 
     chain: Annotated[str, Field(description="The process that wrote it.")]
     n: Annotated[int, Field(description="Its line in the chain, from 1.")]
@@ -59,6 +59,12 @@ class AuditEntryOut(Response):
     status: Annotated[int | None, Field(description="0: no answer was begun.")] = None
     request_id: str | None = None
     client: Annotated[str | None, Field(description="Address of who was refused.")] = None
+
+
+class AuditLineOut(AuditEntryOut):
+    """A line of the files."""
+
+    at: Annotated[float, Field(description="Seconds since 1970, UTC.")]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class AuditPage(Response):

@@ -3,25 +3,14 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS, MOST_UNITS
-from service.scopes import LimitedScope, Role, Scope
-
-MIB = 1 << 20
+from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
+from service.settings.access import Audit, Oidc, RateLimits
+from service.settings.groups import MIB, ByComma, Group
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
@@ -53,30 +42,11 @@ def _ascii_key(key: SecretStr) -> SecretStr:
     return key
 
 
-def _by_comma(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
 HostName = Annotated[str, AfterValidator(_host_name)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]
-"""Signatures by a private key; never `none`, and none by a secret that both sides share."""
-ByComma = (NoDecode, BeforeValidator(_by_comma))
-"""A list in one environment variable: `a,b`."""
 
 
-class _Group(BaseModel):
-    """Base of the nested settings.
-
-    A string below a field is its description in docs/configuration.md (`make docs` writes it).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Limits(_Group):
+class Limits(Group):
     """What a single request may ask for."""
 
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
@@ -118,44 +88,7 @@ class Limits(_Group):
     answer; the store is asked once a second."""
 
 
-Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
-
-
-class RateLimits(_Group):
-    """Units of each scope that an API key may spend in `window_s` seconds; 0 = no limit.
-
-    [Security](security.md#rate-limits) says what a request costs. The scope `admin` has no limit,
-    and neither has a service without keys.
-    """
-
-    window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
-    """Seconds in which a limit that is used up is whole again. All services on one store should
-    have the same."""
-    streamers_read: Units = 60_000
-    """Of `streamers:read`."""
-    streamers_write: Units = 60_000
-    """Of `streamers:write`."""
-    search: Units = 120_000
-    """Of `search`."""
-    explain: Units = 12_000
-    """Of `explain`: hits that are explained."""
-    coldstart: Units = 60_000
-    """Of `coldstart`."""
-    spaces_write: Units = 60_000
-    """Of `spaces:write`."""
-    duplicates: Units = 300_000
-    """Of `duplicates`."""
-    cases: Units = 60_000
-    """Of `cases`."""
-    embeddings_read: Units = 60_000
-    """Of `embeddings:read`."""
-
-    def of(self, scope: LimitedScope) -> int:
-        """Units of a scope."""
-        return getattr(self, scope.replace(":", "_"))
-
-
-class Server(_Group):
+class Server(Group):
     """HTTP connections."""
 
     header_limit_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 64 << 10
@@ -178,7 +111,7 @@ class Server(_Group):
     (`Host` header), by comma."""
 
 
-class Log(_Group):
+class Log(Group):
     """What is written to standard error."""
 
     format: Literal["text", "json"] = "text"
@@ -187,7 +120,7 @@ class Log(_Group):
     """One line per request, with ids and no content."""
 
 
-class Work(_Group):
+class Work(Group):
     """Work in threads: long searches, encoders, decoding, explanations, duplicates, bulk writes."""
 
     threads: Annotated[int, Field(ge=2)] = 3
@@ -200,14 +133,14 @@ class Work(_Group):
     """Longest wait for the result of one step of heavy or bulk work, else 503."""
 
 
-class Encoding(_Group):
+class Encoding(Group):
     """How profiles are batched into the encoder."""
 
     max_batch: Annotated[int, Field(ge=1)] = 16
     """Most profiles of one batch, for those who wait for an answer."""
 
 
-class Paging(_Group):
+class Paging(Group):
     """Answers that are handed out page by page."""
 
     keep_s: Annotated[float, Field(gt=0)] = 300
@@ -217,7 +150,7 @@ class Paging(_Group):
     newest one is always kept."""
 
 
-class Index(_Group):
+class Index(Group):
     """How the nearest streamers are found."""
 
     kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
@@ -243,7 +176,7 @@ class Index(_Group):
     """Below so many streamers there is no snapshot: reading the store takes as long."""
 
 
-class Towers(_Group):
+class Towers(Group):
     """How towers read texts, pictures and sounds, in bundles that have any."""
 
     max_batch: Annotated[int, Field(ge=1)] = 16
@@ -255,7 +188,7 @@ class Towers(_Group):
     """Memory for the vectors of recent pieces, which are then not encoded again."""
 
 
-class Media(_Group):
+class Media(Group):
     """Pictures and sounds: keeping their bytes; fetching them, off while `url_hosts` is empty."""
 
     keep_bytes: bool = True
@@ -279,66 +212,6 @@ class Media(_Group):
     """Fetches at once; others wait."""
     url_concurrency_per_host: Annotated[int, Field(ge=1)] = 4
     """Fetches at once from one host."""
-
-
-class Audit(_Group):
-    """The audit log: who asked or changed what, in `audit/` below the data folder."""
-
-    enabled: bool = True
-    """Write it. Turned off, nothing is written, and the files that are there stay."""
-    on_failure: Literal["refuse", "continue"] = "refuse"
-    """What becomes of writes, exports, changes of keys and answers with vectors while the files
-    can't be written: `refuse` with 503, or `continue` without. Questions are answered either way,
-    and their entries wait; `/readyz` names it."""
-    sync: bool = False
-    """Have these entries on the disk before the answer is sent (fdatasync), not only with the
-    operating system. Without, they survive the end of the process, not that of the machine."""
-    keep_days: Annotated[float, Field(gt=0)] = 180
-    """Days for which a file is kept after its last entry."""
-    keep_bytes: Annotated[int, Field(ge=MIB)] = 10 << 30
-    """Most bytes of all files; beyond, the oldest are removed before their time."""
-    file_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
-    """Size at which another file is begun."""
-    file_hours: Annotated[float, Field(gt=0)] = 24
-    """Age at which another file is begun."""
-    anchor_s: Annotated[float, Field(gt=0)] = 10
-    """Seconds between two anchors of the hash chain in the store."""
-    ids: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Most ids of one entry; of more, the number is told. Written streamers are all named, in
-    several entries."""
-    refusals_per_s: Annotated[float, Field(gt=0)] = 10
-    """Refused requests (401, 403, 421, 429) that have an entry of their own, a second, and ten
-    times as many at once; beyond, they are counted by status and route every 10 seconds."""
-
-
-class Oidc(_Group):
-    """Access tokens (JWT) of an identity provider beside keys; off while `issuer` is not set."""
-
-    issuer: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    """What `iss` of a token has to be. Needs `audience`, `jwks`, and the extra `oidc`."""
-    audience: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    """What `aud` of a token has to have: the name of this service at the provider."""
-    jwks: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    """The provider's public keys: a file, or a URL with https (http on this machine)."""
-    algorithms: Annotated[tuple[Algorithm, ...], *ByComma, Field(min_length=1)] = ("RS256", "ES256")
-    """Signatures that are taken, by comma."""
-    claim: Annotated[str, Field(min_length=1, max_length=200)] = "scope"
-    """Claim that tells what the caller may: words in a text, or a list of them."""
-    grants: dict[str, Role | Scope] = {}
-    """Role or scope for each value of the claim, as JSON: `{"team-reco": "recommender"}`. A value
-    that is not listed grants nothing."""
-    leeway_s: Annotated[int, Field(ge=0, le=120)] = 30
-    """By how many seconds the clocks may differ."""
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        if self.issuer is not None and (self.audience is None or self.jwks is None):
-            raise ValueError("with an issuer, audience and jwks are needed too; set both")
-        if self.jwks is not None and self.jwks.startswith("http://"):
-            host = (urlsplit(self.jwks).hostname or "").lower()
-            if host not in ("localhost", "127.0.0.1", "::1"):
-                raise ValueError("jwks from another machine needs https://")
-        return self
 
 
 class Settings(BaseSettings):
