@@ -1,4 +1,4 @@
-"""`python -m service serve | load | embed | doctor | backup | restore | verify`."""
+"""`python -m service serve | load | jobs | embed | doctor | backup | restore | verify`."""
 
 import argparse
 import os
@@ -21,6 +21,7 @@ class _Parser(argparse.ArgumentParser):
 COMMANDS = {
     "serve": "answer over REST",
     "load": "write a data set folder's streamers to a running service",
+    "jobs": "list, show, watch, cancel and retry imports and exports of a running service",
     "embed": "encode a data set folder offline, through the served path",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",

@@ -11,10 +11,13 @@ from fastapi_offline import FastAPIOffline
 from service.bootstrap import open_services
 from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
+from service.features.jobs import endpoints as jobs
+from service.features.jobs import events as job_events
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
+from service.features.transfers import endpoints as transfers
 from service.http import problems
 from service.http.admission import Admission
 from service.http.dependencies import check_parameters, documented_key
@@ -63,8 +66,9 @@ def create_app(
         # No exporter is configured, and asking for one takes some 5 us of every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for feature in (similar, cold_start, dedup, streamers, index_listing):
+    for feature in (similar, cold_start, dedup, streamers, transfers, jobs, index_listing):
         app.include_router(feature.router, dependencies=[documented_key])
+    app.include_router(job_events.router_of(lifecycle), dependencies=[documented_key])
     app.include_router(health.router)
     app.include_router(error_page.router)
     app.include_router(metrics.router_of(traffic))
@@ -79,6 +83,7 @@ def create_app(
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
+        upload_limit=settings.jobs.upload_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
         bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from service.engine.work.lanes import Lanes
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.jobs.service import Jobs
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.service import Transfers
 from service.settings import Limits
 
 
@@ -22,5 +24,7 @@ class Services:
     cold_start: ColdStart
     dedup: Dedup
     operations: Operations
+    jobs: Jobs
+    transfers: Transfers
     limits: Limits
     lanes: Lanes

@@ -229,6 +229,30 @@ class Media(_Group):
     """Fetches at once from one host."""
 
 
+class Jobs(_Group):
+    """Imports and exports: long work that goes on after a restart."""
+
+    at_once: Annotated[int, Field(ge=0, le=16)] = 1
+    """Jobs that this process runs at once; 0 = it takes jobs and leaves them to other replicas with
+    the same spool."""
+    max_queued: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Most jobs that are queued or running, all replicas together; beyond, 503."""
+    lease_s: Annotated[float, Field(ge=1, le=600)] = 10
+    """A running job whose process gives no sign for so many seconds is taken over."""
+    keep_s: Annotated[float, Field(ge=1)] = 86_400
+    """How long finished jobs are kept, with the results of exports and the uploads of failed or
+    cancelled imports."""
+    spool_dir: Path | None = None
+    """Folder of uploads and results, by default `jobs` below the data folder. Replicas that share
+    it run each other's jobs; otherwise each runs those that it took."""
+    spool_bytes: Annotated[int, Field(ge=MIB)] = 16 << 30
+    """Most bytes of files in the spool; beyond, 507."""
+    upload_limit_bytes: Annotated[int, Field(ge=1024)] = 4 << 30
+    """Largest upload of an import."""
+    import_dir: Path | None = None
+    """Folder below which imports may name a file by its path; by default none may."""
+
+
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
@@ -280,11 +304,17 @@ class Settings(BaseSettings):
     paging: Paging = Paging()
     towers: Towers = Towers()
     media: Media = Media()
+    jobs: Jobs = Jobs()
 
     @property
     def store_folder(self) -> Path:
         """Of the embedded store."""
         return self.data_dir / "store"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Of uploads and results of jobs."""
+        return self.jobs.spool_dir or self.data_dir / "jobs"
 
     @property
     def is_open_to_the_network(self) -> bool:

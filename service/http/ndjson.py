@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 NDJSON = "application/x-ndjson"
 BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
+IMPORTS_PATH = "/v1/jobs/imports"
+"""The route whose body goes to a file: lines, or JSON that names a file."""
 
 
 def documented_lines(model: Any, description: str) -> dict[int | str, dict[str, Any]]:

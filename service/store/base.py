@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.store.jobs import JobStep
+
 INCOMPLETE = "incomplete:"
 """A store's model version begins so while its records are re-encoded or restored; what follows is
 the model that may write meanwhile."""
@@ -158,14 +160,18 @@ class LogGap(Exception):
 class StreamerStore(Protocol):
     """A durable store. All methods raise StoreUnavailable when it does not answer."""
 
-    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+    async def write(
+        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+    ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; on disk when this returns.
 
         An operation that is refused does not stop the others. When the answer is lost, the store is
         asked again what became of them; nothing is applied twice. All records are of one model, and
         the script compares it with the store's; an empty store takes the model of its first write.
+        With a `step` the script records a job's progress too: either both are done or none.
 
         Raises:
+            LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors by now; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied, and if

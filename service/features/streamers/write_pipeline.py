@@ -25,6 +25,7 @@ from service.features.dedup.service import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.records import digest_of_profile, record_of
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
+from service.store.jobs import JobStep
 
 _log = logging.getLogger(__name__)
 _PATCH_ATTEMPTS = 5
@@ -62,6 +63,19 @@ class Unchanged:
 
     streamer_id: str
     version: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Profiles that are encoded and not written yet, by their places in what was given.
+
+    Attributes:
+        encoded: what is to be written.
+        settled: what need not be, or can't.
+    """
+
+    encoded: dict[int, EncodedProfile]
+    settled: dict[int, Unchanged | ServiceError]
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,16 @@ class WritePipeline:
         Raises:
             Unavailable: none of them can be encoded or stored at the moment.
         """
+        return await self.commit(await self.prepare(profiles, skip_unchanged=skip_unchanged))
+
+    async def prepare(
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+    ) -> Prepared:
+        """Encode many profiles, but for those that are stored like this already.
+
+        Raises:
+            Unavailable: none of them can be encoded at the moment.
+        """
         unchanged = await self._unchanged(profiles) if skip_unchanged else {}
         changed = [i for i in range(len(profiles)) if i not in unchanged]
         packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
@@ -170,11 +194,27 @@ class WritePipeline:
             ToRead(profiles[i], tower_vectors=vectors)
             for i, vectors in zip(changed, packed, strict=True)
         ]
-        done = await self._write(items, [None] * len(items))
-        results: dict[int, Acknowledged | Unchanged | ServiceError] = dict(unchanged)
-        for i, result in zip(changed, done, strict=True):
-            results[i] = cast(Acknowledged | ServiceError, result)  # nothing was expected
-        return [results[i] for i in range(len(profiles))]
+        encoded = dict(zip(changed, await self._encoding.encode_many(items), strict=True))
+        return Prepared(
+            {i: item for i, item in encoded.items() if isinstance(item, EncodedProfile)},
+            {**unchanged, **{i: e for i, e in encoded.items() if isinstance(e, ServiceError)}},
+        )
+
+    async def commit(
+        self, prepared: Prepared, step: JobStep | None = None
+    ) -> list[Acknowledged | Unchanged | ServiceError]:
+        """Store what was prepared, and the progress of a job if it is one's step, in one script.
+
+        Raises:
+            LeaseLost: somebody else runs the job; nothing was written.
+            Unavailable: nothing can be stored at the moment.
+        """
+        places, encoded = list(prepared.encoded), list(prepared.encoded.values())
+        done = await self._commit(encoded, [None] * len(encoded), Lane.BULK, step)
+        results: dict[int, Acknowledged | Unchanged | ServiceError] = dict(prepared.settled)
+        for i, result in zip(places, done, strict=True):
+            results[i] = cast(Acknowledged, result)  # nothing was expected
+        return [results[i] for i in sorted(results)]
 
     async def rewrite(
         self, items: Sequence[ToRead], versions: Sequence[int]
@@ -256,7 +296,11 @@ class WritePipeline:
         return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def _commit(
-        self, encoded: Sequence[EncodedProfile], expected: Sequence[int | None], lane: Lane
+        self,
+        encoded: Sequence[EncodedProfile],
+        expected: Sequence[int | None],
+        lane: Lane,
+        step: JobStep | None = None,
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
@@ -272,7 +316,7 @@ class WritePipeline:
         upserts = [
             Upsert(record, version) for record, version in zip(records, expected, strict=True)
         ]
-        outcomes = await self._store.write(upserts)
+        outcomes = await self._store.write(upserts, step)
         return [
             Acknowledged(
                 record, outcome.sequence, outcome.created, item.encoded, item.features.coverage

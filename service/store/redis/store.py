@@ -5,6 +5,7 @@ ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
+ss:job...        see `service.store.redis.jobs`
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from service.store.base import (
     Record,
     Upsert,
 )
+from service.store.jobs import JobStep, LeaseLost
 from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
 from service.store.redis.codec import (
     ENTRY_FIELDS,
@@ -79,6 +81,7 @@ class RedisStore:
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
         self._record, self._done = f"{prefix}record:", f"{prefix}done:"
+        self._job = f"{prefix}job:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE)
@@ -103,13 +106,21 @@ class RedisStore:
         """Close all connections."""
         await self._client.close()
 
-    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+    @property
+    def client(self) -> RedisClient:
+        """What else is kept in the same store is asked for by this."""
+        return self._client
+
+    async def write(
+        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+    ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 
         Each write has a mark, by which the script knows what it did already, and a latest time to
         begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
+            LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied.
@@ -118,8 +129,12 @@ class RedisStore:
             return []
         model = model_of(operations)
         mark = secrets.token_hex(8)
-        keys = [self._meta, self._ids, self._log, self._done + mark]
-        arguments: list[Argument] = []
+        done = self._done + mark
+        job = done if step is None else self._job + step.lease.job_id
+        keys = [self._meta, self._ids, self._log, done, job]
+        arguments: list[Argument] = ["", "", 0, 0]
+        if step is not None:
+            arguments = [step.lease.token, step.checkpoint, step.after, step.done]
         for operation in operations:
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
@@ -136,6 +151,8 @@ class RedisStore:
                 continue
             if isinstance(answers, list):
                 return [outcome_of(answer) for answer in cast(list[list[int]], answers)]
+            if answers is None:
+                raise LeaseLost("the job that this write is a step of is run by others, or further")
             if isinstance(answers, bytes):
                 raise ModelChanged(
                     f"the store holds vectors of model {answers.decode()}, this process encodes "

@@ -26,6 +26,7 @@ from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePip
 from service.settings import Settings, Work
 from service.store.base import Delete, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.jobs import JobStep
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve
@@ -40,14 +41,16 @@ class Contended(RedisStore):
 
     others = 0
 
-    async def write(self, operations: Sequence[Upsert | Delete]) -> list[Outcome]:
+    async def write(
+        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+    ) -> list[Outcome]:
         first = operations[0]
         if self.others and isinstance(first, Upsert) and first.expected_version:
             self.others -= 1
             (stored,) = await self.get([first.record.streamer_id])
             assert stored is not None
             await super().write([Upsert(stored)])
-        return await super().write(operations)
+        return await super().write(operations, step)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.jobs import open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -124,6 +125,7 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
+        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, stack)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
@@ -136,6 +138,8 @@ async def open_services(
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
+            jobs=jobs,
+            transfers=transfers,
             limits=settings.limits,
             lanes=lanes,
         )

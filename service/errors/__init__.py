@@ -12,11 +12,15 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
+│   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
 │   ├── ResultsNotRead      408   a bulk client sends on and reads no results
 │   ├── NoVector            409   the streamer is stored without a vector
+│   ├── JobStateConflict    409   the job is in a state in which that can't be done
+│   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
+│   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
@@ -28,6 +32,9 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
+│   ├── SpoolFull           507   there is no room for the files of jobs
+│   ├── TooManyJobs         503   too many jobs are queued or kept
+│   ├── JobGivenUp          503   the processes that ran a job died, again and again
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── Stopping            503   the process ends
@@ -46,36 +53,19 @@ classes here: `status`, `code` and `title` are part of the API, the docstring is
 and `example` a typical `detail`. StartupErrors end the process with one line on stderr.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
-
-@dataclass(frozen=True)
-class FieldError:
-    """One wrong field: a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
-
-    pointer: str
-    detail: str
-    parameter: str | None = None
-
-
-class ServiceError(Exception):
-    """The service failed in a way that it does not expect; its log has the cause."""
-
-    status = 500
-    code = "internal"
-    title = "Internal error"
-    example = "an unexpected error; see the log"
-
-    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.errors = tuple(errors)
-
-
-class RequestError(ServiceError):
-    """The caller can correct it."""
+from service.errors.base import FieldError as FieldError
+from service.errors.base import RequestError as RequestError
+from service.errors.base import ServiceError as ServiceError
+from service.errors.base import Unavailable as Unavailable
+from service.errors.jobs import InputChanged as InputChanged
+from service.errors.jobs import JobGivenUp as JobGivenUp
+from service.errors.jobs import JobNotFound as JobNotFound
+from service.errors.jobs import JobStateConflict as JobStateConflict
+from service.errors.jobs import ResultNotHere as ResultNotHere
+from service.errors.jobs import SpoolFull as SpoolFull
+from service.errors.jobs import TooManyJobs as TooManyJobs
 
 
 class InvalidRequest(RequestError):
@@ -250,18 +240,6 @@ class HeaderTooLarge(RequestError):
 
     status, code, title = 431, "header_too_large", "The request header is too large"
     example = "the header may have 65536 bytes"
-
-
-class Unavailable(ServiceError):
-    """A repeated request may work, after `Retry-After` seconds."""
-
-    status = 503
-
-    def __init__(
-        self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
-    ) -> None:
-        super().__init__(detail, errors)
-        self.retry_after_s = retry_after_s
 
 
 class Overloaded(Unavailable):
