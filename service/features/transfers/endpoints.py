@@ -26,7 +26,7 @@ from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import IMPORTS_PATH, NDJSON, NdjsonResponse
-from service.http.problems import Checked, invalid
+from service.http.problems import Checked, invalid_parts
 from service.store.jobs import Job
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["jobs"])
@@ -87,13 +87,14 @@ async def import_streamers(
     try:
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(error) from error
+        found = error.errors(include_url=False, include_input=False)
+        raise invalid_parts([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
     return _accepted(await transfers.import_file(asked.path), response)
 
 
 def _is_ndjson(request: Request) -> bool:
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not declared:
+    if not declared.endswith("json"):  # the request guard lets anything pass with an empty body
         raise UnsupportedMediaType(f"send lines as {NDJSON}, or a path as application/json")
     return declared == NDJSON
 

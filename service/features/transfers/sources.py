@@ -174,6 +174,6 @@ def find(folder: Path | None, path: str) -> Path:
             )
         if found.is_file():
             return found
-    except (OSError, ValueError):  # too long, a zero byte, a loop of links
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, a zero byte
         pass
     raise InvalidRequest.of("/path", "is no file below the folder of STREAMER_JOBS__IMPORT_DIR")

@@ -163,7 +163,7 @@ async def test_one_of_many_runners_gets_a_job(jobs: RedisJobs) -> None:
 async def claimed_later(jobs: RedisJobs) -> Job:
     """The job, once the lease before is over."""
     async with asyncio.timeout(60):
-        while (job := await jobs.claim("here", KINDS)) is None:
+        while (job := await jobs.claim("here", KINDS)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return job
 
@@ -230,7 +230,7 @@ async def test_finished_jobs_are_kept_for_a_while(store: RedisStore, admin: Any)
     jobs = limited(store, keep_s=0.01)
     await brought_to(jobs, "succeeded")
     async with asyncio.timeout(60):
-        while await jobs.get("a") is not None:
+        while await jobs.get("a") is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await jobs.page("", 10) == []
     assert await admin.zcard("ss:jobs") == 1
