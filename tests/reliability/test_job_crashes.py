@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.job_crashes import VICTIMS, export_round, import_round
+from tests.reliability.job_crashes import export_round, import_round
 
 pytestmark = pytest.mark.slow
 
 Round = Callable[[Path, Path, str, int, int], int]
 
 
-@pytest.mark.parametrize("victims", VICTIMS)
-@pytest.mark.parametrize("play", [import_round, export_round], ids=["import", "export"])
+@pytest.mark.parametrize(
+    ("play", "victims"),
+    [(import_round, "service"), (import_round, "store"), (export_round, "service and store")],
+    ids=["import", "import of a store", "export"],
+)
 def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:
-    attempts = play(bundle, tmp_path / "data", victims, 2, 1)
+    attempts = play(bundle, tmp_path / "data", victims, 1, 1)
     if victims != "store":
-        assert attempts >= 2
+        assert attempts == 2

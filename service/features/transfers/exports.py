@@ -26,7 +26,7 @@ from service.store.jobs import Job, JobStore, Settled
 
 KIND = "export"
 PAGE = 200
-_CHECKPOINT_S = 1.0
+_CHECKPOINT_S = 0.25
 
 LetThrough = Callable[[Filter, Sequence[tuple[str, Facets]]], tuple[list[bool], list[str]]]
 """Whom a filter lets through, and the fields of it that nobody has."""
