@@ -16,7 +16,7 @@ from tests.service.process import Service, is_free, wait_until
 
 VICTIMS = ("service", "store", "service and store")
 LINES_A_KILL = 300
-OPTIONS = {"STREAMER_JOBS__LEASE_S": "1", "STREAMER_LIMITS__PAGE_BYTES": "1024"}
+OPTIONS: dict[str, Any] = {"STREAMER_JOBS__LEASE_S": "1", "STREAMER_LIMITS__PAGE_BYTES": "1024"}
 """Small pages, so that an export takes long enough to be killed in it."""
 
 

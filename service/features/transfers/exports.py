@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,27 @@ _CHECKPOINT_S = 0.25
 
 LetThrough = Callable[[Filter, Sequence[tuple[str, Facets]]], tuple[list[bool], list[str]]]
 """Whom a filter lets through, and the fields of it that nobody has."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """The checkpoint.
+
+    Attributes:
+        after: id of the last streamer that was looked at.
+        size: bytes that were on disk then.
+        looked: streamers that were looked at.
+        streamers: of these, those that were written.
+        token: of the lease whose file has those bytes.
+        unknown: fields of the filter that none of them has.
+    """
+
+    after: str = ""
+    size: int = 0
+    looked: int = 0
+    streamers: int = 0
+    token: int = 0
+    unknown: list[str] = field(default_factory=list[str])
 
 
 class ExportJobs:
@@ -53,55 +75,56 @@ class ExportJobs:
     async def run(self, job: RunningJob) -> dict[str, Any]:
         """Write all streamers after the checkpoint; see `service.features.jobs.runner.Kind`."""
         wanted = FilterIn.model_validate(job.input["filter"]).domain()
-        state = job.checkpoint or {
-            "after": "",
-            "bytes": 0,
-            "looked": 0,
-            "streamers": 0,
-            "token": 0,
-            "unknown": [c.field for c in (*wanted.must, *wanted.must_not)],
-        }
+        fields = [c.field for c in (*wanted.must, *wanted.must_not)]
+        state = _State(**job.checkpoint) if job.checkpoint else _State(unknown=fields)
         total = await persist(self._store.count)
         path = self._spool.result(job.job.job_id, job.job.token)
-        before = self._spool.result(job.job.job_id, state["token"])
-        result = await asyncio.to_thread(_Result.begin, path, before, state["bytes"])
-        state = {**state, "token": job.job.token}
-        try:
-            loop = asyncio.get_running_loop()
-            saved_at, after = loop.time(), state["after"]
-            while True:
-                page = await persist(
-                    lambda after=after: self._store.page(after, PAGE, self._page_bytes)
-                )
-                lines, unknown = await self._lines(page.profiles, wanted)
-                await self._append(result, lines)
-                state = {
-                    **state,
-                    "bytes": result.size,
-                    "looked": state["looked"] + len(page.profiles),
-                    "streamers": state["streamers"] + len(lines),
-                    "unknown": [f for f in state["unknown"] if not page.profiles or f in unknown],
-                }
-                if page.next_after is None:
-                    break
-                state["after"] = after = page.next_after
-                if loop.time() - saved_at > _CHECKPOINT_S:
-                    await asyncio.to_thread(result.sync)
-                    await job.advance(state, state["looked"], max(total, state["looked"]))
-                    saved_at = loop.time()
+        before = self._spool.result(job.job.job_id, state.token)
+        result = await asyncio.to_thread(_Result.begin, path, before, state.size)
+        state = replace(state, token=job.job.token)
+
+        async def save() -> None:
             await asyncio.to_thread(result.sync)
-            await job.advance(state, state["looked"], max(total, state["looked"]))
+            await job.advance(asdict(state), state.looked, max(total, state.looked))
+
+        try:
+            loop, is_last = asyncio.get_running_loop(), False
+            saved_at = loop.time()
+            while not is_last:
+                state, is_last = await self._page(result, wanted, state)
+                if is_last or loop.time() - saved_at > _CHECKPOINT_S:
+                    await save()
+                    saved_at = loop.time()
         finally:
             result.close()
         return {
-            "streamers": state["streamers"],
-            "bytes": result.size,
+            "streamers": state.streamers,
+            "bytes": state.size,
             "sha256": result.sha256,
             "warnings": [
-                f"no stored streamer has the field {field!r} of the filter"
-                for field in state["unknown"]
+                f"no stored streamer has the field {name!r} of the filter" for name in state.unknown
             ],
         }
+
+    async def _page(
+        self, result: "_Result", wanted: Filter, state: "_State"
+    ) -> tuple["_State", bool]:
+        """Write the next page; the state behind it, and whether it was the last."""
+        page = await persist(lambda: self._store.page(state.after, PAGE, self._page_bytes))
+        lines, unknown = await self._lines(page.profiles, wanted)
+        if lines:
+            block = b"\n".join(lines) + b"\n"
+            await asyncio.to_thread(self._spool.check_room, len(block))
+            await asyncio.to_thread(result.append, block)
+        after = replace(
+            state,
+            after=page.next_after or state.after,
+            size=result.size,
+            looked=state.looked + len(page.profiles),
+            streamers=state.streamers + len(lines),
+            unknown=[f for f in state.unknown if f in unknown or not page.profiles],
+        )
+        return after, page.next_after is None
 
     async def tidy(self, job: Job, state: Settled) -> None:
         """Remove what other leases wrote; of an export that failed, it may be continued."""
@@ -125,12 +148,6 @@ class ExportJobs:
             return [p.profile for p, yes in zip(profiles, allowed, strict=True) if yes], unknown
 
         return await persist(lambda: self._lanes.run(choose, Lane.BULK))
-
-    async def _append(self, result: "_Result", lines: Sequence[bytes]) -> None:
-        if lines:
-            block = b"\n".join(lines) + b"\n"
-            await asyncio.to_thread(self._spool.check_room, len(block))
-            await asyncio.to_thread(result.append, block)
 
 
 class _Result:

@@ -7,13 +7,14 @@ counted twice. Profiles that are stored like this already are left alone.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InputChanged, ServiceError
 from service.features.jobs.runner import RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
-from service.features.streamers.write_pipeline import Prepared, WritePipeline
+from service.features.streamers.write_pipeline import Unchanged, WritePipeline
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.features.transfers.spool import Spool
 from service.settings import Jobs as JobSettings
@@ -23,6 +24,29 @@ from service.store.jobs import Job, JobStore, Settled
 KIND = "import"
 SHOWN_REFUSED = 20
 """Refused lines that the result shows with their errors."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """The checkpoint; what was created and updated is counted by the store.
+
+    Attributes:
+        content: of the file, for JSON.
+        at: byte where the next line begins.
+        lines: how many come before.
+        unchanged: of these, profiles that were stored like this already.
+        without_content: written ones that show nothing usable.
+        refused: lines that were not written.
+        refused_lines: the first of them, with their errors.
+    """
+
+    content: dict[str, Any]
+    at: int = 0
+    lines: int = 0
+    unchanged: int = 0
+    without_content: int = 0
+    refused: int = 0
+    refused_lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class ImportJobs:
@@ -49,36 +73,20 @@ class ImportJobs:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
         source = self._source(job)
         content = await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
-        state = job.checkpoint
-        if not state:
-            name, asked = job.input.get("path", "the upload"), job.input.get("stamp")
-            if asked is not None and Stamp(**asked) != content.stamp:
-                raise changed(name)
-            state = {
-                "content": content.dump(),
-                "at": 0,
-                "lines": 0,
-                "unchanged": 0,
-                "without_content": 0,
-                "refused": 0,
-                "refused_lines": [],
-            }
-            await job.advance(state, 0, content.lines)
-        elif Content.load(state["content"]) != content:
-            raise changed(job.input.get("path", "the upload"))
+        state = await self._begin(job, content)
         reader = LineReader(self._limits, self._lanes)
         while chunk := await self._next(source, state, content):
             lines, at = chunk
             state = await self._write(job, reader, state, lines, at)
         now = await job.now()
         return {
-            "lines": state["lines"],
+            "lines": state.lines,
             "created": now.created,
             "updated": now.updated,
-            "unchanged": state["unchanged"],
-            "refused": state["refused"],
-            "without_content": state["without_content"],
-            "refused_lines": state["refused_lines"],
+            "unchanged": state.unchanged,
+            "refused": state.refused,
+            "without_content": state.without_content,
+            "refused_lines": state.refused_lines,
             "sequence": now.sequence,
             "model_version": self._model_version,
             "sha256": content.sha256,
@@ -96,6 +104,25 @@ class ImportJobs:
             if not is_known:
                 await asyncio.to_thread(self._spool.remove, job_id)
 
+    async def _begin(self, job: RunningJob, content: Content) -> _State:
+        """The state of the checkpoint, or a new one.
+
+        Raises:
+            InputChanged: what is read is not what was read before.
+        """
+        name = job.input.get("path", "the upload")
+        if job.checkpoint:
+            state = _State(**job.checkpoint)
+            if Content.load(state.content) != content:
+                raise changed(name)
+            return state
+        asked = job.input.get("stamp")
+        if asked is not None and Stamp(**asked) != content.stamp:
+            raise changed(name)
+        state = _State(content.dump())
+        await job.advance(asdict(state), 0, content.lines)
+        return state
+
     def _source(self, job: RunningJob) -> Source:
         limit = self._limits.body_limit_bytes
         path = job.input.get("path")
@@ -107,13 +134,12 @@ class ImportJobs:
             raise InputChanged(error.detail) from error
 
     async def _next(
-        self, source: Source, state: Mapping[str, Any], content: Content
+        self, source: Source, state: _State, content: Content
     ) -> tuple[list[bytes], int] | None:
         """The next lines, and where those after them begin; None at the end."""
-        at: int = state["at"]
         lines, end = await persist(
             lambda: self._lanes.run(
-                lambda: source.read(at, content.stamp, CHUNK_LINES, CHUNK_BYTES), Lane.BULK
+                lambda: source.read(state.at, content.stamp, CHUNK_LINES, CHUNK_BYTES), Lane.BULK
             )
         )
         return (lines, end) if lines else None
@@ -122,43 +148,46 @@ class ImportJobs:
         self,
         job: RunningJob,
         reader: LineReader,
-        state: Mapping[str, Any],
+        state: _State,
         lines: list[bytes],
         at: int,
-    ) -> dict[str, Any]:
+    ) -> _State:
         """Write a chunk; the state behind it."""
-        first: int = state["lines"] + 1
-        profiles, refused = await persist(lambda: reader.read(list(enumerate(lines, first))))
+        numbered = list(enumerate(lines, state.lines + 1))
+        profiles, refused = await persist(lambda: reader.read(numbered))
         numbers, given = list(profiles), list(profiles.values())
         prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=True))
-        wrong = {n: (None, error) for n, error in refused.items()}
+        wrong: dict[int, tuple[str | None, ServiceError]] = {
+            number: (None, error) for number, error in refused.items()
+        }
         for place, settled in prepared.settled.items():
             if isinstance(settled, ServiceError):
                 wrong[numbers[place]] = (given[place].streamer_id, settled)
-        shown = list(state["refused_lines"])
-        for number in sorted(wrong)[: SHOWN_REFUSED - len(shown)]:
-            streamer_id, error = wrong[number]
-            known = {} if streamer_id is None else {"streamer_id": streamer_id}
-            shown.append({"line": number, **known, "error": short_problem(error)})
-        done = state["lines"] + len(lines)
-        after = {
-            **state,
-            "at": at,
-            "lines": done,
-            "unchanged": state["unchanged"]
-            + sum(not isinstance(s, ServiceError) for s in prepared.settled.values()),
-            "without_content": state["without_content"] + _without_content(prepared),
-            "refused": state["refused"] + len(wrong),
-            "refused_lines": shown,
-        }
+        room = SHOWN_REFUSED - len(state.refused_lines)
+        after = replace(
+            state,
+            at=at,
+            lines=state.lines + len(lines),
+            unchanged=state.unchanged
+            + sum(isinstance(settled, Unchanged) for settled in prepared.settled.values()),
+            without_content=state.without_content
+            + sum(item.encoded is None for item in prepared.encoded.values()),
+            refused=state.refused + len(wrong),
+            refused_lines=state.refused_lines
+            + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
+        )
         if prepared.encoded:
             await job.advance_with(
-                lambda step: self._writes.commit(prepared, step), after, state["lines"], done
+                lambda step: self._writes.commit(prepared, step),
+                asdict(after),
+                state.lines,
+                after.lines,
             )
         else:
-            await job.advance(after, done)
+            await job.advance(asdict(after), after.lines)
         return after
 
 
-def _without_content(prepared: Prepared) -> int:
-    return sum(item.encoded is None for item in prepared.encoded.values())
+def _refused(number: int, streamer_id: str | None, error: ServiceError) -> dict[str, Any]:
+    known = {} if streamer_id is None else {"streamer_id": streamer_id}
+    return {"line": number, **known, "error": short_problem(error)}

@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,7 +95,7 @@ class Spool:
             )
 
     @contextlib.contextmanager
-    def receiving(self, job_id: str) -> "Iterator[Upload]":
+    def receiving(self, job_id: str) -> "Generator[Upload]":
         """An upload that is written in parts; without `Upload.keep` it is gone afterwards."""
         draft = self.folder / f"{job_id}.part"
         with no_room():
@@ -171,7 +171,7 @@ class Upload:
 
 
 @contextlib.contextmanager
-def no_room() -> Iterator[None]:
+def no_room() -> Generator[None]:
     """Tell what keeps a file from being written.
 
     Raises:
