@@ -117,7 +117,8 @@ class ImportJobs:
                 raise changed(name)
             return state
         asked = job.input.get("stamp")
-        if asked is not None and Stamp(**asked) != content.stamp:
+        is_first = job.job.attempts == 1  # a retry takes the file as it is by then
+        if is_first and asked is not None and Stamp(**asked) != content.stamp:
             raise changed(name)
         state = _State(content.dump())
         await job.advance(asdict(state), 0, content.lines)
