@@ -6,6 +6,7 @@ import pty
 import signal
 import socket
 import subprocess
+import termios
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -64,11 +65,13 @@ def test_clients_that_never_read(serve: Serve) -> None:
     address = urlsplit(service.url)
     silent: list[socket.socket] = []
     try:
-        for _ in range(events.MOST_WATCHERS):
+        while len(silent) < events.MOST_WATCHERS:
             one = socket.create_connection((address.hostname, address.port))
-            silent.append(one)
             one.sendall(f"GET {path}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            assert one.recv(12) == b"HTTP/1.1 200"
+            if one.recv(12) == b"HTTP/1.1 200":
+                silent.append(one)
+            else:  # so many requests at once are refused on a slow machine
+                one.close()
         answer = service.client.get(path + "/events")
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert service.client.post(path + ":cancel").json()["state"] == "cancelled"
@@ -83,9 +86,10 @@ def test_watching_does_not_keep_the_service_from_stopping(serve: Serve) -> None:
     service = serve(STREAMER_JOBS__AT_ONCE="0")
     path = upload(service.client, MANY)
     with service.client.stream("GET", path + "/events") as answer:
-        assert next(answer.iter_lines())
+        lines = answer.iter_lines()
+        assert next(lines) == "event: job"
         service.send(signal.SIGTERM)
-        assert list(answer.iter_lines()) is not None  # it ends in order
+        assert list(lines)[-1] == ""  # it ends in order: httpx tells of an answer that is cut off
     assert service.stop() == 0
     assert "Traceback" not in service.output
 
@@ -187,6 +191,7 @@ def test_a_bar_on_a_terminal(serve: Serve) -> None:
     service = serve()
     path = upload(service.client, MANY)
     terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 100))
     shown = bytearray()
 
     def read() -> None:
@@ -204,7 +209,7 @@ def test_a_bar_on_a_terminal(serve: Serve) -> None:
     done = subprocess.run(
         command("jobs", "watch", path.rpartition("/")[2], "--url", service.url),
         cwd=ROOT,
-        env=environment(TERM="xterm", COLUMNS="100"),
+        env=environment(TERM="xterm"),
         stdout=subprocess.PIPE,
         stderr=inside,
         timeout=120,
