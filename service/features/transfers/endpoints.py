@@ -72,7 +72,7 @@ def _accepted(job: Job, response: Response) -> JobOut:
 async def import_streamers(
     transfers: CurrentTransfers, request: Request, response: Response
 ) -> JobOut:
-    """As `:bulk`, but without waiting: the answer comes when the lines are on disk.
+    """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
 
     Profiles that are stored like this already are left alone, so that an import can be repeated.
     The job's result has counts and the first twenty refused lines with their errors. A cancelled or
