@@ -33,7 +33,7 @@ from service.errors import (
 from service.http.admission import PROBES
 from service.http.documents import send_problem
 from service.http.lifecycle import STOPPING, Lifecycle
-from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON
+from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -228,6 +228,8 @@ def _is_json(headers: Mapping[bytes, str]) -> bool:
 def _check_content_type(path: str, declared: str) -> None:
     kind = _kind_of(declared)
     takes_lines, takes_json = path in (BULK_PATH, IMPORTS_PATH), path != BULK_PATH
+    if path == IMPORTS_PATH and kind == PARQUET:
+        return
     if (takes_lines and kind == NDJSON) or (takes_json and _JSON.fullmatch(kind)):
         return
     wanted = NDJSON if takes_lines else "application/json"

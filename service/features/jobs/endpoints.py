@@ -4,6 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
+from starlette.convertors import Convertor, register_url_convertor
 
 from service.errors import InvalidRequest, JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
 from service.features.jobs.schemas import JobOut, JobPage, job_out
@@ -15,6 +16,21 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 CurrentJobs = Annotated[Jobs, Depends(service_named("jobs", Jobs))]
 _ID = "[0-9a-f]{28}"
 JobIdPath = Annotated[str, Path(pattern=f"^{_ID}$", description="As the job's Location says.")]
+
+
+class _JobId(Convertor[str]):
+    """An id in a path: `/v1/jobs/imports` is none, and does not take what a job takes."""
+
+    regex = _ID
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("job", _JobId())
 
 
 @router.get("/jobs", summary="List jobs, in pages", responses=responses(*STORE))
@@ -34,7 +50,7 @@ async def list_jobs(
 
 
 @router.get(
-    "/jobs/{job_id}", summary="Get a job", responses=responses(*STORE, NoSuchPath, JobNotFound)
+    "/jobs/{job_id:job}", summary="Get a job", responses=responses(*STORE, NoSuchPath, JobNotFound)
 )
 async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
     """Its state, how far it is, and its result or error once it is finished."""
@@ -42,7 +58,7 @@ async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
 
 
 @router.post(
-    "/jobs/{job_id}:cancel",
+    "/jobs/{job_id:job}:cancel",
     summary="Cancel a job",
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict),
 )
@@ -55,7 +71,7 @@ async def cancel_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
 
 
 @router.post(
-    "/jobs/{job_id}:retry",
+    "/jobs/{job_id:job}:retry",
     summary="Retry a job",
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, TooManyJobs),
 )

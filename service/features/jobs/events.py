@@ -78,7 +78,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
     watchers = Watchers(lifecycle)
 
     @router.get(
-        "/jobs/{job_id}/events",
+        "/jobs/{job_id:job}/events",
         summary="Watch a job (server-sent events)",
         response_class=EventStream,
         responses={

@@ -25,7 +25,7 @@ from service.features.transfers.service import Transfers
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
-from service.http.ndjson import IMPORTS_PATH, NDJSON, NdjsonResponse
+from service.http.ndjson import IMPORTS_PATH, NDJSON, PARQUET, NdjsonResponse
 from service.http.problems import Checked, invalid_parts
 from service.store.jobs import Job
 
@@ -79,8 +79,10 @@ async def import_streamers(
     failed import has written the lines before.
     """
     try:
-        if _is_ndjson(request):
-            return _accepted(await transfers.receive(request.stream()), response)
+        kind = _kind_of(request)
+        if not kind.endswith("json"):
+            queued = transfers.receive(request.stream(), parquet=kind == PARQUET)
+            return _accepted(await queued, response)
         body = await request.body()
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
@@ -92,11 +94,12 @@ async def import_streamers(
     return _accepted(await transfers.import_file(asked.path), response)
 
 
-def _is_ndjson(request: Request) -> bool:
-    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not declared.endswith("json"):  # the request guard lets anything pass with an empty body
+def _kind_of(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # The request guard lets anything pass with an empty body.
+    if kind not in (NDJSON, PARQUET) and not kind.endswith("json"):
         raise UnsupportedMediaType(f"send lines as {NDJSON}, or a path as application/json")
-    return declared == NDJSON
+    return kind
 
 
 @router.post(
@@ -116,7 +119,7 @@ async def export_streamers(
 
 
 @router.get(
-    "/jobs/{job_id}/result",
+    "/jobs/{job_id:job}/result",
     summary="Download what an export wrote (NDJSON)",
     response_class=NdjsonResponse,
     responses={

@@ -6,8 +6,9 @@ counted twice. Profiles that are stored like this already are left alone.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from service.engine.work.lanes import Lane, Lanes
@@ -15,6 +16,7 @@ from service.errors import InputChanged, ServiceError
 from service.features.jobs.runner import RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.write_pipeline import Unchanged, WritePipeline
+from service.features.transfers.parquet import write_lines
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.features.transfers.spool import Spool
 from service.settings import Jobs as JobSettings
@@ -31,7 +33,8 @@ class _State:
     """The checkpoint; what was created and updated is counted by the store.
 
     Attributes:
-        content: of the file, for JSON.
+        content: of the file of lines, for JSON.
+        token: of the lease under which the lines were made from Parquet; 0 if they came as such.
         at: byte where the next line begins.
         lines: how many come before.
         unchanged: of these, profiles that were stored like this already.
@@ -41,6 +44,7 @@ class _State:
     """
 
     content: dict[str, Any]
+    token: int = 0
     at: int = 0
     lines: int = 0
     unchanged: int = 0
@@ -71,9 +75,7 @@ class ImportJobs:
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
-        source = self._source(job)
-        content = await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
-        state = await self._begin(job, content)
+        source, state, content = await self._begin(job)
         reader = LineReader(self._limits, self._lanes)
         while chunk := await self._next(source, state, content):
             lines, at = chunk
@@ -104,28 +106,50 @@ class ImportJobs:
             if not is_known:
                 await asyncio.to_thread(self._spool.remove, job_id)
 
-    async def _begin(self, job: RunningJob, content: Content) -> _State:
-        """The state of the checkpoint, or a new one.
+    async def _begin(self, job: RunningJob) -> tuple[Source, _State, Content]:
+        """What is read, the state of the checkpoint or a new one, and the content as it must be.
 
         Raises:
-            InputChanged: what is read is not what was read before.
+            InputChanged: what is read is not what was asked for, or read before.
+            InvalidRequest: it is no Parquet file, and should be.
         """
-        name = job.input.get("path", "the upload")
+        name: str = job.input.get("path", "the upload")
         if job.checkpoint:
             state = _State(**job.checkpoint)
+            source = self._source(job, state.token)
+            content = await self._look(source)
             if Content.load(state.content) != content:
                 raise changed(name)
-            return state
-        asked = job.input.get("stamp")
+            return source, state, content
+        token, source = 0, self._source(job)
+        stamp, asked = await asyncio.to_thread(source.stamp), job.input.get("stamp")
         is_first = job.job.attempts == 1  # a retry takes the file as it is by then
-        if is_first and asked is not None and Stamp(**asked) != content.stamp:
+        if is_first and asked is not None and Stamp(**asked) != stamp:
             raise changed(name)
-        state = _State(content.dump())
+        if job.input.get("parquet"):
+            token = job.job.token
+            await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
+            source = self._source(job, token)
+        content = await self._look(source)
+        state = _State(content.dump(), token)
         await job.advance(asdict(state), 0, content.lines)
-        return state
+        return source, state, content
 
-    def _source(self, job: RunningJob) -> Source:
+    async def _look(self, source: Source) -> Content:
+        return await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
+
+    async def _convert(self, source: Source, stamp: Stamp, target: Path) -> None:
+        """Make lines of a Parquet file."""
+
+        def convert() -> Generator[None, None, None]:
+            return source.convert(lambda file: write_lines(file, target, self._spool), stamp)
+
+        await persist(lambda: self._lanes.run_in_slices(convert(), Lane.BULK))
+
+    def _source(self, job: RunningJob, token: int = 0) -> Source:
         limit = self._limits.body_limit_bytes
+        if token:
+            return Source(self._spool.lines(job.job.job_id, token), "the upload", limit)
         path = job.input.get("path")
         if path is None:
             return Source(self._spool.upload(job.job.job_id), "the upload", limit)

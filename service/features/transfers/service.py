@@ -7,10 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from service.errors import JobStateConflict, Overloaded, RequestError, ResultNotHere, Unavailable
+from service.errors import (
+    InvalidRequest,
+    JobStateConflict,
+    Overloaded,
+    RequestError,
+    ResultNotHere,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from service.features.jobs.service import Jobs, new_id
 from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.imports import KIND as IMPORT
+from service.features.transfers.parquet import MISSING, SUFFIX, is_readable
 from service.features.transfers.sources import Stamp, find
 from service.features.transfers.spool import BLOCK_BYTES, Spool
 from service.settings import Jobs as JobSettings
@@ -30,13 +39,20 @@ class Transfers:
         self._uploads = 0
         self._submitting: set[asyncio.Task[Job]] = set()
 
-    async def receive(self, parts: AsyncIterator[bytes]) -> Job:
-        """Queue an import of lines that are received now; they are on disk when this returns.
+    async def receive(self, parts: AsyncIterator[bytes], *, parquet: bool = False) -> Job:
+        """Queue an import of what is received now; it is on disk when this returns.
+
+        Args:
+            parts: of lines, or of a Parquet file.
+            parquet: whether it is one.
 
         Raises:
+            UnsupportedMediaType: it is, and none can be read here.
             TooManyJobs, SpoolFull, Overloaded: there is no room.
             StoreUnavailable: the store does not answer.
         """
+        if parquet and not is_readable():
+            raise UnsupportedMediaType(MISSING)
         await self._jobs.check_room()
         if self._uploads >= UPLOADS_AT_ONCE:
             raise Overloaded(f"{UPLOADS_AT_ONCE} uploads are being received already", 5)
@@ -53,7 +69,7 @@ class Transfers:
                 await asyncio.to_thread(upload.keep)
         finally:
             self._uploads -= 1
-        return await self._submit(job_id, IMPORT, {})
+        return await self._submit(job_id, IMPORT, {"parquet": parquet})
 
     async def import_file(self, path: str) -> Job:
         """Queue an import of a file below the folder that the settings name.
@@ -68,7 +84,11 @@ class Transfers:
             return Stamp.of(find(self._settings.import_dir, path).stat())
 
         stamp = await asyncio.to_thread(look)
-        return await self._submit(new_id(), IMPORT, {"path": path, "stamp": asdict(stamp)})
+        parquet = path.endswith(SUFFIX)
+        if parquet and not is_readable():
+            raise InvalidRequest.of("/path", MISSING)
+        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet}
+        return await self._submit(new_id(), IMPORT, asked)
 
     async def export(self, wanted: Mapping[str, Any]) -> Job:
         """Queue an export of all stored streamers that a filter lets through, as JSON has it.

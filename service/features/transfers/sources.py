@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from service.errors import InputChanged, InvalidRequest
 
@@ -73,6 +73,22 @@ class Source:
         """
         try:
             return Stamp.of(self._path.stat())
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def convert(
+        self, write: Callable[[BinaryIO], Generator[None, None, None]], stamp: Stamp
+    ) -> Generator[None, None, None]:
+        """Let something else be made of the file, in steps.
+
+        Raises:
+            InputChanged: it is another one than the stamp is of, or was changed meanwhile.
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._check(stamp, os.fstat(file.fileno()))
+                yield from write(file)
+                self._check(stamp, self._path.stat())
         except OSError as error:
             raise self._gone(error) from error
 

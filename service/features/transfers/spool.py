@@ -69,9 +69,9 @@ class Spool:
         """What an import reads."""
         return self.folder / f"{job_id}.upload"
 
-    def lines(self, job_id: str) -> Path:
-        """What an import reads, made from another format."""
-        return self.folder / f"{job_id}.lines"
+    def lines(self, job_id: str, token: int) -> Path:
+        """What an import reads, made from another format under a lease."""
+        return self.folder / f"{job_id}.{token}.lines"
 
     def result(self, job_id: str, token: int) -> Path:
         """What an export writes under a lease."""

@@ -27,8 +27,14 @@ def test_a_job_that_is_not_known(client: TestClient, method: str, path: str) -> 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_no_id_of_a_job(client: TestClient, method: str, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}" if method == "GET" else f"/v1/jobs/{job_id}:cancel"
-    said = problem(client.request(method, path), 422, "invalid_request")
-    assert said["errors"][0]["parameter"] == "job_id"
+    problem(client.request(method, path), 404, "no_such_path")
+
+
+@pytest.mark.parametrize("path", ["imports", "exports", f"{UNKNOWN}:cancel", f"{UNKNOWN}:retry"])
+def test_what_takes_a_post_takes_no_get(client: TestClient, path: str) -> None:
+    answer = client.get(f"/v1/jobs/{path}")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("cursor", ["x", UNKNOWN + "0", "*"])
