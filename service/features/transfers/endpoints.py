@@ -80,7 +80,7 @@ async def import_streamers(
     """
     try:
         kind = _kind_of(request)
-        if not kind.endswith("json"):
+        if kind in (NDJSON, PARQUET):
             queued = transfers.receive(request.stream(), parquet=kind == PARQUET)
             return _accepted(await queued, response)
         body = await request.body()
