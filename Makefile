@@ -1,7 +1,7 @@
 # The single entry for people, pre-commit and CI. `make help` lists the targets.
 
 PYTHON  ?= python3
-EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow
+EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc
 DATA    ?=
 BUNDLE  ?= build/demo/world/bundle
 STATE   ?= build/serve
@@ -15,6 +15,9 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SERVICE_VENV := .venv-service
 GPU_VENV := .venv-gpu
+# The programs that test the alerts: where `make prometheus` puts them, and Debian's packages.
+PROMETHEUS := $(CURDIR)/build/prometheus/usr/bin
+DEBIAN  := prometheus promtool
 # What the service takes besides its twin for the CPU or the GPU.
 SERVED  := service,embedded,text-tower,images,audio
 
@@ -26,8 +29,12 @@ comma   := ,
 LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
            --python-platform x86_64-manylinux_2_28 --no-emit-index-url --no-annotate --no-header
 
+# A lock has no graph of who needs whom, which is what the tool would warn of; it checks what it writes.
+SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml \
+           --mc-type application --output-reproducible
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve check test test-service test-gpu gpu-report lint format typecheck arch docs bench soak lock image-lock clean
+.PHONY: help install demo serve check test test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +66,7 @@ serve: install ## Serve BUNDLE with its state in STATE
 check: lint arch typecheck ## Check an edit in three minutes: style, layers, types, and the tests that are quick
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data" $(SHARED) --durations 5 $(ARGS)
 
-test: lint arch typecheck ## Check everything that needs no GPU and no Docker
+test: lint arch typecheck alerts ## Check everything that needs no GPU and no Docker
 	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m pytest $(SCHEMA))
 
@@ -87,8 +94,29 @@ typecheck: install ## Check types: strict for what is served, standard elsewhere
 arch: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo
 
+alerts: prometheus ## Check and test the alert rules
+	@PATH="$(PROMETHEUS):$$PATH" && cd deploy/prometheus && \
+	promtool check config prometheus.yml && promtool test rules alerts.test.yml
+
+prometheus: ## Unpack Debian's Prometheus in build/, unless it is there; installs and starts nothing
+	@PATH="$(PROMETHEUS):$$PATH"; command -v prometheus >/dev/null && command -v promtool >/dev/null || { \
+	  mkdir -p build/prometheus && cd build/prometheus && \
+	  { apt-get download --quiet $(DEBIAN) || { apt-get update --quiet && apt-get download --quiet $(DEBIAN); }; } && \
+	  for package in *.deb; do dpkg-deb --extract $$package . && rm $$package; done; \
+	} || { echo "install Prometheus, so that prometheus and promtool are found" >&2; exit 1; }
+
+wheel: install ## Build the wheel in dist/; the same sources give the same bytes
+	$(BIN)/hatchling build -t wheel
+
+sbom: install ## List what the images install, with hashes, as CycloneDX in build/sbom/
+	@mkdir -p build/sbom
+	@for target in cpu gpu; do \
+	  echo "build/sbom/$$target.cdx.json" && $(SBOM) image/$$target.txt -o build/sbom/$$target.cdx.json || exit 1; \
+	done
+
 docs: $(VENV)/.installed-docs ## Build the documentation site in build/site; broken links fail
 	@$(BIN)/python docs/generate_configuration.py
+	@$(BIN)/python docs/generate_openapi.py
 	$(BIN)/zensical build --strict --clean
 
 $(VENV)/.installed-docs: $(VENV)/.installed

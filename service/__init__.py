@@ -1,1 +1,6 @@
 """Similar streamers over REST: what can be asked, what answers, where it is kept."""
+
+import os
+
+# ONNX Runtime sends figures about its use to its maker unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

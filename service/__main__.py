@@ -1,14 +1,18 @@
-"""`python -m service serve | load | jobs | embed | doctor | backup | restore | verify`."""
+"""`python -m service COMMAND`, or `similar-streamer COMMAND` where it is installed."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from service.errors import in_one_line
+
+SCRIPT = "similar-streamer"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,31 +26,103 @@ COMMANDS = {
     "serve": "answer over REST",
     "load": "write a data set folder's streamers to a running service",
     "jobs": "list, show, watch, cancel and retry imports and exports of a running service",
+    "similar": "ask a running service who is similar to a streamer",
+    "cold-start": "ask a running service for the established streamers near a new one",
+    "dedup": "ask a running service which streamers of a list are near-duplicates",
     "embed": "encode a data set folder offline, through the served path",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",
     "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
+    "keys": "create, list, rotate and revoke API keys",
+    "completion": "print the completion script of a shell",
 }
+_MODULES = {
+    "similar": "questions.similar",
+    "cold-start": "questions.cold_start",
+    "dedup": "questions.dedup",
+}
+"""Where a command is not a module of its own name."""
+EXAMPLES = {
+    "serve": ("--bundle build/demo/world/bundle --data-dir build/state",),
+    "load": ("my-data --url http://127.0.0.1:8000", "streamers.jsonl --concurrency 8"),
+    "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6"),
+    "similar": ("w0087 -k 5", "w0087 --min-precision 0.7 --json", "w0087 --explain | cut -f 2,5"),
+    "cold-start": ("night-kitchen --neighbours 20",),
+    "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
+    "embed": ("--bundle build/demo/world/bundle --data my-data --out vectors.npz",),
+    "doctor": ("--bundle build/demo/world/bundle",),
+    "backup": ("--data-dir build/state --out backup-1",),
+    "restore": ("backup-1 --data-dir build/state",),
+    "verify": ("--data-dir build/state --url http://127.0.0.1:8000",),
+    "keys": (
+        "create console --role operations --data-dir build/state",
+        "list --data-dir build/state",
+    ),
+    "completion": ("bash > ~/.local/share/bash-completion/completions/similar-streamer",),
+}
+STATUSES = """\
+exit status:
+  0  done
+  1  failed, or something is wrong; a line on standard error says what
+  2  wrong arguments
+  130  stopped by Ctrl-C
+"""
+
+
+def build_parser(program: str, complete: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of all commands, of which `complete` have their arguments.
+
+    Only the command that runs is imported: `load` on a laptop needs neither ONNX Runtime nor FAISS,
+    and `doctor` must run where anything is missing.
+    """
+    parser = _Parser(
+        prog=program,
+        description="Similar streamers, encoded on write.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        lines = [f"  {program} {name} {example}" for example in EXAMPLES.get(name, ())]
+        sub = subparsers.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog="\n".join(["examples:", *lines]) if lines else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in complete:
+            module = import_module(f"service.commands.{_MODULES.get(name, name)}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run, every_command=_every_command)
+    return parser
+
+
+def _every_command() -> argparse.ArgumentParser:
+    """The parser with the arguments of every command that this installation can run."""
+    usable: list[str] = []
+    for name in COMMANDS:
+        with contextlib.suppress(ModuleNotFoundError):
+            import_module(f"service.commands.{_MODULES.get(name, name)}")
+            usable.append(name)
+    return build_parser(SCRIPT, usable)
+
+
+def _program() -> str:
+    return SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m service"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = fine, 1 = failed with a line that says why, 2 = wrong usage."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy reads it once: threads have a core
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _Parser(prog="python -m service", description="Similar streamers, encoded on write.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        # Only the command that runs is imported: `load` on a laptop needs neither ONNX Runtime nor
-        # FAISS, and `doctor` must run where anything is missing.
-        if given[:1] == [name]:
-            module = import_module(f"service.commands.{name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
-    args = parser.parse_args(given)
+    args = build_parser(_program(), given[:1]).parse_args(given)
     try:
         return int(args.run(args))
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.filename is None:
             raise
@@ -54,11 +130,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Run the command of the command line, and end the process."""
     # Ctrl-C ends it at once, unless a command has something to put in order and says so. As an
     # exception it could come in the middle of an import, and be lost there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; `python -m service doctor` tells which extra to install")
+        sys.exit(f"error: {error}; `{_program()} doctor` tells which extra to install")
+
+
+if __name__ == "__main__":
+    run()

@@ -13,14 +13,16 @@ from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
+from service.features.keys import endpoints as keys
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.features.transfers import endpoints as transfers
-from service.http import problems
-from service.http.admission import Admission
-from service.http.dependencies import check_parameters, documented_key
+from service.http import openapi, problems
+from service.http.admission import Admission, Limiter
+from service.http.auth.route_scopes import RouteScopes
+from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
@@ -44,7 +46,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, Any], None]:
         async with open_services(settings) as opened:
-            limiter.lanes = opened.lanes
+            _connect(limiter, opened)
             yield {"services": opened}
 
     @contextlib.asynccontextmanager
@@ -52,13 +54,13 @@ def create_app(
         yield {"services": services}
 
     if services is not None:
-        limiter.lanes = services.lanes
+        _connect(limiter, services)
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
         version=version("similar-streamer"),
-        description="Every error is a problem document (RFC 9457); its `type` links to an "
-        "explanation. Unknown fields, unknown parameters and repeated ones are refused by name.",
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,
         dependencies=[Depends(check_parameters)],
         redoc_url=None,
@@ -66,13 +68,13 @@ def create_app(
         # No exporter is configured, and asking for one takes some 5 us of every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for feature in (similar, cold_start, dedup, streamers, transfers, jobs, index_listing):
-        app.include_router(feature.router, dependencies=[documented_key])
-    app.include_router(job_events.router_of(lifecycle), dependencies=[documented_key])
-    app.include_router(health.router)
-    app.include_router(error_page.router)
+    parts = (similar, cold_start, dedup, streamers, transfers, jobs, index_listing, keys)
+    for part in (*parts, health, error_page):
+        app.include_router(part.router)
+    app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
+    openapi.install(app)
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
     app.add_middleware(
@@ -80,7 +82,7 @@ def create_app(
         traffic=traffic,
         lifecycle=lifecycle,
         hosts=settings.server.hosts,
-        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        scopes=RouteScopes(app.routes),
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         upload_limit=settings.jobs.upload_limit_bytes,
@@ -91,3 +93,8 @@ def create_app(
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app
+
+
+def _connect(limiter: Limiter, services: Services) -> None:
+    limiter.lanes = services.lanes
+    services.lanes.give_way.is_asked = limiter.is_asked

@@ -6,11 +6,13 @@ from service.engine.work.lanes import Lanes
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.jobs.service import Jobs
+from service.features.keys.service import Keys
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
+from service.http.auth.callers import KeyRing
 from service.settings import Limits
 
 
@@ -26,5 +28,7 @@ class Services:
     operations: Operations
     jobs: Jobs
     transfers: Transfers
+    keys: Keys
+    key_ring: KeyRing
     limits: Limits
     lanes: Lanes

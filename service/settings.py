@@ -3,7 +3,8 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -13,13 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
+from service.scopes import Role, Scope
+
 MIB = 1 << 20
-MOST_SEEDS = 1000
-MOST_DEDUP_ITEMS = 100_000
-"""Hard maxima: the request schemas have them, and no limit can be set above."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
@@ -57,6 +59,10 @@ def _by_comma(value: Any) -> Any:
 
 HostName = Annotated[str, AfterValidator(_host_name)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""Signatures by a private key; never `none`, and none by a secret that both sides share."""
 ByComma = (NoDecode, BeforeValidator(_by_comma))
 """A list in one environment variable: `a,b`."""
 
@@ -133,6 +139,15 @@ class Server(_Group):
     hosts: Annotated[tuple[HostName, ...], *ByComma] = ()
     """Names, beside those of this machine, by which a service without an API key may be called
     (`Host` header), by comma."""
+
+
+class Log(_Group):
+    """What is written to standard error."""
+
+    format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for programs that collect logs: one object per line."""
+    requests: bool = False
+    """One line per request, with ids and no content."""
 
 
 class Work(_Group):
@@ -253,6 +268,36 @@ class Jobs(_Group):
     """Folder below which imports may name a file by its path; by default none may."""
 
 
+class Oidc(_Group):
+    """Access tokens (JWT) of an identity provider beside keys; off while `issuer` is not set."""
+
+    issuer: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """What `iss` of a token has to be. Needs `audience`, `jwks`, and the extra `oidc`."""
+    audience: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """What `aud` of a token has to have: the name of this service at the provider."""
+    jwks: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """The provider's public keys: a file, or a URL with https (http on this machine)."""
+    algorithms: Annotated[tuple[Algorithm, ...], *ByComma, Field(min_length=1)] = ("RS256", "ES256")
+    """Signatures that are taken, by comma."""
+    claim: Annotated[str, Field(min_length=1, max_length=200)] = "scope"
+    """Claim that tells what the caller may: words in a text, or a list of them."""
+    grants: dict[str, Role | Scope] = {}
+    """Role or scope for each value of the claim, as JSON: `{"team-reco": "recommender"}`. A value
+    that is not listed grants nothing."""
+    leeway_s: Annotated[int, Field(ge=0, le=120)] = 30
+    """By how many seconds the clocks may differ."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.issuer is not None and (self.audience is None or self.jwks is None):
+            raise ValueError("with an issuer, audience and jwks are needed too; set both")
+        if self.jwks is not None and self.jwks.startswith("http://"):
+            host = (urlsplit(self.jwks).hostname or "").lower()
+            if host not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError("jwks from another machine needs https://")
+        return self
+
+
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
@@ -276,7 +321,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
     api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
-    """Asked of every request below `/v1`, as `Authorization: Bearer <key>`."""
+    """The first admin key, sent as `Authorization: Bearer <key>`: it has all scopes, and makes the
+    other keys (`POST /v1/keys`)."""
     redis_url: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
@@ -298,6 +344,7 @@ class Settings(BaseSettings):
     refuses to start on it and names the remedy."""
     limits: Limits = Limits()
     server: Server = Server()
+    log: Log = Log()
     work: Work = Work()
     encoding: Encoding = Encoding()
     index: Index = Index()
@@ -305,6 +352,7 @@ class Settings(BaseSettings):
     towers: Towers = Towers()
     media: Media = Media()
     jobs: Jobs = Jobs()
+    oidc: Oidc = Oidc()
 
     @property
     def store_folder(self) -> Path:

@@ -36,6 +36,9 @@ from service.errors import (
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.keys.ring import StoredKeyRing
+from service.features.keys.service import Keys
+from service.features.keys.tokens import Tokens
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -122,6 +125,12 @@ async def open_services(
         await _settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
+        admin_key = settings.api_key.get_secret_value() if settings.api_key else None
+        has_tokens = settings.oidc.issuer is not None
+        tokens = await stack.enter_async_context(Tokens(settings.oidc)) if has_tokens else None
+        key_ring = await stack.enter_async_context(
+            StoredKeyRing(store.keys, admin_key, tokens=tokens)
+        )
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
@@ -140,6 +149,8 @@ async def open_services(
             operations=Operations(serving, store_name, health, settings.limits.store_grace_s),
             jobs=jobs,
             transfers=transfers,
+            keys=Keys(store.keys, key_ring.refresh),
+            key_ring=key_ring,
             limits=settings.limits,
             lanes=lanes,
         )

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ _SHOWN = 40
 
 class UnusablePath(ServiceError):
     """The system refuses the path of an option."""
+
+
+class UnusableKey(ServiceError):
+    """The API key has characters that no header may have."""
 
 
 @contextlib.contextmanager
@@ -58,11 +63,26 @@ def address(text: str) -> str:
     )
 
 
-def api_key(text: str) -> str:
-    """Type of an option that takes an API key."""
-    if not text.isascii() or not text.isprintable():
-        raise argparse.ArgumentTypeError(
-            "must be the key that the service was started with (STREAMER_API_KEY), which has "
-            "printable ASCII characters only"
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a running service; its key comes from the environment alone."""
+    parser.add_argument(
+        "--url",
+        type=address,
+        default=os.environ.get("STREAMER_URL") or "http://127.0.0.1:8000",
+        help="of the service (STREAMER_URL, http://127.0.0.1:8000); its key is STREAMER_API_KEY",
+    )
+
+
+def api_key() -> str | None:
+    """The API key of the environment: an argument could be read by anyone on the machine.
+
+    Raises:
+        UnusableKey: it can't be sent.
+    """
+    key = os.environ.get("STREAMER_API_KEY") or None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise UnusableKey(
+            "STREAMER_API_KEY can't be sent: set the key that the service was started with, which "
+            "has printable ASCII characters only"
         )
-    return text
+    return key

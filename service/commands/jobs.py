@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
-from service.commands.arguments import address, api_key, whole_number
+from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
+from service.errors import in_one_line
 
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
 _FINISHED = ("succeeded", "failed", "cancelled")
@@ -37,21 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("job_id", metavar="ID", help="of the job")
     for action in actions.choices.values():
-        action.add_argument(
-            "--url", type=address, default="http://127.0.0.1:8000", help="of the service"
-        )
-        action.add_argument(
-            "--api-key",
-            type=api_key,
-            default=os.environ.get("STREAMER_API_KEY"),
-            help="of the service (STREAMER_API_KEY)",
-        )
+        add_service(action)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; 1 when the service refuses, can't be reached, or the watched job did not succeed."""
-    headers = {} if args.api_key is None else {"Authorization": f"Bearer {args.api_key}"}
     try:
+        key = api_key()
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=args.url, headers=headers, timeout=_READ_S) as client:
             if args.action == "list":
                 _list(client, args.limit)
@@ -65,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
                 return 0
             print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
             return 0
-    except _Failed as error:
-        print("error:", error, file=sys.stderr)
+    except (_Failed, UnusableKey) as error:
+        print("error:", in_one_line(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -96,9 +89,7 @@ def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
 
 def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
     if response.status_code == 401:
-        return _Failed(
-            f"{client.base_url} needs an API key: give its key by --api-key or STREAMER_API_KEY"
-        )
+        return _Failed(f"{client.base_url} needs an API key that it knows: set STREAMER_API_KEY")
     try:
         return _Failed(str(response.json()["detail"]))
     except (ValueError, KeyError, TypeError):

@@ -21,8 +21,11 @@ from pydantic_settings import SettingsError
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
+from service.http.headers.request_ids import IdsInLog
 from service.http.lifecycle import Lifecycle
 from service.http.server import HttpServer
+from service.logs.formats import LogHandler, configure
+from service.logs.requests import RequestLog
 from service.settings import Settings
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.supervisor import EmbeddedStore
@@ -84,16 +87,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
-    logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
     _return_large_blocks()
     try:
         settings = settings_of(args)
+        log = configure(settings.log.format, args.log_level.upper(), [IdsInLog()])
         listener = _listen(settings.host, settings.port)
         with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, args.log_level))
+            runner.run(_serve(settings, listener, args.log_level, log))
     except asyncio.CancelledError:
         return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
@@ -154,7 +155,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, log_level: str, log: LogHandler
+) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     lifecycle = Lifecycle()
@@ -171,6 +174,9 @@ async def _serve(settings: Settings, listener: socket.socket, log_level: str) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     async with contextlib.AsyncExitStack() as stack:
+        if settings.log.requests:
+            requests = RequestLog(log.write, settings.log.format)
+            lifecycle.traffic.log = stack.enter_context(requests)
         embedded = _begun(settings, stack)
         await stack.enter_async_context(server.listening(listener))
         _log.info("listening on %s", _url(listener))

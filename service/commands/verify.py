@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the store, and what else is compared with it."""
     add_data_dir(parser)
     parser.add_argument(
-        "--url", type=address, help="of a running service on that store: checks its index too"
+        "--url",
+        type=address,
+        help="of a running service on that store: checks its index too; key: STREAMER_API_KEY",
     )
     parser.add_argument(
         "--reencode-sample",
@@ -58,12 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dim", type=whole_number(1), help="its width, as served (default: the full one)"
     )
     parser.add_argument("--variant", choices=VARIANTS, help="its variant, as served")
-    parser.add_argument(
-        "--api-key",
-        type=api_key,
-        default=os.environ.get("STREAMER_API_KEY"),
-        help="of that service (STREAMER_API_KEY)",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,7 +81,7 @@ async def _verify(args: argparse.Namespace) -> int:
         for path in sorted((data_dir / "index").glob("[0-9]*")):
             wrong += await _check_snapshot(path, stored, store)
         if url is not None:
-            wrong += await _check_served(url, args.api_key, stored, store)
+            wrong += await _check_served(url, api_key(), stored, store)
     print("no differences" if wrong == 0 else f"{wrong} differences")
     return 1 if wrong else 0
 
@@ -137,8 +133,8 @@ async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> i
     return _report("snapshot", f"at {place.sequence}, {path}", findings)
 
 
-async def _check_served(url: str, api_key: str | None, stored: Stored, store: ArchivedStore) -> int:
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+async def _check_served(url: str, key: str | None, stored: Stored, store: ArchivedStore) -> int:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     findings = Findings()
     try:
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
@@ -188,7 +184,11 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     held: dict[str, tuple[int, str]] = {}
     async with client.stream("GET", "/v1/index") as answer:
         if answer.status_code == 401:
-            raise _NotChecked(f"{client.base_url} needs an API key: give it by --api-key")
+            raise _NotChecked(f"{client.base_url} needs an API key: set STREAMER_API_KEY")
+        if answer.status_code == 403:
+            raise _NotChecked(
+                f"{client.base_url} wants a key with the scope admin: set STREAMER_API_KEY to one"
+            )
         answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line:

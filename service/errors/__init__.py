@@ -6,13 +6,16 @@ ServiceError                500   unexpected; the log has the cause
 │   │   ├── UrlRefused      422   a URL that is never fetched: host, port, address, ...
 │   │   └── MediaNotFetched 422   what a URL returned is no picture or sound, or too large
 │   ├── PrecisionNotPromised 422  the model's calibration cannot promise the precision
+│   ├── IdempotencyKeyReused 422  the `Idempotency-Key` belongs to another request
 │   ├── MalformedBody       400   not JSON, not UTF-8
 │   ├── MalformedRequest    400   not HTTP/1.1, no Host, or a header twice that may come once
 │   ├── Unauthorized        401
 │   ├── OriginNotAllowed    403   keyless, and asked by a page from elsewhere
+│   ├── MissingScope        403   the API key may not be used for this
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
 │   ├── JobNotFound         404   no such job, or it is no longer kept
+│   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -22,6 +25,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
+│   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
 │   ├── BodyTooLarge        413
@@ -66,6 +70,10 @@ from service.errors.jobs import JobStateConflict as JobStateConflict
 from service.errors.jobs import ResultNotHere as ResultNotHere
 from service.errors.jobs import SpoolFull as SpoolFull
 from service.errors.jobs import TooManyJobs as TooManyJobs
+from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
+from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
+from service.errors.keys import KeyNotFound as KeyNotFound
+from service.errors.keys import MissingScope as MissingScope
 
 
 class InvalidRequest(RequestError):
@@ -121,7 +129,7 @@ class MalformedRequest(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The API key is missing or wrong; send `Authorization: Bearer <key>`."""
+    """The API key is missing, unknown, expired or revoked; send `Authorization: Bearer <key>`."""
 
     status, code, title = 401, "unauthorized", "An API key is needed"
     example = "send the API key as 'Authorization: Bearer <key>'"

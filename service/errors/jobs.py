@@ -7,7 +7,7 @@ class JobNotFound(RequestError):
     """There is no such job, or it finished so long ago that it is no longer kept."""
 
     status, code, title = 404, "job_not_found", "Unknown job"
-    example = "job '019a1b2c3d4e5f60718293a4' is not known; finished jobs are kept for 24 h"
+    example = "job '019a1b2c3d4e5f60718293a4b5c6' is not known; finished jobs are kept for 24 h"
 
 
 class JobStateConflict(RequestError):

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.http.documents import MEDIA_TYPE, problem_of
+from service.http.headers.request_ids import REQUEST_ID, ids_of
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH
 from service.http.traffic import Traffic
 
@@ -42,13 +43,12 @@ _OVERLOADED = Overloaded(
     "more requests come than can be answered in time; send this one again later"
 )
 REFUSED = _OVERLOADED.status
-REFUSAL = to_json(problem_of(_OVERLOADED))
-"""The body of a refusal."""
+_REFUSAL = to_json(problem_of(_OVERLOADED))
 REFUSAL_HEADERS = (
     (b"content-type", MEDIA_TYPE.encode()),
-    (b"content-length", b"%d" % len(REFUSAL)),
     (b"retry-after", b"%d" % _OVERLOADED.retry_after_s),
 )
+"""Headers of every refusal; `refusal_of` has the others."""
 
 
 class Lanes(Protocol):
@@ -57,6 +57,17 @@ class Lanes(Protocol):
     def interactive_wait_s(self) -> tuple[float, float]:
         """Seconds that interactive work waits for a thread, and for a thread or its own kind."""
         ...
+
+
+def refusal_of(scope: Scope) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    """The body of a refusal, and the headers that differ; cheap, as most of it is made already."""
+    ids = ids_of(scope)
+    named = ',"request_id":"' + ids.request_id
+    if ids.trace_id is not None:
+        named += '","trace_id":"' + ids.trace_id
+    body = _REFUSAL[:-1] + named.encode() + b'"}'
+    request_id = ids.request_id.encode()
+    return body, ((b"content-length", b"%d" % len(body)), (REQUEST_ID, request_id))
 
 
 class _Generation:
@@ -162,6 +173,11 @@ class Limiter:
         self._idle = 0
         return self._kind_of(scope).enter()
 
+    def is_asked(self) -> bool:
+        """Whether somebody waits for an answer that should be quick."""
+        kinds = (self._reads, self._work)
+        return any(kind.newest.running or kind.older.running for kind in kinds)
+
     def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
             return self._reads
@@ -210,9 +226,10 @@ class Admission:
         entered = scope.pop("admitted", None) or self._limiter.enter(scope)
         if entered is None:
             self._traffic.note(scope, REFUSED, 0.0)
-            headers = list(REFUSAL_HEADERS)
+            body, differing = refusal_of(scope)
+            headers = [*REFUSAL_HEADERS, *differing]
             await send({"type": "http.response.start", "status": REFUSED, "headers": headers})
-            await send({"type": "http.response.body", "body": REFUSAL})
+            await send({"type": "http.response.body", "body": body})
             return
         try:
             await self._app(scope, receive, send)

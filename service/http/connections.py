@@ -25,8 +25,9 @@ from service.errors import (
     StartupError,
     TooManyConnections,
 )
-from service.http.admission import PROBES, REFUSAL, REFUSAL_HEADERS, REFUSED, is_counted
+from service.http.admission import PROBES, REFUSAL_HEADERS, REFUSED, is_counted, refusal_of
 from service.http.documents import MEDIA_TYPE, problem_of, send_problem
+from service.http.headers.request_ids import REQUEST_ID, answer_as, ids_of, read_ids
 from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
@@ -94,7 +95,7 @@ class Connections:
                 connection.transport.abort()
 
     def refusal_head(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-        """Status line and headers of a refusal; uvicorn makes a new list of its own each second."""
+        """Beginning of a refusal's header; uvicorn makes a new list of its own each second."""
         if self._refusal[0] is not default_headers:
             lines = [b"%s: %s\r\n" % line for line in (*default_headers, *REFUSAL_HEADERS)]
             self._refusal = (default_headers, STATUS_LINE[REFUSED] + b"".join(lines))
@@ -224,10 +225,11 @@ class HttpConnection(HttpToolsProtocol):
         self._limits.lifecycle.traffic.note(scope, REFUSED, 0.0)
         self._unparsed = 0
         head = self._limits.refusal_head(self.server_state.default_headers)
+        body, differing = refusal_of(scope)
+        lines = b"".join(b"%s: %s\r\n" % line for line in differing)
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         cycle.response_started = cycle.response_complete = True
-        body = b"" if scope["method"] == "HEAD" else REFUSAL
-        self.transport.write(head + end + body)
+        self.transport.write(head + lines + end + (b"" if scope["method"] == "HEAD" else body))
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -303,8 +305,14 @@ class HttpConnection(HttpToolsProtocol):
             cycle.message_event.set()
         self._unset_keepalive_if_required()
         self._wait()
-        headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        self.transport.write(STATUS_LINE[error.status] + _encoded(headers, problem_of(error)))
+        request_id = read_ids("", "").request_id  # what was sent can't be read
+        headers = [
+            *self.server_state.default_headers,
+            (b"connection", b"close"),
+            (REQUEST_ID, request_id.encode()),
+        ]
+        document = problem_of(error, request_id)
+        self.transport.write(STATUS_LINE[error.status] + _encoded(headers, document))
         # Closed at once, the client's unread bytes would reset the connection before it has read.
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -328,7 +336,7 @@ def at_capacity(app: ASGIApp) -> Callable[[Scope, Receive, Send], Any]:
             await app(scope, receive, send)
             return
         await send_problem(
-            send,
+            answer_as(scope, ids_of(scope), send),
             TooManyConnections(
                 "all connections that the service may have are in use; try again, and keep "
                 "connections open from one request to the next"

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.security import HTTPBearer
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import FieldError, InvalidRequest
-from service.http.documents import SHOWN_ERRORS, cut
+from service.http.documents import cut
+from service.http.schemas import SHOWN_ERRORS
 from service.settings import Limits
 
 Service = TypeVar("Service")
@@ -32,18 +33,35 @@ def service_named(name: str, kind: type[Service]) -> Callable[[Request], Awaitab
 
 CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 
-# The request guard checks the key before the body is read; this tells the OpenAPI document of it.
-documented_key = Security(HTTPBearer(auto_error=False, description="The service's API key."))
 
-StreamerIdPath = Annotated[
-    str,
-    Path(
+class _Name(StringConvertor):
+    """A part of a path before the colon of an action: `{key_id:name}`.
+
+    Without it `DELETE /keys/1:rotate` would delete, and not be 405.
+    """
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("name", _Name())
+
+
+def streamer_id_path(example: str) -> Any:
+    """A streamer's id in the path.
+
+    Args:
+        example: one with which the route's examples work on the demo's data.
+    """
+    return Path(
         pattern=ID_PATTERN,
         min_length=1,
         max_length=128,
         description="1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone",
-    ),
-]
+        openapi_examples={"demo": {"value": example}},
+    )
+
+
+StreamerIdPath = Annotated[str, streamer_id_path("w0087")]
 
 
 async def check_parameters(request: Request) -> None:

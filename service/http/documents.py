@@ -3,9 +3,8 @@
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field
 from starlette.types import Send
 
 from service.errors import (
@@ -17,6 +16,7 @@ from service.errors import (
     MalformedRequest,
     MediaNotFetched,
     MediaUnavailable,
+    MissingScope,
     ModelChanged,
     NotReady,
     NotYetVisible,
@@ -32,17 +32,18 @@ from service.errors import (
     UnsupportedMediaType,
     UrlRefused,
 )
+from service.http.headers.request_ids import current_ids
+from service.http.schemas import SHOWN_ERRORS
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PATH = "/errors"
-SHOWN_ERRORS = 20
 _DETAIL_CHARS = 1000
 
 ANY = (MalformedRequest, InvalidRequest, ServiceError)
 """What any request may meet."""
 KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
 """What any request but that of a probe may meet."""
-COMMON = (*ANY, *KEYLESS, Unauthorized, Overloaded)
+COMMON = (*ANY, *KEYLESS, Unauthorized, MissingScope, Overloaded)
 """What any request below `/v1/` may meet."""
 BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
 """What a request with a body may meet."""
@@ -56,34 +57,13 @@ INDEX = (NotReady, NotYetVisible)
 """What a question may meet."""
 
 
-class FieldProblem(BaseModel):
-    """One wrong field, parameter or header; either `pointer` or `parameter` is there."""
-
-    pointer: Annotated[
-        str | None, Field(description="JSON pointer (RFC 6901) into the body.", examples=["/nmae"])
-    ] = None
-    parameter: Annotated[str | None, Field(description="Name of a parameter or a header.")] = None
-    detail: Annotated[str, Field(description="What is wrong with it, and the remedy.")]
-
-
-class Problem(BaseModel):
-    """What went wrong, as problem details (RFC 9457)."""
-
-    type: Annotated[str, Field(description="Where this service explains the code.")]
-    title: Annotated[str, Field(description="The same text for every problem of this code.")]
-    status: Annotated[int, Field(description="The HTTP status.")]
-    code: Annotated[str, Field(description="A stable name for programs to decide by.")]
-    detail: Annotated[str, Field(description="What went wrong this time, and the remedy.")]
-    errors: Annotated[
-        list[FieldProblem] | None, Field(description=f"The first {SHOWN_ERRORS} wrong fields.")
-    ] = None
-    request_id: Annotated[
-        str | None, Field(description="Also the X-Request-Id header, and in the log.")
-    ] = None
-
-
 def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, Any]:
-    """The problem document of an error, short whatever the request was."""
+    """The problem document of an error, short whatever the request was.
+
+    Args:
+        error: what went wrong.
+        request_id: of the request; by default that of the one which is being answered.
+    """
     body: dict[str, Any] = {
         "type": f"{ERRORS_PATH}#{error.code}",
         "title": error.title,
@@ -97,8 +77,13 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
             | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
             for e in error.errors[:SHOWN_ERRORS]
         ]
-    if request_id:
+    ids = current_ids()
+    if request_id is None and ids is not None:
+        request_id = ids.request_id
+    if request_id is not None:
         body["request_id"] = request_id
+    if ids is not None and ids.trace_id is not None and ids.request_id == request_id:
+        body["trace_id"] = ids.trace_id
     return body
 
 
@@ -109,9 +94,9 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
 
-async def send_problem(send: Send, error: ServiceError, request_id: str | None = None) -> None:
+async def send_problem(send: Send, error: ServiceError) -> None:
     """Answer a request with the problem document of an error, past the framework."""
-    body = json.dumps(problem_of(error, request_id), ensure_ascii=False).encode()
+    body = json.dumps(problem_of(error), ensure_ascii=False).encode()
     headers = {
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import NotReady
 from service.http.admission import Limiter
 from service.http.documents import send_problem
+from service.http.headers.request_ids import answer_as, ids_of
 from service.http.traffic import Traffic
 
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"
@@ -59,11 +60,14 @@ class Lifecycle:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
         path = scope["path"]
-        if self.is_draining and path == "/readyz":
-            await _send_status(send, 503, {"status": "stopping", "reason": STOPPING})
-        elif self._app is not None:
+        is_stopping = self.is_draining and path == "/readyz"
+        if self._app is not None and not is_stopping:
             scope["state"].update(self._state)
             await self._app(scope, receive, send)
+            return
+        send = answer_as(scope, ids_of(scope), send)
+        if is_stopping:
+            await _send_status(send, 503, {"status": "stopping", "reason": STOPPING})
         elif path == "/livez":
             await _send_status(send, 200, {"status": "ok"})
         elif path in ("/readyz", "/startupz"):

@@ -1,6 +1,6 @@
 """Newline-delimited JSON, in and out."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -16,12 +16,15 @@ IMPORTS_PATH = "/v1/jobs/imports"
 """The route whose body goes to a file: lines, or JSON that names a file."""
 
 
-def documented_lines(model: Any, description: str) -> dict[int | str, dict[str, Any]]:
+def documented_lines(
+    model: Any, description: str, example: Iterable[Mapping[str, Any]]
+) -> dict[int | str, dict[str, Any]]:
     """The entry of `responses` for lines that `model` describes.
 
     FastAPI documents a stream as a string; the type given here replaces that.
     """
-    lines = {"schema": {"type": "object"}}
+    text = b"".join(map(line_of, example)).decode()
+    lines = {"schema": {"type": "object"}, "examples": {"lines": {"value": text}}}
     return {200: {"model": model, "content": {NDJSON: lines}, "description": description}}
 
 

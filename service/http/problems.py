@@ -24,8 +24,9 @@ from service.errors import (
     ServiceError,
     Stopping,
 )
-from service.http.documents import MEDIA_TYPE, SHOWN_ERRORS, cut, headers_of, problem_of
+from service.http.documents import MEDIA_TYPE, cut, headers_of, problem_of
 from service.http.request_guard import BodyRefused
+from service.http.schemas import SHOWN_ERRORS
 
 _OF_THE_FRAMEWORK = (
     MalformedBody,
@@ -128,10 +129,8 @@ def error_of_http(error: HTTPException) -> ServiceError:
     return next(kinds, ServiceError)(str(error.detail))
 
 
-def _respond(
-    request: Request, error: ServiceError, headers: Mapping[str, str] | None = None
-) -> Response:
-    body = problem_of(error, request.scope.get("request_id"))
+def _respond(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    body = problem_of(error)
     return Response(
         json.dumps(body, ensure_ascii=False),
         status_code=error.status,
@@ -140,23 +139,23 @@ def _respond(
     )
 
 
-async def _on_service_error(request: Request, error: Exception) -> Response:
+async def _on_service_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return _respond(request, error)
+    return _respond(error)
 
 
-async def _on_validation_error(request: Request, error: Exception) -> Response:
+async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _respond(request, invalid_parts(error.errors()))
+    return _respond(invalid_parts(error.errors()))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code != MethodNotAllowed.status:
-        return _respond(request, error_of_http(error))
+        return _respond(error_of_http(error))
     allowed = _methods(request)
     refused = MethodNotAllowed(f"this path takes {allowed}; it does not take {request.method}")
-    return _respond(request, refused, {"Allow": allowed})
+    return _respond(refused, {"Allow": allowed})
 
 
 def _methods(request: Request) -> str:

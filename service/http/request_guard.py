@@ -1,13 +1,12 @@
 """Request guard: ASGI middleware that refuses a request before anything reads its body.
 
-It gives each request an id, and checks the API key (or without one, who asks), content types and
-the size and pace of bodies. FastAPI reads a body before dependencies run: these would be too late.
+It gives each request an id, and checks the API key and its scopes (or without one, who asks),
+content types and the size and pace of bodies. FastAPI reads a body before dependencies run: these
+would be too late.
 """
 
 import asyncio
-import hmac
 import logging
-import os
 import re
 import time
 from collections.abc import Collection, Mapping
@@ -31,13 +30,15 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
+from service.http.auth.callers import KEYLESS, Caller, KeyRing
+from service.http.auth.route_scopes import RouteScopes, is_public
 from service.http.documents import send_problem
+from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ONCE = frozenset({b"authorization", b"host"})
 _READ = _ONCE | {
     b"content-length",
@@ -45,7 +46,8 @@ _READ = _ONCE | {
     b"origin",
     b"transfer-encoding",
     b"upgrade",
-    b"x-request-id",
+    REQUEST_ID,
+    TRACEPARENT,
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json")
@@ -60,7 +62,7 @@ class RequestGuard:
         *,
         traffic: Traffic,
         lifecycle: Lifecycle,
-        api_key: str | None,
+        scopes: RouteScopes,
         hosts: Collection[str],
         body_limit: int,
         bulk_body_limit: int,
@@ -75,8 +77,8 @@ class RequestGuard:
             app: answers what may pass.
             traffic: counts requests.
             lifecycle: tells when bodies are given up.
-            api_key: asked of every request below `/v1/`; None lets those pass that call the service
-                by a name of this machine.
+            scopes: what a key needs for each route. As long as there is no key, requests pass that
+                call the service by a name of this machine.
             hosts: other names that count as this machine's.
             body_limit: bytes of a body.
             bulk_body_limit: bytes of a body with many lines.
@@ -88,7 +90,7 @@ class RequestGuard:
         self._app = app
         self._traffic = traffic
         self._lifecycle = lifecycle
-        self._api_key = None if api_key is None else api_key.encode()
+        self._scopes = scopes
         self._hosts = frozenset(hosts)
         self._body_limit = body_limit
         self._limit_of_lines = {BULK_PATH: bulk_body_limit, IMPORTS_PATH: upload_limit}
@@ -101,19 +103,19 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 0
+        begin, status, sent = time.perf_counter(), 0, 0
         headers, repeated = _headers(scope)
-        given = headers.get(b"x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        scope["request_id"] = request_id
-        header = (b"x-request-id", request_id.encode())
+        ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
 
-        async def send_with_id(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
+            nonlocal status, sent
             if message["type"] == "http.response.start":
-                nonlocal status
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+            else:
+                sent += len(message.get("body", b""))
             await send(message)
+
+        send_with_id = answer_as(scope, ids, send_noted)
 
         limit, min_bytes = self._body_limit, None
         if scope["path"] in self._limit_of_lines and not _is_json(headers):
@@ -130,20 +132,20 @@ class RequestGuard:
             self._check(scope, headers, repeated, limit)
             await self._app(scope, body, send_with_id)
         except RequestError as error:  # of the checks; the application answers its own
-            await send_problem(send_with_id, error, request_id)
+            await send_problem(send_with_id, error)
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
             if status:
                 raise  # a begun answer is cut off
-            await send_problem(send_with_id, ServiceError(ServiceError.example), request_id)
+            await send_problem(send_with_id, ServiceError(ServiceError.example))
         except asyncio.CancelledError:
             if not self._lifecycle.is_draining:
                 raise
             if not status:  # the time to stop is over; a begun answer is cut off
-                await send_problem(send_with_id, Stopping(STOPPING), request_id)
+                await send_problem(send_with_id, Stopping(STOPPING))
         finally:
             body.release()
-            self._traffic.note(scope, status, time.perf_counter() - begin)
+            self._traffic.note(scope, status, time.perf_counter() - begin, body.seen, sent)
 
     def _check(
         self, scope: Scope, headers: Mapping[bytes, str], repeated: str | None, limit: int
@@ -160,11 +162,13 @@ class RequestGuard:
             raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over
             raise NoSuchPath("a path has no line breaks; remove %0A")
-        if self._api_key is None:
+        keys: KeyRing = scope["state"]["services"].key_ring
+        if keys.is_open:
             if path not in PROBES:
-                self._check_caller(headers)
-        elif path.startswith("/v1/") and not self._knows_key(headers.get(b"authorization", "")):
-            raise Unauthorized("send the API key as 'Authorization: Bearer <key>'")
+                self._check_place(headers)
+            scope["caller"] = KEYLESS
+        elif not is_public(path):
+            scope["caller"] = self._caller(keys, scope["method"], path, headers)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -176,7 +180,7 @@ class RequestGuard:
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
 
-    def _check_caller(self, headers: Mapping[bytes, str]) -> None:
+    def _check_place(self, headers: Mapping[bytes, str]) -> None:
         """Refuse what a page from elsewhere could make a browser on this machine send."""
         host = headers.get(b"host")  # HTTP/1.0 needs none
         if host is not None and not self._is_own(host):
@@ -199,10 +203,23 @@ class RequestGuard:
         name = _name_of(host)
         return name in self._hosts or _is_loopback(name)
 
-    def _knows_key(self, authorization: str) -> bool:
-        scheme, _, key = authorization.partition(" ")
-        known = self._api_key or b""
-        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), known)
+    def _caller(
+        self, keys: KeyRing, method: str, path: str, headers: Mapping[bytes, str]
+    ) -> Caller:
+        """Who asks, and may.
+
+        Raises:
+            Unauthorized: nobody who is known.
+            MissingScope: somebody who may not.
+        """
+        scheme, _, key = headers.get(b"authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Unauthorized(Unauthorized.example)
+        caller = keys.caller_of(key)
+        needed = self._scopes.find(method, path)
+        if needed is not None:  # else no route answers
+            caller.require(needed)
+        return caller
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
@@ -213,6 +230,8 @@ def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
         if name in _READ:
             if name in found and name in _ONCE:
                 repeated = name.decode()
+            if name in found and name == TRACEPARENT:
+                found[name] = ""  # of several, none counts (W3C Trace Context, section 3.2)
             found.setdefault(name, value.decode("latin-1"))
     return found, repeated
 
@@ -290,7 +309,7 @@ class _Body:
         self._receive = receive
         self._lifecycle = lifecycle
         self._limit = limit
-        self._seen = 0
+        self.seen = 0
         self._timeout_s = timeout_s
         self._min_bytes = min_bytes  # for each time of waiting; None: all of them in one
         self._came = 0  # bytes in the present one
@@ -304,8 +323,8 @@ class _Body:
         if message["type"] == "http.request":
             self._is_complete = not message.get("more_body", False)
             size = len(message.get("body", b""))
-            self._seen += size
-            if self._seen > self._limit:
+            self.seen += size
+            if self.seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
             if self._min_bytes is None:
                 self._hold(size)

@@ -1,11 +1,24 @@
 """Bases and fields that several requests and responses share."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import AttributeValue, FiniteFloat, has_few_fields
 from service.index import filters
+
+SHOWN_ERRORS = 20
+NULL = "\0null"
+"""Stands for null in an example until the OpenAPI document is made: the framework drops nulls."""
+
+
+def with_nulls(example: Any) -> Any:
+    """An example of which the OpenAPI document keeps the nulls."""
+    if isinstance(example, dict):
+        return {name: with_nulls(value) for name, value in cast(dict[str, Any], example).items()}
+    if isinstance(example, list):
+        return [with_nulls(value) for value in cast(list[Any], example)]
+    return NULL if example is None else example
 
 
 class Request(BaseModel):
@@ -19,6 +32,35 @@ class Response(BaseModel):
     """Base of responses."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class FieldProblem(BaseModel):
+    """One wrong field, parameter or header; either `pointer` or `parameter` is there."""
+
+    pointer: Annotated[
+        str | None, Field(description="JSON pointer (RFC 6901) into the body.", examples=["/nmae"])
+    ] = None
+    parameter: Annotated[str | None, Field(description="Name of a parameter or a header.")] = None
+    detail: Annotated[str, Field(description="What is wrong with it, and the remedy.")]
+
+
+class Problem(BaseModel):
+    """What went wrong, as problem details (RFC 9457)."""
+
+    type: Annotated[str, Field(description="Where this service explains the code.")]
+    title: Annotated[str, Field(description="The same text for every problem of this code.")]
+    status: Annotated[int, Field(description="The HTTP status.")]
+    code: Annotated[str, Field(description="A stable name for programs to decide by.")]
+    detail: Annotated[str, Field(description="What went wrong this time, and the remedy.")]
+    errors: Annotated[
+        list[FieldProblem] | None, Field(description=f"The first {SHOWN_ERRORS} wrong fields.")
+    ] = None
+    request_id: Annotated[
+        str | None, Field(description="Also the X-Request-Id header, and in the log.")
+    ] = None
+    trace_id: Annotated[
+        str | None, Field(description="Of the request's traceparent, where it had one.")
+    ] = None
 
 
 MinPrecision = Annotated[

@@ -35,6 +35,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 proxy_headers=False,  # nothing depends on the client's address or scheme
+                log_config=None,  # its records go where all others go
                 log_level=log_level,
                 access_log=log_level == "debug",
                 # Accepted all at once, they must not take more descriptors than are left.

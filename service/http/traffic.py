@@ -1,9 +1,11 @@
-"""Request counts and latencies, by method, route and status."""
+"""Request counts and latencies, by method, route and status, and the log of requests."""
 
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
 from prometheus_client import Histogram
+
+from service.logs.requests import RequestLog
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _OTHER = "other"
@@ -17,7 +19,12 @@ class Known(NamedTuple):
 
 
 class Traffic:
-    """Counts and times requests, by method, route and status."""
+    """Counts and times requests, by method, route and status.
+
+    Attributes:
+        seconds: the histogram.
+        log: told of each request as well, where there is one.
+    """
 
     def __init__(self) -> None:
         """Nothing was asked yet."""
@@ -28,12 +35,23 @@ class Traffic:
             buckets=_BUCKETS_S,
             registry=None,
         )
+        self.log: RequestLog | None = None
         self._known: dict[tuple[str, str, int], Histogram] = {}  # found faster than by labels
 
-    def note(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
-        """Count a request; its scope has the `route` that answered it, if one did."""
-        key = (scope["method"], getattr(scope.get("route"), "path_format", _OTHER), status)
+    def note(
+        self,
+        scope: MutableMapping[str, Any],
+        status: int,
+        seconds: float,
+        received: int = 0,
+        sent: int = 0,
+    ) -> None:
+        """Count a request, with the bytes of both bodies; its scope has the `route`, if any."""
+        route = getattr(scope.get("route"), "path_format", _OTHER)
+        key = (scope["method"], route, status)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self.seconds.labels(*key)
         known.observe(seconds)
+        if self.log is not None:
+            self.log.note(scope, route, status, seconds, received, sent)

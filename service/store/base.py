@@ -126,6 +126,40 @@ class Refused:
 
 Outcome = Written | Refused
 
+REMEMBERED_S = 24 * 3600
+"""So long the store knows what was done `Once`."""
+
+
+@dataclass(frozen=True)
+class Once:
+    """Names a write that is done once, however often its request is sent.
+
+    Attributes:
+        key: which write it is, in hex digits.
+        fingerprint: of its request; the same key with another one is a mistake of the caller's.
+        answer: what the request is told beside the outcome, to be told again.
+    """
+
+    key: str
+    fingerprint: str
+    answer: bytes = b""
+
+
+class DoneBefore(Exception):
+    """The write was done already, by an earlier request; nothing was changed now.
+
+    Attributes:
+        fingerprint: of the earlier request.
+        outcome: of the write.
+        answer: as `Once.answer` of the earlier request.
+    """
+
+    def __init__(self, fingerprint: str, outcome: Written, answer: bytes) -> None:
+        super().__init__(f"done before, as {outcome.sequence}")
+        self.fingerprint = fingerprint
+        self.outcome = outcome
+        self.answer = answer
+
 
 @dataclass(frozen=True)
 class Position:
@@ -161,22 +195,35 @@ class StreamerStore(Protocol):
     """A durable store. All methods raise StoreUnavailable when it does not answer."""
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; on disk when this returns.
 
         An operation that is refused does not stop the others. When the answer is lost, the store is
         asked again what became of them; nothing is applied twice. All records are of one model, and
         the script compares it with the store's; an empty store takes the model of its first write.
-        With a `step` the script records a job's progress too: either both are done or none.
+
+        Args:
+            operations: what to write; a single one with `once`.
+            once: remembered in the same script, unless the operation is refused.
+            step: of a job, whose progress the script records too: either both are done or none.
 
         Raises:
+            DoneBefore: a write of the same name was done in the last `REMEMBERED_S`.
             LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors by now; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied, and if
                 not, the store won't do it any more once its time for an answer is over.
         """
+        ...
+
+    async def done_before(self, key: str) -> DoneBefore | None:
+        """What was done once under a key; None if nothing was, or too long ago."""
         ...
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

@@ -7,6 +7,7 @@ demo.
 """
 
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -79,7 +80,9 @@ class Workplace:
         binaries = folder / ".venv" / "bin"
         binaries.mkdir(parents=True)
         (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        (binaries / "python").chmod(0o755)
+        (binaries / "similar-streamer").write_text('#!/bin/sh\nexec python -m service "$@"\n')
+        for program in binaries.iterdir():
+            program.chmod(0o755)
         (folder / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
         path = f"{binaries}:{environment()['PATH']}"
         self._environment = environment(PATH=path, PYTHONPATH=str(ROOT), CURL_HOME=str(folder))
@@ -131,7 +134,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
         if fence.language in PROSE:
             assert fence.category is None, where
         else:
-            categories = CATEGORIES if fence.language == "bash" else ("stopped",)
+            categories = CATEGORIES if fence.language == "bash" else ("service", "stopped")
             assert fence.language in ("bash", "python"), where
             assert fence.category in categories, where
 
@@ -143,7 +146,11 @@ def test_commands_work(page: Path, workplace: Workplace) -> None:
     for fence in fences(page):
         if fence.category == "service":
             url = workplace.url()
-            answer = workplace.run(f"URL={url}\n{fence.text.replace(ADDRESS, url)}")
+            text = fence.text.replace(ADDRESS, url)
+            if fence.language == "python":
+                assert workplace.run_python(text)
+            else:
+                answer = workplace.run(f"URL={url}\n{text}")
         elif fence.category == "stopped":
             workplace.stop()
             run = workplace.run_python if fence.language == "python" else workplace.run
@@ -206,6 +213,8 @@ def check(words: list[str]) -> None:
         check_extras(words[2])
     elif words[:3] == ["docker", "compose", "up"]:
         assert set(words[3:]) <= set(compose()["services"])
+    elif program == "kubectl":
+        check_kubectl(rest)
     elif program == "export":
         assert all(f"{word.split('=')[0]}:?" in str(compose()) for word in rest), words
     else:
@@ -226,7 +235,8 @@ def check_module(module: str, words: list[str]) -> None:
         for recipe in args.get("recipes", [] if one is None else [one]):
             find_recipe(recipe)
         return
-    text = help_of(module, *words[: module == "service"])
+    actions = itertools.takewhile(lambda word: not word.startswith("-"), words)
+    text = help_of(module, *(actions if module == "service" else ()))
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--"):
@@ -234,6 +244,18 @@ def check_module(module: str, words: list[str]) -> None:
         elif import_string := re.fullmatch(r"((?:\w+\.)+\w+):(\w+)", word):
             source = ROOT / f"{import_string[1].replace('.', '/')}.py"
             assert f"def {import_string[2]}(" in source.read_text(encoding="utf-8"), word
+
+
+def check_kubectl(words: list[str]) -> None:
+    """`apply -k FOLDER`, and `create secret generic` with the names that the Deployment reads."""
+    if words[:2] == ["apply", "-k"]:
+        assert (ROOT / words[2] / "kustomization.yaml").is_file(), words
+        return
+    assert words[:3] == ["create", "secret", "generic"], words
+    manifest = (ROOT / "deploy/kubernetes/base/deployment.yaml").read_text(encoding="utf-8")
+    keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
+    read = re.findall(rf"secretKeyRef:\s+name: {re.escape(words[3])}\s+key: (\S+)", manifest)
+    assert keys == set(read), words
 
 
 @functools.cache

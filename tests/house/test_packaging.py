@@ -1,6 +1,8 @@
 """What an image and a compose file name must exist; no container engine is needed to know that."""
 
+import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -165,6 +167,51 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     wanted = {path for path in files if path.is_file() and path.parent.name != "__pycache__"}
     assert built == {str(path.relative_to(ROOT)) for path in wanted}
     assert {".py", ".lua", ".toml"} <= {Path(name).suffix for name in built}
+
+
+@pytest.mark.slow
+def test_a_wheel_depends_on_its_sources_alone(tmp_path: Path) -> None:
+    """Not on the place, the time, the user's file modes or what Python left behind."""
+    digests: set[str] = set()
+    for number, mode in enumerate((0o644, 0o664)):
+        tree = tmp_path / f"{number}" / "checkout"
+        left = shutil.ignore_patterns(*(["__pycache__"] if number else []))
+        for name in WHEEL["packages"]:
+            shutil.copytree(ROOT / name, tree / name, ignore=left)
+        for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+            shutil.copy(ROOT / name, tree)
+        for file in tree.rglob("*"):
+            if file.is_file():
+                file.chmod(mode)
+                os.utime(file, (1_600_000_000 + number, 1_700_000_000 + number))
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+        subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
+        (wheel,) = (tree / "dist").iterdir()
+        digests.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.slow
+def test_bills_of_materials_are_those_of_the_locks(tmp_path: Path) -> None:
+    """The tool compares each with CycloneDX's schema, and ends with an error where it differs."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "image", tmp_path / "image")
+    command = ["make", "--old-file=install", "sbom", f"BIN={Path(sys.executable).parent}"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=240)
+    project = PYPROJECT["project"]
+    for target in ("cpu", "gpu"):
+        path = tmp_path / "build" / "sbom" / f"{target}.cdx.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        assert document["bomFormat"] == "CycloneDX"
+        assert not {"serialNumber", "timestamp"} & {*document, *document["metadata"]}
+        about = document["metadata"]["component"]
+        assert (about["name"], about["version"]) == (project["name"], project["version"])
+        components = document["components"]
+        assert {one["name"]: one["version"] for one in components} == locked(target)
+        for one in components:
+            assert one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}"
+            assert one["externalReferences"][0]["hashes"]
 
 
 def test_the_image_installs_nothing_but_locked_packages_and_the_project() -> None:

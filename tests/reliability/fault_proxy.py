@@ -1,29 +1,35 @@
-"""A proxy on the loopback between a service and its store, which fails as networks do."""
+"""A proxy on the loopback before a store or a service, which fails as networks do."""
 
 import asyncio
 import contextlib
+import re
+import socket
+import struct
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 _T = TypeVar("_T")
 _PART = 65_536
-_COMMITS = b"EVALSHA"
+STORE_WRITES = rb"EVALSHA"
+HTTP_WRITES = rb"(?:PUT|PATCH|DELETE) /v1/|POST /v1/streamers:bulk"
 
 
 class FaultProxy:
     """Passes everything on, until it is told otherwise; it has a thread of its own.
 
     Attributes:
-        url: for a service.
+        port: that it listens on.
+        url: of a store, for a service.
         delay_s: how long every reply is held back.
         bytes_per_s: how fast replies go through, each connection by itself; None = at once.
-        commits_cut: writes that the store had carried out when their reply was thrown away.
+        commits_cut: writes that were carried out when their reply was thrown away.
     """
 
-    def __init__(self, port: int) -> None:
-        """To the server that listens on a port of the loopback."""
+    def __init__(self, port: int, writes: bytes = STORE_WRITES) -> None:
+        """To the server that listens on a port of the loopback; `writes` finds requests to it."""
         self._port = port
+        self._writes = re.compile(writes)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy")
         self._passing = asyncio.Event()
@@ -33,6 +39,9 @@ class FaultProxy:
         self._all_ended.set()
         self._halved_replies = 0
         self._lost_replies = 0
+        self._late_replies = 0
+        self._resets = 0
+        self._late_s = 0.0
         self.delay_s = 0.0
         self.bytes_per_s: float | None = None
         self.commits_cut = 0
@@ -40,7 +49,8 @@ class FaultProxy:
     def __enter__(self) -> Self:
         self._thread.start()
         self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,6 +70,15 @@ class FaultProxy:
     def cut_after_commit(self, times: int = 1) -> None:
         """Throw away the next replies to writes and end their connections."""
         self._call(lambda: setattr(self, "_lost_replies", times))
+
+    def reset_before_commit(self, times: int = 1) -> None:
+        """Reset the connections of the next writes (RST), which do not get through."""
+        self._call(lambda: setattr(self, "_resets", times))
+
+    def answer_late(self, by_s: float, times: int = 1) -> None:
+        """Hold back the next replies to writes by so many seconds."""
+        self._late_s = by_s
+        self._call(lambda: setattr(self, "_late_replies", times))
 
     def swallow(self) -> None:
         """Nothing goes through any more, and nobody is told.
@@ -118,7 +137,11 @@ class FaultProxy:
         """All that was sent is delivered, also when its sender is gone meanwhile."""
         while data := await connection.reader.read(_PART):
             await self._passing.wait()
-            if _COMMITS in data:
+            if self._writes.search(data):
+                if self._resets:
+                    self._resets -= 1
+                    _reset(connection.writer)
+                    raise _Ended
                 connection.commits += 1
             connection.store_writer.write(data)
             await connection.store_writer.drain()
@@ -130,6 +153,9 @@ class FaultProxy:
             if connection.commits:
                 connection.commits -= 1
                 self._fail(connection, data)
+                if self._late_replies:
+                    self._late_replies -= 1
+                    await asyncio.sleep(self._late_s)
             await self._passing.wait()
             with contextlib.suppress(ConnectionError):  # nobody may be there to read it
                 await self._send(connection.writer, data)
@@ -157,6 +183,13 @@ class FaultProxy:
             writer.write(data[start : start + step])
             await asyncio.sleep(step / self.bytes_per_s)
         await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection by RST."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 class _Ended(Exception):

@@ -4,7 +4,6 @@ What a tower made once is not made again: vectors come from the stored record, f
 and only then from the tower.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -198,8 +197,7 @@ class Reader:
         plans: list[_Plan | ServiceError] = []
         jobs: dict[object, TowerJob] = {}
         for item in items:
-            if len(items) > 1:
-                await asyncio.sleep(0)  # others have their turn
+            await self._give_way(items)
             plan = await beside_if_large(
                 self._lanes, item.profile, partial(self._prepare, item), lane
             )
@@ -210,14 +208,17 @@ class Reader:
             await self._jobs.make(list(jobs.values()), lane)
         results: list[Reading | ServiceError] = []
         for plan in plans:
-            if len(items) > 1:
-                await asyncio.sleep(0)
+            await self._give_way(items)
             if isinstance(plan, _Plan):
                 finish = partial(self._finish, plan)
                 results.append(await beside_if_large(self._lanes, plan.item.profile, finish, lane))
             else:
                 results.append(plan)
         return results
+
+    async def _give_way(self, items: Sequence[ToRead]) -> None:
+        if len(items) > 1 and self._lanes is not None:
+            await self._lanes.give_way()
 
     def _prepare(self, item: ToRead) -> _Plan | ServiceError:
         """The pieces of a profile, and what is known of them."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from service.engine.work.give_way import GiveWay
 from service.engine.work.lane_counts import LaneCounts
 from service.errors import Overloaded
 from service.settings import Work
@@ -160,6 +161,7 @@ class Lanes:
 
     Attributes:
         counts: what each lane has done.
+        give_way: lets others go first between two pieces of work on the event loop.
     """
 
     def __init__(self, settings: Work) -> None:
@@ -178,6 +180,7 @@ class Lanes:
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.counts = {lane: LaneCounts() for lane in Lane}
+        self.give_way = GiveWay()
         self._calls = [self.queue(_each, lane, what="calls") for lane in Lane]
 
     def queue(

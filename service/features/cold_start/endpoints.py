@@ -14,24 +14,37 @@ from service.features.cold_start.schemas import (
     NeighbourOut,
 )
 from service.features.cold_start.service import ColdStart
+from service.http.auth.callers import CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.openapi import RECOMMENDER
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["cold start"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
+
+_UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
 
 
 @router.post(
     "/cold-start",
+    operation_id="place_newcomer",
     summary="Place a new streamer among established ones",
+    dependencies=[requires("coldstart")],
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound),
 )
 async def place_new_streamer(
-    cold_start: CurrentColdStart, limits: CurrentLimits, body: Checked[ColdStartIn]
+    cold_start: CurrentColdStart,
+    caller: CurrentCaller,
+    limits: CurrentLimits,
+    body: Checked[ColdStartIn],
 ) -> ColdStartOut:
-    """The nearest established streamers, and a vector in the recommender's own ID space."""
+    """The nearest established streamers, and a vector in the recommender's own ID space.
+
+    The vector is shown to keys with the scope `embeddings:read`.
+    """
     check_at_most(body.neighbours, limits.max_k, "neighbours")
     profile = None
     if body.profile is not None:
@@ -45,7 +58,8 @@ async def place_new_streamer(
         neighbours=body.neighbours,
         after_sequence=body.after_sequence,
     )
-    predicted = answer.id_embedding
+    may_see = "embeddings:read" in caller.scopes
+    predicted = answer.id_embedding if may_see else None
     return ColdStartOut(
         neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
         id_embedding=None
@@ -58,6 +72,7 @@ async def place_new_streamer(
                 "confidence": predicted.confidence,
             }
         ),
+        id_embedding_unavailable_because=None if may_see else _UNSEEN,
         fallback=FallbackOut.model_validate(
             {"used": answer.fallback_reason is not None, "reason": answer.fallback_reason}
         ),

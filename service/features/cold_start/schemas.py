@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response
+from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response, with_nulls
 
 
 class ColdStartIn(Request):
@@ -13,7 +13,16 @@ class ColdStartIn(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"profile": {"name": "new-chef", "tags": ["美食"]}, "neighbours": 10}]
+            "examples": [
+                {
+                    "profile": {
+                        "name": "night kitchen",
+                        "bio": "Handmade noodles, one recipe every Friday",
+                        "tags": ["steamed buns", "flour"],
+                    },
+                    "neighbours": 10,
+                }
+            ]
         }
     )
 
@@ -82,8 +91,43 @@ class FallbackOut(Response):
 class ColdStartOut(Response):
     """Neighbours of a new streamer, and its vector in the recommender's ID space."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "neighbours": [
+                        {"streamer_id": "w2944", "score": 0.869, "weight": 0.51, "via": ["w1599"]},
+                        {"streamer_id": "w0661", "score": 0.863, "weight": 0.49, "via": ["w0661"]},
+                    ],
+                    "id_embedding": {
+                        "space": "als",
+                        "vector": [0.1, -0.048, 0.02, 0.018],
+                        "method": "predicted",
+                        "confidence": 0.728,
+                    },
+                    "fallback": with_nulls({"used": False, "reason": None}),
+                    "modalities": {
+                        "name": "used",
+                        "bio": "used",
+                        "tags": "used",
+                        "videos": "absent",
+                    },
+                    "coverage": 0.849,
+                    "complete": True,
+                    "incomplete_because": None,
+                    "model_version": "transfer-plus-a931f7997f06",
+                    "index_sequence": 5000,
+                }
+            ]
+        }
+    )
+
     neighbours: list[NeighbourOut]
     id_embedding: IdEmbeddingOut | None
+    id_embedding_unavailable_because: Annotated[
+        str | None,
+        Field(description="Why a vector is not shown: the key lacks the scope embeddings:read."),
+    ] = None
     fallback: FallbackOut
     modalities: Annotated[
         dict[str, str], Field(description="used, absent, uninformative or unsupported, each.")

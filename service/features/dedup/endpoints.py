@@ -7,18 +7,22 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.openapi import ANTI_FRAUD, RECOMMENDER
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["dedup"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD, RECOMMENDER])
 CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 
 
 @router.post(
     "/dedup",
+    operation_id="find_near_duplicates",
     summary="Find near-duplicates in a list, or keep them apart",
+    dependencies=[requires("duplicates")],
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def deduplicate(

@@ -1,12 +1,12 @@
 """Request and responses of `POST /v1/dedup`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerId, StreamerProfile
 from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
-from service.settings import MOST_DEDUP_ITEMS
+from service.maxima import MOST_DEDUP_ITEMS
 
 
 class DedupIn(Request):
@@ -15,14 +15,8 @@ class DedupIn(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "profiles": [
-                        {"streamer_id": "s-1", "name": "chef", "tags": ["cooking"]},
-                        {"streamer_id": "s-2", "name": "chef!", "tags": ["cooking"]},
-                        {"streamer_id": "s-3", "name": "piano", "tags": ["music"]},
-                    ],
-                    "mode": "clusters",
-                }
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "clusters"},
+                {"ids": ["w0056", "w4111", "w0088", "w4606", "w0087"], "mode": "feed"},
             ]
         }
     )
@@ -104,8 +98,32 @@ class ClusterOut(Response):
     members: list[MemberOut]
 
 
+_CLUSTERS = [
+    {
+        "representative": first,
+        "members": [
+            {"streamer_id": member, "score": score, "copies": 0} for member in (first, second)
+        ],
+    }
+    for first, second, score in (("w0056", "w4111", 0.925), ("w0088", "w4606", 0.823))
+]
+_WHOLE: dict[str, Any] = {
+    "threshold": 0.467,
+    "clusters": _CLUSTERS,
+    "complete": True,
+    "incomplete_because": None,
+    "model_version": "transfer-plus-a931f7997f06",
+}
+
+
 class DedupClustersOut(Response):
     """Clusters of two and more; every other streamer is in one of the two lists."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mode": "clusters", "unique": ["w0087"], "not_comparable": [], **_WHOLE}]
+        }
+    )
 
     mode: Literal["clusters"] = "clusters"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
@@ -119,6 +137,20 @@ class DedupClustersOut(Response):
 
 class DedupFeedOut(Response):
     """The list in a new order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "mode": "feed",
+                    "order": ["w0056", "w0088", "w0087", "w4111", "w4606"],
+                    "held_back": [],
+                    "too_close": 0,
+                    **_WHOLE,
+                }
+            ]
+        }
+    )
 
     mode: Literal["feed"] = "feed"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]

@@ -4,36 +4,45 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.errors import InvalidRequest, JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
-from service.features.jobs.schemas import JobOut, JobPage, job_out
+from service.features.jobs.schemas import EXAMPLE_ID, JobOut, JobPage, job_out
 from service.features.jobs.service import Jobs
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import STORE, responses
+from service.http.openapi import RUNNING_IT
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
 CurrentJobs = Annotated[Jobs, Depends(service_named("jobs", Jobs))]
 _ID = "[0-9a-f]{28}"
-JobIdPath = Annotated[str, Path(pattern=f"^{_ID}$", description="As the job's Location says.")]
+JobIdPath = Annotated[
+    str,
+    Path(
+        pattern=f"^{_ID}$",
+        description="As the job's Location says.",
+        openapi_examples={"a job": {"value": EXAMPLE_ID}},
+    ),
+]
 
 
-class _JobId(Convertor[str]):
+class _JobId(StringConvertor):
     """An id in a path: `/v1/jobs/imports` is none, and does not take what a job takes."""
 
     regex = _ID
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 register_url_convertor("job", _JobId())
 
 
-@router.get("/jobs", summary="List jobs, in pages", responses=responses(*STORE))
+@router.get(
+    "/jobs",
+    operation_id="list_jobs",
+    summary="List jobs, in pages",
+    dependencies=[requires("streamers:read")],
+    responses=responses(*STORE),
+)
 async def list_jobs(
     jobs: CurrentJobs,
     cursor: Annotated[
@@ -50,7 +59,11 @@ async def list_jobs(
 
 
 @router.get(
-    "/jobs/{job_id:job}", summary="Get a job", responses=responses(*STORE, NoSuchPath, JobNotFound)
+    "/jobs/{job_id:job}",
+    operation_id="get_job",
+    summary="Get a job",
+    dependencies=[requires("streamers:read")],
+    responses=responses(*STORE, NoSuchPath, JobNotFound),
 )
 async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
     """Its state, how far it is, and its result or error once it is finished."""
@@ -59,7 +72,10 @@ async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
 
 @router.post(
     "/jobs/{job_id:job}:cancel",
+    operation_id="cancel_job",
     summary="Cancel a job",
+    # It may be an import, which decides what is written; whoever only reads stops nobody's job.
+    dependencies=[requires("streamers:write")],
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict),
 )
 async def cancel_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
@@ -72,7 +88,9 @@ async def cancel_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
 
 @router.post(
     "/jobs/{job_id:job}:retry",
+    operation_id="retry_job",
     summary="Retry a job",
+    dependencies=[requires("streamers:write")],  # as above: an import goes on writing
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, TooManyJobs),
 )
 async def retry_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:

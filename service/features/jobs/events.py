@@ -16,10 +16,12 @@ from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest, JobNotFound, NoSuchPath, Overloaded, ServiceError
 from service.features.jobs.endpoints import CurrentJobs, JobIdPath
-from service.features.jobs.schemas import job_out
+from service.features.jobs.schemas import EXAMPLE, JobOut, job_out
 from service.features.jobs.service import Jobs
+from service.http.auth.route_scopes import requires
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
+from service.http.openapi import RUNNING_IT
 from service.store.jobs import FINISHED, Job
 
 POLL_S = 0.5
@@ -28,6 +30,13 @@ HEARTBEAT_S = 10.0
 """A comment keeps connections open on which nothing happens for so long."""
 MOST_WATCHERS = 100
 _MEDIA_TYPE = "text/event-stream"
+
+
+def _event_of(job: JobOut, revision: int) -> bytes:
+    return format_sse_event(event="job", id=str(revision), data_str=job.model_dump_json())
+
+
+_LAST_EVENT = _event_of(JobOut.model_validate(EXAMPLE), 3).decode()
 
 
 class EventStream(StreamingResponse):
@@ -52,9 +61,7 @@ class Watchers:
             while True:
                 if job.revision > seen:
                     seen, quiet_s = job.revision, 0.0
-                    yield format_sse_event(
-                        event="job", id=str(seen), data_str=job_out(job).model_dump_json()
-                    )
+                    yield _event_of(job_out(job), seen)
                 if job.state in FINISHED or self._lifecycle.is_draining:
                     return
                 if quiet_s >= HEARTBEAT_S:
@@ -74,17 +81,24 @@ class Watchers:
 
 def router_of(lifecycle: Lifecycle) -> APIRouter:
     """The route; its streams end when the process is to stop."""
-    router = APIRouter(prefix="/v1", tags=["jobs"])
+    router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
     watchers = Watchers(lifecycle)
 
     @router.get(
         "/jobs/{job_id:job}/events",
+        operation_id="watch_job",
         summary="Watch a job (server-sent events)",
+        dependencies=[requires("streamers:read")],
         response_class=EventStream,
         responses={
             **responses(*STORE, NoSuchPath, JobNotFound),
             200: {
-                "content": {_MEDIA_TYPE: {"schema": {"type": "string"}}},
+                "content": {
+                    _MEDIA_TYPE: {
+                        "schema": {"type": "string"},
+                        "examples": {"the last event": {"value": _LAST_EVENT}},
+                    }
+                },
                 "description": "Events `job`, whose data is the job; the last one is finished.",
             },
             204: {"description": "The job is finished, and its last event was seen."},

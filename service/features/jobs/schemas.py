@@ -3,11 +3,42 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from service.http.documents import Problem
-from service.http.schemas import Response
+from service.http.schemas import Problem, Response, with_nulls
 from service.store.jobs import Job
+
+EXAMPLE_ID = "019a1b2c3d4e5f60718293a4b5c6"
+EXAMPLE: dict[str, Any] = {
+    "job_id": EXAMPLE_ID,
+    "kind": "import",
+    "state": "succeeded",
+    "cancelling": False,
+    "progress": {"done": 2, "total": 2, "rate": None, "eta_s": None},
+    "result": {
+        "lines": 2,
+        "created": 2,
+        "updated": 0,
+        "unchanged": 0,
+        "refused": 0,
+        "without_content": 0,
+        "refused_lines": [],
+        "sequence": 5002,
+        "model_version": "transfer-plus-a931f7997f06",
+        "sha256": "c5f3a2e8" * 8,
+    },
+    "error": None,
+    "created_at": 1862438400.1,
+    "updated_at": 1862438400.9,
+    "attempts": 1,
+    "place": "host-1-0f3c9a1b",
+}
+QUEUED = EXAMPLE | {
+    "state": "queued",
+    "progress": {"done": 0, "total": None, "rate": None, "eta_s": None},
+    "result": None,
+    "attempts": 0,
+}
 
 
 class ProgressOut(Response):
@@ -23,6 +54,10 @@ class ProgressOut(Response):
 
 class JobOut(Response):
     """A job; times are seconds since 1970, UTC."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [with_nulls(EXAMPLE), with_nulls(QUEUED)]}
+    )
 
     job_id: str
     kind: Annotated[str, Field(description="import or export.")]
@@ -42,6 +77,10 @@ class JobOut(Response):
 
 class JobPage(Response):
     """A page of jobs, the newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [with_nulls({"jobs": [EXAMPLE], "next_cursor": None})]}
+    )
 
     jobs: list[JobOut]
     next_cursor: Annotated[

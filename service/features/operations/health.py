@@ -15,8 +15,9 @@ from service.features.operations.schemas import (
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
 from service.http.documents import ANY, responses
+from service.http.openapi import RUNNING_IT
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=[RUNNING_IT])
 CurrentOperations = Annotated[Operations, Depends(service_named("operations", Operations))]
 
 
@@ -63,13 +64,23 @@ def _say(response: Response, reason: str | None) -> None:
         response.headers["Retry-After"] = "1"
 
 
-@router.get("/livez", summary="Liveness: the process answers", responses=_PROBE)
+@router.get(
+    "/livez",
+    operation_id="check_liveness",
+    summary="Liveness: the process answers",
+    responses=_PROBE | {200: {"content": {"application/json": {"example": {"status": "ok"}}}}},
+)
 async def livez() -> dict[str, str]:
     """Always ok while the event loop runs."""
     return {"status": "ok"}
 
 
-@router.get("/startupz", summary="Startup: the index has been built", responses=_UNAVAILABLE)
+@router.get(
+    "/startupz",
+    operation_id="check_startup",
+    summary="Startup: the index has been built",
+    responses=_UNAVAILABLE,
+)
 async def startupz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 until the first scan of the store is complete."""
     is_ready = operations.serving.follower.is_ready
@@ -78,7 +89,12 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     return _health(operations, reason)
 
 
-@router.get("/readyz", summary="Readiness: questions have fresh answers", responses=_UNAVAILABLE)
+@router.get(
+    "/readyz",
+    operation_id="check_readiness",
+    summary="Readiness: questions have fresh answers",
+    responses=_UNAVAILABLE,
+)
 async def readyz(operations: CurrentOperations, response: Response) -> HealthOut:
     """503 while the index is built or lags, or the store is down; questions may still work.
 

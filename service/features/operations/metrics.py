@@ -23,7 +23,14 @@ from service.features.operations.health import CurrentOperations
 from service.features.operations.service import Operations
 from service.http.dependencies import service_named
 from service.http.documents import ANY, KEYLESS, responses
+from service.http.openapi import RUNNING_IT
 from service.http.traffic import Traffic
+
+_EXAMPLE = """\
+# HELP streamer_ready 1 while /readyz says ok.
+# TYPE streamer_ready gauge
+streamer_ready 1.0
+"""
 
 
 class _Service(Collector):
@@ -141,13 +148,15 @@ def _gauge(name: str, help_text: str, value: float | None) -> GaugeMetricFamily:
 
 def router_of(traffic: Traffic) -> APIRouter:
     """The endpoint; it needs no key, as the probes don't."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=[RUNNING_IT])
 
     @router.get(
         "/metrics",
+        operation_id="get_metrics",
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
-        responses=responses(*KEYLESS, common=ANY),
+        responses=responses(*KEYLESS, common=ANY)
+        | {200: {"content": {"text/plain": {"example": _EXAMPLE}}}},
     )
     def metrics(  # pyright: ignore[reportUnusedFunction]
         request: Request,

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from service.http.schemas import Response
+from service.http.schemas import Response, with_nulls
 
 
 class TowerOut(Response):
@@ -77,6 +77,43 @@ class SkippedRecordsOut(Response):
 
 class HealthOut(Response):
     """The state of the service, its index and its store."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                with_nulls(
+                    {
+                        "status": "ok",
+                        "model_version": "transfer-plus-a931f7997f06",
+                        "device": "cpu",
+                        "index_rows": 4990,
+                        "index_sequence": 5000,
+                        "store_sequence": 5000,
+                        "lag_s": 0.012,
+                        "index": {
+                            "kind": "exact",
+                            "scanned": 4990,
+                            "recall": None,
+                            "refused": None,
+                            "device": "cpu",
+                            "served_recall": None,
+                        },
+                        "skipped_records": {"count": 0, "examples": []},
+                        "snapshot": {
+                            "source": "store",
+                            "sequence": None,
+                            "written_at": None,
+                            "failure": None,
+                        },
+                        "store": "embedded",
+                        "towers": [],
+                        "reason": None,
+                        "degraded_because": None,
+                    }
+                )
+            ]
+        }
+    )
 
     status: Literal["ok", "unavailable"]
     model_version: str

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import (
     CursorExpired,
     FieldError,
@@ -17,11 +18,13 @@ from service.errors import (
     RequestError,
     StreamerNotFound,
 )
+from service.features.similar.examples import EXPORT_ANSWER
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
     HitOut,
+    SeedIn,
     SeedsIn,
     SimilarIn,
     SimilarOut,
@@ -29,15 +32,18 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NdjsonResponse, documented_lines, line_of
+from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1")
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
@@ -61,7 +67,11 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
     )
 
 
-def _check_k(limits: Limits, k: int, explain: bool, *, parameter: bool = False) -> None:
+def _check_k(
+    caller: Caller, limits: Limits, k: int, explain: bool, *, parameter: bool = False
+) -> None:
+    if explain:
+        caller.require("explain")
     check_at_most(k, limits.max_k, "k", parameter=parameter)
     most = limits.max_explained
     if explain and k > most:
@@ -87,11 +97,14 @@ def _by_parameter() -> Generator[None, None, None]:
 
 @router.get(
     "/streamers/{streamer_id}/similar",
+    operation_id="find_similar_to_streamer",
     summary="Find streamers similar to a stored one",
+    dependencies=[requires("search")],
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_one(
     similar: CurrentSimilar,
+    caller: CurrentCaller,
     limits: CurrentLimits,
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
@@ -105,7 +118,8 @@ async def similar_to_one(
         bool,
         Query(
             description="Give reasons for each hit; a larger k than 50 "
-            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. See POST /v1/similar."
+            "(STREAMER_LIMITS__MAX_EXPLAINED) is refused. Needs the scope explain too. See POST "
+            "/v1/similar."
         ),
     ] = False,
     exact: Annotated[bool, Query(description="Scan every streamer.")] = False,
@@ -113,7 +127,7 @@ async def similar_to_one(
 ) -> SimilarOut:
     """The nearest streamers, without the streamer itself."""
     begin = time.perf_counter()
-    _check_k(limits, k, explain, parameter=True)
+    _check_k(caller, limits, k, explain, parameter=True)
     if min_score is not None and min_precision is not None:
         raise InvalidRequest.of_parameter(
             "min_precision", "cannot be given with min_score; give one of them"
@@ -134,15 +148,20 @@ async def similar_to_one(
 
 @router.post(
     "/similar",
+    operation_id="find_similar",
     summary="Find streamers similar to seeds",
+    dependencies=[requires("search")],
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_seeds(
-    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[SimilarIn]
+    similar: CurrentSimilar,
+    caller: CurrentCaller,
+    limits: CurrentLimits,
+    body: Checked[SimilarIn],
 ) -> SimilarOut:
     """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
     begin = time.perf_counter()
-    _check_k(limits, body.k, body.explain)
+    _check_k(caller, limits, body.k, body.explain)
     query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
     ask = similar.search_all if body.pages else similar.search
     return _similar_out(similar, await ask(query), begin)
@@ -155,8 +174,8 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
                 f"/{name}", f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
             )
     return SimilarQuery(
-        positive=[seed.domain() for seed in body.positive],
-        negative=[seed.domain() for seed in body.negative],
+        positive=[_seed(seed) for seed in body.positive],
+        negative=[_seed(seed) for seed in body.negative],
         strategy=body.strategy,
         min_score=body.min_score,
         min_precision=body.min_precision,
@@ -165,14 +184,25 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
     )
 
 
+def _seed(seed: SeedIn) -> Seed:
+    profile = None
+    if seed.profile is not None:
+        fields = {n: getattr(seed.profile, n) for n in StreamerContent.model_fields}
+        profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
+    return Seed(seed.streamer_id, profile, seed.vector, seed.weight)
+
+
 @router.post(
     "/similar/export",
+    operation_id="export_similar",
     summary="Export every streamer that reaches a score",
+    dependencies=[requires("search")],
     response_class=NdjsonResponse,
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
     | documented_lines(
         ExportLineOut | ExportSummaryOut,
         "NDJSON: one streamer per line, best first; the last line is a summary.",
+        EXPORT_ANSWER,
     ),
 )
 async def export_similar(
@@ -218,7 +248,11 @@ async def _lines(
 
 
 @router.get(
-    "/similar", summary="Get the next page of an answer", responses=responses(CursorExpired, *INDEX)
+    "/similar",
+    operation_id="get_similar_page",
+    summary="Get the next page of an answer",
+    dependencies=[requires("search")],
+    responses=responses(CursorExpired, *INDEX),
 )
 async def next_similar(
     similar: CurrentSimilar,

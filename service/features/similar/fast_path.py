@@ -26,14 +26,14 @@ from service.settings import Limits
 _GET = re.compile(r"/v1/streamers/([^/]{1,128})/similar")
 _POST = "/v1/similar"
 _ID = re.compile(ID_PATTERN)
-_K = re.compile(rb"k=([1-9][0-9]{0,3})")
+_QUERY = re.compile(rb"k=([1-9][0-9]{0,3})(?:&after_sequence=([0-9]{1,15}))?")
 _DEFAULT_K = 10
 _JSON = (b"content-type", b"application/json")
-_ORDINARY = frozenset({"positive", "k"})
+_ORDINARY = frozenset({"positive", "k", "after_sequence"})
 _BODY_BYTES = 1 << 16
 _GET_ROUTE, _POST_ROUTE = Known("/v1/streamers/{streamer_id}/similar"), Known(_POST)
-_Asked = tuple[str | Sequence[float], int]
-"""A streamer's id or a vector, and how many are wanted."""
+_Asked = tuple[str | Sequence[float], int, int]
+"""A streamer's id or a vector, how many are wanted, and the write that the answer has to know."""
 
 
 class NearestRoute:
@@ -64,7 +64,7 @@ class NearestRoute:
             return
         scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
         if isinstance(body, Overloaded):
-            await send_problem(send, body, scope.get("request_id"))
+            await send_problem(send, body)
             return
         length = str(len(body)).encode()
         headers = [(b"content-length", length), (b"content-type", b"application/json")]
@@ -79,9 +79,9 @@ def _asked_by_path(scope: Scope) -> _Asked | None:
         return None
     query: bytes = scope["query_string"]
     if not query:
-        return path[1], _DEFAULT_K
-    k = _K.fullmatch(query)
-    return None if k is None else (path[1], int(k[1]))
+        return path[1], _DEFAULT_K, 0
+    given = _QUERY.fullmatch(query)
+    return None if given is None else (path[1], int(given[1]), int(given[2] or 0))
 
 
 def _is_body(scope: Scope) -> bool:
@@ -113,7 +113,7 @@ def _again(first: Message | HTTPException, receive: Receive) -> Receive:
 
 
 def _asked_by_body(message: Message | HTTPException) -> _Asked | None:
-    """By a body that came in one part, and has one seed and nothing else but k."""
+    """By a body that came in one part, and has one seed and nothing else but k and a sequence."""
     if isinstance(message, HTTPException) or message.get("more_body"):
         return None
     content: bytes = message.get("body", b"")
@@ -126,7 +126,7 @@ def _asked_by_body(message: Message | HTTPException) -> _Asked | None:
     (seed, *more) = body.positive
     is_ordinary = not more and seed.profile is None and body.model_fields_set <= _ORDINARY
     wanted = seed.vector or seed.streamer_id
-    return (wanted, body.k) if is_ordinary and wanted else None
+    return (wanted, body.k, body.after_sequence) if is_ordinary and wanted else None
 
 
 class _Services(Protocol):
@@ -135,7 +135,7 @@ class _Services(Protocol):
 
 
 async def _answer(
-    services: object, seed: str | Sequence[float], k: int, begin: float
+    services: object, seed: str | Sequence[float], k: int, after_sequence: int, begin: float
 ) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it.
 
@@ -145,7 +145,7 @@ async def _answer(
     known = cast(_Services, services)
     if k > known.limits.max_k:
         return None
-    answer = await known.similar.nearest(seed, k)
+    answer = await known.similar.nearest(seed, k, after_sequence)
     if answer is None:
         return None
     return to_json(

@@ -2,15 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import (
     FiniteFloat,
     StreamerContent,
     StreamerId,
-    StreamerProfile,
 )
-from service.features.similar import seeds
+from service.features.similar.examples import ANSWER
 from service.http.schemas import (
     AfterSequence,
     Complete,
@@ -21,7 +20,7 @@ from service.http.schemas import (
     Response,
 )
 from service.index.query import Strategy
-from service.settings import MOST_SEEDS
+from service.maxima import MOST_SEEDS
 
 
 class SeedIn(Request):
@@ -56,14 +55,6 @@ class SeedIn(Request):
         if sum(v is not None for v in (self.streamer_id, self.profile, self.vector)) != 1:
             raise ValueError("needs exactly one of: streamer_id, profile, vector")
         return self
-
-    def domain(self) -> seeds.Seed:
-        """The seed that the use-cases know."""
-        profile = None
-        if self.profile is not None:
-            fields = {n: getattr(self.profile, n) for n in StreamerContent.model_fields}
-            profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
-        return seeds.Seed(self.streamer_id, profile, self.vector, self.weight)
 
 
 class SeedsIn(Request):
@@ -103,9 +94,7 @@ class ExportIn(SeedsIn):
     """Seeds, and the lowest score: one of min_score and min_precision."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": 0.5}]
-        }
+        json_schema_extra={"examples": [{"positive": [{"streamer_id": "w0087"}], "min_score": 0.5}]}
     )
 
     @model_validator(mode="after")
@@ -122,12 +111,15 @@ class SimilarIn(SeedsIn):
         json_schema_extra={
             "examples": [
                 {
-                    "positive": [{"profile": {"tags": ["cooking"]}, "weight": 2}],
-                    "negative": [{"profile": {"tags": ["music"]}}],
+                    "positive": [
+                        {"streamer_id": "w0087", "weight": 2},
+                        {"profile": {"bio": "guitar music for cats"}},
+                    ],
+                    "negative": [{"streamer_id": "w0000"}],
                     "k": 10,
                     "filter": {
                         "must": [
-                            {"field": "language", "any": ["zh"]},
+                            {"field": "language", "any": ["en"]},
                             {"field": "followers", "gte": 100},
                         ]
                     },
@@ -142,7 +134,7 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Give reasons for each hit. Hit and seed are encoded again without each "
-            "modality, so a larger k than 50 (STREAMER_LIMITS__MAX_EXPLAINED) is refused."
+            "modality; k is 50 at most (STREAMER_LIMITS__MAX_EXPLAINED). Needs scope explain too."
         ),
     ] = False
     exact: Annotated[
@@ -198,7 +190,11 @@ class NotComparedOut(Response):
     ]
     where: Annotated[
         Literal["seed", "hit", "both"],
-        Field(serialization_alias="in", description="The side of which this is true."),
+        Field(
+            validation_alias=AliasChoices("where", "in"),
+            serialization_alias="in",
+            description="The side of which this is true.",
+        ),
     ]
 
 
@@ -272,45 +268,7 @@ class ThresholdOut(Response):
 class SimilarOut(Response):
     """Hits, best first; `complete` is false where any may be missing."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "hits": [
-                        {
-                            "streamer_id": "s-7",
-                            "score": 0.71,
-                            "precision": 0.83,
-                            "rank": 1,
-                            "reasons": {
-                                "nearest_seed": "s-1",
-                                "similarity": 0.71,
-                                "content_similarity": 0.42,
-                                "shared": {
-                                    "tags": ["cooking"],
-                                    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
-                                    "similar_pictures": [
-                                        {"seed": "avatar", "hit": "videos[3].cover"}
-                                    ],
-                                },
-                                "by_modality": {
-                                    "tags": {"state": "compared", "contribution": 0.41},
-                                    "bio": {"state": "compared", "contribution": -0.02},
-                                    "covers": {"state": "absent", "in": "hit"},
-                                    "name": {"state": "uninformative", "in": "both"},
-                                },
-                            },
-                        }
-                    ],
-                    "complete": True,
-                    "exact": True,
-                    "model_version": "transfer-plus-1",
-                    "index_sequence": 130,
-                    "took_ms": 9.5,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
     hits: list[HitOut]
     threshold: Annotated[

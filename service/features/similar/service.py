@@ -168,10 +168,12 @@ class Similar:
             coverage=asked.coverage,
         )
 
-    async def nearest(self, seed: str | Sequence[float], k: int) -> SimilarAnswer | None:
+    async def nearest(
+        self, seed: str | Sequence[float], k: int, after_sequence: int = 0
+    ) -> SimilarAnswer | None:
         """The k nearest of a stored streamer or of a vector (D,).
 
-        None where there is an error to report: `search` raises it.
+        None where there is an error to report, or a write to wait for: `search` does it.
 
         Raises:
             Overloaded: too many searches wait already, or the deadline passed.
@@ -180,6 +182,8 @@ class Similar:
         if not follower.is_ready:
             return None
         index, sequence, behind = follower.index, follower.sequence, follower.behind_because
+        if sequence < after_sequence:
+            return None
         if isinstance(seed, str):
             stored = await index.vector(seed)
             if stored is None or stored.embedding is None:

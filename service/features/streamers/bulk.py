@@ -25,7 +25,8 @@ from service.features.streamers.lines import (
     LineReader,
     short_problem,
 )
-from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
+from service.features.streamers.outcomes import Acknowledged, Unchanged
+from service.features.streamers.write_pipeline import WritePipeline
 from service.http.ndjson import line_of, lines_of
 from service.http.problems import error_of_http
 from service.settings import Limits
@@ -121,6 +122,7 @@ class _Bulk:
     ) -> None:
         self._writes = writes
         self._limits = limits
+        self._lanes = lanes
         self._reader = LineReader(limits, lanes)
         self._results = results
         self._skip_unchanged = skip_unchanged
@@ -167,7 +169,7 @@ class _Bulk:
         """Put the results of a chunk, by number; blank lines have none."""
         profiles, refused = await self._reader.read(chunk)
         answers = {number: _failed(number, error) for number, error in refused.items()}
-        await asyncio.sleep(0)
+        await self._lanes.give_way()
         try:
             results = await self._writes.write_many(
                 list(profiles.values()), skip_unchanged=self._skip_unchanged

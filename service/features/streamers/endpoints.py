@@ -16,6 +16,8 @@ from model_export.contract.streamer import MOST_FIELDS
 from service.engine.work.lanes import Lanes
 from service.errors import (
     FieldError,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     InvalidRequest,
     NoSuchPath,
     NoVector,
@@ -24,7 +26,9 @@ from service.errors import (
     WriteContended,
 )
 from service.features.streamers import bulk
+from service.features.streamers.outcomes import Acknowledged
 from service.features.streamers.schemas import (
+    BULK_ANSWER,
     BulkLineOut,
     DeletedOut,
     EmbeddingOut,
@@ -35,16 +39,25 @@ from service.features.streamers.schemas import (
     WrittenOut,
 )
 from service.features.streamers.service import Streamers
-from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
-from service.http.dependencies import CurrentLimits, StreamerIdPath, service_named
+from service.features.streamers.write_pipeline import WritePipeline
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import (
+    CurrentLimits,
+    StreamerIdPath,
+    service_named,
+    streamer_id_path,
+)
 from service.http.documents import BODY, MEDIA, STORE, WRITE, responses
-from service.http.etag import ExpectedVersions
+from service.http.headers.etag import ExpectedVersions
+from service.http.headers.idempotency import REPLAYED, OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
+from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked, invalid
-from service.store.base import ANY_STORED, Record, StoredProfile
+from service.http.schemas import with_nulls
+from service.store.base import ANY_STORED, DoneBefore, Record, StoredProfile
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["streamers"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
@@ -65,13 +78,23 @@ async def expected_version(
 
 ExpectedVersion = Annotated[int | None, Depends(expected_version)]
 
+_KEYS = (IdempotencyKeyInUse, IdempotencyKeyReused)
+_REPLAYED: dict[str, Any] = {
+    REPLAYED: {
+        "description": "true: an earlier request with this Idempotency-Key did the write.",
+        "schema": {"const": "true"},
+    }
+}
+_HEADERS = _REPLAYED | {
+    "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string"}}
+}
 _CHANGES: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         name: {"description": "Its new value (see StreamerBody), or null to remove it."}
         for name in StreamerBody.model_fields
     },
-    "examples": [{"bio": "new bio", "category": None}],
+    "examples": [with_nulls({"bio": "new bio", "category": None})],
 }
 
 
@@ -104,6 +127,24 @@ async def _written(writes: WritePipeline, done: Acknowledged) -> WrittenOut:
     )
 
 
+async def _written_before(
+    writes: WritePipeline, streamer_id: str, before: DoneBefore, response: Response
+) -> WrittenOut:
+    """The answer to an earlier request, of which near-duplicates are not kept."""
+    response.headers[REPLAYED] = "true"
+    await writes.show(before.outcome.sequence)
+    return WrittenOut(
+        streamer_id=streamer_id,
+        version=before.outcome.sequence,
+        sequence=before.outcome.sequence,
+        created=before.outcome.created,
+        near_duplicates=None,
+        near_duplicates_unavailable_because="an earlier request with this Idempotency-Key did the "
+        "write, and they are not kept with its answer",
+        **json.loads(before.answer),
+    )
+
+
 def _streamer(record: Record | StoredProfile) -> bytes:
     """A `StreamerOut`, whose profile is JSON already: it may be large, and is not parsed."""
     fields = {
@@ -119,17 +160,21 @@ def _streamer(record: Record | StoredProfile) -> bytes:
 
 @router.put(
     "/streamers/{streamer_id}",
+    operation_id="write_streamer",
     summary="Write a streamer",
+    dependencies=[requires("streamers:write")],
     responses={
-        **responses(*BODY, *WRITE, *MEDIA, NoSuchPath, VersionConflict),
-        201: {"model": WrittenOut, "description": "The streamer is new."},
+        **responses(*BODY, *WRITE, *MEDIA, *_KEYS, NoSuchPath, VersionConflict),
+        200: {"headers": _HEADERS, "description": "The streamer was stored before."},
+        201: {"model": WrittenOut, "headers": _HEADERS, "description": "The streamer is new."},
     },
 )
 async def put_streamer(
     writes: CurrentWrites,
-    streamer_id: StreamerIdPath,
+    streamer_id: Annotated[str, streamer_id_path("night-kitchen")],
     body: Checked[StreamerBody],
     expected: ExpectedVersion,
+    once: OnceByKey,
     response: Response,
 ) -> WrittenOut:
     """Encodes the profile and replaces what is stored; it is on disk when the answer comes.
@@ -139,24 +184,36 @@ async def put_streamer(
     """
     if body.streamer_id not in (None, streamer_id):
         raise InvalidRequest.of("/streamer_id", f"is not the {streamer_id!r} of the path")
-    done = await writes.put(body.profile(streamer_id), expected)
-    response.status_code = 201 if done.created else 200
-    response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(writes, done)
+    try:
+        async with writes.repeats.caught(once):
+            done = await writes.put(body.profile(streamer_id), expected, once)
+            written = await _written(writes, done)
+    except DoneBefore as before:
+        written = await _written_before(writes, streamer_id, before, response)
+    response.status_code = 201 if written.created else 200
+    response.headers["ETag"] = f'"{written.version}"'
+    return written
 
 
 @router.patch(
     "/streamers/{streamer_id}",
+    operation_id="change_streamer",
     summary="Change parts of a streamer (JSON merge patch)",
-    responses=responses(
-        *BODY, *WRITE, *MEDIA, NoSuchPath, StreamerNotFound, WriteContended, VersionConflict
-    ),
+    dependencies=[requires("streamers:write")],
+    responses={
+        **responses(
+            *(*BODY, *WRITE, *MEDIA, *_KEYS),
+            *(NoSuchPath, StreamerNotFound, WriteContended, VersionConflict),
+        ),
+        200: {"headers": _HEADERS, "description": "The streamer was changed."},
+    },
 )
 async def patch_streamer(
     writes: CurrentWrites,
     streamer_id: StreamerIdPath,
     changes: Annotated[dict[str, Any], Body(max_length=MOST_FIELDS, json_schema_extra=_CHANGES)],
     expected: ExpectedVersion,
+    once: OnceByKey,
     response: Response,
 ) -> WrittenOut:
     """Null removes a field, an object is merged, a list is replaced as a whole (RFC 7396)."""
@@ -165,34 +222,55 @@ async def patch_streamer(
     if expected == ANY_STORED:
         expected = None  # only what is stored can be patched
     try:
-        with _named_by_path():
-            done = await writes.patch(streamer_id, changes, expected)
+        async with writes.repeats.caught(once):
+            with _named_by_path():
+                done = await writes.patch(streamer_id, changes, expected, once)
+            written = await _written(writes, done)
+    except DoneBefore as before:
+        written = await _written_before(writes, streamer_id, before, response)
     except ValidationError as error:
         raise invalid(error) from error
-    response.headers["ETag"] = f'"{done.sequence}"'
-    return await _written(writes, done)
+    response.headers["ETag"] = f'"{written.version}"'
+    return written
 
 
 @router.delete(
     "/streamers/{streamer_id}",
+    operation_id="delete_streamer",
     summary="Delete a streamer",
-    responses=responses(*WRITE, NoSuchPath, StreamerNotFound, VersionConflict),
+    dependencies=[requires("streamers:write")],
+    responses={
+        **responses(*WRITE, *_KEYS, NoSuchPath, StreamerNotFound, VersionConflict),
+        200: {"headers": _REPLAYED, "description": "The streamer is no longer stored."},
+    },
 )
 async def delete_streamer(
-    writes: CurrentWrites, streamer_id: StreamerIdPath, expected: ExpectedVersion
+    writes: CurrentWrites,
+    streamer_id: Annotated[str, streamer_id_path("w4999")],
+    expected: ExpectedVersion,
+    once: OnceByKey,
+    response: Response,
 ) -> DeletedOut:
     """The delete is on disk when the answer comes, and nothing returns the streamer any more.
 
     The store's append-only log keeps the old bytes until the store rewrites it.
     """
-    with _named_by_path():
-        sequence = await writes.delete(streamer_id, expected)
+    try:
+        async with writes.repeats.caught(once):
+            with _named_by_path():
+                sequence = await writes.delete(streamer_id, expected, once)
+    except DoneBefore as before:
+        response.headers[REPLAYED] = "true"
+        sequence = before.outcome.sequence
+        await writes.show(sequence)
     return DeletedOut(streamer_id=streamer_id, sequence=sequence)
 
 
 @router.get(
     "/streamers",
+    operation_id="list_streamers",
     summary="List streamers, in pages",
+    dependencies=[requires("streamers:read")],
     response_model=StreamerPage,
     responses=responses(*STORE),
 )
@@ -230,7 +308,9 @@ def _after(cursor: str | None) -> str:
 
 @router.get(
     "/streamers/{streamer_id}/embedding",
+    operation_id="get_embedding",
     summary="Get the vector of a streamer",
+    dependencies=[requires("embeddings:read")],
     responses=responses(*STORE, NoSuchPath, StreamerNotFound, NoVector),
 )
 async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath) -> EmbeddingOut:
@@ -249,10 +329,12 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 
 @router.post(
     "/streamers:bulk",
+    operation_id="write_streamers",
     summary="Write many streamers (NDJSON)",
+    dependencies=[requires("streamers:write")],
     response_class=DuplexNdjsonResponse,
     responses=responses(*BODY, *WRITE)
-    | documented_lines(BulkLineOut, "NDJSON: one result per line of the request."),
+    | documented_lines(BulkLineOut, "NDJSON: one result per line of the request.", BULK_ANSWER),
     openapi_extra={
         "requestBody": {
             "description": "Profiles, one per line.",
@@ -261,8 +343,8 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
                     "schema": {"$ref": "#/components/schemas/StreamerProfile"},
                     "examples": {
                         "two lines": {
-                            "value": '{"streamer_id":"s-1","tags":["cooking"]}\n'
-                            '{"streamer_id":"s-2","tags":["music"]}\n'
+                            "value": '{"streamer_id":"s-1","bio":"handmade noodles"}\n'
+                            '{"streamer_id":"s-2","bio":"guitar music for cats"}\n'
                         }
                     },
                 }
@@ -288,7 +370,9 @@ async def bulk_write(
 
 @router.get(
     "/streamers/{streamer_id}",
+    operation_id="get_streamer",
     summary="Get a streamer",
+    dependencies=[requires("streamers:read")],
     response_model=StreamerOut,
     responses=responses(*STORE, NoSuchPath, StreamerNotFound),
 )

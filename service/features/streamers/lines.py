@@ -42,7 +42,7 @@ class LineReader:
         begin = loop.time()
         for number, line in chunk:
             if loop.time() - begin > _YIELD_S:
-                await asyncio.sleep(0)  # others have their turn
+                await self._lanes.give_way()
                 begin = loop.time()
             if not line.strip():
                 continue

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
-from service.http.documents import Problem
-from service.http.schemas import Coverage, Response
+from service.http.schemas import Coverage, Problem, Response
 
 
 class StreamerBody(StreamerContent):
@@ -16,12 +15,12 @@ class StreamerBody(StreamerContent):
         json_schema_extra={
             "examples": [
                 {
-                    "name": "night-kitchen",
-                    "bio": "每天晚上做家常菜, home cooking live",
-                    "tags": ["美食", "cooking"],
-                    "language": "zh",
+                    "name": "night kitchen",
+                    "bio": "Handmade noodles, one recipe every Friday",
+                    "tags": ["steamed buns", "flour"],
+                    "language": "en",
                     "attributes": {"followers": 1200, "partner": False},
-                    "videos": [{"video_id": "v1", "title": "红烧肉怎么做"}],
+                    "videos": [{"video_id": "v1", "title": "Noodles by hand, 手工面"}],
                 }
             ]
         }
@@ -53,8 +52,34 @@ class NearDuplicateOut(Response):
     kind: Literal["near_duplicate"] = "near_duplicate"
 
 
+_SHOWN: dict[str, Any] = {
+    **dict.fromkeys(("name", "bio", "tags", "language", "videos"), "used"),
+    **dict.fromkeys(("category", "lives", "avatar", "covers", "frames", "audio"), "absent"),
+}
+_MODEL = "transfer-plus-a931f7997f06"
+
+
 class WrittenOut(Response):
     """An acknowledged write: it is on disk."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "streamer_id": "night-kitchen",
+                    "version": 5001,
+                    "sequence": 5001,
+                    "created": True,
+                    "model_version": _MODEL,
+                    "status": "indexed",
+                    "modalities": _SHOWN,
+                    "coverage": 0.616,
+                    "near_duplicates": [],
+                    "near_duplicates_unavailable_because": None,
+                }
+            ]
+        }
+    )
 
     streamer_id: str
     version: Annotated[int, Field(description="Also the ETag; to be sent as If-Match.")]
@@ -76,12 +101,37 @@ class WrittenOut(Response):
 class DeletedOut(Response):
     """An acknowledged delete: it is on disk."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"streamer_id": "w4999", "sequence": 5001}]}
+    )
+
     streamer_id: str
     sequence: int
 
 
+_STREAMER: dict[str, Any] = {
+    "streamer_id": "night-kitchen",
+    "version": 5001,
+    "status": "indexed",
+    "modalities": _SHOWN,
+    "model_version": _MODEL,
+    "updated_at": 1767225600.0,
+    "profile": {
+        "streamer_id": "night-kitchen",
+        "name": "night kitchen",
+        "bio": "Handmade noodles, one recipe every Friday",
+        "tags": ["steamed buns", "flour"],
+        "language": "en",
+        "attributes": {"followers": 1200, "partner": False},
+        "videos": [{"video_id": "v1", "title": "Noodles by hand, 手工面"}],
+    },
+}
+
+
 class StreamerOut(Response):
     """What is stored of a streamer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_STREAMER]})
 
     streamer_id: str
     version: int
@@ -95,6 +145,12 @@ class StreamerOut(Response):
 class StreamerPage(Response):
     """A page of streamers in byte order of their ids."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"streamers": [_STREAMER], "next_cursor": "bmlnaHQta2l0Y2hlbg=="}]
+        }
+    )
+
     streamers: list[StreamerOut]
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
@@ -103,6 +159,19 @@ class StreamerPage(Response):
 
 class EmbeddingOut(Response):
     """The vector of a streamer; personal data."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "streamer_id": "w0087",
+                    "version": 568,
+                    "model_version": _MODEL,
+                    "embedding": [-0.758, 0.068, -0.288, -0.011],
+                }
+            ]
+        }
+    )
 
     streamer_id: str
     version: int
@@ -121,3 +190,18 @@ class BulkLineOut(Response):
     status: Literal["indexed", "insufficient_content"] | None = None
     coverage: Coverage | None = None
     error: Annotated[Problem | None, Field(description="Why the line was not written.")] = None
+
+
+BULK_ANSWER: list[dict[str, Any]] = [
+    {
+        "line": line,
+        "outcome": "created",
+        "streamer_id": f"s-{line}",
+        "version": 5000 + line,
+        "sequence": 5000 + line,
+        "status": "indexed",
+        "coverage": coverage,
+    }
+    for line, coverage in ((1, 1.0), (2, 0.344))
+]
+"""What a bulk request of two lines gets."""

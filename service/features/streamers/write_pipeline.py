@@ -7,10 +7,13 @@ never fails the write: the record is on disk by then.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
+
+from pydantic_core import to_json
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.large_profiles import beside_if_large
@@ -23,12 +26,22 @@ from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
 from service.features.dedup.service import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
+from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
-from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
+from service.features.streamers.repeats import Repeats
+from service.store.base import (
+    Delete,
+    Once,
+    Record,
+    Refused,
+    StreamerStore,
+    Upsert,
+    Written,
+)
 from service.store.jobs import JobStep
 
 _log = logging.getLogger(__name__)
-_PATCH_ATTEMPTS = 5
+_ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
@@ -38,61 +51,12 @@ Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
 
-@dataclass(frozen=True, eq=False)
-class Acknowledged:
-    """A write that is on disk.
-
-    Attributes:
-        record: as it is stored.
-        sequence: number of the write, and the record's version.
-        created: whether the streamer was not stored before.
-        encoded: its vectors; None without usable content.
-        coverage: share of what it shows that the model knows.
-    """
-
-    record: Record
-    sequence: int
-    created: bool
-    encoded: Encoded | None
-    coverage: float
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """A write that was skipped, since the same profile is stored already."""
-
-    streamer_id: str
-    version: int
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Profiles that are encoded and not written yet, by their places in what was given.
-
-    Attributes:
-        encoded: what is to be written.
-        settled: what need not be, or can't.
-    """
-
-    encoded: dict[int, EncodedProfile]
-    settled: dict[int, Unchanged | ServiceError]
-
-
-@dataclass(frozen=True)
-class FollowUp:
-    """What became of the steps after a commit.
-
-    Attributes:
-        near_duplicates: stored streamers that show nearly the same; None when unknown.
-        unavailable_because: why they are unknown; None when they are known.
-    """
-
-    near_duplicates: Sequence[NearDuplicate] | None
-    unavailable_because: str | None = None
-
-
 class WritePipeline:
-    """Writes and deletes streamers."""
+    """Writes and deletes streamers.
+
+    Attributes:
+        repeats: tells which requests were answered before.
+    """
 
     def __init__(
         self,
@@ -123,23 +87,32 @@ class WritePipeline:
         self._show = show
         self._lanes = lanes
         self._keep_bytes = keep_bytes
+        self.repeats = Repeats(store)
 
-    async def put(self, profile: StreamerProfile, expected_version: int | None) -> Acknowledged:
+    async def put(
+        self, profile: StreamerProfile, expected_version: int | None, once: Once | None = None
+    ) -> Acknowledged:
         """Store a profile; encoded and on disk when this returns.
 
         Raises:
+            DoneBefore: an earlier request did `once`, as in all writes that take it.
             InvalidRequest: the model can't read a part of it.
             VersionConflict: `expected_version` is not the stored one (0 = not stored).
             Unavailable: it can't be encoded or stored at the moment.
         """
         (tower_vectors,) = await self._stored.tower_vectors([profile.streamer_id])
-        done = await self._put(ToRead(profile, tower_vectors=tower_vectors), expected_version)
+        item = ToRead(profile, tower_vectors=tower_vectors)
+        done = await self._put(item, expected_version, once)
         if isinstance(done, Refused):
             raise _conflict(profile.streamer_id, expected_version, done)
         return done
 
     async def patch(
-        self, streamer_id: str, changes: dict[str, Any], expected_version: int | None
+        self,
+        streamer_id: str,
+        changes: dict[str, Any],
+        expected_version: int | None,
+        once: Once | None = None,
     ) -> Acknowledged:
         """Apply a JSON merge patch (RFC 7396) to a stored profile.
 
@@ -150,20 +123,20 @@ class WritePipeline:
             WriteContended: no version was expected, and others wrote it at each attempt.
             Unavailable: it can't be encoded or stored at the moment.
         """
-        for attempt in range(_PATCH_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             await asyncio.sleep(random.uniform(0, attempt * _PATCH_PAUSE_S))
             stored = await self._stored.get(streamer_id)
             if expected_version not in (None, stored.version):
                 raise _conflict(streamer_id, expected_version, Refused(stored.version))
             profile = await self._patched(stored, changes)
             item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
-            done = await self._put(item, stored.version)
+            done = await self._put(item, stored.version, once)
             if isinstance(done, Acknowledged):
                 return done
             if expected_version is not None:
                 raise _conflict(streamer_id, expected_version, done)
         raise WriteContended(
-            f"streamer {streamer_id!r} was written by others during each of {_PATCH_ATTEMPTS} "
+            f"streamer {streamer_id!r} was written by others during each of {_ATTEMPTS} "
             "attempts, and nothing was changed: send the patch again"
         )
 
@@ -172,12 +145,31 @@ class WritePipeline:
     ) -> list[Acknowledged | Unchanged | ServiceError]:
         """Encode and store many profiles in one script; in order, the last of an id wins.
 
-        In place of one that the model can't read, what is wrong with it.
+        In place of one that the model can't read, what is wrong with it. With `skip_unchanged` a
+        profile that others store meanwhile is compared again, so that the same lines sent twice,
+        even at once, are written once.
 
         Raises:
             Unavailable: none of them can be encoded or stored at the moment.
         """
-        return await self.commit(await self.prepare(profiles, skip_unchanged=skip_unchanged))
+        results: dict[int, Acknowledged | Unchanged | ServiceError] = {}
+        waiting = list(range(len(profiles)))
+        for attempt in range(_ATTEMPTS):
+            prepared = await self.prepare(
+                [profiles[i] for i in waiting],
+                skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
+            )
+            done = await self._store_prepared(prepared, prepared.compared)
+            again: list[int] = []
+            for i, result in zip(waiting, done, strict=True):
+                if isinstance(result, Refused):
+                    again.append(i)
+                else:
+                    results[i] = result
+            waiting = again
+            if not waiting:
+                break
+        return [results[i] for i in range(len(profiles))]
 
     async def prepare(
         self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
@@ -187,7 +179,10 @@ class WritePipeline:
         Raises:
             Unavailable: none of them can be encoded at the moment.
         """
-        unchanged = await self._unchanged(profiles) if skip_unchanged else {}
+        unchanged: dict[int, Unchanged] = {}
+        compared: dict[int, int] = {}
+        if skip_unchanged:
+            unchanged, compared = await self._compared(profiles)
         changed = [i for i in range(len(profiles)) if i not in unchanged]
         packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
         items = [
@@ -198,31 +193,37 @@ class WritePipeline:
         return Prepared(
             {i: item for i, item in encoded.items() if isinstance(item, EncodedProfile)},
             {**unchanged, **{i: e for i, e in encoded.items() if isinstance(e, ServiceError)}},
+            compared,
         )
 
     async def commit(
-        self, prepared: Prepared, step: JobStep | None = None
+        self, prepared: Prepared, step: JobStep
     ) -> list[Acknowledged | Unchanged | ServiceError]:
-        """Store what was prepared, and the progress of a job if it is one's step, in one script.
+        """Store what was prepared, and the progress of a job whose step it is, in one script.
+
+        Profiles replace what others stored meanwhile: a step is done as a whole.
 
         Raises:
             LeaseLost: somebody else runs the job; nothing was written.
             Unavailable: nothing can be stored at the moment.
         """
-        places, encoded = list(prepared.encoded), list(prepared.encoded.values())
-        done = await self._commit(encoded, [None] * len(encoded), Lane.BULK, step)
-        results: dict[int, Acknowledged | Unchanged | ServiceError] = dict(prepared.settled)
-        for i, result in zip(places, done, strict=True):
-            results[i] = cast(Acknowledged, result)  # nothing was expected
-        return [results[i] for i in sorted(results)]
+        done = await self._store_prepared(prepared, {}, step)
+        return cast(list[Acknowledged | Unchanged | ServiceError], done)  # nothing was expected
 
     async def rewrite(
         self, items: Sequence[ToRead], versions: Sequence[int]
     ) -> list[Acknowledged | Refused | ServiceError]:
         """Encode stored profiles again, and store those that are at their version still."""
-        return await self._write(items, versions)
+        encoded = await self._encoding.encode_many(items)
+        good = [
+            (e, v) for e, v in zip(encoded, versions, strict=True) if isinstance(e, EncodedProfile)
+        ]
+        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
+        return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
-    async def delete(self, streamer_id: str, expected_version: int | None) -> int:
+    async def delete(
+        self, streamer_id: str, expected_version: int | None, once: Once | None = None
+    ) -> int:
         """Remove a streamer; its sequence number.
 
         Raises:
@@ -230,7 +231,7 @@ class WritePipeline:
             VersionConflict: it is not at `expected_version`.
             Unavailable: the store can't delete at the moment.
         """
-        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)])
+        (outcome,) = await self._store.write([Delete(streamer_id, expected_version)], once=once)
         if isinstance(outcome, Refused):
             if outcome.current_version == 0:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
@@ -279,27 +280,21 @@ class WritePipeline:
             return patch()
         return await self._lanes.run(patch)
 
-    async def _put(self, item: ToRead, expected_version: int | None) -> Acknowledged | Refused:
+    async def _put(
+        self, item: ToRead, expected_version: int | None, once: Once | None
+    ) -> Acknowledged | Refused:
         (done,) = await self._commit(
-            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE
+            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
         )
         return done
-
-    async def _write(
-        self, items: Sequence[ToRead], expected: Sequence[int | None]
-    ) -> list[Acknowledged | Refused | ServiceError]:
-        encoded = await self._encoding.encode_many(items)
-        good = [
-            (e, v) for e, v in zip(encoded, expected, strict=True) if isinstance(e, EncodedProfile)
-        ]
-        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
-        return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def _commit(
         self,
         encoded: Sequence[EncodedProfile],
         expected: Sequence[int | None],
         lane: Lane,
+        *,
+        once: Once | None = None,
         step: JobStep | None = None,
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
@@ -316,7 +311,9 @@ class WritePipeline:
         upserts = [
             Upsert(record, version) for record, version in zip(records, expected, strict=True)
         ]
-        outcomes = await self._store.write(upserts, step)
+        if once is not None:
+            once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
+        outcomes = await self._store.write(upserts, once=once, step=step)
         return [
             Acknowledged(
                 record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
@@ -326,20 +323,49 @@ class WritePipeline:
             for item, record, outcome in zip(encoded, records, outcomes, strict=True)
         ]
 
-    async def _unchanged(self, profiles: Sequence[StreamerProfile]) -> dict[int, Unchanged]:
-        """Which of them are stored like this already, by their place."""
+    async def _store_prepared(
+        self, prepared: Prepared, expected: Mapping[int, int], step: JobStep | None = None
+    ) -> list[Acknowledged | Unchanged | ServiceError | Refused]:
+        """Refused are profiles of streamers that are not at their expected version any more."""
+        encoded = prepared.encoded
+        versions = [expected.get(i) for i in encoded]
+        done = await self._commit(list(encoded.values()), versions, Lane.BULK, step=step)
+        results = {**prepared.settled, **dict(zip(encoded, done, strict=True))}
+        return [results[i] for i in sorted(results)]
+
+    async def _compared(
+        self, profiles: Sequence[StreamerProfile]
+    ) -> tuple[dict[int, Unchanged], dict[int, int]]:
+        """By place: which are stored like this already, and the versions that the others replace.
+
+        Of several profiles with one id the versions are not known.
+        """
         ids = [profile.streamer_id for profile in profiles]
+        counts = Counter(ids)
         found = await self._store.digests(ids)
         known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
         unchanged: dict[int, Unchanged] = {}
+        expected: dict[int, int] = {}
         for i, profile in enumerate(profiles):
             version, digest = known.get(profile.streamer_id, (0, ""))
             make = partial(digest_of_profile, profile)
             if version and digest == await beside_if_large(self._lanes, profile, make, Lane.BULK):
                 unchanged[i] = Unchanged(profile.streamer_id, version)
-            else:
-                known.pop(profile.streamer_id, None)  # a later line comes after this one
-        return unchanged
+                continue
+            if counts[profile.streamer_id] == 1:
+                expected[i] = version
+            known.pop(profile.streamer_id, None)  # a later line comes after this one
+        return unchanged, expected
+
+
+def _told(record: Record, coverage: float) -> bytes:
+    """What an answer says of a write beside its outcome; kept for as long as it may be repeated."""
+    return b'{"model_version":%b,"status":%b,"coverage":%b,"modalities":%b}' % (
+        to_json(record.model_version),
+        to_json(record.status),
+        to_json(coverage),
+        record.modalities,
+    )
 
 
 def _conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:

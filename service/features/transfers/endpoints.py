@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from model_export.contract.streamer import StreamerProfile
 from service.errors import (
     JobNotFound,
     JobStateConflict,
@@ -19,17 +20,25 @@ from service.errors import (
 )
 from service.features.jobs.endpoints import JobIdPath
 from service.features.jobs.schemas import JobOut, job_out
-from service.features.streamers.schemas import StreamerBody
-from service.features.transfers.schemas import ImportIn, StreamerExportIn
+from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
+from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
-from service.http.ndjson import IMPORTS_PATH, NDJSON, PARQUET, NdjsonResponse
+from service.http.ndjson import (
+    IMPORTS_PATH,
+    NDJSON,
+    PARQUET,
+    NdjsonResponse,
+    documented_lines,
+    line_of,
+)
+from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked, invalid_parts
 from service.store.jobs import Job
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=["jobs"])
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
 _ACCEPTED = {
     "model": JobOut,
@@ -47,7 +56,9 @@ def _accepted(job: Job, response: Response) -> JobOut:
 
 @router.post(
     IMPORTS_PATH.removeprefix("/v1"),
+    operation_id="import_streamers",
     status_code=202,
+    dependencies=[requires("streamers:write")],
     summary="Import many streamers (NDJSON, or a file by its path)",
     responses={**responses(*BODY, *STORE, TooManyJobs, SpoolFull), 202: _ACCEPTED},
     openapi_extra={
@@ -57,12 +68,7 @@ def _accepted(job: Job, response: Response) -> JobOut:
             "content": {
                 NDJSON: {
                     "schema": {"$ref": "#/components/schemas/StreamerProfile"},
-                    "examples": {
-                        "two lines": {
-                            "value": '{"streamer_id":"s-1","tags":["cooking"]}\n'
-                            '{"streamer_id":"s-2","tags":["music"]}\n'
-                        }
-                    },
+                    "examples": {"two lines": {"value": b"".join(map(line_of, PROFILES)).decode()}},
                 },
                 "application/json": {"schema": ImportIn.model_json_schema()},
             },
@@ -104,7 +110,9 @@ def _kind_of(request: Request) -> str:
 
 @router.post(
     "/jobs/exports",
+    operation_id="export_streamers",
     status_code=202,
+    dependencies=[requires("streamers:read")],
     summary="Export stored streamers (NDJSON)",
     responses={**responses(*BODY, *STORE, TooManyJobs), 202: _ACCEPTED},
 )
@@ -120,16 +128,12 @@ async def export_streamers(
 
 @router.get(
     "/jobs/{job_id:job}/result",
+    operation_id="get_job_result",
+    dependencies=[requires("streamers:read")],
     summary="Download what an export wrote (NDJSON)",
     response_class=NdjsonResponse,
-    responses={
-        **responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, ResultNotHere),
-        200: {
-            "model": StreamerBody,
-            "content": {NDJSON: {"schema": {"type": "object"}}},
-            "description": "NDJSON: one profile per line.",
-        },
-    },
+    responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, ResultNotHere)
+    | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
 )
 async def get_result(transfers: CurrentTransfers, job_id: JobIdPath) -> FileResponse:
     """The file, which is kept for as long as the job; parts of it by `Range`."""

@@ -6,6 +6,12 @@ from pydantic import ConfigDict, Field
 
 from service.http.schemas import FilterIn, Request
 
+PROFILES = (
+    {"streamer_id": "s-1", "language": "en", "tags": ["cooking"]},
+    {"streamer_id": "s-2", "language": "en", "tags": ["music"]},
+)
+"""An example of lines that are imported, or were exported."""
+
 
 class ImportIn(Request):
     """A file of lines that the service can read."""

@@ -2,6 +2,7 @@
 
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
+`keys.json` has the API keys, without their texts; it is missing where there was never one.
 """
 
 import base64
@@ -22,6 +23,7 @@ from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
 RECORDS = "records.jsonl.gz"
+KEYS = "keys.json"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -99,6 +101,9 @@ class ArchivedStore(RedisStore):
                     "`python -m service verify` names those that are wrong"
                 )
             about["written_at"] = time.time()
+            if await self.keys.mark():
+                keys = {i: text.decode() for i, text in (await self.keys.all()).items()}
+                folder.write(KEYS, json.dumps(keys, ensure_ascii=False).encode())
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -213,6 +218,8 @@ class ArchivedStore(RedisStore):
         found = await self.count()
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
+        if KEYS in source.files:
+            await self.keys.restore(_keys_in(source))
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -324,6 +331,14 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
             raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
+
+
+def _keys_in(source: ChecksummedFolder) -> dict[str, bytes]:
+    try:
+        found = cast(dict[str, str], json.loads(source.read(KEYS)))
+        return {key_id: text.encode() for key_id, text in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise Broken(f"{source.path / KEYS} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

@@ -5,8 +5,10 @@ from typing import Literal
 
 from service.store.base import (
     Delete,
+    DoneBefore,
     IndexEntry,
     LogEntry,
+    Once,
     Outcome,
     Record,
     Refused,
@@ -14,6 +16,7 @@ from service.store.base import (
     Upsert,
     Written,
 )
+from service.store.jobs import JobStep
 from service.store.redis.client import Argument
 
 ENTRY_FIELDS = ("version", "embedding", "content", "facets", "model_version")
@@ -35,6 +38,26 @@ def outcome_of(answer: list[int]) -> Outcome:
     """What write.lua says of one operation."""
     accepted, number, created = answer
     return Written(number, created=bool(created)) if accepted else Refused(number)
+
+
+def progress_of(step: JobStep | None) -> tuple[Argument, ...]:
+    """What write.lua takes for a job's step; empty for any other write."""
+    if step is None:
+        return ("", "", 0, 0)
+    return (step.lease.token, step.checkpoint, step.after, step.done)
+
+
+def terms_of(once: Once | None) -> tuple[Argument, Argument]:
+    """What write.lua takes for a write that is done once; empty for any other."""
+    return ("", "") if once is None else (once.fingerprint, once.answer)
+
+
+def done_before_of(value: bytes) -> DoneBefore:
+    """What write.lua remembers of a write that is done once."""
+    did, _, fingerprint, answer = value.split(b"\n", 3)
+    _, sequence, created = did.split()
+    outcome = Written(int(sequence), created=created == b"1")
+    return DoneBefore(fingerprint.decode(), outcome, answer)
 
 
 def model_of(operations: Sequence[Upsert | Delete]) -> str:

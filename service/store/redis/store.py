@@ -5,22 +5,29 @@ ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
+ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
 ss:job...        see `service.store.redis.jobs`
+
+API keys are beside these; see `service.store.redis.keys`.
 """
 
 import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
+    REMEMBERED_S,
     Delete,
+    DoneBefore,
     IndexEntry,
     LogEntry,
     LogGap,
+    Once,
     Outcome,
     Position,
     ProfilePage,
@@ -34,15 +41,19 @@ from service.store.redis.codec import (
     PROFILE_FIELDS,
     RECORD_FIELDS,
     arguments_of,
+    done_before_of,
     id_of,
     model_of,
     outcome_of,
+    progress_of,
+    terms_of,
     to_entry,
     to_log_entry,
     to_profile,
     to_record,
 )
 from service.store.redis.durability import ALWAYS, find_durability
+from service.store.redis.keys import RedisKeys
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
@@ -57,6 +68,7 @@ class RedisStore:
     Attributes:
         durability: "always" when an acknowledged write is on disk and stays there; otherwise what
             may be lost, for people. Known from `open` on.
+        keys: the API keys.
     """
 
     def __init__(
@@ -80,11 +92,15 @@ class RedisStore:
         """
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
-        self._record, self._done = f"{prefix}record:", f"{prefix}done:"
-        self._job = f"{prefix}job:"
+        self._record, self._job = f"{prefix}record:", f"{prefix}job:"
+        self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE)
+        # Connections of their own: no traffic delays a revocation.
+        self.keys = RedisKeys(
+            RedisClient(url, replace(self._limits, connections=2), trouble), prefix
+        )
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
         self.durability = "unknown"
 
@@ -105,6 +121,7 @@ class RedisStore:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+        await self.keys.close()
 
     @property
     def client(self) -> RedisClient:
@@ -112,7 +129,11 @@ class RedisStore:
         return self._client
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 
@@ -120,6 +141,7 @@ class RedisStore:
         begin. Without it, what a network held back could undo a later write that was acknowledged.
 
         Raises:
+            DoneBefore: a write of the same name was done already.
             LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
@@ -129,12 +151,10 @@ class RedisStore:
             return []
         model = model_of(operations)
         mark = secrets.token_hex(8)
-        done = self._done + mark
+        done = self._done + mark if once is None else self._once + once.key
         job = done if step is None else self._job + step.lease.job_id
         keys = [self._meta, self._ids, self._log, done, job]
-        arguments: list[Argument] = ["", "", 0, 0]
-        if step is not None:
-            arguments = [step.lease.token, step.checkpoint, step.after, step.done]
+        arguments: list[Argument] = [model, *progress_of(step), *terms_of(once)]
         for operation in operations:
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
@@ -142,7 +162,7 @@ class RedisStore:
         while True:
             began = time.monotonic()
             try:
-                answers = await self._write(keys, [*self._terms(mark, began), model, *arguments])
+                answers = await self._write(keys, [*self._terms(mark, began, once), *arguments])
             except ConnectionLost:
                 wait = next(waits, None)
                 if wait is None:
@@ -150,7 +170,10 @@ class RedisStore:
                 await asyncio.sleep(wait)
                 continue
             if isinstance(answers, list):
-                return [outcome_of(answer) for answer in cast(list[list[int]], answers)]
+                found = cast(list[bytes | list[int]], answers)
+                if isinstance(found[0], bytes):
+                    raise done_before_of(found[0])
+                return [outcome_of(answer) for answer in cast(list[list[int]], found)]
             if answers is None:
                 raise LeaseLost("the job that this write is a step of is run by others, or further")
             if isinstance(answers, bytes):
@@ -163,11 +186,17 @@ class RedisStore:
             if next(waits, None) is None:
                 raise StoreUnavailable("the store's clock jumps, or a write takes too long")
 
-    def _terms(self, mark: str, began: float) -> list[Argument]:
+    def _terms(self, mark: str, began: float, once: Once | None) -> list[Argument]:
         """What write.lua takes for a write as a whole."""
         patience_ms = self._limits.answer_timeout_s * 1000
         latest = began * 1000 + self._ahead_ms + patience_ms
-        return [self._limits.log_entries, mark, round(latest), round(3 * patience_ms)]
+        remember_ms = 3 * patience_ms if once is None else REMEMBERED_S * 1000
+        return [self._limits.log_entries, mark, round(latest), round(remember_ms)]
+
+    async def done_before(self, key: str) -> DoneBefore | None:
+        """What was done once under a key; see `StreamerStore.done_before`."""
+        found: bytes | None = await self._client.ask("GET", self._once + key)
+        return None if found is None else done_before_of(found)
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Records by id, None where there is none."""

@@ -3,13 +3,16 @@
 -- KEYS  meta, ids, log, what this write did if it was done before, the job that it is a step of (any
 --       key without one), then the record of each operation
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
---       the model of all records ("" where there are none), of the job: the token of its lease ("" =
---       no job), its checkpoint, what of it was and what is done, then of each operation:
---       "upsert", id, expected version, 11 fields (see HSET), or "delete", id, expected version
+--       the model of all records ("" where there are none), of a job's step the token of its lease, the
+--       job's checkpoint, what of it was and what is done (otherwise "", "", 0, 0), for a write that is
+--       done once the fingerprint of its request and what to tell again (otherwise ""),
+--       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
+--                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
--- does nothing and returns the same. Too late, it does nothing and returns the server's time (ms); on
--- a store of another model it does nothing and returns that model. A job's step without its lease, or
+-- does nothing and returns the same. Done once already by another request, it does nothing and returns
+-- what is remembered, as {string}. Too late, it does nothing and returns the server's time (ms); on a
+-- store of another model it does nothing and returns that model. A job's step without its lease, or
 -- that was made already, does nothing and returns nil.
 
 local FIELDS = 11
@@ -18,12 +21,17 @@ local JOB = KEYS[5]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local model = ARGV[5]
 local token, checkpoint, after, done = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local fingerprint, answer = ARGV[10], ARGV[11]
 local outcomes = {}
-local at = 10
+local at = 12
 
 local before = redis.call('GET', DONE)
 if before then
-  for accepted, number, created in string.gmatch(before, '(%d) (%d+) (%d)') do
+  local did, by = string.match(before, '^([^\n]*)\n?([^\n]*)')
+  if by ~= '' and by ~= mark then
+    return {before}
+  end
+  for accepted, number, created in string.gmatch(did, '(%d) (%d+) (%d)') do
     outcomes[#outcomes + 1] = {tonumber(accepted), tonumber(number), tonumber(created)}
   end
   return outcomes
@@ -116,7 +124,11 @@ if changed then
   if model ~= '' and not stored_model then
     redis.call('HSET', META, 'model_version', model)
   end
-  redis.call('SET', DONE, table.concat(did, ','), 'PX', remember)
+  local kept = table.concat(did, ',')
+  if fingerprint ~= '' then
+    kept = table.concat({kept, mark, fingerprint, answer}, '\n')
+  end
+  redis.call('SET', DONE, kept, 'PX', remember)
 end
 if token ~= '' then
   redis.call('HSET', JOB, 'checkpoint', checkpoint, 'done', done, 'crashes', '0',

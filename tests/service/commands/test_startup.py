@@ -342,6 +342,7 @@ def test_the_port_answers_while_the_store_is_opened(
         for probe in ("/readyz", "/startupz"):
             answer = client.get(probe)
             assert (answer.status_code, answer.json()["status"]) == (503, "starting")
+            assert answer.headers["x-request-id"]
         opening = {"status": "starting", "reason": "the store is being opened"}
         wait_until(lambda: client.get("/readyz").json() == opening, "it says what", START_S)
         for method, path in (("GET", "/v1/streamers"), ("PUT", "/v1/streamers/a"), ("GET", "/x")):
@@ -350,6 +351,7 @@ def test_the_port_answers_while_the_store_is_opened(
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["retry-after"] == "1"
             assert answer.json()["detail"] == "the service is starting: the store is being opened"
+            assert answer.json()["request_id"] == answer.headers["x-request-id"]
         assert service.process.wait(START_S) == 1
         assert service.output.splitlines()[-1].startswith("error: REDIS_URL: ")
         assert "Traceback" not in service.output

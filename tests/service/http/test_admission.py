@@ -178,7 +178,9 @@ def test_a_refusal_says_when_to_come_again_and_is_counted() -> None:
         assert headers[b"retry-after"] == b"1"
         assert headers[b"content-type"] == b"application/problem+json"
         assert int(headers[b"content-length"]) == len(body["body"])
-        assert json.loads(body["body"])["code"] == "overloaded"
+        problem = json.loads(body["body"])
+        assert problem["code"] == "overloaded"
+        assert problem["request_id"].encode() == headers[b"x-request-id"]
         (metric,) = service.traffic.seconds.collect()
         refused = [s for s in metric.samples if s.labels.get("status") == "503"]
         assert any(s.name.endswith("_count") and s.value >= 1 for s in refused)
@@ -224,5 +226,17 @@ def test_the_clock_stops_when_nobody_asks() -> None:
         assert service.limiter._clock is None
         await service.ask(*READ)
         assert service.limiter._clock is not None
+
+    scenario(run)
+
+
+def test_who_waits_for_an_answer_is_known_to_long_work() -> None:
+    async def run(service: Service) -> None:
+        assert not service.limiter.is_asked()
+        for kind in (READ, WORK):
+            await service.ask_many(1, *kind)
+            assert service.limiter.is_asked()
+            await service.answer_all()
+            assert not service.limiter.is_asked()
 
     scenario(run)

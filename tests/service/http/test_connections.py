@@ -46,11 +46,14 @@ def connect(service: Service) -> socket.socket:
 
 
 def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, Any]:
-    """The next answer on a connection, and its JSON."""
+    """The next answer on a connection, and its JSON; both name the request."""
     response = http.client.HTTPResponse(client)
     with response:
         response.begin()
-        return response, json.loads(response.read())
+        body = json.loads(response.read())
+    if response.status >= 400:
+        assert body["request_id"] == response.headers["X-Request-Id"]
+    return response, body
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -306,6 +309,7 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_connections")
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["connection"] == "close"
+            assert refused.headers["x-request-id"] == refused.json()["request_id"]
         busy[0].close()
         wait_until(
             lambda: (

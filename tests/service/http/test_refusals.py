@@ -17,6 +17,7 @@ from tests.service.process import START_S
 
 NOBODY = -1e6
 """A limit that the clock does not raise to one request within a test."""
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 BODY = b'{"positive": [{"streamer_id": "s"}]}'
 Ask = Callable[[http.client.HTTPConnection], None]
 
@@ -64,7 +65,9 @@ def status_of(connection: http.client.HTTPConnection, method: str, path: str) ->
     answer = connection.getresponse()
     content = answer.read()
     if answer.status == 503:
-        assert json.loads(content)["code"] == "overloaded"
+        problem = json.loads(content)
+        assert problem["code"] == "overloaded"
+        assert problem["request_id"] == answer.headers["X-Request-Id"]
         assert answer.headers["Retry-After"] == "1"
         assert answer.headers["Content-Type"] == "application/problem+json"
     return answer.status
@@ -129,10 +132,18 @@ def test_who_wants_no_more_gets_an_end() -> None:
         lifecycle.limiter._reads.limit = NOBODY
 
         def requests(connection: http.client.HTTPConnection) -> None:
-            connection.request("GET", "/v1/streamers", headers={"Connection": "close"})
+            headers = {
+                "Connection": "close",
+                "X-Request-Id": "asked-for",
+                "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
+            }
+            connection.request("GET", "/v1/streamers", headers=headers)
             answer = connection.getresponse()
             assert (answer.status, answer.headers["Connection"]) == (503, "close")
-            assert json.loads(answer.read())["code"] == "overloaded"
+            problem = json.loads(answer.read())
+            assert problem["code"] == "overloaded"
+            assert problem["request_id"] == answer.headers["X-Request-Id"] == "asked-for"
+            assert problem["trace_id"] == TRACE
 
         await in_thread(requests)(port)
 

@@ -268,7 +268,7 @@ async def test_a_write_and_progress_are_one_step(store: RedisStore, jobs: RedisJ
     last = await put(store, "known")
     lease = await brought_to(jobs, "running")
     step = JobStep(lease, b'{"at":2}', 0, 2)
-    await store.write([upsert("new", "x"), upsert("known", "y")], step)
+    await store.write([upsert("new", "x"), upsert("known", "y")], step=step)
     job = await jobs.get("a")
     assert job is not None
     assert (job.done, job.checkpoint, job.created, job.updated) == (2, b'{"at":2}', 1, 1)
@@ -278,9 +278,9 @@ async def test_a_write_and_progress_are_one_step(store: RedisStore, jobs: RedisJ
 async def test_a_step_happens_once(store: RedisStore, jobs: RedisJobs) -> None:
     lease = await brought_to(jobs, "running")
     step = JobStep(lease, b'{"at":2}', 0, 2)
-    await store.write([upsert("s", "x")], step)
+    await store.write([upsert("s", "x")], step=step)
     with pytest.raises(LeaseLost):
-        await store.write([upsert("s", "x")], step)
+        await store.write([upsert("s", "x")], step=step)
     assert (await store.position()).sequence == 1
     job = await jobs.get("a")
     assert job is not None
@@ -291,7 +291,7 @@ async def test_a_step_happens_once(store: RedisStore, jobs: RedisJobs) -> None:
 async def test_a_step_needs_the_lease(store: RedisStore, jobs: RedisJobs, state: str) -> None:
     lease = await brought_to(jobs, state)
     with pytest.raises(LeaseLost):
-        await store.write([upsert("s")], JobStep(lease, b"{}", 0, 1))
+        await store.write([upsert("s")], step=JobStep(lease, b"{}", 0, 1))
     assert await store.count() == 0
 
 
@@ -300,5 +300,5 @@ async def test_a_step_needs_the_newest_lease(store: RedisStore) -> None:
     old = await brought_to(short, "running")
     await claimed_later(short)
     with pytest.raises(LeaseLost):
-        await store.write([upsert("s")], JobStep(old, b"{}", 0, 1))
+        await store.write([upsert("s")], step=JobStep(old, b"{}", 0, 1))
     assert await store.count() == 0

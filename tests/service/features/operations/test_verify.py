@@ -24,7 +24,7 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
     service.client.headers["Authorization"] = "Bearer secret"
     url, sequence = service.url, fill(service)
     wait_until(lambda: readyz(service)["snapshot"]["sequence"] == sequence, "the index is saved")
-    status, said = verify(data, "--url", url, "--api-key", "secret")
+    status, said = verify(data, "--url", url, STREAMER_API_KEY="secret")
     assert status == 0, said
     counted = "62 streamers, 61 with a vector: no differences"
     assert f"store     at {sequence}, model test-0: {counted}" in said
@@ -33,7 +33,7 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
     assert said.endswith("no differences\n")
     status, said = verify(data, "--url", url)
     assert status == 1
-    assert "needs an API key: give it by --api-key" in said
+    assert "needs an API key: set STREAMER_API_KEY" in said
     assert service.stop() == 0
     status, said = verify(data)
     assert status == 0, said

@@ -16,7 +16,7 @@ from service.settings import Limits
 from tests.bundles import DIM
 from tests.service.conftest import put, wait_until_visible
 
-SHORT = ["", "?k=1", "?k=3", "?k=1000"]
+SHORT = ["", "?k=1", "?k=3", "?k=3&after_sequence=7", "?k=1000"]
 LEFT_ALONE = [
     "?k=0",
     "?k=1001",
@@ -25,6 +25,8 @@ LEFT_ALONE = [
     "?k=3&k=4",
     "?exact=true",
     "?after_sequence=1",
+    "?k=3&after_sequence=-1",
+    "?k=3&after_sequence=999999999",
     "?min_score=0.5",
     "?k=%33",
     "?unknown=1",
@@ -86,7 +88,7 @@ def test_the_same_as_the_framework(
     assert ours.pop("took_ms") >= 0
     assert theirs.pop("took_ms") >= 0
     assert ours == theirs
-    assert len(ours["hits"]) == min(int(query[3:] or 10), 29)
+    assert len(ours["hits"]) == min(int(query[3:].partition("&")[0] or 10), 29)
     assert ours["hits"][0]["precision"] is not None
 
 
@@ -119,7 +121,7 @@ def vector_of(client: TestClient, streamer_id: str) -> list[float]:
     return (7 * np.array(found)).tolist()  # the length of a seed does not matter
 
 
-@pytest.mark.parametrize("more", [{}, {"k": 3}, {"k": 1000}])
+@pytest.mark.parametrize("more", [{}, {"k": 3}, {"k": 3, "after_sequence": 7}, {"k": 1000}])
 @pytest.mark.parametrize("by_vector", [True, False])
 def test_a_body_with_one_seed_is_answered_as_by_the_framework(
     client: TestClient, passed: Callable[..., bool], more: dict[str, int], by_vector: bool
@@ -142,7 +144,7 @@ def test_a_body_with_one_seed_is_answered_as_by_the_framework(
     "body",
     [
         {"positive": [{"streamer_id": "s4"}], "explain": True},
-        {"positive": [{"streamer_id": "s4"}], "after_sequence": 1},
+        {"positive": [{"streamer_id": "s4"}], "after_sequence": 999999999},
         {"positive": [{"streamer_id": "s4"}], "k": 0},
         {"positive": [{"streamer_id": "s4"}], "k": 1001},
         {"positive": [{"streamer_id": "nobody"}]},
@@ -182,7 +184,7 @@ def test_what_is_too_much_is_refused_and_not_asked_again() -> None:
     """The framework's route would wait in the same queue a second time."""
 
     class Full:
-        async def nearest(self, seed: str, k: int) -> None:
+        async def nearest(self, seed: str, k: int, after_sequence: int) -> None:
             raise Overloaded("7 searches are waiting already", 3)
 
     @dataclass

@@ -22,9 +22,10 @@ from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
 from service.features.dedup.service import Dedup, NearDuplicate
 from service.features.streamers import write_pipeline
+from service.features.streamers.outcomes import Acknowledged, Unchanged
 from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
 from service.settings import Settings, Work
-from service.store.base import Delete, Outcome, Upsert
+from service.store.base import Delete, Once, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import JobStep
 from service.store.redis.client import Limits
@@ -42,7 +43,11 @@ class Contended(RedisStore):
     others = 0
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], step: JobStep | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         first = operations[0]
         if self.others and isinstance(first, Upsert) and first.expected_version:
@@ -50,7 +55,7 @@ class Contended(RedisStore):
             (stored,) = await self.get([first.record.streamer_id])
             assert stored is not None
             await super().write([Upsert(stored)])
-        return await super().write(operations, step)
+        return await super().write(operations, once=once, step=step)
 
 
 @asynccontextmanager
@@ -212,3 +217,35 @@ def test_a_store_that_was_re_encoded_refuses_the_old_model(serve: Serve) -> None
         store.hset("ss:meta", "model_version", "test-0")
     wait_until(service.is_ready, "it is ready again")
     assert set(service.streamers()) == {"a"}
+
+
+def test_lines_that_are_sent_twice_at_once_are_written_once(bundle: Path, tmp_path: Path) -> None:
+    profiles = [StreamerProfile(streamer_id=i, tags=["cooking"]) for i in ("a", "b", "c")]
+
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, lambda *_: raising(ServiceError("unused"))) as opened:
+            store, writes = opened
+            await writes.put(COOKING.model_copy(update={"tags": ["music"]}), None)
+            both_have_compared = asyncio.Barrier(2)
+            digests, compared = store.digests, 0
+
+            async def digests_together(ids: Sequence[str]) -> list[tuple[int, str] | None]:
+                nonlocal compared
+                found = await digests(ids)
+                compared += 1
+                if compared <= 2:
+                    await both_have_compared.wait()
+                return found
+
+            store.digests = digests_together
+            done = await asyncio.gather(
+                *(writes.write_many(profiles, skip_unchanged=True) for _ in range(2))
+            )
+            assert compared == 3
+            first, second = sorted(done, key=lambda results: isinstance(results[0], Unchanged))
+            assert [r.sequence for r in first if isinstance(r, Acknowledged)] == [2, 3, 4]
+            assert [r.version for r in second if isinstance(r, Unchanged)] == [2, 3, 4]
+            later = await writes.put(COOKING, None)
+            assert later.sequence == 5
+
+    asyncio.run(scenario())

@@ -1,0 +1,165 @@
+"""Sends calls, and again where that helps. `generate.py` writes `transport.py` from this file."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import httpx
+
+from service.client import calls
+from service.client.calls import Call
+from service.client.errors import (
+    ClientError,
+    OutcomeUnknown,
+    UnexpectedAnswer,
+    connection_errors,
+    refusal_of,
+)
+from service.client.lines import NDJSON, Chunk, LineSplitter
+from service.client.patience import Attempts, Patience
+
+Answer = TypeVar("Answer")
+
+
+class AsyncTransport:
+    """Connections to one service."""
+
+    def __init__(
+        self, url: str, api_key: str | None, patience: Patience, http: httpx.AsyncClient | None
+    ) -> None:
+        """Make no connection yet.
+
+        Args:
+            url: of the service, without a slash at the end.
+            api_key: of every request.
+            patience: deadlines and retries.
+            http: what sends; None = one of its own, which `aclose` closes.
+        """
+        self._url = url
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._patience = patience
+        self._http = http or httpx.AsyncClient()
+        self._owns_http = http is None
+        self._keyed: frozenset[str] | None = None
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def call(
+        self, call: Call[Answer], deadline_s: float | None, *, attempts: int | None = None
+    ) -> Answer:
+        """The answer of a call, after as many tries as it takes and may have.
+
+        Raises:
+            ClientError: there is none.
+        """
+        patience = self._patience
+        if attempts is not None:
+            patience = replace(patience, attempts=attempts)
+        tries = Attempts(patience, deadline_s)
+        while True:
+            try:
+                return await self._answer(call, tries)
+            except ClientError as error:
+                await self._wait(call, tries, error)
+
+    async def lines(self, call: Call[Any], deadline_s: float | None) -> AsyncGenerator[bytes, None]:
+        """Complete lines of the answer; the call is made once more only before the first of them.
+
+        Raises:
+            ClientError: there is no answer, or it broke off.
+        """
+        tries = Attempts(self._patience, deadline_s)
+        while True:
+            try:
+                response = await self._begun(call, tries)
+                break
+            except ClientError as error:
+                await self._wait(call, tries, error)
+        async with aclosing(response), aclosing(self._lines(response)) as lines:
+            async for line in lines:
+                yield line
+
+    async def write(self, chunk: Chunk, deadline_s: float | None) -> None:
+        """Send a chunk until each of its lines has a result.
+
+        Raises:
+            ClientError: some have none.
+        """
+        tries = Attempts(self._patience, deadline_s)
+        while not chunk.is_done:
+            call, had = calls.bulk(chunk.body()), len(chunk.results)
+            try:
+                response = await self._begun(call, tries)
+                async with aclosing(response), aclosing(self._lines(response)) as lines:
+                    async for line in lines:
+                        chunk.take(self._url, line)
+                chunk.check(self._url)
+            except ClientError as error:
+                if len(chunk.results) > had:
+                    tries.start_again()
+                await self._wait(call, tries, error)
+
+    async def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
+        """One try, whose answer is read to its end."""
+        body = bytearray()
+        async with aclosing(await self._sent(call, tries)) as response:
+            with connection_errors(self._url):
+                async for part in response.aiter_bytes():
+                    body += part
+                    tries.check()
+        return call.answer(self._url, response.status_code, response.headers, bytes(body))
+
+    async def _begun(self, call: Call[Any], tries: Attempts) -> httpx.Response:
+        """One try, whose answer is NDJSON that is not read yet; the caller closes it."""
+        response = await self._sent(call, tries)
+        if response.is_success and response.headers.get("content-type") == NDJSON:
+            return response
+        async with aclosing(response):
+            with connection_errors(self._url):
+                body = await response.aread()
+        if response.is_success:
+            raise UnexpectedAnswer(self._url, response.status_code, body)
+        raise refusal_of(self._url, response.status_code, response.headers, body)
+
+    async def _sent(self, call: Call[Any], tries: Attempts) -> httpx.Response:
+        """The response whose body is not read yet; the caller closes it."""
+        with connection_errors(self._url):
+            request = self._http.build_request(
+                call.method,
+                f"{self._url}{call.path}",
+                params=call.params or None,
+                content=call.content,
+                headers={**self._headers, **call.headers},
+                timeout=tries.timeout(),
+            )
+            return await self._http.send(request, stream=True)
+
+    async def _lines(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        splitter = LineSplitter()
+        with connection_errors(self._url):
+            async for part in response.aiter_bytes():
+                for line in splitter.feed(part):
+                    yield line
+
+    async def _wait(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
+        """Wait until a call may be made again; else raise the error that says why not."""
+        pause_s = tries.pause_after(error)
+        if error.is_in_doubt and not call.is_repeatable and not await self._is_keyed(call):
+            raise OutcomeUnknown(
+                f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
+            ) from error
+        await asyncio.sleep(pause_s)
+
+    async def _is_keyed(self, call: Call[Any]) -> bool:
+        """Whether the service carries out a call once, however often it comes with its key."""
+        if self._keyed is None:
+            try:
+                self._keyed = await self._answer(calls.keyed_methods(), Attempts(self._patience))
+            except ClientError:
+                return False  # it does not say so
+        return call.method in self._keyed

@@ -1,0 +1,290 @@
+"""Requests of each call and how their answers are read; knows no connection."""
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from service.client.errors import UnexpectedAnswer, problem_error, refusal_of
+from service.client.lines import NDJSON, Profile, fields_of, json_of
+from service.client.models import (
+    ColdStartIn,
+    ColdStartOut,
+    DedupClustersOut,
+    DedupFeedOut,
+    DedupIn,
+    DeletedOut,
+    EmbeddingOut,
+    ExportIn,
+    HealthOut,
+    Problem,
+    SimilarIn,
+    SimilarOut,
+    StreamerOut,
+    StreamerPage,
+    WrittenOut,
+)
+
+Answer = TypeVar("Answer")
+Fields = Mapping[str, Any]
+Parameter = str | int | float | bool | None
+_JSON = {"Content-Type": "application/json"}
+_KEY = "Idempotency-Key"
+_ROUTE = "/v1/streamers/{streamer_id}"
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """A request, and what becomes of its answer.
+
+    Attributes:
+        method: of HTTP.
+        path: below the address of the service.
+        read: makes the answer of its body.
+        params: of the query.
+        content: the body.
+        headers: beside those of the client.
+        is_repeatable: whether carrying it out twice is as good as once.
+        statuses: that are answers; all others are refusals.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], Answer]
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_repeatable: bool = True
+    statuses: frozenset[int] = frozenset({200, 201})
+
+    def answer(self, url: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer of a complete response.
+
+        Raises:
+            ClientError: the service refused, or something else answered.
+        """
+        if status not in self.statuses:
+            raise refusal_of(url, status, headers, body)
+        try:
+            return self.read(body)
+        except ValidationError as error:
+            raise UnexpectedAnswer(url, status, body) from error
+
+
+class LastWrite:
+    """The highest sequence number of what a client has written; for several threads."""
+
+    def __init__(self, sequence: int) -> None:
+        self._lock = threading.Lock()
+        self.sequence = sequence
+
+    def note(self, sequence: int | None) -> None:
+        """Take in the sequence number of a write; None changes nothing."""
+        with self._lock:
+            self.sequence = max(self.sequence, sequence or 0)
+
+
+class _Parameter(BaseModel):
+    name: str = ""
+
+
+class _Operation(BaseModel):
+    parameters: list[_Parameter] = []
+
+
+class _Document(BaseModel):
+    """The part of an OpenAPI document that tells which headers a route takes."""
+
+    paths: dict[str, dict[str, _Operation]] = {}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _as(kind: type[Answer]) -> Callable[[bytes], Answer]:
+    return _adapter(kind).validate_json
+
+
+def _params(**given: Parameter) -> dict[str, str]:
+    """Query parameters, without those that are None or False."""
+    texts = {name: "true" if value is True else str(value) for name, value in given.items()}
+    return {name: texts[name] for name, v in given.items() if v is not None and v is not False}
+
+
+def _at(streamer_id: str, rest: str = "") -> str:
+    return f"/v1/streamers/{quote(streamer_id, safe=':')}{rest}"
+
+
+# Writes
+
+
+def _precondition(if_version: int | None, only_new: bool = False) -> dict[str, str]:
+    headers = {_KEY: f'"{uuid.uuid4()}"'}
+    if only_new:
+        headers["If-None-Match"] = "*"
+    if if_version is not None:
+        headers["If-Match"] = f'"{if_version}"'
+    return headers
+
+
+def put(
+    streamer_id: str, profile: Profile, if_version: int | None, only_new: bool
+) -> Call[WrittenOut]:
+    """`PUT /v1/streamers/{streamer_id}`."""
+    return Call(
+        "PUT",
+        _at(streamer_id),
+        _as(WrittenOut),
+        content=json_of(profile),
+        headers=_JSON | _precondition(if_version, only_new),
+        is_repeatable=if_version is None and not only_new,
+    )
+
+
+def patch(streamer_id: str, changes: Profile, if_version: int | None) -> Call[WrittenOut]:
+    """`PATCH /v1/streamers/{streamer_id}`."""
+    return Call(
+        "PATCH",
+        _at(streamer_id),
+        _as(WrittenOut),
+        content=json_of(changes),
+        headers=_JSON | _precondition(if_version),
+        is_repeatable=False,
+    )
+
+
+def delete(streamer_id: str, if_version: int | None) -> Call[DeletedOut]:
+    """`DELETE /v1/streamers/{streamer_id}`."""
+    return Call(
+        "DELETE",
+        _at(streamer_id),
+        _as(DeletedOut),
+        headers=_precondition(if_version),
+        is_repeatable=if_version is None,
+    )
+
+
+def bulk(lines: bytes) -> Call[bytes]:
+    """`POST /v1/streamers:bulk`; a line that was written already is skipped."""
+    return Call(
+        "POST",
+        "/v1/streamers:bulk",
+        bytes,
+        params={"skip_unchanged": "true"},
+        content=lines,
+        headers={"Content-Type": NDJSON},
+    )
+
+
+def keyed_methods() -> Call[frozenset[str]]:
+    """Methods of writes for which the service documents `Idempotency-Key`, by its OpenAPI."""
+
+    def read(body: bytes) -> frozenset[str]:
+        operations = _as(_Document)(body).paths.get(_ROUTE, {})
+        return frozenset(
+            method.upper()
+            for method, operation in operations.items()
+            if any(parameter.name.lower() == _KEY.lower() for parameter in operation.parameters)
+        )
+
+    return Call("GET", "/openapi.json", read)
+
+
+# What is stored
+
+
+def get(streamer_id: str) -> Call[StreamerOut]:
+    """`GET /v1/streamers/{streamer_id}`."""
+    return Call("GET", _at(streamer_id), _as(StreamerOut))
+
+
+def embedding(streamer_id: str) -> Call[EmbeddingOut]:
+    """`GET /v1/streamers/{streamer_id}/embedding`."""
+    return Call("GET", _at(streamer_id, "/embedding"), _as(EmbeddingOut))
+
+
+def page_of_streamers(limit: int, cursor: str | None) -> Call[StreamerPage]:
+    """`GET /v1/streamers`."""
+    params = _params(limit=limit, cursor=cursor)
+    return Call("GET", "/v1/streamers", _as(StreamerPage), params=params)
+
+
+def health() -> Call[HealthOut]:
+    """`GET /readyz`, whose answer comes with 503 too."""
+
+    def read(body: bytes) -> HealthOut:
+        state: dict[str, Any] = _as(dict[str, Any])(body)
+        if state.get("status") in ("starting", "stopping"):  # nothing else is known then
+            detail = f"the service is {state['status']}: {state.get('reason')}"
+            title = "The service is not ready yet"
+            raise problem_error(
+                Problem(
+                    type="/errors#not_ready",
+                    title=title,
+                    status=503,
+                    code="not_ready",
+                    detail=detail,
+                ),
+                1,
+            )
+        return _as(HealthOut)(body)
+
+    return Call("GET", "/readyz", read, statuses=frozenset({200, 503}))
+
+
+# Questions
+
+
+def _asked(question: Profile, after_sequence: int) -> bytes:
+    """A question's body; it waits for the client's last write, or for a later one."""
+    fields = fields_of(question)
+    given = fields.get("after_sequence", 0)
+    if after_sequence and isinstance(given, int):
+        fields["after_sequence"] = max(given, after_sequence)
+    return to_json(fields)
+
+
+def similar(
+    streamer_id: str, k: int, after_sequence: int, **options: Parameter
+) -> Call[SimilarOut]:
+    """`GET /v1/streamers/{streamer_id}/similar`."""
+    params = _params(k=k, after_sequence=after_sequence or None, **options)
+    return Call("GET", _at(streamer_id, "/similar"), _as(SimilarOut), params=params)
+
+
+def search(question: SimilarIn | Fields, after_sequence: int) -> Call[SimilarOut]:
+    """`POST /v1/similar`."""
+    content = _asked(question, after_sequence)
+    return Call("POST", "/v1/similar", _as(SimilarOut), content=content, headers=_JSON)
+
+
+def next_page(cursor: str) -> Call[SimilarOut]:
+    """`GET /v1/similar`."""
+    return Call("GET", "/v1/similar", _as(SimilarOut), params={"cursor": cursor})
+
+
+def export(question: ExportIn | Fields, after_sequence: int) -> Call[bytes]:
+    """`POST /v1/similar/export`."""
+    content = _asked(question, after_sequence)
+    return Call("POST", "/v1/similar/export", bytes, content=content, headers=_JSON)
+
+
+def cold_start(question: ColdStartIn | Fields, after_sequence: int) -> Call[ColdStartOut]:
+    """`POST /v1/cold-start`."""
+    content = _asked(question, after_sequence)
+    return Call("POST", "/v1/cold-start", _as(ColdStartOut), content=content, headers=_JSON)
+
+
+def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClustersOut | DedupFeedOut]:
+    """`POST /v1/dedup`."""
+    content = _asked(question, after_sequence)
+    read = _adapter(DedupClustersOut | DedupFeedOut).validate_json
+    return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)

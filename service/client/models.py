@@ -1,0 +1,70 @@
+"""What is sent and what comes back: the schemas of the API itself."""
+
+from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
+from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.dedup.schemas import (
+    ClusterOut,
+    DedupClustersOut,
+    DedupFeedOut,
+    DedupIn,
+    MemberOut,
+)
+from service.features.operations.schemas import HealthOut
+from service.features.similar.schemas import (
+    ExportIn,
+    ExportLineOut,
+    ExportSummaryOut,
+    HitOut,
+    ReasonsOut,
+    SeedIn,
+    SimilarIn,
+    SimilarOut,
+)
+from service.features.streamers.schemas import (
+    BulkLineOut,
+    DeletedOut,
+    EmbeddingOut,
+    NearDuplicateOut,
+    StreamerBody,
+    StreamerOut,
+    StreamerPage,
+    WrittenOut,
+)
+from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
+
+__all__ = [
+    "BulkLineOut",
+    "ClusterOut",
+    "ColdStartIn",
+    "ColdStartOut",
+    "ConditionIn",
+    "DedupClustersOut",
+    "DedupFeedOut",
+    "DedupIn",
+    "DeletedOut",
+    "EmbeddingOut",
+    "ExportIn",
+    "ExportLineOut",
+    "ExportSummaryOut",
+    "FieldProblem",
+    "FilterIn",
+    "HealthOut",
+    "HitOut",
+    "Live",
+    "Media",
+    "MemberOut",
+    "NearDuplicateOut",
+    "NeighbourOut",
+    "Problem",
+    "ReasonsOut",
+    "SeedIn",
+    "SimilarIn",
+    "SimilarOut",
+    "StreamerBody",
+    "StreamerContent",
+    "StreamerOut",
+    "StreamerPage",
+    "StreamerProfile",
+    "Video",
+    "WrittenOut",
+]

@@ -1,0 +1,91 @@
+"""When a call is made again, and when it is given up; knows no connection."""
+
+import random
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from service.client.errors import ClientError, DeadlineExceeded
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a call may take, and how often it is tried.
+
+    Attributes:
+        deadline_s: of a call in all, tries and pauses included; each call can have its own. What
+            comes in small pieces without end is given up after twice as long at the latest.
+        attempt_s: longest wait for the answer of one try; None = until the deadline.
+        connect_s: longest wait for a connection.
+        attempts: most tries.
+        first_pause_s: before the second try; it doubles with each, up to `longest_pause_s`, less a
+            random share of up to half. `Retry-After` of the service makes it longer, never shorter.
+        longest_pause_s: see above.
+    """
+
+    deadline_s: float = 30
+    attempt_s: float | None = None
+    connect_s: float = 5
+    attempts: int = 8
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 8
+
+
+class Attempts:
+    """The tries of one call."""
+
+    def __init__(self, patience: Patience, deadline_s: float | None = None) -> None:
+        """Begin; the deadline counts from now.
+
+        Args:
+            patience: bounds.
+            deadline_s: of this call; by default that of `patience`.
+        """
+        self._patience = patience
+        self._deadline_s = patience.deadline_s if deadline_s is None else deadline_s
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Count anew, since a part of the work was done."""
+        self._failed = 0
+        self._until = time.monotonic() + self._deadline_s
+
+    def check(self) -> None:
+        """Check the deadline.
+
+        Raises:
+            DeadlineExceeded: it has passed.
+        """
+        if time.monotonic() >= self._until:
+            raise DeadlineExceeded(f"no answer within {self._deadline_s:g} s")
+
+    def timeout(self) -> httpx.Timeout:
+        """The longest waits of the next try.
+
+        Raises:
+            DeadlineExceeded: there is no time for one.
+        """
+        self.check()
+        left = max(self._until - time.monotonic(), 1e-3)
+        each = min(left, self._patience.attempt_s or left)
+        return httpx.Timeout(each, connect=min(each, self._patience.connect_s), pool=left)
+
+    def pause_after(self, error: ClientError) -> float:
+        """Seconds to wait before the next try.
+
+        Raises:
+            ClientError: `error`, where another try would not help or there is no time for it; in
+                place of it `DeadlineExceeded`, where the deadline has passed.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0 and error.is_passing:
+            detail = f"no answer within {self._deadline_s:g} s: {error.detail}"
+            raise DeadlineExceeded(detail, is_in_doubt=error.is_in_doubt) from error
+        self._failed += 1
+        patience = self._patience
+        longest = min(patience.first_pause_s * 2 ** (self._failed - 1), patience.longest_pause_s)
+        pause_s = max(longest * random.uniform(0.5, 1), error.retry_after_s or 0)
+        if not error.is_passing or self._failed >= patience.attempts or pause_s >= left:
+            raise error
+        return pause_s

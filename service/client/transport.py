@@ -1,0 +1,167 @@
+"""Written by `generate.py` from `async_transport.py`: change that, not this."""
+
+# fmt: off
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import httpx
+
+from service.client import calls
+from service.client.calls import Call
+from service.client.errors import (
+    ClientError,
+    OutcomeUnknown,
+    UnexpectedAnswer,
+    connection_errors,
+    refusal_of,
+)
+from service.client.lines import NDJSON, Chunk, LineSplitter
+from service.client.patience import Attempts, Patience
+
+Answer = TypeVar("Answer")
+
+
+class Transport:
+    """Connections to one service."""
+
+    def __init__(
+        self, url: str, api_key: str | None, patience: Patience, http: httpx.Client | None
+    ) -> None:
+        """Make no connection yet.
+
+        Args:
+            url: of the service, without a slash at the end.
+            api_key: of every request.
+            patience: deadlines and retries.
+            http: what sends; None = one of its own, which `close` closes.
+        """
+        self._url = url
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._patience = patience
+        self._http = http or httpx.Client()
+        self._owns_http = http is None
+        self._keyed: frozenset[str] | None = None
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._owns_http:
+            self._http.close()
+
+    def call(
+        self, call: Call[Answer], deadline_s: float | None, *, attempts: int | None = None
+    ) -> Answer:
+        """The answer of a call, after as many tries as it takes and may have.
+
+        Raises:
+            ClientError: there is none.
+        """
+        patience = self._patience
+        if attempts is not None:
+            patience = replace(patience, attempts=attempts)
+        tries = Attempts(patience, deadline_s)
+        while True:
+            try:
+                return self._answer(call, tries)
+            except ClientError as error:
+                self._wait(call, tries, error)
+
+    def lines(self, call: Call[Any], deadline_s: float | None) -> Generator[bytes, None, None]:
+        """Complete lines of the answer; the call is made once more only before the first of them.
+
+        Raises:
+            ClientError: there is no answer, or it broke off.
+        """
+        tries = Attempts(self._patience, deadline_s)
+        while True:
+            try:
+                response = self._begun(call, tries)
+                break
+            except ClientError as error:
+                self._wait(call, tries, error)
+        with closing(response), closing(self._lines(response)) as lines:
+            for line in lines:
+                yield line
+
+    def write(self, chunk: Chunk, deadline_s: float | None) -> None:
+        """Send a chunk until each of its lines has a result.
+
+        Raises:
+            ClientError: some have none.
+        """
+        tries = Attempts(self._patience, deadline_s)
+        while not chunk.is_done:
+            call, had = calls.bulk(chunk.body()), len(chunk.results)
+            try:
+                response = self._begun(call, tries)
+                with closing(response), closing(self._lines(response)) as lines:
+                    for line in lines:
+                        chunk.take(self._url, line)
+                chunk.check(self._url)
+            except ClientError as error:
+                if len(chunk.results) > had:
+                    tries.start_again()
+                self._wait(call, tries, error)
+
+    def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
+        """One try, whose answer is read to its end."""
+        body = bytearray()
+        with closing(self._sent(call, tries)) as response:
+            with connection_errors(self._url):
+                for part in response.iter_bytes():
+                    body += part
+                    tries.check()
+        return call.answer(self._url, response.status_code, response.headers, bytes(body))
+
+    def _begun(self, call: Call[Any], tries: Attempts) -> httpx.Response:
+        """One try, whose answer is NDJSON that is not read yet; the caller closes it."""
+        response = self._sent(call, tries)
+        if response.is_success and response.headers.get("content-type") == NDJSON:
+            return response
+        with closing(response):
+            with connection_errors(self._url):
+                body = response.read()
+        if response.is_success:
+            raise UnexpectedAnswer(self._url, response.status_code, body)
+        raise refusal_of(self._url, response.status_code, response.headers, body)
+
+    def _sent(self, call: Call[Any], tries: Attempts) -> httpx.Response:
+        """The response whose body is not read yet; the caller closes it."""
+        with connection_errors(self._url):
+            request = self._http.build_request(
+                call.method,
+                f"{self._url}{call.path}",
+                params=call.params or None,
+                content=call.content,
+                headers={**self._headers, **call.headers},
+                timeout=tries.timeout(),
+            )
+            return self._http.send(request, stream=True)
+
+    def _lines(self, response: httpx.Response) -> Generator[bytes, None, None]:
+        splitter = LineSplitter()
+        with connection_errors(self._url):
+            for part in response.iter_bytes():
+                for line in splitter.feed(part):
+                    yield line
+
+    def _wait(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
+        """Wait until a call may be made again; else raise the error that says why not."""
+        pause_s = tries.pause_after(error)
+        if error.is_in_doubt and not call.is_repeatable and not self._is_keyed(call):
+            raise OutcomeUnknown(
+                f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
+            ) from error
+        time.sleep(pause_s)
+
+    def _is_keyed(self, call: Call[Any]) -> bool:
+        """Whether the service carries out a call once, however often it comes with its key."""
+        if self._keyed is None:
+            try:
+                self._keyed = self._answer(calls.keyed_methods(), Attempts(self._patience))
+            except ClientError:
+                return False  # it does not say so
+        return call.method in self._keyed

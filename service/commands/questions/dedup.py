@@ -1,0 +1,50 @@
+"""`dedup`: which of some streamers are near-duplicates of each other."""
+
+import argparse
+from typing import Any
+
+from service.client.models import DedupClustersOut, DedupFeedOut
+from service.commands.questions.asking import (
+    Cell,
+    add_common,
+    ask,
+    print_rows,
+    tell_incomplete,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom to compare, and what counts."""
+    parser.add_argument("ids", nargs="+", metavar="ID", help="of stored streamers")
+    limits = parser.add_mutually_exclusive_group()
+    limits.add_argument(
+        "--threshold", type=float, metavar="X", help="lowest content cosine (the model's)"
+    )
+    limits.add_argument(
+        "--min-precision",
+        type=float,
+        metavar="X",
+        help="this share of pairs is right, by the model's calibration",
+    )
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and show each streamer with its group: a number, `unique` or `not_comparable`."""
+    limits = {"threshold": args.threshold, "min_precision": args.min_precision}
+    given: dict[str, Any] = {name: x for name, x in limits.items() if x is not None}
+    return ask(args, lambda client: client.dedup({"ids": args.ids, **given}), _show)
+
+
+def _show(answer: DedupClustersOut | DedupFeedOut) -> None:
+    assert isinstance(answer, DedupClustersOut)  # what was asked for
+    rows: list[list[Cell]] = [
+        [str(number), member.streamer_id, member.score, member.copies]
+        for number, cluster in enumerate(answer.clusters, start=1)
+        for member in cluster.members
+    ]
+    for group, ids in (("unique", answer.unique), ("not_comparable", answer.not_comparable)):
+        for streamer_id in ids:
+            rows.append([group, streamer_id, None, None])
+    print_rows(["group", "streamer_id", "score", "copies"], rows)
+    tell_incomplete(answer.complete, answer.incomplete_because)

@@ -1,0 +1,183 @@
+"""The API keys in memory, which follow those in the store; no request waits for the store."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from service.errors import ServiceError, Unauthorized
+from service.features.keys.key_text import PREFIX, digest_of, id_in
+from service.features.keys.tokens import Tokens
+from service.http.auth.callers import Caller
+from service.scopes import SCOPES, scopes_of
+from service.store.keys import KeyRecord, KeyStore
+
+_log = logging.getLogger(__name__)
+POLL_S = 0.4
+"""Between two looks for changes: a revoked key is refused within a second."""
+NOTE_S = 10.0
+"""Between two notes in the store of when keys were used."""
+ADMIN = Caller("STREAMER_API_KEY", "the key of the settings", frozenset(SCOPES))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A key as the store has it, and who has it."""
+
+    stored: bytes
+    record: KeyRecord
+    caller: Caller
+
+
+class StoredKeyRing:
+    """A `KeyRing` of the keys in the store and the one of the settings."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        admin_key: str | None,
+        now: Callable[[], float] = time.time,
+        tokens: Tokens | None = None,
+    ) -> None:
+        """Know nobody but the admin before `refresh`.
+
+        Args:
+            store: of the keys.
+            admin_key: the key of the settings, which has all scopes; None without one.
+            now: the time, in seconds since 1970.
+            tokens: of an identity provider, if there is one.
+        """
+        self._tokens = tokens
+        self._store = store
+        self._admin_digest = None if admin_key is None else digest_of(admin_key)
+        self._now = now
+        self._mark: str = ""
+        self._known: dict[str, _Known] = {}
+        self._had_keys = False
+        self._used: dict[str, float] = {}  # since it was noted last
+        self._refreshing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is no key at all, and never was one: losing the last one opens nothing."""
+        return self._admin_digest is None and self._tokens is None and not self._had_keys
+
+    def caller_of(self, key: str) -> Caller:
+        """Who has a key; see `KeyRing.caller_of`.
+
+        Raises:
+            Unauthorized: nobody, or not any more.
+        """
+        digest = digest_of(key)
+        if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
+            return ADMIN
+        if self._tokens is not None and key.count(".") == 2:
+            return self._tokens.caller_of(key)
+        key_id = id_in(key)
+        if key_id is None:
+            raise Unauthorized(
+                "the key is mistyped or cut off: its checksum is wrong; copy it as a whole"
+                if key.startswith(PREFIX)
+                else "the key is not known here; ask an admin for one"
+            )
+        known, now = self._known.get(key_id), self._now()
+        if known is None or not _fits(known.record, digest, now):
+            raise Unauthorized(
+                f"the key {key_id} is not known here, was rotated or revoked; ask an admin for "
+                "another"
+            )
+        expires_at = known.record.expires_at
+        if expires_at is not None and now >= expires_at:
+            raise Unauthorized(f"the key {key_id} has expired; ask an admin to rotate it")
+        self._used[key_id] = now
+        return known.caller
+
+    async def refresh(self) -> None:
+        """Read the keys if any was changed.
+
+        Raises:
+            StoreUnavailable: the store does not answer; what was known stays known.
+        """
+        async with self._refreshing:  # none may undo what a later one read
+            mark = await self._store.mark()
+            if mark == self._mark:
+                return
+            stored = await self._store.all()
+            self._known = {
+                key_id: known
+                for key_id, text in stored.items()
+                if (known := self._read(key_id, text)) is not None
+            }
+            self._mark = mark
+            self._had_keys = self._had_keys or mark != ""
+
+    def _read(self, key_id: str, text: bytes) -> _Known | None:
+        before = self._known.get(key_id)
+        if before is not None and before.stored == text:
+            return before
+        try:
+            record = KeyRecord.of_json(text)
+        except ValueError as error:
+            _log.warning("the key %s is refused, its record can't be read: %s", key_id, error)
+            return None
+        scopes = scopes_of(record.role, record.scopes)
+        return _Known(text, record, Caller(key_id, record.name, scopes))
+
+    async def note_used(self) -> None:
+        """Have the store know when keys were used.
+
+        Raises:
+            StoreUnavailable: it does not answer; it is told the next time.
+            StoreFull: likewise.
+        """
+        used, self._used = self._used, {}
+        try:
+            await self._store.note_used({i: t for i, t in used.items() if i in self._known})
+        except ServiceError:
+            self._used = {**used, **self._used}
+            raise
+
+    async def __aenter__(self) -> Self:
+        """Read the keys, and follow the store.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        await self.refresh()
+        self._task = asyncio.create_task(self._run(), name="API keys")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Follow no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(ServiceError):
+            await self.note_used()
+
+    async def _run(self) -> None:
+        noted = time.monotonic()
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.refresh()
+                if time.monotonic() - noted >= NOTE_S:
+                    noted = time.monotonic()
+                    await self.note_used()
+            except ServiceError:
+                pass  # the store's health tells it; what is known holds
+            except Exception as error:  # noqa: BLE001 - soon it is asked again
+                _log.warning("the keys can't be read, what is known of them holds: %s", error)
+
+
+def _fits(record: KeyRecord, digest: str, now: float) -> bool:
+    """Whether a digest is that of the key, or of the one before while that may be used."""
+    if hmac.compare_digest(digest, record.digest):
+        return True
+    previous, until = record.previous_digest, record.previous_until or 0.0
+    return previous is not None and now < until and hmac.compare_digest(digest, previous)

@@ -1,0 +1,165 @@
+"""Use cases of API keys: create, list, rotate, revoke."""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from service.errors import InvalidRequest, KeyNotFound, StoreUnavailable
+from service.features.keys.key_text import digest_of, new_id, new_key
+from service.scopes import scopes_of
+from service.store.keys import KeyRecord, KeyStore
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A key as it is shown once, and its record."""
+
+    key: str
+    record: KeyRecord
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A key as it is listed.
+
+    Attributes:
+        record: as stored.
+        last_used_at: seconds since 1970; None = not yet.
+    """
+
+    record: KeyRecord
+    last_used_at: float | None
+
+    @property
+    def scopes(self) -> list[str]:
+        """Its own scopes, or those of its role."""
+        return sorted(scopes_of(self.record.role, self.record.scopes))
+
+
+async def _nothing() -> None:
+    """The `refresh` of who holds no keys in memory."""
+
+
+class Keys:
+    """The keys of the store."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        refresh: Callable[[], Awaitable[None]] = _nothing,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Work on a store.
+
+        Args:
+            store: of the keys.
+            refresh: called after each change, so that this process knows it at once.
+            now: the time, in seconds since 1970.
+        """
+        self._store = store
+        self._refresh = refresh
+        self._now = now
+
+    async def create(
+        self,
+        name: str,
+        role: str | None = None,
+        scopes: Collection[str] = (),
+        expires_at: float | None = None,
+    ) -> Issued:
+        """Make a key with a role or with scopes.
+
+        Raises:
+            InvalidRequest: it would have expired already.
+            StoreUnavailable, StoreFull: the store can't take it.
+        """
+        now = self._now()
+        self._check_expiry(expires_at, now)
+        key_id = new_id()
+        key = new_key(key_id)
+        own = tuple(sorted(set(scopes)))
+        record = KeyRecord(key_id, name, role, own, now, expires_at, digest_of(key))
+        if not await self._store.replace(key_id, b"", record.to_json()):
+            return await self.create(name, role, scopes, expires_at)  # the id is taken
+        await self._known_here()
+        return Issued(key, record)
+
+    async def rotate(self, key_id: str, grace_s: float, expires_at: float | None = None) -> Issued:
+        """Give a key another text; the one before can be used for a while.
+
+        Args:
+            key_id: of the key.
+            grace_s: seconds for which the text before can be used. That before it ends at once.
+            expires_at: of the key from now on; None = as it was.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidRequest: it would have expired already.
+            StoreUnavailable, StoreFull: the store can't take it.
+        """
+        key, now = new_key(key_id), self._now()
+        while stored := await self._store.get(key_id):
+            before = KeyRecord.of_json(stored)
+            until = expires_at or before.expires_at
+            self._check_expiry(until, now)
+            record = replace(
+                before,
+                digest=digest_of(key),
+                expires_at=until,
+                previous_digest=before.digest if grace_s else None,
+                previous_until=now + grace_s if grace_s else None,
+            )
+            if await self._store.replace(key_id, stored, record.to_json()):
+                await self._known_here()
+                return Issued(key, record)
+        _not_found(key_id)
+
+    async def revoke(self, key_id: str) -> None:
+        """Remove a key for good.
+
+        Raises:
+            KeyNotFound: there is none.
+            StoreUnavailable, StoreFull: the store can't do it.
+        """
+        while stored := await self._store.get(key_id):
+            if await self._store.replace(key_id, stored, b""):
+                await self._known_here()
+                return
+        _not_found(key_id)
+
+    async def page(self, after: str, limit: int) -> tuple[Sequence[Listed], str | None]:
+        """Keys in the order of their ids, strictly after an id ("" = from the start).
+
+        Returns:
+            Up to `limit` keys, and the id that the next page comes after; None on the last one.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        stored = await self._store.all()
+        ids = sorted(key_id for key_id in stored if key_id > after)
+        shown = ids[:limit]
+        used = await self._store.last_used(shown)
+        listed = [
+            Listed(KeyRecord.of_json(stored[key_id]), last_used_at)
+            for key_id, last_used_at in zip(shown, used, strict=True)
+        ]
+        return listed, shown[-1] if len(ids) > limit else None
+
+    def _check_expiry(self, expires_at: float | None, now: float) -> None:
+        if expires_at is not None and expires_at <= now:
+            raise InvalidRequest.of(
+                "/expires_at", "has passed already; give a later time, or null for a key that lasts"
+            )
+
+    async def _known_here(self) -> None:
+        """Have this process know of a change, which is stored already."""
+        try:
+            await self._refresh()
+        except StoreUnavailable:
+            return  # then it follows with the next look
+
+
+def _not_found(key_id: str) -> NoReturn:
+    raise KeyNotFound(f"there is no key {key_id!r}; GET /v1/keys lists all")

@@ -1,0 +1,209 @@
+"""Access tokens (JWT) of an identity provider, as callers (OpenID Connect); an option.
+
+The provider's public keys are read at the start, every few minutes, and when a token names one that
+is not known; no request waits for the provider.
+"""
+
+import asyncio
+import hashlib
+import importlib
+import json
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self, cast
+
+import httpx
+
+from service.errors import StartupError, Unauthorized
+from service.http.auth.callers import Caller
+from service.scopes import ROLES, SCOPES, Role
+from service.settings import Oidc
+
+_log = logging.getLogger(__name__)
+_REFRESH_S, _AT_MOST_EVERY_S = 300.0, 10.0
+_TIMEOUT_S = 5.0
+_LARGEST_BYTES = 1 << 20
+_REMEMBERED = 1024
+"""Tokens whose signature need not be checked again."""
+_NAME_CHARS = 100
+_NO_JSON_OBJECT = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a text may raise that is no JSON object of the expected form."""
+
+
+class _Unreadable(Exception):
+    """The provider's keys can't be read; the message says why."""
+
+
+class Tokens:
+    """Knows the callers of an identity provider by their tokens."""
+
+    def __init__(self, settings: Oidc, now: Callable[[], float] = time.time) -> None:
+        """Know no key before `refresh`.
+
+        Args:
+            settings: of the provider.
+            now: the time, in seconds since 1970.
+
+        Raises:
+            StartupError: the library that checks signatures is not installed.
+        """
+        try:
+            self._jwt: Any = importlib.import_module("jwt")
+        except ModuleNotFoundError as error:
+            raise StartupError(
+                "STREAMER_OIDC__ISSUER is set and PyJWT is not installed: install the extra oidc"
+            ) from error
+        self._settings = settings
+        self._now = now
+        self._keys: dict[str | None, Any] = {}
+        self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def caller_of(self, token: str) -> Caller:
+        """Who has a token.
+
+        Raises:
+            Unauthorized: it is not valid here or now.
+        """
+        digest, now = hashlib.sha256(token.encode()).digest(), self._now()
+        caller, begins, ends = self._known.get(digest) or self._checked(token, digest)
+        if now >= ends:
+            raise Unauthorized("the token has expired; get a new one")
+        if now < begins:
+            raise Unauthorized("the token is not valid yet: are the clocks right?")
+        return caller
+
+    def _checked(self, token: str, digest: bytes) -> tuple[Caller, float, float]:
+        """Check a token that is not remembered, but for its times; remember it."""
+        settings = self._settings
+        try:
+            claims: dict[str, Any] = self._jwt.decode(
+                token,
+                self._key_of(token),
+                algorithms=list(settings.algorithms),
+                audience=settings.audience,
+                issuer=settings.issuer,
+                options={
+                    "require": ["exp", "iss", "aud", "sub"],
+                    # Checked on every request, by the service's own clock.
+                    **dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat"), False),
+                },
+            )
+            begins = max(float(claims.get("nbf", 0)), float(claims.get("iat", 0)))
+            ends = float(claims["exp"])
+            if not math.isfinite(begins + ends):
+                raise ValueError("a time is not finite")
+        except (self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
+            _log.info("a token is refused: %s", type(error).__name__)
+            raise Unauthorized(
+                f"the token is not valid here: it must be signed by {settings.issuer} for "
+                f"{settings.audience}, with {', '.join(settings.algorithms)}"
+            ) from error
+        found = (self._caller(claims), begins - settings.leeway_s, ends + settings.leeway_s)
+        self._known[digest] = found
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+    def _key_of(self, token: str) -> Any:
+        """The provider's key that a token names."""
+        key = self._keys.get(self._jwt.get_unverified_header(token).get("kid"))
+        if key is None:
+            self._wanted.set()  # it may be new there
+            raise self._jwt.InvalidKeyError("the key is not known")
+        return key
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
+        name = "".join(c for c in str(claims["sub"])[:_NAME_CHARS] if c.isprintable())
+        scopes = {s for value in self._granted(claims) for s in _scopes_of(value)}
+        return Caller(f"oidc:{name}", name, frozenset(scopes))
+
+    def _granted(self, claims: dict[str, Any]) -> Iterable[str]:
+        """What the settings grant for the values of the claim, a list or words in a text."""
+        values = claims.get(self._settings.claim, ())
+        values = values.split() if isinstance(values, str) else values
+        if not isinstance(values, list | tuple):
+            return []
+        grants = self._settings.grants
+        return [grants[v] for v in cast(list[Any], values) if isinstance(v, str) and v in grants]
+
+    async def refresh(self) -> None:
+        """Read the provider's keys.
+
+        Raises:
+            _Unreadable: what was known stays known.
+        """
+        place = self._settings.jwks or ""
+        try:
+            if place.startswith(("https://", "http://")):
+                text = await _fetched(place)
+            else:
+                text = await asyncio.to_thread(Path(place).read_bytes)
+            found = self._jwt.PyJWKSet.from_dict(json.loads(text)).keys
+        except (OSError, httpx.HTTPError, self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
+            raise _Unreadable(f"{place}: {str(error) or type(error).__name__}") from error
+        fit = [key for key in found if key.algorithm_name in self._settings.algorithms]
+        keys = {key.key_id: key for key in fit}
+        if not keys:
+            raise _Unreadable(f"{place} has no key for {', '.join(self._settings.algorithms)}")
+        if len(fit) == 1:
+            keys[None] = fit[0]  # a token need not name the only one
+        self._keys = keys
+        self._known.clear()  # of a key that is gone nothing holds
+
+    async def __aenter__(self) -> Self:
+        """Read the keys, and read them again now and then.
+
+        Raises:
+            StartupError: they can't be read.
+        """
+        try:
+            await self.refresh()
+        except _Unreadable as error:
+            raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it, or start it") from error
+        self._task = asyncio.create_task(self._run(), name="keys of the identity provider")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Read no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_AT_MOST_EVERY_S)  # whatever tokens ask for
+            try:
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            try:
+                await self.refresh()
+            except _Unreadable as error:
+                _log.warning("the keys of the identity provider can't be read: %s", error)
+
+
+def _scopes_of(granted: str) -> frozenset[str]:
+    """The scopes of a role, or a scope."""
+    return ROLES.get(cast(Role, granted)) or SCOPES & {cast(Any, granted)}
+
+
+async def _fetched(url: str) -> bytes:
+    async with (
+        httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client,
+        client.stream("GET", url) as answer,
+    ):
+        answer.raise_for_status()
+        body = b""
+        async for part in answer.aiter_bytes():
+            body += part
+            if len(body) > _LARGEST_BYTES:
+                raise ValueError(f"it has more than {_LARGEST_BYTES} bytes")
+        return body

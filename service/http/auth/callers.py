@@ -1,0 +1,67 @@
+"""Callers, and the protocol of the key ring that knows them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from service.errors import MissingScope
+from service.scopes import SCOPES, Scope
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request; `caller` in the ASGI scope of each request that needs a key.
+
+    Attributes:
+        key_id: of the API key.
+        name: of the key, for people.
+        scopes: what the key may be used for.
+    """
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+
+    def require(self, scope: Scope) -> None:
+        """Refuse what the caller may not.
+
+        Raises:
+            MissingScope: the key lacks the scope.
+        """
+        if scope not in self.scopes:
+            raise MissingScope(
+                f"this needs the scope {scope!r}, and the key {self.key_id} has "
+                f"{', '.join(sorted(self.scopes)) or 'none'}; ask with another key"
+            )
+
+
+KEYLESS = Caller("keyless", "anyone on this machine", frozenset(SCOPES))
+"""Who asks a service that has no API key."""
+
+
+class KeyRing(Protocol):
+    """The API keys, in memory: no method asks a store."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is no key at all, so that everybody on this machine may ask."""
+        ...
+
+    def caller_of(self, key: str) -> Caller:
+        """Who has a key.
+
+        Raises:
+            Unauthorized: nobody, or not any more.
+        """
+        ...
+
+
+async def current_caller(request: Request) -> Caller:
+    """Who asks, as the request guard found out."""
+    caller = request.scope["caller"]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+CurrentCaller = Annotated[Caller, Depends(current_caller)]

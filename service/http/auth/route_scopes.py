@@ -1,0 +1,76 @@
+"""The scope that each route needs: declared beside the route, found before anything is routed."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import Security
+from fastapi.params import Security as SecurityParameter
+from fastapi.routing import iter_route_contexts
+from fastapi.security import HTTPBearer
+from starlette.routing import BaseRoute
+
+from service.http.admission import PROBES
+from service.http.documents import ERRORS_PATH
+from service.scopes import SCOPES, Scope
+
+_DOCUMENTATION = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", ERRORS_PATH})
+_PUBLIC = PROBES | _DOCUMENTATION | {"/metrics"}
+_PUBLIC_FILES = "/static-offline-docs"
+_bearer = HTTPBearer(auto_error=False, description="An API key with the scopes that are named.")
+
+
+def requires(scope: Scope) -> Any:
+    """A route's declaration of the scope that it needs, for its `dependencies`.
+
+    The request guard asks for it, and the OpenAPI document tells it.
+    """
+    return Security(_bearer, scopes=[scope])
+
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key: probes, metrics and documentation."""
+    return path in _PUBLIC or path.startswith(f"{_PUBLIC_FILES}/")
+
+
+class RouteScopes:
+    """The scope that each route needs, found by method and path before anything is routed."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        """Read the declarations.
+
+        Args:
+            routes: of the application, in the order in which it tries them.
+
+        Raises:
+            ValueError: a route is not public and does not declare exactly one scope.
+        """
+        self._by_beginning: dict[str, list[tuple[re.Pattern[str], frozenset[str], Scope]]] = {}
+        for route in iter_route_contexts(list(routes)):
+            path = route.path_format or route.path or ""
+            if is_public(path):
+                continue
+            declared = [
+                scope
+                for part in getattr(route, "dependencies", ())
+                if isinstance(part, SecurityParameter)
+                for scope in part.scopes or ()
+            ]
+            beginning = _beginning_of(path)
+            if len(declared) != 1 or declared[0] not in SCOPES or "{" in beginning:
+                raise ValueError(f"{path} must declare one scope by `requires`: {declared}")
+            self._by_beginning.setdefault(beginning, []).append(
+                (route.path_regex, frozenset(route.methods or ()), declared[0])
+            )
+
+    def find(self, method: str, path: str) -> Scope | None:
+        """The scope that a request needs; None where no route answers it."""
+        for pattern, methods, scope in self._by_beginning.get(_beginning_of(path), ()):
+            if method in methods and pattern.match(path):
+                return scope
+        return None
+
+
+def _beginning_of(path: str) -> str:
+    """A path up to its second part: `/v1/streamers` of `/v1/streamers/s-1/similar`."""
+    return "/".join(path.split("/", 3)[:3])

@@ -1,0 +1,75 @@
+"""`Idempotency-Key`: a write is done once, however often its request is sent.
+
+The header is that of the IETF's draft-ietf-httpapi-idempotency-key-header: a quoted string, here
+also without quotes. The store remembers the key in the same step as the write.
+"""
+
+import hashlib
+import json
+import re
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Request
+from pydantic import WithJsonSchema
+
+from service.engine.work.lanes import Lanes
+from service.engine.work.large_json import LARGE_BYTES
+from service.errors import FieldError, MalformedRequest
+from service.store.base import Once
+
+NAME = "idempotency-key"
+REPLAYED = "Idempotency-Replayed"
+"""Header of an answer that an earlier request with the same key got already."""
+_KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([A-Za-z0-9._~:+/=-]{1,255})')
+_SCHEMA = {"type": "string", "pattern": f"^({_KEY.pattern})$", "maxLength": 257}
+_DIGITS = 32
+
+
+async def once_by_key(
+    request: Request,
+    idempotency_key: Annotated[
+        Annotated[str, WithJsonSchema(_SCHEMA)] | None,
+        Header(
+            description="Names this write, for 24 hours: sent again with the same key, the request "
+            "writes nothing and gets the first answer. Of your choice, unique among your writes; "
+            'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
+            examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+        ),
+    ] = None,
+) -> Once | None:
+    """The write that the request's key names; None without the header.
+
+    A caller's keys are its own: the `key_id` of the scope's `caller` is part of the name.
+
+    Raises:
+        MalformedRequest: the header is not one key.
+    """
+    if idempotency_key is None:
+        return None
+    given = request.headers.getlist(NAME)
+    found = _KEY.fullmatch(given[0].strip()) if len(given) == 1 else None
+    if found is None:
+        detail = "must come once and be 1 to 255 printable ASCII characters in double quotes"
+        raise MalformedRequest(f"{NAME} {detail}", [FieldError("", detail, parameter=NAME)])
+    body = b"" if request.method == "DELETE" else await request.body()
+    about = [request.method, request.scope["path"], request.scope["query_string"].decode("latin-1")]
+    about += [request.headers.get(name, "") for name in ("if-match", "if-none-match")]
+
+    def fingerprint() -> str:
+        return _digest(json.dumps(about).encode(), body)
+
+    lanes = cast(Lanes, request.state.services.lanes)
+    made = fingerprint() if len(body) < LARGE_BYTES else await lanes.run(fingerprint)
+    caller = request.scope.get("caller")
+    named = [str(getattr(caller, "key_id", caller or "")), found[1] or found[2]]
+    return Once(_digest(json.dumps(named).encode()), made)
+
+
+OnceByKey = Annotated[Once | None, Depends(once_by_key)]
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:_DIGITS]

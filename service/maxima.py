@@ -1,0 +1,4 @@
+"""Hard maxima of requests: their schemas have them, and no limit of the settings can be above."""
+
+MOST_SEEDS = 1000
+MOST_DEDUP_ITEMS = 100_000

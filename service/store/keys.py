@@ -1,0 +1,91 @@
+"""API keys as the store holds them: never the key itself, only its SHA-256."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol, Self
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """An API key.
+
+    Attributes:
+        key_id: 12 hex digits, which the key shows too.
+        name: for people.
+        role: of `service.scopes.ROLES`; None for a key with scopes of its own.
+        scopes: its own scopes; empty with a role.
+        created_at: seconds since 1970, like all times here.
+        expires_at: from then on it is refused; None = never.
+        digest: SHA-256 hex of the whole key.
+        previous_digest: of the key before the last rotation.
+        previous_until: from then on that one is refused.
+    """
+
+    key_id: str
+    name: str
+    role: str | None
+    scopes: tuple[str, ...]
+    created_at: float
+    expires_at: float | None
+    digest: str
+    previous_digest: str | None = None
+    previous_until: float | None = None
+
+    @classmethod
+    def of_json(cls, text: bytes) -> Self:
+        """Read a stored record; fields of later releases are ignored.
+
+        Raises:
+            ValueError: it can't be read.
+        """
+        return _RECORD.validate_json(text)  # type: ignore[return-value]
+
+    def to_json(self) -> bytes:
+        """The record as it is stored."""
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
+
+
+_RECORD = TypeAdapter(KeyRecord)
+
+
+class KeyStore(Protocol):
+    """Where keys are kept. All methods raise StoreUnavailable when it does not answer."""
+
+    async def mark(self) -> str:
+        """Another text after each change; empty as long as there has never been a key."""
+        ...
+
+    async def all(self) -> dict[str, bytes]:
+        """Every record as it is stored, by key id."""
+        ...
+
+    async def get(self, key_id: str) -> bytes:
+        """A record as it is stored; empty if there is none."""
+        ...
+
+    async def replace(self, key_id: str, before: bytes, after: bytes) -> bool:
+        """Write a record if the stored one is still `before`; on disk when this returns.
+
+        Args:
+            key_id: whose record.
+            before: what is stored; empty = nothing.
+            after: what is stored then; empty = nothing.
+
+        Returns:
+            False if something else is stored by now; nothing was changed.
+
+        Raises:
+            StoreFull: nothing was changed, since disk or memory is full.
+        """
+        ...
+
+    async def note_used(self, times: Mapping[str, float]) -> None:
+        """Record when keys were used; an earlier time than is known changes nothing."""
+        ...
+
+    async def last_used(self, key_ids: Sequence[str]) -> list[float | None]:
+        """When keys were used last; None = not yet."""
+        ...

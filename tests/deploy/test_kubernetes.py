@@ -1,0 +1,211 @@
+"""The manifests are valid for Kubernetes, agree with each other and with the image, and start."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import kubernetes_validate
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from service.http.admission import PROBES
+from service.settings import Settings
+from tests.deploy.files import DEPLOY, ROOT
+from tests.service.conftest import bundle as bundle
+from tests.service.process import Service, wait_until
+from tests.service.valkey import Server
+
+KUBERNETES = DEPLOY / "kubernetes"
+VERSIONS = ("1.31", kubernetes_validate.latest_version())  # what clouds still run, and the newest
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+SUBSTITUTED = {"STREAMER_API_KEY": "a-key-of-the-test"}
+
+Document = dict[str, Any]
+
+
+def kustomization(folder: str) -> Document:
+    return yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text(encoding="utf-8"))
+
+
+def base() -> list[Document]:
+    """The documents of the base, one a file."""
+    names = kustomization("base")["resources"]
+    return [yaml.safe_load((KUBERNETES / "base" / n).read_text(encoding="utf-8")) for n in names]
+
+
+def with_gpu() -> list[Document]:
+    """What kustomize makes of the base with the patches of the GPU variant."""
+    documents = copy.deepcopy(base())
+    for patch in kustomization("gpu")["patches"]:
+        wanted = patch["target"]
+        (at,) = [
+            i
+            for i, document in enumerate(documents)
+            if (document["kind"], document["metadata"]["name"]) == (wanted["kind"], wanted["name"])
+        ]
+        operations = yaml.safe_load(patch["patch"])
+        documents[at] = jsonpatch.apply_patch(documents[at], operations)
+    return documents
+
+
+VARIANTS = {"base": base(), "gpu": with_gpu()}
+
+
+def of_kind(kind: str, variant: str = "base") -> list[Document]:
+    return [document for document in VARIANTS[variant] if document["kind"] == kind]
+
+
+def pod(variant: str = "base") -> Document:
+    (deployment,) = of_kind("Deployment", variant)
+    return deployment["spec"]["template"]["spec"]
+
+
+def container(variant: str = "base") -> Document:
+    (only,) = pod(variant)["containers"]
+    return only
+
+
+def environment_of_the_pod() -> dict[str, Document]:
+    return {entry["name"]: entry for entry in container()["env"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_kubernetes_takes_every_document(variant: str, version: str) -> None:
+    for document in VARIANTS[variant]:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_field_that_is_misspelt_is_no_kubernetes() -> None:
+    (budget,) = copy.deepcopy(of_kind("PodDisruptionBudget"))
+    budget["spec"]["maxUnavailabel"] = budget["spec"].pop("maxUnavailable")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(budget, VERSIONS[-1], strict=True)
+
+
+def test_every_file_is_applied() -> None:
+    listed = {*kustomization("base")["resources"], "kustomization.yaml"}
+    assert listed == {file.name for file in (KUBERNETES / "base").iterdir()}
+    assert kustomization("gpu")["resources"] == ["../base"]
+
+
+def test_services_and_the_budget_select_the_pods() -> None:
+    (deployment,) = of_kind("Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    (budget,) = of_kind("PodDisruptionBudget")
+    found = [
+        *(service["spec"]["selector"] for service in of_kind("Service")),
+        budget["spec"]["selector"]["matchLabels"],
+        deployment["spec"]["selector"]["matchLabels"],
+    ]
+    assert found == [labels] * len(found)
+    ports = {port["name"] for port in container()["ports"]}
+    for service in of_kind("Service"):
+        assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
+    # Fewer replicas than the budget takes away would leave none.
+    assert budget["spec"]["maxUnavailable"] < deployment["spec"]["replicas"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_container_may_do_nothing_but_serve(variant: str) -> None:
+    of_pod, of_container = pod(variant)["securityContext"], container(variant)["securityContext"]
+    assert of_pod["runAsNonRoot"] is True
+    assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert f"useradd --uid {of_pod['runAsUser']} " in DOCKERFILE
+    assert of_pod["runAsUser"] == of_pod["runAsGroup"] == of_pod["fsGroup"]
+    assert of_container == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod(variant)["automountServiceAccountToken"] is False
+
+
+def test_what_is_written_to_and_the_bundle_are_where_the_image_looks() -> None:
+    mounts = {mount["mountPath"]: mount for mount in container()["volumeMounts"]}
+    image = dict(re.findall(r"(STREAMER_BUNDLE|STREAMER_DATA_DIR)=(\S+)", DOCKERFILE))
+    assert set(mounts) == {image["STREAMER_BUNDLE"], image["STREAMER_DATA_DIR"], "/tmp"}
+    assert mounts[image["STREAMER_BUNDLE"]]["readOnly"] is True
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert set(volumes) == {mount["name"] for mount in mounts.values()}
+    for path in (image["STREAMER_DATA_DIR"], "/tmp"):
+        assert volumes[mounts[path]["name"]]["emptyDir"]["sizeLimit"]
+
+
+def test_secrets_come_from_a_secret() -> None:
+    environment = environment_of_the_pod()
+    for name in ("STREAMER_API_KEY", "REDIS_URL"):
+        entry = environment[name]
+        assert "value" not in entry
+        assert entry["valueFrom"]["secretKeyRef"]["name"] == "similar-streamer"
+
+
+def test_every_environment_name_is_a_setting() -> None:
+    known: set[str] = {"REDIS_URL"}
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            known |= {f"STREAMER_{name}__{one}".upper() for one in group.model_fields}
+        else:
+            known.add(f"STREAMER_{name}".upper())
+    assert set(environment_of_the_pod()) <= known
+
+
+def test_probes_ask_what_they_are_for() -> None:
+    found = container()
+    paths = {
+        name: found[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "liveness", "readiness")
+    }
+    assert paths == {"startup": "/startupz", "liveness": "/livez", "readiness": "/readyz"}
+    assert set(paths.values()) == PROBES
+    (port,) = found["ports"]
+    assert f"STREAMER_PORT={port['containerPort']}" in DOCKERFILE
+    assert {found[f"{name}Probe"]["httpGet"]["port"] for name in paths} == {port["name"]}
+
+
+def test_a_pod_has_the_time_to_end() -> None:
+    drain_s = float(environment_of_the_pod()["STREAMER_SERVER__DRAIN_S"]["value"])
+    requests_s, snapshot_s = 5, 10
+    assert pod()["terminationGracePeriodSeconds"] > drain_s + requests_s + snapshot_s
+    readiness = container()["readinessProbe"]
+    assert drain_s >= readiness["periodSeconds"] * readiness["failureThreshold"]
+
+
+def test_the_gpu_variant_differs_in_what_a_gpu_needs_alone() -> None:
+    plain, gpu = copy.deepcopy(pod()), copy.deepcopy(pod("gpu"))
+    limits = gpu["containers"][0]["resources"]["limits"]
+    assert limits.pop("nvidia.com/gpu") == "1"
+    (toleration,) = gpu.pop("tolerations")
+    assert toleration["key"] == "nvidia.com/gpu"
+    assert gpu["containers"][0].pop("image") == "similar-streamer:gpu"
+    assert plain["containers"][0].pop("image") == "similar-streamer:latest"
+    assert gpu == plain
+    assert "STREAMER_DEVICE=gpu" in DOCKERFILE.split("FROM runtime AS gpu")[1]
+
+
+@pytest.mark.slow
+def test_a_service_starts_with_the_environment_of_the_pod(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    server = Server(tmp_path / "store")
+    server.start()
+    try:
+        variables: dict[str, Any] = {
+            name: {**SUBSTITUTED, "REDIS_URL": server.url}.get(name) or entry["value"]
+            for name, entry in environment_of_the_pod().items()
+        }
+        variables["STREAMER_SERVER__DRAIN_S"] = "0"  # which only takes time
+        with Service(bundle, tmp_path / "data", **variables) as service:
+            for name in ("liveness", "startup", "readiness"):
+                path = container()[f"{name}Probe"]["httpGet"]["path"]
+                wait_until(lambda path=path: service.client.get(path).status_code == 200, path)
+            client = service.client
+            assert client.get("/v1/streamers").status_code == 401
+            key = {"Authorization": f"Bearer {SUBSTITUTED['STREAMER_API_KEY']}"}
+            assert client.get("/v1/streamers", headers=key).status_code == 200
+            assert service.stop() == 0
+    finally:
+        server.kill()

@@ -1,0 +1,155 @@
+"""Bulk writes of the client: what is read when, what is sent again, and what comes back."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service.client import Invalid, Patience, Unavailable, UnexpectedAnswer, Unreachable
+from service.client.lines import Chunk, LineSplitter, chunks_of
+from service.client.models import StreamerProfile
+from service.client.parallel import async_results, results
+from tests.service.client.scripted import AT_ONCE, Script, lines, problem, refused, stored
+
+
+def bodies(script: Script) -> list[bytes]:
+    return [request.content for request in script.seen]
+
+
+def test_lines_without_a_result_are_sent_again() -> None:
+    script = Script(
+        lines(stored(1), refused(2, 503, "overloaded"), then=lambda: httpx.ReadError("cut")),
+        lines(refused(1, 422, "invalid_request")),  # and no more: the answer was cut at a line
+        lines(stored(1)),
+    )
+    said: list[int] = []
+    given = ['{"a":1}\n', b"\n", {"streamer_id": "b"}, StreamerProfile(streamer_id="c")]
+    found = list(script.client().load(given, progress=said.append))
+    assert [(result.line, result.outcome) for result in found] == [
+        (1, "created"),
+        (3, "error"),
+        (4, "created"),
+    ]
+    assert said == [4]
+    first, second, third = b'{"a":1}\n', b'{"streamer_id":"b"}\n', b'{"streamer_id":"c"}\n'
+    assert bodies(script) == [first + second + third, second + third, third]
+    assert {request.url.query for request in script.seen} == {b"skip_unchanged=true"}
+
+
+@pytest.mark.parametrize(("status", "code"), [(408, "results_not_read"), (413, "body_too_large")])
+def test_what_a_request_had_no_more_room_for_is_sent_in_another(status: int, code: str) -> None:
+    script = Script(
+        lines(stored(1), stored(2), refused(3, status, code)), lines(stored(1), stored(2))
+    )
+    found = list(script.client().load([{"n": i} for i in range(4)]))
+    assert [result.line for result in found] == [1, 2, 3, 4]
+    assert bodies(script)[1] == b'{"n":2}\n{"n":3}\n'
+    script = Script(lines(refused(1, status, code)))  # it is too long by itself
+    (result,) = script.client().load([{"n": 0}])
+    assert result.error is not None
+    assert result.error.code == code
+
+
+def test_tries_are_counted_from_the_last_line_that_was_done() -> None:
+    overloaded = refused(2, 503, "overloaded")
+    script = Script(
+        lines(stored(1), overloaded, refused(3, 503, "overloaded")),
+        lines(stored(1), overloaded),
+        lines(refused(1, 503, "overloaded")),
+        lines(refused(1, 503, "overloaded")),
+    )
+    given: list[Any] = [{"n": i} for i in range(3)]
+    with pytest.raises(Unavailable) as raised:
+        list(script.client(Patience(attempts=3, first_pause_s=1e-4)).load(given))
+    assert raised.value.code == "overloaded"
+    assert script.steps == []
+
+
+def test_a_request_that_is_refused_as_a_whole_ends_it() -> None:
+    for answer, kind in (
+        (problem(422, "invalid_request"), Invalid),
+        (httpx.Response(200, text="<p>"), UnexpectedAnswer),
+        (lines({"line": 7, "outcome": "created"}), UnexpectedAnswer),
+        (lines({"odd": 7}), UnexpectedAnswer),
+    ):
+        with pytest.raises(kind):
+            list(Script(answer).client().load([{"n": 1}]))
+
+
+def test_profiles_are_read_as_they_are_sent() -> None:
+    drawn: list[int] = []
+
+    def profiles() -> Iterator[dict[str, int]]:
+        for i in range(1000):
+            drawn.append(i)
+            yield {"n": i}
+
+    script = Script(*[lines(stored(1), stored(2)) for _ in range(500)])
+    found = script.client().load(profiles(), chunk_lines=2, at_once=1)
+    assert next(found).line == 1
+    assert len(drawn) == 3  # a chunk, and what shows that it is full
+    assert [result.line for result in found] == list(range(2, 1001))
+
+
+def test_chunks_are_bounded_and_cover_every_line() -> None:
+    given = [b"%d\n" % i for i in range(10)]
+    for most_lines, most_bytes, sizes in ((4, 99, [4, 4, 2]), (99, 6, [3, 3, 3, 1])):
+        assert [c.size for c in chunks_of(given, most_lines, most_bytes)] == sizes
+    assert [c.size for c in chunks_of([b"x" * 50, b"y"], 4, 10)] == [1, 1]
+    assert list(chunks_of([], 4, 10)) == []
+    (chunk,) = chunks_of(io.BytesIO(b'{"a":"\xe2\x80\xa8"}\n\r\n\nno end'), 99, 99)
+    assert chunk.body() == b'{"a":"\xe2\x80\xa8"}\nno end\n'
+    with pytest.raises(ValueError, match="profile 2 has a line break in its JSON"):
+        list(chunks_of(["{}", '{\n"a": 1}'], 4, 10))
+
+
+def test_a_chunk_of_blank_lines_is_not_sent() -> None:
+    script = Script()
+    said: list[int] = []
+    assert list(script.client().load([b"\n", b" \n"], progress=said.append)) == []
+    assert (script.seen, said) == ([], [2])
+    assert Chunk(1, [b"\n"]).is_done
+
+
+def test_lines_end_at_line_feeds_alone() -> None:
+    splitter = LineSplitter()
+    text = '{"a":"\u2028\x85"}\n\n{"b":1}\r\n{"c"'.encode()
+    found = [line for i in range(len(text)) for line in splitter.feed(text[i : i + 1])]
+    assert found == ['{"a":"\u2028\x85"}'.encode(), b'{"b":1}\r']
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_work_is_done_some_at_once_and_the_first_error_ends_it(at_once: int) -> None:
+    def work(item: int) -> int:
+        if item == 7:
+            raise Unreachable("gone")
+        return -item
+
+    async def later(item: int) -> int:
+        await asyncio.sleep(0)
+        return work(item)
+
+    async def all_of(count: int) -> list[int]:
+        return [result async for result in async_results(later, range(count), at_once)]
+
+    assert sorted(results(work, range(7), at_once)) == sorted(-i for i in range(7))
+    assert sorted(asyncio.run(all_of(7))) == sorted(-i for i in range(7))
+    with pytest.raises(Unreachable):
+        list(results(work, range(20), at_once))
+    with pytest.raises(Unreachable):
+        asyncio.run(all_of(20))
+
+
+def test_the_asynchronous_client_loads_too() -> None:
+    cut = lines(stored(1), then=lambda: httpx.ReadError("cut"))
+    script = Script(cut, lines(stored(1)))
+
+    async def load() -> list[int]:
+        async with script.async_client(AT_ONCE) as client:
+            return [result.line async for result in client.load([{"n": 1}, {"n": 2}])]
+
+    assert asyncio.run(load()) == [1, 2]
+    assert bodies(script)[1] == b'{"n":2}\n'

@@ -1,0 +1,200 @@
+"""What is asked again, when, and what is not."""
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from service.client import (
+    ClientError,
+    Conflict,
+    DeadlineExceeded,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    Patience,
+    Unavailable,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from service.client.patience import Attempts
+from tests.service.client.scripted import AT_ONCE, EMPTY, WRITTEN, Script, problem
+
+CUT = httpx.ReadError("the connection broke")
+LATE = httpx.ReadTimeout("late")
+REFUSED = httpx.ConnectError("nobody listens")
+DONE = httpx.Response(201, json=WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [CUT, LATE, REFUSED, problem(503, "overloaded"), problem(429, "limited"), httpx.Response(502)],
+    ids=str,
+)
+def test_questions_and_idempotent_writes_are_sent_again(trouble: httpx.Response) -> None:
+    script = Script(trouble, trouble, DONE, trouble, httpx.Response(200, json=EMPTY))
+    client = script.client()
+    assert client.put("a", {"tags": ["x"]}).version == 7
+    puts = script.seen[:3]
+    assert len({request.headers["idempotency-key"] for request in puts}) == 1
+    assert {request.content for request in puts} == {b'{"tags":["x"]}'}
+    assert client.search({"positive": [{"streamer_id": "a"}]}).hits == []
+    assert script.steps == []
+
+
+@pytest.mark.parametrize("trouble", [CUT, LATE, problem(503, "store_unavailable")], ids=str)
+def test_a_write_that_may_have_been_done_is_repeated_only_with_a_key_that_counts(
+    trouble: httpx.Response,
+) -> None:
+    for keyed in ((), ("PUT",)):
+        script = Script(trouble, keyed=keyed)
+        with pytest.raises(OutcomeUnknown, match="not known whether PATCH /v1/streamers/a was"):
+            script.client().patch("a", {"bio": None})
+        script = Script(trouble)
+        with pytest.raises(OutcomeUnknown):
+            script.client().put("a", {}, if_version=3)
+    script = Script(trouble, DONE, trouble, DONE, keyed=("PUT", "PATCH"))
+    client = script.client()
+    assert client.patch("a", {"bio": None}).version == 7
+    assert client.put("a", {}, only_new=True).version == 7
+    keys = [request.headers["idempotency-key"] for request in script.seen]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        REFUSED,
+        httpx.ConnectTimeout("no way"),
+        problem(503, "overloaded"),
+        problem(429, "limited"),
+        problem(409, "write_contended"),
+        problem(409, "idempotency_key_in_use"),
+    ],
+    ids=str,
+)
+def test_a_write_that_was_surely_not_done_is_sent_again(trouble: httpx.Response) -> None:
+    script = Script(trouble, DONE)
+    assert script.client().patch("a", {"bio": None}).version == 7
+    assert [request.content for request in script.seen] == [b'{"bio":null}'] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, NotAllowed),
+        (403, NotAllowed),
+        (404, NotFound),
+        (409, Conflict),
+        (412, Conflict),
+        (422, Invalid),
+    ],
+)
+def test_what_the_caller_has_to_change_is_not_sent_again(
+    status: int, kind: type[ClientError]
+) -> None:
+    script = Script(problem(status, "some_code"))
+    with pytest.raises(kind) as raised:
+        script.client().get("a")
+    error = raised.value
+    assert isinstance(error, Invalid | NotAllowed | NotFound | Conflict)
+    assert (error.status, error.code, error.detail) == (status, "some_code", "why")
+    assert (error.request_id, error.retry_after_s) == ("r-1", None)
+    assert str(error) == f"some_code ({status}): why"
+
+
+def test_tries_are_counted_and_the_last_error_is_told() -> None:
+    script = Script(*[problem(503, "overloaded", **{"retry-after": "0"})] * 3)
+    with pytest.raises(Unavailable) as raised:
+        script.client(Patience(attempts=3, first_pause_s=1e-4)).get("a")
+    assert raised.value.retry_after_s == 0
+    assert len(script.seen) == 3
+
+
+def test_retry_after_is_waited_for_unless_the_deadline_is_nearer() -> None:
+    script = Script(problem(503, "overloaded", **{"retry-after": "1"}), DONE)
+    begin = time.monotonic()
+    script.client().put("a", {})
+    assert time.monotonic() - begin >= 1
+    script = Script(problem(503, "overloaded", **{"retry-after": "3600"}))
+    with pytest.raises(Unavailable) as raised:
+        script.client().put("a", {}, deadline_s=5)
+    assert raised.value.retry_after_s == 3600
+
+
+def test_pauses_grow_and_are_bounded() -> None:
+    tries = Attempts(Patience(attempts=9, first_pause_s=1, longest_pause_s=8, deadline_s=1e6))
+    pauses = [tries.pause_after(Unreachable("gone")) for _ in range(8)]
+    for pause, longest in zip(pauses, (1, 2, 4, 8, 8, 8, 8, 8), strict=True):
+        assert longest / 2 <= pause <= longest
+    with pytest.raises(Unreachable):
+        tries.pause_after(Unreachable("gone"))
+
+
+def test_a_call_whose_time_is_over() -> None:
+    with pytest.raises(DeadlineExceeded, match="no answer within 0 s"):
+        Script().client().get("a", deadline_s=0)
+    patience = Patience(deadline_s=7, attempt_s=2, connect_s=0.5)
+    timeout = Attempts(patience).timeout()
+    assert (timeout.connect, timeout.read, timeout.write) == (0.5, 2, 2)
+    left = Attempts(Patience(deadline_s=7), 3).timeout().read
+    assert left is not None
+    assert 2 < left <= 3
+    tries = Attempts(Patience(), 0)
+    with pytest.raises(DeadlineExceeded) as raised:
+        tries.pause_after(Unreachable("gone", is_in_doubt=False))
+    assert not raised.value.is_in_doubt
+
+
+def test_what_is_no_service_is_named() -> None:
+    for answer in (httpx.Response(200, text="<p>Welcome</p>"), httpx.Response(404, text="<p>")):
+        with pytest.raises(UnexpectedAnswer, match=r"answers \d+: <p>.*is this the address"):
+            Script(answer).client().get("a")
+
+
+def test_ids_stay_in_their_place_of_the_path() -> None:
+    script = Script(*[problem(404, "streamer_not_found")] * 2)
+    for streamer_id in ("a/../b?c#d", "x:1"):
+        with pytest.raises(NotFound):
+            script.client().get(streamer_id)
+    paths = [request.url.raw_path for request in script.seen]
+    assert paths == [b"/v1/streamers/a%2F..%2Fb%3Fc%23d", b"/v1/streamers/x:1"]
+
+
+def test_questions_wait_for_the_last_write_of_the_client() -> None:
+    answer = httpx.Response(200, json=EMPTY)
+    script = Script(answer, DONE, *[answer] * 3)
+    client = script.client()
+    client.similar("a")
+    client.put("a", {})
+    assert client.sequence == 7
+    client.similar("a")
+    client.search({"positive": []})
+    client.search({"positive": [], "after_sequence": 9})
+    assert "after_sequence" not in script.seen[0].url.params
+    assert script.seen[2].url.params["after_sequence"] == "7"
+    assert script.seen[3].content == b'{"positive":[],"after_sequence":7}'
+    assert script.seen[4].content == b'{"positive":[],"after_sequence":9}'
+    script = Script(answer)
+    script.client(after_sequence=5).similar("a", min_score=0.0, explain=True)
+    assert dict(script.seen[0].url.params) == {
+        "k": "10",
+        "after_sequence": "5",
+        "min_score": "0.0",
+        "explain": "true",
+    }
+
+
+def test_the_asynchronous_client_does_the_same() -> None:
+    done = [httpx.Response(200, json=WRITTEN) for _ in range(2)]
+    script = Script(CUT, problem(503, "overloaded"), done[0], LATE, done[1], keyed=("PATCH",))
+
+    async def write() -> int:
+        async with script.async_client(AT_ONCE) as client:
+            await client.put("a", {})
+            return (await client.patch("a", {})).version
+
+    assert asyncio.run(write()) == 7
+    assert script.steps == []

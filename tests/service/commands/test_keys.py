@@ -1,0 +1,91 @@
+"""`keys`, as a person runs it, with a service running and not."""
+
+from pathlib import Path
+
+import pytest
+
+from service.__main__ import main
+from service.features.keys.key_text import id_in
+from tests.service.conftest import Serve
+from tests.service.data_sets import profiles, write_data
+from tests.service.features.keys.conftest import bearer
+from tests.service.process import Service, error_line, load, run, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def status(service: Service, key: str) -> int:
+    return service.client.get("/v1/streamers", headers=bearer(key)).status_code
+
+
+def test_keys_of_a_running_service(serve: Serve, tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    service = serve()
+    assert service.client.get("/v1/streamers").status_code == 200  # no key, and all from here
+    done = run("keys", "create", "--name", "console", "--role", "operations", *data)
+    assert done.returncode == 0, done.stderr
+    key = done.stdout.strip()
+    key_id = id_in(key)
+    assert key_id is not None
+    assert key not in done.stderr
+    assert f"{key_id} (console): " in done.stderr
+    assert "streamers:write" in done.stderr
+    wait_until(lambda: status(service, key) == 200, "the service knows the key")
+    assert service.client.get("/v1/streamers").status_code == 401
+    listed = run("keys", "list", *data).stdout
+    assert f"{key_id}  console: operations; " in listed
+    assert key not in listed
+    rotated = run("keys", "rotate", key_id, "--grace-s", 0, *data).stdout.strip()
+    wait_until(lambda: status(service, rotated) == 200, "the service knows the new text")
+    assert status(service, key) == 401
+    done = run("keys", "revoke", key_id, *data)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: status(service, rotated) == 401, "the service refuses the key")
+    assert "there is no key" in error_line(run("keys", "revoke", key_id, *data))
+    assert run("keys", "list", *data).stdout == ""
+    assert key not in service.output
+
+
+def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path) -> None:
+    data_dir = ("--data-dir", tmp_path / "data")
+    service = serve(STREAMER_API_KEY="first")
+    made = run("keys", "create", "--name", "reader", "--scope", "streamers:read", *data_dir)
+    key = made.stdout.strip()
+    wait_until(lambda: status(service, key) == 200, "the service knows the key")
+    data = write_data(tmp_path / "set", profiles(3))
+    said = error_line(load(data, service.url, "--api-key", key))
+    assert "give one with the scope streamers:write" in said
+    said = error_line(run("verify", *data_dir, "--url", service.url, "--api-key", key))
+    assert "wants a key with the scope admin" in said
+    assert load(data, service.url, "--api-key", "first").returncode == 0
+    done = run("verify", *data_dir, "--url", service.url, "--api-key", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["create", "--role", "admin"], "--name"),
+        (["create", "--name", " ", "--role", "admin"], "must have 1 to 100 printable characters"),
+        (["create", "--name", "x"], "one of the arguments --role --scope is required"),
+        (["create", "--name", "x", "--role", "root"], "invalid choice: 'root'"),
+        (["create", "--name", "x", "--scope", "all"], "invalid choice: 'all'"),
+        (["create", "--name", "x", "--role", "admin", "--scope", "search"], "not allowed with"),
+        (["create", "--name", "x", "--role", "admin", "--expires-at", "soon"], "2030-01-31"),
+        (["create", "--name", "x", "--role", "admin", "--expires-at", "2020-01-01"], "passed"),
+        (["rotate", "0123456789ab", "--grace-s", "-1"], "whole number from 0 to 2592000"),
+        (["revoke", "ssk_x"], "must be a key id of 12 hex digits"),
+        ([], "ACTION"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["keys", *arguments])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_without_a_store(tmp_path: Path) -> None:
+    said = error_line(run("keys", "list", "--data-dir", tmp_path / "nowhere"))
+    assert "give the data folder of the service by --data-dir" in said

@@ -1,0 +1,53 @@
+"""Long work on the event loop lets questions go first, but not for ever."""
+
+import asyncio
+
+from service.engine.work.give_way import GiveWay
+
+
+def turns(give_way: GiveWay) -> int:
+    """Turns of the event loop in which it gave way."""
+
+    async def count() -> int:
+        working = asyncio.create_task(give_way())
+        found = 0
+        while not working.done():
+            found += 1
+            await asyncio.sleep(0)
+        return found
+
+    return asyncio.run(count())
+
+
+def test_nobody_asks_so_others_have_one_turn() -> None:
+    asked: list[bool] = []
+
+    def is_asked() -> bool:
+        asked.append(True)
+        return False
+
+    give_way = GiveWay()
+    give_way.is_asked = is_asked
+    assert turns(give_way) <= 3
+    assert asked == [True]
+
+
+def test_it_goes_on_once_nobody_waits_any_more() -> None:
+    waiting = [False, True]
+    give_way = GiveWay()
+    give_way.is_asked = waiting.pop
+    turns(give_way)
+    assert waiting == []
+
+
+def test_it_goes_on_after_a_while_whoever_waits() -> None:
+    asked: list[bool] = []
+
+    def is_asked() -> bool:
+        asked.append(True)
+        return True
+
+    give_way = GiveWay()
+    give_way.is_asked = is_asked
+    turns(give_way)
+    assert 1 < len(asked) < 10

@@ -1,0 +1,60 @@
+"""Keys in memory, of the same shape as those in a store."""
+
+from collections.abc import Mapping, Sequence
+
+from service.errors import StoreUnavailable
+
+
+class MemoryKeys:
+    """A `KeyStore`.
+
+    Attributes:
+        records: as a store holds them.
+        used: when keys were used last.
+        asked: how many questions and changes there were.
+        is_down: whether it answers nothing.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, bytes] = {}
+        self.used: dict[str, float] = {}
+        self.changes = 0
+        self.asked = 0
+        self.is_down = False
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.is_down:
+            raise StoreUnavailable("the store is gone")
+
+    async def mark(self) -> str:
+        self._ask()
+        return str(self.changes or "")
+
+    async def all(self) -> dict[str, bytes]:
+        self._ask()
+        return dict(self.records)
+
+    async def get(self, key_id: str) -> bytes:
+        self._ask()
+        return self.records.get(key_id, b"")
+
+    async def replace(self, key_id: str, before: bytes, after: bytes) -> bool:
+        self._ask()
+        if self.records.get(key_id, b"") != before:
+            return False
+        if after:
+            self.records[key_id] = after
+        else:
+            del self.records[key_id]
+        self.changes += 1
+        return True
+
+    async def note_used(self, times: Mapping[str, float]) -> None:
+        self._ask()
+        for key_id, time in times.items():
+            self.used[key_id] = max(time, self.used.get(key_id, 0.0))
+
+    async def last_used(self, key_ids: Sequence[str]) -> list[float | None]:
+        self._ask()
+        return [self.used.get(key_id) for key_id in key_ids]

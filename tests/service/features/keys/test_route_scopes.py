@@ -1,0 +1,267 @@
+"""The table of routes and scopes, tried cell by cell; and who is refused on every route."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from service.app import create_app
+from service.features.keys.key_text import new_key
+from service.http.auth.route_scopes import RouteScopes, is_public, requires
+from service.scopes import SCOPES
+from service.settings import Settings
+from tests.service.features.keys.conftest import bearer, create
+from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
+
+DOCUMENT: dict[str, Any] = create_app(Settings(bundle=Path("none"))).openapi()
+ROUTES = [
+    (method.upper(), path, operation)
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+    if not is_public(path)
+]
+FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab", "job_id": "0" * 28}
+EXPECTED = {
+    "GET /v1/streamers": "streamers:read",
+    "GET /v1/streamers/{streamer_id}": "streamers:read",
+    "PUT /v1/streamers/{streamer_id}": "streamers:write",
+    "PATCH /v1/streamers/{streamer_id}": "streamers:write",
+    "DELETE /v1/streamers/{streamer_id}": "streamers:write",
+    "POST /v1/streamers:bulk": "streamers:write",
+    "GET /v1/streamers/{streamer_id}/embedding": "embeddings:read",
+    "GET /v1/streamers/{streamer_id}/similar": "search",
+    "POST /v1/similar": "search",
+    "GET /v1/similar": "search",
+    "POST /v1/similar/export": "search",
+    "POST /v1/cold-start": "coldstart",
+    "POST /v1/dedup": "duplicates",
+    "POST /v1/jobs/imports": "streamers:write",
+    "POST /v1/jobs/exports": "streamers:read",
+    "GET /v1/jobs": "streamers:read",
+    "GET /v1/jobs/{job_id}": "streamers:read",
+    "GET /v1/jobs/{job_id}/events": "streamers:read",
+    "GET /v1/jobs/{job_id}/result": "streamers:read",
+    "POST /v1/jobs/{job_id}:cancel": "streamers:write",
+    "POST /v1/jobs/{job_id}:retry": "streamers:write",
+    "GET /v1/index": "admin",
+    "GET /v1/keys": "admin",
+    "POST /v1/keys": "admin",
+    "DELETE /v1/keys/{key_id}": "admin",
+    "POST /v1/keys/{key_id}:rotate": "admin",
+}
+"""Those of the first release with scopes; routes that came later are tried all the same."""
+
+
+def needed(operation: dict[str, Any]) -> str:
+    """The scope that the OpenAPI document tells of a route."""
+    ((scope,),) = [list(s.values())[0] for s in operation["security"]]  # noqa: RUF015
+    return scope
+
+
+def ask(client: TestClient, method: str, path: str, **options: Any) -> Any:
+    """A request that changes nothing: its body, if it has one, is no JSON."""
+    url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path)
+    kind = "application/x-ndjson" if path.endswith(":bulk") else "application/json"
+    if method in ("POST", "PUT", "PATCH"):
+        options = {"content": b"rubbish", **options}
+        options["headers"] = {"Content-Type": kind, **options.get("headers", {})}
+    return client.request(method, url, **options)
+
+
+def test_the_scopes_of_routes_are_these() -> None:
+    declared = {f"{method} {path}": needed(operation) for method, path, operation in ROUTES}
+    assert declared.items() >= EXPECTED.items()
+    assert set(declared.values()) <= SCOPES
+
+
+def test_every_scope_on_every_route(guarded: TestClient) -> None:
+    keys = {scope: create(guarded, scopes=[scope]) for scope in sorted(SCOPES)}
+    surprises: list[str] = []
+    for method, path, operation in ROUTES:
+        for scope, key in keys.items():
+            answer = ask(guarded, method, path, headers=bearer(key["key"]))
+            cell = f"{method} {path} with {scope}: {answer.status_code} {answer.text}"
+            if scope == needed(operation):
+                if answer.status_code in (401, 403):
+                    surprises.append(cell)
+                continue
+            body = problem(answer, 403, "missing_scope")
+            if repr(needed(operation)) not in body["detail"] or key["key"] in answer.text:
+                surprises.append(cell)
+    assert not surprises
+    # None of those requests has changed anything but the keys.
+    assert guarded.get("/v1/streamers").json()["streamers"] == []
+    assert guarded.get("/v1/jobs").json()["jobs"] == []
+    assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
+
+
+def _listed(client: TestClient) -> set[str]:
+    return {key["key_id"] for key in client.get("/v1/keys?limit=1000").json()["keys"]}
+
+
+def _expired(client: TestClient, data_dir: Path) -> str:
+    """A key whose time is over, as its record says."""
+    key = create(client, role="admin", expires_at="2999-12-31T00:00:00Z")
+    with Redis(unix_socket_path=str(data_dir / "store" / "run" / "store.sock")) as store:
+        record = json.loads(store.hget("ss:keys", key["key_id"]))  # pyright: ignore[reportArgumentType]
+        store.hset("ss:keys", key["key_id"], json.dumps({**record, "expires_at": 1.0}))
+        store.hset("ss:meta", "keys_mark", "another")
+    asked = bearer(key["key"])
+    wait_until(
+        lambda: client.get("/v1/keys", headers=asked).status_code == 401, "the key has expired"
+    )
+    return key["key"]
+
+
+def test_who_is_refused_on_every_route(guarded: TestClient, data_dir: Path) -> None:
+    good = create(guarded, role="admin")
+    revoked, rotated = create(guarded, role="admin"), create(guarded, role="admin")
+    guarded.delete(f"/v1/keys/{revoked['key_id']}").raise_for_status()
+    answer = guarded.post(f"/v1/keys/{rotated['key_id']}:rotate", json={"grace_s": 0})
+    answer.raise_for_status()
+    key = good["key"]
+    bad: dict[str, dict[str, Any]] = {
+        "none": {},
+        "empty": {"headers": {"Authorization": "Bearer "}},
+        "no scheme": {"headers": {"Authorization": key}},
+        "basic": {"headers": {"Authorization": f"Basic {key}"}},
+        "digest": {"headers": {"Authorization": f"Digest {key}"}},
+        "two in one": {"headers": bearer(f"{key}, Bearer {key}")},
+        "unknown": {"headers": bearer(new_key("0123456789ab"))},
+        "another's id": {"headers": bearer(new_key(good["key_id"]))},
+        "mistyped": {"headers": bearer(key[:-1] + ("0" if key[-1] != "0" else "1"))},
+        "cut off": {"headers": bearer(key[:-8])},
+        "upper case": {"headers": bearer(key.upper())},
+        "blank before": {"headers": bearer(f" {key}")},
+        "expired": {"headers": bearer(_expired(guarded, data_dir))},
+        "revoked": {"headers": bearer(revoked["key"])},
+        "rotated": {"headers": bearer(rotated["key"])},
+        "of another header": {"headers": {"X-API-Key": key}},
+        "proxy's header": {"headers": {"Proxy-Authorization": f"Bearer {key}"}},
+        "in a cookie": {"headers": {"Cookie": f"key={key}; Authorization=Bearer {key}"}},
+        "in the query": {"params": {"key": key, "access_token": key, "api_key": key}},
+    }
+    del guarded.headers["Authorization"]
+    try:
+        surprises = [
+            f"{method} {path}: {name}: {answer.status_code}"
+            for method, path, _ in ROUTES
+            for name, options in bad.items()
+            if (answer := ask(guarded, method, path, **options)).status_code != 401
+            or problem(answer, 401, "unauthorized")["detail"].find(key) >= 0
+            or answer.headers["WWW-Authenticate"] != "Bearer"
+        ]
+    finally:
+        guarded.headers.update(bearer("the-first-key"))
+    assert not surprises
+    twice = [("Authorization", f"Bearer {key}")] * 2
+    problem(guarded.get("/v1/streamers", headers=twice), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/nothing", "/V1/streamers", "//v1/streamers", "/admin"]
+)
+def test_what_has_no_route_needs_a_key_as_well(guarded: TestClient, path: str) -> None:
+    problem(guarded.get(path, headers=bearer("wrong")), 401, "unauthorized")
+    problem(guarded.get(path), 404, "no_such_path")
+    problem(guarded.put("/v1/similar", headers=bearer("wrong")), 401, "unauthorized")
+    problem(guarded.put("/v1/similar"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/livez", "/readyz", "/startupz", "/metrics", "/errors", "/docs", "/openapi.json"),
+        *("/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css"),
+    ],
+)
+def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
+    assert guarded.get(path, headers={"Authorization": ""}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/similar", "/v1/streamers:bulk", "/v1/jobs/imports"])
+@pytest.mark.parametrize(("scope", "status"), [(None, 401), ("cases", 403)])
+def test_nothing_of_a_body_is_read(
+    guarded: TestClient, path: str, scope: str | None, status: int
+) -> None:
+    key = b"wrong" if scope is None else create(guarded, scopes=[scope])["key"].encode()
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was read")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    request: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [
+            (b"host", b"localhost"),
+            (b"authorization", b"Bearer " + key),
+            (b"content-length", b"10"),
+            (b"content-type", b"application/json"),
+        ],
+        "state": dict(guarded.app_state),
+    }
+    answer: Callable[..., Awaitable[None]] = guarded.app
+    assert guarded.portal is not None
+    guarded.portal.call(answer, request, receive, send)
+    assert sent[0]["status"] == status
+
+
+def _app_with(**options: Any) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/v1/things/{thing}", **options)
+    def get_thing(thing: str) -> None:  # pyright: ignore[reportUnusedFunction]
+        raise AssertionError(thing)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "dependencies",
+    [[], [requires("search"), requires("explain")], [requires("nothing")]],  # pyright: ignore[reportArgumentType]
+)
+def test_a_route_without_its_one_scope_is_not_served(dependencies: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"/v1/things/\{thing\} must declare one scope"):
+        RouteScopes(_app_with(dependencies=dependencies).routes)
+
+
+def test_scopes_are_found_as_the_framework_finds_routes() -> None:
+    found = RouteScopes(_app_with(dependencies=[requires("search")]).routes)
+    assert found.find("GET", "/v1/things/a") == "search"
+    for method, path in (
+        ("POST", "/v1/things/a"),
+        ("GET", "/v1/things/"),
+        ("GET", "/v1/things/a/b"),
+        ("GET", "/v1/things"),
+        ("GET", "things"),
+        ("GET", ""),
+    ):
+        assert found.find(method, path) is None
+
+
+def test_every_route_of_the_service_is_in_the_table() -> None:
+    app = create_app(Settings(bundle=Path("none")))
+    scopes = RouteScopes(app.routes)
+    paths = {route.path_format or route.path or "" for route in iter_route_contexts(app.routes)}
+    assert {path for path in paths if not is_public(path)} == {path for _, path, _ in ROUTES}
+    for method, path, operation in ROUTES:
+        url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path)
+        assert scopes.find(method, url) == needed(operation)
