@@ -57,7 +57,15 @@ def page() -> str:
         cls = field.annotation
         assert isinstance(cls, type)
         about = " ".join(inspect.getdoc(cls).split())  # pyright: ignore[reportOptionalMemberAccess]
-        parts.append(section(name.capitalize(), about, cls, cls.model_fields, f"{name.upper()}__"))
+        parts.append(
+            section(
+                name.capitalize().replace("_", " "),
+                about,
+                cls,
+                cls.model_fields,
+                f"{name.upper()}__",
+            )
+        )
     return "\n".join(parts)
 
 

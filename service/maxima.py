@@ -2,3 +2,5 @@
 
 MOST_SEEDS = 1000
 MOST_DEDUP_ITEMS = 100_000
+MOST_UNITS = 100_000_000
+"""Of a rate limit."""

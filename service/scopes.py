@@ -2,7 +2,7 @@
 
 from typing import Literal, cast, get_args
 
-Scope = Literal[
+LimitedScope = Literal[
     "streamers:read",
     "streamers:write",
     "search",
@@ -12,9 +12,12 @@ Scope = Literal[
     "duplicates",
     "cases",
     "embeddings:read",
-    "admin",
 ]
+"""Scopes with a rate limit. `admin` has none: whoever has it must be able to revoke a key at any
+time, and could make another one anyway."""
+Scope = Literal[LimitedScope, "admin"]
 Role = Literal["operations", "recommender", "antifraud", "admin"]
+LIMITED_SCOPES: frozenset[LimitedScope] = frozenset(get_args(LimitedScope))
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 ROLES: dict[Role, frozenset[Scope]] = {
     "operations": frozenset(

@@ -13,6 +13,7 @@ from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
 from service.http.auth.callers import KeyRing
+from service.http.auth.rate_limits import RateLimits
 from service.settings import Limits
 
 
@@ -30,5 +31,6 @@ class Services:
     transfers: Transfers
     keys: Keys
     key_ring: KeyRing
+    rate_limits: RateLimits
     limits: Limits
     lanes: Lanes

@@ -1,70 +1,25 @@
 """Settings of the service: from arguments first, then the environment (`STREAMER_...`)."""
 
 import ipaddress
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
-from service.scopes import Role, Scope
+from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS, MOST_UNITS
+from service.scopes import LimitedScope, Role, Scope
+from service.setting_types import Algorithm, AsciiKey, ByComma, HostName, HostPattern
 
 MIB = 1 << 20
-
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
-"""A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
-
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
-
-def _host_pattern(text: str) -> str:
-    pattern = text.lower()
-    if len(pattern) > 253 or not _HOST_PATTERN.fullmatch(pattern):
-        raise ValueError(
-            f"{text!r} is not a host: write media.example.org, or *.example.org for all below it; "
-            "no address, no port, and other scripts in their xn-- form"
-        )
-    return pattern
-
-
-def _host_name(text: str) -> str:
-    name = text.lower()
-    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
-        raise ValueError(f"{text!r} is not a host name: write streamers.example.org, with no port")
-    return name
-
-
-def _ascii_key(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", key.get_secret_value()):
-        raise ValueError("may have ASCII characters only, as HTTP headers do; choose another key")
-    return key
-
-
-def _by_comma(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-HostName = Annotated[str, AfterValidator(_host_name)]
-HostPattern = Annotated[str, AfterValidator(_host_pattern)]
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]
-"""Signatures by a private key; never `none`, and none by a secret that both sides share."""
-ByComma = (NoDecode, BeforeValidator(_by_comma))
-"""A list in one environment variable: `a,b`."""
 
 
 class _Group(BaseModel):
@@ -116,6 +71,43 @@ class Limits(_Group):
     """A store that gives no answer for fewer seconds leaves the service ready: it answers from
     memory, and `/readyz` says so in `degraded_because`. Counts from the first question without an
     answer; the store is asked once a second."""
+
+
+Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
+
+
+class RateLimits(_Group):
+    """Units of each scope that an API key may spend in `window_s` seconds; 0 = no limit.
+
+    [Security](security.md#rate-limits) says what a request costs. The scope `admin` has no limit,
+    and neither has a service without keys.
+    """
+
+    window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    """Seconds in which a limit that is used up is whole again. All services on one store should
+    have the same."""
+    streamers_read: Units = 60_000
+    """Of `streamers:read`."""
+    streamers_write: Units = 60_000
+    """Of `streamers:write`."""
+    search: Units = 120_000
+    """Of `search`."""
+    explain: Units = 12_000
+    """Of `explain`: hits that are explained."""
+    coldstart: Units = 60_000
+    """Of `coldstart`."""
+    spaces_write: Units = 60_000
+    """Of `spaces:write`."""
+    duplicates: Units = 300_000
+    """Of `duplicates`."""
+    cases: Units = 60_000
+    """Of `cases`."""
+    embeddings_read: Units = 60_000
+    """Of `embeddings:read`."""
+
+    def of(self, scope: LimitedScope) -> int:
+        """Units of a scope."""
+        return getattr(self, scope.replace(":", "_"))
 
 
 class Server(_Group):
@@ -320,7 +312,7 @@ class Settings(BaseSettings):
     """Address to listen on. Any other than loopback needs an API key."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
-    api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
+    api_key: AsciiKey | None = None
     """The first admin key, sent as `Authorization: Bearer <key>`: it has all scopes, and makes the
     other keys (`POST /v1/keys`)."""
     redis_url: Annotated[
@@ -343,6 +335,7 @@ class Settings(BaseSettings):
     """Start although the store has lost writes that were acknowledged; otherwise the service
     refuses to start on it and names the remedy."""
     limits: Limits = Limits()
+    rate_limits: RateLimits = RateLimits()
     server: Server = Server()
     log: Log = Log()
     work: Work = Work()

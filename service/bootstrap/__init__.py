@@ -39,6 +39,7 @@ from service.features.dedup.service import Dedup
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
+from service.features.limits.limiter import SettledRateLimits
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -131,6 +132,9 @@ async def open_services(
         key_ring = await stack.enter_async_context(
             StoredKeyRing(store.keys, admin_key, tokens=tokens)
         )
+        rate_limits = await stack.enter_async_context(
+            SettledRateLimits(store.limits, settings.rate_limits)
+        )
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
@@ -151,6 +155,7 @@ async def open_services(
             transfers=transfers,
             keys=Keys(store.keys, key_ring.refresh),
             key_ring=key_ring,
+            rate_limits=rate_limits,
             limits=settings.limits,
             lanes=lanes,
         )

@@ -33,6 +33,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   └── HeaderTooLarge      431
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
+│   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
@@ -52,9 +53,9 @@ ServiceError                500   unexpected; the log has the cause
     ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
-`service.http.problems` answers with problem+json (RFC 9457), and `/errors` lists every code of the
-classes here: `status`, `code` and `title` are part of the API, the docstring is the explanation,
-and `example` a typical `detail`. StartupErrors end the process with one line on stderr.
+`service.http.problems` answers with problem+json (RFC 9457); `/errors` lists every code. `status`,
+`code` and `title` are part of the API, the docstring explains, and `example` is a typical `detail`.
+StartupErrors end the process with one line on stderr.
 """
 
 from typing import Self
@@ -74,6 +75,7 @@ from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
 from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
 from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import MissingScope as MissingScope
+from service.errors.keys import RateLimited as RateLimited
 
 
 class InvalidRequest(RequestError):
@@ -139,10 +141,7 @@ class OriginNotAllowed(RequestError):
     """Without an API key only pages of this service may ask it, and `Origin` is another one."""
 
     status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
-    example = (
-        "without an API key only pages of this service may ask it, and Origin is "
-        "'https://example.org': add its name to STREAMER_SERVER__HOSTS, or set STREAMER_API_KEY"
-    )
+    example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
 
 
 class NoSuchPath(RequestError):
@@ -236,11 +235,7 @@ class HostNotAllowed(RequestError):
     """Without an API key the service answers to names of this machine, and `Host` is another."""
 
     status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
-    example = (
-        "without an API key the service answers to names of this machine, and Host is "
-        "'example.org': call it as localhost, add that name to STREAMER_SERVER__HOSTS, or set "
-        "STREAMER_API_KEY"
-    )
+    example = "Host is 'example.org': call it as localhost, or set STREAMER_API_KEY"
 
 
 class HeaderTooLarge(RequestError):

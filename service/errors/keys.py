@@ -1,6 +1,6 @@
 """Errors of API keys, and of the keys that name a write."""
 
-from service.errors.base import RequestError
+from service.errors.base import RequestError, Unavailable
 
 
 class MissingScope(RequestError):
@@ -11,6 +11,13 @@ class MissingScope(RequestError):
         "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask with "
         "another key"
     )
+
+
+class RateLimited(Unavailable):
+    """The API key has used up its rate limit; ask again after `Retry-After` seconds."""
+
+    status, code, title = 429, "rate_limited", "The rate limit of the API key is used up"
+    example = "the key 3f9c1a2b7d04 has used up 60000 units of 'search' in 60 s; ask again in 2 s"
 
 
 class KeyNotFound(RequestError):

@@ -22,6 +22,7 @@ from service.errors import (
     NotYetVisible,
     OriginNotAllowed,
     Overloaded,
+    RateLimited,
     ServiceError,
     Stopping,
     StoreFull,
@@ -38,12 +39,28 @@ from service.http.schemas import SHOWN_ERRORS
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PATH = "/errors"
 _DETAIL_CHARS = 1000
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_RATE_LIMIT = {
+    "RateLimit-Policy": {
+        "description": "Limits that counted, by scope: `q` units in `w` seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "By scope, units left (`r`) and seconds until there is one more (`t`).",
+        "schema": {"type": "string"},
+    },
+}
 
 ANY = (MalformedRequest, InvalidRequest, ServiceError)
 """What any request may meet."""
 KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
 """What any request but that of a probe may meet."""
-COMMON = (*ANY, *KEYLESS, Unauthorized, MissingScope, Overloaded)
+COMMON = (*ANY, *KEYLESS, Unauthorized, MissingScope, RateLimited, Overloaded)
 """What any request below `/v1/` may meet."""
 BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
 """What a request with a body may meet."""
@@ -135,10 +152,5 @@ def responses(
             },
         }
         if any(issubclass(kind, Unavailable) for kind in same):
-            found[status]["headers"] = {
-                "Retry-After": {
-                    "description": "Seconds to wait before the next attempt.",
-                    "schema": {"type": "integer", "minimum": 1},
-                }
-            }
+            found[status]["headers"] = _RETRY_AFTER | (_RATE_LIMIT if RateLimited in same else {})
     return found

@@ -1,8 +1,8 @@
 """Request guard: ASGI middleware that refuses a request before anything reads its body.
 
-It gives each request an id, and checks the API key and its scopes (or without one, who asks),
-content types and the size and pace of bodies. FastAPI reads a body before dependencies run: these
-would be too late.
+It gives each request an id, and checks the API key, its scopes and rate limits (or without one, who
+asks), content types and the size and pace of bodies. FastAPI reads a body before dependencies run:
+these would be too late.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from service.errors import (
     NoSuchPath,
     OriginNotAllowed,
     Overloaded,
+    RateLimited,
     RequestError,
     ServiceError,
     Stopping,
@@ -30,7 +31,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
-from service.http.auth.callers import KEYLESS, Caller, KeyRing
+from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.rate_limits import Charges, RateLimits, charges_in
 from service.http.auth.route_scopes import RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
@@ -111,6 +113,7 @@ class RequestGuard:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *charges_in(scope).headers()]
             else:
                 sent += len(message.get("body", b""))
             await send(message)
@@ -131,7 +134,7 @@ class RequestGuard:
         try:
             self._check(scope, headers, repeated, limit)
             await self._app(scope, body, send_with_id)
-        except RequestError as error:  # of the checks; the application answers its own
+        except (RequestError, RateLimited) as error:  # the application answers its own
             await send_problem(send_with_id, error)
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
@@ -168,7 +171,7 @@ class RequestGuard:
                 self._check_place(headers)
             scope["caller"] = KEYLESS
         elif not is_public(path):
-            scope["caller"] = self._caller(keys, scope["method"], path, headers)
+            self._let_in(scope, keys, headers)
         length = headers.get(b"content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -203,23 +206,25 @@ class RequestGuard:
         name = _name_of(host)
         return name in self._hosts or _is_loopback(name)
 
-    def _caller(
-        self, keys: KeyRing, method: str, path: str, headers: Mapping[bytes, str]
-    ) -> Caller:
-        """Who asks, and may.
+    def _let_in(self, scope: Scope, keys: KeyRing, headers: Mapping[bytes, str]) -> None:
+        """Find out who asks, and charge the first unit.
 
         Raises:
             Unauthorized: nobody who is known.
             MissingScope: somebody who may not.
+            RateLimited: somebody who may not so often.
         """
         scheme, _, key = headers.get(b"authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Unauthorized(Unauthorized.example)
-        caller = keys.caller_of(key)
-        needed = self._scopes.find(method, path)
-        if needed is not None:  # else no route answers
-            caller.require(needed)
-        return caller
+        scope["caller"] = caller = keys.caller_of(key)
+        needed = self._scopes.find(scope["method"], scope["path"])
+        if needed is None:  # no route answers
+            return
+        caller.require(needed)
+        limits: RateLimits = scope["state"]["services"].rate_limits
+        scope["charges"] = charges = Charges(limits, caller)
+        charges.reach(needed, 1)
 
 
 def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:

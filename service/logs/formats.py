@@ -17,7 +17,7 @@ _TEXT = "%(asctime)s %(levelname)s %(name)s:%(ids)s %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record, with `request_id`, `trace_id` and `exception` (a traceback) if any."""
+    """One JSON object per record, with its ids and its `exception` (a traceback) if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, without its end."""

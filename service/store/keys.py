@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, Self
 
 from pydantic import TypeAdapter
@@ -22,6 +22,7 @@ class KeyRecord:
         digest: SHA-256 hex of the whole key.
         previous_digest: of the key before the last rotation.
         previous_until: from then on that one is refused.
+        limits: rate limits that are not those of the settings, in units by scope; 0 = none.
     """
 
     key_id: str
@@ -33,6 +34,7 @@ class KeyRecord:
     digest: str
     previous_digest: str | None = None
     previous_until: float | None = None
+    limits: dict[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def of_json(cls, text: bytes) -> Self:

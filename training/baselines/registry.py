@@ -11,7 +11,7 @@ from training.baselines.corpus import Corpus
 from training.baselines.kernel import kernel
 from training.baselines.lexical import bm25, svd, tf_idf_cosine
 from training.baselines.peers import clcrec, dropoutnet, heater, lightfm, two_tower
-from training.baselines.text import pretrained_text
+from training.baselines.text import lexical_and_text, pretrained_text
 from training.baselines.trivial import popularity, random
 from training.baselines.voting import by_vote, choose_baseline_vote
 from training.errors import UsageError
@@ -72,6 +72,7 @@ BASELINES = {
     "bm25": Baseline(bm25, ((1.2, 0.6, 2.5), (0.75, 0.3, 0.0))),
     "svd": Baseline(svd, ((256, 128, 64),)),
     "text": Baseline(pretrained_text),
+    "lexical+text": Baseline(lexical_and_text, ((2.0, 1.0, 4.0, 0.5),)),
     "ridge": Baseline(ridge, (_PENALTIES, _TARGETS)),
     "kernel": Baseline(kernel, ((2.0, 1.0, 4.0), (0.3, 0.1, 1.0), _TARGETS)),
     "cca": Baseline(cca, ((1e-1, 1e-2, 1.0), (64, 256))),

@@ -1,4 +1,4 @@
-"""Baseline by a pretrained sentence encoder, not fine-tuned."""
+"""Baselines by a pretrained sentence encoder, not fine-tuned."""
 
 import importlib
 
@@ -10,13 +10,29 @@ from model_export.contract.text import normalise
 from model_export.contract.uninformative import says_nothing
 from training.baselines.corpus import Corpus, dense_unit
 from training.errors import UsageError
-from training.evaluation.subject import Representation
+from training.evaluation.subject import Representation, SideBySide
 
 _READ = ("text", "tag", "category")
 
 
 def pretrained_text(corpus: Corpus) -> Representation:
-    """Centred mean of the sentence vectors of a streamer's texts, tags and categories.
+    """Cosine of `_sentence_means`."""
+    return Representation.symmetric(_sentence_means(corpus))
+
+
+def lexical_and_text(corpus: Corpus, weight: float) -> Representation:
+    """Sum of the cosines by TF-IDF, by its SVD, and `weight` times that by `pretrained_text`.
+
+    Weight 2, the default, gives the content cosine of `kernel`.
+    """
+    weighted = np.float32(np.sqrt(weight)) * _sentence_means(corpus)
+    return Representation.symmetric(
+        SideBySide((corpus.lexical, dense_unit(corpus.reduced), weighted))
+    )
+
+
+def _sentence_means(corpus: Corpus) -> NDArray[np.float32]:
+    """Centred unit mean of the sentence vectors of a streamer's texts, tags and categories (N, W).
 
     The encoder is the corpus' text tower, or else the multilingual Universal Sentence Encoder (Yang
     et al. 2020), whose weights come with its package. Uninformative texts are skipped.
@@ -25,7 +41,7 @@ def pretrained_text(corpus: Corpus) -> Representation:
         UsageError: the package is not installed, or there is no text.
     """
     if corpus.tower in corpus.centred:
-        return Representation.symmetric(dense_unit(corpus.centred[corpus.tower]))
+        return dense_unit(corpus.centred[corpus.tower])
     texts: dict[str, int] = {}
     rows: list[int] = []
     columns: list[int] = []
@@ -48,7 +64,7 @@ def pretrained_text(corpus: Corpus) -> Representation:
     known = corpus.known[shown[corpus.known]]
     if len(known):
         vectors[shown] -= vectors[known].mean(0)
-    return Representation.symmetric(dense_unit(vectors))
+    return dense_unit(vectors)
 
 
 def _encode(texts: list[str]) -> NDArray[np.float32]:

@@ -161,7 +161,7 @@ class StreamerEncoder(nn.Module):
         raw = h @ self.fixed_projection + self.mlp(h)
         if self.kernel is not None:
             layer = self.kernel.layer
-            token_sum = (layer.table[known_ids] * known_weights).sum(1)
+            token_sum = (layer.table[known_ids].float() * known_weights).sum(1)
             v = self.kernel(h, layer(layer.content(token_sum, centred)))
             raw = torch.cat([safe_normalise(raw), v], 1) @ self.axes
         z = safe_normalise(raw)
@@ -197,8 +197,8 @@ class StreamerEncoder(nn.Module):
     def kernel_content(self, bags: Bags) -> Tensor:
         """Content (R, G) of flat bags for the kernel layer."""
         assert self.kernel is not None
-        table = self.kernel.layer.table
-        return self.kernel.layer.content(self._token_sum(table, bags), self._centred_of(bags))
+        layer = self.kernel.layer
+        return layer.content(self._token_sum(layer.table.float(), bags), self._centred_of(bags))
 
     def behaviour(self, bags: Bags) -> Tensor:
         """Behaviour (R, K) of flat bags, as given or predicted by the kernel layer."""

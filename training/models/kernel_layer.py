@@ -56,7 +56,7 @@ class KernelLayer(nn.Module):
 
     Attributes:
         table: right singular vectors of TF-IDF (1 + V, T), the leading ones first. Many keep
-            apart what few would merge: on Twitch, games.
+            apart what few would merge: on Twitch, games. It is float16, half of a bundle's bytes.
         landmarks: content of the landmarks (M, G).
         dual: their coefficients (M, K).
         width: of the kernel, ().
@@ -80,7 +80,7 @@ class KernelLayer(nn.Module):
         """
         super().__init__()
         self._leading = leading
-        self.register_buffer("table", torch.zeros(tokens, shape.table_dim))
+        self.register_buffer("table", torch.zeros(tokens, shape.table_dim, dtype=torch.float16))
         content = leading + shape.table_dim + sum(spaces)
         self.register_buffer("landmarks", torch.zeros(shape.landmarks, content))
         self.register_buffer("dual", torch.zeros(shape.landmarks, shape.rank))

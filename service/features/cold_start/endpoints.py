@@ -15,6 +15,7 @@ from service.features.cold_start.schemas import (
 )
 from service.features.cold_start.service import ColdStart
 from service.http.auth.callers import CurrentCaller
+from service.http.auth.rate_limits import PROFILE_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
@@ -38,6 +39,7 @@ _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
 async def place_new_streamer(
     cold_start: CurrentColdStart,
     caller: CurrentCaller,
+    charges: CurrentCharges,
     limits: CurrentLimits,
     body: Checked[ColdStartIn],
 ) -> ColdStartOut:
@@ -46,6 +48,8 @@ async def place_new_streamer(
     The vector is shown to keys with the scope `embeddings:read`.
     """
     check_at_most(body.neighbours, limits.max_k, "neighbours")
+    has_profile = body.profile is not None
+    charges.reach("coldstart", hits_units(body.neighbours) + has_profile * PROFILE_UNITS)
     profile = None
     if body.profile is not None:
         # No stored id has a blank: it can't exclude anyone from its own neighbours.

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
 from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.http.auth.rate_limits import CurrentCharges, inputs_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
@@ -26,7 +27,10 @@ CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
     responses=responses(*BODY, *INDEX, *STORE, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def deduplicate(
-    dedup: CurrentDedup, limits: CurrentLimits, body: Checked[DedupIn]
+    dedup: CurrentDedup,
+    charges: CurrentCharges,
+    limits: CurrentLimits,
+    body: Checked[DedupIn],
 ) -> DedupClustersOut | DedupFeedOut:
     """`clusters`: groups of near-duplicates. `feed`: the list with near-duplicates apart (打散)."""
     name = "profiles" if body.ids is None else "ids"
@@ -35,6 +39,7 @@ async def deduplicate(
         raise InvalidRequest.of(
             f"/{name}", f"may have {limits.max_dedup_items} items, it has {len(items)}"
         )
+    charges.reach("duplicates", 1 + inputs_units(len(items), len(body.profiles or ())))
     if body.mode == "clusters":
         answer = await dedup.clusters(
             ids=body.ids or (),

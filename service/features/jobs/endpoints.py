@@ -9,6 +9,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from service.errors import InvalidRequest, JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
 from service.features.jobs.schemas import EXAMPLE_ID, JobOut, JobPage, job_out
 from service.features.jobs.service import Jobs
+from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import STORE, responses
@@ -45,6 +46,7 @@ register_url_convertor("job", _JobId())
 )
 async def list_jobs(
     jobs: CurrentJobs,
+    charges: CurrentCharges,
     cursor: Annotated[
         str | None, Query(max_length=256, description="next_cursor of the previous page.")
     ] = None,
@@ -53,6 +55,7 @@ async def list_jobs(
     """The newest first, finished ones too while they are kept (`STREAMER_JOBS__KEEP_S`)."""
     if cursor is not None and not re.fullmatch(_ID, cursor):
         raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+    charges.reach("streamers:read", hits_units(limit))
     found = await jobs.page(cursor or "", limit)
     following = found[-1].job_id if len(found) == limit else None
     return JobPage(jobs=[job_out(job) for job in found], next_cursor=following)

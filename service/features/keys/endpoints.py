@@ -73,7 +73,7 @@ async def create_key(
             "without a key, and nobody could make another",
         )
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    issued = await keys.create(body.name, body.role, body.scopes or (), expires_at)
+    issued = await keys.create(body.name, body.role, body.scopes or (), expires_at, body.limits)
     return _issued(issued, response)
 
 

@@ -126,7 +126,7 @@ class StoredKeyRing:
             _log.warning("the key %s is refused, its record can't be read: %s", key_id, error)
             return None
         scopes = scopes_of(record.role, record.scopes)
-        return _Known(text, record, Caller(key_id, record.name, scopes))
+        return _Known(text, record, Caller(key_id, record.name, scopes, record.limits))
 
     async def note_used(self) -> None:
         """Have the store know when keys were used.

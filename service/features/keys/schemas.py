@@ -14,7 +14,8 @@ from pydantic import (
 )
 
 from service.http.schemas import Request, Response
-from service.scopes import ROLES, Role, Scope
+from service.maxima import MOST_UNITS
+from service.scopes import ROLES, SCOPES, LimitedScope, Role, Scope
 
 MOST_GRACE_S = 30 * 86_400
 EXAMPLE_ID = "3f9c1a2b7d04"
@@ -26,6 +27,7 @@ _ISSUED: dict[str, Any] = {
     "created_at": "2029-01-31T00:00:00Z",
     "expires_at": "2030-01-31T00:00:00Z",
     "previous_until": "2029-02-01T00:00:00Z",
+    "limits": {"search": 600},
 }
 _LISTED = _ISSUED | {"last_used_at": "2029-01-31T12:00:00Z"}
 
@@ -64,6 +66,7 @@ class KeyIn(Request):
                     "name": "console of operations",
                     "scopes": ["streamers:read", "search"],
                     "expires_at": "2030-01-31T00:00:00Z",
+                    "limits": {"search": 6000},
                 },
             ]
         }
@@ -83,6 +86,14 @@ class KeyIn(Request):
     expires_at: Annotated[
         ExpiresAt | None,
         Field(description="From then on the key is refused; null: it lasts until it is revoked."),
+    ] = None
+    limits: Annotated[
+        dict[LimitedScope, Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None,
+        Field(
+            max_length=len(SCOPES),
+            description="Rate limits of this key, by scope, in units per "
+            "STREAMER_RATE_LIMITS__WINDOW_S, in place of those of the settings; 0: no limit.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -120,6 +131,9 @@ class KeyOut(Response):
     name: str
     role: str | None
     scopes: Annotated[list[str], Field(description="Its own, or at present those of its role.")]
+    limits: Annotated[
+        dict[str, int], Field(description="Rate limits of its own, by scope; see POST /v1/keys.")
+    ]
     created_at: Time
     expires_at: Time | None
     previous_until: Annotated[
@@ -143,6 +157,7 @@ class IssuedKeyOut(Response):
     name: str
     role: str | None
     scopes: list[str]
+    limits: dict[str, int]
     created_at: Time
     expires_at: Time | None
     previous_until: Time | None

@@ -1,13 +1,13 @@
 """Use cases of API keys: create, list, rotate, revoke."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from service.errors import InvalidRequest, KeyNotFound, StoreUnavailable
 from service.features.keys.key_text import digest_of, new_id, new_key
-from service.scopes import scopes_of
+from service.scopes import LimitedScope, scopes_of
 from service.store.keys import KeyRecord, KeyStore
 
 
@@ -67,8 +67,9 @@ class Keys:
         role: str | None = None,
         scopes: Collection[str] = (),
         expires_at: float | None = None,
+        limits: Mapping[LimitedScope, int] | None = None,
     ) -> Issued:
-        """Make a key with a role or with scopes.
+        """Make a key with a role or with scopes, and with rate limits of its own where it has any.
 
         Raises:
             InvalidRequest: it would have expired already.
@@ -79,9 +80,18 @@ class Keys:
         key_id = new_id()
         key = new_key(key_id)
         own = tuple(sorted(set(scopes)))
-        record = KeyRecord(key_id, name, role, own, now, expires_at, digest_of(key))
+        record = KeyRecord(
+            key_id,
+            name,
+            role,
+            own,
+            now,
+            expires_at,
+            digest_of(key),
+            limits={**limits} if limits else {},
+        )
         if not await self._store.replace(key_id, b"", record.to_json()):
-            return await self.create(name, role, scopes, expires_at)  # the id is taken
+            return await self.create(name, role, scopes, expires_at, limits)  # the id is taken
         await self._known_here()
         return Issued(key, record)
 

@@ -21,10 +21,12 @@ from prometheus_client.registry import Collector
 from service.engine.work.lanes import Lanes
 from service.features.operations.health import CurrentOperations
 from service.features.operations.service import Operations
+from service.http.auth.rate_limits import RateLimits
 from service.http.dependencies import service_named
 from service.http.documents import ANY, KEYLESS, responses
 from service.http.openapi import RUNNING_IT
 from service.http.traffic import Traffic
+from service.scopes import LIMITED_SCOPES
 
 _EXAMPLE = """\
 # HELP streamer_ready 1 while /readyz says ok.
@@ -36,9 +38,10 @@ streamer_ready 1.0
 class _Service(Collector):
     """The state of the service at the moment it is asked; what is not known is left out."""
 
-    def __init__(self, operations: Operations, lanes: Lanes) -> None:
+    def __init__(self, operations: Operations, lanes: Lanes, limits: RateLimits) -> None:
         self._operations = operations
         self._lanes = lanes
+        self._limits = limits
 
     def collect(self) -> Iterator[Metric]:
         """All metric families, read at this moment."""
@@ -59,6 +62,14 @@ class _Service(Collector):
             "When the last snapshot of the index was written, since 1970.",
             serving.snapshots.state.written_at,
         )
+        limited = CounterMetricFamily(
+            "streamer_rate_limited",
+            "Requests refused since the rate limit of their key was used up.",
+            labels=["scope"],
+        )
+        for scope in sorted(LIMITED_SCOPES):
+            limited.add_metric([scope], self._limits.refused.get(scope, 0))
+        yield limited
         for done, counts in (
             ("encoded", serving.towers.encoded),
             ("decoded", serving.towers.decoded),
@@ -162,12 +173,13 @@ def router_of(traffic: Traffic) -> APIRouter:
         request: Request,
         operations: CurrentOperations,
         lanes: Annotated[Lanes, Depends(service_named("lanes", Lanes))],
+        limits: Annotated[RateLimits, Depends(service_named("rate_limits", RateLimits))],
     ) -> Response:
         """Requests by route, work in threads, the index, the store, memory and CPU."""
         registry = CollectorRegistry()
         for collector in (
             traffic.seconds,
-            _Service(operations, lanes),
+            _Service(operations, lanes, limits),
             PROCESS_COLLECTOR,
             GC_COLLECTOR,
         ):

@@ -33,6 +33,12 @@ from service.features.similar.schemas import (
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
 from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.rate_limits import (
+    ALL_UNITS,
+    CurrentCharges,
+    hits_units,
+    inputs_units,
+)
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, responses
@@ -46,6 +52,8 @@ from service.settings import Limits
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 _EXPORTED_AT_ONCE = 1000
+_EXACT_UNITS = 10
+"""Of a rate limit, beside the rest, for looking at every streamer."""
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
 """What the route without a body calls the fields of a question."""
 
@@ -81,6 +89,12 @@ def _check_k(
         raise InvalidRequest.of("/k", detail)
 
 
+def _seeds_units(body: SeedsIn) -> int:
+    """Of a rate limit, for the seeds beside the first and for the profiles among them."""
+    seeds = [*body.positive, *body.negative]
+    return inputs_units(len(seeds), sum(seed.profile is not None for seed in seeds))
+
+
 @contextmanager
 def _by_parameter() -> Generator[None, None, None]:
     """Errors name the parameter in place of a field of the body, which there is none of."""
@@ -105,6 +119,7 @@ def _by_parameter() -> Generator[None, None, None]:
 async def similar_to_one(
     similar: CurrentSimilar,
     caller: CurrentCaller,
+    charges: CurrentCharges,
     limits: CurrentLimits,
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
@@ -132,6 +147,9 @@ async def similar_to_one(
         raise InvalidRequest.of_parameter(
             "min_precision", "cannot be given with min_score; give one of them"
         )
+    charges.reach("search", hits_units(k) + exact * _EXACT_UNITS)
+    if explain:
+        charges.reach("explain", k)
     query = SimilarQuery(
         positive=[Seed(streamer_id=streamer_id)],
         k=k,
@@ -156,6 +174,7 @@ async def similar_to_one(
 async def similar_to_seeds(
     similar: CurrentSimilar,
     caller: CurrentCaller,
+    charges: CurrentCharges,
     limits: CurrentLimits,
     body: Checked[SimilarIn],
 ) -> SimilarOut:
@@ -163,6 +182,10 @@ async def similar_to_seeds(
     begin = time.perf_counter()
     _check_k(caller, limits, body.k, body.explain)
     query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
+    answer_units = ALL_UNITS if body.pages else hits_units(body.k) + body.exact * _EXACT_UNITS
+    charges.reach("search", answer_units + _seeds_units(body))
+    if body.explain:
+        charges.reach("explain", body.k)
     ask = similar.search_all if body.pages else similar.search
     return _similar_out(similar, await ask(query), begin)
 
@@ -206,13 +229,18 @@ def _seed(seed: SeedIn) -> Seed:
     ),
 )
 async def export_similar(
-    similar: CurrentSimilar, limits: CurrentLimits, body: Checked[ExportIn]
+    similar: CurrentSimilar,
+    charges: CurrentCharges,
+    limits: CurrentLimits,
+    body: Checked[ExportIn],
 ) -> NdjsonResponse:
     """NDJSON that shows the index as of the question.
 
     An export without its last line, the summary with `reached`, was cut off on its way.
     """
-    parts = await similar.export(replace(_query(limits, body), k=_EXPORTED_AT_ONCE))
+    query = replace(_query(limits, body), k=_EXPORTED_AT_ONCE)
+    charges.reach("search", ALL_UNITS + _seeds_units(body))
+    parts = await similar.export(query)
     return NdjsonResponse(_lines(similar, parts))
 
 

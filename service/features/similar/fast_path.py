@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
-from service.errors import Overloaded
+from service.errors import Overloaded, RateLimited
 from service.features.similar.schemas import SimilarIn
 from service.features.similar.service import Similar
+from service.http.auth.rate_limits import Charges, charges_in, hits_units
 from service.http.documents import send_problem
 from service.http.traffic import Known
 from service.settings import Limits
@@ -53,17 +54,18 @@ class NearestRoute:
             first = await _first_of(receive)
             asked = _asked_by_body(first)
             receive = _again(first, receive)
-        body: bytes | Overloaded | None = None
+        body: bytes | Overloaded | RateLimited | None = None
         if asked is not None:
             try:
-                body = await _answer(scope["state"]["services"], *asked, begin)
-            except Overloaded as error:  # the framework's route would ask the full queue again
-                body = error
+                services, charges = scope["state"]["services"], charges_in(scope)
+                body = await _answer(services, charges, *asked, begin)
+            except (Overloaded, RateLimited) as error:
+                body = error  # the framework's route would ask the full queue again
         if body is None:
             await self._app(scope, receive, send)
             return
         scope["route"] = _GET_ROUTE if scope["method"] == "GET" else _POST_ROUTE
-        if isinstance(body, Overloaded):
+        if isinstance(body, Overloaded | RateLimited):
             await send_problem(send, body)
             return
         length = str(len(body)).encode()
@@ -135,16 +137,23 @@ class _Services(Protocol):
 
 
 async def _answer(
-    services: object, seed: str | Sequence[float], k: int, after_sequence: int, begin: float
+    services: object,
+    charges: Charges,
+    seed: str | Sequence[float],
+    k: int,
+    after_sequence: int,
+    begin: float,
 ) -> bytes | None:
     """The body, as the framework makes it of a `SimilarOut`; None where that has to do it.
 
     Raises:
         Overloaded: too many searches wait already, or the deadline passed.
+        RateLimited: the key has used up its limit.
     """
     known = cast(_Services, services)
     if k > known.limits.max_k:
         return None
+    charges.reach("search", hits_units(k))
     answer = await known.similar.nearest(seed, k, after_sequence)
     if answer is None:
         return None

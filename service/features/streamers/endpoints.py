@@ -40,6 +40,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
     CurrentLimits,
@@ -276,6 +277,7 @@ async def delete_streamer(
 )
 async def list_streamers(
     streamers: CurrentStreamers,
+    charges: CurrentCharges,
     cursor: Annotated[
         str | None, Query(max_length=256, description="next_cursor of the previous page.")
     ] = None,
@@ -285,7 +287,9 @@ async def list_streamers(
 
     A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
     """
-    page = await streamers.page(_after(cursor), limit)
+    after = _after(cursor)
+    charges.reach("streamers:read", hits_units(limit))
+    page = await streamers.page(after, limit)
     last = page.next_after
     cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
     found = b",".join(map(_streamer, page.profiles))
@@ -354,6 +358,7 @@ async def get_embedding(streamers: CurrentStreamers, streamer_id: StreamerIdPath
 )
 async def bulk_write(
     writes: CurrentWrites,
+    charges: CurrentCharges,
     limits: CurrentLimits,
     lanes: CurrentLanes,
     request: Request,
@@ -362,6 +367,7 @@ async def bulk_write(
     ] = False,
 ) -> DuplexNdjsonResponse:
     """One profile per line; one result per line, in order. A bad line does not stop the others."""
+    charges.reach("streamers:write", ALL_UNITS)
     results = bulk.write_lines(
         writes, limits, lanes, request.stream(), skip_unchanged=skip_unchanged
     )

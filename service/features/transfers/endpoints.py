@@ -22,6 +22,7 @@ from service.features.jobs.endpoints import JobIdPath
 from service.features.jobs.schemas import JobOut, job_out
 from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
@@ -76,7 +77,7 @@ def _accepted(job: Job, response: Response) -> JobOut:
     },
 )
 async def import_streamers(
-    transfers: CurrentTransfers, request: Request, response: Response
+    transfers: CurrentTransfers, charges: CurrentCharges, request: Request, response: Response
 ) -> JobOut:
     """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
 
@@ -86,6 +87,7 @@ async def import_streamers(
     """
     try:
         kind = _kind_of(request)
+        charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
             queued = transfers.receive(request.stream(), parquet=kind == PARQUET)
             return _accepted(await queued, response)
@@ -117,12 +119,16 @@ def _kind_of(request: Request) -> str:
     responses={**responses(*BODY, *STORE, TooManyJobs), 202: _ACCEPTED},
 )
 async def export_streamers(
-    transfers: CurrentTransfers, body: Checked[StreamerExportIn], response: Response
+    transfers: CurrentTransfers,
+    charges: CurrentCharges,
+    body: Checked[StreamerExportIn],
+    response: Response,
 ) -> JobOut:
     """All profiles that the filter lets through, in byte order of their ids, to a file.
 
     Streamers written meanwhile may or may not be in it. Its lines are what an import takes.
     """
+    charges.reach("streamers:read", ALL_UNITS)
     return _accepted(await transfers.export(body.filter.model_dump(exclude_unset=True)), response)
 
 

@@ -1,6 +1,7 @@
 """Callers, and the protocol of the key ring that knows them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -17,11 +18,14 @@ class Caller:
         key_id: of the API key.
         name: of the key, for people.
         scopes: what the key may be used for.
+        limits: units that it may spend in the time of the settings, by scope, where these are not
+            those of the settings; 0 = no limit.
     """
 
     key_id: str
     name: str
     scopes: frozenset[str]
+    limits: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
     def require(self, scope: Scope) -> None:
         """Refuse what the caller may not.

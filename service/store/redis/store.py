@@ -8,7 +8,7 @@ ss:done:<mark>   what a write did, for as long as it may be sent again
 ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
 ss:job...        see `service.store.redis.jobs`
 
-API keys are beside these; see `service.store.redis.keys`.
+API keys and rate limits are beside these; see `service.store.redis.keys` and `.limits`.
 """
 
 import asyncio
@@ -54,6 +54,7 @@ from service.store.redis.codec import (
 )
 from service.store.redis.durability import ALWAYS, find_durability
 from service.store.redis.keys import RedisKeys
+from service.store.redis.limits import RedisLimits
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
@@ -69,6 +70,7 @@ class RedisStore:
         durability: "always" when an acknowledged write is on disk and stays there; otherwise what
             may be lost, for people. Known from `open` on.
         keys: the API keys.
+        limits: the rate limits.
     """
 
     def __init__(
@@ -101,6 +103,9 @@ class RedisStore:
         self.keys = RedisKeys(
             RedisClient(url, replace(self._limits, connections=2), trouble), prefix
         )
+        # A settlement that takes longer than a second is of no use to anyone.
+        brief = replace(self._limits, connections=1, connect_timeout_s=1.0, answer_timeout_s=1.0)
+        self.limits = RedisLimits(RedisClient(url, brief, trouble), prefix)
         self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
         self.durability = "unknown"
 
@@ -122,6 +127,7 @@ class RedisStore:
         """Close all connections."""
         await self._client.close()
         await self.keys.close()
+        await self.limits.close()
 
     @property
     def client(self) -> RedisClient:

@@ -53,12 +53,12 @@ def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path)
     key = made.stdout.strip()
     wait_until(lambda: status(service, key) == 200, "the service knows the key")
     data = write_data(tmp_path / "set", profiles(3))
-    said = error_line(load(data, service.url, "--api-key", key))
-    assert "give one with the scope streamers:write" in said
-    said = error_line(run("verify", *data_dir, "--url", service.url, "--api-key", key))
+    said = error_line(load(data, service.url, STREAMER_API_KEY=key))
+    assert "set STREAMER_API_KEY to one that may write" in said
+    said = error_line(run("verify", *data_dir, "--url", service.url, STREAMER_API_KEY=key))
     assert "wants a key with the scope admin" in said
-    assert load(data, service.url, "--api-key", "first").returncode == 0
-    done = run("verify", *data_dir, "--url", service.url, "--api-key", "first")
+    assert load(data, service.url, STREAMER_API_KEY="first").returncode == 0
+    done = run("verify", *data_dir, "--url", service.url, STREAMER_API_KEY="first")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -56,7 +56,7 @@ def test_behaviour_beats_words_and_words_beat_chance(
     value = {
         name: each.get("seen", each["cold start"])["NDCG@20"] for name, each in summary.items()
     }
-    for name in ("tf-idf", "bm25", "svd", "text", *PEERS):
+    for name in ("tf-idf", "bm25", "svd", "text", "lexical+text", *PEERS):
         assert value[name] > 1.5 * value["random"], name
     for name in ("ridge", "kernel", "cca", "lexical+ridge"):
         assert value[name] > value["tf-idf"], name
@@ -263,6 +263,10 @@ def test_a_text_tower_is_read_by_all_that_read_content(world: Dataset, tmp_path:
     alone = BASELINES["text"].make(found).query
     assert isinstance(alone, np.ndarray)
     np.testing.assert_allclose(alone, unit_rows(text), atol=1e-5)
+    together = BASELINES["lexical+text"].make(found, 2.0).query
+    words, reduced = found.lexical.toarray(), unit_rows(found.reduced)
+    wanted = words @ words.T + reduced @ reduced.T + 2 * alone @ alone.T
+    np.testing.assert_allclose(scores(together, together), wanted, atol=1e-4)
     assert found.content.shape[1] == found.reduced.shape[1] + text.shape[1] + 32  # and covers
     plain = corpus_of(world, "test", 0, BaselineConfig(text_tower=""))
     assert not np.allclose(found.cosines[1], plain.cosines[1])

@@ -76,6 +76,20 @@ def test_flat_bags_and_padded_batches_agree_with_a_kernel_branch(two_branches: S
     torch.testing.assert_close(given, flat)
 
 
+def test_half_precision_keeps_the_content_of_the_kernel_branch(two_branches: StreamerEncoder):
+    bags, _ = corpus_bags(pieces(), WORDS)
+    start = start_of_table(bags, WORDS, 30, 0)
+    assert two_branches.kernel is not None
+    layer = two_branches.kernel.layer
+    assert layer.table.dtype == torch.float16
+    sums = torch.zeros(len(bags), layer.table.shape[1])
+    sums[:, : start.shape[1]] = torch.from_numpy(np.asarray(tf_idf(bags, WORDS) @ start))
+    centred = two_branches.kernel_content(bags)[:, layer.table.shape[1] + CONFIG.table_dim :]
+    exact = layer.content(sums, [safe_normalise(centred)])
+    cosines = (safe_normalise(two_branches.kernel_content(bags)) * safe_normalise(exact)).sum(1)
+    assert cosines.min() > 0.99999
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_cosines_are_those_of_the_branches_by_their_weights(
     two_branches: StreamerEncoder, share: float

@@ -1,0 +1,169 @@
+"""Rate limits of all keys in memory, settled with the store; no request waits for the store.
+
+Each service lets requests in by its own buckets, and every `SETTLE_S` tells the store what was
+taken and learns what all services together have taken. So what a service knows of the others is at
+most two such times old (until they tell it, and until it learns it), 0.5 s with the time of a
+command: see docs/security.md for what can be taken beyond a limit meanwhile. What was taken beyond
+is owed like everything else. While the store does not answer, each service counts alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Self
+
+from service.errors import RateLimited, ServiceError
+from service.features.limits.buckets import Bucket, Policy
+from service.http.auth.callers import Caller
+from service.scopes import LIMITED_SCOPES, Scope
+from service.settings import RateLimits
+from service.store.limits import LimitStore
+
+_log = logging.getLogger(__name__)
+SETTLE_S = 0.2
+"""Between the beginnings of two settlements; 0.25 s at most while a command takes up to 50 ms."""
+
+
+class KeyBucket(Bucket):
+    """A bucket as requests see it: an `Account`."""
+
+    __slots__ = ("_key_id", "_now", "_refused", "policy")
+
+    def __init__(
+        self, limit: Policy, key_id: str, now: Callable[[], float], refused: Counter[Scope]
+    ) -> None:
+        """A full bucket of a key; `refused` counts by scope."""
+        super().__init__(limit)
+        self.policy = limit.text
+        self._key_id = key_id
+        self._now = now
+        self._refused = refused
+
+    def take(self, units: int, paid: int) -> None:
+        """Take units, if any is left or the request is let in already.
+
+        Raises:
+            RateLimited: nothing is left; nothing was taken.
+        """
+        now = self._now()
+        if self.left(now) + paid >= 1:
+            self.take_units(units, now)
+            return
+        limit, wait_s = self.limit, math.ceil(self.wait_s(now))
+        self._refused[limit.scope] += 1
+        raise RateLimited(
+            f"the key {self._key_id} has used up {limit.units} units of {limit.scope!r} in "
+            f"{limit.window_s} s; ask again in {wait_s} s",
+            wait_s,
+        )
+
+    def state(self) -> tuple[int, int]:
+        """Units that are left, and seconds until there is one more."""
+        now = self._now()
+        return max(0, math.floor(self.left(now))), math.ceil(self.wait_s(now))
+
+
+class SettledRateLimits:
+    """The `RateLimits` of the services on one store.
+
+    Attributes:
+        refused: how many requests were refused, by scope.
+    """
+
+    def __init__(
+        self, store: LimitStore, settings: RateLimits, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """All buckets are full, as far as is known.
+
+        Args:
+            store: of all services.
+            settings: the limits of keys that have none of their own.
+            now: a clock that never goes back, in seconds.
+        """
+        self._store = store
+        self._now = now
+        self._window_s = settings.window_s
+        self._limits: dict[Scope, Policy] = {
+            scope: Policy(scope, units, settings.window_s)
+            for scope in sorted(LIMITED_SCOPES)
+            if (units := settings.of(scope))
+        }
+        self._buckets: dict[tuple[str, Scope], KeyBucket] = {}
+        self.refused: Counter[Scope] = Counter()
+        self._task: asyncio.Task[None] | None = None
+
+    def account(self, caller: Caller, scope: Scope) -> KeyBucket | None:
+        """What a caller has left of a scope's limit now; None without a limit."""
+        return self._buckets.get((caller.key_id, scope)) or self._new_bucket(caller, scope)
+
+    def _new_bucket(self, caller: Caller, scope: Scope) -> KeyBucket | None:
+        limit = self._limits.get(scope)
+        if (units := caller.limits.get(scope)) is not None:
+            limit = Policy(scope, units, self._window_s) if units else None
+        if limit is None:
+            return None
+        bucket = KeyBucket(limit, caller.key_id, self._now, self.refused)
+        self._buckets[caller.key_id, scope] = bucket
+        return bucket
+
+    async def settle(self) -> None:
+        """Tell the store what was taken, and learn what all services have taken.
+
+        Raises:
+            StoreUnavailable: it does not answer; what was taken is told the next time.
+            StoreFull: likewise.
+        """
+        buckets, now = self._buckets.copy(), self._now()
+        if not buckets:
+            return
+        spent: dict[str, float] = {}
+        for (key_id, scope), bucket in buckets.items():
+            spent[f"{scope}:{key_id}"] = bucket.unsettled_s
+            bucket.unsettled_s = 0.0
+        try:
+            left = await self._store.settle(spent)
+        except BaseException:
+            # It may have counted: rather twice than not at all. What was paid back meanwhile by the
+            # time that passed is no longer told, or it would be owed when the store is back.
+            for (key, bucket), taken_s in zip(buckets.items(), spent.values(), strict=True):
+                owed_s = bucket.owed_s(self._now())
+                bucket.unsettled_s = min(bucket.unsettled_s + taken_s, owed_s)
+                self._forget_if_full(key, bucket, owed_s)
+            raise
+        for (key, bucket), left_s in zip(buckets.items(), left, strict=True):
+            bucket.full_at = now + left_s + bucket.unsettled_s
+            self._forget_if_full(key, bucket, left_s)
+
+    def _forget_if_full(self, key: tuple[str, Scope], bucket: KeyBucket, owed_s: float) -> None:
+        """A bucket that is not there is full."""
+        if owed_s == bucket.unsettled_s == 0:
+            del self._buckets[key]
+
+    async def __aenter__(self) -> Self:
+        """Settle in the background."""
+        self._task = asyncio.create_task(self._run(), name="rate limits")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Settle a last time."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(ServiceError):
+            await self.settle()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + SETTLE_S
+            try:
+                await self.settle()
+            except ServiceError:
+                pass  # the store's health tells it; meanwhile this service counts alone
+            except Exception as error:  # noqa: BLE001 - soon it is tried again
+                _log.warning("rate limits can't be settled, each service counts alone: %s", error)
+            await asyncio.sleep(max(SETTLE_S / 4, due - loop.time()))
