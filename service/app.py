@@ -12,12 +12,15 @@ from service.bootstrap import open_services
 from service.features.audit import endpoints as audit
 from service.features.cold_start import endpoints as cold_start
 from service.features.dedup import endpoints as dedup
+from service.features.jobs import endpoints as jobs
+from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
+from service.features.transfers import endpoints as transfers
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -67,10 +70,10 @@ def create_app(
         # No exporter is configured, and asking for one takes some 5 us of every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for part in (similar, cold_start, dedup, streamers, reads, index_listing, keys, audit):
+    parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
+    for part in (*parts, audit, health, error_page):
         app.include_router(part.router)
-    for part in (health, error_page):
-        app.include_router(part.router)
+    app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
     openapi.install(app)
@@ -84,6 +87,7 @@ def create_app(
         scopes=RouteScopes(app.routes),
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
+        upload_limit=settings.jobs.upload_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
         bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,

@@ -6,12 +6,14 @@ from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.service import Transfers
 from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
@@ -28,6 +30,8 @@ class Services:
     cold_start: ColdStart
     dedup: Dedup
     operations: Operations
+    jobs: Jobs
+    transfers: Transfers
     keys: Keys
     key_ring: KeyRing
     rate_limits: RateLimits

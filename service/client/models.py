@@ -11,11 +11,9 @@ from service.features.dedup.schemas import (
 )
 from service.features.operations.schemas import HealthOut
 from service.features.similar.schemas import (
-    ConditionIn,
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
-    FilterIn,
     HitOut,
     ReasonsOut,
     SeedIn,
@@ -32,7 +30,7 @@ from service.features.streamers.schemas import (
     StreamerPage,
     WrittenOut,
 )
-from service.http.schemas import FieldProblem, Problem
+from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",

@@ -9,8 +9,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 NDJSON = "application/x-ndjson"
+PARQUET = "application/vnd.apache.parquet"
 BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
+IMPORTS_PATH = "/v1/jobs/imports"
+"""The route whose body goes to a file: lines, or JSON that names a file."""
 
 
 def documented_lines(

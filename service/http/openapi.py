@@ -18,7 +18,8 @@ TAGS: list[dict[str, Any]] = [
     {"name": ANTI_FRAUD, "description": "Copied accounts."},
     {
         "name": RUNNING_IT,
-        "description": "Keys, audit, probes, metrics, and the index to compare with the store.",
+        "description": "Imports and exports, keys, audit, probes, metrics, and the index to "
+        "compare with the store.",
     },
 ]
 """Of whose work a route is part; each route has one of these or more."""

@@ -36,7 +36,7 @@ from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
-from service.http.ndjson import BULK_PATH, NDJSON
+from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class RequestGuard:
         hosts: Collection[str],
         body_limit: int,
         bulk_body_limit: int,
+        upload_limit: int,
         body_timeout_s: float,
         bulk_min_bytes: int,
         bodies_bytes: int,
@@ -82,6 +83,7 @@ class RequestGuard:
             hosts: other names that count as this machine's.
             body_limit: bytes of a body.
             bulk_body_limit: bytes of a body with many lines.
+            upload_limit: bytes of one that is imported.
             body_timeout_s: seconds in which a body has to come.
             bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
@@ -92,7 +94,7 @@ class RequestGuard:
         self._scopes = scopes
         self._local = LocalCallers(hosts)
         self._body_limit = body_limit
-        self._bulk_body_limit = bulk_body_limit
+        self._limit_of_lines = {BULK_PATH: bulk_body_limit, IMPORTS_PATH: upload_limit}
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
@@ -115,15 +117,16 @@ class RequestGuard:
             await send(message)
 
         answer = AuditedAnswer(answer_as(scope, ids, send_noted))
-        is_bulk = scope["path"] == BULK_PATH
-        limit = self._bulk_body_limit if is_bulk else self._body_limit
+        limit, min_bytes = self._body_limit, None
+        if scope["path"] in self._limit_of_lines and not _is_json(headers):
+            limit, min_bytes = self._limit_of_lines[scope["path"]], self._bulk_min_bytes
         body = _Body(
             receive,
             limit,
             self._body_timeout_s,
             self._lifecycle,
             self._memory,
-            min_bytes=self._bulk_min_bytes if is_bulk else None,
+            min_bytes=min_bytes,
         )
         try:
             self._admit(scope, headers, repeated, limit, answer)
@@ -246,14 +249,25 @@ def _headers(scope: Scope) -> tuple[dict[bytes, str], str | None]:
     return found, repeated
 
 
+def _kind_of(declared: str) -> str:
+    return declared.partition(";")[0].strip().lower()
+
+
+def _is_json(headers: Mapping[bytes, str]) -> bool:
+    return _JSON.fullmatch(_kind_of(headers.get(b"content-type", ""))) is not None
+
+
 def _check_content_type(path: str, declared: str) -> None:
-    kind = declared.partition(";")[0].strip().lower()
-    is_bulk = path == BULK_PATH
-    if kind == NDJSON if is_bulk else _JSON.fullmatch(kind):
+    kind = _kind_of(declared)
+    takes_lines, takes_json = path in (BULK_PATH, IMPORTS_PATH), path != BULK_PATH
+    if path == IMPORTS_PATH and kind == PARQUET:
         return
-    wanted = NDJSON if is_bulk else "application/json"
+    if (takes_lines and kind == NDJSON) or (takes_json and _JSON.fullmatch(kind)):
+        return
+    wanted = NDJSON if takes_lines else "application/json"
+    also = ", or a path as application/json" if takes_lines and takes_json else ""
     raise UnsupportedMediaType(
-        f"send the body with Content-Type: {wanted}; it came "
+        f"send the body with Content-Type: {wanted}{also}; it came "
         + (f"as {kind[:100]!r}" if kind else "without one")
     )
 

@@ -1,49 +1,16 @@
 """Settings of the service: from arguments first, then the environment (`STREAMER_...`)."""
 
 import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
 from service.settings.access import Audit, Oidc, RateLimits
-from service.settings.groups import MIB, ByComma, Group
-
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
-"""A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
-
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
-
-def _host_pattern(text: str) -> str:
-    pattern = text.lower()
-    if len(pattern) > 253 or not _HOST_PATTERN.fullmatch(pattern):
-        raise ValueError(
-            f"{text!r} is not a host: write media.example.org, or *.example.org for all below it; "
-            "no address, no port, and other scripts in their xn-- form"
-        )
-    return pattern
-
-
-def _host_name(text: str) -> str:
-    name = text.lower()
-    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
-        raise ValueError(f"{text!r} is not a host name: write streamers.example.org, with no port")
-    return name
-
-
-def _ascii_key(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", key.get_secret_value()):
-        raise ValueError("may have ASCII characters only, as HTTP headers do; choose another key")
-    return key
-
-
-HostName = Annotated[str, AfterValidator(_host_name)]
-HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+from service.settings.groups import MIB, Group
+from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
 
 
 class Limits(Group):
@@ -214,6 +181,30 @@ class Media(Group):
     """Fetches at once from one host."""
 
 
+class Jobs(Group):
+    """Imports and exports: long work that goes on after a restart."""
+
+    at_once: Annotated[int, Field(ge=0, le=16)] = 1
+    """Jobs that this process runs at once; 0 = it takes jobs and leaves them to other replicas with
+    the same spool."""
+    max_queued: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Most jobs that are queued or running, all replicas together; beyond, 503."""
+    lease_s: Annotated[float, Field(ge=1, le=600)] = 10
+    """A running job whose process gives no sign for so many seconds is taken over."""
+    keep_s: Annotated[float, Field(ge=1)] = 86_400
+    """How long finished jobs are kept, with the results of exports and the uploads of failed or
+    cancelled imports."""
+    spool_dir: Path | None = None
+    """Folder of uploads and results, by default `jobs` below the data folder. Replicas that share
+    it run each other's jobs; otherwise each runs those that it took."""
+    spool_bytes: Annotated[int, Field(ge=MIB)] = 16 << 30
+    """Most bytes of files in the spool; beyond, 507."""
+    upload_limit_bytes: Annotated[int, Field(ge=1024)] = 4 << 30
+    """Largest upload of an import."""
+    import_dir: Path | None = None
+    """Folder below which imports may name a file by its path; by default none may."""
+
+
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
@@ -236,7 +227,7 @@ class Settings(BaseSettings):
     """Address to listen on. Any other than loopback needs an API key."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
-    api_key: Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)] | None = None
+    api_key: AsciiKey | None = None
     """The first admin key, sent as `Authorization: Bearer <key>`: it has all scopes, and makes the
     other keys (`POST /v1/keys`)."""
     redis_url: Annotated[
@@ -268,6 +259,7 @@ class Settings(BaseSettings):
     paging: Paging = Paging()
     towers: Towers = Towers()
     media: Media = Media()
+    jobs: Jobs = Jobs()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()
 
@@ -275,6 +267,11 @@ class Settings(BaseSettings):
     def store_folder(self) -> Path:
         """Of the embedded store."""
         return self.data_dir / "store"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Of uploads and results of jobs."""
+        return self.jobs.spool_dir or self.data_dir / "jobs"
 
     @property
     def is_open_to_the_network(self) -> bool:

@@ -7,12 +7,9 @@ from pydantic import Field, model_validator
 
 from service.maxima import MOST_UNITS
 from service.scopes import LimitedScope, Role, Scope
-from service.settings.groups import MIB, ByComma, Group
+from service.settings.groups import MIB, Group
+from service.settings.types import Algorithm, ByComma
 
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]
-"""Signatures by a private key; never `none`, and none by a secret that both sides share."""
 Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
 
 

@@ -1,19 +1,8 @@
 """What all groups of settings share."""
 
-from typing import Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-from pydantic_settings import NoDecode
+from pydantic import BaseModel, ConfigDict
 
 MIB = 1 << 20
-
-
-def _by_comma(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-ByComma = (NoDecode, BeforeValidator(_by_comma))
-"""A list in one environment variable: `a,b`."""
 
 
 class Group(BaseModel):

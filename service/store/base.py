@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.store.jobs import JobStep
+
 INCOMPLETE = "incomplete:"
 """A store's model version begins so while its records are re-encoded or restored; what follows is
 the model that may write meanwhile."""
@@ -193,7 +195,11 @@ class StreamerStore(Protocol):
     """A durable store. All methods raise StoreUnavailable when it does not answer."""
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; on disk when this returns.
 
@@ -203,10 +209,12 @@ class StreamerStore(Protocol):
 
         Args:
             operations: what to write; a single one with `once`.
-            once: remembered in the same step, unless the operation is refused.
+            once: remembered in the same script, unless the operation is refused.
+            step: of a job, whose progress the script records too: either both are done or none.
 
         Raises:
             DoneBefore: a write of the same name was done in the last `REMEMBERED_S`.
+            LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors by now; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied, and if

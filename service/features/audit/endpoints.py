@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import InvalidRequest
-from service.features.audit.schemas import EXAMPLE, AuditEntryOut, AuditPage
+from service.features.audit.schemas import EXAMPLE, AuditEntryOut, AuditLineOut, AuditPage
 from service.features.audit.service import AuditPages, Wanted
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
@@ -88,7 +88,9 @@ async def read_audit(
     response_class=NdjsonResponse,
     responses=responses()
     | documented_lines(
-        AuditEntryOut, "NDJSON: lines as they are in the files, with their hashes.", [EXAMPLE]
+        AuditLineOut,
+        "NDJSON: lines as they are in the files, with their hashes.",
+        [EXAMPLE | {"at": 1861963200.0}],
     ),
 )
 async def export_audit(pages: CurrentPages, wanted: CurrentWanted) -> NdjsonResponse:

@@ -10,7 +10,8 @@ from model_export.contract.errors import first_problem
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.profile_reader import ToRead
 from service.errors import ModelMismatch, ServiceError, Unavailable
-from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
+from service.features.streamers.outcomes import Acknowledged
+from service.features.streamers.write_pipeline import WritePipeline
 from service.store.base import INCOMPLETE, Record, StreamerStore
 
 _log = logging.getLogger(__name__)

@@ -23,7 +23,6 @@ from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
-    FilterIn,
     HitOut,
     SeedIn,
     SeedsIn,
@@ -49,7 +48,6 @@ from service.http.ndjson import NdjsonResponse, documented_lines, line_of
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
-from service.index.filters import Condition, Filter
 from service.settings import Limits
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
@@ -215,7 +213,7 @@ def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
         strategy=body.strategy,
         min_score=body.min_score,
         min_precision=body.min_precision,
-        filter=_filter(body.filter),
+        filter=body.filter.domain(),
         after_sequence=body.after_sequence,
     )
 
@@ -226,13 +224,6 @@ def _seed(seed: SeedIn) -> Seed:
         fields = {n: getattr(seed.profile, n) for n in StreamerContent.model_fields}
         profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
     return Seed(seed.streamer_id, profile, seed.vector, seed.weight)
-
-
-def _filter(conditions: FilterIn) -> Filter:
-    return Filter(
-        [Condition(**c.model_dump()) for c in conditions.must],
-        [Condition(**c.model_dump()) for c in conditions.must_not],
-    )
 
 
 @router.post(

@@ -5,54 +5,22 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import (
-    AttributeValue,
     FiniteFloat,
     StreamerContent,
     StreamerId,
 )
 from service.features.similar.examples import ANSWER
-from service.http.schemas import AfterSequence, Complete, Coverage, MinPrecision, Request, Response
+from service.http.schemas import (
+    AfterSequence,
+    Complete,
+    Coverage,
+    FilterIn,
+    MinPrecision,
+    Request,
+    Response,
+)
 from service.index.query import Strategy
 from service.maxima import MOST_SEEDS
-
-Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fail_fast=True)]
-
-
-class ConditionIn(Request):
-    """What one field must be; everything given must hold."""
-
-    field: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=80,
-            description="language, category, tags, streamer_id, or the name of an attribute "
-            "(`attributes.NAME` where it is called like one of these).",
-        ),
-    ]
-    any: Annotated[Values | None, Field(description="One of these values.")] = None
-    all: Annotated[Values | None, Field(description="All of these values, of a list.")] = None
-    gt: Annotated[FiniteFloat | None, Field(description="Above this number.")] = None
-    gte: Annotated[FiniteFloat | None, Field(description="This number or more.")] = None
-    lt: Annotated[FiniteFloat | None, Field(description="Below this number.")] = None
-    lte: Annotated[FiniteFloat | None, Field(description="This number or less.")] = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if len(self.model_fields_set) < 2:
-            raise ValueError("needs at least one of: any, all, gt, gte, lt, lte")
-        return self
-
-
-class FilterIn(Request):
-    """Every condition of `must` holds and none of `must_not`."""
-
-    must: list[ConditionIn] = Field(
-        default_factory=list[ConditionIn], max_length=50, description="All of these hold."
-    )
-    must_not: list[ConditionIn] = Field(
-        default_factory=list[ConditionIn], max_length=50, description="None of these holds."
-    )
 
 
 class SeedIn(Request):

@@ -10,36 +10,31 @@ is done in the bulk lane.
 """
 
 import asyncio
-import codecs
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from model_export.contract.streamer import StreamerProfile
-from service.engine.work.lanes import Lane, Lanes
-from service.engine.work.large_json import LARGE_BYTES
+from service.engine.work.lanes import Lanes
 from service.errors import BodyTooLarge, ResultsNotRead, ServiceError
-from service.features.streamers.write_pipeline import Acknowledged, Unchanged, WritePipeline
-from service.http.documents import cut, problem_of
-from service.http.json_bodies import loads_bounded
+from service.features.streamers.lines import (
+    CHUNK_BYTES,
+    CHUNK_LINES,
+    LineReader,
+    short_problem,
+)
+from service.features.streamers.outcomes import Acknowledged, Unchanged
+from service.features.streamers.write_pipeline import WritePipeline
 from service.http.ndjson import line_of, lines_of
-from service.http.problems import error_of_http, invalid
+from service.http.problems import error_of_http
 from service.settings import Limits
 
-CHUNK_LINES = 16
-"""Lines that are encoded and written together, in one script of the store."""
-CHUNK_BYTES = 1 << 20
-"""Long lines fill a chunk earlier: a chunk and all that is made of it are in memory."""
 RESULT_BYTES = 4 << 20
 """Results that wait for the client to read them: those of 10,000 lines that are not all wrong."""
 STALL_S = 5.0
 _PART_BYTES = 1 << 16
-_YIELD_S = 0.002
-_MOST_ERRORS, _MOST_CHARS = 3, 300
 
 
 async def write_lines(
@@ -133,6 +128,7 @@ class _Bulk:
         self._writes = writes
         self._limits = limits
         self._lanes = lanes
+        self._reader = LineReader(limits, lanes)
         self._results = results
         self._skip_unchanged = skip_unchanged
         self._note = note
@@ -177,52 +173,26 @@ class _Bulk:
 
     async def _write(self, chunk: list[tuple[int, bytes]]) -> None:
         """Put the results of a chunk, by number; blank lines have none."""
-        loop = asyncio.get_running_loop()
-        answers: dict[int, bytes] = {}
-        numbers: list[int] = []
-        profiles: list[StreamerProfile] = []
-        begin = loop.time()
-        for number, line in chunk:
-            if loop.time() - begin > _YIELD_S:
-                await self._lanes.give_way()
-                begin = loop.time()
-            if not line.strip():
-                continue
-            try:
-                profiles.append(await self._read(line))
-                numbers.append(number)
-            except ValidationError as error:
-                answers[number] = _failed(number, invalid(error))
-            except ServiceError as error:
-                answers[number] = _failed(number, error)
+        profiles, refused = await self._reader.read(chunk)
+        answers = {number: _failed(number, error) for number, error in refused.items()}
         await self._lanes.give_way()
         try:
-            results = await self._writes.write_many(profiles, skip_unchanged=self._skip_unchanged)
+            results = await self._writes.write_many(
+                list(profiles.values()), skip_unchanged=self._skip_unchanged
+            )
             written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
             if written:
                 self._note(written)
-            for number, profile, result in zip(numbers, profiles, results, strict=True):
+            for (number, profile), result in zip(profiles.items(), results, strict=True):
                 if isinstance(result, ServiceError):  # this one was not acknowledged
                     answers[number] = _failed(number, result, profile.streamer_id)
                 else:
                     answers[number] = line_of(_result(number, result))
         except ServiceError as error:  # none of them was acknowledged
-            for number, profile in zip(numbers, profiles, strict=True):
+            for number, profile in profiles.items():
                 answers[number] = _failed(number, error, profile.streamer_id)
         for number in sorted(answers):
             self._results.put(answers[number])
-
-    async def _read(self, line: bytes) -> StreamerProfile:
-        limits = self._limits
-        if len(line) > limits.body_limit_bytes:
-            raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
-        if len(line) < LARGE_BYTES:
-            return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
-
-        def read() -> StreamerProfile:
-            return StreamerProfile.model_validate(loads_bounded(line, limits.body_values))
-
-        return await self._lanes.run(read, Lane.BULK)
 
 
 def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
@@ -246,14 +216,4 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
 
 def _failed(number: int, error: ServiceError, streamer_id: str | None = None) -> bytes:
     known = {} if streamer_id is None else {"streamer_id": streamer_id}
-    return line_of({"line": number, **known, "outcome": "error", "error": _short(error)})
-
-
-def _short(refused: ServiceError) -> dict[str, Any]:
-    """A problem document for one line of many: its first few errors, no long words."""
-    error = problem_of(refused)
-    short = {**error, "detail": cut(error["detail"], _MOST_CHARS)}
-    if "errors" in error:
-        first = error["errors"][:_MOST_ERRORS]
-        short["errors"] = [{k: cut(text, _MOST_CHARS) for k, text in one.items()} for one in first]
-    return short
+    return line_of({"line": number, **known, "outcome": "error", "error": short_problem(error)})

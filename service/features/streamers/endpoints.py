@@ -19,6 +19,7 @@ from service.errors import (
 )
 from service.features.streamers import bulk
 from service.features.streamers.erasure import Erasure
+from service.features.streamers.outcomes import Acknowledged
 from service.features.streamers.reads import CurrentStreamers, named_by_path
 from service.features.streamers.schemas import (
     BULK_ANSWER,
@@ -29,7 +30,7 @@ from service.features.streamers.schemas import (
     StreamerBody,
     WrittenOut,
 )
-from service.features.streamers.write_pipeline import Acknowledged, WritePipeline
+from service.features.streamers.write_pipeline import WritePipeline
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires

@@ -8,10 +8,10 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
 
@@ -26,6 +26,7 @@ from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
 from service.features.dedup.service import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
+from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
 from service.features.streamers.repeats import Repeats
 from service.store.base import (
@@ -37,6 +38,7 @@ from service.store.base import (
     Upsert,
     Written,
 )
+from service.store.jobs import JobStep
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 5
@@ -47,46 +49,6 @@ NearDuplicatesOf = Callable[[str, Encoded, bytes], Awaitable[list[NearDuplicate]
 """Near-duplicates of a streamer by its id, its vectors, and what towers made of it."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
-
-
-@dataclass(frozen=True, eq=False)
-class Acknowledged:
-    """A write that is on disk.
-
-    Attributes:
-        record: as it is stored.
-        sequence: number of the write, and the record's version.
-        created: whether the streamer was not stored before.
-        encoded: its vectors; None without usable content.
-        coverage: share of what it shows that the model knows.
-    """
-
-    record: Record
-    sequence: int
-    created: bool
-    encoded: Encoded | None
-    coverage: float
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """A write that was skipped, since the same profile is stored already."""
-
-    streamer_id: str
-    version: int
-
-
-@dataclass(frozen=True)
-class FollowUp:
-    """What became of the steps after a commit.
-
-    Attributes:
-        near_duplicates: stored streamers that show nearly the same; None when unknown.
-        unavailable_because: why they are unknown; None when they are known.
-    """
-
-    near_duplicates: Sequence[NearDuplicate] | None
-    unavailable_because: str | None = None
 
 
 class WritePipeline:
@@ -193,8 +155,11 @@ class WritePipeline:
         results: dict[int, Acknowledged | Unchanged | ServiceError] = {}
         waiting = list(range(len(profiles)))
         for attempt in range(_ATTEMPTS):
-            skip = skip_unchanged and attempt < _ATTEMPTS - 1
-            done = await self._write_many([profiles[i] for i in waiting], skip)
+            prepared = await self.prepare(
+                [profiles[i] for i in waiting],
+                skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
+            )
+            done = await self._store_prepared(prepared, prepared.compared)
             again: list[int] = []
             for i, result in zip(waiting, done, strict=True):
                 if isinstance(result, Refused):
@@ -206,11 +171,55 @@ class WritePipeline:
                 break
         return [results[i] for i in range(len(profiles))]
 
+    async def prepare(
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+    ) -> Prepared:
+        """Encode many profiles, but for those that are stored like this already.
+
+        Raises:
+            Unavailable: none of them can be encoded at the moment.
+        """
+        unchanged: dict[int, Unchanged] = {}
+        compared: dict[int, int] = {}
+        if skip_unchanged:
+            unchanged, compared = await self._compared(profiles)
+        changed = [i for i in range(len(profiles)) if i not in unchanged]
+        packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
+        items = [
+            ToRead(profiles[i], tower_vectors=vectors)
+            for i, vectors in zip(changed, packed, strict=True)
+        ]
+        encoded = dict(zip(changed, await self._encoding.encode_many(items), strict=True))
+        return Prepared(
+            {i: item for i, item in encoded.items() if isinstance(item, EncodedProfile)},
+            {**unchanged, **{i: e for i, e in encoded.items() if isinstance(e, ServiceError)}},
+            compared,
+        )
+
+    async def commit(
+        self, prepared: Prepared, step: JobStep
+    ) -> list[Acknowledged | Unchanged | ServiceError]:
+        """Store what was prepared, and the progress of a job whose step it is, in one script.
+
+        Profiles replace what others stored meanwhile: a step is done as a whole.
+
+        Raises:
+            LeaseLost: somebody else runs the job; nothing was written.
+            Unavailable: nothing can be stored at the moment.
+        """
+        done = await self._store_prepared(prepared, {}, step)
+        return cast(list[Acknowledged | Unchanged | ServiceError], done)  # nothing was expected
+
     async def rewrite(
         self, items: Sequence[ToRead], versions: Sequence[int]
     ) -> list[Acknowledged | Refused | ServiceError]:
         """Encode stored profiles again, and store those that are at their version still."""
-        return await self._write(items, versions)
+        encoded = await self._encoding.encode_many(items)
+        good = [
+            (e, v) for e, v in zip(encoded, versions, strict=True) if isinstance(e, EncodedProfile)
+        ]
+        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
+        return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def delete(
         self, streamer_id: str, expected_version: int | None, once: Once | None = None
@@ -279,16 +288,6 @@ class WritePipeline:
         )
         return done
 
-    async def _write(
-        self, items: Sequence[ToRead], expected: Sequence[int | None]
-    ) -> list[Acknowledged | Refused | ServiceError]:
-        encoded = await self._encoding.encode_many(items)
-        good = [
-            (e, v) for e, v in zip(encoded, expected, strict=True) if isinstance(e, EncodedProfile)
-        ]
-        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
-        return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
-
     async def _commit(
         self,
         encoded: Sequence[EncodedProfile],
@@ -296,6 +295,7 @@ class WritePipeline:
         lane: Lane,
         *,
         once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Acknowledged | Refused]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
@@ -313,7 +313,7 @@ class WritePipeline:
         ]
         if once is not None:
             once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
-        outcomes = await self._store.write(upserts, once=once)
+        outcomes = await self._store.write(upserts, once=once, step=step)
         return [
             Acknowledged(
                 record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
@@ -323,23 +323,15 @@ class WritePipeline:
             for item, record, outcome in zip(encoded, records, outcomes, strict=True)
         ]
 
-    async def _write_many(
-        self, profiles: Sequence[StreamerProfile], skip_unchanged: bool
+    async def _store_prepared(
+        self, prepared: Prepared, expected: Mapping[int, int], step: JobStep | None = None
     ) -> list[Acknowledged | Unchanged | ServiceError | Refused]:
-        """Refused are profiles of streamers that others wrote since they were compared."""
-        unchanged: dict[int, Unchanged] = {}
-        expected: dict[int, int] = {}
-        if skip_unchanged:
-            unchanged, expected = await self._compared(profiles)
-        changed = [i for i in range(len(profiles)) if i not in unchanged]
-        packed = await self._stored.tower_vectors([profiles[i].streamer_id for i in changed])
-        items = [
-            ToRead(profiles[i], tower_vectors=vectors)
-            for i, vectors in zip(changed, packed, strict=True)
-        ]
-        done = await self._write(items, [expected.get(i) for i in changed])
-        written = dict(zip(changed, done, strict=True))
-        return [unchanged[i] if i in unchanged else written[i] for i in range(len(profiles))]
+        """Refused are profiles of streamers that are not at their expected version any more."""
+        encoded = prepared.encoded
+        versions = [expected.get(i) for i in encoded]
+        done = await self._commit(list(encoded.values()), versions, Lane.BULK, step=step)
+        results = {**prepared.settled, **dict(zip(encoded, done, strict=True))}
+        return [results[i] for i in sorted(results)]
 
     async def _compared(
         self, profiles: Sequence[StreamerProfile]

@@ -18,7 +18,7 @@ from service.http.documents import send_problem
 _BEFORE_ANSWER = frozenset({"streamers:write", "spaces:write", "embeddings:read", "cases", "admin"})
 """Scopes of writes, of changes of keys, and of answers with vectors."""
 _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
-_EXPORT = "/export"
+_EXPORTS = ("/export", "/exports", "/result")
 _KEY_PREFIX = "ssk_"
 _ID_CHARS = 128
 REFUSALS = frozenset({401, 403, 421, 429})
@@ -125,7 +125,7 @@ class RequestAudit:
         if route is not None and (
             route.scope in _BEFORE_ANSWER
             or self._scope["method"] in _WRITES
-            or route.template.endswith(_EXPORT)
+            or route.template.endswith(_EXPORTS)
         ):
             self._log.check()
             self.comes_first = True

@@ -16,6 +16,7 @@ from service.store.base import (
     Upsert,
     Written,
 )
+from service.store.jobs import JobStep
 from service.store.redis.client import Argument
 
 ENTRY_FIELDS = ("version", "embedding", "content", "facets", "model_version")
@@ -37,6 +38,13 @@ def outcome_of(answer: list[int]) -> Outcome:
     """What write.lua says of one operation."""
     accepted, number, created = answer
     return Written(number, created=bool(created)) if accepted else Refused(number)
+
+
+def progress_of(step: JobStep | None) -> tuple[Argument, ...]:
+    """What write.lua takes for a job's step; empty for any other write."""
+    if step is None:
+        return ("", "", 0, 0)
+    return (step.lease.token, step.checkpoint, step.after, step.done)
 
 
 def terms_of(once: Once | None) -> tuple[Argument, Argument]:

@@ -6,6 +6,7 @@ ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
 ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
+ss:job...        see `service.store.redis.jobs`
 
 API keys, rate limits and anchors of the audit log are beside these; see `service.store.redis.keys`,
 `.limits` and `.anchors`.
@@ -36,6 +37,7 @@ from service.store.base import (
     Record,
     Upsert,
 )
+from service.store.jobs import JobStep, LeaseLost
 from service.store.redis.anchors import RedisAnchors
 from service.store.redis.client import (
     Argument,
@@ -53,6 +55,7 @@ from service.store.redis.codec import (
     id_of,
     model_of,
     outcome_of,
+    progress_of,
     terms_of,
     to_entry,
     to_log_entry,
@@ -60,13 +63,13 @@ from service.store.redis.codec import (
     to_record,
 )
 from service.store.redis.durability import ALWAYS, find_durability
+from service.store.redis.forgetting import forget
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
 
 _WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
 CHUNK_BYTES = 8 << 20
 """One command moves about so much, so that it is answered well before its timeout."""
-_FORGET_ENTRIES = 500
 _WAITS_S = (0.0, 0.05)
 """Before a write whose connection was lost is sent again."""
 
@@ -103,7 +106,7 @@ class RedisStore:
         """
         self._limits = limits or Limits()
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
-        self._record = f"{prefix}record:"
+        self._record, self._job = f"{prefix}record:", f"{prefix}job:"
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
@@ -139,8 +142,17 @@ class RedisStore:
         await self.keys.close()
         await self.limits.close()
 
+    @property
+    def client(self) -> RedisClient:
+        """What else is kept in the same store is asked for by this."""
+        return self._client
+
     async def write(
-        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         """Apply operations in order, as one atomic script; see `StreamerStore.write`.
 
@@ -149,6 +161,7 @@ class RedisStore:
 
         Raises:
             DoneBefore: a write of the same name was done already.
+            LeaseLost: the job of the step is run by somebody else, or further; nothing was written.
             ModelChanged: the store holds another model's vectors; nothing was written.
             StoreFull: nothing was written, since disk or memory is full.
             StoreUnavailable: no answer; the operations may or may not have been applied.
@@ -158,8 +171,9 @@ class RedisStore:
         model = model_of(operations)
         mark = secrets.token_hex(8)
         done = self._done + mark if once is None else self._once + once.key
-        keys = [self._meta, self._ids, self._log, done]
-        arguments: list[Argument] = [model, *terms_of(once)]
+        job = done if step is None else self._job + step.lease.job_id
+        keys = [self._meta, self._ids, self._log, done, job]
+        arguments: list[Argument] = [model, *progress_of(step), *terms_of(once)]
         for operation in operations:
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
@@ -179,6 +193,8 @@ class RedisStore:
                 if isinstance(found[0], bytes):
                     raise done_before_of(found[0])
                 return [outcome_of(answer) for answer in cast(list[list[int]], found)]
+            if answers is None:
+                raise LeaseLost("the job that this write is a step of is run by others, or further")
             if isinstance(answers, bytes):
                 raise ModelChanged(
                     f"the store holds vectors of model {answers.decode()}, this process encodes "
@@ -303,16 +319,7 @@ class RedisStore:
 
     async def forget(self, streamer_id: str, before: int) -> int:
         """Remove a streamer's vectors from the log; see `StreamerStore.forget`."""
-        start, removed = "-", 0
-        while entries := await self._client.ask(
-            "XRANGE", self._log, start, f"({before}-0", "COUNT", _FORGET_ENTRIES
-        ):
-            old = [to_log_entry(key, fields) for key, fields in entries]
-            found = [f"{e.sequence}-0" for e in old if e.streamer_id == streamer_id and e.entry]
-            if found:
-                removed += await self._client.ask("XDEL", self._log, *found)
-            start = f"({old[-1].sequence}-0"
-        return removed
+        return await forget(self._client, self._log, streamer_id, before)
 
     async def rewrite_files(self) -> bool:
         """Have the server drop removed bytes; see `StreamerStore.rewrite_files`."""

@@ -1,23 +1,29 @@
 -- Applies operations in order and atomically; each that is accepted gets the next sequence number.
 --
--- KEYS  meta, ids, log, what this write did if it was done before, then the record of each operation
+-- KEYS  meta, ids, log, what this write did if it was done before, the job that it is a step of (any
+--       key without one), then the record of each operation
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
---       the model of all records ("" where there are none), for a write that is done once the fingerprint
---       of its request and what to tell again (otherwise ""),
+--       the model of all records ("" where there are none), of a job's step the token of its lease, the
+--       job's checkpoint, what of it was and what is done (otherwise "", "", 0, 0), for a write that is
+--       done once the fingerprint of its request and what to tell again (otherwise ""),
 --       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
 --                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
 -- does nothing and returns the same. Done once already by another request, it does nothing and returns
 -- what is remembered, as {string}. Too late, it does nothing and returns the server's time (ms); on a
--- store of another model it does nothing and returns that model.
+-- store of another model it does nothing and returns that model. A job's step without its lease, or
+-- that was made already, does nothing and returns nil.
 
 local FIELDS = 11
 local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local JOB = KEYS[5]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local model, fingerprint, answer = ARGV[5], ARGV[6], ARGV[7]
+local model = ARGV[5]
+local token, checkpoint, after, done = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local fingerprint, answer = ARGV[10], ARGV[11]
 local outcomes = {}
-local at = 8
+local at = 12
 
 local before = redis.call('GET', DONE)
 if before then
@@ -37,6 +43,13 @@ if now > latest then
   return now
 end
 
+if token ~= '' then
+  local lease = redis.call('HMGET', JOB, 'state', 'token', 'done')
+  if lease[1] ~= 'running' or lease[2] ~= token or (lease[3] or '0') ~= after then
+    return false
+  end
+end
+
 local stored_model = redis.call('HGET', META, 'model_version')
 if model ~= '' and stored_model and stored_model ~= model
     and stored_model ~= 'incomplete:' .. model then
@@ -48,7 +61,7 @@ local function next_sequence()
   return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
 end
 
-for i = 5, #KEYS do
+for i = 6, #KEYS do
   local record = KEYS[i]
   local operation, id, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local current = redis.call('HGET', record, 'version') or '0'
@@ -97,9 +110,14 @@ for i = 5, #KEYS do
 end
 
 local did, changed = {}, false
+local counts, last = {created = 0, updated = 0}, 0
 for _, outcome in ipairs(outcomes) do
   did[#did + 1] = string.format('%d %.0f %d', outcome[1], outcome[2], outcome[3])
-  changed = changed or outcome[1] == 1
+  if outcome[1] == 1 then
+    changed, last = true, outcome[2]
+    local count = outcome[3] == 1 and 'created' or 'updated'
+    counts[count] = counts[count] + 1
+  end
 end
 if changed then
   redis.call('HSET', META, 'mark', mark)
@@ -111,5 +129,15 @@ if changed then
     kept = table.concat({kept, mark, fingerprint, answer}, '\n')
   end
   redis.call('SET', DONE, kept, 'PX', remember)
+end
+if token ~= '' then
+  redis.call('HSET', JOB, 'checkpoint', checkpoint, 'done', done, 'crashes', '0',
+    'updated_at', string.format('%.0f', now))
+  redis.call('HINCRBY', JOB, 'created', counts.created)
+  redis.call('HINCRBY', JOB, 'updated', counts.updated)
+  redis.call('HINCRBY', JOB, 'revision', 1)
+  if changed then
+    redis.call('HSET', JOB, 'sequence', string.format('%.0f', last))
+  end
 end
 return outcomes

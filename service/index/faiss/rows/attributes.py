@@ -207,6 +207,27 @@ class Attributes:
         return column.numbers.within(condition, among) if condition.is_bounded else among
 
 
+def let_through(wanted: Filter, rows: Sequence[tuple[str, Facets]]) -> tuple[list[bool], list[str]]:
+    """Whom a filter lets through, of streamers that need not be in an index.
+
+    Args:
+        wanted: the filter.
+        rows: ids and facets.
+
+    Returns:
+        For each whether it is let through; and the fields of the filter that none of them has.
+    """
+    attributes, slots = Attributes(), {streamer_id: i for i, (streamer_id, _) in enumerate(rows)}
+    for slot, (_, facets) in enumerate(rows):
+        attributes.add(slot, facets)
+
+    def slots_of(ids: Iterable[object]) -> Collection[int]:
+        return [slots[i] for i in ids if isinstance(i, str) and i in slots]
+
+    allowed = attributes.allowed(wanted, BitMap(range(len(rows))), slots_of)
+    return [slot in allowed for slot in range(len(rows))], attributes.unknown(wanted)
+
+
 def _with_ids(condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
     """The slots `among` these whose streamers' ids fulfil a condition: an id is one value."""
     if condition.is_bounded:

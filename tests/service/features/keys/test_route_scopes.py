@@ -28,7 +28,7 @@ ROUTES = [
     for method, operation in operations.items()
     if not is_public(path)
 ]
-FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab"}
+FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab", "job_id": "0" * 28}
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
     "GET /v1/streamers/{streamer_id}": "streamers:read",
@@ -43,6 +43,14 @@ EXPECTED = {
     "POST /v1/similar/export": "search",
     "POST /v1/cold-start": "coldstart",
     "POST /v1/dedup": "duplicates",
+    "POST /v1/jobs/imports": "streamers:write",
+    "POST /v1/jobs/exports": "streamers:read",
+    "GET /v1/jobs": "streamers:read",
+    "GET /v1/jobs/{job_id}": "streamers:read",
+    "GET /v1/jobs/{job_id}/events": "streamers:read",
+    "GET /v1/jobs/{job_id}/result": "streamers:read",
+    "POST /v1/jobs/{job_id}:cancel": "streamers:write",
+    "POST /v1/jobs/{job_id}:retry": "streamers:write",
     "GET /v1/index": "admin",
     "GET /v1/keys": "admin",
     "POST /v1/keys": "admin",
@@ -93,6 +101,7 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     assert not surprises
     # None of those requests has changed anything but the keys.
     assert guarded.get("/v1/streamers").json()["streamers"] == []
+    assert guarded.get("/v1/jobs").json()["jobs"] == []
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
 
 
@@ -180,7 +189,7 @@ def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
     assert guarded.get(path, headers={"Authorization": ""}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/similar", "/v1/streamers:bulk", "/v1/cold-start"])
+@pytest.mark.parametrize("path", ["/v1/similar", "/v1/streamers:bulk", "/v1/jobs/imports"])
 @pytest.mark.parametrize(("scope", "status"), [(None, 401), ("cases", 403)])
 def test_nothing_of_a_body_is_read(
     guarded: TestClient, path: str, scope: str | None, status: int

@@ -9,7 +9,7 @@ import pytest
 from service.engine.encoding.profile_reader import ToRead
 from service.errors import Overloaded, ServiceError, Unavailable
 from service.features.models.reencode import reencode_all
-from service.features.streamers.write_pipeline import Acknowledged
+from service.features.streamers.outcomes import Acknowledged
 from service.store.base import Refused
 from tests.service.features.streamers.test_write_pipeline import never, parts
 from tests.service.store.records import record, upsert

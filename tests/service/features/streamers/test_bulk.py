@@ -12,7 +12,8 @@ import pytest
 from model_export.contract.streamer import StreamerProfile
 from service.engine.work.lanes import Lanes
 from service.features.streamers import bulk
-from service.features.streamers.write_pipeline import Unchanged, WritePipeline
+from service.features.streamers.outcomes import Unchanged
+from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Limits, Work
 from tests.service.conftest import Serve
 from tests.service.process import START_S

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,19 +151,15 @@ def test_two_keys(client: TestClient) -> None:
 
 
 def test_keys_are_the_callers_own(bundle: Path, tmp_path: Path) -> None:
-    """The `caller` of the scope is who has an API key."""
-    app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
-    caller = SimpleNamespace(key_id="first")
-
-    async def called(scope: Any, receive: Any, send: Any) -> None:
-        scope["caller"] = caller
-        await app(scope, receive, send)
-
-    with TestClient(called, base_url="http://localhost") as client:
-        first = client.put(S, json={"tags": ["music"]}, headers=keyed("k"))
-        again(first, client.put(S, json={"tags": ["music"]}, headers=keyed("k")))
-        caller.key_id = "second"
-        answer = client.put(S, json={"tags": ["cooking"]}, headers=keyed("k"))
+    known = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}
+    app = create_app(Settings.model_validate(known))
+    with TestClient(app, base_url="http://localhost") as client:
+        one = {"Authorization": "Bearer first", **keyed("k")}
+        first = client.put(S, json={"tags": ["music"]}, headers=one)
+        again(first, client.put(S, json={"tags": ["music"]}, headers=one))
+        made = client.post("/v1/keys", json={"name": "second", "role": "admin"}, headers=one)
+        other = {"Authorization": f"Bearer {made.json()['key']}", **keyed("k")}
+        answer = client.put(S, json={"tags": ["cooking"]}, headers=other)
         assert answer.json()["version"] == first.json()["version"] + 1
 
 

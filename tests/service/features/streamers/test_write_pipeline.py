@@ -22,15 +22,12 @@ from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
 from service.features.dedup.service import Dedup, NearDuplicate
 from service.features.streamers import write_pipeline
-from service.features.streamers.write_pipeline import (
-    Acknowledged,
-    NearDuplicatesOf,
-    Unchanged,
-    WritePipeline,
-)
+from service.features.streamers.outcomes import Acknowledged, Unchanged
+from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
 from service.settings import Settings, Work
 from service.store.base import Delete, Once, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.jobs import JobStep
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve
@@ -46,7 +43,11 @@ class Contended(RedisStore):
     others = 0
 
     async def write(
-        self, operations: Sequence[Upsert | Delete], *, once: Once | None = None
+        self,
+        operations: Sequence[Upsert | Delete],
+        *,
+        once: Once | None = None,
+        step: JobStep | None = None,
     ) -> list[Outcome]:
         first = operations[0]
         if self.others and isinstance(first, Upsert) and first.expected_version:
@@ -54,7 +55,7 @@ class Contended(RedisStore):
             (stored,) = await self.get([first.record.streamer_id])
             assert stored is not None
             await super().write([Upsert(stored)])
-        return await super().write(operations, once=once)
+        return await super().write(operations, once=once, step=step)
 
 
 @asynccontextmanager

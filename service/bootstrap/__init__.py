@@ -11,6 +11,8 @@ from pathlib import Path
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
+from service.bootstrap.jobs import open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -95,14 +97,14 @@ async def open_services(
     tell("the model is being loaded")
     # In a thread: probes are answered meanwhile.
     bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
-    _check_index(settings.index, manifest.dim)
-    established, device = bundle.established(), _index_device(settings)
+    check_index(settings.index, manifest.dim)
+    established, device = bundle.established(), index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
     lanes = Lanes(settings.work)
     searches = SearchPool(lanes)
     empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
-    snapshots = _snapshots(settings, manifest)
+    snapshots = snapshots_of(settings, manifest)
     snapshots.begin(empty)  # meanwhile the store reads its log
     async with contextlib.AsyncExitStack() as stack:
         tell("the store is being opened")
@@ -144,6 +146,7 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
+        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, stack)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
@@ -158,6 +161,8 @@ async def open_services(
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
+            jobs=jobs,
+            transfers=transfers,
             keys=Keys(store.keys, key_ring.refresh),
             key_ring=key_ring,
             rate_limits=rate_limits,
@@ -262,62 +267,6 @@ def _dedup(serving: Serving, lanes: Lanes, settings: Settings) -> Dedup:
         Precision(manifest.calibration and manifest.calibration.content, "threshold"),
         settings.limits.visible_timeout_ms,
     )
-
-
-def new_index(
-    manifest: Manifest,
-    established: Collection[str],
-    settings: Index,
-    device: Device,
-    folder: Path | None = None,
-    work: Work | None = None,
-) -> VectorIndex:
-    """An empty index of the kind that the settings name; see `FaissIndex`."""
-    plan = Plan(settings.kind, settings.from_rows, settings.recall, floor=settings.floor)
-    return FaissIndex(
-        manifest.dim,
-        manifest.content_dim,
-        established,
-        None if settings.kind == EXACT else plan,
-        folder=folder,
-        device=device,
-        work=work,
-    )
-
-
-def _index_device(settings: Settings) -> Device:
-    index = settings.index
-    asked = index.device or settings.device
-    try:
-        return device_of("cpu" if index.kind == EXACT else asked, temp_mib=index.gpu_temp_mib)
-    except NoDevice as error:
-        name = "STREAMER_INDEX__DEVICE" if index.device else "STREAMER_DEVICE"
-        raise StartupError(
-            f"{name}={asked}: {error}; or search on the CPU: STREAMER_INDEX__DEVICE=cpu"
-        ) from error
-
-
-def _snapshots(settings: Settings, manifest: Manifest) -> Snapshots:
-    known, every = settings.index, settings.index.snapshot_s
-    return Snapshots(
-        settings.data_dir / "index",
-        Model(
-            manifest.model_version,
-            manifest.dim,
-            manifest.content_dim,
-            manifest.features_fingerprint,
-        ),
-        Schedule(every, known.snapshot_changes, known.snapshot_from_rows),
-    )
-
-
-def _check_index(settings: Index, dim: int) -> None:
-    if settings.kind in (EXACT, AUTOMATIC):
-        return
-    try:
-        check_factory(settings.kind, dim)
-    except ValueError as error:
-        raise StartupError(f"STREAMER_INDEX__KIND: {error}; or take auto, or exact") from error
 
 
 def _opened(settings: Settings) -> Bundle:

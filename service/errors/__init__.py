@@ -14,12 +14,16 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── MissingScope        403   the API key may not be used for this
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
+│   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
 │   ├── ResultsNotRead      408   a bulk client sends on and reads no results
 │   ├── NoVector            409   the streamer is stored without a vector
+│   ├── JobStateConflict    409   the job is in a state in which that can't be done
+│   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
+│   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
@@ -34,6 +38,9 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
 │   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
+│   ├── SpoolFull           507   there is no room for the files of jobs
+│   ├── TooManyJobs         503   too many jobs are queued or kept
+│   ├── JobGivenUp          503   the processes that ran a job died, again and again
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── Stopping            503   the process ends
@@ -52,36 +59,24 @@ ServiceError                500   unexpected; the log has the cause
 StartupErrors end the process with one line on stderr.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
-
-@dataclass(frozen=True)
-class FieldError:
-    """One wrong field: a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
-
-    pointer: str
-    detail: str
-    parameter: str | None = None
-
-
-class ServiceError(Exception):
-    """The service failed in a way that it does not expect; its log has the cause."""
-
-    status = 500
-    code = "internal"
-    title = "Internal error"
-    example = "an unexpected error; see the log"
-
-    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.errors = tuple(errors)
-
-
-class RequestError(ServiceError):
-    """The caller can correct it."""
+from service.errors.base import FieldError as FieldError
+from service.errors.base import RequestError as RequestError
+from service.errors.base import ServiceError as ServiceError
+from service.errors.base import Unavailable as Unavailable
+from service.errors.jobs import InputChanged as InputChanged
+from service.errors.jobs import JobGivenUp as JobGivenUp
+from service.errors.jobs import JobNotFound as JobNotFound
+from service.errors.jobs import JobStateConflict as JobStateConflict
+from service.errors.jobs import ResultNotHere as ResultNotHere
+from service.errors.jobs import SpoolFull as SpoolFull
+from service.errors.jobs import TooManyJobs as TooManyJobs
+from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
+from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
+from service.errors.keys import KeyNotFound as KeyNotFound
+from service.errors.keys import MissingScope as MissingScope
+from service.errors.keys import RateLimited as RateLimited
 
 
 class InvalidRequest(RequestError):
@@ -150,16 +145,6 @@ class OriginNotAllowed(RequestError):
     example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
 
 
-class MissingScope(RequestError):
-    """The API key lacks the scope that this needs; `detail` names it."""
-
-    status, code, title = 403, "missing_scope", "The API key may not be used for this"
-    example = (
-        "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask with "
-        "another key"
-    )
-
-
 class NoSuchPath(RequestError):
     """There is nothing at this path; `/openapi.json` lists all paths."""
 
@@ -172,13 +157,6 @@ class StreamerNotFound(RequestError):
 
     status, code, title = 404, "streamer_not_found", "Unknown streamer"
     example = "streamer 's-1' is not stored"
-
-
-class KeyNotFound(RequestError):
-    """There is no API key of this id; it may have been revoked."""
-
-    status, code, title = 404, "key_not_found", "Unknown API key"
-    example = "there is no key '3f9c1a2b7d04'; GET /v1/keys lists all"
 
 
 class MethodNotAllowed(RequestError):
@@ -247,23 +225,6 @@ class WriteContended(RequestError):
     example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
 
 
-class IdempotencyKeyInUse(RequestError):
-    """The first request with this `Idempotency-Key` is being answered; repeat it a little later."""
-
-    status, code, title = 409, "idempotency_key_in_use", "The first request is under way"
-    example = "a request with this Idempotency-Key is being answered; send it again in a second"
-
-
-class IdempotencyKeyReused(RequestError):
-    """The `Idempotency-Key` belongs to another request: method, path, body or precondition."""
-
-    status, code, title = 422, "idempotency_key_reused", "The key belongs to another request"
-    example = (
-        "this Idempotency-Key came with another request within 24 hours; use a new key for each "
-        "write, and the same one only to send a request again unchanged"
-    )
-
-
 class UnsupportedMediaType(RequestError):
     """The path takes another content type: JSON, or NDJSON for many lines."""
 
@@ -283,25 +244,6 @@ class HeaderTooLarge(RequestError):
 
     status, code, title = 431, "header_too_large", "The request header is too large"
     example = "the header may have 65536 bytes"
-
-
-class Unavailable(ServiceError):
-    """A repeated request may work, after `Retry-After` seconds."""
-
-    status = 503
-
-    def __init__(
-        self, detail: str, retry_after_s: int = 1, errors: Sequence[FieldError] = ()
-    ) -> None:
-        super().__init__(detail, errors)
-        self.retry_after_s = retry_after_s
-
-
-class RateLimited(Unavailable):
-    """The API key has used up its rate limit; ask again after `Retry-After` seconds."""
-
-    status, code, title = 429, "rate_limited", "The rate limit of the API key is used up"
-    example = "the key 3f9c1a2b7d04 has used up 60000 units of 'search' in 60 s; ask again in 2 s"
 
 
 class Overloaded(Unavailable):

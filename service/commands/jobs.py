@@ -1,0 +1,193 @@
+"""`python -m service jobs`: list, show, watch, cancel and retry the jobs of a running service."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from tqdm import tqdm
+
+from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
+from service.errors import in_one_line
+
+_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
+_FINISHED = ("succeeded", "failed", "cancelled")
+_READ_S = 60
+"""Several times the service's heartbeat: a stream that is silent for longer is broken."""
+
+
+class _Failed(Exception):
+    """The service is not there, or refuses; says why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, and with which job of which service."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the newest jobs, one a line")
+    listing.add_argument("--limit", type=whole_number(1, most=1000), default=20, help="most jobs")
+    for name, summary in (
+        ("show", "one job, as JSON"),
+        ("watch", "follow a job to its end; the status is 0 if it succeeded"),
+        ("cancel", "cancel a job that is queued or running"),
+        ("retry", "queue a failed or cancelled job again"),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        action.add_argument("job_id", metavar="ID", help="of the job")
+    for action in actions.choices.values():
+        add_service(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; 1 when the service refuses, can't be reached, or the watched job did not succeed."""
+    try:
+        key = api_key()
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=args.url, headers=headers, timeout=_READ_S) as client:
+            if args.action == "list":
+                _list(client, args.limit)
+                return 0
+            path = f"/v1/jobs/{args.job_id}"
+            if args.action == "watch":
+                return _watch(client, path)
+            if args.action != "show":
+                job = _ask(client, "POST", f"{path}:{args.action}")
+                print(f"{job['job_id']} {_state(job)}")
+                return 0
+            print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
+            return 0
+    except (_Failed, UnusableKey) as error:
+        print("error:", in_one_line(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _ask(client: httpx.Client, method: str, path: str, **options: Any) -> dict[str, Any]:
+    """The JSON that the service answers.
+
+    Raises:
+        _Failed: it refuses, or can't be reached.
+    """
+    try:
+        response = client.request(method, path, **options)
+    except httpx.TransportError as error:
+        raise _unreachable(client, error) from error
+    if response.is_success:
+        return response.json()
+    raise _refused(client, response)
+
+
+def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
+    return _Failed(
+        f"{client.base_url} can't be reached ({str(error) or type(error).__name__}): start the "
+        "service, or give its address by --url"
+    )
+
+
+def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
+    if response.status_code == 401:
+        return _Failed(f"{client.base_url} needs an API key that it knows: set STREAMER_API_KEY")
+    try:
+        return _Failed(str(response.json()["detail"]))
+    except (ValueError, KeyError, TypeError):
+        return _Failed(
+            f"{client.base_url} answers {response.status_code}: is this the address of the service?"
+        )
+
+
+def _list(client: httpx.Client, limit: int) -> None:
+    jobs = _ask(client, "GET", "/v1/jobs", params={"limit": limit})["jobs"]
+    print(f"{'job':28}  {'kind':6}  {'state':10}  {'done':>21}  created")
+    for job in jobs:
+        progress = job["progress"]
+        total = "?" if progress["total"] is None else progress["total"]
+        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
+        done = f"{progress['done']} of {total}"
+        print(f"{job['job_id']}  {job['kind']:6}  {_state(job):10}  {done:>21}  {created}")
+
+
+def _state(job: dict[str, Any]) -> str:
+    return "cancelling" if job["cancelling"] else job["state"]
+
+
+def _watch(client: httpx.Client, path: str) -> int:
+    """Show a job's progress to its end: a bar on a terminal, lines elsewhere."""
+    shown = _Progress()
+    job: dict[str, Any] = {}
+    try:
+        for job in _events(client, path):
+            shown.show(job)
+    finally:
+        shown.close()
+    if job["state"] == "succeeded":
+        print(json.dumps(job["result"], indent=2, ensure_ascii=False))
+        return 0
+    why = "" if job["error"] is None else f": {job['error']['detail']}"
+    print(f"error: the job {job['job_id']} has {job['state']}{why}", file=sys.stderr)
+    return 1
+
+
+def _events(client: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
+    """The job at every change, the finished one last; through restarts of the service.
+
+    Raises:
+        _Failed: it refuses, or can't be reached for about 30 s.
+    """
+    last: str | None = None
+    pauses = iter(_PAUSES_S)
+    while True:
+        headers = {} if last is None else {"Last-Event-ID": last}
+        trouble: _Failed
+        try:
+            with client.stream("GET", f"{path}/events", headers=headers) as response:
+                if response.status_code not in (200, 503):
+                    response.read()
+                    raise _refused(client, response)
+                trouble = _Failed(f"{client.base_url} does not show the job at the moment")
+                for line in response.iter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "id":
+                        last = value
+                    elif name == "data" and response.status_code == 200:
+                        job: dict[str, Any] = json.loads(value)
+                        pauses = iter(_PAUSES_S)
+                        yield job
+                        if job["state"] in _FINISHED:
+                            return
+        except httpx.TransportError as error:
+            trouble = _unreachable(client, error)
+        pause_s = next(pauses, None)
+        if pause_s is None:
+            raise trouble
+        time.sleep(pause_s)
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a line for each change of state and each tenth."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._said: tuple[str, int] | None = None
+
+    def show(self, job: dict[str, Any]) -> None:
+        done, total = job["progress"]["done"], job["progress"]["total"]
+        if self._bar is None:
+            unit = "line" if job["kind"] == "import" else "streamer"
+            self._bar = tqdm(total=total, initial=done, unit=unit, leave=False, disable=None)
+        if not self._bar.disable:
+            self._bar.total = total
+            self._bar.set_description(f"{job['kind']} {_state(job)}", refresh=False)
+            self._bar.update(done - self._bar.n)
+            return
+        said = (_state(job), 10 * done // total if total else 0)
+        if said != self._said:
+            self._said = said
+            of = "" if total is None else f" of {total}"
+            print(f"{job['kind']}: {said[0]}, {done}{of}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,54 @@
+"""Errors of jobs."""
+
+from service.errors.base import RequestError, Unavailable
+
+
+class JobNotFound(RequestError):
+    """There is no such job, or it finished so long ago that it is no longer kept."""
+
+    status, code, title = 404, "job_not_found", "Unknown job"
+    example = "job '019a1b2c3d4e5f60718293a4b5c6' is not known; finished jobs are kept for 24 h"
+
+
+class JobStateConflict(RequestError):
+    """The job is in a state in which that can't be done; `detail` names both."""
+
+    status, code, title = 409, "job_state_conflict", "The job's state does not allow it"
+    example = "the job is running: only a failed or cancelled one can be retried"
+
+
+class ResultNotHere(RequestError):
+    """The job's result is a file of another replica, or the file is lost."""
+
+    status, code, title = 409, "result_not_here", "The result is not on this replica"
+    example = "the result lies in the spool 'host-1-0f3c9a1b', and this replica has another one"
+
+
+class InputChanged(RequestError):
+    """What a job reads was changed, replaced or removed while it ran; retry it to begin anew."""
+
+    status, code, title = 409, "input_changed", "The input of the job changed"
+    example = "/path: 'new.jsonl' was changed while it was read; retry the job to begin anew"
+
+
+class SpoolFull(Unavailable):
+    """The files of jobs take all the room that they may have; older ones go in time."""
+
+    status, code, title = 507, "spool_full", "There is no room for files of jobs"
+    example = (
+        "the files of jobs may take 17179869184 bytes in all; try again when older ones are gone"
+    )
+
+
+class TooManyJobs(Unavailable):
+    """So many jobs are queued or kept that no more are taken; try again after `Retry-After`."""
+
+    code, title = "too_many_jobs", "Too many jobs"
+    example = "100 jobs are queued or running, or 10000 are kept; try again later"
+
+
+class JobGivenUp(Unavailable):
+    """The processes that ran the job died, again and again; look into their logs, then retry it."""
+
+    code, title = "job_given_up", "The job is given up"
+    example = "5 processes died while they ran this job; see their logs, then retry it"

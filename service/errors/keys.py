@@ -1,0 +1,44 @@
+"""Errors of API keys, and of the keys that name a write."""
+
+from service.errors.base import RequestError, Unavailable
+
+
+class MissingScope(RequestError):
+    """The API key lacks the scope that this needs; `detail` names it."""
+
+    status, code, title = 403, "missing_scope", "The API key may not be used for this"
+    example = (
+        "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask with "
+        "another key"
+    )
+
+
+class RateLimited(Unavailable):
+    """The API key has used up its rate limit; ask again after `Retry-After` seconds."""
+
+    status, code, title = 429, "rate_limited", "The rate limit of the API key is used up"
+    example = "the key 3f9c1a2b7d04 has used up 60000 units of 'search' in 60 s; ask again in 2 s"
+
+
+class KeyNotFound(RequestError):
+    """There is no API key of this id; it may have been revoked."""
+
+    status, code, title = 404, "key_not_found", "Unknown API key"
+    example = "there is no key '3f9c1a2b7d04'; GET /v1/keys lists all"
+
+
+class IdempotencyKeyInUse(RequestError):
+    """The first request with this `Idempotency-Key` is being answered; repeat it a little later."""
+
+    status, code, title = 409, "idempotency_key_in_use", "The first request is under way"
+    example = "a request with this Idempotency-Key is being answered; send it again in a second"
+
+
+class IdempotencyKeyReused(RequestError):
+    """The `Idempotency-Key` belongs to another request: method, path, body or precondition."""
+
+    status, code, title = 422, "idempotency_key_reused", "The key belongs to another request"
+    example = (
+        "this Idempotency-Key came with another request within 24 hours; use a new key for each "
+        "write, and the same one only to send a request again unchanged"
+    )

@@ -1,0 +1,104 @@
+"""Jobs as those who ask for them see them; `service.features.jobs.runner` does the work."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+from service.errors import JobNotFound, JobStateConflict, TooManyJobs
+from service.settings import Jobs as JobSettings
+from service.store.jobs import FINISHED, Job, JobStore, NewJob
+
+
+def new_id() -> str:
+    """An id for a job; in byte order, later ones come later."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+class Jobs:
+    """Queues, shows, cancels and retries jobs."""
+
+    def __init__(self, store: JobStore, settings: JobSettings, wake: Callable[[], None]) -> None:
+        """Keep jobs in `store`; `wake` tells this process's runner that one was queued."""
+        self._store = store
+        self._settings = settings
+        self._wake = wake
+
+    async def check_room(self) -> None:
+        """Refuse early what `submit` would refuse.
+
+        Raises:
+            TooManyJobs: too many are queued or kept.
+        """
+        if await self._store.is_full():
+            raise self._too_many()
+
+    async def submit(self, job: NewJob) -> Job:
+        """Queue a job; it is on disk when this returns.
+
+        Raises:
+            TooManyJobs: too many are queued or kept.
+            StoreUnavailable: the store does not answer; the job may be queued or not.
+        """
+        if not await self._store.submit(job):
+            raise self._too_many()
+        self._wake()
+        return await self.get(job.job_id)
+
+    async def get(self, job_id: str) -> Job:
+        """A job.
+
+        Raises:
+            JobNotFound: there is none, or no longer.
+        """
+        return self._found(job_id, await self._store.get(job_id))
+
+    async def page(self, before: str, limit: int) -> Sequence[Job]:
+        """Jobs, the newest first, before an id ("" = from the newest)."""
+        return await self._store.page(before, limit)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job: a queued one at once, a running one within seconds; a second time is fine.
+
+        Raises:
+            JobNotFound: there is none.
+            JobStateConflict: it succeeded or failed before.
+        """
+        job = self._found(job_id, await self._store.cancel(job_id))
+        if job.state in ("succeeded", "failed"):
+            raise JobStateConflict(f"the job has {job.state}: only one under way can be cancelled")
+        return job
+
+    async def retry(self, job_id: str) -> Job:
+        """Queue a failed or cancelled job again; it goes on where it stood.
+
+        Raises:
+            JobNotFound: there is none.
+            JobStateConflict: it did not fail and was not cancelled.
+            TooManyJobs: too many are queued.
+        """
+        before = await self.get(job_id)
+        if before.state not in ("failed", "cancelled"):
+            raise JobStateConflict(
+                f"the job is {before.state}: only a failed or cancelled one can be retried"
+            )
+        job = self._found(job_id, await self._store.retry(job_id))
+        if job.state in FINISHED and job.revision == before.revision:
+            raise self._too_many()
+        self._wake()
+        return job
+
+    def _found(self, job_id: str, job: Job | None) -> Job:
+        if job is None:
+            hours = self._settings.keep_s / 3600
+            raise JobNotFound(
+                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h"
+            )
+        return job
+
+    def _too_many(self) -> TooManyJobs:
+        most = self._settings.max_queued
+        return TooManyJobs(
+            f"{most} jobs are queued or running (STREAMER_JOBS__MAX_QUEUED), or too many finished "
+            "ones are kept; try again when some are done",
+            retry_after_s=10,
+        )

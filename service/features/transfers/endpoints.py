@@ -1,0 +1,147 @@
+"""`/v1/jobs/imports` and `/v1/jobs/exports`: many streamers in and out, as jobs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from model_export.contract.streamer import StreamerProfile
+from service.errors import (
+    JobNotFound,
+    JobStateConflict,
+    MalformedBody,
+    NoSuchPath,
+    ResultNotHere,
+    SpoolFull,
+    TooManyJobs,
+    UnsupportedMediaType,
+)
+from service.features.jobs.endpoints import JobIdPath
+from service.features.jobs.schemas import JobOut, job_out
+from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
+from service.features.transfers.service import Transfers
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import service_named
+from service.http.documents import BODY, STORE, responses
+from service.http.json_bodies import JsonRoute
+from service.http.ndjson import (
+    IMPORTS_PATH,
+    NDJSON,
+    PARQUET,
+    NdjsonResponse,
+    documented_lines,
+    line_of,
+)
+from service.http.openapi import RUNNING_IT
+from service.http.problems import Checked, invalid_parts
+from service.store.jobs import Job
+
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
+_ACCEPTED = {
+    "model": JobOut,
+    "description": "The job is queued.",
+    "headers": {
+        "Location": {"description": "Of the job.", "schema": {"type": "string"}},
+    },
+}
+
+
+def _accepted(job: Job, response: Response) -> JobOut:
+    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
+    return job_out(job)
+
+
+@router.post(
+    IMPORTS_PATH.removeprefix("/v1"),
+    operation_id="import_streamers",
+    status_code=202,
+    dependencies=[requires("streamers:write")],
+    summary="Import many streamers (NDJSON, or a file by its path)",
+    responses={**responses(*BODY, *STORE, TooManyJobs, SpoolFull), 202: _ACCEPTED},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "Profiles, one per line; or as JSON the path of a file with them.",
+            "content": {
+                NDJSON: {
+                    "schema": {"$ref": "#/components/schemas/StreamerProfile"},
+                    "examples": {"two lines": {"value": b"".join(map(line_of, PROFILES)).decode()}},
+                },
+                "application/json": {"schema": ImportIn.model_json_schema()},
+            },
+        }
+    },
+)
+async def import_streamers(
+    transfers: CurrentTransfers, charges: CurrentCharges, request: Request, response: Response
+) -> JobOut:
+    """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
+
+    Profiles that are stored like this already are left alone, so that an import can be repeated.
+    The job's result has counts and the first twenty refused lines with their errors. A cancelled or
+    failed import has written the lines before.
+    """
+    try:
+        kind = _kind_of(request)
+        charges.reach("streamers:write", ALL_UNITS)
+        if kind in (NDJSON, PARQUET):
+            queued = transfers.receive(request.stream(), parquet=kind == PARQUET)
+            return _accepted(await queued, response)
+        body = await request.body()
+    except ClientDisconnect:
+        raise MalformedBody("the client left before the body was complete") from None
+    try:
+        asked = ImportIn.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise invalid_parts([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
+    return _accepted(await transfers.import_file(asked.path), response)
+
+
+def _kind_of(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # The request guard lets anything pass with an empty body.
+    if kind not in (NDJSON, PARQUET) and not kind.endswith("json"):
+        raise UnsupportedMediaType(f"send lines as {NDJSON}, or a path as application/json")
+    return kind
+
+
+@router.post(
+    "/jobs/exports",
+    operation_id="export_streamers",
+    status_code=202,
+    dependencies=[requires("streamers:read")],
+    summary="Export stored streamers (NDJSON)",
+    responses={**responses(*BODY, *STORE, TooManyJobs), 202: _ACCEPTED},
+)
+async def export_streamers(
+    transfers: CurrentTransfers,
+    charges: CurrentCharges,
+    body: Checked[StreamerExportIn],
+    response: Response,
+) -> JobOut:
+    """All profiles that the filter lets through, in byte order of their ids, to a file.
+
+    Streamers written meanwhile may or may not be in it. Its lines are what an import takes.
+    """
+    charges.reach("streamers:read", ALL_UNITS)
+    return _accepted(await transfers.export(body.filter.model_dump(exclude_unset=True)), response)
+
+
+@router.get(
+    "/jobs/{job_id:job}/result",
+    operation_id="get_job_result",
+    dependencies=[requires("streamers:read")],
+    summary="Download what an export wrote (NDJSON)",
+    response_class=NdjsonResponse,
+    responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, ResultNotHere)
+    | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
+)
+async def get_result(transfers: CurrentTransfers, job_id: JobIdPath) -> FileResponse:
+    """The file, which is kept for as long as the job; parts of it by `Range`."""
+    path = await transfers.result(job_id)
+    return FileResponse(path, media_type=NDJSON, filename=f"streamers-{job_id}.jsonl")

@@ -1,0 +1,219 @@
+"""Jobs that write many streamers, from a file of lines.
+
+A chunk of lines and the progress past it are written in one step of the store: whenever the process
+dies, the next one continues behind the last chunk that was written, and nothing is written or
+counted twice. Profiles that are stored like this already are left alone.
+"""
+
+import asyncio
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import InputChanged, ServiceError
+from service.features.jobs.runner import RunningJob, persist
+from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
+from service.features.streamers.outcomes import Unchanged
+from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.parquet import write_lines
+from service.features.transfers.sources import Content, Source, Stamp, changed, find
+from service.features.transfers.spool import Spool
+from service.settings import Jobs as JobSettings
+from service.settings import Limits
+from service.store.jobs import Job, JobStore, Settled
+
+KIND = "import"
+SHOWN_REFUSED = 20
+"""Refused lines that the result shows with their errors."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """The checkpoint; what was created and updated is counted by the store.
+
+    Attributes:
+        content: of the file of lines, for JSON.
+        token: of the lease under which the lines were made from Parquet; 0 if they came as such.
+        at: byte where the next line begins.
+        lines: how many come before.
+        unchanged: of these, profiles that were stored like this already.
+        without_content: written ones that show nothing usable.
+        refused: lines that were not written.
+        refused_lines: the first of them, with their errors.
+    """
+
+    content: dict[str, Any]
+    token: int = 0
+    at: int = 0
+    lines: int = 0
+    unchanged: int = 0
+    without_content: int = 0
+    refused: int = 0
+    refused_lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+class ImportJobs:
+    """The work of imports."""
+
+    def __init__(
+        self,
+        writes: WritePipeline,
+        lanes: Lanes,
+        spool: Spool,
+        limits: Limits,
+        settings: JobSettings,
+        model_version: str,
+    ) -> None:
+        """Write by `writes` what is in the spool or below the folder that settings name."""
+        self._writes = writes
+        self._lanes = lanes
+        self._spool = spool
+        self._limits = limits
+        self._settings = settings
+        self._model_version = model_version
+
+    async def run(self, job: RunningJob) -> Mapping[str, Any]:
+        """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
+        source, state, content = await self._begin(job)
+        reader = LineReader(self._limits, self._lanes)
+        while chunk := await self._next(source, state, content):
+            lines, at = chunk
+            state = await self._write(job, reader, state, lines, at)
+        now = await job.now()
+        return {
+            "lines": state.lines,
+            "created": now.created,
+            "updated": now.updated,
+            "unchanged": state.unchanged,
+            "refused": state.refused,
+            "without_content": state.without_content,
+            "refused_lines": state.refused_lines,
+            "sequence": now.sequence,
+            "model_version": self._model_version,
+            "sha256": content.sha256,
+        }
+
+    async def tidy(self, job: Job, state: Settled) -> None:
+        """Remove an upload that was imported; one that failed may be tried again."""
+        if state == "succeeded":
+            await asyncio.to_thread(self._spool.remove, job.job_id)
+
+    async def sweep(self, store: JobStore) -> None:
+        """Remove the files of jobs that are not kept any more, of all kinds."""
+        old = await asyncio.to_thread(self._spool.old_jobs)
+        for job_id, is_known in zip(old, await store.known(old), strict=True):
+            if not is_known:
+                await asyncio.to_thread(self._spool.remove, job_id)
+
+    async def _begin(self, job: RunningJob) -> tuple[Source, _State, Content]:
+        """What is read, the state of the checkpoint or a new one, and the content as it must be.
+
+        Raises:
+            InputChanged: what is read is not what was asked for, or read before.
+            InvalidRequest: it is no Parquet file, and should be.
+        """
+        name: str = job.input.get("path", "the upload")
+        if job.checkpoint:
+            state = _State(**job.checkpoint)
+            source = self._source(job, state.token)
+            content = await self._look(source)
+            if Content.load(state.content) != content:
+                raise changed(name)
+            return source, state, content
+        token, source = 0, self._source(job)
+        stamp, asked = await asyncio.to_thread(source.stamp), job.input.get("stamp")
+        is_first = job.job.attempts == 1  # a retry takes the file as it is by then
+        if is_first and asked is not None and Stamp(**asked) != stamp:
+            raise changed(name)
+        if job.input.get("parquet"):
+            token = job.job.token
+            await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
+            source = self._source(job, token)
+        content = await self._look(source)
+        state = _State(content.dump(), token)
+        await job.advance(asdict(state), 0, content.lines)
+        return source, state, content
+
+    async def _look(self, source: Source) -> Content:
+        return await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
+
+    async def _convert(self, source: Source, stamp: Stamp, target: Path) -> None:
+        """Make lines of a Parquet file."""
+
+        def convert() -> Generator[None, None, None]:
+            return source.convert(lambda file: write_lines(file, target, self._spool), stamp)
+
+        await persist(lambda: self._lanes.run_in_slices(convert(), Lane.BULK))
+
+    def _source(self, job: RunningJob, token: int = 0) -> Source:
+        limit = self._limits.body_limit_bytes
+        if token:
+            return Source(self._spool.lines(job.job.job_id, token), "the upload", limit)
+        path = job.input.get("path")
+        if path is None:
+            return Source(self._spool.upload(job.job.job_id), "the upload", limit)
+        try:
+            return Source(find(self._settings.import_dir, path), path, limit)
+        except ServiceError as error:
+            raise InputChanged(error.detail) from error
+
+    async def _next(
+        self, source: Source, state: _State, content: Content
+    ) -> tuple[list[bytes], int] | None:
+        """The next lines, and where those after them begin; None at the end."""
+        lines, end = await persist(
+            lambda: self._lanes.run(
+                lambda: source.read(state.at, content.stamp, CHUNK_LINES, CHUNK_BYTES), Lane.BULK
+            )
+        )
+        return (lines, end) if lines else None
+
+    async def _write(
+        self,
+        job: RunningJob,
+        reader: LineReader,
+        state: _State,
+        lines: list[bytes],
+        at: int,
+    ) -> _State:
+        """Write a chunk; the state behind it."""
+        numbered = list(enumerate(lines, state.lines + 1))
+        profiles, refused = await persist(lambda: reader.read(numbered))
+        numbers, given = list(profiles), list(profiles.values())
+        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=True))
+        wrong: dict[int, tuple[str | None, ServiceError]] = {
+            number: (None, error) for number, error in refused.items()
+        }
+        for place, settled in prepared.settled.items():
+            if isinstance(settled, ServiceError):
+                wrong[numbers[place]] = (given[place].streamer_id, settled)
+        room = SHOWN_REFUSED - len(state.refused_lines)
+        after = replace(
+            state,
+            at=at,
+            lines=state.lines + len(lines),
+            unchanged=state.unchanged
+            + sum(isinstance(settled, Unchanged) for settled in prepared.settled.values()),
+            without_content=state.without_content
+            + sum(item.encoded is None for item in prepared.encoded.values()),
+            refused=state.refused + len(wrong),
+            refused_lines=state.refused_lines
+            + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
+        )
+        if prepared.encoded:
+            await job.advance_with(
+                lambda step: self._writes.commit(prepared, step),
+                asdict(after),
+                state.lines,
+                after.lines,
+            )
+        else:
+            await job.advance(asdict(after), after.lines)
+        return after
+
+
+def _refused(number: int, streamer_id: str | None, error: ServiceError) -> dict[str, Any]:
+    known = {} if streamer_id is None else {"streamer_id": streamer_id}
+    return {"line": number, **known, "error": short_problem(error)}

@@ -1,0 +1,196 @@
+"""The spool: a folder with the uploads of imports and the results of exports.
+
+place                    a name of the folder, which those who share it have in common
+<job id>.part            an upload that is being received
+<job id>.upload          what an import reads
+<job id>.lines           the same as NDJSON, where it came as something else
+<job id>.<token>.result  what an export wrote under one lease
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from service.errors import SpoolFull, StartupError
+
+BLOCK_BYTES = 1 << 20
+_PLACE = "place"
+_STALE_S = 3600.0
+"""A file of no job is younger only while it is received, or its job is being queued."""
+_SCAN_S = 1.0
+
+
+class Spool:
+    """Files of jobs. Its methods do disk work: they are called in threads.
+
+    Attributes:
+        folder: where they are.
+        place: the folder's name; empty before `open`.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        """Nothing is read before `open`; all files may have `limit_bytes`."""
+        self.folder = folder
+        self.place = ""
+        self._limit = limit_bytes
+        self._used = 0
+        self._scanned = float("-inf")
+
+    def open(self) -> None:
+        """Make the folder, or find out its name.
+
+        Raises:
+            StartupError: it can't be used.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = self.folder / _PLACE
+            if not file.exists():
+                host = re.sub(r"[^\w.-]", "-", socket.gethostname(), flags=re.ASCII)[:60]
+                draft = self.folder / f"{_PLACE}.{secrets.token_hex(8)}"
+                draft.write_text(f"{host}-{secrets.token_hex(4)}", encoding="ascii")
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.link(draft, file)
+                draft.unlink()
+            self.place = file.read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise StartupError(
+                f"the folder of jobs {self.folder} can't be used ({error}): check its permissions, "
+                "or choose another by STREAMER_JOBS__SPOOL_DIR"
+            ) from error
+
+    def upload(self, job_id: str) -> Path:
+        """What an import reads."""
+        return self.folder / f"{job_id}.upload"
+
+    def lines(self, job_id: str, token: int) -> Path:
+        """What an import reads, made from another format under a lease."""
+        return self.folder / f"{job_id}.{token}.lines"
+
+    def result(self, job_id: str, token: int) -> Path:
+        """What an export writes under a lease."""
+        return self.folder / f"{job_id}.{token}.result"
+
+    def check_room(self, more_bytes: int = 0) -> None:
+        """Refuse what would take more room than there is.
+
+        Raises:
+            SpoolFull: the files would have too many bytes.
+        """
+        if time.monotonic() - self._scanned > _SCAN_S:
+            self._used = sum(entry.stat().st_size for entry in self._entries())
+            self._scanned = time.monotonic()
+        self._used += more_bytes
+        if self._used > self._limit:
+            raise SpoolFull(
+                f"the files of jobs may take {self._limit} bytes in all "
+                "(STREAMER_JOBS__SPOOL_BYTES); try again when older ones are gone",
+                retry_after_s=60,
+            )
+
+    @contextlib.contextmanager
+    def receiving(self, job_id: str) -> "Generator[Upload]":
+        """An upload that is written in parts; without `Upload.keep` it is gone afterwards."""
+        draft = self.folder / f"{job_id}.part"
+        with no_room():
+            upload = Upload(self, draft, self.upload(job_id))
+        try:
+            yield upload
+        finally:
+            upload.close()
+
+    def remove(self, job_id: str) -> None:
+        """Remove all files of a job."""
+        for entry in self._entries():
+            if entry.name.startswith(f"{job_id}."):
+                Path(entry.path).unlink(missing_ok=True)
+
+    def keep_result(self, job_id: str, token: int) -> None:
+        """Remove what was written under other leases."""
+        kept = self.result(job_id, token).name
+        for entry in self._entries():
+            if entry.name.startswith(f"{job_id}.") and entry.name != kept:
+                Path(entry.path).unlink(missing_ok=True)
+
+    def old_jobs(self) -> list[str]:
+        """Jobs of which there are files that nobody has written to for a while."""
+        before = time.time() - _STALE_S
+        found = {e.name.partition(".")[0] for e in self._entries() if e.stat().st_mtime < before}
+        return sorted(found)
+
+    def _entries(self) -> "Iterator[os.DirEntry[str]]":
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    if "." in entry.name and not entry.name.startswith(_PLACE) and entry.stat():
+                        yield entry
+
+
+class Upload:
+    """An upload that is being received."""
+
+    def __init__(self, spool: Spool, draft: Path, path: Path) -> None:
+        self._spool = spool
+        self._draft = draft
+        self._path = path
+        self._file: BinaryIO = draft.open("xb")
+
+    def write(self, block: bytes) -> None:
+        """Append a part.
+
+        Raises:
+            SpoolFull: there is no room for it.
+        """
+        self._spool.check_room(len(block))
+        with no_room():
+            self._file.write(block)
+
+    def keep(self) -> None:
+        """Make it complete: it is on disk when this returns.
+
+        Raises:
+            SpoolFull: the disk is full.
+        """
+        with no_room():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._draft.rename(self._path)
+            sync_folder(self._spool.folder)
+
+    def close(self) -> None:
+        """Write no more; what is not complete is removed."""
+        with contextlib.suppress(OSError):  # the disk is full, and the rest does not matter
+            self._file.close()
+        self._draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def no_room() -> Generator[None]:
+    """Tell what keeps a file from being written.
+
+    Raises:
+        SpoolFull: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SpoolFull(
+            f"a file of a job can't be written ({error.strerror or error}): see the folder that "
+            "STREAMER_JOBS__SPOOL_DIR names",
+            retry_after_s=60,
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,198 @@
+"""The store's interface for jobs: long work that survives its process, run by one runner at a time.
+
+A job is queued, then running under a lease, then succeeded, failed or cancelled. A lease has a
+number, its token, which grows with each: whatever a runner writes is refused once another one has
+the job, so a runner that stood still and wakes up again can do no harm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINISHED: frozenset[State] = frozenset(("succeeded", "failed", "cancelled"))
+Settled = Literal["succeeded", "failed", "cancelled"]
+
+
+class LeaseLost(Exception):
+    """Another runner has the job, it is finished, or it is further: nothing was written."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a job, until another one takes it over."""
+
+    job_id: str
+    token: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be queued.
+
+    Attributes:
+        job_id: in byte order of these, jobs are listed.
+        kind: what is to be done.
+        place: of the spool that it needs; runners with another one leave it alone.
+        input: JSON bytes, what its kind needs to know.
+        total: how much there is to do; None while that is not known.
+    """
+
+    job_id: str
+    kind: str
+    place: str
+    input: bytes
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class JobStep:
+    """Progress of a job that is recorded in one step with a write of streamers.
+
+    The store adds how many of them were created and updated.
+
+    Attributes:
+        lease: of whoever writes; the write is refused without it.
+        checkpoint: JSON bytes, where another runner continues.
+        after: how much was done before; anything else, and the step was made already.
+        done: how much of the total is done with it.
+    """
+
+    lease: Lease
+    checkpoint: bytes
+    after: int
+    done: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stored job; times are seconds since 1970 by the store's clock.
+
+    Attributes:
+        revision: grows with every change.
+        checkpoint: JSON bytes, where the next runner continues; empty at the beginning.
+        done: how much of `total` is done.
+        created, updated: streamers that its writes created and updated.
+        sequence: of the last of its writes; 0 without one.
+        result: JSON bytes of a job that succeeded.
+        error: JSON bytes, a problem document, of a job that failed.
+        began_at, began_done: when the present attempt began, and what was done then.
+        attempts: how often a runner began or continued it.
+        token: of its newest lease.
+        is_cancelling: it runs, and its runner will notice that it is to end.
+    """
+
+    job_id: str
+    kind: str
+    place: str
+    state: State
+    revision: int
+    input: bytes
+    checkpoint: bytes
+    done: int
+    total: int | None
+    created: int
+    updated: int
+    sequence: int
+    result: bytes
+    error: bytes
+    created_at: float
+    updated_at: float
+    began_at: float
+    began_done: int
+    attempts: int
+    token: int
+    is_cancelling: bool
+
+    @property
+    def lease(self) -> Lease:
+        """The newest lease."""
+        return Lease(self.job_id, self.token)
+
+
+class JobStore(Protocol):
+    """Jobs that are on disk. All methods raise StoreUnavailable when the store does not answer."""
+
+    async def submit(self, job: NewJob) -> bool:
+        """Queue a job, once; False if too many are queued or kept, and nothing was done."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """A job; None if there is none, or no longer."""
+        ...
+
+    async def page(self, before: str, limit: int) -> list[Job]:
+        """Up to `limit` jobs, the newest first, strictly before an id ("" = from the newest)."""
+        ...
+
+    async def known(self, job_ids: Sequence[str]) -> list[bool]:
+        """Which jobs are still there."""
+        ...
+
+    async def is_full(self) -> bool:
+        """Whether `submit` would refuse a job."""
+        ...
+
+    async def claim(self, place: str, kinds: Sequence[str]) -> Job | None:
+        """Take the job that has waited longest, if any is there to be run: the lease begins.
+
+        It is queued, or its lease is over; one whose runners died too often fails in place of that.
+        """
+        ...
+
+    async def hold(self, lease: Lease) -> bool:
+        """Make a lease last longer; whether the job is to be cancelled.
+
+        Raises:
+            LeaseLost: it is not this runner's any more.
+        """
+        ...
+
+    async def advance(self, lease: Lease, checkpoint: bytes, done: int, total: int | None) -> None:
+        """Record progress.
+
+        Raises:
+            LeaseLost: it is not this runner's any more.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Queue a running job again, at its checkpoint.
+
+        Raises:
+            LeaseLost: it is not this runner's any more.
+        """
+        ...
+
+    async def finish(
+        self, lease: Lease, state: Settled, outcome: bytes = b"", *, restart: bool = False
+    ) -> None:
+        """End a running job; it is kept for a while.
+
+        Args:
+            lease: of the runner.
+            state: how it ended.
+            outcome: JSON bytes: the result of one that succeeded, the error of one that failed.
+            restart: its checkpoint is of no use, so that it begins anew when it is retried.
+
+        Raises:
+            LeaseLost: it is not this runner's any more.
+        """
+        ...
+
+    async def cancel(self, job_id: str) -> Job | None:
+        """Cancel a queued job, ask a running one to end, leave a finished one; how it is then."""
+        ...
+
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed or cancelled job again, at its checkpoint; how it is then.
+
+        Returns:
+            The job, in another state where it could not be retried, or failed or cancelled as
+            before where too many are queued.
+        """
+        ...
+
+    async def sweep(self) -> None:
+        """Forget the ids of jobs that were kept for long enough."""
+        ...

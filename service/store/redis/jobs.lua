@@ -1,0 +1,141 @@
+-- One step of a job: it is checked and changed atomically, by the server's clock.
+--
+-- KEYS  job, ids of all jobs, ids of those that are queued or running
+-- ARGV  operation, job id, lease (ms), most queued or running, most kept, time to keep a finished job
+--       (ms), most crashes, then
+--       submit:  pairs of fields                      returns 1, or 0 if there are too many
+--       claim:   place, error of one given up         returns 1 if the lease begins, otherwise 0
+--       hold:    token                                returns 1, 2 if it is to be cancelled, 0 if lost
+--       advance: token, pairs of fields               returns 1, or 0 if lost
+--       release: token                                returns 1, or 0 if lost
+--       finish:  token, state, pairs of fields        returns 1, or 0 if lost
+--       cancel                                        returns 1
+--       retry                                         returns 1, or 0 if there are too many
+-- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
+-- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
+
+local JOB, IDS, ACTIVE = KEYS[1], KEYS[2], KEYS[3]
+local operation, id = ARGV[1], ARGV[2]
+local lease, most_active, most_kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local keep, most_crashes = tonumber(ARGV[6]), tonumber(ARGV[7])
+local FIRST = 8
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function text(number)
+  return string.format('%.0f', number) -- plain tostring turns to exponents
+end
+
+local function set(...)
+  redis.call('HSET', JOB, 'updated_at', text(now), ...)
+  redis.call('HINCRBY', JOB, 'revision', 1)
+end
+
+local function set_fields(from)
+  if from <= #ARGV then
+    set(unpack(ARGV, from))
+  end
+end
+
+local function finish(state, from)
+  set('state', state, 'cancelling', '0')
+  set_fields(from)
+  redis.call('ZREM', ACTIVE, id)
+  redis.call('PEXPIRE', JOB, keep)
+end
+
+if operation == 'submit' then
+  if redis.call('EXISTS', JOB) == 1 then
+    return 1
+  end
+  if redis.call('ZCARD', ACTIVE) >= most_active or redis.call('ZCARD', IDS) >= most_kept then
+    return 0
+  end
+  set('state', 'queued', 'created_at', text(now), unpack(ARGV, FIRST))
+  redis.call('ZADD', IDS, 0, id)
+  redis.call('ZADD', ACTIVE, now, id)
+  return 1
+end
+
+local state = redis.call('HGET', JOB, 'state')
+if not state then
+  redis.call('ZREM', ACTIVE, id)
+  redis.call('ZREM', IDS, id)
+  return 0
+end
+
+if operation == 'claim' then
+  if redis.call('HGET', JOB, 'place') ~= ARGV[FIRST] then
+    return 0
+  end
+  if state == 'running' then
+    if tonumber(redis.call('HGET', JOB, 'lease_until')) > now then
+      return 0
+    end
+    if redis.call('HGET', JOB, 'cancelling') == '1' then
+      finish('cancelled', #ARGV + 1)
+      return 0
+    end
+    if redis.call('HINCRBY', JOB, 'crashes', 1) >= most_crashes then
+      set('error', ARGV[FIRST + 1])
+      finish('failed', #ARGV + 1)
+      return 0
+    end
+  elseif state ~= 'queued' then
+    redis.call('ZREM', ACTIVE, id)
+    return 0
+  end
+  set('state', 'running', 'cancelling', '0', 'lease_until', text(now + lease), 'began_at', text(now),
+    'began_done', redis.call('HGET', JOB, 'done') or '0')
+  redis.call('HINCRBY', JOB, 'token', 1)
+  redis.call('HINCRBY', JOB, 'attempts', 1)
+  return 1
+end
+
+if operation == 'cancel' then
+  if state == 'queued' then
+    finish('cancelled', #ARGV + 1)
+  elseif state == 'running' and tonumber(redis.call('HGET', JOB, 'lease_until')) < now then
+    finish('cancelled', #ARGV + 1) -- its runner died, and no other one may ever come
+  elseif state == 'running' then
+    set('cancelling', '1')
+  end
+  return 1
+end
+
+if operation == 'retry' then
+  if state == 'failed' or state == 'cancelled' then
+    if redis.call('ZCARD', ACTIVE) >= most_active then
+      return 0
+    end
+    set('state', 'queued', 'error', '', 'crashes', '0')
+    if redis.call('HGET', JOB, 'restart') == '1' then
+      redis.call('HDEL', JOB, 'restart', 'checkpoint', 'done', 'total', 'created', 'updated')
+    end
+    redis.call('PERSIST', JOB)
+    redis.call('ZADD', ACTIVE, now, id)
+  end
+  return 1
+end
+
+-- What only the runner that has the lease may do.
+if state ~= 'running' or redis.call('HGET', JOB, 'token') ~= ARGV[FIRST] then
+  return 0
+end
+if operation == 'hold' then
+  redis.call('HSET', JOB, 'lease_until', text(now + lease))
+  return redis.call('HGET', JOB, 'cancelling') == '1' and 2 or 1
+elseif operation == 'advance' then
+  set_fields(FIRST + 1)
+  redis.call('HSET', JOB, 'crashes', '0') -- those that are counted had no progress in between
+elseif operation == 'release' then
+  if redis.call('HGET', JOB, 'cancelling') == '1' then
+    finish('cancelled', #ARGV + 1)
+  else
+    set('state', 'queued')
+  end
+elseif operation == 'finish' then
+  finish(ARGV[FIRST + 1], FIRST + 2)
+end
+return 1

@@ -1,0 +1,207 @@
+"""Jobs on Valkey or Redis, beside the streamers; one script makes every change.
+
+ss:jobs          sorted set of all job ids, each with score 0: byte order, which is that of time
+ss:jobs:active   sorted set of those that are queued or running, by when they were queued (ms)
+ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from service.store.jobs import Job, Lease, LeaseLost, NewJob, Settled, State
+from service.store.redis.client import Argument, RedisClient
+
+_SCRIPT = Path(__file__).with_name("jobs.lua").read_text(encoding="utf-8")
+_SWEPT_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How many jobs there may be, and for how long.
+
+    Attributes:
+        lease_s: without a sign of its runner for so long, another one takes a job over.
+        most_active: queued and running jobs.
+        most_kept: all jobs, finished ones with them.
+        keep_s: how long a finished job is kept.
+        most_crashes: runners that may die on a job before it is given up.
+        given_up: JSON bytes, the problem document of such a job.
+    """
+
+    lease_s: float
+    most_active: int
+    keep_s: float
+    given_up: bytes
+    most_kept: int = 10_000
+    most_crashes: int = 5
+
+
+class RedisJobs:
+    """A `JobStore` in the store of the streamers."""
+
+    def __init__(self, client: RedisClient, limits: JobLimits, *, prefix: str = "ss:") -> None:
+        """Keep jobs.
+
+        Args:
+            client: of the store.
+            limits: sizes and times.
+            prefix: how every key begins.
+        """
+        self._client = client
+        self._limits = limits
+        self._ids, self._active = f"{prefix}jobs", f"{prefix}jobs:active"
+        self._job = f"{prefix}job:"
+        self._script = client.script(_SCRIPT)
+
+    async def _change(self, operation: str, job_id: str, *arguments: Argument) -> int:
+        limits = self._limits
+        answer = await self._script(
+            [self._job + job_id, self._ids, self._active],
+            [
+                *(operation, job_id, round(limits.lease_s * 1000)),
+                *(limits.most_active, limits.most_kept),
+                *(round(limits.keep_s * 1000), limits.most_crashes, *arguments),
+            ],
+        )
+        return int(answer)
+
+    async def _change_leased(self, operation: str, lease: Lease, *arguments: Argument) -> int:
+        changed = await self._change(operation, lease.job_id, lease.token, *arguments)
+        if not changed:
+            raise LeaseLost(f"job {lease.job_id} is no longer run under lease {lease.token}")
+        return changed
+
+    async def submit(self, job: NewJob) -> bool:
+        """Queue a job, once; see `JobStore.submit`."""
+        total = () if job.total is None else ("total", job.total)
+        fields = ("kind", job.kind, "place", job.place, "input", job.input, *total)
+        return bool(await self._change("submit", job.job_id, *fields))
+
+    async def get(self, job_id: str) -> Job | None:
+        """A job; None if there is none, or no longer."""
+        (found,) = await self._jobs([job_id])
+        return found
+
+    async def page(self, before: str, limit: int) -> list[Job]:
+        """Jobs, the newest first; see `JobStore.page`."""
+        found: list[Job] = []
+        while len(found) < limit:
+            start = f"({before}" if before else "+"
+            ids: list[bytes] = await self._client.ask(
+                "ZREVRANGEBYLEX", self._ids, start, "-", "LIMIT", 0, limit - len(found)
+            )
+            if not ids:
+                break
+            names = [job_id.decode() for job_id in ids]
+            found += [job for job in await self._jobs(names) if job is not None]
+            before = names[-1]
+        return found
+
+    async def known(self, job_ids: Sequence[str]) -> list[bool]:
+        """Which jobs are still there."""
+        commands = [("EXISTS", self._job + job_id) for job_id in job_ids]
+        return [bool(there) for there in await self._client.ask_all(commands)]
+
+    async def is_full(self) -> bool:
+        """Whether `submit` would refuse a job."""
+        active, kept = await self._client.ask_all([("ZCARD", self._active), ("ZCARD", self._ids)])
+        return active >= self._limits.most_active or kept >= self._limits.most_kept
+
+    async def claim(self, place: str, kinds: Sequence[str]) -> Job | None:
+        """Take the job that has waited longest; see `JobStore.claim`."""
+        ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
+        names = [job_id.decode() for job_id in ids]
+        asked = [("HMGET", self._job + name, "kind", "place") for name in names]
+        found = await self._client.ask_all(asked)
+        for name, (kind, needed) in zip(names, found, strict=True):
+            is_mine = kind is not None and kind.decode() in kinds and needed == place.encode()
+            if not is_mine and kind is not None:
+                continue
+            if await self._change("claim", name, place, self._limits.given_up):
+                return await self.get(name)
+        return None
+
+    async def hold(self, lease: Lease) -> bool:
+        """Make a lease last longer; whether the job is to be cancelled."""
+        return await self._change_leased("hold", lease) == 2
+
+    async def advance(self, lease: Lease, checkpoint: bytes, done: int, total: int | None) -> None:
+        """Record progress; see `JobStore.advance`."""
+        known = () if total is None else ("total", total)
+        await self._change_leased("advance", lease, "checkpoint", checkpoint, "done", done, *known)
+
+    async def release(self, lease: Lease) -> None:
+        """Queue a running job again, at its checkpoint."""
+        await self._change_leased("release", lease)
+
+    async def finish(
+        self, lease: Lease, state: Settled, outcome: bytes = b"", *, restart: bool = False
+    ) -> None:
+        """End a running job; see `JobStore.finish`."""
+        field = {"succeeded": ("result", outcome), "failed": ("error", outcome), "cancelled": ()}
+        anew = ("restart", 1) if restart else ()
+        await self._change_leased("finish", lease, state, *field[state], *anew)
+
+    async def cancel(self, job_id: str) -> Job | None:
+        """Cancel a queued job, or ask a running one to end; see `JobStore.cancel`."""
+        await self._change("cancel", job_id)
+        return await self.get(job_id)
+
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed or cancelled job again; see `JobStore.retry`."""
+        await self._change("retry", job_id)
+        return await self.get(job_id)
+
+    async def sweep(self) -> None:
+        """Forget the ids of jobs that were kept for long enough."""
+        after = "-"
+        while True:
+            ids: list[bytes] = await self._client.ask(
+                "ZRANGEBYLEX", self._ids, after, "+", "LIMIT", 0, _SWEPT_AT_ONCE
+            )
+            if not ids:
+                return
+            there = await self.known([job_id.decode() for job_id in ids])
+            gone = [job_id for job_id, is_there in zip(ids, there, strict=True) if not is_there]
+            if gone:
+                await self._client.ask("ZREM", self._ids, *gone)
+            after = f"({ids[-1].decode()}"
+
+    async def _jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
+        rows = await self._client.ask_all([("HGETALL", self._job + i) for i in job_ids])
+        return [_to_job(i, row) if row else None for i, row in zip(job_ids, rows, strict=True)]
+
+
+def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
+    def number(name: str) -> int:
+        return int(row.get(name.encode(), b"0"))
+
+    def text(name: str) -> str:
+        return row.get(name.encode(), b"").decode()
+
+    total = row.get(b"total")
+    return Job(
+        job_id=job_id,
+        kind=text("kind"),
+        place=text("place"),
+        state=cast(State, text("state")),
+        revision=number("revision"),
+        input=row.get(b"input", b""),
+        checkpoint=row.get(b"checkpoint", b""),
+        done=number("done"),
+        total=None if total is None else int(total),
+        created=number("created"),
+        updated=number("updated"),
+        sequence=number("sequence"),
+        result=row.get(b"result", b""),
+        error=row.get(b"error", b""),
+        created_at=number("created_at") / 1000,
+        updated_at=number("updated_at") / 1000,
+        began_at=number("began_at") / 1000,
+        began_done=number("began_done"),
+        attempts=number("attempts"),
+        token=number("token"),
+        is_cancelling=row.get(b"cancelling") == b"1",
+    )

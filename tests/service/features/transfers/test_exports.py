@@ -1,0 +1,139 @@
+"""Exports over HTTP: who is in them, and where the file is."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Jobs, Limits, Settings
+from tests.service.conftest import put, wait_until_visible
+from tests.service.features.transfers.waiting import ended, lines_of, submitted, upload
+from tests.service.http.test_bad_input import pointers, problem
+
+EVERYBODY = {
+    "a": {"tags": ["music", "guitar"], "language": "en", "attributes": {"followers": 10}},
+    "b": {"tags": ["music"], "language": "zh", "attributes": {"followers": 20, "partner": True}},
+    "c": {"tags": ["cooking"], "category": "food"},
+    "d": {},
+}
+
+
+def exported(client: TestClient, **wanted: Any) -> tuple[list[str], dict[str, Any]]:
+    """Ids in an export, and the job's result."""
+    path = submitted(client.post("/v1/jobs/exports", json=wanted))
+    job = ended(client, path)
+    assert job["state"] == "succeeded", job
+    answer = client.get(path + "/result")
+    lines, result = lines_of(answer), job["result"]
+    assert result["streamers"] == len(lines)
+    assert result["bytes"] == len(answer.content)
+    assert result["sha256"] == hashlib.sha256(answer.content).hexdigest()
+    return [line["streamer_id"] for line in lines], result
+
+
+def test_everybody_is_exported_as_written(client: TestClient) -> None:
+    for streamer_id, profile in EVERYBODY.items():
+        put(client, streamer_id, **profile)
+    path = submitted(client.post("/v1/jobs/exports", json={}))
+    job = ended(client, path)
+    assert job["progress"] == {"done": 4, "total": 4, "rate": None, "eta_s": None}
+    answer = client.get(path + "/result")
+    assert lines_of(answer) == [{"streamer_id": i, **p} for i, p in EVERYBODY.items()]
+    assert path.removeprefix("/v1/jobs/") in answer.headers["content-disposition"]
+    part = client.get(path + "/result", headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.content) == (206, answer.content[:10])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"must": [{"field": "tags", "any": ["music"]}]}, ["a", "b"]),
+        ({"must": [{"field": "tags", "all": ["music", "guitar"]}]}, ["a"]),
+        ({"must_not": [{"field": "language", "any": ["en"]}]}, ["b", "c", "d"]),
+        ({"must": [{"field": "followers", "gt": 10}]}, ["b"]),
+        ({"must": [{"field": "partner", "any": [True]}]}, ["b"]),
+        ({"must": [{"field": "streamer_id", "any": ["d", "a", "z"]}]}, ["a", "d"]),
+        ({"must": [{"field": "category", "any": ["food"]}]}, ["c"]),
+    ],
+)
+def test_a_filter_is_that_of_questions(
+    client: TestClient, wanted: dict[str, Any], expected: list[str]
+) -> None:
+    last = 0
+    for streamer_id, profile in EVERYBODY.items():
+        last = put(client, streamer_id, **profile)
+    found, result = exported(client, filter=wanted)
+    assert found == expected
+    assert result["warnings"] == []
+    wait_until_visible(client, last)
+    question = {"positive": [{"profile": {"tags": ["music"]}}], "filter": wanted}
+    hits = client.post("/v1/similar", json=question).json()["hits"]
+    assert sorted(hit["streamer_id"] for hit in hits) == [i for i in expected if i != "d"]
+
+
+def test_a_field_that_nobody_has_is_named(client: TestClient) -> None:
+    put(client, "a", tags=["music"])
+    found, result = exported(client, filter={"must_not": [{"field": "folowers", "gt": 1}]})
+    assert found == ["a"]
+    assert result["warnings"] == ["no stored streamer has the field 'folowers' of the filter"]
+
+
+def test_an_export_of_nobody(client: TestClient) -> None:
+    assert exported(client)[0] == []
+
+
+def test_an_export_of_many_pages_is_what_an_import_takes(bundle: Path, tmp_path: Path) -> None:
+    limits = Limits(page_bytes=1024)
+    lines = "".join(f'{{"streamer_id":"s{i:04}","bio":"{"x" * (i % 300)}"}}\n' for i in range(700))
+    first = Settings(bundle=bundle, data_dir=tmp_path / "1", limits=limits)
+    with TestClient(create_app(first), base_url="http://localhost") as client:
+        ended(client, upload(client, lines))
+        path = submitted(client.post("/v1/jobs/exports", json={}))
+        ended(client, path)
+        written = client.get(path + "/result").content
+    second = Settings(bundle=bundle, data_dir=tmp_path / "2")
+    with TestClient(create_app(second), base_url="http://localhost") as client:
+        assert ended(client, upload(client, written))["result"]["created"] == 700
+        assert ended(client, upload(client, lines))["result"]["unchanged"] == 700
+
+
+def test_a_result_comes_from_the_replica_that_has_it(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        path = submitted(client.post("/v1/jobs/exports", json={}))
+        ended(client, path)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        assert client.get(path + "/result").content == b""  # after a restart too
+        for file in (tmp_path / "data" / "jobs").glob("*.result"):
+            file.unlink()
+        said = problem(client.get(path + "/result"), 409, "result_not_here")["detail"]
+        assert "export again" in said
+    elsewhere = settings.model_copy(update={"jobs": Jobs(spool_dir=tmp_path / "other")})
+    with TestClient(create_app(elsewhere), base_url="http://localhost") as client:
+        said = problem(client.get(path + "/result"), 409, "result_not_here")["detail"]
+        assert client.get(path).json()["place"] in said
+
+
+def test_a_result_has_to_be_there(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data", jobs=Jobs(at_once=0))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        path = submitted(client.post("/v1/jobs/exports", json={}))
+        said = problem(client.get(path + "/result"), 409, "job_state_conflict")["detail"]
+        assert said == "the job is queued: only one that succeeded has a result"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"filtre": {}}, "/filtre"),
+        ({"filter": {"must": [{"field": "tags"}]}}, "/filter/must/0"),
+        ({"filter": {"must": [{"field": "tags", "any": []}]}}, "/filter/must/0/any"),
+        ([], ""),
+    ],
+)
+def test_a_wrong_field_is_named(client: TestClient, body: Any, pointer: str) -> None:
+    said = problem(client.post("/v1/jobs/exports", json=body), 422, "invalid_request")
+    assert pointers(said) == [pointer]
