@@ -43,7 +43,9 @@ _MODULES = {
     "similar": "questions.similar",
     "cold-start": "questions.cold_start",
     "dedup": "questions.dedup",
-    "verify-audit": "verify_audit",
+    "keys": "access.keys",
+    "erase": "access.erase",
+    "verify-audit": "access.verify_audit",
 }
 """Where a command is not a module of its own name."""
 EXAMPLES = {

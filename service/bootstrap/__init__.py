@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from functools import partial
-from pathlib import Path
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
@@ -23,7 +22,7 @@ from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
-from service.engine.replica.snapshots import Model, Schedule, Snapshots
+from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes, Queue
@@ -54,16 +53,10 @@ from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
-from service.index.base import EXACT, VectorIndex
-from service.index.faiss.ann.device import Device, NoDevice, device_of
-from service.index.faiss.ann.segment import AUTOMATIC, check_factory
-from service.index.faiss.index import FaissIndex
-from service.index.faiss.segmented import Plan
-from service.index.work import Work
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
-from service.settings import Index, Settings
+from service.settings import Settings
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store

@@ -64,6 +64,7 @@ class AuditEntryOut(Response):
 class AuditLineOut(AuditEntryOut):
     """A line of the files."""
 
+    chain: Annotated[str | None, Field(description="Not in the files: their names have it.")] = None  # pyright: ignore[reportIncompatibleVariableOverride]
     at: Annotated[float, Field(description="Seconds since 1970, UTC.")]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 

@@ -1,0 +1,1 @@
+"""Commands about who may ask, what is written down of it, and what is erased."""
