@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from fastapi.sse import format_sse_event
+from pydantic import WithJsonSchema
 from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest, JobNotFound, NoSuchPath, Overloaded, ServiceError
@@ -108,11 +109,8 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         jobs: CurrentJobs,
         job_id: JobIdPath,
         last_event_id: Annotated[
-            str | None,
-            Header(
-                description="The id of the last event that was seen.",
-                json_schema_extra={"pattern": r"^\d{1,15}$"},
-            ),
+            Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\d{1,15}$"})] | None,
+            Header(description="The id of the last event that was seen."),
         ] = None,
     ) -> Response:
         """The present state, then every change, at most two a second, up to the job's end."""
