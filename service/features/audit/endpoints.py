@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BeforeValidator
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import InvalidRequest
@@ -17,6 +18,15 @@ from service.http.ndjson import NdjsonResponse, documented_lines
 from service.http.openapi import RUNNING_IT
 
 router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+
+
+def _is_written_out(value: str) -> str:
+    if value.lstrip("+-").replace(".", "", 1).isdigit():
+        raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_is_written_out)]
 CurrentPages = Annotated[AuditPages, Depends(service_named("audit_pages", AuditPages))]
 
 
@@ -33,10 +43,10 @@ async def wanted_entries(
         ),
     ] = None,
     since: Annotated[
-        datetime | None, Query(alias="from", description="From this time on; with an offset.")
+        Moment | None, Query(alias="from", description="From this time on; with an offset.")
     ] = None,
     until: Annotated[
-        datetime | None, Query(alias="to", description="Before this time; with an offset.")
+        Moment | None, Query(alias="to", description="Before this time; with an offset.")
     ] = None,
 ) -> Wanted:
     """Which entries are asked for."""
