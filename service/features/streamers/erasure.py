@@ -123,6 +123,12 @@ class Erasure:
                 "out, or a restart",
             ),
             Persisting(
+                "files of jobs",
+                "profile, in results of exports and in uploads of imports",
+                "their jobs are removed, STREAMER_JOBS__KEEP_S after their end; an import that "
+                "has not ended may write it again",
+            ),
+            Persisting(
                 "backups",
                 "profile and vectors",
                 "you delete them; after a restore, erase it again",

@@ -69,7 +69,8 @@ def test_nothing_is_left_in_the_store_and_its_file(client: TestClient, server: S
     assert (erased["streamer_id"], erased["log_entries"]) == ("gone", 2)
     assert erased["sequence"] == 6
     assert erased["rewriting"]
-    assert {p["where"] for p in erased["persists"]} >= {"backups", "audit log", "other replicas"}
+    places = {"backups", "audit log", "other replicas", "files of jobs"}
+    assert {p["where"] for p in erased["persists"]} >= places
     assert client.get("/v1/streamers/gone").status_code == 404
     # The log's entry of the delete has the id: other replicas have to know.
     assert kept(server, b"gone") == ["ss:log"]
