@@ -61,7 +61,7 @@ EXAMPLES = {
     "restore": ("backup-1 --data-dir build/state",),
     "verify": ("--data-dir build/state --url http://127.0.0.1:8000",),
     "keys": (
-        "create console --role operations --data-dir build/state",
+        "create --name console --role operations --data-dir build/state",
         "list --data-dir build/state",
     ),
     "erase": ("w0000 --data-dir build/state",),

@@ -1,1 +1,1 @@
-"""Who asks, and what they may."""
+"""Who asks, what they may and how often, and what is written down of it."""
