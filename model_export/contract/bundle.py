@@ -7,7 +7,7 @@
     towers/NAME.onnx   optional: graph of each tower, see `towers`
     towers/NAME.tokenizer.json   tokenizer of a text tower
     FILE.fp16.onnx, FILE.int8.onnx   optional: smaller graphs, see `variants`
-    established.npz    optional: streamers that the recommender knows, see `established`
+    established.npz, evidence.json   optional: see `established` and `evidence.parameters`
     README.md          model card
 
 Each file is read once, and the bytes that were hashed are the bytes that are used.
@@ -281,6 +281,10 @@ class Bundle:
                 "export again"
             )
         return found
+
+    def read(self, name: str) -> bytes | None:
+        """Verified content of a file; None if it is not listed. Raises `BundleError`."""
+        return self._verified(name) if name in self.manifest.files else None
 
     def _verified(self, name: str) -> bytes:
         entry = self.manifest.files[name]

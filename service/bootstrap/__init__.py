@@ -20,6 +20,7 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.engine import Evidence
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
@@ -38,6 +39,7 @@ from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
+from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -91,6 +93,7 @@ async def open_services(
     # In a thread: probes are answered meanwhile.
     bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     check_index(settings.index, manifest.dim)
+    evidence = await asyncio.to_thread(Evidence, bundle)
     established, device = bundle.established(), index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
@@ -151,6 +154,7 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
+            compare=Compare(store, pipeline, evidence, lanes),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),

@@ -16,6 +16,8 @@ from service.client.lines import NDJSON, Profile, fields_of, json_of
 from service.client.models import (
     ColdStartIn,
     ColdStartOut,
+    CompareIn,
+    CompareOut,
     DedupClustersOut,
     DedupFeedOut,
     DedupIn,
@@ -288,3 +290,8 @@ def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClusters
     content = _asked(question, after_sequence)
     read = _adapter(DedupClustersOut | DedupFeedOut).validate_json
     return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
+
+
+def compare(question: CompareIn | Fields) -> Call[CompareOut]:
+    """`POST /v1/compare`."""
+    return Call("POST", "/v1/compare", _as(CompareOut), content=_body(question), headers=_JSON)

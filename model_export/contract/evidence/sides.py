@@ -1,0 +1,181 @@
+"""What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, shingles
+from model_export.contract.features import SMALLEST_COMPONENT
+from model_export.contract.folding import find_contacts, fold, phonetic
+from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.streamer import StreamerContent
+from model_export.contract.text import normalise
+from model_export.contract.uninformative import says_nothing
+
+MOST_SHINGLES = 2048
+"""Of a profile; of more the smallest are kept, which are a random sample (bottom-k; Cohen 2007)."""
+MOST_VECTORS = 32
+"""Of a space."""
+MOST_CONTACTS = 64
+ALL = 0xFFFFFFFF
+KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pictures", "sounds")
+"""Channels whose content is a set of keys."""
+_KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
+_NOTHING: Hashes = np.zeros(0, np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What is compared of a profile.
+
+    Attributes:
+        keys: of each channel in `KEYED`, ascending; nothing for a channel that it does not show.
+        name: key of the folded name; None without one.
+        limit: largest shingle that was kept.
+        vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
+        embedding: (D,), unit length; None without usable content.
+    """
+
+    keys: Mapping[str, Hashes]
+    name: int | None = None
+    limit: int = ALL
+    vectors: Mapping[str, NDArray[np.float32]] = field(
+        default_factory=dict[str, NDArray[np.float32]]
+    )
+    embedding: NDArray[np.float32] | None = None
+
+    def of(self, channel: str) -> Hashes:
+        """Keys of a channel."""
+        return self.keys.get(channel, _NOTHING)
+
+    def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
+        """With an embedding (D,)."""
+        return replace(self, embedding=embedding)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of its arrays."""
+        held = [*self.keys.values(), *self.vectors.values()]
+        return sum(array.nbytes for array in held)
+
+
+def side_of(
+    profile: StreamerContent,
+    uninformative: Set[str] = frozenset(),
+    embedding: NDArray[np.float32] | None = None,
+) -> Side:
+    """What is compared of a profile.
+
+    Boilerplate that many streamers share (`uninformative`, the vocabulary's) is no evidence.
+    Linear in the length of its texts.
+    """
+    pieces = telling_pieces(profile, uninformative)
+    spelt = [sounds_like(piece.text) for piece in pieces if is_text(piece)]
+    titles = [sounds_like(piece.text) for piece in pieces if is_title(piece)]
+    parts = [shingles(text) for text in dict.fromkeys(spelt)]
+    text = np.unique(np.concatenate(parts)) if parts else _NOTHING
+    kept = text[:MOST_SHINGLES]
+    name = _compact(sounds_like(profile.name)) if profile.name else ""
+    keys = {
+        "text": kept,
+        "names": _grams(name),
+        "contacts": _contacts(profile),
+        "titles": as_hashes(key_of("title", _compact(title)) for title in titles),
+        "tags": as_hashes(tag_key(p.text) for p in pieces if p.kind == "tag"),
+        "category_language": as_hashes(
+            key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
+        ),
+        "pictures": _media(pieces, "pictures"),
+        "sounds": _media(pieces, "sounds"),
+    }
+    return Side(
+        {channel: found for channel, found in keys.items() if len(found)},
+        key_of("name", name) if name else None,
+        int(kept[-1]) if len(kept) < len(text) else ALL,
+        _vectors(pieces),
+        embedding,
+    )
+
+
+def telling_pieces(profile: StreamerContent, uninformative: Set[str]) -> list[Piece]:
+    """Pieces of a profile that are not boilerplate."""
+    return [piece for piece in pieces_of(profile) if not says_nothing(piece, uninformative)]
+
+
+def is_title(piece: Piece) -> bool:
+    """Whether a piece is the title of a video or a live session."""
+    return piece.kind == "text" and piece.modality in ("videos", "lives")
+
+
+def is_text(piece: Piece) -> bool:
+    """Whether the text channel compares a piece."""
+    return piece.kind == "text" and piece.modality != "name"
+
+
+def sounds_like(text: str) -> str:
+    """Text without disguises, homophones too: folded, one character for each Chinese syllable."""
+    return phonetic(fold(text).text)
+
+
+def tag_key(label: str) -> int:
+    """Key of a tag."""
+    return key_of("tag", sounds_like(label).strip())
+
+
+def contact_key(kind: str, value: str) -> int:
+    """Key of a contact."""
+    return key_of(f"contact {kind}", value)
+
+
+def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
+    """Where contacts are looked for, with the text: the bio, the name, and titles."""
+    for piece in pieces_of(profile):
+        if piece.kind == "text":
+            yield piece.source, piece.text
+
+
+def _contacts(profile: StreamerContent) -> Hashes:
+    found: dict[int, None] = {}
+    for _, text in contact_texts(profile):
+        for contact in find_contacts(text):
+            found.setdefault(contact_key(contact.kind, contact.value))
+    return as_hashes(list(found)[:MOST_CONTACTS])
+
+
+def _media(pieces: Sequence[Piece], kind: str) -> Hashes:
+    return as_hashes(
+        key_of("media", piece.payload_digest)
+        for piece in pieces
+        if piece.kind == "media" and _KINDS.get(piece.modality) == kind
+    )
+
+
+def _vectors(pieces: Sequence[Piece]) -> dict[str, NDArray[np.float32]]:
+    """Distinct unit vectors of pictures and sounds, by space."""
+    by_space: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for piece in pieces:
+        if piece.kind == "vector" and piece.modality in _KINDS:
+            vector = np.asarray(piece.vector, np.float32)
+            if np.abs(vector).max() >= SMALLEST_COMPONENT:
+                by_space.setdefault(piece.space, {}).setdefault(
+                    piece.content_hash, vector / max(float(np.linalg.norm(vector)), 1e-12)
+                )
+    found: dict[str, NDArray[np.float32]] = {}
+    for space, vectors in by_space.items():
+        of_one_width = [v for v in vectors.values() if len(v) == len(next(iter(vectors.values())))]
+        found[space] = np.stack(of_one_width[:MOST_VECTORS])
+    return found
+
+
+def _compact(folded: str) -> str:
+    return "".join(folded.split())
+
+
+def _grams(name: str) -> Hashes:
+    """Keys of the pairs of letters of a name, with its ends."""
+    ends = f"\1{name}\2"
+    pairs = (ends[place : place + 2] for place in range(len(ends) - 1))
+    return as_hashes(key_of("gram", pair) for pair in pairs) if name else _NOTHING
