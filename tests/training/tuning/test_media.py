@@ -34,7 +34,7 @@ from training.tuning.sounds import Sounds
 from training.tuning.sounds import changed as heard_again
 from training.world import generate
 from training.world.files import write_world
-from training.world.media.pictures import decoded, disguise, jpeg
+from training.disguises.pictures import decoded, disguise, jpeg
 
 pytestmark = pytest.mark.slow
 
