@@ -16,7 +16,6 @@ from service.client.lines import NDJSON, Profile, fields_of, json_of
 from service.client.models import (
     ColdStartIn,
     ColdStartOut,
-    CompareIn,
     CompareOut,
     DedupClustersOut,
     DedupFeedOut,
@@ -292,6 +291,13 @@ def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClusters
     return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
 
 
-def compare(question: CompareIn | Fields) -> Call[CompareOut]:
+def compare(a: str | Profile, b: str | Profile) -> Call[CompareOut]:
     """`POST /v1/compare`."""
-    return Call("POST", "/v1/compare", _as(CompareOut), content=_body(question), headers=_JSON)
+    content = to_json({"a": _side(a), "b": _side(b)})
+    return Call("POST", "/v1/compare", _as(CompareOut), content=content, headers=_JSON)
+
+
+def _side(given: str | Profile) -> Fields:
+    if isinstance(given, str):
+        return {"streamer_id": given}
+    return {"profile": {k: v for k, v in fields_of(given).items() if k != "streamer_id"}}
