@@ -2,8 +2,8 @@
 
 Two profiles get one match weight in the manner of Fellegi and Sunter ("A theory for record
 linkage", 1969): each channel gives one of its levels, worth log2(m / u) bits, where m is the chance
-of the level among pairs that are the same and u that among other pairs. Absent channels are worth 0.
-Training estimates the chances and the service applies them, so both compare by this package.
+of the level among pairs that are the same and u that among other pairs. Absent channels are worth
+0. Training estimates the chances and the service applies them, so both compare by this package.
 
 channels    channels and their levels
 keys        hashes of what can be shared, and how many bits sharing one is worth

@@ -1,7 +1,7 @@
 """Match weights of pairs, in the manner of Fellegi and Sunter (1969).
 
-    weight = sum over channels of log2(m / u),  absent channels contribute 0
-    log2 odds = log2(prior / (1 - prior)) + slope * weight
+weight = sum over channels of log2(m / u),  absent channels contribute 0
+log2 odds = log2(prior / (1 - prior)) + slope * weight
 """
 
 from collections.abc import Collection, Sequence

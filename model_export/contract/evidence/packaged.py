@@ -9,8 +9,8 @@ from model_export.contract.evidence.parameters import (
     ChannelParameters,
     EvidenceParameters,
 )
-from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.evidence.sides import sounds_like, tag_key
+from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.vocabulary import Vocabulary
 
 _CHANCES: Final[dict[str, tuple[list[float], list[float]]]] = {

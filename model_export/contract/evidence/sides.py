@@ -125,9 +125,9 @@ def tag_key(label: str) -> int:
     return key_of("tag", sounds_like(label).strip())
 
 
-def contact_key(kind: str, value: str) -> int:
-    """Key of a contact."""
-    return key_of(f"contact {kind}", value)
+def contact_key(value: str) -> int:
+    """Key of a contact, whatever it is of: a phone number may be the name on a platform."""
+    return key_of("contact", value)
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
@@ -141,7 +141,7 @@ def _contacts(profile: StreamerContent) -> Hashes:
     found: dict[int, None] = {}
     for _, text in contact_texts(profile):
         for contact in find_contacts(text):
-            found.setdefault(contact_key(contact.kind, contact.value))
+            found.setdefault(contact_key(contact.value))
     return as_hashes(list(found)[:MOST_CONTACTS])
 
 

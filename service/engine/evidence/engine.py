@@ -70,9 +70,7 @@ class Evidence:
         self.uninformative: Set[str] = vocabulary.uninformative
         self._worth = parameters.frequencies.table()
 
-    def side(
-        self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None
-    ) -> Side:
+    def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""
         return side_of(profile, self.uninformative, embedding)
 
@@ -88,7 +86,8 @@ class Evidence:
 
         Args:
             sides: of N profiles.
-            one, other: places of the two sides of each pair (P,).
+            one: places of one side of each pair (P,).
+            other: places of the other side (P,).
             copies: `pictures` and `sounds`: see `Comparison.levels`.
             masked: channels that are left out.
         """

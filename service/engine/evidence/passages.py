@@ -51,12 +51,9 @@ def common_passages(ours: Sequence[str], theirs: Sequence[str], most: int) -> li
             length = _WINDOW + _same(letters, at + _WINDOW, other, begin[1] + _WINDOW)
             if length >= _FEWEST_LETTERS:
                 end, other_end = at + length - 1, begin[1] + length - 1
-                found.append(
-                    Passage(
-                        i, places[at], places[end] + 1, begin[0],
-                        other_places[begin[1]], other_places[other_end] + 1, length,
-                    )  # fmt: skip
-                )
+                places_of_it = places[at], places[end] + 1
+                others_of_it = other_places[begin[1]], other_places[other_end] + 1
+                found.append(Passage(i, *places_of_it, begin[0], *others_of_it, length))
             at += length - _WINDOW + 1
     return sorted(found, key=lambda passage: -passage.letters)[:most]
 

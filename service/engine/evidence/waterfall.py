@@ -165,14 +165,14 @@ def _labels(a: Shows, b: Shows) -> _Found:
 def _contacts(a: Shows, b: Shows) -> _Found:
     found = _Found()
     theirs = {
-        contact_key(contact.kind, contact.value): (source, contact)
+        contact_key(contact.value): (source, contact)
         for source, text in contact_texts(b.profile)
         for contact in find_contacts(text)
     }
     seen: set[int] = set()
     for source, text in contact_texts(a.profile):
         for ours in find_contacts(text):
-            key = contact_key(ours.kind, ours.value)
+            key = contact_key(ours.value)
             if key in theirs and key not in seen:
                 seen.add(key)
                 where, other = theirs[key]

@@ -1,5 +1,6 @@
 """Request and response of `POST /v1/compare`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -55,13 +56,13 @@ class CompareIn(Request):
     a: SideIn
     b: SideIn
     without: Annotated[
-        list[ChannelName],
+        Sequence[ChannelName],
         Field(
             max_length=len(NAMES_OF_CHANNELS),
             fail_fast=True,
             description="Channels that are left out: each contributes 0.",
         ),
-    ] = []
+    ] = ()
 
 
 class QuoteOut(Response):
@@ -121,9 +122,7 @@ _EXAMPLE: dict[str, Any] = {
             "weight": 7.3,
             "state": "agrees",
             "level": "rare",
-            "quotes": [
-                {"a": "flour", "b": "flour", "a_source": "tags[0]", "b_source": "tags[2]"}
-            ],
+            "quotes": [{"a": "flour", "b": "flour", "a_source": "tags[0]", "b_source": "tags[2]"}],
             "disguises": [],
         },
         {
@@ -157,9 +156,7 @@ class CompareOut(Response):
         float, Field(ge=0, le=1, description="That the two are the same, by the model's prior.")
     ]
     weight: Annotated[float, Field(description="Match weight in bits.")]
-    threshold: Annotated[
-        float, Field(description="Match weight from which two are the same.")
-    ]
+    threshold: Annotated[float, Field(description="Match weight from which two are the same.")]
     channels: list[ChannelOut]
     warnings: Annotated[
         list[str], Field(description="Why the answer may be less than it could be.")

@@ -74,7 +74,8 @@ class Compare:
         Stored streamers are read from the store itself, so that no write is missed.
 
         Args:
-            a, b: the sides; fields of errors are below `/a` and `/b`.
+            a: one side; fields of errors are below `/a`.
+            b: the other; likewise.
             without: channels that are left out.
 
         Raises:

@@ -178,9 +178,7 @@ def test_long_texts_are_sampled() -> None:
     rng = np.random.default_rng(1)
     letters = [chr(c) for c in range(0x4E00, 0x5E00)]
     text = "".join(rng.choice(letters, 5000))
-    titles = [
-        {"video_id": f"v{i}", "title": "".join(rng.choice(letters, 400))} for i in range(20)
-    ]
+    titles = [{"video_id": f"v{i}", "title": "".join(rng.choice(letters, 400))} for i in range(20)]
     whole = side_of(profile(bio=text, videos=titles))
     assert len(whole.of("text")) == 2048
     comparison = Comparison([whole, side_of(profile(bio=text))], packaged().frequencies.table())
@@ -234,7 +232,7 @@ def test_verdicts_are_typed() -> None:
 
 def test_parameters_of_another_version_are_refused() -> None:
     stored = packaged().model_dump()
-    with pytest.raises(BundleError, match="version is 7.*export again"):
+    with pytest.raises(BundleError, match=r"version is 7.*export again"):
         EvidenceParameters.parse(to_json(stored | {"version": 7}), "evidence.json")
     fewer = {name: each for name, each in stored["channels"].items() if name != "tags"}
     with pytest.raises(BundleError, match="channels must be text"):

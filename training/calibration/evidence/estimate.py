@@ -57,9 +57,7 @@ def evidence_of_stage(stage: Stage) -> EvidenceParameters:
     rows = sample(stage.known, MOST_COUNTED, stage.seed)
     profiles = list(subset(stage.dataset.profiles, rows))
     groups = stage.dataset.groups[rows]
-    return estimate_evidence(
-        profiles, groups, stage.vocabulary.uninformative, embed, stage.seed
-    )
+    return estimate_evidence(profiles, groups, stage.vocabulary.uninformative, embed, stage.seed)
 
 
 def estimate_evidence(
