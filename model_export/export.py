@@ -78,7 +78,7 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
 
 
 def _checked_graph(source: ExportSource, golden: Sequence[StreamerProfile]) -> tuple[bytes, Parity]:
-    featurizer = Featurizer(source.vocabulary)
+    featurizer = Featurizer(source.vocabulary, source.folding_version)
     features = [featurizer(profile) for profile in golden]
     usable = [f for f in features if f.usable]
     if not usable:
@@ -126,8 +126,9 @@ def _manifest(
             parity=parity,
             towers=[tower.spec for tower in source.towers],
             tower_checks=list(tower_checks),
-            features_fingerprint=fingerprint(Featurizer(source.vocabulary), golden),
+            features_fingerprint=fingerprint(Featurizer(source.vocabulary, source.folding_version), golden),
             files=_entries(folder),
+            folding_version=source.folding_version,
             created_by=f"similar-streamer {version('similar-streamer')}",
         )
     except ValidationError as error:

@@ -10,6 +10,7 @@ from model_export.contract.bundle import DuplicateThreshold, IdSpace
 from model_export.contract.calibration import Calibration
 from model_export.contract.established import Established
 from model_export.contract.evidence import EvidenceParameters
+from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.towers import TowerSpec
 from model_export.contract.vocabulary import Vocabulary
 
@@ -52,6 +53,7 @@ class ExportSource:
         established: streamers that the teacher knows.
         evidence: parameters of evidence; None if not estimated.
         towers: towers whose vectors the encoder reads; the vocabulary has a space for each.
+        folding_version: of the release that trained it, see `contract.folding`.
         dims: ascending widths below D whose prefixes of an embedding, scaled to unit length, are
             embeddings as well.
     """
@@ -71,3 +73,4 @@ class ExportSource:
     evidence: EvidenceParameters | None = None
     towers: Sequence[TowerSource] = ()
     dims: Sequence[int] = ()
+    folding_version: int = FOLDING_VERSION

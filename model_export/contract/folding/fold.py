@@ -17,7 +17,7 @@ from model_export.contract.folding.leet import spelt
 from model_export.contract.folding.letters import Letters, Stage, Undone
 from model_export.contract.folding.scripts import chinese, one_script
 from model_export.contract.folding.separators import joined
-from model_export.contract.folding.tables import codes_of, text_of
+from model_export.contract.folding.tables import codes_of, tables, text_of
 
 FOLDING_VERSION = 1
 """Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
@@ -25,9 +25,18 @@ FOLDING_VERSION = 1
 _MOST_PASSES = 4
 _CHARACTERS: tuple[Stage, ...] = (visible, plain)
 _STAGES: tuple[Stage, ...] = (*_CHARACTERS, unmarked, one_script, chinese, joined, spelt)
-_SIMPLE = re.compile(r"[\t\n\r -~]*")
-_PERHAPS_LEET = re.compile(r"[A-Za-z][0-9@$!]+[A-Za-z]")
-_PERHAPS_APART = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Za-z]{1,2}[^0-9A-Za-z]+){2}[0-9A-Za-z]{1,2}")
+# Texts of these characters that need no arrays, which is most of what is written: ASCII, Chinese and
+# kana of `Tables.inert`, usual punctuation, emoji without a selector.
+_CONTENT = r"0-9a-z\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
+_SIGNS = r"\t\n\r -/:-@\[-`{-~\u3001-\u3003\u3008-\u3011\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
+_USUAL = re.compile(rf"[{_CONTENT}{_SIGNS}]*")
+_PERHAPS_LEET = re.compile(r"[a-z][0-9@$!]+[a-z]")
+_PERHAPS_APART = re.compile(
+    rf"(?<![{_CONTENT}])(?:[{_CONTENT}]{{1,2}}[{_SIGNS}]+){{2}}[{_CONTENT}]{{1,2}}(?![{_CONTENT}])"
+)
+_WIDTHS = str.maketrans(
+    {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()} | {"\u3000": " "}
+)
 
 
 class Folded(NamedTuple):
@@ -46,12 +55,13 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded:
     """Fold a text; any `str` is accepted, lone surrogates included."""
-    if _is_simple(text):
-        return Folded(text.lower(), range(len(text)), ())
+    quick = _without_arrays(text)
+    if quick is not None:
+        return Folded(quick, range(len(text)), ())
     letters = _pass(text, range(len(text)), _STAGES)
     for _ in range(_MOST_PASSES - 1):
         folded = text_of(letters.codes)
-        if folded == text or _is_simple(folded) and folded == folded.lower():
+        if folded == text or _without_arrays(folded) == folded:
             return _answer(letters, folded)
         again = _pass(folded, letters.origins, _STAGES)
         if text_of(again.codes) == folded:
@@ -68,10 +78,14 @@ def readable_pass(text: str) -> tuple[str, Sequence[int], Sequence[Undone]]:
     return text_of(letters.codes), letters.origins.tolist(), letters.undone
 
 
-def _is_simple(text: str) -> bool:
-    if not text.isascii() or _SIMPLE.fullmatch(text) is None:
-        return False
-    return _PERHAPS_LEET.search(text) is None and _PERHAPS_APART.search(text) is None
+def _without_arrays(text: str) -> str | None:
+    """Folded text where only widths and case can differ; None where more may be undone."""
+    lowered = (text if text.isascii() else text.translate(_WIDTHS)).lower()
+    if _USUAL.fullmatch(lowered) is None or _PERHAPS_LEET.search(lowered) is not None:
+        return None
+    if len(lowered) != len(text) or _PERHAPS_APART.search(lowered) is not None:
+        return None
+    return lowered if lowered.isascii() or tables().inert.issuperset(lowered) else None
 
 
 def _pass(text: str, origins: Sequence[int], stages: Sequence[Stage]) -> Letters:

@@ -35,7 +35,7 @@ class Tables(NamedTuple):
         simplified: of a traditional character.
         japanese: characters that Japan alone writes.
         phonetic: one character for each syllable of pinyin without its tone, for `str.translate`.
-        simple_of: `simplified` for `str.translate`.
+        inert: characters below U+20000, outside the scripts with look-alikes, that no table maps.
     """
 
     classes: NDArray[np.uint8]
@@ -52,6 +52,7 @@ class Tables(NamedTuple):
     simplified: Codes
     japanese: Flags
     phonetic: dict[int, str]
+    inert: frozenset[str]
 
     def classes_of(self, codes: Codes) -> NDArray[np.uint8]:
         """`Class` of each of any code points (N,)."""
@@ -84,6 +85,19 @@ def _mapping(sides: list[str]) -> Codes:
     table = np.arange(LIMIT, dtype=np.uint32)
     table[codes_of(sides[0])] = codes_of(sides[1])
     return table
+
+
+def _inert(found: Tables) -> frozenset[str]:
+    codes = np.arange(0x20000, dtype=np.uint32)
+    same = (found.plain[codes] == codes) & (found.lengths[codes] == 1) & (found.han[codes] == codes)
+    same &= (found.simplified[codes] == codes) & (found.classes[codes] < Class.MARK)
+    same &= (codes < 0x80) | (found.classes[codes] <= Class.EMOJI) | _is_han_or_kana(found, codes)
+    same[list(map(ord, "\t\n\r"))] = True
+    return frozenset(map(chr, codes[same & ((codes < 0xD800) | (codes >= 0xE000))].tolist()))
+
+
+def _is_han_or_kana(found: Tables, codes: Codes) -> Flags:
+    return (found.classes[codes] == Class.HAN) | (found.classes[codes] == Class.KANA)
 
 
 @cache
@@ -119,6 +133,7 @@ def tables() -> Tables:
         simplified=_mapping(read["simplified"]),
         japanese=japanese,
         phonetic=str.maketrans(*read["phonetic"]),
+        inert=frozenset(),
     )
     found.classes[-1] = Class.OTHER  # of everything beyond, by `mode="clip"`
-    return found
+    return found._replace(inert=_inert(found))
