@@ -25,6 +25,8 @@ _SHORT, _LONG = 3, 5
 """Letters of a shingle with, and without, a letter beyond ASCII: `the` says less than 今天好."""
 _MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
+_END = "\0"
+"""Between two texts; none is left in a text."""
 
 
 def key_of(kind: str, text: str) -> int:
@@ -39,32 +41,46 @@ def as_hashes(keys: Iterable[int]) -> Hashes:
 
 
 def shingles(folded: str) -> Hashes:
-    """Keys of the overlapping character shingles of a folded text, blanks left out (N,).
+    """Keys of the overlapping character shingles of a folded text, blanks left out (N,)."""
+    return shingles_of([folded])
 
-    A shorter text is one shingle. Time and memory are linear.
+
+def shingles_of(folded: Sequence[str]) -> Hashes:
+    """Keys of the shingles of several folded texts (N,), none of which crosses from text to text.
+
+    A text that is too short for one is a shingle itself. Time and memory are linear.
     """
-    letters = "".join(folded.split())
-    codes = np.frombuffer(letters.encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
-    if not len(codes):
-        return np.zeros(0, np.uint32)
-    wide = codes >= 128
-    if len(codes) < (_SHORT if wide.any() else _LONG):
-        return np.array([key_of("text", letters)], np.uint32)
-    if not wide.any():
-        return _hashed(codes, _LONG)
-    near = np.lib.stride_tricks.sliding_window_view(wide, _SHORT).any(1)
-    found = [_hashed(codes, _SHORT)[near]]
-    if len(codes) >= _LONG:
-        plain = ~np.lib.stride_tricks.sliding_window_view(wide, _LONG).any(1)
-        found.append(_hashed(codes, _LONG)[plain])
-    return np.concatenate(found)
+    texts = ["".join(text.replace(_END, "").split()) for text in folded]
+    whole = [key_of("text", text) for text in texts if 0 < len(text) < _fewest(text)]
+    codes = np.frombuffer(_END.join(texts).encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
+    wide = np.where(codes >= 128, 1, 0)
+    breaks = np.where(codes == 0, len(codes) + 1, 0)  # more than all wide letters together
+    near = _sums(wide + breaks, _SHORT)
+    plain = _sums(wide + breaks, _LONG) == 0
+    return np.concatenate(
+        [
+            np.array(whole, np.uint32),
+            _hashed(codes, _SHORT)[(near > 0) & (near <= _SHORT)],
+            _hashed(codes, _LONG)[plain],
+        ]
+    )
+
+
+def _fewest(text: str) -> int:
+    return _LONG if text.isascii() else _SHORT
+
+
+def _sums(numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Sum of each window of so many numbers: (N,) -> (N - length + 1,)."""
+    totals = np.concatenate([[0], np.cumsum(numbers)])
+    return totals[length:] - totals[:-length]
 
 
 def _hashed(codes: NDArray[np.uint64], length: int) -> Hashes:
     """Hash of each window of so many code points: (N,) -> (N - length + 1,)."""
-    windows = len(codes) - length + 1
+    windows = max(len(codes) - length + 1, 0)
     total = np.full(windows, length, np.uint64)
-    for place in range(length):
+    for place in range(length if windows else 0):
         total = (total ^ codes[place : place + windows]) * _MIX[place] & _LOW
         total ^= total >> np.uint64(15)
     return total.astype(np.uint32)

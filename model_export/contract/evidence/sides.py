@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, shingles
+from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, phonetic
 from model_export.contract.pieces import Piece, pieces_of
@@ -73,18 +73,19 @@ def side_of(
     Linear in the length of its texts.
     """
     pieces = telling_pieces(profile, uninformative)
-    spelt = [sounds_like(piece.text) for piece in pieces if is_text(piece)]
-    titles = [sounds_like(piece.text) for piece in pieces if is_title(piece)]
-    parts = [shingles(text) for text in dict.fromkeys(spelt)]
-    text = np.unique(np.concatenate(parts)) if parts else _NOTHING
+    shown = [piece for piece in pieces if is_text(piece)]
+    spelt = _all_sound_like([piece.text for piece in shown])
+    titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
+    text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
     kept = text[:MOST_SHINGLES]
+    tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     name = _compact(sounds_like(profile.name)) if profile.name else ""
     keys = {
         "text": kept,
         "names": _grams(name),
         "contacts": _contacts(profile),
         "titles": as_hashes(key_of("title", _compact(title)) for title in titles),
-        "tags": as_hashes(tag_key(p.text) for p in pieces if p.kind == "tag"),
+        "tags": as_hashes(key_of("tag", label.strip()) for label in tags),
         "category_language": as_hashes(
             key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
         ),
@@ -120,6 +121,13 @@ def sounds_like(text: str) -> str:
     return phonetic(fold(text).text)
 
 
+def _all_sound_like(texts: Sequence[str]) -> list[str]:
+    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it."""
+    lines = [" ".join(text.splitlines()) for text in texts]
+    folded = sounds_like("\n".join(lines)).split("\n")
+    return folded if len(folded) == len(lines) else [sounds_like(line) for line in lines]
+
+
 def tag_key(label: str) -> int:
     """Key of a tag."""
     return key_of("tag", sounds_like(label).strip())
@@ -138,11 +146,8 @@ def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
 
 
 def _contacts(profile: StreamerContent) -> Hashes:
-    found: dict[int, None] = {}
-    for _, text in contact_texts(profile):
-        for contact in find_contacts(text):
-            found.setdefault(contact_key(contact.value))
-    return as_hashes(list(found)[:MOST_CONTACTS])
+    shown = "\n".join(" ".join(text.splitlines()) for _, text in contact_texts(profile))
+    return as_hashes(contact_key(each.value) for each in find_contacts(shown, MOST_CONTACTS))
 
 
 def _media(pieces: Sequence[Piece], kind: str) -> Hashes:
