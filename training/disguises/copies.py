@@ -24,16 +24,16 @@ _WITHOUT_TEXT: tuple[Kind, ...] = (*MEDIA_KINDS, "shared_handle")
 def fits(profile: Profile, kind: Kind) -> bool:
     """Whether a copy in this disguise would be disguised, and recognisable.
 
-    Texts need 12 letters or more, most of them such as the disguise changes; `stolen_cover` needs
-    two covers, `same_vectors` two with a vector, `shared_handle` a handle.
+    Bio and titles, or tags where there are neither, need 12 letters or more, most of them such as
+    the disguise changes; `stolen_cover` needs two covers, `same_vectors` two with a vector,
+    `shared_handle` a handle in the bio.
     """
     if kind in MEDIA_KINDS:
-        covers = [i["cover"] for i in _items(profile) if "cover" in i]
+        covers = [i["cover"] for i in _items(profile) if i.get("cover")]
         return sum(kind == "stolen_cover" or _has_vector(cover) for cover in covers) >= 2
     if kind == "shared_handle":
-        return HANDLE.search(profile.get("bio", "")) is not None
-    texts = [profile.get("bio", ""), *(i.get("title", "") for i in _items(profile))]
-    letters = [c for c in "".join(texts) if c.isalnum()]
+        return HANDLE.search(profile.get("bio") or "") is not None
+    letters = [c for text in _texts(profile) for c in text if c.isalnum()]
     if kind in _OF_CHINESE:
         changed = sum(map(is_chinese, letters))
     elif kind in _OF_LETTERS:
@@ -109,22 +109,27 @@ def unknown(kinds: Sequence[str]) -> list[str]:
 def _words(profile: Profile, disguised: Callable[[str], str], rng: random.Random) -> Profile:
     """Disguised words of a profile, some fields missing, without its media."""
     made: Profile = {}
+    titled = [i for i in _items(profile) if i.get("title")]
     for field in ("bio", "category", "language"):
-        if field in profile and (rng.random() > MISSING or _only_text(profile, field)):
-            made[field] = disguised(profile[field]) if field == "bio" else profile[field]
-    if "tags" in profile and rng.random() > 2 * MISSING:
+        if field in profile and (rng.random() > MISSING or (field == "bio" and not titled)):
+            made[field] = disguised(profile[field])[:5000] if field == "bio" else profile[field]
+    only_tags = not titled and not profile.get("bio")
+    if profile.get("tags") and (only_tags or rng.random() > 2 * MISSING):
         kept = rng.sample(profile["tags"], max(1, round(0.8 * len(profile["tags"]))))
-        made["tags"] = [disguised(tag)[:200] if rng.random() < 0.5 else tag for tag in kept]
+        every = 1.0 if only_tags else 0.5
+        made["tags"] = [disguised(tag)[:200] if rng.random() < every else tag for tag in kept]
     for part in ("videos", "lives"):
         items = [item for item in profile.get(part, []) if item.get("title")]
         if items and (rng.random() > MISSING or "bio" not in made):
-            made[part] = [{"title": disguised(item["title"])} for item in items]
+            made[part] = [{"title": disguised(item["title"])[:500]} for item in items]
     return made
 
 
-def _only_text(profile: Profile, field: str) -> bool:
-    titled = any(item.get("title") for item in _items(profile))
-    return field == "bio" and not titled
+def _texts(profile: Profile) -> list[str]:
+    """Bio and titles; tags where there are neither."""
+    titles = [item["title"] for item in _items(profile) if item.get("title")]
+    texts = [text for text in (profile.get("bio"), *titles) if text]
+    return texts or profile.get("tags", [])
 
 
 def _taken(own: Profile, rng: random.Random) -> Profile:
@@ -143,7 +148,7 @@ def _steal(
     again: Callable[[Any, random.Random], Any] | None,
 ) -> None:
     """Put most covers of a profile on a copy's items, or on new ones; equal without `again`."""
-    covers = [item["cover"] for item in _items(profile) if "cover" in item]
+    covers = [item["cover"] for item in _items(profile) if item.get("cover")]
     if again is None:
         covers = [cover for cover in covers if _has_vector(cover)]
     covers = rng.sample(covers, max(min(2, len(covers)), round(0.8 * len(covers))))
@@ -156,7 +161,7 @@ def _steal(
 
 
 def _name_handle(made: Profile, profile: Profile, rng: random.Random) -> None:
-    found = HANDLE.search(profile.get("bio", ""))
+    found = HANDLE.search(profile.get("bio") or "")
     if found is None:
         raise ValueError("shared_handle: the profile's bio names no handle; plant one `with_handle`")
     bio = made.get("bio", "")
