@@ -1,6 +1,5 @@
 """Request and response of `POST /v1/compare`."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -56,13 +55,14 @@ class CompareIn(Request):
     a: SideIn
     b: SideIn
     without: Annotated[
-        Sequence[ChannelName],
+        list[ChannelName],
         Field(
+            default_factory=list[ChannelName],
             max_length=len(NAMES_OF_CHANNELS),
             fail_fast=True,
             description="Channels that are left out: each contributes 0.",
         ),
-    ] = ()
+    ]
 
 
 class QuoteOut(Response):

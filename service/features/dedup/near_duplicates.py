@@ -126,9 +126,7 @@ class NearDuplicates:
             others = [side or Side({}) for side in sides]
             places = np.arange(1, len(others) + 1)
             pairs = np.zeros_like(places), places
-            return run_to_end(
-                self._evidence.compare([own, *others], *pairs, {"pictures": copies})
-            )
+            return run_to_end(self._evidence.compare([own, *others], *pairs, {"pictures": copies}))
 
         compared = await self._lanes.run(compare, Lane.INTERACTIVE)
         matches = compared.matches

@@ -24,7 +24,7 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
-from service.features.dedup.service import NearDuplicate
+from service.features.dedup.answers import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
@@ -45,8 +45,8 @@ _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
-NearDuplicatesOf = Callable[[str, Encoded, bytes], Awaitable[list[NearDuplicate]]]
-"""Near-duplicates of a streamer by its id, its vectors, and what towers made of it."""
+NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
+"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -260,7 +260,7 @@ class WritePipeline:
         try:
             async with asyncio.timeout(_FOLLOW_UP_S):
                 near = await self._near_duplicates(
-                    record.streamer_id, done.encoded, record.tower_vectors
+                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
                 )
             return FollowUp(near)
         except ServiceError as error:
@@ -316,7 +316,12 @@ class WritePipeline:
         outcomes = await self._store.write(upserts, once=once, step=step)
         return [
             Acknowledged(
-                record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
+                record,
+                outcome.sequence,
+                outcome.created,
+                item.encoded,
+                item.features.coverage,
+                item.profile,
             )
             if isinstance(outcome, Written)
             else outcome

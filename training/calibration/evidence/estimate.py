@@ -35,9 +35,9 @@ from training.data.passes import subset
 from training.features.bags import bags_of, corpus_features
 from training.preparation.stage import Stage, all_rows, sample
 
-MOST_COUNTED = 20_000
+MOST_COUNTED = 10_000
 """Streamers whose keys are counted."""
-MOST_COPIED = 3_000
+MOST_COPIED = 2_000
 """Streamers that are disguised, and compared."""
 PRIOR = 0.05
 """Share of the same among candidate pairs, where nothing is known of it."""
