@@ -173,21 +173,21 @@ def _styled(mapping: dict[str, str]) -> tuple[str, str]:
 
 
 def _confusables(mapping: dict[str, str]) -> dict[str, str]:
-    """Letters outside ASCII -> the Latin letter that they look like, after `mapping`."""
+    """Letters outside ASCII -> the Latin letter that they look like, after `mapping`.
+
+    Of г, п and и, which look like r, n and u in some hands only, UTS 39 decides.
+    """
     data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
     known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
-    found: dict[str, str] = {}
-    for latin in "abcdefghijklmnopqrstuvwxyz":  # of the small letter first, then of the capital
-        for shape in (latin, latin.upper()):
+    found = {twin: latin for latin, twin in _CYRILLIC_TWINS.items() if latin not in "rnu"}
+    for latin in _ASCII:  # of the small letter first, then of the capital; I looks like l
+        for shape in (latin, latin.upper() if latin != "i" else latin):
             for entry in known.get(shape, ()):
                 twin = entry["c"]
                 if len(twin) == 1:
                     twin = mapping.get(twin, twin)
                     if len(twin) == 1 and ord(twin) > 0x7F and twin not in _HONEST:
                         found.setdefault(twin, latin)
-    for latin, twin in _CYRILLIC_TWINS.items():
-        if latin not in "rnu":  # г, п and и look like them in some hands only
-            found.setdefault(twin, latin)
     for latin, twin in _GREEK_TWINS.items():
         found[twin] = latin
     letters = (Class.LATIN, Class.CYRILLIC, Class.GREEK, Class.ALPHABET, Class.LETTER)

@@ -49,10 +49,12 @@ def spelt(letters: Letters) -> Letters:
     chosen = (strong | weak) | ((count >= 1) & ~address & ((length - spelled) <= _MOST_SHARE * length))
     inside = words.spread(chosen, len(codes))
     changed = groups.spread(inner, len(codes)) & inside
-    # At the ends of words of leetspeak: one sign beside three letters and more.
+    # At the ends of words of leetspeak, where two letters are left, or one before an o.
     outer = (before ^ after) & sure & (sizes == 1)
-    ends = words.spread((spelled >= 3) & ~address, len(codes))
-    changed |= groups.spread(outer, len(codes)) & ends & (codes != ord("!"))
+    last = before & (codes[groups.starts] == ord("0"))
+    most = words.spread((spelled >= 2) & ~address, len(codes))
+    few = words.spread((spelled >= 1) & ~address, len(codes)) & groups.spread(last, len(codes))
+    changed |= groups.spread(outer, len(codes)) & (most | few) & (codes != ord("!"))
     letters.report(Disguise.LEETSPEAK, changed)
     return letters.with_codes(np.where(changed, _LETTER[small], codes))
 

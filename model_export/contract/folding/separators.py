@@ -90,7 +90,7 @@ def joined(letters: Letters) -> Letters:
     needed = np.full(len(split.sizes), _SIGNS)
     for disguise, pure, link in (
         (Disguise.EMOJI_BETWEEN, both & (emoji == lengths), both & (emoji + blanks == lengths)),
-        (Disguise.PUNCTUATION_BETWEEN, both & dotted, both & (signs + blanks == lengths)),
+        (Disguise.PUNCTUATION_BETWEEN, both & dotted, both & (blanks == lengths)),
     ):
         chosen = _chains(pure, pure | (link & bounds), needed)
         apart = split.between.spread(chosen, len(drop)) & (letters.classes != Class.BLANK)

@@ -116,8 +116,8 @@ def test_names_titles_tags_and_labels() -> None:
 
 
 def test_contacts_are_found_behind_disguises() -> None:
-    one = {"bio": "直播卖货 加微信 noodle8866"}
-    found = levels_of(one, {"bio": "VX: noodle8866 acoustic guitar"})
+    one = {"bio": "直播卖货 加微信 chef_kz8866"}
+    found = levels_of(one, {"bio": "VX: chef_kz8866 acoustic guitar"})
     assert found["contacts"] == "same"
     assert levels_of(one, {"bio": "微信 guitar_2020"})["contacts"] == "other"
     assert levels_of(one, {"bio": BIO})["contacts"] is None

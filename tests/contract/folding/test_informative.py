@@ -51,17 +51,18 @@ def test_nothing_stays_nothing() -> None:
 
 
 def test_a_bundle_keeps_its_folding_version(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
-    file = tmp_path / MANIFEST
+    folder = tmp_path / "bundle"
+    write_bundle(folder)
+    file = folder / MANIFEST
     manifest = json.loads(file.read_bytes())
     for stored, meant in ((None, 0), (0, 0), (FOLDING_VERSION, FOLDING_VERSION)):
         manifest.pop("folding_version", None)
         if stored is not None:
             manifest["folding_version"] = stored
         file.write_text(json.dumps(manifest), encoding="utf-8")
-        bundle = Bundle(tmp_path)
+        bundle = Bundle(folder)
         assert bundle.manifest.folding_version == bundle.featurizer.folding_version == meant
     manifest["folding_version"] = FOLDING_VERSION + 1
     file.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BundleError, match="folding_version"):
-        Bundle(tmp_path)
+        Bundle(folder)

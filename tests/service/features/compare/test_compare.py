@@ -11,8 +11,8 @@ from tests.contract.media.files import scene
 from tests.service.conftest import put
 from tests.service.features.dedup.test_copies import SCENES, disguised, shown, videos
 
-BIO = "手工面条每周五一个新食谱，想学的朋友加微信 noodle8866"
-DISGUISED = "手 工 麵 條 每 週 五 一 個 新 食 譜，想學的朋友加薇 noodle8866"
+BIO = "手工面条每周五一个新食谱，想学的朋友加微信 chef_kz8866"
+DISGUISED = "手 工 麵 條 每 週 五 一 個 新 食 譜，想學的朋友加薇 chef_kz8866"
 STRANGER = "acoustic guitar and old songs until two in the morning"
 
 
@@ -49,7 +49,7 @@ def test_a_disguised_copy_says_why(client: TestClient) -> None:
     assert "手 工 麵" in text["quotes"][0]["b"]
     assert {"spaced", "traditional"} <= set(text["disguises"])
     assert channels["contacts"]["state"] == "agrees"
-    assert "noodle8866" in channels["contacts"]["quotes"][0]["a"]
+    assert "chef_kz8866" in channels["contacts"]["quotes"][0]["a"]
     assert channels["names"]["state"] == "differs"
     assert channels["sounds"] == {
         "channel": "sounds", "weight": 0, "state": "absent", "level": None,
