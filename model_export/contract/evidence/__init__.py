@@ -24,7 +24,14 @@ from model_export.contract.evidence.channels import (
     Levels,
 )
 from model_export.contract.evidence.comparison import SAME_VECTOR, Comparison
-from model_export.contract.evidence.keys import Frequencies, Worth, count_keys, key_of, shingles
+from model_export.contract.evidence.keys import (
+    Frequencies,
+    Worth,
+    count_keys,
+    key_of,
+    letters_of,
+    shingles,
+)
 from model_export.contract.evidence.matching import JOINING, VERDICTS, Matcher, Matches, Verdict
 from model_export.contract.evidence.packaged import packaged
 from model_export.contract.evidence.parameters import (
@@ -77,6 +84,7 @@ __all__ = [
     "is_text",
     "is_title",
     "key_of",
+    "letters_of",
     "packaged",
     "shingles",
     "side_of",

@@ -6,6 +6,7 @@ one that everybody uses (as inverse document frequency; Sparck Jones 1972).
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Self
@@ -26,7 +27,8 @@ _SHORT, _LONG = 3, 5
 _MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _END = "\0"
-"""Between two texts; none is left in a text."""
+"""Between two texts; no text has one among its letters."""
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 def key_of(kind: str, text: str) -> int:
@@ -41,7 +43,7 @@ def as_hashes(keys: Iterable[int]) -> Hashes:
 
 
 def shingles(folded: str) -> Hashes:
-    """Keys of the overlapping character shingles of a folded text, blanks left out (N,)."""
+    """Keys of the overlapping character shingles of the letters of a folded text (N,)."""
     return shingles_of([folded])
 
 
@@ -50,7 +52,7 @@ def shingles_of(folded: Sequence[str]) -> Hashes:
 
     A text that is too short for one is a shingle itself. Time and memory are linear.
     """
-    texts = ["".join(text.replace(_END, "").split()) for text in folded]
+    texts = [letters_of(text) for text in folded]
     whole = [key_of("text", text) for text in texts if 0 < len(text) < _fewest(text)]
     codes = np.frombuffer(_END.join(texts).encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
     wide = np.where(codes >= 128, 1, 0)
@@ -64,6 +66,11 @@ def shingles_of(folded: Sequence[str]) -> Hashes:
             _hashed(codes, _LONG)[plain],
         ]
     )
+
+
+def letters_of(text: str) -> str:
+    """Letters and digits of a text, without blanks, punctuation, symbols and marks."""
+    return _BETWEEN.sub("", text)
 
 
 def _fewest(text: str) -> int:

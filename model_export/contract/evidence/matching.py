@@ -97,11 +97,15 @@ class Matcher:
         odds = np.clip(self._prior + self.parameters.slope * weights, -200, 200)
         return 1 / (1 + np.exp2(-odds))
 
+    def has_direct(self, contributions: Bits) -> NDArray[np.bool_]:
+        """Whether some channel that compares content itself speaks for the same (P,)."""
+        return contributions[:, _DIRECT].max(1, initial=0) > 0
+
     def _verdicts(
         self, contributions: Bits, weights: Bits, agrees: NDArray[np.bool_]
     ) -> NDArray[np.int8]:
         positive = np.maximum(contributions, 0) * agrees
-        joined = (weights >= self.parameters.threshold) & (positive[:, _DIRECT].max(1) > 0)
+        joined = (weights >= self.parameters.threshold) & self.has_direct(contributions)
         by_group = np.stack([positive[:, columns].sum(1) for columns in _GROUPS], 1)  # (P, 3)
         style = contributions[:, _STYLE].sum(1) >= self.parameters.style
         other = np.where(style, VERDICTS.index("same_style"), VERDICTS.index("unrelated"))

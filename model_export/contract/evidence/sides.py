@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, shingles_of
+from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, phonetic
 from model_export.contract.pieces import Piece, pieces_of
@@ -24,6 +24,7 @@ ALL = 0xFFFFFFFF
 KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pictures", "sounds")
 """Channels whose content is a set of keys."""
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
+_LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
@@ -79,13 +80,13 @@ def side_of(
     text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
     kept = text[:MOST_SHINGLES]
     tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
-    name = _compact(sounds_like(profile.name)) if profile.name else ""
+    name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
         "text": kept,
         "names": _grams(name),
         "contacts": _contacts(profile),
-        "titles": as_hashes(key_of("title", _compact(title)) for title in titles),
-        "tags": as_hashes(key_of("tag", label.strip()) for label in tags),
+        "titles": as_hashes(key_of("title", letters_of(title)) for title in titles),
+        "tags": as_hashes(_tag_key(label) for label in tags),
         "category_language": as_hashes(
             key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
         ),
@@ -117,8 +118,13 @@ def is_text(piece: Piece) -> bool:
 
 
 def sounds_like(text: str) -> str:
-    """Text without disguises, homophones too: folded, one character for each Chinese syllable."""
-    return phonetic(fold(text).text)
+    """Text without disguises, homophones and look-alike digits too.
+
+    It is folded, with one character for each Chinese syllable, and one for all letters and digits
+    of one look (`1`, `l` and `i`), since a digit may stand for either. It has the length of the
+    folded text.
+    """
+    return phonetic(fold(text).text).translate(_LOOKS)
 
 
 def _all_sound_like(texts: Sequence[str]) -> list[str]:
@@ -130,7 +136,11 @@ def _all_sound_like(texts: Sequence[str]) -> list[str]:
 
 def tag_key(label: str) -> int:
     """Key of a tag."""
-    return key_of("tag", sounds_like(label).strip())
+    return _tag_key(sounds_like(label))
+
+
+def _tag_key(spelt: str) -> int:
+    return key_of("tag", letters_of(spelt) or spelt.strip())
 
 
 def contact_key(value: str) -> int:
@@ -173,10 +183,6 @@ def _vectors(pieces: Sequence[Piece]) -> dict[str, NDArray[np.float32]]:
         of_one_width = [v for v in vectors.values() if len(v) == len(next(iter(vectors.values())))]
         found[space] = np.stack(of_one_width[:MOST_VECTORS])
     return found
-
-
-def _compact(folded: str) -> str:
-    return "".join(folded.split())
 
 
 def _grams(name: str) -> Hashes:

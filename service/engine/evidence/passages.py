@@ -11,13 +11,13 @@ _FEWEST_LETTERS = 4
 
 @dataclass(frozen=True)
 class Passage:
-    """Letters that two folded texts share; places count the blanks of the folded texts.
+    """Letters that two folded texts share; places are those of the folded texts.
 
     Attributes:
         one, other: places of the texts in their lists.
         one_start, one_end: of the passage in the first text.
         other_start, other_end: in the other text.
-        letters: without blanks.
+        letters: without what stands between them.
     """
 
     one: int
@@ -30,7 +30,7 @@ class Passage:
 
 
 def common_passages(ours: Sequence[str], theirs: Sequence[str], most: int) -> list[Passage]:
-    """At most so many passages of four letters or more, the longest first; blanks don't count.
+    """At most so many passages of four letters and digits or more, the longest first.
 
     A greedy walk, linear in the length of the texts.
     """
@@ -71,11 +71,11 @@ def _same(ours: str, at: int, theirs: str, begin: int) -> int:
 
 
 def _compact(texts: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Each text without blanks, and where its letters were."""
+    """The letters of each text, and where they were."""
     left = _MOST_LETTERS
     found: list[tuple[str, list[int]]] = []
     for text in texts:
-        places = [at for at, letter in enumerate(text[: 2 * left]) if not letter.isspace()][:left]
+        places = [at for at, letter in enumerate(text[: 2 * left]) if letter.isalnum()][:left]
         found.append(("".join(text[at] for at in places), places))
         left -= len(places)
     return found

@@ -14,11 +14,12 @@ from model_export.contract.evidence import (
     contact_texts,
     is_text,
     is_title,
+    letters_of,
     sounds_like,
     tag_key,
     telling_pieces,
 )
-from model_export.contract.folding import Folded, find_contacts, fold, phonetic, quote
+from model_export.contract.folding import Disguise, Folded, find_contacts, fold, phonetic, quote
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -228,13 +229,13 @@ def _is_tag(piece: Piece) -> bool:
 
 
 def _letters(text: str) -> str:
-    return "".join(sounds_like(text).split())
+    return letters_of(sounds_like(text))
 
 
 def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
     found = _Found()
     folded = [fold(text) for _, text in ours], [fold(text) for _, text in theirs]
-    spelt = [[phonetic(each.text) for each in side] for side in folded]
+    spelt = [[sounds_like(text) for _, text in side] for side in (ours, theirs)]
     for passage in common_passages(spelt[0], spelt[1], MOST_QUOTES):
         a, b = ours[passage.one], theirs[passage.other]
         fold_a, fold_b = folded[0][passage.one], folded[1][passage.other]
@@ -249,8 +250,8 @@ def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
             )
         )
         found.disguises |= dict.fromkeys([*_undone(fold_a, *span_a), *_undone(fold_b, *span_b)])
-        if _spelling(fold_a, *span_a) != _spelling(fold_b, *span_b):
-            found.disguises["homophone"] = None
+        spans = fold_a.text[slice(*span_a)], fold_b.text[slice(*span_b)]
+        found.disguises |= dict.fromkeys(_spelt_otherwise(*spans))
     return found
 
 
@@ -275,9 +276,8 @@ def _add(found: _Found, ours: tuple[str, str], theirs: tuple[str, str]) -> None:
     folded = fold(ours[1]), fold(theirs[1])
     for each in folded:
         found.disguises |= dict.fromkeys(_undone(each, 0, len(each.text)))
-    spelt = [_spelling(each, 0, len(each.text)) for each in folded]
-    if spelt[0] != spelt[1] and _letters(ours[1]) == _letters(theirs[1]):
-        found.disguises["homophone"] = None
+    if _letters(ours[1]) == _letters(theirs[1]):
+        found.disguises |= dict.fromkeys(_spelt_otherwise(folded[0].text, folded[1].text))
 
 
 def _undone(folded: Folded, start: int, end: int) -> Iterable[str]:
@@ -288,8 +288,12 @@ def _undone(folded: Folded, start: int, end: int) -> Iterable[str]:
     return [str(each.disguise) for each in folded.undone if each.start < last and each.end > first]
 
 
-def _spelling(folded: Folded, start: int, end: int) -> str:
-    return "".join(folded.text[start:end].split())
+def _spelt_otherwise(ours: str, theirs: str) -> list[str]:
+    """How folded texts that sound and look alike differ: by homophones, or digits for letters."""
+    a, b = letters_of(ours), letters_of(theirs)
+    if a == b:
+        return []
+    return [str(Disguise.HOMOPHONE if phonetic(a) == phonetic(b) else Disguise.LEETSPEAK)]
 
 
 def _media(

@@ -40,7 +40,7 @@ async def compare_two(
     Each side is a stored streamer, read from the store, or a profile.
     """
     ids = [side.streamer_id for side in (body.a, body.b) if side.streamer_id is not None]
-    charges.reach("explain", inputs_units(2, 2 - len(ids)))
+    charges.reach("explain", 1 + inputs_units(2, 2 - len(ids)))
     audit.about(ids, 1)
     answer = await compare.compare(_given(body.a), _given(body.b), frozenset(body.without))
     fields = {**vars(answer), "model_version": compare.model_version}

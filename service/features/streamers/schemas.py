@@ -240,6 +240,11 @@ class BulkLineOut(Response):
     sequence: Annotated[int | None, Field(description="To be sent as after_sequence.")] = None
     status: Literal["indexed", "insufficient_content"] | None = None
     coverage: Coverage | None = None
+    near_duplicates: Annotated[
+        list[NearDuplicateOut] | None,
+        Field(description="With near_duplicates=true, as in the answer of a single write."),
+    ] = None
+    near_duplicates_unavailable_because: str | None = None
     error: Annotated[Problem | None, Field(description="Why the line was not written.")] = None
 
 

@@ -241,7 +241,7 @@ class WritePipeline:
 
     async def follow_up(self, done: Acknowledged) -> FollowUp:
         """Find near-duplicates of a write, and let the index take it in; it never fails."""
-        near = await self._near(done)
+        near = await self.near(done)
         await self.show(done.sequence)
         return near
 
@@ -253,7 +253,8 @@ class WritePipeline:
             except Exception:  # noqa: BLE001 - the write is on disk
                 _log.exception("the index can't be asked for sequence %d", sequence)
 
-    async def _near(self, done: Acknowledged) -> FollowUp:
+    async def near(self, done: Acknowledged) -> FollowUp:
+        """Find near-duplicates of a write; it never fails."""
         if done.encoded is None or self._near_duplicates is None:
             return FollowUp([])
         record = done.record

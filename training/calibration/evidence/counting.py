@@ -10,33 +10,43 @@ SMOOTHING = 0.5
 """Added to the count of each level (Krichevsky and Trofimov 1981)."""
 FEWEST_PAIRS = 50
 """Of the same and of strangers that both show a channel, from which it is counted."""
+MOST_AGAINST = 1.0
+"""Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
+other words, and by independent chances each of these differences would count in full."""
 PRECISION = 0.99
 """Of the pairs from the threshold on, in the sample that it is chosen on."""
 
 
 def chances(
-    levels: NDArray[np.int8], same: NDArray[np.bool_], weights: NDArray[np.float64], count: int
-) -> ChannelParameters | None:
-    """Chances of the levels of one channel; None where too few pairs show it.
+    levels: NDArray[np.int8], same: NDArray[np.bool_], default: ChannelParameters
+) -> ChannelParameters:
+    """Chances of the levels of one channel; those of `default` where too few pairs show it.
 
     Neighbouring levels are pooled until a stronger agreement never weighs less.
 
     Args:
         levels: (P,).
         same: (P,).
-        weights: how much each pair counts (P,).
-        count: levels of the channel.
+        default: packaged chances.
     """
     shown = levels != ABSENT
-    if min(int((shown & same).sum()), int((shown & ~same).sum())) < FEWEST_PAIRS:
-        return None
 
     def counted(among: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(levels[among], weights[among], count) + SMOOTHING
+        return np.bincount(levels[among], minlength=len(default.m)) + SMOOTHING
 
-    m, u = counted(shown & same), counted(shown & ~same)
+    m, u = _of_packaged(default)
+    if (shown & same).sum() >= FEWEST_PAIRS:
+        m = counted(shown & same)
+    if (shown & ~same).sum() >= FEWEST_PAIRS:
+        u = counted(shown & ~same)
     m, u = _falling(m / m.sum(), u / u.sum())
+    m = np.maximum(m, u * 2.0**-MOST_AGAINST)
+    m /= m.sum()
     return ChannelParameters(m=[float(x) for x in m], u=[float(x) for x in u])
+
+
+def _of_packaged(default: ChannelParameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.array(default.m), np.array(default.u)
 
 
 def _falling(
@@ -85,12 +95,13 @@ def threshold_of(
     right = np.cumsum(mass * same[order])
     precision = right / np.cumsum(mass)
     recall = right / max(float(right[-1]), 1e-12)
-    last = np.append(np.diff(weights[order]) != 0, True)  # of several equal weights
+    last = np.append(weights[order][1:] != weights[order][:-1], True)  # of several equal weights
+    last &= np.isfinite(weights[order])
     good = np.flatnonzero(last & (precision >= PRECISION) & (recall > 0))
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     place = int(good[-1]) if len(good) else int(np.argmax(np.where(last, f1, -1)))
-    below = weights[order[place + 1]] if place + 1 < len(order) else weights[order[place]] - 1
-    value = float(weights[order[place]] + below) / 2
+    below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
+    value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
     return value, float(precision[place]), float(recall[place])
 
 

@@ -39,7 +39,7 @@ MOST_COUNTED = 10_000
 """Streamers whose keys are counted."""
 MOST_COPIED = 2_000
 """Streamers that are disguised, and compared."""
-PRIOR = 0.05
+PRIOR = 0.02
 """Share of the same among candidate pairs, where nothing is known of it."""
 
 Embed = Callable[[Sequence[StreamerProfile]], NDArray[np.float32]]
@@ -106,13 +106,9 @@ def _estimated(
     learned = np.random.default_rng(seed).random(len(same)) < 0.5
     default = packaged()
     channels: dict[str, ChannelParameters] = {}
-    kept: list[str] = []
-    even = np.ones(int(learned.sum()))
-    for column, name, count in columns():
-        found = chances(levels[learned, column], same[learned], even, count)
-        channels[name] = found or default.channels[name]
-        if found is None:
-            kept.append(name)
+    for column, name, _ in columns():
+        given = levels[learned, column], same[learned]
+        channels[name] = chances(*given, default.channels[name])
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
         folding_version=FOLDING_VERSION,
@@ -125,22 +121,23 @@ def _estimated(
         source=source,
     )
     held_out, truth = levels[~learned], same[~learned]
-    contributions = Matcher(parameters).contributions(held_out)
+    matcher = Matcher(parameters)
+    contributions = matcher.contributions(held_out)
     weights = contributions.sum(1)
+    joinable = np.where(matcher.has_direct(contributions), weights, -np.inf)
     if not truth.any():
         return parameters.model_copy(
             update={"threshold": default.threshold, "source": f"{source}; packaged threshold"}
         )
-    threshold, precision, recall = threshold_of(weights, truth, PRIOR)
+    threshold, precision, recall = threshold_of(joinable, truth, PRIOR)
     style = [column for column, name, _ in columns() if name in STYLE_CHANNELS]
-    by_default = f"; packaged chances for {', '.join(kept)}" if kept else ""
     return parameters.model_copy(
         update={
             "slope": slope_of(weights, truth, PRIOR),
             "threshold": threshold,
             "style": style_of(contributions[:, style].sum(1), truth),
             "source": f"{source}; on a held-out half the threshold has precision {precision:.3f} "
-            f"and recall {recall:.3f}{by_default}",
+            f"and recall {recall:.3f}",
         }
     )
 
