@@ -35,6 +35,7 @@ def visible(letters: Letters) -> Letters:
         return letters
     letters = _turned(letters)
     classes = letters.classes
+    hidden = classes >= Class.ZERO_WIDTH
     shown = np.flatnonzero(~hidden)
     if len(shown):
         after = np.minimum(np.searchsorted(shown, np.arange(len(hidden))), len(shown) - 1)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from model_export.contract.folding.fold import readable_pass
+from model_export.contract.folding.folded import readable_pass
 from model_export.contract.folding.letters import Disguise, Undone
 from model_export.contract.folding.platforms import (
     PLATFORMS,
@@ -76,8 +76,9 @@ _CALL = re.compile(
     r"(?:电话|手机|热线|来电|致电|座机|(?<![a-z])(?:tel|phone|telephone|mobile|call|cell)(?![a-z])|전화|☎|📞|📱|📲)"
     + _FILL
 )
+_COMMA = re.compile("[,，、]")
 _GROUPS = re.compile(rf"{_DIGIT}+")
-_SHAPES = frozenset({(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (5, 6), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)})
+_SHAPES = frozenset({(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)})
 _MAIL = re.compile(
     r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?(?:@|\(at\)|\[at\]|#(?=(?:qq|163|gmail)\s?\.))\s?"
     r"((?:[a-z0-9\-]{1,63}(?:\s?\.\s?|\(dot\)|\[dot\]|\s?点\s?)){1,4}[a-z]{2,12})(?![a-z0-9])"
@@ -211,8 +212,8 @@ def _handle_at(
     number = _NUMBER.match(text, start)
     if number is not None:
         digits, disguises = _digits(number[0])
-        is_name = _HANDLE.match(text, start)
-        longer = is_name is not None and len(is_name[0].rstrip(".-")) > len(number[0])
+        name = _HANDLE.match(text, start)
+        longer = name is not None and len(name[0].rstrip(".-")) > len(number[0])
         if platform.numeric or (not longer and _MOBILE.fullmatch(digits)):
             return (digits, number.end(), disguises) if len(digits) <= 15 else None
     if platform.numeric:
@@ -225,7 +226,8 @@ def _handle_at(
     if match is None:
         return None
     value = match[0].rstrip(".-_") if platform.kind != "instagram" else match[0].rstrip(".-")
-    is_told = bool(_EXPLICIT.search(fill)) or any(c.isdigit() or c == "_" for c in value)
+    is_name = value[0].isalpha() and any(c.isdigit() or c == "_" for c in value)
+    is_told = bool(_EXPLICIT.search(fill)) or is_name
     if len(value) < platform.shortest or (is_weak and not is_told):
         return None
     if value.isdigit() and (len(value) < 6 or is_weak):
@@ -267,6 +269,7 @@ def _phones(text: str) -> Iterator[_Found]:
         groups = tuple(map(len, _GROUPS.findall(match[0])))
         separators = set(filter(None, _GROUPS.split(match[0])))
         regular = groups in _SHAPES or max(groups) == 1 or (max(groups) <= 2 and len(groups) > 5)
+        regular = regular and (max(groups) == 1 or not _COMMA.search(match[0]))
         if mobile and regular and len(separators) <= 1 + (max(groups) <= 2) * 9:
             yield _Found("phone", mobile[1], match.start(), match.end(), disguises)
 

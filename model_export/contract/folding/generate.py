@@ -101,6 +101,8 @@ def class_of(char: str) -> Class:  # noqa: C901 (one list of cases, in order)
         return Class.DIGIT
     if char in _LIST:
         return Class.LIST
+    if category in ("Ps", "Pe", "Pi", "Pf") or char in "\"'`=<>":
+        return Class.BRACKET
     if category[0] == "L" and category != "Lm":
         name = unicodedata.name(char, "")
         return next((known for start, known in _NAMES if name.startswith(start)), Class.LETTER)
@@ -154,6 +156,7 @@ def _plain(char: str) -> str:
 def _mapping() -> dict[str, str]:
     found = {c: _plain(c) for c in _assigned() if class_of(c) < Class.ZERO_WIDTH}
     # What becomes a blank with a mark (´, ¨) would separate words.
+    found |= {c: found[p] for c, p in found.items() if p in found}  # a capital of a small capital
     kept = {c: p for c, p in found.items() if p != c and (" " not in p or c.isspace())}
     return {c: p for c, p in kept.items() if 0 < len(p) <= MAX_EXPANSION}
 
@@ -162,14 +165,14 @@ def _styled(mapping: dict[str, str]) -> tuple[str, str]:
     """Full-width letters and digits; mathematical, circled and squared ones."""
     wide, styled = "", ""
     for char, plain in mapping.items():
-        if not plain.isascii() or not plain.isalnum() or char.isascii():
+        if char.isascii() or not plain.isascii() or not plain.isalnum():
             continue
+        shape = unicodedata.decomposition(char)
         if ord(char) in range(0xFF10, 0xFF5B):
             wide += char
-        elif not unicodedata.decomposition(char).startswith(("<super>", "<sub>", "<compat>")):
-            if unicodedata.decomposition(char)[:1] in ("<", ""):
-                styled += char
-    return wide, styled.replace("İ", "")
+        elif _by_name(char) or shape.startswith(("<font>", "<circle>", "<square>")):
+            styled += char
+    return wide, styled
 
 
 def _confusables(mapping: dict[str, str]) -> dict[str, str]:
@@ -225,6 +228,19 @@ def _simplified() -> dict[str, str]:
                 found[char] = simple
     simple = set(found.values())
     return {c: s for c, s in found.items() if ord(c) < LIMIT and ord(s) < LIMIT and c not in simple}
+
+
+def _ambiguous(simplified: dict[str, str]) -> str:
+    """Traditional characters that simplified texts write too, in names or with other meanings."""
+    return "".join(c for c in simplified if c in "吒濛" or _is_in_gb2312(c))
+
+
+def _is_in_gb2312(char: str) -> bool:
+    try:
+        char.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _japanese(simplified: dict[str, str]) -> str:
@@ -298,6 +314,7 @@ def main() -> None:
         "greek": _sides(_GREEK_TWINS),
         "han": _sides(_han_twins()),
         "simplified": _sides(simplified),
+        "ambiguous": _ambiguous(simplified),
         "japanese": _japanese(simplified),
         "phonetic": _sides(_phonetic(simplified)),
     }

@@ -15,7 +15,9 @@ _MEANS |= {"2": "z", "6": "g", "@": "a", "$": "s", "!": "i"}
 _LETTER = np.arange(128, dtype=np.uint32)
 for _char, _means in _MEANS.items():
     _LETTER[ord(_char)] = ord(_means)
-_SURE = np.isin(np.arange(128), [ord(c) for c in "0134578@$!"])
+_IS_SIGN = _LETTER != np.arange(128)
+_IS_LETTER = np.array([chr(code).isalpha() and chr(code).islower() for code in range(128)])
+_IS_SURE = np.isin(np.arange(128), [ord(c) for c in "0134578@$!"])
 _LONGEST_GROUP = 2
 _LONG_WORD = 5
 _MOST_SHARE = 0.7
@@ -25,41 +27,47 @@ _MOST_SHARE = 0.7
 def spelt(letters: Letters) -> Letters:
     """Words whose digits and signs stand for letters, in letters."""
     codes = letters.codes
-    small = np.minimum(codes, 127)
-    letter = (codes >= ord("a")) & (codes <= ord("z"))
-    sign = (_LETTER[small] != small) & (codes < 127)  # (N,)
-    words = Runs.of(letter | sign)
-    if not sign.any() or not len(words.starts):
+    small = np.minimum(codes, 127).astype(np.uint8)
+    sign = _IS_SIGN.take(small)  # (N,)
+    if not sign.any():
         return letters
+    letter = _IS_LETTER.take(small)
     groups = Runs.of(sign)
-    sizes = groups.ends - groups.starts
     padded = np.concatenate(([False], letter, [False]))
     before, after = padded[groups.starts], padded[groups.ends + 1]  # (G,)
-    sure = groups.sums(_SURE[small] & sign) == sizes
+    sizes = groups.ends - groups.starts
+    sure = groups.sums(_IS_SURE.take(small)) == sizes
     inner = before & after & sure & (sizes <= _LONGEST_GROUP)
-    starts = np.zeros(len(codes), np.bool_)
-    starts[groups.starts[inner]] = True
-    count, spelled = words.sums(starts), words.sums(letter)  # (W,)
-    length = words.ends - words.starts
-    address = _is_address(codes, words)
-    strong = (count >= 2) & (spelled >= 3) & ~address
-    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= _LONG_WORD - 1) & ~address
+    if not inner.any():
+        return letters
+    words = Runs.of(letter | sign)
+    place = np.zeros(len(codes), np.int32)
+    place[words.starts] = 1
+    word_of = np.cumsum(place, dtype=np.int32)[groups.starts] - 1  # (G,)
+    size = len(words.starts)
+    length = words.ends - words.starts  # (W,)
+    spelled = length - np.bincount(word_of, sizes, size).astype(np.int64)
+    count = np.bincount(word_of[inner], minlength=size)
+    usable = ~_is_address(codes, words)
+    strong = (count >= 2) & (spelled >= 3) & usable
+    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= _LONG_WORD - 1) & usable
     if not strong.any() and np.count_nonzero(weak) < 2:
         return letters
-    chosen = (strong | weak) | ((count >= 1) & ~address & ((length - spelled) <= _MOST_SHARE * length))
-    inside = words.spread(chosen, len(codes))
-    changed = groups.spread(inner, len(codes)) & inside
+    chosen = usable & (length - spelled <= _MOST_SHARE * length)
     # At the ends of words of leetspeak, where two letters are left, or one before an o.
-    outer = (before ^ after) & sure & (sizes == 1)
+    outer = (before ^ after) & sure & (sizes == 1) & (codes[groups.starts] != ord("!"))
     last = before & (codes[groups.starts] == ord("0"))
-    most = words.spread((spelled >= 2) & ~address, len(codes))
-    few = words.spread((spelled >= 1) & ~address, len(codes)) & groups.spread(last, len(codes))
-    changed |= groups.spread(outer, len(codes)) & (most | few) & (codes != ord("!"))
+    few, most = usable & (spelled >= 1), usable & (spelled >= 2)
+    means = (inner & chosen[word_of]) | (outer & (most[word_of] | (last & few[word_of])))
+    changed = groups.spread(means, len(codes))
     letters.report(Disguise.LEETSPEAK, changed)
-    return letters.with_codes(np.where(changed, _LETTER[small], codes))
+    return letters.with_codes(np.where(changed, _LETTER.take(small), codes))
 
 
 def _is_address(codes: np.ndarray[tuple[int], np.dtype[np.uint32]], words: Runs) -> Flags:
     """Words (W,) that are the names of mail addresses: an @, and a dot after the word."""
+    at = codes == ord("@")
+    if not at.any():
+        return np.zeros(len(words.starts), np.bool_)
     padded = np.concatenate((codes, [0]))
-    return (words.sums(codes == ord("@")) > 0) & (padded[words.ends] == ord("."))
+    return (words.sums(at) > 0) & (padded[words.ends] == ord("."))

@@ -13,6 +13,7 @@ from model_export.contract.folding.classes import Class
 from model_export.contract.folding.tables import Codes, Flags, tables
 
 Places = NDArray[np.int64]
+Origins = NDArray[np.int32]
 
 MOST_SPANS = 200
 """Spans reported per disguise and pass; the last one reaches to the end of the text."""
@@ -53,16 +54,16 @@ class Runs(NamedTuple):
 
     def sums(self, flags: Flags) -> Places:
         """Characters with a property in each run (R,)."""
-        total = np.zeros(len(flags) + 1, np.int64)
+        total = np.zeros(len(flags) + 1, np.int32)
         np.cumsum(flags, out=total[1:])
-        return total[self.ends] - total[self.starts]
+        return (total[self.ends] - total[self.starts]).astype(np.int64)
 
     def spread(self, chosen: Flags, size: int) -> Flags:
         """Characters (size,) of the chosen runs (R,)."""
-        edges = np.zeros(size + 1, np.int32)
+        edges = np.zeros(size + 1, np.int8)
         edges[self.starts[chosen]] += 1
         edges[self.ends[chosen]] -= 1
-        return np.cumsum(edges[:-1]) > 0
+        return np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)
 
     @classmethod
     def of(cls, inside: Flags) -> "Runs":
@@ -86,7 +87,7 @@ class Letters:
     """
 
     codes: Codes
-    origins: Places
+    origins: Origins
     undone: list[Undone] = field(default_factory=list[Undone])
 
     @cached_property
@@ -97,6 +98,12 @@ class Letters:
     def with_codes(self, codes: Codes) -> "Letters":
         """Other characters in the same places."""
         return Letters(codes, self.origins, self.undone)
+
+    def again(self) -> "Letters":
+        """The characters, with nothing undone yet."""
+        found = Letters(self.codes, self.origins)
+        found.classes = self.classes
+        return found
 
     def kept(self, keep: Flags) -> "Letters":
         """The characters chosen (N,)."""
@@ -118,7 +125,7 @@ class Letters:
 
     def has(self, *classes: Class) -> bool:
         """Whether any character is of one of these classes."""
-        return bool(np.isin(self.classes, classes).any())
+        return any(bool((self.classes == each).any()) for each in classes)
 
 
 Stage = Callable[[Letters], Letters]

@@ -15,8 +15,9 @@ _FEW_KANA = 20
 def one_script(letters: Letters) -> Letters:
     """Words of mixed scripts in one script: look-alikes of UTS 39 replaced.
 
-    A word with Latin letters becomes Latin if all its other letters look like Latin ones; else
-    Cyrillic or Greek if all its Latin letters look like theirs; else it stays. Where that happened,
+    A word with Latin letters becomes Latin if all its other letters look like Latin ones (and are
+    the fewer, where other words can't be Latin); else Cyrillic or Greek if these are no fewer and its
+    Latin letters all look like theirs; else it stays. Where that happened,
     words made of look-alikes alone become Latin too, if all words of that script in the text are.
     """
     classes, codes, known = letters.classes, letters.codes, tables()
@@ -32,10 +33,12 @@ def one_script(letters: Letters) -> Letters:
     words = Runs.of(word)
     foreign, twins = words.sums(is_foreign), words.sums(has_twin)  # (R,)
     native = words.ends - words.starts - foreign
+    real = (foreign > 0) & (native == 0) & (twins < foreign)
     to_latin = (foreign > 0) & (native > 0) & (twins == foreign)
+    if real.any():
+        to_latin &= native > foreign
     whole = (foreign > 0) & (native == 0) & (twins == foreign)
     is_rare = bool(np.isin(codes, _RARE).any())
-    real = (foreign > 0) & (native == 0) & (twins < foreign)
     if whole.any() and not real.any() and (to_latin.any() or is_rare):
         to_latin |= whole
     changed = words.spread(to_latin, len(codes)) & has_twin
@@ -43,7 +46,7 @@ def one_script(letters: Letters) -> Letters:
     for table, script in ((known.cyrillic, Class.CYRILLIC), (known.greek, Class.GREEK)):
         other = mapped(table, codes)
         latin = word & ~is_foreign
-        is_of = words.sums(classes == script) > 0
+        is_of = words.sums(classes == script) >= np.maximum(native, 1)
         fits = is_of & ~to_latin & (native > 0) & (words.sums(latin & (other != codes)) == native)
         here = words.spread(fits, len(codes)) & latin
         changed |= here
@@ -63,7 +66,7 @@ def chinese(letters: Letters) -> Letters:
         return letters
     simple = mapped(tables().simplified, letters.codes)  # (N,)
     changed = simple != letters.codes
-    if not changed.any():
+    if not (changed & ~tables().ambiguous.take(letters.codes, mode="clip")).any():
         return letters
     letters.report(Disguise.TRADITIONAL, changed)
     return letters.with_codes(simple)

@@ -33,6 +33,12 @@ _LINKS = {
 _NEVER = 1 << 30
 _NEEDED = np.array([_LINKS.get(Class(i), _NEVER) for i in range(len(Class))])
 
+_KINDS = (Class.BLANK, Class.LIST, Class.EMOJI)
+_BITS = 21
+_PACKED = np.zeros(len(Class), np.int64)
+for _place, _kind in enumerate(_KINDS):
+    _PACKED[_kind] = 1 << (_BITS * _place)
+
 
 @dataclass
 class _Split:
@@ -62,13 +68,20 @@ def _split(letters: Letters) -> _Split:
     content = (classes >= Class.DIGIT) | (classes == Class.OTHER)
     segments = Runs.of(content)
     between = Runs(segments.ends[:-1], segments.starts[1:])
-    kinds = (Class.BLANK, Class.LIST, Class.PUNCTUATION, Class.EMOJI)
+    total = np.zeros(len(classes) + 1, np.int64)
+    np.cumsum(_PACKED.take(classes), out=total[1:])
+    counts = total[between.ends] - total[between.starts]  # (S - 1,) one count in each 20 bits
+    kinds = {kind: (counts >> (_BITS * i)) & ((1 << _BITS) - 1) for i, kind in enumerate(_KINDS)}
+    signs = between.ends - between.starts - sum(kinds.values())
+    brackets = classes == Class.BRACKET
+    if brackets.any():
+        signs -= between.sums(brackets)
     return _Split(
         segments,
         between,
         segments.ends - segments.starts,
         segments.sums(classes > Class.DIGIT) > 0,
-        {kind: between.sums(classes == kind) for kind in kinds},
+        {**kinds, Class.PUNCTUATION: signs},
     )
 
 
@@ -84,7 +97,7 @@ def joined(letters: Letters) -> Letters:
     singles = single[1:] & single[:-1]
     signs = split.kinds[Class.PUNCTUATION] + split.kinds[Class.LIST]
     dotted = (signs == lengths) & (lengths <= _SHORT)
-    dotted &= singles | (split.kinds[Class.LIST] == 0)
+    dotted &= singles | ((split.kinds[Class.LIST] == 0) & _alike(letters.codes[split.between.starts]))
     emoji, bounds = split.kinds[Class.EMOJI], blanks > 0
     drop = np.zeros(len(letters.codes), np.bool_)
     needed = np.full(len(split.sizes), _SIGNS)
@@ -104,6 +117,15 @@ def joined(letters: Letters) -> Letters:
         letters.report(Disguise.SPACED, apart)
         drop |= apart
     return letters.kept(~drop) if drop.any() else letters
+
+
+def _alike(signs: NDArray[np.uint32]) -> Flags:
+    """Signs (S - 1,) that the one before or after repeats."""
+    same = signs[1:] == signs[:-1]
+    found = np.zeros(len(signs), np.bool_)
+    found[1:] |= same
+    found[:-1] |= same
+    return found
 
 
 def _chains(pure: Flags, link: Flags, needed: NDArray[np.int64]) -> Flags:

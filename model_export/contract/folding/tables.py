@@ -33,6 +33,7 @@ class Tables(NamedTuple):
         cyrillic, greek: letter that a Latin letter looks like.
         han: Chinese character that a kana or radical looks like.
         simplified: of a traditional character.
+        ambiguous: traditional characters that simplified texts write too.
         japanese: characters that Japan alone writes.
         phonetic: one character for each syllable of pinyin without its tone, for `str.translate`.
         inert: characters below U+20000, outside the scripts with look-alikes, that no table maps.
@@ -50,6 +51,7 @@ class Tables(NamedTuple):
     greek: Codes
     han: Codes
     simplified: Codes
+    ambiguous: Flags
     japanese: Flags
     phonetic: dict[int, str]
     inert: frozenset[str]
@@ -91,13 +93,14 @@ def _inert(found: Tables) -> frozenset[str]:
     codes = np.arange(0x20000, dtype=np.uint32)
     same = (found.plain[codes] == codes) & (found.lengths[codes] == 1) & (found.han[codes] == codes)
     same &= (found.simplified[codes] == codes) & (found.classes[codes] < Class.MARK)
-    same &= (codes < 0x80) | (found.classes[codes] <= Class.EMOJI) | _is_han_or_kana(found, codes)
+    same &= (codes < 0x80) | (found.classes[codes] <= Class.BRACKET) | _is_usual(found, codes)
     same[list(map(ord, "\t\n\r"))] = True
     return frozenset(map(chr, codes[same & ((codes < 0xD800) | (codes >= 0xE000))].tolist()))
 
 
-def _is_han_or_kana(found: Tables, codes: Codes) -> Flags:
-    return (found.classes[codes] == Class.HAN) | (found.classes[codes] == Class.KANA)
+def _is_usual(found: Tables, codes: Codes) -> Flags:
+    usual = np.isin(found.classes[codes], (Class.HAN, Class.KANA, Class.HANGUL))
+    return usual | ((codes >= 0xE0) & (codes < 0x100)) | ((codes >= 0x430) & (codes < 0x460))
 
 
 @cache
@@ -116,7 +119,8 @@ def tables() -> Tables:
     style = np.zeros(LIMIT, np.uint8)
     style[codes_of(read["full_width"])] = 1
     style[codes_of(read["styled"])] = 2
-    japanese = np.zeros(LIMIT, np.bool_)
+    ambiguous, japanese = np.zeros(LIMIT, np.bool_), np.zeros(LIMIT, np.bool_)
+    ambiguous[codes_of(read["ambiguous"])] = True
     japanese[codes_of(read["japanese"])] = True
     found = Tables(
         classes=np.repeat(kinds, np.diff(starts)),
@@ -131,6 +135,7 @@ def tables() -> Tables:
         greek=_mapping(read["greek"]),
         han=_mapping(read["han"]),
         simplified=_mapping(read["simplified"]),
+        ambiguous=ambiguous,
         japanese=japanese,
         phonetic=str.maketrans(*read["phonetic"]),
         inert=frozenset(),

@@ -2,11 +2,14 @@
 
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export.contract.folding import Disguise, fold, phonetic, quote
+from model_export.contract.folding.classes import LIMIT, Class
+from model_export.contract.folding.tables import tables
 
 ENGLISH = "welcome to my stream every friday night"
 CHINESE = "欢迎来到我的直播间每天晚上八点开播"
@@ -34,6 +37,7 @@ DISGUISED = [
     (Disguise.CONFUSABLE, "ԝеӏсоmе to mу ѕtrеаm еvеrу frіԁау nіght", ENGLISH),
     (Disguise.CONFUSABLE, "каждый вeчeр cтpим пo игpaм", "каждый вечер стрим по играм"),
     (Disguise.CONFUSABLE, "κaλημέρα σε όλα", "καλημέρα σε όλα"),
+    (Disguise.CONFUSABLE, "по-pусски генеральное в Aктау", "по-русски генеральное в актау"),
     (Disguise.CONFUSABLE, "欢迎来到我的直播间每天晚上ハ点开播", CHINESE),
     (Disguise.COMBINING, "".join(c + "\u0336" if c != " " else c for c in ENGLISH), ENGLISH),
     (Disguise.COMBINING, "".join(c + "\u0301" if c != " " else c for c in ENGLISH), ENGLISH),
@@ -109,6 +113,10 @@ HONEST = [
     "唱歌 跳舞 聊天 游戏",
     "游戏主播🎮每天八点🔥记得关注❤",
     "i love you ❤ so much 😀",
+    "看《哪吒2》之前，牛转乾坤，王濛教滑冰",
+    "bekim ҫollaku",
+    "骗钱+骗色=诈骗+强奸",
+    "【毕导】和（谁）一（起）",
     "①签到 ②抽奖 ③关注",
     "love❤you",
     "mail me@home or name@mail.com",
@@ -175,6 +183,18 @@ def test_homophones_have_one_phonetic_form() -> None:
     assert phonetic("威信") == phonetic("薇心") == phonetic("微信") != phonetic("支付")
     assert len(phonetic(CHINESE)) == len(CHINESE)
     assert phonetic("hello 123") == "hello 123"
+
+
+def test_every_character_is_plain_after_one_pass() -> None:
+    known = tables()
+    codes = np.arange(LIMIT, dtype=np.uint32)
+    assert (known.plain[known.plain] == known.plain).all()
+    for results in (known.plain, known.expansions):
+        assert (known.plain[results] == results).all()
+        assert (known.lengths[results] == 1).all()
+        assert (known.classes[results] < Class.ZERO_WIDTH).all() or results is known.plain
+    changed = known.plain != codes
+    assert (known.classes[known.plain[changed]] < Class.ZERO_WIDTH).all()
 
 
 ANY = st.text(st.characters(), max_size=60)

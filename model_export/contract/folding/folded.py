@@ -7,6 +7,7 @@ so that folding is idempotent by construction. Time is linear in the length.
 """
 
 import re
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,17 +24,21 @@ FOLDING_VERSION = 1
 """Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
 
 _MOST_PASSES = 4
+_LONG = 4096
+"""Characters from which arrays are faster than patterns."""
 _CHARACTERS: tuple[Stage, ...] = (visible, plain)
-_STAGES: tuple[Stage, ...] = (*_CHARACTERS, unmarked, one_script, chinese, joined, spelt)
-# Texts of these characters that need no arrays, which is most of what is written: ASCII, Chinese and
-# kana of `Tables.inert`, usual punctuation, emoji without a selector.
-_CONTENT = r"0-9a-z\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
+_STAGES: tuple[Stage, ...] = (unmarked, one_script, chinese, joined, spelt)
+# Texts of these characters that need no arrays, which is most of what is written: ASCII, letters of
+# `Tables.inert` of usual scripts, usual punctuation, emoji without a selector.
+_CONTENT = r"0-9a-z\u00e0-\u00f6\u00f8-\u00ff\u0430-\u045f\uac00-\ud7a3\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
 _SIGNS = r"\t\n\r -/:-@\[-`{-~\u3001-\u3003\u3008-\u3011\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
 _USUAL = re.compile(rf"[{_CONTENT}{_SIGNS}]*")
 _PERHAPS_LEET = re.compile(r"[a-z][0-9@$!]+[a-z]")
 _PERHAPS_APART = re.compile(
     rf"(?<![{_CONTENT}])(?:[{_CONTENT}]{{1,2}}[{_SIGNS}]+){{2}}[{_CONTENT}]{{1,2}}(?![{_CONTENT}])"
 )
+_PERHAPS_ACCENTS = re.compile(r"[\u00e0-\u00ff]{2}")
+_LATIN, _CYRILLIC = re.compile(r"[a-z\u00e0-\u00ff]"), re.compile(r"[\u0430-\u045f]")
 _WIDTHS = str.maketrans(
     {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()} | {"\u3000": " "}
 )
@@ -58,47 +63,64 @@ def fold(text: str) -> Folded:
     quick = _without_arrays(text)
     if quick is not None:
         return Folded(quick, range(len(text)), ())
-    letters = _pass(text, range(len(text)), _STAGES)
-    for _ in range(_MOST_PASSES - 1):
-        folded = text_of(letters.codes)
-        if folded == text or _without_arrays(folded) == folded:
-            return _answer(letters, folded)
-        again = _pass(folded, letters.origins, _STAGES)
-        if text_of(again.codes) == folded:
-            return _answer(letters, folded)
+    given = _given(text)
+    plainer = _pass(given, _CHARACTERS)
+    before, letters = plainer.codes, _pass(plainer, _STAGES)
+    for _ in range(_MOST_PASSES):
+        # Characters are plain after one pass (a test goes through all of them).
+        if np.array_equal(letters.codes, before):
+            return _answer(letters)
+        again = _pass(letters.again(), (*_CHARACTERS, *_STAGES))
         again.undone[:0] = letters.undone
-        letters = again
-    letters = _pass(text, range(len(text)), _CHARACTERS)
-    return _answer(letters, text_of(letters.codes))
+        before, letters = letters.codes, again
+    return _answer(_pass(_given(text), _CHARACTERS))
 
 
 def readable_pass(text: str) -> tuple[str, Sequence[int], Sequence[Undone]]:
     """A text with plain characters and scripts, its words as they stand: origins and undone too."""
-    letters = _pass(text, range(len(text)), (*_CHARACTERS, unmarked, one_script, chinese))
-    return text_of(letters.codes), letters.origins.tolist(), letters.undone
+    usual = _usual(text)
+    if usual is not None:
+        return usual, range(len(text)), ()
+    return _answer(_pass(_given(text), (*_CHARACTERS, unmarked, one_script, chinese)))
+
+
+def _usual(text: str) -> str | None:
+    """Text with other widths and case only; None where characters may be changed otherwise."""
+    if len(text) > _LONG:
+        return None
+    lowered = (text if text.isascii() else text.translate(_WIDTHS)).lower()
+    if len(lowered) != len(text) or _USUAL.fullmatch(lowered) is None:
+        return None
+    if lowered.isascii():
+        return lowered
+    if _PERHAPS_ACCENTS.search(lowered) or (_CYRILLIC.search(lowered) and _LATIN.search(lowered)):
+        return None
+    return lowered if tables().inert.issuperset(lowered) else None
 
 
 def _without_arrays(text: str) -> str | None:
     """Folded text where only widths and case can differ; None where more may be undone."""
-    lowered = (text if text.isascii() else text.translate(_WIDTHS)).lower()
-    if _USUAL.fullmatch(lowered) is None or _PERHAPS_LEET.search(lowered) is not None:
+    usual = _usual(text)
+    if usual is None or _PERHAPS_LEET.search(usual) or _PERHAPS_APART.search(usual):
         return None
-    if len(lowered) != len(text) or _PERHAPS_APART.search(lowered) is not None:
-        return None
-    return lowered if lowered.isascii() or tables().inert.issuperset(lowered) else None
+    return usual
 
 
-def _pass(text: str, origins: Sequence[int], stages: Sequence[Stage]) -> Letters:
-    letters = Letters(codes_of(text), np.asarray(origins, np.int64))
+def _given(text: str) -> Letters:
+    codes = codes_of(text)
+    return Letters(codes, np.arange(len(codes), dtype=np.int32))
+
+
+def _pass(letters: Letters, stages: Sequence[Stage]) -> Letters:
     for stage in stages:
         if len(letters.codes):
             letters = stage(letters)
     return letters
 
 
-def _answer(letters: Letters, text: str) -> Folded:
+def _answer(letters: Letters) -> Folded:
     undone = tuple(sorted(set(letters.undone), key=lambda each: (each.start, each.end)))
-    return Folded(text, letters.origins.tolist(), undone)
+    return Folded(text_of(letters.codes), array("i", letters.origins.tobytes()), undone)
 
 
 def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -> str:
