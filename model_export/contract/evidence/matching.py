@@ -27,6 +27,8 @@ VERDICTS: Sequence[Verdict] = (
     "same_media", "near_duplicate", "same_contact", "same_style", "unrelated",
 )  # fmt: skip
 JOINING: Sequence[Verdict] = VERDICTS[:3]
+_FEWEST_STYLE = 2
+"""So many of embedding, tags, and category or language agree where two are of one style."""
 Bits = NDArray[np.float64]
 _MOST_LEVELS = max(len(channel.levels) for channel in CHANNELS)
 _AGREEING = np.array([channel.agreeing for channel in CHANNELS])
@@ -107,6 +109,6 @@ class Matcher:
         positive = np.maximum(contributions, 0) * agrees
         joined = (weights >= self.parameters.threshold) & self.has_direct(contributions)
         by_group = np.stack([positive[:, columns].sum(1) for columns in _GROUPS], 1)  # (P, 3)
-        style = contributions[:, _STYLE].sum(1) >= self.parameters.style
+        style = agrees[:, _STYLE].sum(1) >= _FEWEST_STYLE
         other = np.where(style, VERDICTS.index("same_style"), VERDICTS.index("unrelated"))
         return np.where(joined, by_group.argmax(1), other).astype(np.int8)

@@ -38,7 +38,6 @@ def packaged(vocabulary: Vocabulary | None = None) -> EvidenceParameters:
         prior=0.05,
         slope=0.7,
         threshold=8.0,
-        style=4.0,
         channels={name: ChannelParameters(m=m, u=u) for name, (m, u) in _CHANCES.items()},
         frequencies=_frequencies(vocabulary),
         source="packaged: the bundle has no evidence.json",

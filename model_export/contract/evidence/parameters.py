@@ -39,7 +39,6 @@ class EvidenceParameters(Part):
         slope: bits of log-odds per bit of match weight. Channels are not independent given what a
             pair is, so that the sum of their weights says too much; 1 where that was not measured.
         threshold: match weight from which two are joined.
-        style: bits of embedding, tags, category and language from which two are of one style.
         channels: by name.
         frequencies: how many bits keys are worth.
         source: which pairs were counted, in words.
@@ -50,7 +49,6 @@ class EvidenceParameters(Part):
     prior: Chance
     slope: Annotated[float, Field(gt=0)]
     threshold: Annotated[float, Field(allow_inf_nan=False)]
-    style: Annotated[float, Field(allow_inf_nan=False)]
     channels: dict[str, ChannelParameters]
     frequencies: Frequencies
     source: str

@@ -105,12 +105,6 @@ def threshold_of(
     return value, float(precision[place]), float(recall[place])
 
 
-def style_of(bits: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """Bits that one of fifty strangers reaches, and 2 at least."""
-    others = bits[~same]
-    return max(2.0, float(np.quantile(others, 0.98))) if len(others) else 2.0
-
-
 def columns() -> list[tuple[int, str, int]]:
     """Column, name and number of levels of each channel."""
     return [(i, channel.name, len(channel.levels)) for i, channel in enumerate(CHANNELS)]

@@ -27,7 +27,6 @@ from training.calibration.evidence.counting import (
     chances,
     columns,
     slope_of,
-    style_of,
     threshold_of,
 )
 from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
@@ -90,24 +89,37 @@ def estimate_evidence(
     known = known_pairs(groups[rows], len(copied), seed)
     places = count + 2 * np.arange(len(copied))
     simulated = Pairs(places, places + 1, np.ones(len(copied), np.bool_))
-    others = strangers(groups[rows], embeddings[:count], seed)
-    pairs = _joined([known, simulated, others])
+    drawn, near = strangers(groups[rows], embeddings[:count], seed)
+    pairs = _joined([known, simulated, near, drawn])
     levels = _levels(sides, frequencies, pairs)
     source = (
-        f"{len(known)} known and {len(copied)} simulated copies, {len(others)} pairs of strangers"
+        f"{len(known)} known and {len(copied)} simulated copies, {len(near)} pairs of look-alikes, "
+        f"{len(drawn)} of strangers"
     )
-    return _estimated(levels, pairs.same, frequencies, source, seed)
+    is_candidate = np.arange(len(pairs)) < len(pairs) - len(drawn)
+    return _estimated(levels, pairs.same, is_candidate, frequencies, source, seed)
 
 
 def _estimated(
-    levels: Levels, same: NDArray[np.bool_], frequencies: Frequencies, source: str, seed: int
+    levels: Levels,
+    same: NDArray[np.bool_],
+    is_candidate: NDArray[np.bool_],
+    frequencies: Frequencies,
+    source: str,
+    seed: int,
 ) -> EvidenceParameters:
-    """Chances from one half of the pairs; slope and threshold from the other."""
+    """Chances from one half of the pairs; slope and threshold from the other.
+
+    What accounts of one style share is counted on candidates: copies and look-alikes. By random
+    pairs a topic in common would count once in the tags, again in the category, and again in the
+    embedding, and outweigh that two look-alikes share no word.
+    """
     learned = np.random.default_rng(seed).random(len(same)) < 0.5
     default = packaged()
     channels: dict[str, ChannelParameters] = {}
     for column, name, _ in columns():
-        given = levels[learned, column], same[learned]
+        counted = learned & is_candidate if name in STYLE_CHANNELS else learned
+        given = levels[counted, column], same[counted]
         channels[name] = chances(*given, default.channels[name])
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
@@ -115,7 +127,6 @@ def _estimated(
         prior=PRIOR,
         slope=1.0,
         threshold=0.0,
-        style=2.0,
         channels=channels,
         frequencies=frequencies,
         source=source,
@@ -130,12 +141,10 @@ def _estimated(
             update={"threshold": default.threshold, "source": f"{source}; packaged threshold"}
         )
     threshold, precision, recall = threshold_of(joinable, truth, PRIOR)
-    style = [column for column, name, _ in columns() if name in STYLE_CHANNELS]
     return parameters.model_copy(
         update={
             "slope": slope_of(weights, truth, PRIOR),
             "threshold": threshold,
-            "style": style_of(contributions[:, style].sum(1), truth),
             "source": f"{source}; on a held-out half the threshold has precision {precision:.3f} "
             f"and recall {recall:.3f}",
         }

@@ -78,8 +78,10 @@ def known_pairs(groups: NDArray[np.int64], most: int, seed: int) -> Pairs:
     return Pairs(one[chosen], other[chosen], np.ones(len(chosen), np.bool_))
 
 
-def strangers(groups: NDArray[np.int64], embeddings: NDArray[np.float32], seed: int) -> Pairs:
-    """Random pairs, and each streamer with its nearest, of different groups.
+def strangers(
+    groups: NDArray[np.int64], embeddings: NDArray[np.float32], seed: int
+) -> tuple[Pairs, Pairs]:
+    """Random pairs, and look-alikes: each streamer with its nearest, of different groups.
 
     Args:
         groups: (N,), equal for known duplicates.
@@ -90,9 +92,13 @@ def strangers(groups: NDArray[np.int64], embeddings: NDArray[np.float32], seed: 
     one = np.repeat(np.arange(size), RANDOM_PER_STREAMER)
     other = rng.integers(0, size, len(one))
     usable = np.flatnonzero(embeddings.any(1))
+    near = np.zeros((len(usable), 0), np.int64)
     if len(usable) > NEAREST:
         near = usable[nearest(embeddings[usable], NEAREST)[0]]  # (U, NEAREST)
-        one = np.concatenate([one, np.repeat(usable, near.shape[1])])
-        other = np.concatenate([other, near.ravel()])
+    close = np.repeat(usable, near.shape[1]), near.ravel()
+    return _apart(groups, one, other), _apart(groups, *close)
+
+
+def _apart(groups: NDArray[np.int64], one: Places, other: Places) -> Pairs:
     apart = groups[one] != groups[other]
     return Pairs(one[apart], other[apart], np.zeros(int(apart.sum()), np.bool_))

@@ -23,8 +23,13 @@ def titled(*titles: str) -> list[dict[str, Any]]:
     return [{"video_id": f"v{i}", "title": title} for i, title in enumerate(titles)]
 
 
-ORIGINAL = {"bio": BIO, "videos": titled(*TITLES), "name": "面条师傅"}
-COPY = {"bio": DISGUISED, "videos": titled(*("😀".join(t) for t in TITLES)), "name": "guitarist"}
+ORIGINAL = {"bio": BIO, "tags": ["cooking"], "videos": titled(*TITLES), "name": "面条师傅"}
+COPY = {
+    "bio": DISGUISED,
+    "tags": ["cooking"],
+    "videos": titled(*("😀".join(t) for t in TITLES)),
+    "name": "guitarist",
+}
 
 
 def cover(seed: int) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def test_a_write_names_who_shows_the_same_in_disguise(client: TestClient) -> Non
     assert near["probability"] > 0.5
     sequence = put(client, "b", **STRANGERS[0])
     wait_until_visible(client, sequence)
-    changed = client.patch("/v1/streamers/b", json={**COPY, "tags": None}).json()
+    changed = client.patch("/v1/streamers/b", json=COPY).json()
     assert [n["streamer_id"] for n in changed["near_duplicates"]] == ["a"]
 
 
