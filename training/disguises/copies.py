@@ -163,7 +163,9 @@ def _steal(
 def _name_handle(made: Profile, profile: Profile, rng: random.Random) -> None:
     found = HANDLE.search(profile.get("bio") or "")
     if found is None:
-        raise ValueError("shared_handle: the profile's bio names no handle; plant one `with_handle`")
+        raise ValueError(
+            "shared_handle: the profile's bio names no handle; plant one `with_handle`"
+        )
     bio = made.get("bio", "")
     if found[0] in bio:
         made["bio"] = bio.replace(found[0], hide(found[0], rng))

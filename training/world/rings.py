@@ -94,7 +94,10 @@ def _copied(
         again=lambda shown, _: people.media.again(shown),
     )
     del profile["streamer_id"]
-    for part, key, name in (("videos", "video_id", "published_at"), ("lives", "live_id", "started_at")):
+    for part, key, name in (
+        ("videos", "video_id", "published_at"),
+        ("lives", "live_id", "started_at"),
+    ):
         for item in profile.get(part, []):
             item.pop(key, None)
             item[name] = people.moment(60)

@@ -13,6 +13,7 @@ from training.world.topics import LANGUAGES, Interest
 _SENTENCES = ("bio_start", "bio_middle", "bio_end", "titles", "lives", "boilerplate_bios")
 _ALIGNED = ("series", "adj", "place", "time", "form", "feel", "thing")
 """Kinds of phrases whose entries stand for each other, line by line."""
+_SLOTS = re.compile(r"\{\w+\}")
 _SLOT = re.compile(r"\\{(\w+)\\}")  # in an escaped template
 
 _Phrases = dict[str, dict[str, list[Any]]]
@@ -24,7 +25,7 @@ def phrasebook(interests: list[Interest], phrases: _Phrases) -> Phrasebook:
     words = {w: None for i in interests for w in zip(*i.words, strict=True)}
     words |= {w: None for i in interests for w in zip(*i.topic_words, strict=True)}
     for kind in _ALIGNED[1:]:
-        words |= {w: None for w in zip(*(phrases[name][kind] for name in LANGUAGES), strict=True)}
+        words |= dict.fromkeys(zip(*(phrases[name][kind] for name in LANGUAGES), strict=True))
     meanings = [{name: (w,) for name, w in zip(LANGUAGES, pair, strict=True)} for pair in words]
     known = general_phrasebook().extended(meanings)
     templates = {
@@ -45,7 +46,7 @@ def _templates(source: dict[str, list[Any]], to: dict[str, list[Any]]) -> list[_
     kinds = chain.from_iterable(
         zip(source[kind], to[kind], strict=True) for kind in (*_SENTENCES, *_ALIGNED)
     )
-    return [_template(one, other) for one, other in kinds]
+    return [_template(one, other) for one, other in kinds if _SLOTS.sub("", one).strip()]
 
 
 def _template(one: str, other: str) -> _Template:

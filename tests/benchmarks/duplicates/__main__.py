@@ -59,9 +59,7 @@ def measured(
     found = []
     for seed in range(seeds):
         corpus = make(seed)
-        found.append(
-            asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold))
-        )
+        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold)))
     report(other.name, threshold, found)
 
 

@@ -1,4 +1,4 @@
-"""Corpora with known duplicates: a world with rings, a disguise at a time, real profiles disguised."""
+"""Corpora with known duplicates: a world with rings, single disguises, real profiles disguised."""
 
 import json
 import random
@@ -75,7 +75,7 @@ def disguise_by_disguise(streamers: int, seed: int, copies: int) -> Corpus:
         others,
         told,
         with_covers,
-        {kind: copies for kind in KINDS},
+        dict.fromkeys(KINDS, copies),
         world_words(),
         rng,
     )
