@@ -20,7 +20,8 @@ TEXTS = {"en": ENGLISH, "zh": CHINESE, "ja": JAPANESE, "ko": KOREAN}
 UNCHANGED = {
     "en": {"traditional", "homophones"},
     "zh": set(),
-    "ja": {"leetspeak", "traditional", "homophones", "homoglyphs", "one_homoglyph_a_word", "shared_handle"},
+    "ja": {"leetspeak", "traditional", "homophones", "homoglyphs", "one_homoglyph_a_word",
+           "shared_handle"},
     "ko": {"leetspeak", "traditional", "homophones", "mathematical", "shared_handle", "homoglyphs",
            "one_homoglyph_a_word"},
 }  # fmt: skip
