@@ -117,17 +117,17 @@ def _words(profile: Profile, disguised: Callable[[str, str], str], rng: random.R
     """Disguised words of a profile, some fields missing, without its media."""
     made: Profile = {}
     titled = [i for i in _items(profile) if i.get("title")]
-    for field in ("bio", "category", "language"):
-        if field in profile and (rng.random() > MISSING or (field == "bio" and not titled)):
-            made[field] = (
-                disguised(profile[field], field)[:5000] if field == "bio" else profile[field]
-            )
+    if profile.get("bio") and (rng.random() > MISSING or not titled):
+        made["bio"] = disguised(profile["bio"], "bio")[:5000]
+    for field in ("category", "language"):
+        if field in profile and rng.random() > MISSING:
+            made[field] = profile[field]
     only_tags = not titled and not profile.get("bio")
     if profile.get("tags") and (only_tags or rng.random() > 2 * MISSING):
         kept = rng.sample(profile["tags"], max(1, round(0.8 * len(profile["tags"]))))
-        every = 1.0 if only_tags else 0.5
+        plain = 0.0 if only_tags else 0.5
         made["tags"] = [
-            disguised(tag, "tag")[:200] if rng.random() < every else tag for tag in kept
+            tag if rng.random() < plain else disguised(tag, "tag")[:200] for tag in kept
         ]
     for part in ("videos", "lives"):
         items = [item for item in profile.get(part, []) if item.get("title")]
