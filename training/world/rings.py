@@ -53,8 +53,9 @@ def drawn_kinds(rng: random.Random, possible: Sequence[Kind]) -> tuple[Kind, ...
     chosen: list[Kind] = []
     left = list(possible)
     while left and len(chosen) < count:
-        chosen.append(rng.choice(left))
-        family = next(family for family in FAMILIES if chosen[-1] in family)
+        drawn: Kind = rng.choice(left)
+        chosen.append(drawn)
+        family = next(family for family in FAMILIES if drawn in family)
         left = [kind for kind in left if kind not in family]
     return tuple(kind for kind in KINDS if kind in chosen)
 
@@ -65,7 +66,7 @@ def _ring(
     original = _recognisable(people)
     if rng.random() < 0.4:
         original.profile = with_handle(original.profile, rng)
-    possible = [kind for kind in KINDS if fits(original.profile, kind)]
+    possible: list[Kind] = [kind for kind in KINDS if fits(original.profile, kind)]
     if "covers" not in original.real:  # a placeholder is nobody's
         possible = [kind for kind in possible if kind not in MEDIA_KINDS]
     members = [Account(original, group, "ring_original")]
