@@ -36,7 +36,7 @@ def _converter(name: str) -> OpenCC:
 def homophones(text: str, rng: random.Random) -> str:
     """Half of the Chinese characters or more become others of one sound, a few become pinyin."""
     rate, latin = rng.uniform(0.5, 0.95), rng.choice((0.0, 0.0, 0.1))
-    readings = [sound[0] for sound in pinyin(list(text), style=Style.TONE3, errors=lambda c: [c])]
+    readings = [sound[0] for sound in pinyin(list(text), style=Style.TONE3)]
     same_tone, same_sound = _by_sound()
     made = []
     for c, reading in zip(text, readings, strict=True):

@@ -51,9 +51,9 @@ def drawn_kinds(rng: random.Random, possible: Sequence[Kind]) -> tuple[Kind, ...
     """One to three kinds at random, of different families, in the order of `KINDS`."""
     count = rng.choices((1, 2, 3), _SEVERAL)[0]
     chosen: list[Kind] = []
-    left = list(possible)
+    left: list[Kind] = [*possible]
     while left and len(chosen) < count:
-        drawn: Kind = rng.choice(left)
+        drawn = rng.choice(left)
         chosen.append(drawn)
         family = next(family for family in FAMILIES if drawn in family)
         left = [kind for kind in left if kind not in family]
