@@ -7,7 +7,12 @@ from functools import cache
 from opencc import OpenCC
 from pypinyin import Style, lazy_pinyin, pinyin
 
-_NUMERALS = ("零一二三四五六七八九", "零壹贰叁肆伍陆柒捌玖", "〇壹貳叁肆伍陸柒捌玖", "洞幺二三四五六拐八勾")
+_NUMERALS = (
+    "零一二三四五六七八九",
+    "零壹贰叁肆伍陆柒捌玖",
+    "〇壹貳叁肆伍陸柒捌玖",
+    "洞幺二三四五六拐八勾",
+)
 _DIALECTS = ("s2t", "s2tw", "s2hk")
 _FIRST_ROW, _LAST_ROW = 16, 55
 """Rows of GB 2312 with the 3,755 characters in everyday use."""
@@ -29,9 +34,9 @@ def _converter(name: str) -> OpenCC:
 
 
 def homophones(text: str, rng: random.Random) -> str:
-    """Half to nearly all Chinese characters become others of the same sound, a few become pinyin."""
+    """Half of the Chinese characters or more become others of one sound, a few become pinyin."""
     rate, latin = rng.uniform(0.5, 0.95), rng.choice((0.0, 0.0, 0.1))
-    readings = [sound[0] for sound in pinyin(list(text), style=Style.TONE3, errors=lambda c: [c])]
+    readings = [sound[0] for sound in pinyin(list(text), style=Style.TONE3)]
     same_tone, same_sound = _by_sound()
     made = []
     for c, reading in zip(text, readings, strict=True):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from training.disguises.chinese import numerals
 
 _PLACES = (
-    "微信：{}", "VX {}", "加V {}", "+v：{}", "薇❤️{}", "威信 {}", "wx: {}", "扣扣 {}", "QQ：{}", "企鹅号 {}",
+    "微信：{}", "VX {}", "加V {}", "+v：{}", "薇❤️{}", "威信 {}", "wx: {}", "扣扣 {}", "QQ：{}",
+    "企鹅号 {}",
     "TG @{}", "Telegram: {}", "合作加 {}", "line id: {}", "ins: {}", "контакт: {}", "t.me/{}",
     "dm me on telegram {}", "wechat {}", "카톡 {}", "連絡は {} まで",
 )  # fmt: skip

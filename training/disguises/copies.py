@@ -20,6 +20,12 @@ _OF_LETTERS: tuple[Kind, ...] = ("leetspeak", "mathematical", "full_width")
 _WITHOUT_TEXT: tuple[Kind, ...] = (*MEDIA_KINDS, "shared_handle")
 """Kinds by which a copy shares something else than its words."""
 
+_NOT_IN: dict[str, tuple[Kind, ...]] = {
+    "tag": ("partial_paste", "shuffled_sentences", "paraphrased"),
+    "title": ("partial_paste",),
+}
+"""Kinds that need more than a field says; of titles, a partial paste takes every second."""
+
 
 def fits(profile: Profile, kind: Kind) -> bool:
     """Whether a copy in this disguise would be disguised, and recognisable.
@@ -80,9 +86,10 @@ def copy_of(
     book = book or general_phrasebook()
     own = own or {}
 
-    def disguised(text: str) -> str:
+    def disguised(text: str, field: str) -> str:
         for kind in texts:
-            text = disguise(text, kind, rng, book)
+            if kind not in _NOT_IN.get(field, ()):
+                text = disguise(text, kind, rng, book)
         return text
 
     name = own.get("name") or f"{rng.choice('bdfgkmnprst')}{rng.choice('aeiou')}{handle(rng)}"
@@ -106,22 +113,26 @@ def unknown(kinds: Sequence[str]) -> list[str]:
     return [kind for kind in kinds if kind not in KINDS]
 
 
-def _words(profile: Profile, disguised: Callable[[str], str], rng: random.Random) -> Profile:
+def _words(profile: Profile, disguised: Callable[[str, str], str], rng: random.Random) -> Profile:
     """Disguised words of a profile, some fields missing, without its media."""
     made: Profile = {}
     titled = [i for i in _items(profile) if i.get("title")]
-    for field in ("bio", "category", "language"):
-        if field in profile and (rng.random() > MISSING or (field == "bio" and not titled)):
-            made[field] = disguised(profile[field])[:5000] if field == "bio" else profile[field]
+    if profile.get("bio") and (rng.random() > MISSING or not titled):
+        made["bio"] = disguised(profile["bio"], "bio")[:5000]
+    for field in ("category", "language"):
+        if field in profile and rng.random() > MISSING:
+            made[field] = profile[field]
     only_tags = not titled and not profile.get("bio")
     if profile.get("tags") and (only_tags or rng.random() > 2 * MISSING):
         kept = rng.sample(profile["tags"], max(1, round(0.8 * len(profile["tags"]))))
-        every = 1.0 if only_tags else 0.5
-        made["tags"] = [disguised(tag)[:200] if rng.random() < every else tag for tag in kept]
+        plain = 0.0 if only_tags else 0.5
+        made["tags"] = [
+            tag if rng.random() < plain else disguised(tag, "tag")[:200] for tag in kept
+        ]
     for part in ("videos", "lives"):
         items = [item for item in profile.get(part, []) if item.get("title")]
         if items and (rng.random() > MISSING or "bio" not in made):
-            made[part] = [{"title": disguised(item["title"])[:500]} for item in items]
+            made[part] = [{"title": disguised(item["title"], "title")[:500]} for item in items]
     return made
 
 
@@ -163,7 +174,9 @@ def _steal(
 def _name_handle(made: Profile, profile: Profile, rng: random.Random) -> None:
     found = HANDLE.search(profile.get("bio") or "")
     if found is None:
-        raise ValueError("shared_handle: the profile's bio names no handle; plant one `with_handle`")
+        raise ValueError(
+            "shared_handle: the profile's bio names no handle; plant one `with_handle`"
+        )
     bio = made.get("bio", "")
     if found[0] in bio:
         made["bio"] = bio.replace(found[0], hide(found[0], rng))

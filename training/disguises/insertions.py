@@ -16,7 +16,7 @@ _EMOJI = (
     *"🔥✨🎉💯🙌⭐🌸🍀🎵🌈💎🐱🍓👑🎮🚀🦋🌙⚡🍒🐰🎀🌟💋🍭🐟🎁🌊🥇🪐",
     "❤️", "✌️", "👍🏽", "👩‍🎤", "🇨🇳", "🏳️‍🌈", "☀️", "1️⃣",
 )  # fmt: skip
-_POINTS = (".", "·", "•", "-", "_", "/", "|", "~", "*", "'", "、", "。", "･", "ˑ", "‧", "^", "+", "=")
+_POINTS = tuple(".·•-_/|~*'、。･ˑ‧^+=")
 
 
 def spaced(text: str, rng: random.Random) -> str:
@@ -40,11 +40,12 @@ def bidi(text: str, rng: random.Random) -> str:
         mark = rng.choice(marks)
         return _between(text, lambda: mark if rng.random() < 0.6 else "")
     begin, end = rng.choice((("\u202e", "\u202c"), ("\u2066\u202e", "\u202c\u2069")))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or not any(len(word) > 1 for word in text.split(" ")[1:]):
         return "\n".join(f"{begin}{line[::-1]}{end}" for line in text.split("\n"))
+    rate = rng.uniform(0.6, 1.0)
     words = text.split(" ")
     return " ".join(
-        f"{begin}{w[::-1]}{end}" if len(w) > 1 and rng.random() < 0.7 else w for w in words
+        f"{begin}{w[::-1]}{end}" if len(w) > 1 and rng.random() < rate else w for w in words
     )
 
 

@@ -12,6 +12,7 @@ LANGUAGES = ("en", "zh", "ja", "ko")
 
 _SENTENCE = re.compile(r".+?(?:[。！？!?\n]+|\.(?=\s|$)|$)\s*", re.DOTALL)
 _CLAUSE = re.compile(r"[^，,、;；:：|｜]*(?:[，,、;；:：|｜]\s*|$)")
+_ASCII = str.maketrans({"。": ". ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "、": ", "})
 _FILLERS = {
     "en": ("Thanks for stopping by.", "More soon.", "Be kind.", "Since 2021.", "No reposts!"),
     "zh": ("不定时更新。", "谢绝转载。", "请多关照～", "随缘开播。", "禁止搬运！"),
@@ -64,13 +65,18 @@ class Phrasebook:
         if not known:
             return text
         pattern = _pattern(self, source, to)
+        apart = " " if source in ("zh", "ja") and to in ("en", "ko") else ""
 
         def other(match: re.Match[str]) -> str:
             here = match[0].lower()
             options = [w for w in known[here] if w.lower() != here] or list(known[here])
-            return options[0] if source != to and rng.random() < 0.6 else rng.choice(options)
+            first = source != to and rng.random() < 0.6
+            return f"{apart}{options[0] if first else rng.choice(options)}{apart}"
 
-        return pattern.sub(other, text)
+        made = pattern.sub(other, text)
+        if not apart:
+            return made
+        return re.sub(r"\s+([.,!?:]|$)", r"\1", re.sub(" +", " ", made.translate(_ASCII))).strip()
 
     def extended(
         self,

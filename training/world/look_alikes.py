@@ -89,8 +89,8 @@ class LookAlikes:
         template = self._rng.choice(self._templates[LANGUAGES[language]]["shop_bio"])
         persons = self._persons(size, language, None)
         for person in persons:
-            person.profile["bio"] = self._fill(person, template, shop)
-            place = self._fill(person, "{place}", shop)
+            place = person.writer.fill("{place}")
+            person.profile["bio"] = self._fill(person, template.replace("{place}", place), shop)
             person.profile["name"] = f"{shop} {place}"
             self._retitle(person, "shop_titles", shop, 0.7)
         return persons

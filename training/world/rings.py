@@ -51,10 +51,11 @@ def drawn_kinds(rng: random.Random, possible: Sequence[Kind]) -> tuple[Kind, ...
     """One to three kinds at random, of different families, in the order of `KINDS`."""
     count = rng.choices((1, 2, 3), _SEVERAL)[0]
     chosen: list[Kind] = []
-    left = list(possible)
+    left: list[Kind] = [*possible]
     while left and len(chosen) < count:
-        chosen.append(rng.choice(left))
-        family = next(family for family in FAMILIES if chosen[-1] in family)
+        drawn = rng.choice(left)
+        chosen.append(drawn)
+        family = next(family for family in FAMILIES if drawn in family)
         left = [kind for kind in left if kind not in family]
     return tuple(kind for kind in KINDS if kind in chosen)
 
@@ -65,7 +66,7 @@ def _ring(
     original = _recognisable(people)
     if rng.random() < 0.4:
         original.profile = with_handle(original.profile, rng)
-    possible = [kind for kind in KINDS if fits(original.profile, kind)]
+    possible: list[Kind] = [kind for kind in KINDS if fits(original.profile, kind)]
     if "covers" not in original.real:  # a placeholder is nobody's
         possible = [kind for kind in possible if kind not in MEDIA_KINDS]
     members = [Account(original, group, "ring_original")]
@@ -94,7 +95,10 @@ def _copied(
         again=lambda shown, _: people.media.again(shown),
     )
     del profile["streamer_id"]
-    for part, key, name in (("videos", "video_id", "published_at"), ("lives", "live_id", "started_at")):
+    for part, key, name in (
+        ("videos", "video_id", "published_at"),
+        ("lives", "live_id", "started_at"),
+    ):
         for item in profile.get(part, []):
             item.pop(key, None)
             item[name] = people.moment(60)

@@ -13,7 +13,13 @@ from training.world.topics import LANGUAGES, Interest
 _SENTENCES = ("bio_start", "bio_middle", "bio_end", "titles", "lives", "boilerplate_bios")
 _ALIGNED = ("series", "adj", "place", "time", "form", "feel", "thing")
 """Kinds of phrases whose entries stand for each other, line by line."""
+_SLOTS = re.compile(r"\{(\w+)\}")
 _SLOT = re.compile(r"\\{(\w+)\\}")  # in an escaped template
+
+_NUMBERS = ("n", "ep", "year")
+_COINED = {"en": "[a-z]{3,16}", "zh": "[\u4e00-\u9fff]{3}"}
+"""Patterns of names that a person coined."""
+_VALUE = "[^，。：！？]{1,40}?"
 
 _Phrases = dict[str, dict[str, list[Any]]]
 _Template = tuple[re.Pattern[str], list[str], str]
@@ -24,11 +30,11 @@ def phrasebook(interests: list[Interest], phrases: _Phrases) -> Phrasebook:
     words = {w: None for i in interests for w in zip(*i.words, strict=True)}
     words |= {w: None for i in interests for w in zip(*i.topic_words, strict=True)}
     for kind in _ALIGNED[1:]:
-        words |= {w: None for w in zip(*(phrases[name][kind] for name in LANGUAGES), strict=True)}
+        words |= dict.fromkeys(zip(*(phrases[name][kind] for name in LANGUAGES), strict=True))
     meanings = [{name: (w,) for name, w in zip(LANGUAGES, pair, strict=True)} for pair in words]
     known = general_phrasebook().extended(meanings)
     templates = {
-        (source, to): _templates(phrases[source], phrases[to])
+        (source, to): _templates(source, phrases[source], phrases[to])
         for source, to in (LANGUAGES, LANGUAGES[::-1])
     }
     return known.extended((), partial(_sentence, templates, _dictionary(words)))
@@ -41,19 +47,26 @@ def _dictionary(pairs: dict[tuple[str, ...], None]) -> dict[str, dict[str, str]]
     }
 
 
-def _templates(source: dict[str, list[Any]], to: dict[str, list[Any]]) -> list[_Template]:
+def _templates(
+    language: str, source: dict[str, list[Any]], to: dict[str, list[Any]]
+) -> list[_Template]:
     kinds = chain.from_iterable(
         zip(source[kind], to[kind], strict=True) for kind in (*_SENTENCES, *_ALIGNED)
     )
-    return [_template(one, other) for one, other in kinds]
+    return [_template(one, other, language) for one, other in kinds]
 
 
-def _template(one: str, other: str) -> _Template:
+def _template(one: str, other: str, language: str) -> _Template:
     """Pattern of a template, the slots in order, and its counterpart."""
     escaped = re.escape(one)
     slots = _SLOT.findall(escaped)
-    pattern = _SLOT.sub("(.+?)", escaped)
-    return re.compile(pattern, re.IGNORECASE), slots, other
+
+    def value(slot: re.Match[str]) -> str:
+        if slot[1] in _NUMBERS:
+            return r"(\d+)"
+        return f"({_COINED[language]})" if slot[1] == "own" else f"({_VALUE})"
+
+    return re.compile(_SLOT.sub(value, escaped), re.IGNORECASE), slots, other
 
 
 def _sentence(
@@ -67,30 +80,37 @@ def _sentence(
         return None
     source = LANGUAGES[1 - LANGUAGES.index(to)]
 
-    def word(text: str) -> str:
-        known = words[to].get(text.lower())
-        if known is not None:
-            return known
-        made = _filled(templates[source, to], text, word)
-        return made or (latin_name(text) if to == "en" else text)
+    def value(slot: str, text: str) -> str | None:
+        if slot in _NUMBERS:
+            return text
+        if slot in ("own", "nick"):
+            return latin_name(text) if to == "en" else text
+        if slot == "series":
+            return _filled(templates[source, to], text, value)
+        return words[to].get(text.lower())
 
-    return _filled(templates[source, to], sentence, word)
+    return _filled(templates[source, to], sentence, value)
 
 
-def _filled(templates: list[_Template], text: str, word: Callable[[str], str]) -> str | None:
+def _filled(
+    templates: list[_Template], text: str, value: Callable[[str, str], str | None]
+) -> str | None:
+    """Counterpart of the first template that fits, with the values of its slots."""
     for pattern, slots, other in templates:
-        match = pattern.fullmatch(text)
-        if match is None or not slots:
-            if match is not None:
-                return other
-            continue
-        values: dict[str, list[str]] = {}
-        for slot, value in zip(slots, match.groups(), strict=True):
-            values.setdefault(slot, []).append(word(value))
-
-        def value_of(found: re.Match[str], values: dict[str, list[str]] = values) -> str:
-            left = values.get(found[1], [])
-            return left.pop(0) if len(left) > 1 else left[0] if left else ""
-
-        return re.sub(r"\{(\w+)\}", value_of, other)
+        if match := pattern.fullmatch(text):
+            found = [value(*pair) for pair in zip(slots, match.groups(), strict=True)]
+            if None not in found:
+                return _fill(other, slots, found)
     return None
+
+
+def _fill(template: str, slots: list[str], values: list[str | None]) -> str:
+    left: dict[str, list[str]] = {}
+    for slot, value in zip(slots, values, strict=True):
+        left.setdefault(slot, []).append(value or "")
+
+    def next_of(slot: re.Match[str]) -> str:
+        known = left.get(slot[1], [""])
+        return known.pop(0) if len(known) > 1 else known[0]
+
+    return _SLOTS.sub(next_of, template)

@@ -66,9 +66,7 @@ class World:
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
-def generate(
-    streamers: int, seed: int, media: bool = False, ring_share: float = 0.0
-) -> World:
+def generate(streamers: int, seed: int, media: bool = False, ring_share: float = 0.0) -> World:
     """Generate a world, deterministically by its arguments.
 
     Args:

@@ -9,6 +9,7 @@ mean over seeds with its 95 % interval.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -59,9 +60,7 @@ def measured(
     found = []
     for seed in range(seeds):
         corpus = make(seed)
-        found.append(
-            asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold))
-        )
+        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold)))
     report(other.name, threshold, found)
 
 
@@ -70,8 +69,10 @@ def report(name: str, threshold: float, found: list[Scores]) -> None:
     print(f"\n{name}, threshold {threshold:g} of another seed")
     for what in ("precision", "recall", "f1"):
         print(f"  {what:<24} {interval(getattr(s.whole, what) for s in found)}")
-    print(f"  {'look-alikes joined':<24} {interval(s.look_alikes for s in found)}")
-    print(f"  {'one disguise alone':<24} {'recall':<16} precision")
+    if not all(math.isnan(s.look_alikes) for s in found):
+        print(f"  {'look-alikes joined':<24} {interval(s.look_alikes for s in found)}")
+    if any(s.by_disguise for s in found):
+        print(f"  {'one disguise alone':<24} {'recall':<16} precision")
     for kind in KINDS:
         of_kind = [s.by_disguise[kind] for s in found if kind in s.by_disguise]
         if of_kind:
@@ -83,7 +84,7 @@ def report(name: str, threshold: float, found: list[Scores]) -> None:
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.duplicates", description=__doc__.splitlines()[0]
+        prog="python -m tests.benchmarks.duplicates", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--ask", choices=ADAPTERS, default="dedup")

@@ -1,4 +1,4 @@
-"""Corpora with known duplicates: a world with rings, a disguise at a time, real profiles disguised."""
+"""Corpora with known duplicates: a world with rings, single disguises, real profiles disguised."""
 
 import json
 import random
@@ -14,6 +14,9 @@ from training.disguises.wording import Phrasebook
 from training.world import generate
 from training.world.topics import load_interests, load_phrases
 from training.world.translation import phrasebook
+
+_ELSEWHERE = 7919
+"""Added to the seed of a world for that of another."""
 
 Profile = dict[str, Any]
 Pair = tuple[str, str]
@@ -34,7 +37,6 @@ class Corpus:
         true: pairs of duplicates.
         by_disguise: disguise -> pairs of an original and a copy in this disguise alone.
         look_alikes: pairs of honest accounts that look alike.
-        ignored: pairs that count neither way.
     """
 
     name: str
@@ -42,24 +44,14 @@ class Corpus:
     true: set[Pair]
     by_disguise: dict[str, set[Pair]] = field(default_factory=dict)
     look_alikes: set[Pair] = field(default_factory=set)
-    ignored: set[Pair] = field(default_factory=set)
 
 
 def world_with_rings(streamers: int, seed: int, share: float) -> Corpus:
     """A simulated world: second accounts, re-uploads, rings, and honest look-alikes."""
     world = generate(streamers, seed, ring_share=share)
-    true, group_of = pairs_within(world.ids, world.groups)
-    look_alikes, _ = pairs_within(world.ids, world.look_alikes)
-    by_disguise: defaultdict[str, set[Pair]] = defaultdict(set)
-    originals = {
-        group: i
-        for i, group, kind in zip(world.ids, world.groups, world.kinds, strict=True)
-        if kind == "ring_original"
-    }
-    for i, disguises in zip(world.ids, world.disguises, strict=True):
-        if len(disguises) == 1:
-            by_disguise[disguises[0]].add(pair_of(i, originals[group_of[i]]))
-    return Corpus("world with rings", world.profiles, true, dict(by_disguise), look_alikes)
+    true = pairs_within(world.ids, world.groups)
+    look_alikes = pairs_within(world.ids, world.look_alikes)
+    return Corpus("world with rings", world.profiles, true, look_alikes=look_alikes)
 
 
 def disguise_by_disguise(streamers: int, seed: int, copies: int) -> Corpus:
@@ -73,9 +65,10 @@ def disguise_by_disguise(streamers: int, seed: int, copies: int) -> Corpus:
     return _copied(
         "each disguise alone",
         others,
+        generate(streamers, seed + _ELSEWHERE).profiles,
         told,
         with_covers,
-        {kind: copies for kind in KINDS},
+        dict.fromkeys(KINDS, copies),
         world_words(),
         rng,
     )
@@ -85,12 +78,13 @@ def real_profiles(folder: Path, seed: int, most: int, copies: int) -> Corpus:
     """Profiles of a data set folder, and so many copies in disguises drawn at random."""
     rng = random.Random(f"real/{seed}")
     lines = (folder / "streamers.jsonl").read_text(encoding="utf-8").splitlines()
-    profiles = [json.loads(line) for line in rng.sample(lines, min(most, len(lines)))]
+    drawn = [json.loads(line) for line in rng.sample(lines, min(most, len(lines)))]
+    profiles, strangers = drawn[len(drawn) // 5 :], drawn[: len(drawn) // 5]
     chosen: dict[Kind, int] = defaultdict(int)
     for _ in range(copies):
         chosen[rng.choice(KINDS)] += 1
     told = [p for p in profiles if any(fits(p, kind) for kind in KINDS)]
-    return _copied(f"real: {folder.name}", profiles, told, set(), chosen, None, rng)
+    return _copied(f"real: {folder.name}", profiles, strangers, told, set(), chosen, None, rng)
 
 
 def world_words() -> Phrasebook:
@@ -101,13 +95,17 @@ def world_words() -> Phrasebook:
 def _copied(
     name: str,
     others: list[Profile],
+    strangers: list[Profile],
     candidates: list[Profile],
     with_covers: set[str],
     counts: dict[Kind, int],
     book: Phrasebook | None,
     rng: random.Random,
 ) -> Corpus:
-    """`others`, and copies of different candidates in each kind; fewer where few fit."""
+    """`others`, and copies of different candidates in each kind; fewer where few fit.
+
+    A copy that takes no words shows those of a stranger, who is not in the corpus.
+    """
     shown = {p["streamer_id"]: p for p in others}
     by_disguise: defaultdict[str, set[Pair]] = defaultdict(set)
     left = rng.sample(candidates, len(candidates))
@@ -119,7 +117,7 @@ def _copied(
             if kind == "shared_handle":
                 original = with_handle(original, rng)
                 shown[original["streamer_id"]] = original
-            copied = copy_of(original, [kind], rng, rng.choice(left or others), book)
+            copied = copy_of(original, [kind], rng, rng.choice(strangers), book)
             shown[copied["streamer_id"]] = copied
             by_disguise[kind].add(pair_of(original["streamer_id"], copied["streamer_id"]))
     true = set().union(*by_disguise.values())
@@ -139,13 +137,10 @@ def _says_enough(real: frozenset[str]) -> bool:
     return bool(real & {"videos", "lives"}) or ("bio" in real and "tags" in real)
 
 
-def pairs_within(
-    ids: Sequence[str], groups: Iterable[str | None]
-) -> tuple[set[Pair], dict[str, str]]:
-    """Pairs of one group, and the group of each id that has one."""
+def pairs_within(ids: Sequence[str], groups: Iterable[str | None]) -> set[Pair]:
+    """Pairs of one group."""
     members: defaultdict[str, list[str]] = defaultdict(list)
     for i, group in zip(ids, groups, strict=True):
         if group is not None:
             members[group].append(i)
-    pairs = {pair_of(a, b) for some in members.values() for a, b in combinations(some, 2)}
-    return pairs, {i: group for group, some in members.items() for i in some}
+    return {pair_of(a, b) for some in members.values() for a, b in combinations(some, 2)}

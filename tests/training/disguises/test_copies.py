@@ -1,4 +1,4 @@
-"""Copies of profiles: valid, with other ids and names, and with nothing of the original but what they took."""
+"""Copies of profiles: valid, with other ids and names, and with what they took alone."""
 
 import base64
 import random
@@ -33,7 +33,9 @@ def stranger() -> dict[str, Any]:
     return {"streamer_id": "stranger", "name": "Kim", "bio": "football and chess", "videos": videos}
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("leetspeak", "mathematical", "full_width")])
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if k not in ("leetspeak", "mathematical", "full_width")]
+)
 def test_copies_are_valid_profiles_of_another_account(kind: Any) -> None:
     original = with_handle(profile(), random.Random(0)) if kind == "shared_handle" else profile()
     assert fits(original, kind)

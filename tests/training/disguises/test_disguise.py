@@ -10,7 +10,9 @@ from training.disguises.chinese import is_chinese
 from training.disguises.contacts import handle, hide
 from training.disguises.wording import general_phrasebook, language_of, sentences_of
 
-ENGLISH = "Welcome to my channel. I share cooking and travel every night, follow me! wechat lena2048"
+ENGLISH = (
+    "Welcome to my channel. I share cooking and travel every night, follow me! wechat lena2048"
+)
 CHINESE = "欢迎来到我的频道。每天直播做饭和旅行，喜欢请点个关注！商务合作微信：lena2048"
 JAPANESE = "私のチャンネルへようこそ。毎日ゲームの生配信をしています。よろしくお願いします。"
 KOREAN = "제 채널에 오신 걸 환영해요. 매일 게임 생방송을 합니다. 늘 감사합니다."
@@ -18,10 +20,12 @@ TEXTS = {"en": ENGLISH, "zh": CHINESE, "ja": JAPANESE, "ko": KOREAN}
 UNCHANGED = {
     "en": {"traditional", "homophones"},
     "zh": set(),
-    "ja": {"leetspeak", "shared_handle"},
+    "ja": {"leetspeak", "traditional", "homophones", "homoglyphs", "one_homoglyph_a_word",
+           "shared_handle"},
     "ko": {"leetspeak", "traditional", "homophones", "mathematical", "shared_handle", "homoglyphs",
            "one_homoglyph_a_word"},
 }  # fmt: skip
+FEW_FORMS = ("traditional", "full_width")
 ONLY_LETTERS = {"full_width", "mathematical"}
 
 
@@ -34,7 +38,8 @@ def test_every_text_that_a_disguise_is_for_is_changed(kind: str, language: str) 
         made = disguise(TEXTS[language], kind, random.Random(seed))
         assert made != TEXTS[language]
         assert made == disguise(TEXTS[language], kind, random.Random(seed))
-    assert len({disguise(TEXTS[language], kind, random.Random(s)) for s in range(20)}) > 1
+    made_of_seeds = {disguise(TEXTS[language], kind, random.Random(seed)) for seed in range(20)}
+    assert len(made_of_seeds) > 1 or kind in FEW_FORMS
 
 
 @pytest.mark.parametrize("kind", MEDIA_KINDS)
@@ -64,7 +69,9 @@ def test_other_alphabets_are_the_same_letters_to_unicode(kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE, JAPANESE])
-@pytest.mark.parametrize("kind", ["combining", "zero_width", "emoji_between", "punctuation_between", "spaced"])
+@pytest.mark.parametrize(
+    "kind", ["combining", "zero_width", "emoji_between", "punctuation_between", "spaced"]
+)
 def test_what_is_put_between_leaves_the_characters_in_order(kind: str, text: str) -> None:
     for seed in range(20):
         rest = iter(disguise(text, kind, random.Random(seed)))
@@ -112,7 +119,7 @@ def test_homophones_sound_alike_and_keep_everything_else() -> None:
 
 def test_one_homoglyph_a_word_changes_one_letter_of_each() -> None:
     made = disguise("cooking travel nights", "one_homoglyph_a_word", random.Random(1))
-    for old, new in zip("cooking travel nights".split(), made.split(), strict=True):
+    for old, new in zip(["cooking", "travel", "nights"], made.split(), strict=True):
         assert sum(a != b for a, b in zip(old, new, strict=True)) == 1
 
 
