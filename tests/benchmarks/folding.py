@@ -40,13 +40,15 @@ def main() -> int:
     """Print a table; 1 when a target is missed."""
     slow = 0
     for name, unit in HOSTILE.items():
-        text = (unit * (MIB // len(unit.encode("utf-8", "surrogatepass")) + 1))
+        text = unit * (MIB // len(unit.encode("utf-8", "surrogatepass")) + 1)
         folding = least_ms(lambda text=text: fold(text))
         contacts = least_ms(lambda text=text: find_contacts(text))
         missed = folding > AT_MOST_MS
         slow += missed
         mark = "MISSED" if missed else ""
-        print(f"1 MB {name:<14} fold {folding:7.1f} ms  contacts {contacts:7.1f} ms  {mark}".rstrip())
+        print(
+            f"1 MB {name:<14} fold {folding:7.1f} ms  contacts {contacts:7.1f} ms  {mark}".rstrip()
+        )
     for name, text in USUAL.items():
         folding = least_ms(lambda text=text: fold(text), 200) * 1000
         contacts = least_ms(lambda text=text: find_contacts(text), 200) * 1000

@@ -64,7 +64,7 @@ def _turned(letters: Letters) -> Letters:
             continue  # is shown from right to left anyway
         codes[start + 1 : end] = codes[start + 1 : end][::-1]
         origins[start + 1 : end] = origins[start]
-    return Letters(codes, origins, letters.undone)
+    return Letters(codes, origins, letters.source, letters.undone)
 
 
 def plain(letters: Letters) -> Letters:
@@ -86,7 +86,7 @@ def plain(letters: Letters) -> Letters:
     is_part = np.repeat(longer, lengths)  # (M,)
     codes = np.repeat(codes, lengths)
     codes[is_part] = known.expansions[(first + within)[is_part]]
-    return Letters(codes, origins, letters.undone)
+    return Letters(codes, origins, letters.source, letters.undone)
 
 
 def _not_alone(letters: Letters, styled: Flags) -> Flags:
@@ -103,8 +103,8 @@ def unmarked(letters: Letters) -> Letters:
     """Composed letters, without marks that no alphabet puts there.
 
     A text is disguised if two of its letters bear marks with which they don't compose (of Yoruba's
-    dotted letters and of Turkish i aside); then all separate marks go. So do the accents of a word
-    of which most letters have one. Marks of other scripts on letters that have none go always.
+    dotted letters and of Turkish i aside); then all separate marks and accents go. So do the accents
+    of a word of which most letters have one. Marks of other scripts on letters that have none go always.
     """
     classes = letters.classes
     marks = classes == Class.MARK
@@ -115,18 +115,21 @@ def unmarked(letters: Letters) -> Letters:
         letters, marks = letters.kept(~alien), marks[~alien]
     jamo = (letters.codes >= 0x1100) & (letters.codes <= 0x11FF)
     if marks.any() or jamo.any():
-        letters = _composed(letters, marks)
-    return _unaccented(letters)
+        letters, is_disguised = _composed(letters, marks)
+        return _unaccented(letters, is_disguised)
+    return _unaccented(letters, False)
 
 
-def _bases(classes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _bases(
+    classes: np.ndarray[tuple[int], np.dtype[np.uint8]],
+) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     """Class of the last character before each that is no mark; of itself at the start."""
     bare = (classes != Class.MARK) & (classes != Class.OTHER_MARK)
     place = np.maximum.accumulate(np.where(bare, np.arange(len(classes)), 0))
     return classes[place]
 
 
-def _composed(letters: Letters, marks: Flags) -> Letters:
+def _composed(letters: Letters, marks: Flags) -> tuple[Letters, bool]:
     loose = marks & (letters.codes != _VOICED[0]) & (letters.codes != _VOICED[1])
     codes, keep = letters.codes.copy(), letters.codes != _KEYCAP
     keep |= ~marks
@@ -138,9 +141,9 @@ def _composed(letters: Letters, marks: Flags) -> Letters:
             codes[start : start + len(whole)] = codes_of(whole)
             keep[start + len(whole) : end] = False
     if stacked < _STACKED and len(clusters) <= _MOST_CLUSTERS:
-        return letters.with_codes(codes).kept(keep)
+        return letters.with_codes(codes).kept(keep), False
     letters.report(Disguise.COMBINING, loose & (letters.codes != _KEYCAP))
-    return letters.kept(~loose)
+    return letters.kept(~loose), True
 
 
 def _clusters(letters: Letters) -> list[tuple[int, int, str]]:
@@ -164,16 +167,16 @@ def _uncomposed(cluster: str) -> int:
     return max(0, len(rest) - is_dotted)
 
 
-def _unaccented(letters: Letters) -> Letters:
+def _unaccented(letters: Letters, everywhere: bool) -> Letters:
     bare = mapped(tables().unaccented, letters.codes)  # (N,)
     accented = bare != letters.codes
     if not accented.any():
         return letters
     words = Runs.of(letters.classes == Class.LATIN)
     sizes, count = words.ends - words.starts, words.sums(accented)
-    odd = words.spread((sizes >= 4) & (count * 5 > sizes * 3), len(accented)) & accented
+    is_odd = (sizes >= 4) & (count * 5 > sizes * 3)
+    odd = accented if everywhere else words.spread(is_odd, len(accented)) & accented
     if not odd.any():
         return letters
     letters.report(Disguise.COMBINING, odd)
     return letters.with_codes(np.where(odd, bare, letters.codes))
-

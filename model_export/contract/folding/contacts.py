@@ -54,7 +54,13 @@ class _Found(NamedTuple):
 
 
 _EMOJI = r"\u2190-\u2bff\U0001f000-\U0001faff"
-_NUMERALS = dict(zip("零〇洞一幺壹二两贰三叁四肆五伍六陆七柒拐八捌九玖勾", "000111222334455667778899" "9", strict=True))
+_NUMERALS = dict(
+    zip(
+        "零〇洞一幺壹二两贰三叁四肆五伍六陆七柒拐八捌九玖勾",
+        "0001112223344556677788999",
+        strict=True,
+    )
+)
 _DIGIT = f"[0-9{''.join(_NUMERALS)}]"
 _BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
 _AS_DIGITS = str.maketrans(_NUMERALS)
@@ -78,7 +84,9 @@ _CALL = re.compile(
 )
 _COMMA = re.compile("[,，、]")
 _GROUPS = re.compile(rf"{_DIGIT}+")
-_SHAPES = frozenset({(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)})
+_SHAPES = frozenset(
+    {(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)}
+)
 _MAIL = re.compile(
     r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?(?:@|\(at\)|\[at\]|#(?=(?:qq|163|gmail)\s?\.))\s?"
     r"((?:[a-z0-9\-]{1,63}(?:\s?\.\s?|\(dot\)|\[dot\]|\s?点\s?)){1,4}[a-z]{2,12})(?![a-z0-9])"
@@ -148,7 +156,9 @@ def _mails(text: str) -> Iterator[_Found]:
     if "." in text or "点" in text or "dot" in text:
         for match in _MAIL.finditer(text):
             host = re.sub(r"\(dot\)|\[dot\]|点", ".", match[2]).replace(" ", "")
-            split = () if "@" in match[0] and " " not in match[0] else (Disguise.PUNCTUATION_BETWEEN,)
+            split = (
+                () if "@" in match[0] and " " not in match[0] else (Disguise.PUNCTUATION_BETWEEN,)
+            )
             yield _Found("email", f"{match[1]}@{host}", match.start(), match.end(), split)
 
 
@@ -166,7 +176,9 @@ def _of_site(host: str, path: str, start: int, end: int) -> _Found:
     kind = SITES.get(host.removeprefix("m."))
     parts = [part for part in re.split(r"[/?#]", path) if part]
     if kind and parts:
-        name = parts[1] if parts[0] in ("user", "c", "add", "u", "invite") and parts[1:] else parts[0]
+        name = (
+            parts[1] if parts[0] in ("user", "c", "add", "u", "invite") and parts[1:] else parts[0]
+        )
         name = name.lstrip("@+~")
         if name and name not in SECTIONS:
             return _Found(kind, name, start, end)
@@ -232,7 +244,10 @@ def _handle_at(
         return None
     if value.isdigit() and (len(value) < 6 or is_weak):
         return None
-    if re.match(_QUANTITY, text[start + len(value) : start + len(value) + 6]) is None and value.isdigit():
+    if (
+        re.match(_QUANTITY, text[start + len(value) : start + len(value) + 6]) is None
+        and value.isdigit()
+    ):
         return None
     return value, start + len(value), ()
 

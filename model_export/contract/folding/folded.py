@@ -108,7 +108,7 @@ def _without_arrays(text: str) -> str | None:
 
 def _given(text: str) -> Letters:
     codes = codes_of(text)
-    return Letters(codes, np.arange(len(codes), dtype=np.int32))
+    return Letters(codes, np.arange(len(codes), dtype=np.int32), codes)
 
 
 def _pass(letters: Letters, stages: Sequence[Stage]) -> Letters:

@@ -201,6 +201,20 @@ def _confusables(mapping: dict[str, str]) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _capitals(mapping: dict[str, str]) -> dict[str, str]:
+    """Greek, Cyrillic and other capitals -> the Latin letter whose capital they look like."""
+    data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
+    known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
+    scripts = (Class.CYRILLIC, Class.GREEK, Class.ALPHABET)
+    found: dict[str, str] = {}
+    for latin in _ASCII.upper():
+        for twin in (entry["c"] for entry in known.get(latin, ())):
+            small = len(twin) == 1 and mapping.get(twin)
+            if small and len(small) == 1 and class_of(twin) in scripts and ord(twin) < LIMIT:
+                found.setdefault(twin, latin.lower())
+    return found
+
+
 def _han_twins() -> dict[str, str]:
     data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
     known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
@@ -232,12 +246,12 @@ def _simplified() -> dict[str, str]:
 
 def _ambiguous(simplified: dict[str, str]) -> str:
     """Traditional characters that simplified texts write too, in names or with other meanings."""
-    return "".join(c for c in simplified if c in "吒濛" or _is_in_gb2312(c))
+    return "".join(c for c in simplified if c in "吒濛" or _is_in("gb2312", c))
 
 
-def _is_in_gb2312(char: str) -> bool:
+def _is_in(codec: str, char: str) -> bool:
     try:
-        char.encode("gb2312")
+        char.encode(codec)
     except UnicodeEncodeError:
         return False
     return True
@@ -248,6 +262,7 @@ def _japanese(simplified: dict[str, str]) -> str:
     chinese = set(simplified) | set(simplified.values()) | set(_opencc("STCharacters.txt"))
     shinjitai = set("".join(_opencc("JPShinjitaiCharactersRev.txt").values()))
     shinjitai |= set(_opencc("JPShinjitaiCharacters.txt"))
+    chinese |= {c for c in shinjitai if len(c) == 1 and (_is_in("gb2312", c) or _is_in("big5", c))}
     return "".join(sorted(c for c in shinjitai if c not in chinese and len(c) == 1))
 
 
@@ -310,6 +325,7 @@ def main() -> None:
         "styled": styled,
         "unaccented": _sides(_unaccented()),
         "latin": _sides(_confusables(mapping)),
+        "capital": _sides(_capitals(mapping)),
         "cyrillic": _sides(_CYRILLIC_TWINS),
         "greek": _sides(_GREEK_TWINS),
         "han": _sides(_han_twins()),

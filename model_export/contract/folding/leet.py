@@ -1,8 +1,8 @@
 """Folding of leetspeak: digits and signs for letters inside words of Latin letters.
 
 A lone digit between letters is no disguise (b2b, mp3player), and what begins or ends a word hardly
-ever is (24h, ps5). A text is leetspeak if a word has two groups of such digits between its letters,
-or two long words have one; then they are letters, and those at the ends of its words may be too.
+ever is (24h, ps5). A text is leetspeak if a word has two groups of such digits, one of them between
+its letters, or two long words have one; then all digits beside letters are letters, but for units.
 """
 
 import numpy as np
@@ -18,10 +18,10 @@ for _char, _means in _MEANS.items():
 _IS_SIGN = _LETTER != np.arange(128)
 _IS_LETTER = np.array([chr(code).isalpha() and chr(code).islower() for code in range(128)])
 _IS_SURE = np.isin(np.arange(128), [ord(c) for c in "0134578@$!"])
-_LONGEST_GROUP = 2
+_LONGEST_GROUP = 5
+_WEAK = 2
+_UNITS = [ord(c) for c in "kdvxp"]
 _LONG_WORD = 5
-_MOST_SHARE = 0.7
-"""Share of a word that may be digits and signs, where the text is leetspeak."""
 
 
 def spelt(letters: Letters) -> Letters:
@@ -48,18 +48,19 @@ def spelt(letters: Letters) -> Letters:
     length = words.ends - words.starts  # (W,)
     spelled = length - np.bincount(word_of, sizes, size).astype(np.int64)
     count = np.bincount(word_of[inner], minlength=size)
+    trailing = np.bincount(word_of[before & ~after & sure & (sizes == 1)], minlength=size)
     usable = ~_is_address(codes, words)
-    strong = (count >= 2) & (spelled >= 3) & usable
-    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= _LONG_WORD - 1) & usable
-    if not strong.any() and np.count_nonzero(weak) < 2:
+    strong = (count >= 1) & (count + trailing >= 2) & (spelled >= 3) & usable
+    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= _LONG_WORD - 1) & usable & ~strong
+    if not strong.any() and np.count_nonzero(weak) < _WEAK:
         return letters
-    chosen = usable & (length - spelled <= _MOST_SHARE * length)
-    # At the ends of words of leetspeak, where two letters are left, or one before an o.
-    outer = (before ^ after) & sure & (sizes == 1) & (codes[groups.starts] != ord("!"))
-    last = before & (codes[groups.starts] == ord("0"))
-    few, most = usable & (spelled >= 1), usable & (spelled >= 2)
-    means = (inner & chosen[word_of]) | (outer & (most[word_of] | (last & few[word_of])))
-    changed = groups.spread(means, len(codes))
+    # In a text of leetspeak, other words are too, but for units (4k) and rounds (5v5).
+    first = codes[np.minimum(groups.ends, len(codes) - 1)]
+    unit = ~before & after & np.isin(first, _UNITS) & (spelled[word_of] == 1)
+    means = sure & (before | after) & ~unit & usable[word_of] & (codes[groups.starts] != ord("!"))
+    is_round = np.bincount(word_of[unit], minlength=size) > 0
+    means &= ~is_round[word_of] & (sizes <= _LONGEST_GROUP)
+    changed = groups.spread(means | (inner & usable[word_of]), len(codes))
     letters.report(Disguise.LEETSPEAK, changed)
     return letters.with_codes(np.where(changed, _LETTER.take(small), codes))
 

@@ -83,11 +83,13 @@ class Letters:
     Attributes:
         codes: code points.
         origins: place in the original of each, non-decreasing.
+        source: code points of the original text.
         undone: found so far.
     """
 
     codes: Codes
     origins: Origins
+    source: Codes
     undone: list[Undone] = field(default_factory=list[Undone])
 
     @cached_property
@@ -97,17 +99,17 @@ class Letters:
 
     def with_codes(self, codes: Codes) -> "Letters":
         """Other characters in the same places."""
-        return Letters(codes, self.origins, self.undone)
+        return Letters(codes, self.origins, self.source, self.undone)
 
     def again(self) -> "Letters":
         """The characters, with nothing undone yet."""
-        found = Letters(self.codes, self.origins)
+        found = Letters(self.codes, self.origins, self.source)
         found.classes = self.classes
         return found
 
     def kept(self, keep: Flags) -> "Letters":
         """The characters chosen (N,)."""
-        found = Letters(self.codes[keep], self.origins[keep], self.undone)
+        found = Letters(self.codes[keep], self.origins[keep], self.source, self.undone)
         found.classes = self.classes[keep]
         return found
 

@@ -72,21 +72,30 @@ PLATFORMS = (
         spoken=("扣扣",),
         numeric=True,
     ),
-    Platform("telegram", "", weak=r"电报号?|纸飞机|(?<![a-z])(?:telegram|tele|tg)(?![a-z0-9])|飞机"),
+    Platform(
+        "telegram", "", weak=r"电报号?|纸飞机|(?<![a-z])(?:telegram|tele|tg)(?![a-z0-9])|飞机"
+    ),
     Platform("whatsapp", r"(?<![a-z])(?:whatsapp|whats app|whatapp|wa(?=\s?:))", numeric=True),
     Platform(
-        "line", r"(?:加|\+)\s?(?:line|赖)|赖(?=\s?[:：])", weak=r"(?<![a-z])line(?![a-z0-9])", shortest=4
+        "line",
+        r"(?:加|\+)\s?(?:line|赖)|赖(?=\s?[:：])",
+        weak=r"(?<![a-z])line(?![a-z0-9])",
+        shortest=4,
     ),
     Platform("instagram", "", weak=r"(?<![a-z])(?:instagram|insta|ins|ig)(?![a-z0-9])", shortest=3),
     Platform("discord", "", weak=r"(?<![a-z])(?:discord|dc)(?![a-z0-9])", shortest=3),
     Platform("snapchat", "", weak=r"(?<![a-z])(?:snapchat|snap|sc)(?![a-z0-9])", shortest=3),
     Platform("skype", "", weak=r"(?<![a-z])skype(?![a-z0-9])", shortest=5),
     Platform("signal", "", weak=r"(?<![a-z])signal(?![a-z0-9])", shortest=4),
-    Platform("kakaotalk", r"카톡|카카오톡", weak=r"(?<![a-z])(?:kakaotalk|kakao)(?![a-z0-9])", shortest=4),
+    Platform(
+        "kakaotalk", r"카톡|카카오톡", weak=r"(?<![a-z])(?:kakaotalk|kakao)(?![a-z0-9])", shortest=4
+    ),
     Platform("weibo", "", weak=r"微博|围脖|(?<![a-z])(?:weibo|wb)(?![a-z0-9])", shortest=4),
     Platform("douyin", "", weak=r"抖音|抖yin|(?<![a-z])(?:douyin|dy)(?![a-z0-9])", shortest=4),
     Platform("kuaishou", "", weak=r"快手|(?<![a-z])(?:kuaishou|ks)(?![a-z0-9])", shortest=4),
-    Platform("xiaohongshu", "", weak=r"小红书|红薯|(?<![a-z])(?:xhs|xiaohongshu)(?![a-z0-9])", shortest=4),
+    Platform(
+        "xiaohongshu", "", weak=r"小红书|红薯|(?<![a-z])(?:xhs|xiaohongshu)(?![a-z0-9])", shortest=4
+    ),
     Platform("bilibili", "", weak=r"(?<![a-z])(?:bilibili|b站)(?![a-z0-9])", shortest=4),
     Platform("twitter", "", weak=r"推特|(?<![a-z])twitter(?![a-z0-9])", shortest=3),
     Platform("youtube", "", weak=r"油管|(?<![a-z])(?:youtube|yt)(?![a-z0-9])", shortest=3),

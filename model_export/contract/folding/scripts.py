@@ -4,7 +4,7 @@ import numpy as np
 
 from model_export.contract.folding.classes import Class
 from model_export.contract.folding.letters import Disguise, Letters, Runs
-from model_export.contract.folding.tables import Flags, mapped, tables
+from model_export.contract.folding.tables import Codes, Flags, mapped, tables
 
 _RARE = np.array([ord(c) for c in "ԝԁԛһӏԍѕјʟ"], np.uint32)
 """Cyrillic letters that hardly a living language of the internet writes, but for disguise."""
@@ -25,7 +25,7 @@ def one_script(letters: Letters) -> Letters:
     strange = word & (codes > 0x7F)
     if not strange.any():
         return letters
-    twin = mapped(known.latin, codes)  # (N,)
+    twin = _latin_twins(letters)  # (N,)
     has_twin = strange & (twin != codes)
     is_foreign = strange & (has_twin | (classes != Class.LATIN))
     if not is_foreign.any():
@@ -55,6 +55,16 @@ def one_script(letters: Letters) -> Letters:
     return letters.with_codes(found)
 
 
+def _latin_twins(letters: Letters) -> Codes:
+    """Latin letter that each looks like (N,); what was a capital is compared as one: Ν is no v."""
+    known = tables()
+    twin = mapped(known.latin, letters.codes)  # (N,)
+    given = letters.source[letters.origins]  # (N,)
+    capital = mapped(known.capital, given)
+    was = (capital != given) & (mapped(known.plain, given) == letters.codes)
+    return np.where(was, capital, twin)
+
+
 def chinese(letters: Letters) -> Letters:
     """Simplified Chinese; Japanese and Korean texts stay, and so do kana in Japanese."""
     classes = letters.classes
@@ -80,7 +90,7 @@ def _is_not_chinese(letters: Letters, han: int) -> bool:
     return bool(tables().japanese.take(letters.codes, mode="clip").any())
 
 
-def _without_kana(letters: Letters, other: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> Letters:
+def _without_kana(letters: Letters, other: Codes) -> Letters:
     """Kana that look like Chinese characters, in texts that have no other kana; radicals."""
     classes = letters.classes
     changed = other != letters.codes

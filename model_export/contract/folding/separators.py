@@ -97,7 +97,9 @@ def joined(letters: Letters) -> Letters:
     singles = single[1:] & single[:-1]
     signs = split.kinds[Class.PUNCTUATION] + split.kinds[Class.LIST]
     dotted = (signs == lengths) & (lengths <= _SHORT)
-    dotted &= singles | ((split.kinds[Class.LIST] == 0) & _alike(letters.codes[split.between.starts]))
+    dotted &= singles | (
+        (split.kinds[Class.LIST] == 0) & _alike(letters.codes[split.between.starts])
+    )
     emoji, bounds = split.kinds[Class.EMOJI], blanks > 0
     drop = np.zeros(len(letters.codes), np.bool_)
     needed = np.full(len(split.sizes), _SIGNS)

@@ -30,6 +30,7 @@ class Tables(NamedTuple):
         style: 1 full-width letters and digits, 2 mathematical, circled, squared ones, uint8.
         unaccented: letter of ASCII below an accent.
         latin: Latin letter that a letter looks like.
+        capital: Latin letter, as a small one, that a capital looks like.
         cyrillic, greek: letter that a Latin letter looks like.
         han: Chinese character that a kana or radical looks like.
         simplified: of a traditional character.
@@ -47,6 +48,7 @@ class Tables(NamedTuple):
     style: NDArray[np.uint8]
     unaccented: Codes
     latin: Codes
+    capital: Codes
     cyrillic: Codes
     greek: Codes
     han: Codes
@@ -131,6 +133,7 @@ def tables() -> Tables:
         style=style,
         unaccented=_mapping(read["unaccented"]),
         latin=_mapping(read["latin"]),
+        capital=_mapping(read["capital"]),
         cyrillic=_mapping(read["cyrillic"]),
         greek=_mapping(read["greek"]),
         han=_mapping(read["han"]),

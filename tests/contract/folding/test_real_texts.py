@@ -31,7 +31,9 @@ def compact(text: str) -> str:
     return "".join(c for c in text if c.isalnum())
 
 
-@pytest.mark.parametrize(("name", "most"), [("facebook", 0.003), ("lastfm", 0.01), ("movielens", 0.01)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("facebook", 0.003), ("lastfm", 0.01), ("movielens", 0.01)]
+)
 def test_honest_names_hardly_ever_look_disguised(name: str, most: float) -> None:
     found = [fold(text) for text in texts(DATA / name)]
     kinds = Counter(d for each in found for d in {u.disguise for u in each.undone})
