@@ -139,9 +139,8 @@ class Manifest(Part):
     def variant(self, name: str) -> Variant:
         """Variant by name; raises like `as_variant`."""
         usable = {variant.name: variant for variant in self.variants if variant.files}
-        for known, variant in usable.items():
-            if known == name:
-                return variant
+        if name in usable:
+            return usable[name]
         has = ", ".join(usable) or "none"
         raise BundleError(f"{self.model_version} has no variant {name!r}; it has: {has}")
 
@@ -393,8 +392,7 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _is_inside(name: str) -> bool:
-    parts = name.split("/")
-    return "\\" not in name and "\0" not in name and all(p not in ("", ".", "..") for p in parts)
+    return not {"\\", "\0"} & set(name) and not {"", ".", ".."} & set(name.split("/"))
 
 
 def file_entry(content: bytes) -> FileEntry:
