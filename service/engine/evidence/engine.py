@@ -46,6 +46,10 @@ class Compared:
     matches: Matches
 
 
+def _listed(places: Places) -> list[int]:
+    return places.tolist()
+
+
 class Evidence:
     """Compares profiles by the parameters of a bundle, or by packaged ones where it has none.
 
@@ -104,7 +108,7 @@ class Evidence:
             # Only the sides of these pairs are made ready: a long array would be sorted at once,
             # and keep every other thread waiting.
             places = np.unique(np.concatenate([one[part], other[part]]))
-            comparison = Comparison([sides[place] for place in places.tolist()], self._worth)
+            comparison = Comparison([sides[place] for place in _listed(places)], self._worth)
             yield
             ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
             parts.append((yield from comparison.levels(*ends, seen)))
