@@ -32,6 +32,8 @@ from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
 _log = logging.getLogger(__name__)
+_uvicorn_log = logging.getLogger("uvicorn.error.connections")
+_uvicorn_log.setLevel(logging.ERROR)  # a warning for all that is no HTTP: anybody could fill disks
 
 _MAX_DESCRIPTORS = 65_536
 _MAX_CONNECTIONS = 4096
@@ -128,6 +130,7 @@ class HttpConnection(HttpToolsProtocol):
     def __init__(self, *args: Any, limits: Connections, **kwargs: Any) -> None:
         """Take the arguments of uvicorn's protocol; `limits` are shared by all connections."""
         super().__init__(*args, **kwargs)
+        self.logger = _uvicorn_log
         self._limits = limits
         self._unparsed = 0  # bytes since the parser last completed a header or a piece of a body
         self._is_refused = False

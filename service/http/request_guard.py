@@ -40,11 +40,10 @@ from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-_ONCE = frozenset({b"authorization", b"host"})
+_ONCE = frozenset({b"authorization", b"content-type", b"host", b"origin"})
 _READ = _ONCE | {
+    b"content-encoding",
     b"content-length",
-    b"content-type",
-    b"origin",
     b"transfer-encoding",
     b"upgrade",
     REQUEST_ID,
@@ -211,6 +210,11 @@ class RequestGuard:
                     "without Upgrade"
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
+            if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
+                raise UnsupportedMediaType(
+                    "bodies are not decompressed here: send this one as it is, without "
+                    "Content-Encoding"
+                )
 
 
 def _let_in(

@@ -17,6 +17,11 @@ from service.settings import Server
 _GRACE_S = 5  # for requests under way; a container is killed 10 s after it was told to stop
 _BODY_GRACE_S = 1  # of these, for bodies that still come
 _TICKS = 10  # uvicorn's, in a second
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+]
+"""Of every answer: it is what it says, and a page of another site shows none in a frame."""
 
 
 class HttpServer(uvicorn.Server):
@@ -43,6 +48,7 @@ class HttpServer(uvicorn.Server):
                 timeout_keep_alive=math.ceil(settings.idle_timeout_s),
                 timeout_graceful_shutdown=_GRACE_S,
                 server_header=False,
+                headers=_HEADERS,
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.service.attacks.raw import connect
 from tests.service.process import START_S, Service, run, wait_until
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,9 @@ DESCRIPTORS = 256
 GET = b"GET /v1/streamers HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.fixture(scope="module")
-def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(bundle, tmp_path_factory.mktemp("connections") / "data") as running:
-        yield running.wait_until_ready()
+@pytest.fixture
+def service(keyless: Service) -> Service:
+    return keyless
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,6 @@ def hasty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     folder = tmp_path_factory.mktemp("hasty")
     with Service(bundle, folder / "data", STREAMER_SERVER=settings) as running:
         yield running.wait_until_ready()
-
-
-def connect(service: Service) -> socket.socket:
-    host, port = service.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=START_S)
 
 
 def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, Any]:

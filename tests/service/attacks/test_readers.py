@@ -1,0 +1,79 @@
+"""Clients that ask for much and read nothing, many at once; others are answered meanwhile."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.service.attacks.raw import connect, request
+from tests.service.data_sets import json_line
+from tests.service.features.transfers.waiting import ended, submitted, upload
+from tests.service.process import Service, wait_until
+
+pytestmark = pytest.mark.slow
+
+CLIENTS = 40
+
+
+@pytest.fixture(scope="module")
+def hasty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that does not wait for long, with much to tell."""
+    settings = json.dumps({"idle_timeout_s": 2.0, "header_timeout_s": 2.0})
+    limits = json.dumps({"body_timeout_s": 2.0})
+    folder = tmp_path_factory.mktemp("hasty")
+    with Service(bundle, folder / "data", STREAMER_SERVER=settings, STREAMER_LIMITS=limits) as one:
+        one.wait_until_ready()
+        lines = (
+            json_line({"streamer_id": f"r{i}", "tags": ["music"], "bio": "x" * 4000})
+            for i in range(2000)
+        )
+        assert ended(one.client, upload(one.client, "".join(lines)))["state"] == "succeeded"
+        yield one
+
+
+def open_connections(service: Service) -> int:
+    return len(psutil.Process(service.process.pid).net_connections("tcp"))
+
+
+@pytest.mark.parametrize("path", ["/v1/streamers?limit=1000", "/result", "/openapi.json", "/docs"])
+def test_clients_that_never_read(hasty: Service, path: str) -> None:
+    """Each is let go, and what waits for it takes no memory beside what the kernel holds."""
+    if path == "/result":
+        path = submitted(hasty.client.post("/v1/jobs/exports", json={})) + path
+        ended(hasty.client, path.removesuffix("/result"))
+    before, memory = open_connections(hasty), psutil.Process(hasty.process.pid).memory_info().rss
+    with contextlib.ExitStack() as stack:
+        for _ in range(CLIENTS):
+            client = stack.enter_context(connect(hasty))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(request("GET", path) * 20)
+            assert hasty.client.get("/livez").status_code == 200
+        wait_until(lambda: open_connections(hasty) <= before, "all are let go")
+    assert psutil.Process(hasty.process.pid).memory_info().rss - memory < 600 << 20
+    assert hasty.client.get("/v1/streamers/r1").status_code == 200
+
+
+def test_many_slow_heads_and_bodies(hasty: Service) -> None:
+    """Each sends a byte now and then, and none keeps its connection by that."""
+    kind = ("Content-Type: application/json", "Content-Length: 1000")
+    begun = (b"GET /v1/streamers HTTP/1.1\r\nX-", request("PUT", "/v1/streamers/slow", *kind) + b"{")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connect(hasty)) for _ in range(2 * CLIENTS)]
+        for i, client in enumerate(slow):
+            client.sendall(begun[i % 2])
+        before = open_connections(hasty)
+        assert before >= len(slow)
+
+        def drip() -> bool:
+            assert hasty.client.get("/v1/streamers/r1").status_code == 200
+            for client in slow:
+                with contextlib.suppress(OSError):
+                    client.send(b"x")
+            return open_connections(hasty) <= before - len(slow)
+
+        wait_until(drip, "all are let go")
+    assert hasty.client.get("/v1/streamers/slow").status_code == 404
