@@ -29,7 +29,7 @@ from service.errors import (
 )
 from service.http.admission import PROBES
 from service.http.auth.audit import AuditedAnswer, RequestAudit
-from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.callers import KEYLESS, KeyRing, caller_by
 from service.http.auth.local_callers import LocalCallers
 from service.http.auth.rate_limits import Charges, RateLimits, charges_in
 from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
@@ -227,10 +227,7 @@ def _let_in(
         MissingScope: somebody who may not.
         RateLimited: somebody who may not so often.
     """
-    scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthorized(Unauthorized.example)
-    scope["caller"] = caller = keys.caller_of(key)
+    scope["caller"] = caller = caller_by(keys, headers.get(b"authorization", ""))
     if route is None:  # no route answers
         return
     caller.require(route.scope)

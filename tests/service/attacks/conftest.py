@@ -12,13 +12,13 @@ from tests.service.process import Service
 ADMIN_KEY = "the-admin-key-of-the-attacked"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keyless(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with Service(bundle, tmp_path_factory.mktemp("keyless") / "data") as running:
         yield running.wait_until_ready()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def import_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Below which imports may name files; besides it lies what they may not."""
     folder = tmp_path_factory.mktemp("imports") / "allowed"
@@ -26,7 +26,7 @@ def import_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guarded(
     bundle: Path, import_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:

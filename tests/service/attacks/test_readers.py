@@ -39,7 +39,7 @@ def open_connections(service: Service) -> int:
     return len(psutil.Process(service.process.pid).net_connections("tcp"))
 
 
-@pytest.mark.parametrize("path", ["/v1/streamers?limit=1000", "/result", "/openapi.json", "/docs"])
+@pytest.mark.parametrize("path", ["/v1/streamers?limit=1000", "/result", "/openapi.json"])
 def test_clients_that_never_read(hasty: Service, path: str) -> None:
     """Each is let go, and what waits for it takes no memory beside what the kernel holds."""
     if path == "/result":
@@ -55,6 +55,23 @@ def test_clients_that_never_read(hasty: Service, path: str) -> None:
         wait_until(lambda: open_connections(hasty) <= before, "all are let go")
     assert psutil.Process(hasty.process.pid).memory_info().rss - memory < 600 << 20
     assert hasty.client.get("/v1/streamers/r1").status_code == 200
+
+
+def test_events_end_with_the_key(bundle: Path, tmp_path: Path) -> None:
+    """Who watches a job is not told more than others once the key is revoked."""
+    settings = {"STREAMER_API_KEY": "the-first-key", "STREAMER_JOBS__AT_ONCE": "0"}
+    with Service(bundle, tmp_path / "data", **settings) as service:
+        client = service.wait_until_ready().client
+        client.headers["Authorization"] = "Bearer the-first-key"
+        made = client.post("/v1/keys", json={"name": "gone", "scopes": ["streamers:read"]}).json()
+        path = upload(client, json_line({"streamer_id": "a"}))
+        known = {"Authorization": f"Bearer {made['key']}"}
+        with client.stream("GET", path + "/events", headers=known) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == "event: job"
+            client.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
+            assert list(lines)[-1] == ""  # in order, though the job still waits
+        assert client.get(path).json()["state"] == "queued"
 
 
 def test_many_slow_heads_and_bodies(hasty: Service) -> None:
