@@ -189,6 +189,8 @@ class RequestGuard:
         path: str = scope["path"]
         if repeated is not None:
             raise MalformedRequest(f"the header {repeated} came more than once; send it once")
+        if scope["http_version"] not in ("1.0", "1.1"):  # the parser takes 0.9 and 2.0 as well
+            raise MalformedRequest("this is not HTTP/1.1")
         if b"host" not in headers and scope["http_version"] == "1.1":  # RFC 9112, section 3.2
             raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over

@@ -23,10 +23,10 @@ def kept(keyless: Service):
     assert keyless.client.get("/v1/streamers").json()["streamers"] == []
 
 
-def assert_refused(service: Service, content: bytes, status: int = 400) -> None:
+def assert_refused(service: Service, content: bytes) -> None:
     """The first request is refused, and nothing behind it is read."""
     (answer,) = exchange(service, content)
-    assert answer.status == status, answer.body
+    assert answer.status == 400, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
     assert answer.json["code"] == "malformed_request"
@@ -105,31 +105,30 @@ def test_chunks_that_others_may_read_differently(keyless: Service, chunks: bytes
 
 
 @pytest.mark.parametrize(
-    ("line", "status"),
+    "line",
     [
-        (b"GET /v1/streamers", 400),
-        (b"GET /v1/streamers HTTP/1.1 ", 400),
-        (b"GET  /v1/streamers HTTP/1.1", 400),
-        (b"GET /v1/streamers  HTTP/1.1", 400),
-        (b"GET\t/v1/streamers\tHTTP/1.1", 400),
-        (b"GET /v1/streamers HTTP/1.2", 400),
-        (b"GET /v1/streamers HTTP/9.9", 400),
-        (b"GET /v1/streamers http/1.1", 400),
-        (b"GET /v1/streamers HTTP/01.1", 400),
-        (b"GET /v1/\xff HTTP/1.1", 400),
-        (b"GET /v1/\x00 HTTP/1.1", 400),
-        (b"GET v1/streamers HTTP/1.1", 400),
-        (b"get /v1/streamers HTTP/1.1", 400),
-        (b"GARBAGE /v1/streamers HTTP/1.1", 400),
-        (b"CONNECT localhost:80 HTTP/1.1", 400),
-        (b"CONNECT / HTTP/1.1", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS
-        (b"*1\r\n$4\r\nPING", 400),  # Redis
+        b"GET /v1/streamers",
+        b"GET /v1/streamers HTTP/1.1 ",
+        b"GET\t/v1/streamers\tHTTP/1.1",
+        b"GET /v1/streamers HTTP/1.2",
+        b"GET /v1/streamers HTTP/9.9",
+        b"GET /v1/streamers http/1.1",
+        b"GET /v1/streamers HTTP/01.1",
+        b"GET /v1/\xff HTTP/1.1",
+        b"GET /v1/\x00 HTTP/1.1",
+        b"GET v1/streamers HTTP/1.1",
+        b"get /v1/streamers HTTP/1.1",
+        b"GARBAGE /v1/streamers HTTP/1.1",
+        b"CONNECT localhost:80 HTTP/1.1",
+        b"GET /v1/streamers HTTP/0.9",
+        b"GET /v1/streamers HTTP/2.0",
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"*1\r\n$4\r\nPING",  # Redis
     ],
 )
-def test_what_is_no_request_of_http_1_1(keyless: Service, line: bytes, status: int) -> None:
-    assert_refused(keyless, line + b"\r\nHost: localhost\r\n\r\n" + INNER, status)
+def test_what_is_no_request_of_http_1_1(keyless: Service, line: bytes) -> None:
+    assert_refused(keyless, line + b"\r\nHost: localhost\r\n\r\n" + INNER)
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Type", "Origin", "Authorization"])
@@ -143,7 +142,7 @@ def test_a_header_that_counts_comes_once(keyless: Service, name: str) -> None:
     assert behind.status == 404
 
 
-@pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ('"a", "b"',), ("a\x0bb",), ("a\xe9",)])
+@pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ('"a", "b"',), ("a\x7f",), ("a\xe9",)])
 def test_a_key_of_a_write_comes_once(keyless: Service, keys: tuple[str, ...]) -> None:
     lines = [f"Idempotency-Key: {key}" for key in keys]
     content = request("PUT", "/v1/streamers/behind", JSON, *lines, body=b"{}")
@@ -154,7 +153,7 @@ def test_a_key_of_a_write_comes_once(keyless: Service, keys: tuple[str, ...]) ->
 
 def test_chunk_extensions_and_trailers_mean_nothing(keyless: Service) -> None:
     head = request("PUT", "/v1/streamers/behind", JSON, CHUNKED)
-    trailers = b"Host: evil.example\r\nContent-Length: 5\r\nAuthorization: Bearer x\r\n"
+    trailers = b"Host: evil.example\r\nContent-Type: a/b\r\nAuthorization: Bearer x\r\n"
     chunks = b'2;a="b;c"\r\n{}\r\n0;d\r\n' + trailers + b"\r\n"
     written, read = exchange(keyless, head + chunks + BEHIND)
     assert (written.status, read.status) == (201, 200)

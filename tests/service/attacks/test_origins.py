@@ -119,7 +119,7 @@ def test_a_target_that_names_a_host(keyless: Service, place: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["TRACE", "TRACK", "OPTIONS", "PROPFIND", "HEAD", "PURGE"])
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "OPTIONS", "PROPFIND", "HEAD", "CONNECT"])
 def test_methods_that_no_route_has(keyless: Service, method: str) -> None:
     secret = "Cookie: session=made-up-secret"
     content = request(method, "/v1/streamers", secret, "Connection: close")
