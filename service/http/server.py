@@ -42,7 +42,7 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,  # nothing depends on the client's address or scheme
                 log_config=None,  # its records go where all others go
                 log_level=log_level,
-                access_log=log_level == "debug",
+                access_log=False,  # it has query strings; `STREAMER_LOG__REQUESTS` is without
                 # Accepted all at once, they must not take more descriptors than are left.
                 backlog=min(2048, max(16, connection_limit // 2)),
                 timeout_keep_alive=math.ceil(settings.idle_timeout_s),

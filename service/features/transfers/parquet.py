@@ -109,6 +109,5 @@ def _blocks(file: BinaryIO) -> Generator[bytes, None, None]:
             raise InvalidRequest(reason.read().decode("utf-8", "replace").strip())
         if status:
             raise InvalidRequest(
-                "the Parquet file can't be read: its types are nested too deeply, or its rows take "
-                "too much memory"
+                "the Parquet file can't be read: it is damaged, or its rows take too much memory"
             )

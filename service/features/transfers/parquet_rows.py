@@ -1,8 +1,8 @@
 """A program: rows of the Parquet file at its input, as lines of NDJSON at its output.
 
-A file of a kilobyte may hold a row of billions of values, or types nested so deeply that the
-library's native code overflows its stack. Read here, it costs this process and not the service,
-whose modules are not imported. `parquet` starts it: `-I parquet_rows.py GROUP_BYTES DATA_BYTES`.
+A file of a kilobyte may hold a row of billions of values, and a damaged one may be the end of the
+library's native code. Read here, it costs this process and not the service, whose modules are not
+imported. `parquet` starts it: `-I parquet_rows.py GROUP_BYTES DATA_BYTES`.
 """
 
 import base64

@@ -139,7 +139,7 @@ def test_a_query_as_long_as_a_header_may_be(keyless: Service, query: str) -> Non
 @pytest.mark.parametrize(
     "ranges",
     [
-        "bytes=" + ",".join(f"{i}-{i}" for i in range(8_000)),
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(5_000)),
         "bytes=" + ",".join(["0-"] * 15_000),
         "bytes=" + ",".join(["-1"] * 15_000),
         "bytes=0-" + "9" * 60_000,
@@ -187,7 +187,7 @@ def test_a_picture_that_is_a_bomb(seeing: Service, data: bytes, kind: str) -> No
     assert answer.json()["errors"][0]["pointer"].startswith("/avatar")
 
 
-@pytest.mark.parametrize("data", ["A" * 13, "====", "A=A=", "A\nAA", "\ud83d\ude00", "A" * 20_000_000])
+@pytest.mark.parametrize("data", ["A" * 13, "====", "A=A=", "A\nAA", "\U0001f600", "A" * 20_000_000])
 def test_base64_that_is_none_or_too_much(seeing: Service, data: str) -> None:
     part = {"data": data, "content_type": "image/png"}
     answer = seeing.client.put("/v1/streamers/bomb", json={"avatar": part})
@@ -204,8 +204,9 @@ def packed(table: pa.Table, **options: Any) -> bytes:
 
 
 def zeros() -> bytes:
-    """One row: a list of a hundred million zeros."""
-    values = pa.Array.from_buffers(pa.int64(), 100_000_000, [None, pa.py_buffer(bytes(800_000_000))])
+    """One row: a list of forty million zeros."""
+    count = 40_000_000
+    values = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(bytes(8 * count))])
     offsets = pa.array([0, len(values)], pa.int32())
     column = pa.ListArray.from_arrays(offsets, values)
     return packed(pa.table({"streamer_id": ["a"], "tags": column}), compression="zstd")
@@ -245,7 +246,7 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("make", [zeros, words, lambda: nested(100_000)])
-def test_parquet_that_unpacks_to_gigabytes_or_overflows_a_stack(keyless: Service, make: Any) -> None:
+def test_parquet_that_unpacks_to_gigabytes_or_is_nested(keyless: Service, make: Any) -> None:
     content = make()
     assert len(content) < MIB
     before = peak_mib(keyless)
