@@ -24,7 +24,6 @@ from service.errors import (
     RequestError,
     ServiceError,
     Stopping,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES

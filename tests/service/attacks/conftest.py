@@ -1,4 +1,4 @@
-"""Two services that all attacks share: one that asks for keys, and one that has none."""
+"""Services that attacks share: without keys, with keys, and one that does not wait for long."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.service.attacks.issuer import GRANTS, ISSUER, published
+from tests.service.data_sets import json_line
+from tests.service.features.transfers.waiting import ended, upload
 from tests.service.process import Service
 
 ADMIN_KEY = "the-admin-key-of-the-attacked"
@@ -30,7 +32,7 @@ def import_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def guarded(
     bundle: Path, import_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Asked with the admin key unless a test gives another; it logs all requests."""
+    """Asked with the admin key unless a test gives another; it logs all requests, runs no job."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "jwks.json").write_text(published())
     with Service(
@@ -41,6 +43,7 @@ def guarded(
         STREAMER_API_KEY=ADMIN_KEY,
         STREAMER_LOG__FORMAT="json",
         STREAMER_LOG__REQUESTS="true",
+        STREAMER_JOBS__AT_ONCE="0",
         STREAMER_JOBS__IMPORT_DIR=str(import_dir),
         STREAMER_OIDC__ISSUER=ISSUER,
         STREAMER_OIDC__AUDIENCE="similar-streamer",
@@ -49,3 +52,17 @@ def guarded(
     ) as running:
         running.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
         yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="package")
+def hasty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """It waits two seconds for anything, and has much to tell."""
+    settings = json.dumps({"header_timeout_s": 2.0, "idle_timeout_s": 2.0})
+    limits = json.dumps({"body_timeout_s": 2.0})
+    folder = tmp_path_factory.mktemp("hasty")
+    with Service(bundle, folder / "data", STREAMER_SERVER=settings, STREAMER_LIMITS=limits) as one:
+        one.wait_until_ready()
+        many = ({"streamer_id": f"r{i}", "tags": ["music"], "bio": "x" * 4000} for i in range(2000))
+        path = upload(one.client, "".join(map(json_line, many)))
+        assert ended(one.client, path)["state"] == "succeeded"
+        yield one

@@ -54,9 +54,7 @@ def parsed(content: bytes) -> list[Answer]:
         assert version == b"HTTP/1.1", content[:2000]
         headers = http.client.parse_headers(file)
         assert len(headers.get_all("x-request-id", [])) == 1, content[:2000]
-        found.append(
-            Answer(int(status), headers, file.read(int(headers.get("content-length", 0))))
-        )
+        found.append(Answer(int(status), headers, file.read(int(headers.get("content-length", 0)))))
     return found
 
 

@@ -187,7 +187,9 @@ def test_a_picture_that_is_a_bomb(seeing: Service, data: bytes, kind: str) -> No
     assert answer.json()["errors"][0]["pointer"].startswith("/avatar")
 
 
-@pytest.mark.parametrize("data", ["A" * 13, "====", "A=A=", "A\nAA", "\U0001f600", "A" * 20_000_000])
+@pytest.mark.parametrize(
+    "data", ["A" * 13, "====", "A=A=", "A\nAA", "\U0001f600", "A" * 20_000_000]
+)
 def test_base64_that_is_none_or_too_much(seeing: Service, data: str) -> None:
     part = {"data": data, "content_type": "image/png"}
     answer = seeing.client.put("/v1/streamers/bomb", json={"avatar": part})
@@ -233,11 +235,15 @@ def nested(depth: int) -> bytes:
             if value is None:
                 continue
             fields += bytes([(number - last) << 4 | wire])
-            fields += bytes([len(value)]) + value if isinstance(value, bytes) else bytes([2 * value])
+            fields += (
+                bytes([len(value)]) + value if isinstance(value, bytes) else bytes([2 * value])
+            )
             last = number
         return fields + b"\0"
 
-    elements = [element(b"g", children=1, kind=None)] * depth + [element(b"v", children=None, kind=1)]
+    elements = [element(b"g", children=1, kind=None)] * depth + [
+        element(b"v", children=None, kind=1)
+    ]
     count = len(elements)
     size = bytes([count & 0x7F | 0x80, count >> 7 & 0x7F | 0x80, count >> 14])
     schema = b"\x19\xfc" + size + b"".join(elements)
@@ -258,7 +264,9 @@ def test_parquet_that_unpacks_to_gigabytes_or_is_nested(keyless: Service, make: 
     assert peak_mib(keyless) - before < 300
 
 
-@pytest.mark.parametrize("archive", [b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\x93NUMPY\x01\0", b"\x28\xb5\x2f\xfd"])
+@pytest.mark.parametrize(
+    "archive", [b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\x93NUMPY\x01\0", b"\x28\xb5\x2f\xfd"]
+)
 def test_other_archives_are_not_opened(keyless: Service, archive: bytes) -> None:
     """Nothing is unpacked or unpickled: as lines they are refused, as Parquet they are none."""
     kinds = ({"Content-Type": "application/x-ndjson"}, PARQUET)

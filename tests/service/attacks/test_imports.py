@@ -12,7 +12,6 @@ from service.features.transfers.sources import Source, find
 from tests.service.attacks.conftest import ADMIN_KEY
 from tests.service.attacks.raw import exchange, request
 from tests.service.data_sets import json_line, profile, profiles
-from tests.service.features.transfers.waiting import ended, submitted
 from tests.service.process import Service
 
 HEAD = f"Authorization: Bearer {ADMIN_KEY}"
@@ -163,7 +162,19 @@ def test_a_folder_that_is_swapped_while_it_is_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "job_id",
     [
-        *("..", ".", "%2e%2e", "..%2f..", "a%00", "%00", "*", "..%5c", "0" * 300, "a.upload", "place"),
+        *(
+            "..",
+            ".",
+            "%2e%2e",
+            "..%2f..",
+            "a%00",
+            "%00",
+            "*",
+            "..%5c",
+            "0" * 300,
+            "a.upload",
+            "place",
+        ),
         *("%252e%252e", "....", "a%0d%0aX-Injected:%201", "a'--", "%f0%9f%92%a9", "%ff"),
     ],
 )
@@ -189,18 +200,3 @@ def test_files_of_the_documentation_are_these(guarded: Service, name: str) -> No
     (answer,) = exchange(guarded, content)
     assert answer.status in (404, 405), answer.body
     assert b"root:" not in answer.body
-
-
-@pytest.mark.slow
-def test_an_import_whose_file_is_swapped_for_a_link(
-    guarded: Service, import_dir: Path, outside: Path
-) -> None:
-    file = import_dir / "swapped.jsonl"
-    file.write_text("".join(profiles(2000)))
-    path = submitted(guarded.client.post("/v1/jobs/imports", json={"path": file.name}))
-    to_link(file, outside)
-    job = ended(guarded.client, path)
-    file.unlink()
-    # It was read before the swap, or it was noticed.
-    assert job["state"] == "succeeded" or job["error"]["code"] == "input_changed"
-    assert guarded.client.get("/v1/streamers/secret").status_code == 404

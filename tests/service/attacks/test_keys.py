@@ -44,10 +44,23 @@ def test_a_scheme_in_any_case(guarded: Service, known: dict[str, Any], scheme: s
     "value",
     [
         *("{}", "Basic {}", "Digest {}", "Token {}", "Negotiate {}", "Bearer{}", "Bearer:{}"),
-        *("Bearer  {}", "Bearer\t{}", "Bearer {}x", "Bearer x{}", "Bearer {0} {0}", "Bearer {0},{0}"),
+        *(
+            "Bearer  {}",
+            "Bearer\t{}",
+            "Bearer {}x",
+            "Bearer x{}",
+            "Bearer {0} {0}",
+            "Bearer {0},{0}",
+        ),
         *("Bearer, Bearer {}", "Bearer key={}", 'Bearer "{}"', "Bearer <{}>", "Bearer", "Bearer ."),
         *("Bearer {}\xa0", "Bearer \xa0{}", "Bearer {}\xe9", "Bearer \xff{}", "Bearer %20{}"),
-        *("Basic OnRoZS1hZG1pbi1rZXk=", "Bearer Bearer {}", "Bearer ..", "Bearer {}.a.b", "Bearer 0"),
+        *(
+            "Basic OnRoZS1hZG1pbi1rZXk=",
+            "Bearer Bearer {}",
+            "Bearer ..",
+            "Bearer {}.a.b",
+            "Bearer 0",
+        ),
     ],
 )
 def test_what_is_no_key(guarded: Service, known: dict[str, Any], value: str) -> None:
@@ -61,9 +74,7 @@ def test_a_key_of_other_case_is_another(guarded: Service, known: dict[str, Any])
 
 
 @pytest.mark.parametrize("end", ["\x00", "\x00x", "\x0b", "\x7f", "\x1b[31m"])
-def test_a_key_with_control_characters(
-    guarded: Service, known: dict[str, Any], end: str
-) -> None:
+def test_a_key_with_control_characters(guarded: Service, known: dict[str, Any], end: str) -> None:
     for key in (known["key"], ADMIN_KEY):
         assert ask(guarded, f"Authorization: Bearer {key}{end}").status in (400, 401)
 
@@ -114,7 +125,19 @@ def test_a_key_of_a_megabyte(guarded: Service) -> None:
 @pytest.mark.parametrize(
     "way",
     [
-        *("{}", "{}/", "/{}", "{}%00", "{}%0a", "{}%0d", "{};a", "{}%2f", "/livez/..{}", "{}?", "{}#"),
+        *(
+            "{}",
+            "{}/",
+            "/{}",
+            "{}%00",
+            "{}%0a",
+            "{}%0d",
+            "{};a",
+            "{}%2f",
+            "/livez/..{}",
+            "{}?",
+            "{}#",
+        ),
         *("/static-offline-docs/..{}", "/static-offline-docs/%2e%2e{}", "/docs/..{}", "/./{}"),
         *("/metrics{}", "/metrics/..{}", "/%6civez/..{}", "{}/../../livez", "{}%23/livez"),
     ],

@@ -77,7 +77,9 @@ def test_a_line_of_the_log_is_one_line_and_shows_no_control(guarded: Service, te
     assert not [c for c in audit if not c.isprintable() and c != "\n"]
 
 
-@pytest.mark.parametrize("given", ["a\r\nX-Injected: 1", "a%0d%0aX-Injected:1", "a\x0b", "é", "a,b"])
+@pytest.mark.parametrize(
+    "given", ["a\r\nX-Injected: 1", "a%0d%0aX-Injected:1", "a\x0b", "é", "a,b"]
+)
 def test_no_header_of_an_answer_is_split(guarded: Service, given: str) -> None:
     head = (f"Authorization: Bearer {ADMIN_KEY}", f"X-Request-Id: {given}", f"Origin: {given}")
     for method in ("GET", "OPTIONS", "PUT", "POST"):

@@ -55,7 +55,12 @@ def test_names_that_are_not(client: TestClient, host: str, path: str) -> None:
     "origin",
     [
         *("http://evil.example", "https://localhost.evil.example", "http://localhost:3000", "null"),
-        *("", "localhost", "http://localhost, http://evil.example", "http://evil.example#localhost"),
+        *(
+            "",
+            "localhost",
+            "http://localhost, http://evil.example",
+            "http://evil.example#localhost",
+        ),
         *("http://[::1].evil.example", "http://evil.example@localhost", "file://", "http://"),
     ],
 )
@@ -89,9 +94,7 @@ def test_names_that_are_set(bundle: Path, tmp_path: Path) -> None:
         assert client.get("/v1/streamers", headers={"Host": "example.org"}).status_code == 421
 
 
-@pytest.mark.parametrize(
-    "asks", ["POST", "PUT", "DELETE", "PATCH"]
-)
+@pytest.mark.parametrize("asks", ["POST", "PUT", "DELETE", "PATCH"])
 def test_no_page_is_allowed_what_it_asks_for_before(client: TestClient, asks: str) -> None:
     """A preflight (CORS) is refused, with a key or without, and no answer names an origin."""
     preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": asks}

@@ -42,7 +42,9 @@ def signed(key: Any = KEY, header: Header | None = None, **changes: Any) -> str:
     return jwt.encode(claims(**changes), key, "RS256", headers={"kid": "a", **(header or {})})
 
 
-def by_hand(header: Any, sign: Callable[[bytes], bytes] = lambda _: b"", payload: Any = None) -> str:
+def by_hand(
+    header: Any, sign: Callable[[bytes], bytes] = lambda _: b"", payload: Any = None
+) -> str:
     text = f"{coded(header)}.{coded(claims() if payload is None else payload)}"
     return f"{text}.{coded(sign(text.encode()))}"
 
@@ -68,7 +70,9 @@ def test_without_a_signature(guarded: Service, name: Any) -> None:
         assert ask(guarded, by_hand(header).rstrip(".")).status == 401
 
 
-@pytest.mark.parametrize("secret", [PEM, PEM.strip(), DER, JWK, MODULUS, b"", b"a", published().encode()])
+@pytest.mark.parametrize(
+    "secret", [PEM, PEM.strip(), DER, JWK, MODULUS, b"", b"a", published().encode()]
+)
 @pytest.mark.parametrize("name", ["HS256", "HS384", "HS512"])
 def test_a_public_key_is_no_secret(guarded: Service, secret: bytes, name: str) -> None:
     sign = by_secret(secret, "sha" + name[2:])
@@ -78,8 +82,25 @@ def test_a_public_key_is_no_secret(guarded: Service, secret: bytes, name: str) -
 @pytest.mark.parametrize(
     "kid",
     [
-        *("", "b", "A", " a", "a\x00", "../../../../dev/null", "/dev/null", "/etc/passwd", "a' OR '1"),
-        *("jwks.json", "file:///dev/null", "http://127.0.0.1/keys", "$(id)", "a" * 10_000, "\ud800"),
+        *(
+            "",
+            "b",
+            "A",
+            " a",
+            "a\x00",
+            "../../../../dev/null",
+            "/dev/null",
+            "/etc/passwd",
+            "a' OR '1",
+        ),
+        *(
+            "jwks.json",
+            "file:///dev/null",
+            "http://127.0.0.1/keys",
+            "$(id)",
+            "a" * 10_000,
+            "\ud800",
+        ),
         *(None, 0, True, ["a"], {"a": "a"}, 1e400),
     ],
 )
@@ -94,7 +115,7 @@ def test_a_key_id_leads_nowhere(guarded: Service, kid: Any) -> None:
 def test_a_token_does_not_bring_its_own_key(
     guarded: Service, listener: socket.socket, name: str
 ) -> None:
-    url = "http://127.0.0.1:{}/keys".format(listener.getsockname()[1])
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/keys"
     own = RSAAlgorithm.to_jwk(OTHER.public_key(), as_dict=True)
     der = OTHER.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     values: dict[str, Any] = {"jwk": own, "x5c": [base64.b64encode(der).decode()], "zip": "DEF"}
@@ -164,7 +185,8 @@ def test_a_token_in_a_token(guarded: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["[" * 20_000, '{"a":' * 8_000, '{"kid":"a","alg":"RS256"}' + " " * 40_000, "9" * 20_000]
+    "part",
+    ["[" * 20_000, '{"a":' * 8_000, '{"kid":"a","alg":"RS256"}' + " " * 40_000, "9" * 20_000],
 )
 def test_a_huge_token(guarded: Service, part: str) -> None:
     good = signed().split(".")
@@ -192,7 +214,15 @@ def test_a_changed_token(guarded: Service, change: Callable[[str], str]) -> None
 
 def test_no_two_subjects_are_one_caller(guarded: Service) -> None:
     """What distinguishes them may be invisible or far behind; the audit log tells them apart."""
-    subjects = ["a" * 100, "a" * 100 + "b", "a" * 100 + "c", "ann", "ann\u200b", "an\u0000n", "ann "]
+    subjects = [
+        "a" * 100,
+        "a" * 100 + "b",
+        "a" * 100 + "c",
+        "ann",
+        "ann\u200b",
+        "an\u0000n",
+        "ann ",
+    ]
     asked: list[str] = []
     for subject in subjects:
         known = {"Authorization": f"Bearer {signed(sub=subject)}"}
