@@ -1,4 +1,4 @@
-"""Little that becomes much: JSON, pictures, sounds and Parquet; the service stays small and there."""
+"""Little that becomes much: JSON, queries, ranges, pictures and Parquet."""
 
 import base64
 import json
@@ -100,7 +100,7 @@ def test_json_that_is_too_much_or_none(keyless: Service, path: str, body: str) -
 def test_of_two_fields_of_one_name_the_last_counts_everywhere(keyless: Service) -> None:
     """Whatever the size of the body: what one part checked is what another uses."""
     for filler in ("", " " * 200_000):
-        body = '{"bio":"first","tags":["a"],%s"bio":"last","tags":["b"]}' % filler
+        body = '{"bio":"first","tags":["a"],' + filler + '"bio":"last","tags":["b"]}'
         answer = keyless.client.put("/v1/streamers/twice", content=body, headers=JSON)
         assert answer.status_code in (200, 201)
         stored = keyless.client.get("/v1/streamers/twice").json()["profile"]

@@ -101,12 +101,12 @@ def test_no_page_is_allowed_what_it_asks_for_before(client: TestClient, asks: st
     answer = client.options("/v1/streamers/a", headers=preflight)
     problem(answer, 403, "origin_not_allowed")
     own = {"Origin": "http://localhost", "Access-Control-Request-Method": asks}
-    for answer in (
+    for read in (
         answer,
         client.options("/v1/streamers/a", headers=own),
         client.get("/v1/streamers", headers={"Origin": "http://localhost"}),
     ):
-        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert not [name for name in read.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.slow
