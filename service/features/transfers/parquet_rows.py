@@ -12,6 +12,7 @@ import resource
 import sys
 from datetime import date, datetime
 from decimal import Decimal
+from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 REFUSED = 3
@@ -28,9 +29,7 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_REASON, _LARGEST_REASON))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     try:
         with open(0, "rb") as file, open(1, "wb") as lines:
             rows: Any = parquet.ParquetFile(file)
