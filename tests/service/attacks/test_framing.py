@@ -142,7 +142,7 @@ def test_a_header_that_counts_comes_once(keyless: Service, name: str) -> None:
     assert behind.status == 404
 
 
-@pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ('"a", "b"',), ("a\x7f",), ("a\xe9",)])
+@pytest.mark.parametrize("keys", [("a", "a"), ("a", "b"), ('"a", "b"',), ("a\xe9",)])
 def test_a_key_of_a_write_comes_once(keyless: Service, keys: tuple[str, ...]) -> None:
     lines = [f"Idempotency-Key: {key}" for key in keys]
     content = request("PUT", "/v1/streamers/behind", JSON, *lines, body=b"{}")
