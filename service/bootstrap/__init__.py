@@ -139,7 +139,7 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, stack)
+        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, audit, stack)
         recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
@@ -156,11 +156,13 @@ async def open_services(
             ),
             jobs=jobs,
             transfers=transfers,
-            keys=Keys(store.keys, key_ring.refresh),
+            keys=Keys(
+                store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins
+            ),
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,
-            audit_pages=AuditPages(settings.data_dir / FOLDER),
+            audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
