@@ -344,6 +344,9 @@ async def _settle_model(
                 f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        tell(f"stored profiles are being encoded again, for model {model_version}")
-        await reencode_all(store, writes, model_version)
+        what = f"stored profiles are being encoded again, for model {model_version}"
+        tell(what)
+        await reencode_all(
+            store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
+        )
     await store.set_model_version(model_version)

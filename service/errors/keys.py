@@ -33,7 +33,7 @@ class LastAdminKey(RequestError):
     status, code, title = 409, "last_admin_key", "No other key has the scope admin"
     example = (
         "no key but '3f9c1a2b7d04' has the scope admin: without it nobody could change keys over "
-        "HTTP; create another admin first, or revoke this key if that is what is wanted"
+        "HTTP; create another admin first, or revoke this key"
     )
 
 

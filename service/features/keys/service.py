@@ -188,8 +188,11 @@ class Keys:
             if record == before:
                 break
             loses_admin = _is_admin(before) and not _is_admin(record)
-            if loses_admin and not self._has_other_admins:
-                await self._check_other_admins(key_id)
+            if loses_admin and not (self._has_other_admins or await self.has_admin_beside(key_id)):
+                raise LastAdminKey(
+                    f"no key but {key_id!r} has the scope admin: without it nobody could change "
+                    "keys over HTTP; create another admin first, or revoke this key"
+                )
             needed = mark if loses_admin else ""  # another admin could be demoted meanwhile
             if await self._store.replace(key_id, stored, record.to_json(), needed):
                 await self._known_here()
@@ -197,16 +200,19 @@ class Keys:
         (used,) = await self._store.last_used([key_id])
         return Listed(record, used)
 
-    async def _check_other_admins(self, key_id: str) -> None:
+    async def has_admin_beside(self, key_id: str) -> bool:
+        """Whether another key in the store has the scope admin now.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
         now = self._now()
-        for other, text in (await self._store.all()).items():
-            record = KeyRecord.of_json(text)
-            lasts = record.expires_at is None or record.expires_at > now
-            if other != key_id and lasts and _is_admin(record):
-                return
-        raise LastAdminKey(
-            f"no key but {key_id!r} has the scope admin: without it nobody could change keys over "
-            "HTTP; create another admin first, or revoke this key if that is what is wanted"
+        others = await self._store.all()
+        others.pop(key_id, None)
+        records = (KeyRecord.of_json(text) for text in others.values())
+        return any(
+            _is_admin(record) and (record.expires_at is None or record.expires_at > now)
+            for record in records
         )
 
     async def revoke(self, key_id: str) -> None:

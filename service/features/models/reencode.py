@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
@@ -30,6 +30,7 @@ async def reencode_all(
     writes: WritePipeline,
     model_version: str,
     pauses_s: Sequence[float] = _PAUSES_S,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
     """Encode every stored profile again; the number of those that were.
 
@@ -43,13 +44,14 @@ async def reencode_all(
         writes: encodes and stores them.
         model_version: of the model that `writes` encodes with.
         pauses_s: seconds before a part that is unavailable is tried again, one for each attempt.
+        tell: called with how many streamers are done, and of how many.
 
     Raises:
         Unavailable: a part still can't be encoded or stored after the last attempt.
         ModelMismatch: the model can't read a stored profile.
     """
     await store.set_model_version(INCOMPLETE + model_version)
-    after, done = "", 0
+    after, done, looked, total = "", 0, 0, await store.count()
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
         made_by = await store.model_versions(ids)
@@ -64,7 +66,9 @@ async def reencode_all(
                     raise trouble
                 _log.warning("trying again in %g s: %s", pause_s, trouble.detail)
                 await asyncio.sleep(pause_s)
-        _log.info("encoded %d streamers again", done)
+        looked += len(ids)
+        tell(looked, max(looked, total))
+        _log.info("encoded %d streamers again, %d of %d are done", done, looked, total)
     return done
 
 

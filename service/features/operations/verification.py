@@ -73,15 +73,22 @@ def digest_of(embedding: bytes) -> str:
     return hashlib.sha256(embedding).hexdigest()[:16] if embedding else ""
 
 
-async def check_store(store: ArchivedStore, findings: Findings) -> Stored:
-    """Whether each record has the vector that its status promises, of the store's model."""
+async def check_store(
+    store: ArchivedStore, findings: Findings, tell: Callable[[int, int], None]
+) -> Stored:
+    """Whether each record has the vector that its status promises, of the store's model.
+
+    `tell` is called with the number of streamers that were checked, and of all.
+    """
     at, model = await store.position(), await store.model_version()
     versions: dict[str, int] = {}
     digests: dict[str, str] = {}
     dims: dict[int, int] = {}
-    after = ""
+    after, total, looked = "", await store.count(), 0
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
+        looked += len(ids)
+        tell(min(looked, total), total)
         async for streamer_id, record in _records(store, ids):
             if record is None:
                 if await store.is_listed(streamer_id):

@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,14 @@ _LOG_CHUNK = 1000
 _TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
 _JSON = frozenset({"facets", "profile", "modalities"})
 _LINE_BYTES = 64 << 20
+
+
+Tell = Callable[[int, int], None]
+"""Told how many streamers are done, and of how many."""
+
+
+def _nobody(_done: int, _total: int) -> None:
+    """Where nobody wants to know."""
 
 
 class BackupFailed(StartupError):
@@ -67,11 +75,12 @@ class ArchivedStore(RedisStore):
         """Close it, for `contextlib.aclosing`."""
         await self.close()
 
-    async def back_up(self, path: Path) -> BackupContents:
+    async def back_up(self, path: Path, tell: Tell = _nobody) -> BackupContents:
         """Write a backup to a new folder, beside reads and writes.
 
         The records are read part by part, then again those that changed meanwhile, until nothing
-        changed any more: the last part is read in one step with the end of the log.
+        changed any more: the last part is read in one step with the end of the log. `tell` is
+        called with the number of streamers that were read, and of those there were at the start.
 
         Raises:
             BackupFailed: the log lost entries meanwhile, since too much was written.
@@ -82,6 +91,7 @@ class ArchivedStore(RedisStore):
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
+            total = await self.count()
             try:
                 async for part in self._parts(about):
                     lines: list[bytes] = []
@@ -89,6 +99,7 @@ class ArchivedStore(RedisStore):
                         (ids.add if row[0] else ids.discard)(streamer_id)
                         lines.append(_line(streamer_id, row))
                     file.write(packed.compress(b"".join(lines)))
+                    tell(min(len(ids), total), total)
             except LogGap as gap:
                 raise BackupFailed(
                     f"the store was written faster than it could be copied ({gap}): try again "
@@ -185,10 +196,11 @@ class ArchivedStore(RedisStore):
         }
         return changed, rows, known
 
-    async def restore(self, source: ChecksummedFolder) -> Position:
+    async def restore(self, source: ChecksummedFolder, tell: Tell = _nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.
 
-        It is another history from then on: whoever followed the one before notices.
+        It is another history from then on: whoever followed the one before notices. `tell` is
+        called with the number of streamers that were written, and of all.
 
         Raises:
             BackupFailed: the store is not empty.
@@ -206,15 +218,18 @@ class ArchivedStore(RedisStore):
             )
         await self.set_model_version(RESTORING)
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
-        total = 0
+        total = done = 0
         for streamer_id, fields in records_in(source):
             size = sum(map(len, (fields or {}).values()))
             if len(chunk) == _CHUNK or total + size > CHUNK_BYTES:
                 await self._put(chunk)
+                done += len(chunk)
+                tell(min(done, copied.streamers), copied.streamers)
                 chunk, total = [], 0
             chunk.append((streamer_id, fields))
             total += size
         await self._put(chunk)
+        tell(copied.streamers, copied.streamers)
         found = await self.count()
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
