@@ -156,9 +156,7 @@ async def open_services(
             ),
             jobs=jobs,
             transfers=transfers,
-            keys=Keys(
-                store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins
-            ),
+            keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,

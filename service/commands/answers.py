@@ -14,7 +14,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the whole answer, as JSON")
 
 
-def answer(args: argparse.Namespace, fields: Mapping[str, Any], plainly: Callable[[], None]) -> None:
+def answer(
+    args: argparse.Namespace, fields: Mapping[str, Any], plainly: Callable[[], None]
+) -> None:
     """Print an answer on standard output.
 
     Args:

@@ -60,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="rate limit of this key; 0: none; default: that of the settings; may be given "
             "several times",
         )
-    for part, read, also in ((create, _time, ""), (rotate, _time, ""), (update, _until, ", or never")):
+    for part, read, also in (
+        (create, _time, ""),
+        (rotate, _time, ""),
+        (update, _until, ", or never"),
+    ):
         part.add_argument(
             "--expires-at",
             type=read,

@@ -108,9 +108,7 @@ class AuditPages:
             await asyncio.sleep(pause_s)
         return await self.page(wanted, cursor, _PART_LINES, Lane.BULK)
 
-    def _page(
-        self, wanted: Wanted, place: _Place, limit: int
-    ) -> Generator[None, None, Found]:
+    def _page(self, wanted: Wanted, place: _Place, limit: int) -> Generator[None, None, Found]:
         """Read a page in steps of a line."""
         lines: list[tuple[str, bytes, dict[str, Any]]] = []
         left = _PART_BYTES

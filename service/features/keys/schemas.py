@@ -122,9 +122,7 @@ class KeyChangesIn(Request):
     )
 
     name: Annotated[Name | None, Field(description="For people; it cannot be removed.")] = None
-    role: Annotated[
-        OwnRole, Field(description="Its scopes replace those that the key had.")
-    ] = None
+    role: Annotated[OwnRole, Field(description="Its scopes replace those that the key had.")] = None
     scopes: Annotated[OwnScopes, Field(description="They replace those that the key had.")] = None
     expires_at: Annotated[
         ExpiresAt | None, Field(description="Null: it lasts until it is revoked.")

@@ -108,7 +108,9 @@ class SettledRateLimits:
             return self._bucket_of(caller, scope, bucket)
         return bucket
 
-    def _bucket_of(self, caller: Caller, scope: Scope, before: KeyBucket | None) -> KeyBucket | None:
+    def _bucket_of(
+        self, caller: Caller, scope: Scope, before: KeyBucket | None
+    ) -> KeyBucket | None:
         """A new bucket, or the one before, for a key that may have been changed."""
         limit = self._limits.get(scope)
         if (units := caller.limits.get(scope)) is not None:

@@ -17,8 +17,8 @@ from service.features.jobs.runner import RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
-from service.features.transfers.record import JobRecord
 from service.features.transfers.parquet import write_lines
+from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.features.transfers.spool import Spool
 from service.settings import Jobs as JobSettings

@@ -48,7 +48,9 @@ def test_every_command_with_an_answer_takes_json(
 def test_json_of_each_command(bundle: Path, serve: Serve, tmp_path: Path) -> None:
     service = serve()
     state = ("--data-dir", tmp_path / "data")
-    data = write_data(tmp_path / "set", [*profiles(3), "no line\n", json_line({"streamer_id": "e"})])
+    data = write_data(
+        tmp_path / "set", [*profiles(3), "no line\n", json_line({"streamer_id": "e"})]
+    )
     done = load(data, service.url, "--json")
     assert done.returncode == 1, done.stderr
     loaded = json.loads(done.stdout)

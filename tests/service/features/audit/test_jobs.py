@@ -98,7 +98,7 @@ class _Log:
 
 def _job(**asked: object) -> RunningJob:
     texts: Mapping[str, str] = dict.fromkeys(("job_id", "kind", "place", "state"), "x")
-    fields: dict[str, Any] = {name: 0 for name in Job.__dataclass_fields__} | texts
+    fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__, 0) | texts
     job = Job(**fields | {"input": b"{}", "checkpoint": b"", "kind": "import"})
     running = RunningJob(None, job)  # type: ignore[arg-type]
     running.input = asked
