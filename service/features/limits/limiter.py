@@ -36,14 +36,13 @@ class KeyBucket(Bucket):
         caller: whose it is.
     """
 
-    __slots__ = ("_now", "_refused", "caller", "policy")
+    __slots__ = ("_now", "_refused", "caller")
 
     def __init__(
         self, limit: Policy, caller: Caller, now: Callable[[], float], refused: Counter[Scope]
     ) -> None:
         """A full bucket of a caller; `refused` counts by scope."""
         super().__init__(limit)
-        self.policy = limit.text
         self.caller = caller
         self._now = now
         self._refused = refused
@@ -55,10 +54,11 @@ class KeyBucket(Bucket):
             RateLimited: nothing is left; nothing was taken.
         """
         now = self._now()
-        if self.left(now) + paid >= 1:
+        left, until_next_s = self.left_and_wait(now)
+        if left + paid >= 1:
             self.take_units(units, now)
             return
-        limit, wait_s = self.limit, math.ceil(self.wait_s(now))
+        limit, wait_s = self.limit, math.ceil(until_next_s)
         self._refused[limit.scope] += 1
         raise RateLimited(
             f"the key {self.caller.key_id} has used up {limit.units} units of {limit.scope!r} in "
@@ -66,10 +66,14 @@ class KeyBucket(Bucket):
             wait_s,
         )
 
+    def items(self) -> tuple[bytes, bytes]:
+        """An item of `RateLimit-Policy`, and one of `RateLimit`."""
+        return self.limit.text, b"%b;r=%d;t=%d" % (self.limit.name, *self.state())
+
     def state(self) -> tuple[int, int]:
         """Units that are left, and seconds until there is one more."""
-        now = self._now()
-        return max(0, math.floor(self.left(now))), math.ceil(self.wait_s(now))
+        left, wait_s = self.left_and_wait(self._now())
+        return max(0, math.floor(left)), math.ceil(wait_s)
 
 
 class SettledRateLimits:
@@ -121,7 +125,7 @@ class SettledRateLimits:
             before = KeyBucket(limit, caller, self._now, self.refused)
             self._buckets[caller.key_id, scope] = before
         elif before.limit != limit:  # what is used up remains the same share of it
-            before.limit, before.policy = limit, limit.text
+            before.limit = limit
         before.caller = caller
         return before
 
