@@ -33,7 +33,7 @@ async def _back_up(args: argparse.Namespace, out: Path) -> int:
         remedy = "choose a new folder where files can be written"
         with using("--out", out, remedy), Progress("backup", "streamers") as progress:
             copied = await store.back_up(out, progress.to)
-    size, took_s = sum(path.stat().st_size for path in out.iterdir()), time.monotonic() - begun
+    size, took_s = _size(out), time.monotonic() - begun
 
     def show() -> None:
         print(
@@ -45,3 +45,7 @@ async def _back_up(args: argparse.Namespace, out: Path) -> int:
     fields = {"path": out, "bytes": size, "took_s": round(took_s, 3), **asdict(copied)}
     answer(args, fields, show)
     return 0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())

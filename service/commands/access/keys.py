@@ -1,4 +1,4 @@
-"""`python -m service keys create | list | update | revoke | rotate`: API keys, straight in the store.
+"""`python -m service keys create | list | update | revoke | rotate`: API keys in the store.
 
 A running service on that store knows of a change within a second.
 """

@@ -130,7 +130,7 @@ async def test_a_limit_that_is_changed_holds_at_once(store: MemoryLimits, clock:
     before.take(5, 0)
     account = limits.account(hundred, "search")
     assert account is not None
-    assert account.policy == b'"search";q=100;w=10'
+    assert account.items()[0] == b'"search";q=100;w=10'
     assert account.state()[0] == 50
     account.take(50, 0)
     with pytest.raises(RateLimited, match="100 units"):
