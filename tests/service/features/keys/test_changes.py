@@ -18,7 +18,7 @@ from tests.service.features.keys.memory_keys import MemoryKeys
 from tests.service.http.test_bad_input import pointers, problem
 
 
-def change(client: TestClient, key: dict[str, str], **fields: object) -> Any:
+def change(client: TestClient, key: dict[str, str], /, **fields: object) -> Any:
     return client.patch(f"/v1/keys/{key['key_id']}", json=fields)
 
 
