@@ -61,8 +61,8 @@ class Changes:
 
     def of(self, record: KeyRecord) -> KeyRecord:
         """The record with the changes."""
-        limits: dict[str, int | None] = {**(record.limits if self.keeps_limits else {})}
-        limits |= self.limits
+        before = record.limits if self.keeps_limits else {}
+        limits: dict[str, int | None] = {**before, **self.limits}
         changed: dict[str, Any] = {
             "limits": {scope: units for scope, units in limits.items() if units is not None}
         }
