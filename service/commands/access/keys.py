@@ -157,7 +157,7 @@ async def _list(args: argparse.Namespace, keys: Keys) -> None:
 
 
 def _fields(key: Listed) -> dict[str, Any]:
-    """As `GET /v1/keys` shows a key."""
+    """Fields of a key, named like those of `GET /v1/keys`."""
     record = key.record
     times = {
         "created_at": record.created_at,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from service.errors import ModelMismatch, ServiceError, Unavailable
 from service.features.streamers.outcomes import Acknowledged
 from service.features.streamers.write_pipeline import WritePipeline
 from service.store.base import INCOMPLETE, Record, StreamerStore
+from service.store.progress import Tell, tell_nobody
 
 _log = logging.getLogger(__name__)
 _CHUNK = 200
@@ -30,7 +31,7 @@ async def reencode_all(
     writes: WritePipeline,
     model_version: str,
     pauses_s: Sequence[float] = _PAUSES_S,
-    tell: Callable[[int, int], None] = lambda _done, _total: None,
+    tell: Tell = tell_nobody,
 ) -> int:
     """Encode every stored profile again; the number of those that were.
 
@@ -44,7 +45,7 @@ async def reencode_all(
         writes: encodes and stores them.
         model_version: of the model that `writes` encodes with.
         pauses_s: seconds before a part that is unavailable is tried again, one for each attempt.
-        tell: called with how many streamers are done, and of how many.
+        tell: told of the progress.
 
     Raises:
         Unavailable: a part still can't be encoded or stored after the last attempt.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.engine.encoding.onnx_encoder import Encoded
 from service.index.base import VectorIndex
 from service.store.base import LogGap, Position, Record
+from service.store.progress import Tell
 from service.store.redis.backup import ArchivedStore
 
 SHOWN = 20
@@ -73,13 +74,8 @@ def digest_of(embedding: bytes) -> str:
     return hashlib.sha256(embedding).hexdigest()[:16] if embedding else ""
 
 
-async def check_store(
-    store: ArchivedStore, findings: Findings, tell: Callable[[int, int], None]
-) -> Stored:
-    """Whether each record has the vector that its status promises, of the store's model.
-
-    `tell` is called with the number of streamers that were checked, and of all.
-    """
+async def check_store(store: ArchivedStore, findings: Findings, tell: Tell) -> Stored:
+    """Whether each record has the vector that its status promises, of the store's model."""
     at, model = await store.position(), await store.model_version()
     versions: dict[str, int] = {}
     digests: dict[str, str] = {}

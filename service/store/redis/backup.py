@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from typing import Any, cast
 from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
+from service.store.progress import Tell, tell_nobody
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.store import CHUNK_BYTES, RedisStore
@@ -34,14 +35,6 @@ _LOG_CHUNK = 1000
 _TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
 _JSON = frozenset({"facets", "profile", "modalities"})
 _LINE_BYTES = 64 << 20
-
-
-Tell = Callable[[int, int], None]
-"""Told how many streamers are done, and of how many."""
-
-
-def _nobody(_done: int, _total: int) -> None:
-    """Where nobody wants to know."""
 
 
 class BackupFailed(StartupError):
@@ -75,12 +68,11 @@ class ArchivedStore(RedisStore):
         """Close it, for `contextlib.aclosing`."""
         await self.close()
 
-    async def back_up(self, path: Path, tell: Tell = _nobody) -> BackupContents:
+    async def back_up(self, path: Path, tell: Tell = tell_nobody) -> BackupContents:
         """Write a backup to a new folder, beside reads and writes.
 
         The records are read part by part, then again those that changed meanwhile, until nothing
-        changed any more: the last part is read in one step with the end of the log. `tell` is
-        called with the number of streamers that were read, and of those there were at the start.
+        changed any more: the last part is read in one step with the end of the log.
 
         Raises:
             BackupFailed: the log lost entries meanwhile, since too much was written.
@@ -196,11 +188,10 @@ class ArchivedStore(RedisStore):
         }
         return changed, rows, known
 
-    async def restore(self, source: ChecksummedFolder, tell: Tell = _nobody) -> Position:
+    async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.
 
-        It is another history from then on: whoever followed the one before notices. `tell` is
-        called with the number of streamers that were written, and of all.
+        It is another history from then on: whoever followed the one before notices.
 
         Raises:
             BackupFailed: the store is not empty.
