@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from service.engine.encoding.onnx_encoder import tokens_of
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
 from service.engine.encoding.profile_reader import Fingerprint, Thumbnail
 from service.engine.encoding.stored_profiles import StoredProfiles
@@ -208,7 +209,8 @@ class Explainer:
     ) -> dict[str, Encoded]:
         """Each side, encoded in parts, by label."""
         masks = await self._lanes.run_in_slices(_masks(sides, known))
-        left = iter(masks.items())
+        # Those of a length together: a batch is padded to its longest.
+        left = iter(sorted(masks.items(), key=lambda mask: tokens_of(mask[1])))
         vectors: dict[str, dict[Part, NDArray[np.float32]]] = {label: {} for label in sides}
         while together := dict(islice(left, _ENCODED_AT_ONCE)):
             encoded = await self._pipeline.encode_features(list(together.values()), Lane.HEAVY)
