@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.folding
 
-The processor time of the fastest of five rounds counts. The exit status is 1 when a text of 1 MB (UTF-8)
-takes more than 100 ms.
+The processor time of the fastest of five rounds counts. The exit status is 1 when folding 1 MB of
+UTF-8 takes more than 100 ms.
 """
 
 import sys
