@@ -45,7 +45,7 @@ async def brought_to(jobs: RedisJobs, state: str, job_id: str = "a") -> Lease:
 
 
 async def claimed(jobs: RedisJobs, place: str = "here") -> Lease:
-    job = await jobs.claim(place, KINDS)
+    job = await jobs.claim([place], KINDS)
     assert job is not None
     return job.lease
 
@@ -72,14 +72,14 @@ async def test_a_job_is_queued_once(jobs: RedisJobs) -> None:
     await claimed(jobs)
     assert await jobs.submit(new("a"))
     assert await state_of(jobs) == "running"
-    assert await jobs.claim("here", KINDS) is None
+    assert await jobs.claim(["here"], KINDS) is None
 
 
 Operation = Callable[[RedisJobs, Lease], Awaitable[object]]
 # After an operation in each of the states; None = refused, and nothing is changed.
 TABLE: dict[str, tuple[Operation, tuple[str | None, ...]]] = {
     "claim": (
-        lambda jobs, _: jobs.claim("here", KINDS),
+        lambda jobs, _: jobs.claim(["here"], KINDS),
         ("running", "running", "cancelling", "succeeded", "failed", "cancelled"),
     ),
     "cancel": (
@@ -149,21 +149,21 @@ async def test_the_longest_waiting_job_comes_first(jobs: RedisJobs) -> None:
 
 async def test_a_job_stays_where_its_files_are(jobs: RedisJobs) -> None:
     assert await jobs.submit(new("a", place="elsewhere"))
-    assert await jobs.claim("here", KINDS) is None
-    assert await jobs.claim("elsewhere", ["export"]) is None
+    assert await jobs.claim(["here"], KINDS) is None
+    assert await jobs.claim(["elsewhere"], ["export"]) is None
     assert (await claimed(jobs, "elsewhere")).job_id == "a"
 
 
 async def test_one_of_many_runners_gets_a_job(jobs: RedisJobs) -> None:
     assert await jobs.submit(new("a"))
-    found = await asyncio.gather(*(jobs.claim("here", KINDS) for _ in range(20)))
+    found = await asyncio.gather(*(jobs.claim(["here"], KINDS) for _ in range(20)))
     assert sum(job is not None for job in found) == 1
 
 
 async def claimed_later(jobs: RedisJobs) -> Job:
     """The job, once the lease before is over."""
     async with asyncio.timeout(60):
-        while (job := await jobs.claim("here", KINDS)) is None:  # noqa: ASYNC110
+        while (job := await jobs.claim(["here"], KINDS)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return job
 
@@ -194,7 +194,7 @@ async def test_a_job_without_progress_whose_runners_die_is_given_up(store: Redis
         await claimed_later(short)
     async with asyncio.timeout(60):
         while await state_of(short) == "running":
-            assert await short.claim("here", KINDS) is None
+            assert await short.claim(["here"], KINDS) is None
     job = await short.get("a")
     assert job is not None
     assert (job.state, job.error) == ("failed", LONG.given_up)
