@@ -1,4 +1,4 @@
-"""`python -m service jobs`: list, show, watch, cancel and retry the jobs of a running service."""
+"""`python -m service jobs`: list, show, watch, cancel and retry jobs of a running service."""
 
 import argparse
 import json
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("job_id", metavar="ID", help="of the job")
+    summary = "rebuild the index of the replica that answers, from the store; prints the job"
+    actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
 
@@ -48,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
         with httpx.Client(base_url=args.url, headers=headers, timeout=_READ_S) as client:
             if args.action == "list":
                 _list(client, args.limit)
+                return 0
+            if args.action == "rebuild-index":
+                job = _ask(client, "POST", "/v1/index:rebuild")
+                print(f"{job['job_id']} {_state(job)}")
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":
@@ -100,13 +106,13 @@ def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
 
 def _list(client: httpx.Client, limit: int) -> None:
     jobs = _ask(client, "GET", "/v1/jobs", params={"limit": limit})["jobs"]
-    print(f"{'job':28}  {'kind':6}  {'state':10}  {'done':>21}  created")
+    print(f"{'job':28}  {'kind':14}  {'state':10}  {'done':>21}  created")
     for job in jobs:
         progress = job["progress"]
         total = "?" if progress["total"] is None else progress["total"]
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
         done = f"{progress['done']} of {total}"
-        print(f"{job['job_id']}  {job['kind']:6}  {_state(job):10}  {done:>21}  {created}")
+        print(f"{job['job_id']}  {job['kind']:14}  {_state(job):10}  {done:>21}  {created}")
 
 
 def _state(job: dict[str, Any]) -> str:

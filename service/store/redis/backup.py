@@ -3,6 +3,7 @@
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 `keys.json` has the API keys, without their texts; it is missing where there was never one.
+`jobs.json` has the jobs of when the backup began, without their files.
 """
 
 import base64
@@ -10,20 +11,23 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
+Found = TypeVar("Found")
 RECORDS = "records.jsonl.gz"
 KEYS = "keys.json"
+JOBS = "jobs.json"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -62,6 +66,7 @@ class ArchivedStore(RedisStore):
         """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
+        self._job_copies = JobCopies(self._client)
 
     async def aclose(self) -> None:
         """Close it, for `contextlib.aclosing`."""
@@ -79,6 +84,7 @@ class ArchivedStore(RedisStore):
             StoreUnavailable: the store does not answer; likewise.
         """
         about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
+        jobs = await self._job_copies.all()  # first: none may be further than the records are
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
@@ -104,6 +110,7 @@ class ArchivedStore(RedisStore):
             if await self.keys.mark():
                 keys = {i: text.decode() for i, text in (await self.keys.all()).items()}
                 folder.write(KEYS, json.dumps(keys, ensure_ascii=False).encode())
+            folder.write(JOBS, json.dumps(jobs).encode())
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -219,7 +226,9 @@ class ArchivedStore(RedisStore):
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         if KEYS in source.files:
-            await self.keys.restore(_keys_in(source))
+            await self.keys.restore(_read(source, KEYS, _keys))
+        if JOBS in source.files:
+            await self._job_copies.restore(_read(source, JOBS, copies_of))
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -333,12 +342,15 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
         raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
 
 
-def _keys_in(source: ChecksummedFolder) -> dict[str, bytes]:
+def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found]) -> Found:
     try:
-        found = cast(dict[str, str], json.loads(source.read(KEYS)))
-        return {key_id: text.encode() for key_id, text in found.items()}
-    except (ValueError, AttributeError) as error:
-        raise Broken(f"{source.path / KEYS} can't be read: {error!r}") from error
+        return made_of(json.loads(source.read(name)))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
+
+
+def _keys(found: dict[str, str]) -> dict[str, bytes]:
+    return {key_id: text.encode() for key_id, text in found.items()}
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
