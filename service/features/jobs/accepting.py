@@ -30,7 +30,11 @@ ACCEPTED: dict[str, Any] = {
 }
 """Of a route that always queues a job."""
 DEFERRED: dict[int | str, dict[str, Any]] = {
-    202: ACCEPTED | {"description": f"With `Prefer: {RESPOND_ASYNC}`: the job is queued."}
+    202: {
+        "description": f"With `Prefer: {RESPOND_ASYNC}`: the job is queued.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobOut"}}},
+        "headers": ACCEPTED["headers"],
+    }
 }
 """Of a route that queues one where the caller prefers that."""
 

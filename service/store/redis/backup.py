@@ -66,7 +66,7 @@ class ArchivedStore(RedisStore):
         """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
-        self._job_copies = JobCopies(self._client)
+        self._job_copies = JobCopies(self._client, prefix=options.get("prefix", "ss:"))
 
     async def aclose(self) -> None:
         """Close it, for `contextlib.aclosing`."""
