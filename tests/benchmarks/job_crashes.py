@@ -1,4 +1,4 @@
-"""kill -9 in imports, exports and rebuilds of the index, again and again: does each end right, with nothing done twice?
+"""kill -9 in imports, exports and index rebuilds, again and again: does each end right, done once?
 
     python -m tests.benchmarks.job_crashes --rounds 20
 
