@@ -26,6 +26,8 @@ _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
+_CATCH_UP_S = 1.0
+"""How often an index that is prepared takes in the log."""
 _ROWS_AT_ONCE = 50
 """How many entries are applied before other tasks get their turn."""
 
@@ -202,13 +204,20 @@ class Follower:
             await self._moved.wait_for(lambda: self._index is not None)
         place = await self._store.position()
         index, check, done = self._new_index(), RecordCheck(self._model), 0
-        async for entries in self._store.scan():
-            for part in _parts(entries):
-                await index.apply([_upsert(e) for e in part if check.accepts(e)])
-            done += len(entries)
-            await tell(done)
-        await prepare(index)
         try:
+            async for entries in self._store.scan():
+                for part in _parts(entries):
+                    await index.apply([_upsert(e) for e in part if check.accepts(e)])
+                done += len(entries)
+                await tell(done)
+            preparing = asyncio.ensure_future(prepare(index))
+            try:
+                while not preparing.done():  # the log does not keep everything that comes meanwhile
+                    place = await self._replay(index, check, place, self._position.sequence)
+                    await asyncio.wait({preparing}, timeout=_CATCH_UP_S)
+                await preparing
+            finally:
+                preparing.cancel()
             place = await self._replay(index, check, place, self._position.sequence)
             async with self._applying:
                 await self._replay(index, check, place, self._position.sequence)

@@ -252,7 +252,8 @@ def test_a_rebuilt_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 
             async def tell(done: int) -> None:
                 assert follower.index is old
-                await store.write([upsert("s3", 7), upsert(f"told-{done}", done)])
+                if len(told) < 2:  # of those that come later, the scan finds some as well
+                    await store.write([upsert("s3", 7), upsert(f"told-{done}", done)])
                 told.append(done)
 
             async def prepare(new: object) -> None:
@@ -261,7 +262,7 @@ def test_a_rebuilt_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
                 await store.write([Delete("s4"), upsert("prepared", 1)])
 
             await follower.rebuild(tell, prepare)
-            assert told[-1] == 1500
+            assert 1500 <= told[-1] <= 1502
             new = follower.index
             assert new is not old
             (last,) = await store.write([upsert("after", 2)])
