@@ -65,7 +65,7 @@ OnceByKey = Annotated[Once | None, Depends(once_by_key)]
 async def upload_by_key(
     request: Request, idempotency_key: _Key = None
 ) -> Callable[[str], Once] | None:
-    """As `once_by_key`, for a body that goes to a file: names the write by the body's SHA-256."""
+    """Like `once_by_key`, where the body goes to a file: what names the write by its SHA-256."""
     named = _named(request, idempotency_key)
     if named is None:
         return None

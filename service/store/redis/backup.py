@@ -2,8 +2,7 @@
 
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
-`keys.json` has the API keys, without their texts; it is missing where there was never one.
-`jobs.json` has the jobs of when the backup began, without their files.
+`keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files.
 """
 
 import base64
