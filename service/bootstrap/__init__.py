@@ -146,7 +146,7 @@ async def open_services(
             kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
-        long = await open_jobs(store, writes, serving, lanes, settings, more, stack)
+        long = await open_jobs(store, writes, serving, lanes, settings, more, audit, stack)
         recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
@@ -163,11 +163,11 @@ async def open_services(
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,
             transfers=long.transfers,
-            keys=Keys(store.keys, key_ring.refresh),
+            keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,
-            audit_pages=AuditPages(settings.data_dir / FOLDER),
+            audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
@@ -349,6 +349,9 @@ async def _settle_model(
                 f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        tell(f"stored profiles are being encoded again, for model {model_version}")
-        await reencode_all(store, writes, model_version)
+        what = f"stored profiles are being encoded again, for model {model_version}"
+        tell(what)
+        await reencode_all(
+            store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
+        )
     await store.set_model_version(model_version)

@@ -17,8 +17,10 @@ from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.exports import ExportJobs
 from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
+from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
 from service.features.transfers.spool import Spool, name_of
+from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
@@ -55,6 +57,7 @@ async def open_jobs(
     lanes: Lanes,
     settings: Settings,
     more: MoreKinds,
+    audit: AuditLog,
     stack: contextlib.AsyncExitStack,
 ) -> OpenedJobs:
     """Jobs, and their runner, which `stack` stops."""
@@ -66,12 +69,15 @@ async def open_jobs(
     kept = RedisJobs(
         store.client, JobLimits(known.lease_s, known.max_queued, known.keep_s, given_up)
     )
+    record = JobRecord(audit)
     page_bytes = settings.limits.page_bytes
     with_files: dict[str, Kind] = {
-        EXPORT: ExportJobs(store, lanes, spool, let_through, page_bytes),
+        EXPORT: ExportJobs(store, lanes, spool, let_through, page_bytes, record),
         **{kind: AnswerJobs(answer, spool) for kind, answer in more.answers.items()},
     }
-    imports = ImportJobs(writes, lanes, spool, settings.limits, known, serving.model_version)
+    imports = ImportJobs(
+        writes, lanes, spool, settings.limits, known, serving.model_version, record
+    )
     kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
         kept, kinds, (spool.place, replica), at_once=known.at_once, lease_s=known.lease_s

@@ -61,6 +61,7 @@ class LongRequests(ABC):
     async def receive(
         self,
         parts: AsyncIterator[bytes],
+        key_id: str,
         *,
         parquet: bool = False,
         skip_unchanged: bool = True,
@@ -70,6 +71,7 @@ class LongRequests(ABC):
 
         Args:
             parts: of lines, or of a Parquet file.
+            key_id: who asks for it, for the audit log.
             parquet: whether it is one.
             skip_unchanged: leave alone what is stored like this already.
             once: names the request, by the SHA-256 of what was received.
@@ -82,12 +84,15 @@ class LongRequests(ABC):
         """
 
     @abstractmethod
-    async def answer_later(self, kind: str, asked: Mapping[str, Any], once: Once | None) -> Job:
+    async def answer_later(
+        self, kind: str, asked: Mapping[str, Any], key_id: str, once: Once | None
+    ) -> Job:
         """Queue a job that writes a long answer to a file.
 
         Args:
             kind: of the question, as `service.bootstrap.jobs` registers it.
             asked: the question, for JSON.
+            key_id: who asks it.
             once: names the request.
 
         Raises:

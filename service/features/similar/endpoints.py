@@ -229,6 +229,7 @@ async def export_similar(
     charges: CurrentCharges,
     limits: CurrentLimits,
     audit: CurrentAudit,
+    caller: CurrentCaller,
     body: Checked[ExportIn],
     later: CurrentLongRequests,
     prefers_async: PrefersAsync,
@@ -246,7 +247,8 @@ async def export_similar(
     audit.about(_seed_ids(query))
     asked = body.model_dump_json(exclude_unset=True)
     if prefers_async and len(asked) <= _DEFERRED_BYTES:
-        return deferred(await later.answer_later(KIND, json.loads(asked), once))
+        job = await later.answer_later(KIND, json.loads(asked), caller.key_id, once)
+        return deferred(job)
     parts = await similar.export(query)
     return NdjsonResponse(lines_of(similar, parts, lambda hits: audit.about(results=hits)))
 

@@ -37,6 +37,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.write_pipeline import WritePipeline
 from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
@@ -296,6 +297,7 @@ async def bulk_write(
     limits: CurrentLimits,
     lanes: CurrentLanes,
     later: CurrentLongRequests,
+    caller: CurrentCaller,
     request: Request,
     prefers_async: PrefersAsync,
     skip_unchanged: Annotated[
@@ -309,7 +311,11 @@ async def bulk_write(
     charges.reach("streamers:write", ALL_UNITS)
     if prefers_async:
         try:
-            return deferred(await later.receive(request.stream(), skip_unchanged=skip_unchanged))
+            job = await later.receive(
+                request.stream(), caller.key_id, skip_unchanged=skip_unchanged
+            )
+            audit.about([job.job_id])
+            return deferred(job)
         except ClientDisconnect:
             raise MalformedBody("the client left before the body was complete") from None
     results = bulk.write_lines(

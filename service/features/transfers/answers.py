@@ -38,7 +38,7 @@ class AnswerJobs(Kind):
         path = self._spool.result(job.job.job_id, job.job.token)
         file = await asyncio.to_thread(ResultFile, path)
         try:
-            async for part in self._answer(job.input):
+            async for part in self._answer(job.input["question"]):
                 await asyncio.to_thread(self._spool.check_room, len(part))
                 await asyncio.to_thread(file.append, part)
                 lines += part.count(b"\n")

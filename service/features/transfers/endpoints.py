@@ -25,6 +25,8 @@ from service.features.jobs.endpoints import JobIdPath
 from service.features.jobs.schemas import JobOut
 from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
+from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
@@ -41,7 +43,7 @@ from service.http.ndjson import (
     line_of,
 )
 from service.http.openapi import RUNNING_IT
-from service.http.problems import Checked, invalid_parts
+from service.http.problems import Checked, invalid
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
@@ -72,6 +74,8 @@ _KEYS = (IdempotencyKeyReused,)
 async def import_streamers(
     transfers: CurrentTransfers,
     charges: CurrentCharges,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
     request: Request,
     response: Response,
     prefers_async: PrefersAsync,
@@ -88,17 +92,20 @@ async def import_streamers(
         kind = _kind_of(request)
         charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
-            queued = transfers.receive(request.stream(), parquet=kind == PARQUET, once=once)
-            return accepted(await queued, response, is_preferred=prefers_async)
+            parts, parquet = request.stream(), kind == PARQUET
+            job = await transfers.receive(parts, caller.key_id, parquet=parquet, once=once)
+            audit.about([job.job_id])
+            return accepted(job, response, is_preferred=prefers_async)
         body = await request.body()
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
     try:
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise invalid_parts([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
-    job = await transfers.import_file(asked.path, once and once(hashlib.sha256(body).hexdigest()))
+        raise invalid(error) from error
+    named = once and once(hashlib.sha256(body).hexdigest())
+    job = await transfers.import_file(asked.path, caller.key_id, named)
+    audit.about([job.job_id])
     return accepted(job, response, is_preferred=prefers_async)
 
 
@@ -121,6 +128,8 @@ def _kind_of(request: Request) -> str:
 async def export_streamers(
     transfers: CurrentTransfers,
     charges: CurrentCharges,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
     body: Checked[StreamerExportIn],
     response: Response,
     prefers_async: PrefersAsync,
@@ -131,7 +140,9 @@ async def export_streamers(
     Streamers written meanwhile may or may not be in it. Its lines are what an import takes.
     """
     charges.reach("streamers:read", ALL_UNITS)
-    job = await transfers.export(body.filter.model_dump(exclude_unset=True), once)
+    wanted = body.filter.model_dump(exclude_unset=True)
+    job = await transfers.export(wanted, caller.key_id, once)
+    audit.about([job.job_id])
     return accepted(job, response, is_preferred=prefers_async)
 
 

@@ -48,6 +48,7 @@ class Transfers(LongRequests):
     async def receive(
         self,
         parts: AsyncIterator[bytes],
+        key_id: str,
         *,
         parquet: bool = False,
         skip_unchanged: bool = True,
@@ -77,11 +78,11 @@ class Transfers(LongRequests):
                 await asyncio.to_thread(upload.keep)
         finally:
             self._uploads -= 1
-        asked = {"parquet": parquet, "skip_unchanged": skip_unchanged}
+        asked = {"parquet": parquet, "skip_unchanged": skip_unchanged, "key_id": key_id}
         return await self._submit(job_id, IMPORT, asked, once and once(digest.hexdigest()))
 
-    async def import_file(self, path: str, once: Once | None = None) -> Job:
-        """Queue an import of a file below the folder that the settings name.
+    async def import_file(self, path: str, key_id: str, once: Once | None = None) -> Job:
+        """Queue an import of a file below the folder that the settings name; see `receive`.
 
         Raises:
             InvalidRequest: there is no such file, or it may not be read.
@@ -96,21 +97,25 @@ class Transfers(LongRequests):
         parquet = path.endswith(SUFFIX)
         if parquet and not is_readable():
             raise InvalidRequest.of("/path", MISSING)
-        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet}
+        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet, "key_id": key_id}
         return await self._submit(new_id(), IMPORT, asked, once)
 
-    async def export(self, wanted: Mapping[str, Any], once: Once | None = None) -> Job:
+    async def export(self, wanted: Mapping[str, Any], key_id: str, once: Once | None = None) -> Job:
         """Queue an export of all stored streamers that a filter lets through, as JSON has it.
+
+        `key_id` is who asks for it, for the audit log.
 
         Raises:
             TooManyJobs: too many jobs are queued or kept.
             StoreUnavailable: the store does not answer.
         """
-        return await self.answer_later(EXPORT, {"filter": wanted}, once)
+        return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id}, once)
 
-    async def answer_later(self, kind: str, asked: Mapping[str, Any], once: Once | None) -> Job:
+    async def answer_later(
+        self, kind: str, asked: Mapping[str, Any], key_id: str, once: Once | None
+    ) -> Job:
         """Queue a job that writes a long answer to a file; see `LongRequests.answer_later`."""
-        return await self._submit(new_id(), kind, asked, once)
+        return await self._submit(new_id(), kind, {"question": asked, "key_id": key_id}, once)
 
     async def result(self, job_id: str) -> Path:
         """The file that a job wrote.
