@@ -5,7 +5,6 @@ A backup holds plain records, not a server's files: any Valkey or Redis of any v
 `keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files.
 """
 
-import base64
 import json
 import secrets
 import time
@@ -19,6 +18,7 @@ from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
+from service.store.redis.backup_lines import line_of, record_of
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.job_copies import JobCopies, copies_of
@@ -35,8 +35,6 @@ _KIND = "similar-streamer store"
 _FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
-_TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
-_JSON = frozenset({"facets", "profile", "modalities"})
 _LINE_BYTES = 64 << 20
 
 
@@ -94,7 +92,7 @@ class ArchivedStore(RedisStore):
                     lines: list[bytes] = []
                     for streamer_id, row in part:
                         (ids.add if row[0] else ids.discard)(streamer_id)
-                        lines.append(_line(streamer_id, row))
+                        lines.append(line_of(streamer_id, row))
                     file.write(packed.compress(b"".join(lines)))
                     tell(min(len(ids), total), total)
             except LogGap as gap:
@@ -340,7 +338,7 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
                 rest = lines.pop()
                 if len(rest) > _LINE_BYTES:
                     raise Broken(f"{source.path / RECORDS} has a line of {len(rest)} bytes")
-                yield from map(_record, lines)
+                yield from map(record_of, lines)
         if rest or not unpacked.eof:
             raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -365,40 +363,6 @@ def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) 
             raise LogGap(f"the log goes on at {sequence}, not at {expected}")
         changed[streamer_id] = None
     return seen + len(news)
-
-
-def _line(streamer_id: str, row: Sequence[bytes | None]) -> bytes:
-    if row[0] is None:
-        return json.dumps({"streamer_id": streamer_id, "deleted": True}).encode() + b"\n"
-    fields = {
-        name: _shown(name, value)
-        for name, value in zip(RECORD_FIELDS, row, strict=True)
-        if value is not None
-    }
-    text = json.dumps({"streamer_id": streamer_id, **fields}, ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass") + b"\n"  # as `json.loads` reads it
-
-
-def _record(line: bytes) -> tuple[str, dict[str, bytes] | None]:
-    found: dict[str, Any] = json.loads(line)
-    streamer_id = str(found.pop("streamer_id"))
-    if found.get("deleted"):
-        return streamer_id, None
-    if not found.keys() <= set(RECORD_FIELDS) or not found.keys() >= {"version", "profile"}:
-        raise ValueError(f"{streamer_id}: fields {sorted(found)}")
-    return streamer_id, {name: _stored(name, value) for name, value in found.items()}
-
-
-def _shown(name: str, value: bytes) -> str:
-    if name in _TEXTS or name in _JSON:
-        return value.decode("utf-8", "surrogateescape")
-    return base64.b64encode(value).decode()
-
-
-def _stored(name: str, value: str) -> bytes:
-    if name in _TEXTS or name in _JSON:
-        return value.encode("utf-8", "surrogateescape")
-    return base64.b64decode(value, validate=True)
 
 
 def _escaped(text: str) -> str:

@@ -90,4 +90,4 @@ def test_the_command_starts_a_rebuild(serve: Serve) -> None:
     assert watched.returncode == 0, watched.stderr
     assert '"streamers": 50' in watched.stdout
     listed = run("jobs", "list", "--url", service.url).stdout
-    assert f"{job_id}  index_rebuild   succeeded" in listed
+    assert f"{job_id}\tindex_rebuild\tsucceeded" in listed
