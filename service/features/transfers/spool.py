@@ -73,6 +73,7 @@ class Spool:
             StartupError: it can't be used.
         """
         self.place = name_of(self.folder)
+        self.folder = self.folder.resolve()
 
     def upload(self, job_id: str) -> Path:
         """What an import reads."""
