@@ -8,6 +8,7 @@ from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
@@ -30,6 +31,7 @@ class Services:
     cold_start: ColdStart
     dedup: Dedup
     operations: Operations
+    rebuilds: IndexRebuilds
     jobs: Jobs
     transfers: Transfers
     keys: Keys

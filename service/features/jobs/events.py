@@ -17,8 +17,9 @@ from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest, JobNotFound, NoSuchPath, Overloaded, ServiceError
 from service.features.jobs.endpoints import CurrentJobs, JobIdPath
-from service.features.jobs.schemas import EXAMPLE, JobOut, job_out
+from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
+from service.features.jobs.shown import job_out
 from service.http.auth.callers import KeyRing, caller_by
 from service.http.auth.route_scopes import requires
 from service.http.documents import STORE, responses
