@@ -13,11 +13,12 @@ from typing import Any
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InputChanged, ServiceError
-from service.features.jobs.runner import RunningJob, persist
+from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.parquet import write_lines
+from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.features.transfers.spool import Spool
 from service.settings import Jobs as JobSettings
@@ -54,7 +55,7 @@ class _State:
     refused_lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-class ImportJobs:
+class ImportJobs(Kind):
     """The work of imports."""
 
     def __init__(
@@ -65,6 +66,7 @@ class ImportJobs:
         limits: Limits,
         settings: JobSettings,
         model_version: str,
+        record: JobRecord,
     ) -> None:
         """Write by `writes` what is in the spool or below the folder that settings name."""
         self._writes = writes
@@ -73,6 +75,7 @@ class ImportJobs:
         self._limits = limits
         self._settings = settings
         self._model_version = model_version
+        self._record = record
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
@@ -182,7 +185,8 @@ class ImportJobs:
         numbered = list(enumerate(lines, state.lines + 1))
         profiles, refused = await persist(lambda: reader.read(numbered))
         numbers, given = list(profiles), list(profiles.values())
-        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=True))
+        skip = bool(job.input.get("skip_unchanged", True))
+        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=skip))
         wrong: dict[int, tuple[str | None, ServiceError]] = {
             number: (None, error) for number, error in refused.items()
         }
@@ -203,6 +207,7 @@ class ImportJobs:
             + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
         )
         if prepared.encoded:
+            await self._record.note(job, [given[place].streamer_id for place in prepared.encoded])
             await job.advance_with(
                 lambda step: self._writes.commit(prepared, step),
                 asdict(after),
