@@ -7,6 +7,7 @@ import json
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
+from service.features.jobs.counts import JobCounts
 from service.features.jobs.runner import JobRunner
 from service.features.jobs.service import Jobs
 from service.features.streamers.write_pipeline import WritePipeline
@@ -21,6 +22,7 @@ from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
+from service.telemetry.spans import Tracer
 
 
 async def open_jobs(
@@ -30,6 +32,8 @@ async def open_jobs(
     lanes: Lanes,
     settings: Settings,
     stack: contextlib.AsyncExitStack,
+    counts: JobCounts,
+    tracer: Tracer | None = None,
 ) -> tuple[Jobs, Transfers]:
     """Jobs, and their runner, which `stack` stops."""
     known = settings.jobs
@@ -48,6 +52,8 @@ async def open_jobs(
         spool.place,
         at_once=known.at_once,
         lease_s=known.lease_s,
+        counts=counts,
+        tracer=tracer,
     )
     runner.start()
     stack.push_async_callback(runner.stop)

@@ -34,10 +34,17 @@ from service.http.auth.local_callers import LocalCallers
 from service.http.auth.rate_limits import Charges, RateLimits, charges_in
 from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
-from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
+from service.http.headers.request_ids import (
+    REQUEST_ID,
+    TRACEPARENT,
+    answer_as,
+    read_ids,
+)
+from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
+from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
 _ONCE = frozenset({b"authorization", b"host"})
@@ -71,6 +78,7 @@ class RequestGuard:
         body_timeout_s: float,
         bulk_min_bytes: int,
         bodies_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         """Guard `app`.
 
@@ -87,6 +95,7 @@ class RequestGuard:
             body_timeout_s: seconds in which a body has to come.
             bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
+            tracer: begins a trace for each request; None: there are none.
         """
         self._app = app
         self._traffic = traffic
@@ -98,6 +107,7 @@ class RequestGuard:
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -107,6 +117,7 @@ class RequestGuard:
         begin, sent = time.perf_counter(), 0
         headers, repeated = _headers(scope)
         ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
+        span, ids = begin_span(self._tracer, scope, ids, headers.get(TRACEPARENT, ""))
 
         async def send_noted(message: Message) -> None:
             nonlocal sent
@@ -148,6 +159,7 @@ class RequestGuard:
             answer.finish()
             took_s = time.perf_counter() - begin
             self._traffic.note(scope, answer.status, took_s, body.seen, sent)
+            end_span(span, scope, answer.status, body.seen, sent)
 
     def _admit(
         self,

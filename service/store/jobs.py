@@ -133,6 +133,10 @@ class JobStore(Protocol):
         """Whether `submit` would refuse a job."""
         ...
 
+    async def active(self) -> dict[tuple[str, State], int]:
+        """How many jobs are queued and running, by kind and state."""
+        ...
+
     async def claim(self, place: str, kinds: Sequence[str]) -> Job | None:
         """Take the job that has waited longest, if any is there to be run: the lease begins.
 
