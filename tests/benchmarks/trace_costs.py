@@ -14,7 +14,7 @@ import multiprocessing
 import shutil
 import statistics
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -61,7 +61,7 @@ def collect(told: Connection) -> None:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     told.send(server.server_port)
     server.serve_forever()
 
