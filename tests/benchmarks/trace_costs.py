@@ -23,18 +23,12 @@ import numpy as np
 
 from service.maxima import MOST_UNITS
 from tests.benchmarks.closed_loop import http_request, load
+from tests.benchmarks.guard_costs import interval
 from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.stored import name_of, prepared
 from tests.service.process import Service
 
 TARGET = 0.98
-
-
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Of the median, 95 %: by resampling the rounds 10,000 times."""
-    drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
-    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
-    return float(low), float(high)
 
 
 def collect(told: Connection) -> None:
