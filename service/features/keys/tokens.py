@@ -18,6 +18,7 @@ from typing import Any, Self, cast
 
 import httpx
 
+from service.engine.work.background import Background
 from service.errors import StartupError, Unauthorized
 from service.http.auth.callers import Caller
 from service.scopes import ROLES, SCOPES, Role
@@ -62,7 +63,12 @@ class Tokens:
         self._keys: dict[str | None, Any] = {}
         self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
         self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("keys of the identity provider")
+
+    @property
+    def grants_admin(self) -> bool:
+        """Whether a token can have the scope admin."""
+        return any("admin" in _scopes_of(granted) for granted in self._settings.grants.values())
 
     def caller_of(self, token: str) -> Caller:
         """Who has a token.
@@ -99,7 +105,7 @@ class Tokens:
             if not math.isfinite(begins + ends):
                 raise ValueError("a time is not finite")
         except (self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
-            _log.info("a token is refused: %s", type(error).__name__)
+            _log.debug("a token is refused: %s", type(error).__name__)
             raise Unauthorized(
                 f"the token is not valid here: it must be signed by {settings.issuer} for "
                 f"{settings.audience}, with {', '.join(settings.algorithms)}"
@@ -119,7 +125,7 @@ class Tokens:
         return key
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
-        name = "".join(c for c in str(claims["sub"])[:_NAME_CHARS] if c.isprintable())
+        name = _name_of(str(claims["sub"]))
         scopes = {s for value in self._granted(claims) for s in _scopes_of(value)}
         return Caller(f"oidc:{name}", name, frozenset(scopes))
 
@@ -166,14 +172,12 @@ class Tokens:
             await self.refresh()
         except _Unreadable as error:
             raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it, or start it") from error
-        self._task = asyncio.create_task(self._run(), name="keys of the identity provider")
+        self._background.start(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Read no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:
@@ -188,6 +192,14 @@ class Tokens:
                 await self.refresh()
             except _Unreadable as error:
                 _log.warning("the keys of the identity provider can't be read: %s", error)
+
+
+def _name_of(subject: str) -> str:
+    """A subject as it is, or what can be shown of it and a digest: no two share a name."""
+    if len(subject) <= _NAME_CHARS and subject.isprintable():
+        return subject
+    shown = "".join(c for c in subject[: _NAME_CHARS // 2] if c.isprintable())
+    return f"{shown}~{hashlib.sha256(subject.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def _scopes_of(granted: str) -> frozenset[str]:

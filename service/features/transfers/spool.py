@@ -50,6 +50,7 @@ class Spool:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder = self.folder.resolve()
             file = self.folder / _PLACE
             if not file.exists():
                 host = re.sub(r"[^\w.-]", "-", socket.gethostname(), flags=re.ASCII)[:60]
