@@ -23,8 +23,8 @@ from model_export.contract.streamer import StreamerContent
 
 Places = NDArray[np.int64]
 MOST_SIDES = 1200
-"""Of a list that is made ready as a whole, some 15 ms of a core."""
-PART_PAIRS = 512
+"""Of a list that is made ready as a whole, some 10 ms of a core."""
+PART_PAIRS = 2048
 """Of a longer list, whose pairs are compared in parts."""
 
 _ESTIMATED_ELSEWHERE = (

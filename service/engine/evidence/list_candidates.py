@@ -44,7 +44,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     known = [side.embedding for side in sides if side.embedding is not None]
     if known:
         near = yield from near_pairs(np.stack(known), NEAREST)
-        places = np.array(embedded, np.int64)[np.array(near, np.int64).reshape(-1, 2)]  # (P, 2)
+        places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
     texts = [side.of("text")[:SKETCH] for side in sides]
     shared = [np.zeros(0, np.int64)]
@@ -74,16 +74,19 @@ def _codes(sets: Sequence[NDArray[np.uint32]]) -> NDArray[np.int64]:
     size = len(sets)
     keys = np.concatenate([np.zeros(0, np.uint32), *sets])
     places = np.repeat(np.arange(size), [len(each) for each in sets])
-    order = np.argsort(keys, kind="stable")  # so places ascend within a key
-    keys, places = keys[order], places[order]
+    # Most keys are shown once. Those that share a slot with another one are sorted.
+    slots = keys & np.uint32((1 << (2 * len(keys)).bit_length()) - 1)
+    several = np.bincount(slots, minlength=1)[slots] > 1
+    codes = np.sort(keys[several].astype(np.int64) << 32 | places[several])
+    keys, places = codes >> 32, codes & 0xFFFFFFFF  # so places ascend within a key
     starts = (
         np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, int)
     )
     sizes = np.diff(np.append(starts, len(keys)))
     reach = np.repeat(np.where(sizes > MOST_PAIRED, _CHAIN, sizes - 1), sizes)
     left = np.repeat(starts + sizes, sizes) - np.arange(len(keys)) - 1
-    codes: list[NDArray[np.int64]] = []
+    found: list[NDArray[np.int64]] = []
     for step in range(1, int(np.minimum(reach, left).max(initial=0)) + 1):
         rows = np.flatnonzero((reach >= step) & (left >= step))
-        codes.append(places[rows] * size + places[rows + step])
-    return np.concatenate([np.zeros(0, np.int64), *codes])
+        found.append(places[rows] * size + places[rows + step])
+    return np.concatenate([np.zeros(0, np.int64), *found])
