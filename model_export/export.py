@@ -25,6 +25,7 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from model_export.contract.errors import first_problem
+from model_export.contract.evidence import EVIDENCE, evidence_of
 from model_export.contract.features import Featurizer, collate, fingerprint
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TOWERS
@@ -58,6 +59,9 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         (partial / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if source.established is not None:
             (partial / ESTABLISHED).write_bytes(source.established.dump())
+        if source.evidence is not None:
+            text = source.evidence.model_dump_json(indent=2)
+            (partial / EVIDENCE).write_text(text + "\n", encoding="utf-8")
         for tower, (graph, _) in zip(source.towers, towers, strict=True):
             _write_tower(partial, tower, graph)
         manifest = _manifest(source, partial, golden, parity, [found for _, found in towers])
@@ -67,13 +71,14 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
         bundle = Bundle(partial)  # verifies like the service
         bundle.established()
+        evidence_of(bundle)
         for spec in manifest.towers:
             bundle.tower_inputs(spec.name)
     return bundle.manifest
 
 
 def _checked_graph(source: ExportSource, golden: Sequence[StreamerProfile]) -> tuple[bytes, Parity]:
-    featurizer = Featurizer(source.vocabulary)
+    featurizer = Featurizer(source.vocabulary, source.folding_version)
     features = [featurizer(profile) for profile in golden]
     usable = [f for f in features if f.usable]
     if not usable:
@@ -121,8 +126,9 @@ def _manifest(
             parity=parity,
             towers=[tower.spec for tower in source.towers],
             tower_checks=list(tower_checks),
-            features_fingerprint=fingerprint(Featurizer(source.vocabulary), golden),
+            features_fingerprint=fingerprint(Featurizer(source.vocabulary, source.folding_version), golden),
             files=_entries(folder),
+            folding_version=source.folding_version,
             created_by=f"similar-streamer {version('similar-streamer')}",
         )
     except ValidationError as error:

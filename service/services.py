@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
+from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
@@ -29,6 +30,7 @@ class Services:
     similar: Similar
     cold_start: ColdStart
     dedup: Dedup
+    compare: Compare
     operations: Operations
     jobs: Jobs
     transfers: Transfers

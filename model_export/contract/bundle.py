@@ -7,7 +7,7 @@
     towers/NAME.onnx   optional: graph of each tower, see `towers`
     towers/NAME.tokenizer.json   tokenizer of a text tower
     FILE.fp16.onnx, FILE.int8.onnx   optional: smaller graphs, see `variants`
-    established.npz    optional: streamers that the recommender knows, see `established`
+    established.npz, evidence.json   optional: see `established` and `evidence.parameters`
     README.md          model card
 
 Each file is read once, and the bytes that were hashed are the bytes that are used.
@@ -25,6 +25,7 @@ from model_export.contract.calibration import Calibration, Part, ScoreCalibratio
 from model_export.contract.errors import BundleError, UnreadableContent, first_problem
 from model_export.contract.established import Established
 from model_export.contract.features import Featurizer, fingerprint
+from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.onnx_file import has_external_data
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import (
@@ -91,7 +92,7 @@ class Manifest(Part):
 
     `calibration` is None in bundles exported before scores were calibrated. `dims` are shorter
     widths (Matryoshka representations, Kusupati 2022): a prefix of the embedding of that length,
-    scaled to unit length, is an embedding; older bundles have none.
+    scaled to unit length, is an embedding; older bundles have none, and `folding_version` 0.
     """
 
     schema_version: int
@@ -112,6 +113,7 @@ class Manifest(Part):
     variants: list[Variant] = Field(default_factory=list[Variant])
     features_fingerprint: str
     files: dict[str, FileEntry]
+    folding_version: Annotated[int, Field(ge=0, le=FOLDING_VERSION)] = 0
     created_by: str
 
     @model_validator(mode="after")
@@ -137,9 +139,8 @@ class Manifest(Part):
     def variant(self, name: str) -> Variant:
         """Variant by name; raises like `as_variant`."""
         usable = {variant.name: variant for variant in self.variants if variant.files}
-        for known, variant in usable.items():
-            if known == name:
-                return variant
+        if name in usable:
+            return usable[name]
         has = ", ".join(usable) or "none"
         raise BundleError(f"{self.model_version} has no variant {name!r}; it has: {has}")
 
@@ -204,7 +205,7 @@ class Bundle:
         self._encoder = needed[encoder]
         self._check_graph(encoder, self._encoder)
         vocabulary = Vocabulary.parse(needed[VOCABULARY], str(path / VOCABULARY))
-        self.featurizer = Featurizer(vocabulary)
+        self.featurizer = Featurizer(vocabulary, self.manifest.folding_version)
         self._golden = self._check_fingerprint(needed[GOLDEN])
         for spec in self.manifest.towers:
             self._check_tower(spec)
@@ -281,6 +282,10 @@ class Bundle:
                 "export again"
             )
         return found
+
+    def read(self, name: str) -> bytes | None:
+        """Verified content of a file; None if it is not listed. Raises `BundleError`."""
+        return self._verified(name) if name in self.manifest.files else None
 
     def _verified(self, name: str) -> bytes:
         entry = self.manifest.files[name]
@@ -387,8 +392,7 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _is_inside(name: str) -> bool:
-    parts = name.split("/")
-    return "\\" not in name and "\0" not in name and all(p not in ("", ".", "..") for p in parts)
+    return not {"\\", "\0"} & set(name) and not {"", ".", ".."} & set(name.split("/"))
 
 
 def file_entry(content: bytes) -> FileEntry:

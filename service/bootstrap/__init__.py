@@ -20,6 +20,8 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
@@ -38,6 +40,8 @@ from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
+from service.features.compare.service import Compare
+from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -91,6 +95,7 @@ async def open_services(
     # In a thread: probes are answered meanwhile.
     bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     check_index(settings.index, manifest.dim)
+    evidence = await asyncio.to_thread(Evidence, bundle)
     established, device = bundle.established(), index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
@@ -114,12 +119,15 @@ async def open_services(
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
-        dedup = _dedup(serving, lanes, settings)
+        sides = StoredSides(store, evidence, lanes, manifest.model_version)
+        dedup = _dedup(serving, evidence, sides, lanes, settings)
+        threshold = manifest.duplicate_threshold.value
+        near = NearDuplicates(follower, stored, evidence, sides, lanes, threshold)
         writes = WritePipeline(
             store,
             pipeline,
             stored,
-            dedup.near_duplicates,
+            near.of,
             follower.show,
             lanes,
             keep_bytes=settings.media.keep_bytes,
@@ -151,6 +159,7 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
+            compare=Compare(store, pipeline, evidence, lanes),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -247,12 +256,16 @@ def _turns(what: str, settings: Settings) -> Turns:
     )
 
 
-def _dedup(serving: Serving, lanes: Lanes, settings: Settings) -> Dedup:
+def _dedup(
+    serving: Serving, evidence: Evidence, sides: StoredSides, lanes: Lanes, settings: Settings
+) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
         serving.pipeline,
         serving.stored,
+        evidence,
+        sides,
         lanes,
         _turns("lists", settings),
         manifest.content_dim,

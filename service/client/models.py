@@ -2,6 +2,7 @@
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
 from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.compare.schemas import ChannelOut, CompareIn, CompareOut, QuoteOut, SideIn
 from service.features.dedup.schemas import (
     ClusterOut,
     DedupClustersOut,
@@ -34,9 +35,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
     "ColdStartOut",
+    "CompareIn",
+    "CompareOut",
     "ConditionIn",
     "DedupClustersOut",
     "DedupFeedOut",
@@ -56,8 +60,10 @@ __all__ = [
     "NearDuplicateOut",
     "NeighbourOut",
     "Problem",
+    "QuoteOut",
     "ReasonsOut",
     "SeedIn",
+    "SideIn",
     "SimilarIn",
     "SimilarOut",
     "StreamerBody",

@@ -207,10 +207,12 @@ def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
     answer = client.post("/v1/cold-start", json={"streamer_id": "gone"})
     body = problem(answer, 404, "streamer_not_found")
     assert body["errors"] == [{"detail": detail, "pointer": "/streamer_id"}]
-    body = problem(
-        client.post("/v1/dedup", json={"ids": ["known", "x", "y"]}), 404, "streamer_not_found"
-    )
-    assert pointers(body) == ["/ids/1", "/ids/2"]
+    body = problem(client.post("/v1/dedup", json={"ids": ["x", "y"]}), 404, "streamer_not_found")
+    assert pointers(body) == ["/ids/0", "/ids/1"]
+    for mode in ("clusters", "feed"):  # where some are stored, the answer names the others
+        answer = client.post("/v1/dedup", json={"ids": ["x", "known", "y"], "mode": mode}).json()
+        assert answer["not_stored"] == ["x", "y"]
+        assert answer["unique" if mode == "clusters" else "order"] == ["known"]
 
 
 @pytest.mark.parametrize(

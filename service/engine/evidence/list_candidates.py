@@ -1,0 +1,75 @@
+"""Which pairs of a list are worth comparing: those that share a rare key."""
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.evidence import Side
+
+Places = NDArray[np.int64]
+SKETCH = 48
+"""Smallest shingles of a text that are looked up: a random sample of it (bottom-k sketch)."""
+FEWEST_SHINGLES = 2
+"""Two texts share so many of the sampled ones, or are not compared for their texts. Texts of a few
+letters weigh little."""
+MOST_PAIRED = 64
+"""A key that more of the list show pairs each of these with the next few alone, as a chain."""
+_CHAIN = 4
+_KEYED = ("contacts", "titles", "pictures", "sounds")
+
+
+def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places, Places]]:
+    """Pairs of places (P,), (P,), the lower first, that share contacts, titles, media or text.
+
+    A generator that pauses between its steps. Nearly linear in the length of the list, also where
+    all of it is one farm of copies.
+    """
+    size = len(sides)
+    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    for channel in _KEYED:
+        found.append(_pairs([side.of(channel) for side in sides], 1))
+        yield
+    names = [np.array([] if s.name is None else [s.name], np.uint32) for s in sides]
+    found.append(_pairs(names, 1))
+    found.append(_pairs([_vector_keys(side) for side in sides], 1))
+    yield
+    texts = [side.of("text")[:SKETCH] for side in sides]
+    found.append(_pairs(texts, FEWEST_SHINGLES))
+    yield
+    codes = np.unique(np.concatenate(found))
+    return codes // max(size, 1), codes % max(size, 1)
+
+
+def _vector_keys(side: Side) -> NDArray[np.uint32]:
+    """Keys of ready-made vectors by the signs of their largest numbers: equal if nearly equal."""
+    keys: list[int] = []
+    for vectors in side.vectors.values():
+        largest = np.argsort(-np.abs(vectors), axis=1)[:, :4]  # (V, 4)
+        for row, places in enumerate(largest.tolist()):
+            signs = [vectors[row, place] > 0 for place in sorted(places)]
+            keys.append(hash((vectors.shape[1], *sorted(places), *signs)) & 0xFFFFFFFF)
+    return np.unique(np.array(keys, np.uint32))
+
+
+def _pairs(sets: Sequence[NDArray[np.uint32]], fewest: int) -> NDArray[np.int64]:
+    """Codes, lower place times N plus the higher one, of pairs that share so many keys."""
+    size = len(sets)
+    keys = np.concatenate([np.zeros(0, np.uint32), *sets])
+    places = np.repeat(np.arange(size), [len(each) for each in sets])
+    order = np.argsort(keys, kind="stable")  # so places ascend within a key
+    keys, places = keys[order], places[order]
+    starts = (
+        np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, int)
+    )
+    sizes = np.diff(np.append(starts, len(keys)))
+    reach = np.repeat(np.where(sizes > MOST_PAIRED, _CHAIN, sizes - 1), sizes)
+    left = np.repeat(starts + sizes, sizes) - np.arange(len(keys)) - 1
+    codes: list[NDArray[np.int64]] = []
+    for step in range(1, int(np.minimum(reach, left).max(initial=0)) + 1):
+        rows = np.flatnonzero((reach >= step) & (left >= step))
+        codes.append(places[rows] * size + places[rows + step])
+    if not codes:
+        return np.zeros(0, np.int64)
+    distinct, counts = np.unique(np.concatenate(codes), return_counts=True)
+    return distinct[counts >= fewest]
