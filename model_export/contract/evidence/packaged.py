@@ -25,7 +25,7 @@ _CHANCES: Final[dict[str, tuple[list[float], list[float]]]] = {
     "category_language": ([0.419, 0.5227, 0.0583], [0.0527, 0.8522, 0.0951]),
     "pictures": ([0.4559, 0.0911, 0.453], [0.0005, 0.0045, 0.995]),
     "sounds": ([0.4567, 0.0913, 0.452], [0.0005, 0.0095, 0.99]),
-    "vectors": ([0.4551, 0.0909, 0.454], [0.000153, 0.000153, 0.999694]),
+    "vectors": ([0.4551, 0.0909, 0.454], [0.0005, 0.0045, 0.995]),
     "embedding": (
         [0.216, 0.0815, 0.282, 0.416608, 0.00377, 0.000122],
         [0.013, 0.0617, 0.372, 0.54817, 0.00497, 0.00016],
@@ -42,9 +42,9 @@ def packaged(vocabulary: Vocabulary | None = None) -> EvidenceParameters:
     return EvidenceParameters(
         version=EVIDENCE_VERSION,
         folding_version=FOLDING_VERSION,
-        prior=0.02,
+        prior=0.005,
         slope=1.0,
-        threshold=6.0,
+        threshold=7.0,
         channels={name: ChannelParameters(m=m, u=u) for name, (m, u) in _CHANCES.items()},
         frequencies=_frequencies(vocabulary),
         source="packaged: the bundle has no evidence.json",

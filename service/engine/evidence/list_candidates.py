@@ -1,4 +1,4 @@
-"""Which pairs of a list are worth comparing: those that share a rare key."""
+"""Which pairs of a list are worth comparing: those that share a rare key, and the nearest."""
 
 from collections.abc import Generator, Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import Side
+from service.engine.evidence.media_copies import near_pairs
 
 Places = NDArray[np.int64]
 SKETCH = 48
@@ -16,11 +17,14 @@ letters weigh little."""
 MOST_PAIRED = 64
 """A key that more of the list show pairs each of these with the next few alone, as a chain."""
 _CHAIN = 4
+NEAREST = 4
+"""By embedding, that each is compared with, whatever the two share."""
 _KEYED = ("contacts", "titles", "pictures", "sounds")
 
 
 def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places, Places]]:
-    """Pairs of places (P,), (P,), the lower first, that share contacts, titles, media or text.
+    """Pairs of places (P,), (P,), the lower first, that share contacts, titles, media or text,
+    and of each the nearest by embedding.
 
     A generator that pauses between its steps. Nearly linear in the length of the list, also where
     all of it is one farm of copies.
@@ -34,6 +38,12 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     found.append(_pairs(names, 1))
     found.append(_pairs([_vector_keys(side) for side in sides], 1))
     yield
+    embedded = [place for place, side in enumerate(sides) if side.embedding is not None]
+    known = [side.embedding for side in sides if side.embedding is not None]
+    if known:
+        near = yield from near_pairs(np.stack(known), NEAREST)
+        places = np.array(embedded, np.int64)[np.array(near, np.int64).reshape(-1, 2)]  # (P, 2)
+        found.append(places[:, 0] * size + places[:, 1])
     texts = [side.of("text")[:SKETCH] for side in sides]
     found.append(_pairs(texts, FEWEST_SHINGLES))
     yield

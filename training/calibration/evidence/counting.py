@@ -18,7 +18,11 @@ PRECISION = 0.99
 
 
 def chances(
-    levels: NDArray[np.int8], same: NDArray[np.bool_], default: ChannelParameters
+    levels: NDArray[np.int8],
+    same: NDArray[np.bool_],
+    default: ChannelParameters,
+    *,
+    is_media: bool = False,
 ) -> ChannelParameters:
     """Chances of the levels of one channel; those of `default` where too few pairs show it.
 
@@ -28,6 +32,8 @@ def chances(
         levels: (P,).
         same: (P,).
         default: packaged chances.
+        is_media: no chance of strangers is taken to be below the packaged one. Those of the data
+            set share next to no picture, since its boilerplate is known; that of later ones is not.
     """
     shown = levels != ABSENT
 
@@ -39,7 +45,11 @@ def chances(
         m = counted(shown & same)
     if (shown & ~same).sum() >= FEWEST_PAIRS:
         u = counted(shown & ~same)
-    m, u = _falling(m / m.sum(), u / u.sum())
+    u /= u.sum()
+    if is_media:
+        u = np.maximum(u, default.u)
+        u /= u.sum()
+    m, u = _falling(m / m.sum(), u)
     m = np.maximum(m, u * 2.0**-MOST_AGAINST)
     m /= m.sum()
     return ChannelParameters(m=[float(x) for x in m], u=[float(x) for x in u])

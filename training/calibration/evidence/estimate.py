@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import (
     EVIDENCE_VERSION,
     KEYED,
+    MEDIA,
     STYLE_CHANNELS,
     ChannelParameters,
     Comparison,
@@ -38,8 +39,8 @@ MOST_COUNTED = 10_000
 """Streamers whose keys are counted."""
 MOST_COPIED = 2_000
 """Streamers that are disguised, and compared."""
-PRIOR = 0.02
-"""Share of the same among candidate pairs, where nothing is known of it."""
+PRIOR = 0.005
+"""Share of the same among candidate pairs, as in a simulated world with rings (0.0076)."""
 
 Embed = Callable[[Sequence[StreamerProfile]], NDArray[np.float32]]
 """Embeddings of R profiles (R, D), zero without usable content."""
@@ -120,7 +121,7 @@ def _estimated(
     for column, name, _ in columns():
         counted = learned & is_candidate if name in STYLE_CHANNELS else learned
         given = levels[counted, column], same[counted]
-        channels[name] = chances(*given, default.channels[name])
+        channels[name] = chances(*given, default.channels[name], is_media=name in MEDIA)
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
         folding_version=FOLDING_VERSION,
