@@ -108,6 +108,7 @@ def _manifest(
     parity: Parity,
     tower_checks: Sequence[TowerCheck],
 ) -> Manifest:
+    featurizer = Featurizer(source.vocabulary, source.folding_version)
     try:
         return Manifest(
             schema_version=BUNDLE_SCHEMA_VERSION,
@@ -126,7 +127,7 @@ def _manifest(
             parity=parity,
             towers=[tower.spec for tower in source.towers],
             tower_checks=list(tower_checks),
-            features_fingerprint=fingerprint(Featurizer(source.vocabulary, source.folding_version), golden),
+            features_fingerprint=fingerprint(featurizer, golden),
             files=_entries(folder),
             folding_version=source.folding_version,
             created_by=f"similar-streamer {version('similar-streamer')}",

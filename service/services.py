@@ -9,6 +9,7 @@ from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
@@ -32,6 +33,7 @@ class Services:
     dedup: Dedup
     compare: Compare
     operations: Operations
+    rebuilds: IndexRebuilds
     jobs: Jobs
     transfers: Transfers
     keys: Keys

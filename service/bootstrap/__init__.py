@@ -11,7 +11,7 @@ from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
-from service.bootstrap.jobs import open_jobs
+from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -48,8 +48,10 @@ from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
 from service.features.models.reencode import is_incomplete, reencode_all
+from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
+from service.features.similar import exporting
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
@@ -147,24 +149,29 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, audit, stack)
+        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        more = MoreKinds(
+            kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
+            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+        )
+        long = await open_jobs(store, writes, serving, lanes, settings, more, audit, stack)
         recommender = Recommender(established) if established else None
-        uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
-            similar=_similar(serving, lanes, uninformative, settings),
+            similar=similar,
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
-            jobs=jobs,
-            transfers=transfers,
+            rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
+            jobs=long.jobs,
+            transfers=long.transfers,
             keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
             key_ring=key_ring,
             rate_limits=rate_limits,

@@ -10,6 +10,7 @@ from service.features.dedup.schemas import (
     DedupIn,
     MemberOut,
 )
+from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.operations.schemas import HealthOut
 from service.features.similar.schemas import (
     ExportIn,
@@ -30,6 +31,12 @@ from service.features.streamers.schemas import (
     StreamerOut,
     StreamerPage,
     WrittenOut,
+)
+from service.features.transfers.schemas import (
+    ImportIn,
+    ImportResultOut,
+    RefusedLineOut,
+    StreamerExportIn,
 )
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
@@ -54,20 +61,27 @@ __all__ = [
     "FilterIn",
     "HealthOut",
     "HitOut",
+    "ImportIn",
+    "ImportResultOut",
+    "JobOut",
+    "JobPage",
     "Live",
     "Media",
     "MemberOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "Problem",
+    "ProgressOut",
     "QuoteOut",
     "ReasonsOut",
+    "RefusedLineOut",
     "SeedIn",
     "SideIn",
     "SimilarIn",
     "SimilarOut",
     "StreamerBody",
     "StreamerContent",
+    "StreamerExportIn",
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",

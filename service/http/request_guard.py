@@ -24,12 +24,11 @@ from service.errors import (
     RequestError,
     ServiceError,
     Stopping,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
 from service.http.auth.audit import RequestAudit
-from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.callers import KEYLESS, KeyRing, caller_by
 from service.http.auth.guarded_answer import GuardedAnswer
 from service.http.auth.local_callers import LocalCallers
 from service.http.auth.rate_limits import Charges, RateLimits
@@ -41,11 +40,10 @@ from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-_ONCE = frozenset({b"authorization", b"host"})
+_ONCE = frozenset({b"authorization", b"content-type", b"host", b"origin"})
 _READ = _ONCE | {
+    b"content-encoding",
     b"content-length",
-    b"content-type",
-    b"origin",
     b"transfer-encoding",
     b"upgrade",
     REQUEST_ID,
@@ -182,6 +180,8 @@ class RequestGuard:
         path: str = scope["path"]
         if repeated is not None:
             raise MalformedRequest(f"the header {repeated} came more than once; send it once")
+        if scope["http_version"] not in ("1.0", "1.1"):  # the parser takes 0.9 and 2.0 as well
+            raise MalformedRequest("this is not HTTP/1.1")
         if b"host" not in headers and scope["http_version"] == "1.1":  # RFC 9112, section 3.2
             raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over
@@ -203,6 +203,11 @@ class RequestGuard:
                     "without Upgrade"
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
+            if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
+                raise UnsupportedMediaType(
+                    "bodies are not decompressed here: send this one as it is, without "
+                    "Content-Encoding"
+                )
 
 
 def _let_in(
@@ -215,10 +220,7 @@ def _let_in(
         MissingScope: somebody who may not.
         RateLimited: somebody who may not so often.
     """
-    scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthorized(Unauthorized.example)
-    scope["caller"] = caller = keys.caller_of(key)
+    scope["caller"] = caller = caller_by(keys, headers.get(b"authorization", ""))
     if route is None:  # no route answers
         return
     caller.require(route.scope)

@@ -40,11 +40,12 @@ class LookAlikes:
         }
 
     def plant(self, accounts: int) -> list[Account]:
-        """Plant sets with a number of accounts in all, kinds in turn; a rest of one is left out."""
+        """Plant sets with a number of accounts in all, two or more, kinds in turn."""
         planted: list[Account] = []
         number = 0
         while accounts >= 2:
             size = min(self._rng.randint(*_SIZES), accounts)
+            size += accounts - size == 1  # none is left alone
             kind = KINDS[number % len(KINDS)]
             language = self._rng.randrange(len(LANGUAGES))
             for person in self._ways[kind](size, language):

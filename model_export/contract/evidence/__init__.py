@@ -44,6 +44,7 @@ from model_export.contract.evidence.parameters import (
 )
 from model_export.contract.evidence.sides import (
     KEYED,
+    VECTOR_KEYS,
     Side,
     contact_key,
     contact_texts,
@@ -67,6 +68,7 @@ __all__ = [
     "NAMES_OF_CHANNELS",
     "SAME_VECTOR",
     "STYLE_CHANNELS",
+    "VECTOR_KEYS",
     "VERDICTS",
     "Channel",
     "ChannelParameters",

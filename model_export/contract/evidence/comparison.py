@@ -162,7 +162,8 @@ class Comparison:
         bits = sets.overlap(one, other).bits
         containment = bits / np.maximum(totals, 1e-6)
         whole = (ALL + 1) / (limits.astype(np.float32) + 1)  # samples stand for so much more
-        return ch.text_levels(containment, bits * whole / ch.SHINGLES_PER_LETTER)
+        letters = bits * whole / ch.SHINGLES_PER_LETTER
+        return ch.text_levels(containment.astype(np.float32), letters.astype(np.float32))
 
     def _name(self, one: Places, other: Places) -> Levels:
         sets = self._sets["names"]

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,7 @@ class Frequencies(Part):
         keys, bits = _decoded(self.keys, "<u4"), _decoded(self.bits, "u1")
         if len(keys) != len(bits):
             raise ValueError(f"{len(keys)} keys have {len(bits)} numbers of bits")
-        if len(keys) > 1 and not (keys[1:] > keys[:-1]).all():
+        if len(keys) > 1 and not (np.diff(keys.astype(np.int64)) > 0).all():
             raise ValueError("keys must be ascending")
         return self
 
@@ -136,7 +136,7 @@ class Frequencies(Part):
 
     def table(self) -> "Worth":
         """Decoded, for look-ups."""
-        bits = _decoded(self.bits, "u1").astype(np.float32) / _STEPS_PER_BIT
+        bits = (_decoded(self.bits, "u1") / np.float32(_STEPS_PER_BIT)).astype(np.float32)
         return Worth(_decoded(self.keys, "<u4").astype(np.uint32), bits, self.unknown_bits)
 
 
@@ -171,7 +171,7 @@ def count_keys(shown: Iterable[Sequence[Hashes]]) -> tuple[dict[int, int], int]:
     return counts, documents
 
 
-def _decoded(text: str, kind: str) -> NDArray[np.generic]:
+def _decoded(text: str, kind: str) -> NDArray[np.integer[Any]]:
     try:
         return np.frombuffer(base64.b64decode(text, validate=True), kind)
     except ValueError as error:

@@ -21,6 +21,8 @@ MOST_VECTORS = 32
 """Of a space."""
 MOST_CONTACTS = 64
 ALL = 0xFFFFFFFF
+VECTOR_KEYS = "vector_keys"
+"""Beside the keys of channels, those by which sides with nearly equal vectors are found."""
 KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pictures", "sounds")
 """Channels whose content is a set of keys."""
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
@@ -93,11 +95,13 @@ def side_of(
         "pictures": _media(pieces, "pictures"),
         "sounds": _media(pieces, "sounds"),
     }
+    vectors = _vectors(pieces)
+    keys[VECTOR_KEYS] = _vector_keys(vectors)
     return Side(
         {channel: found for channel, found in keys.items() if len(found)},
         key_of("name", name) if name else None,
         int(kept[-1]) if len(kept) < len(text) else ALL,
-        _vectors(pieces),
+        vectors,
         embedding,
     )
 
@@ -183,6 +187,17 @@ def _vectors(pieces: Sequence[Piece]) -> dict[str, NDArray[np.float32]]:
         of_one_width = [v for v in vectors.values() if len(v) == len(next(iter(vectors.values())))]
         found[space] = np.stack(of_one_width[:MOST_VECTORS])
     return found
+
+
+def _vector_keys(by_space: Mapping[str, NDArray[np.float32]]) -> Hashes:
+    """Keys of vectors by the places and signs of their largest numbers."""
+    keys: list[int] = []
+    for space, vectors in by_space.items():
+        largest = np.sort(np.argsort(-np.abs(vectors), axis=1)[:, :4], axis=1)  # (V, 4)
+        signs = np.take_along_axis(vectors, largest, axis=1) > 0
+        marks = zip(largest.tolist(), signs.tolist(), strict=True)
+        keys += [key_of("vector", f"{space} {mark}") for mark in marks]
+    return as_hashes(keys)
 
 
 def _grams(name: str) -> Hashes:

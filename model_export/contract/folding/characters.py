@@ -57,8 +57,8 @@ def _turned(letters: Letters) -> Letters:
         return letters
     codes, origins = letters.codes.copy(), letters.origins.copy()
     ends = np.flatnonzero((codes >= 0x202A) & (codes <= _OVERRIDE))
-    for start in starts.tolist():
-        place = np.searchsorted(ends, start, side="right")
+    for start in map(int, starts):
+        place = int(np.searchsorted(ends, start, side="right"))
         end = int(ends[place]) if place < len(ends) else len(codes)
         if (letters.classes[start:end] == Class.RIGHT_TO_LEFT).any():
             continue  # is shown from right to left anyway
@@ -103,8 +103,9 @@ def unmarked(letters: Letters) -> Letters:
     """Composed letters, without marks that no alphabet puts there.
 
     A text is disguised if two of its letters bear marks with which they don't compose (of Yoruba's
-    dotted letters and of Turkish i aside); then all separate marks and accents go. So do the accents
-    of a word of which most letters have one. Marks of other scripts on letters that have none go always.
+    dotted letters and of Turkish i aside); then all separate marks and accents go. So do the
+    accents of a word of which most letters have one. Marks of other scripts on letters that have
+    none go always.
     """
     classes = letters.classes
     marks = classes == Class.MARK
@@ -163,7 +164,7 @@ def _uncomposed(cluster: str) -> int:
     if not rest or ord(cluster[0]) in range(0x1100, 0x1200) or not cluster[0].isalnum():
         return 0
     base = unicodedata.normalize("NFD", cluster[0])
-    is_dotted = "\u0323" in base or cluster[0] == "i" and rest == ["\u0307"]
+    is_dotted = "\u0323" in base or (cluster[0] == "i" and rest == ["\u0307"])
     return max(0, len(rest) - is_dotted)
 
 

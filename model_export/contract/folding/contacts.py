@@ -64,11 +64,13 @@ _NUMERALS = dict(
 _DIGIT = f"[0-9{''.join(_NUMERALS)}]"
 _BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
 _AS_DIGITS = str.maketrans(_NUMERALS)
-_QUANTITY = r"(?!\s?(?:人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时|€|\$|£|￥|¥))"
-_FILL = (
-    rf"(?:\s|号码|账号|帐号|号|群|id(?![a-z0-9])|no\.?|是|为|搜索?|加|联系|同号|同|公众|订阅|主页|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{_EMOJI}])"
-    r"{0,8}"
+_UNITS = (
+    r"人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时"
+    r"|€|\$|£|￥|¥"
 )
+_QUANTITY = rf"(?!\s?(?:{_UNITS}))"
+_WORDS = r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.?|是|为|搜索?|加|联系|同号|同|公众|订阅|主页"
+_FILL = rf"(?:\s|{_WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{_EMOJI}]){{0,8}}"
 _EXPLICIT = re.compile(r"[:：=@#]|id|号")
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
 _SPLIT = re.compile(rf"[a-z0-9](?:{_BETWEEN}{{1,2}}[a-z0-9](?![a-z0-9])){{4,24}}")
@@ -168,7 +170,7 @@ def _links(text: str) -> Iterator[_Found]:
     for pattern in (_LINK, _ANY_LINK):
         for match in pattern.finditer(text):
             host, path = match[1].removeprefix("www."), (match[2] or "").rstrip(".,;:!?/#&")
-            end = match.end() - len((match[2] or "")) + len(path)
+            end = match.end() - len(match[2] or "") + len(path)
             yield _of_site(host, path, match.start(), end)
 
 

@@ -30,7 +30,10 @@ _CHARACTERS: tuple[Stage, ...] = (visible, plain)
 _STAGES: tuple[Stage, ...] = (unmarked, one_script, chinese, joined, spelt)
 # Texts of these characters that need no arrays, which is most of what is written: ASCII, letters of
 # `Tables.inert` of usual scripts, usual punctuation, emoji without a selector.
-_CONTENT = r"0-9a-z\u00e0-\u00f6\u00f8-\u00ff\u0430-\u045f\uac00-\ud7a3\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
+_CONTENT = (
+    r"0-9a-z\u00e0-\u00f6\u00f8-\u00ff\u0430-\u045f\uac00-\ud7a3"
+    r"\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
+)
 _SIGNS = r"\t\n\r -/:-@\[-`{-~\u3001-\u3003\u3008-\u3011\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
 _USUAL = re.compile(rf"[{_CONTENT}{_SIGNS}]*")
 _PERHAPS_LEET = re.compile(r"[a-z][0-9@$!]+[a-z]")

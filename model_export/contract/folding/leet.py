@@ -10,12 +10,12 @@ import numpy as np
 from model_export.contract.folding.letters import Disguise, Letters, Runs
 from model_export.contract.folding.tables import Flags
 
-_MEANS = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g"}
-_MEANS |= {"2": "z", "6": "g", "@": "a", "$": "s", "!": "i"}
+_MEANS = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b"}
+_MEANS_TOO = {"@": "a", "$": "s", "!": "i", "2": "z", "6": "g", "9": "g"}
 _LETTER = np.arange(128, dtype=np.uint32)
-for _char, _means in _MEANS.items():
+for _char, _means in {**_MEANS, **_MEANS_TOO}.items():
     _LETTER[ord(_char)] = ord(_means)
-_IS_SIGN = _LETTER != np.arange(128)
+_IS_SIGN = np.arange(128) != _LETTER
 _IS_LETTER = np.array([chr(code).isalpha() and chr(code).islower() for code in range(128)])
 _IS_SURE = np.isin(np.arange(128), [ord(c) for c in "0134578@$!"])
 _LONGEST_GROUP = 5
@@ -51,7 +51,7 @@ def spelt(letters: Letters) -> Letters:
     trailing = np.bincount(word_of[before & ~after & sure & (sizes == 1)], minlength=size)
     usable = ~_is_address(codes, words)
     strong = (count >= 1) & (count + trailing >= 2) & (spelled >= 3) & usable
-    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= _LONG_WORD - 1) & usable & ~strong
+    weak = (count == 1) & (length >= _LONG_WORD) & (spelled >= 3) & usable & ~strong
     if not strong.any() and np.count_nonzero(weak) < _WEAK:
         return letters
     # In a text of leetspeak, other words are too, but for units (4k) and rounds (5v5).

@@ -124,8 +124,37 @@ SITES: dict[str, Kind] = {
 """Hosts whose first path component is a handle of a platform."""
 
 SECTIONS = frozenset(
-    "add c channel user users p reel s share watch video videos playlist invite shorts u n status "
-    "hashtag groups pages explore directory search home i intent joinchat profile.php".split()
+    {
+        "add",
+        "c",
+        "channel",
+        "user",
+        "users",
+        "p",
+        "reel",
+        "s",
+        "share",
+        "watch",
+        "video",
+        "videos",
+        "playlist",
+        "invite",
+        "shorts",
+        "u",
+        "n",
+        "status",
+        "hashtag",
+        "groups",
+        "pages",
+        "explore",
+        "directory",
+        "search",
+        "home",
+        "i",
+        "intent",
+        "joinchat",
+        "profile.php",
+    }
 )
 """First path components that are no handle."""
 

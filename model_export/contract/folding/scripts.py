@@ -16,9 +16,9 @@ def one_script(letters: Letters) -> Letters:
     """Words of mixed scripts in one script: look-alikes of UTS 39 replaced.
 
     A word with Latin letters becomes Latin if all its other letters look like Latin ones (and are
-    the fewer, where other words can't be Latin); else Cyrillic or Greek if these are no fewer and its
-    Latin letters all look like theirs; else it stays. Where that happened,
-    words made of look-alikes alone become Latin too, if all words of that script in the text are.
+    the fewer, where other words can't be Latin); else Cyrillic or Greek if these are no fewer and
+    its Latin letters all look like theirs; else it stays. Where that happened, words made of
+    look-alikes alone become Latin too, if all words of that script in the text are.
     """
     classes, codes, known = letters.classes, letters.codes, tables()
     word = (classes >= Class.LATIN) & (classes <= Class.ALPHABET)

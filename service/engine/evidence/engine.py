@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import (
+    CHANNELS,
     Comparison,
     Levels,
     Matcher,
@@ -21,6 +22,10 @@ from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.streamer import StreamerContent
 
 Places = NDArray[np.int64]
+MOST_SIDES = 1200
+"""Of a list that is made ready as a whole, some 15 ms of a core."""
+PART_PAIRS = 512
+"""Of a longer list, whose pairs are compared in parts."""
 
 _ESTIMATED_ELSEWHERE = (
     "the bundle has no evidence.json: weights are packaged ones, not estimated on its training "
@@ -39,6 +44,10 @@ class Compared:
 
     levels: Levels
     matches: Matches
+
+
+def _listed(places: Places) -> list[int]:
+    return places.tolist()
 
 
 class Evidence:
@@ -91,7 +100,17 @@ class Evidence:
             copies: `pictures` and `sounds`: see `Comparison.levels`.
             masked: channels that are left out.
         """
-        comparison = Comparison(sides, self._worth)
-        yield
-        levels = yield from comparison.levels(one, other, copies)
+        parts = [np.zeros((0, len(CHANNELS)), np.int8)]
+        size = len(one) if len(sides) <= MOST_SIDES else PART_PAIRS
+        for start in range(0, len(one), max(size, 1)):
+            part = slice(start, start + size)
+            seen = {kind: counts[part] for kind, counts in (copies or {}).items()}
+            # Only the sides of these pairs are made ready: a long array would be sorted at once,
+            # and keep every other thread waiting.
+            places = np.unique(np.concatenate([one[part], other[part]]))
+            comparison = Comparison([sides[place] for place in _listed(places)], self._worth)
+            yield
+            ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
+            parts.append((yield from comparison.levels(*ends, seen)))
+        levels = np.concatenate(parts)
         return Compared(levels, self.matcher.match(levels, masked))

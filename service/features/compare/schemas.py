@@ -1,10 +1,9 @@
 """Request and response of `POST /v1/compare`."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from model_export.contract.evidence import NAMES_OF_CHANNELS
 from model_export.contract.streamer import StreamerContent, StreamerId
 from service.http.schemas import Request, Response, with_nulls
 
@@ -20,7 +19,7 @@ ChannelName = Literal[
     "vectors",
     "embedding",
 ]
-"""Of `model_export.contract.evidence.CHANNELS`."""
+"""Of `model_export.contract.evidence.CHANNELS`, which the client need not import."""
 
 
 class SideIn(Request):
@@ -58,7 +57,7 @@ class CompareIn(Request):
         list[ChannelName],
         Field(
             default_factory=list[ChannelName],
-            max_length=len(NAMES_OF_CHANNELS),
+            max_length=len(get_args(ChannelName)),
             fail_fast=True,
             description="Channels that are left out: each contributes 0.",
         ),

@@ -86,11 +86,9 @@ class Compare:
         if isinstance(a, str) and a == b:
             raise InvalidRequest.of("/b/streamer_id", f"streamer {a!r} is already at /a: give two")
         stored = await self._stored({"/a": a, "/b": b})
-        sides = [
-            stored[pointer] if isinstance(given, str) else await self._read(given, pointer)
-            for pointer, given in (("/a", a), ("/b", b))
-        ]
-        return await self._lanes.run_in_slices(self._compared(*sides, without))
+        one = stored["/a"] if isinstance(a, str) else await self._read(a, "/a")
+        other = stored["/b"] if isinstance(b, str) else await self._read(b, "/b")
+        return await self._lanes.run_in_slices(self._compared(one, other, without))
 
     async def _stored(self, given: dict[str, str | StreamerProfile]) -> dict[str, _Side]:
         ids = {pointer: each for pointer, each in given.items() if isinstance(each, str)}

@@ -58,14 +58,7 @@ def compare_list(
     copies = np.full(len(codes), -1)
     copies[np.searchsorted(codes, media)] = list(shared.values())
     yield
-    # Most of a list share nothing with anybody: only the others are made ready.
-    places = np.unique(np.concatenate([one, other]))
-    compared = yield from evidence.compare(
-        [sides[place] for place in places.tolist()],
-        np.searchsorted(places, one),
-        np.searchsorted(places, other),
-        {"pictures": copies},
-    )
+    compared = yield from evidence.compare(sides, one, other, {"pictures": copies})
     matches = compared.matches
     counted = np.flatnonzero(matches.joined | np.isin(codes, np.concatenate([sketched, media])))
     order = counted[np.lexsort((matches.weights[counted], matches.joined[counted]))]

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
 from service.errors import InputChanged, Overloaded, ServiceError, Unavailable
 from service.http.documents import problem_of
-from service.store.jobs import Job, JobStep, JobStore, LeaseLost, Settled
+from service.scopes import Scope
+from service.store.jobs import ANYWHERE, Job, JobStep, JobStore, LeaseLost, Settled
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -97,7 +98,15 @@ class RunningJob:
 
 
 class Kind(Protocol):
-    """What jobs of one kind do."""
+    """What jobs of one kind do; a class that names this as its base has what it does not need.
+
+    Attributes:
+        is_alone: whether only one job of the kind runs at a time, over all replicas.
+        scope: that a caller must have, beside that of the route, to cancel or retry one.
+    """
+
+    is_alone: bool = False
+    scope: Scope = "streamers:write"
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Do it, from the checkpoint on; the result, for JSON.
@@ -110,11 +119,9 @@ class Kind(Protocol):
 
     async def tidy(self, job: Job, state: Settled) -> None:
         """Remove files that a finished job does not need any more."""
-        ...
 
     async def sweep(self, store: JobStore) -> None:
         """Remove files of jobs that are not kept any more."""
-        ...
 
 
 async def persist(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -143,7 +150,7 @@ class JobRunner:
         self,
         store: JobStore,
         kinds: Mapping[str, Kind],
-        place: str,
+        places: Collection[str],
         *,
         at_once: int,
         lease_s: float,
@@ -154,14 +161,15 @@ class JobRunner:
         Args:
             store: of the jobs.
             kinds: what to do, by the name of the kind.
-            place: of the spool that this process has; jobs that need another one are left alone.
+            places: that this process has; jobs that need another one are left alone.
             at_once: jobs under way; 0 = none.
             lease_s: as the store has it; a third of it is between two signs of life.
             poll_s: seconds between two looks for jobs that nobody told of.
         """
         self._store = store
         self._kinds = kinds
-        self._place = place
+        self._places = {*places, ANYWHERE}
+        self._alone = [name for name, kind in kinds.items() if kind.is_alone]
         self._at_once = at_once
         self._renew_s = lease_s / 3
         self._poll_s = poll_s
@@ -190,7 +198,7 @@ class JobRunner:
         while True:
             self._queued.clear()
             try:
-                job = await self._store.claim(self._place, list(self._kinds))
+                job = await self._store.claim(self._places, self._kinds, self._alone)
             except ServiceError as error:
                 _log.warning("no job can be taken at the moment: %s", error.detail)
                 job = None

@@ -24,13 +24,11 @@ from redis.exceptions import ResponseError
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
-    REMEMBERED_S,
     Delete,
     DoneBefore,
     IndexEntry,
     LogEntry,
     LogGap,
-    Once,
     Outcome,
     Position,
     ProfilePage,
@@ -38,6 +36,7 @@ from service.store.base import (
     Upsert,
 )
 from service.store.jobs import JobStep, LeaseLost
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.anchors import RedisAnchors
 from service.store.redis.client import (
     Argument,

@@ -4,7 +4,8 @@
 
 Three corpora: a world with rings and honest look-alikes; copies in each disguise alone among a
 world's streamers; and, with `--data`, real profiles disguised. Thresholds are chosen on another
-seed: by the best F1 for the first corpus, at a precision of 0.98 for the others. Each figure is a
+seed: by the best F1 for the first corpus, and for the others, where no threshold reaches a
+precision of 0.98; else the lowest one that does. Each figure is a
 mean over seeds with its 95 % interval.
 """
 

@@ -71,14 +71,14 @@ def best_f1(corpus: Corpus, adapter: Adapter) -> float:
 
 
 def at_precision(corpus: Corpus, adapter: Adapter, precision: float) -> float:
-    """Lowest threshold from which on the precision is reached; the highest if none reaches it."""
-    chosen = adapter.thresholds[-1]
+    """Lowest threshold that is precise, as all above it; that of the best F1 where none is."""
+    chosen = None
     for threshold in reversed(adapter.thresholds):
         found = score(corpus, adapter, threshold).whole.precision
         if found < precision:
             break
         chosen = threshold
-    return chosen
+    return best_f1(corpus, adapter) if chosen is None else chosen
 
 
 def interval(values: Iterable[float]) -> str:

@@ -56,6 +56,7 @@ def test_thresholds_are_the_best_and_the_lowest_that_is_precise() -> None:
     assert best_f1(CORPUS, Known()) == 0.5
     assert at_precision(CORPUS, Known(), 0.98) == 0.5
     assert at_precision(CORPUS, Known(), 0.4) == 0.1
+    assert at_precision(CORPUS, Known(), 1.1) == best_f1(CORPUS, Known())  # none is
 
 
 def test_intervals_are_students() -> None:

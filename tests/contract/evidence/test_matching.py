@@ -63,7 +63,7 @@ def vector(seed: int, width: int = 16) -> list[float]:
 
 def unit(*numbers: float) -> NDArray[np.float32]:
     found = np.array(numbers, np.float32)
-    return found / np.linalg.norm(found)
+    return (found / np.linalg.norm(found)).astype(np.float32)
 
 
 def test_what_a_side_does_not_show_is_absent_and_no_difference() -> None:

@@ -205,7 +205,8 @@ def test_every_character_is_plain_after_one_pass() -> None:
 ANY = st.text(st.characters(), max_size=60)
 NASTY = st.text(
     st.sampled_from(
-        "aеоhl1043@$!5 v.·-,😀❤️你好們裡ロのカ\u0301\u0323\u200b\u202e\u202c\ud800İｗ𝐚ﬁﾊﾞ\u3099각ᄀ\u1161한é①\n\t"
+        "aеоhl1043@$!5 v.·-,😀❤️你好們裡ロのカİｗ𝐚ﬁﾊﾞ각한é①ΝВ"
+        "\u0301\u0323\u200b\u202e\u202c\ud800\u3099\u1100\u1161\n\t"
     ),
     max_size=40,
 )

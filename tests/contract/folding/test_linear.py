@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ def steps(call: Callable[[str], object], text: str) -> int:
     """Python function calls and lines of the package: what no vector operation does."""
     count = 0
 
-    def trace(frame: object, event: str, arg: object) -> Callable[..., object] | None:
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal count
         count += 1
         return trace

@@ -44,8 +44,9 @@ def test_honest_names_hardly_ever_look_disguised(name: str, most: float) -> None
 def test_honest_chinese_titles_hardly_ever_look_disguised() -> None:
     found = [fold(text) for text in texts(LABELS / "bilibili")]
     kinds = Counter(d for each in found for d in {u.disguise for u in each.undone})
-    kinds.pop(Disguise.TRADITIONAL, None)
-    assert sum(kinds.values()) <= 0.02 * len(found), kinds
+    # One title in twenty is spaced, 让 我 看 看, as a style: that is undone, and no error.
+    assert kinds.pop(Disguise.SPACED) <= 0.06 * len(found)
+    assert sum(kinds.values()) <= 0.01 * len(found), kinds
 
 
 def test_honest_texts_do_not_fall_together() -> None:

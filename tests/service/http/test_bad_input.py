@@ -209,10 +209,8 @@ def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
     assert body["errors"] == [{"detail": detail, "pointer": "/streamer_id"}]
     body = problem(client.post("/v1/dedup", json={"ids": ["x", "y"]}), 404, "streamer_not_found")
     assert pointers(body) == ["/ids/0", "/ids/1"]
-    for mode in ("clusters", "feed"):  # where some are stored, the answer names the others
-        answer = client.post("/v1/dedup", json={"ids": ["x", "known", "y"], "mode": mode}).json()
-        assert answer["not_stored"] == ["x", "y"]
-        assert answer["unique" if mode == "clusters" else "order"] == ["known"]
+    answer = client.post("/v1/dedup", json={"ids": ["x", "known", "y"]}).json()
+    assert (answer["not_stored"], answer["unique"]) == (["x", "y"], ["known"])
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,21 @@ from training.calibration.evidence.counting import chances, slope_of, threshold_
 from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
 from training.data import Dataset
-from training.disguises import copy_of, fits
+from training.disguises import Kind, copy_of, fits
 from training.inference.load import load_checkpoint
 from training.trainer.fit import Request, fit
 
 pytestmark = pytest.mark.slow
 
 QUICK = TransferPlusConfig(**SMALL, teacher_dim=8, steps=4, evaluate_every=2)
-DISGUISES = ("traditional", "spaced", "emoji_between", "full_width", "homophones", "zero_width")
+DISGUISES: tuple[Kind, ...] = (
+    "traditional",
+    "spaced",
+    "emoji_between",
+    "full_width",
+    "homophones",
+    "zero_width",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ def test_disguised_copies_of_others_are_found(
     originals: list[StreamerProfile] = []
     copies: list[StreamerProfile] = []
     for profile in test:
-        kinds = [kind for kind in DISGUISES if fits(profile.dump(), kind)]
+        kinds: list[Kind] = [kind for kind in DISGUISES if fits(profile.dump(), kind)]
         if kinds:
             made = copy_of(profile.dump(), [rng.choice(kinds)], rng)
             originals.append(profile)

@@ -38,7 +38,7 @@ def chances(
     shown = levels != ABSENT
 
     def counted(among: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(levels[among], minlength=len(default.m)) + SMOOTHING
+        return (np.bincount(levels[among], minlength=len(default.m)) + SMOOTHING).astype(np.float64)
 
     m, u = _of_packaged(default)
     if (shown & same).sum() >= FEWEST_PAIRS:

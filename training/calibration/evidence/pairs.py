@@ -46,7 +46,7 @@ def simulated_copies(
 ) -> list[tuple[StreamerProfile, StreamerProfile]]:
     """One original and a copy in one disguise for each profile that some disguise fits."""
     rng = random.Random(seed)
-    kinds = [kind for kind in KINDS if kind not in _NOT_SIMULATED]
+    kinds: list[Kind] = [kind for kind in KINDS if kind not in _NOT_SIMULATED]
     found: list[tuple[StreamerProfile, StreamerProfile]] = []
     for profile in profiles:
         content = profile.dump()

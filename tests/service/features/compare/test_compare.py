@@ -1,11 +1,13 @@
 """`POST /v1/compare`: verdict and waterfall of two streamers, or of what a request holds."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from model_export.contract.evidence import NAMES_OF_CHANNELS
+from service.features.compare.schemas import ChannelName
 from tests.bundles import SPACE, SPACE_WIDTH
 from tests.contract.media.files import scene
 from tests.service.conftest import put
@@ -150,6 +152,10 @@ def test_errors_name_the_field(
     answer = client.post("/v1/compare", json=body)
     assert answer.status_code == status, answer.text
     assert {error["pointer"] for error in answer.json()["errors"]} == pointers
+
+
+def test_the_schema_names_all_channels() -> None:
+    assert get_args(ChannelName) == NAMES_OF_CHANNELS
 
 
 def test_two_hundred_handles_and_five_thousand_confusables(client: TestClient) -> None:

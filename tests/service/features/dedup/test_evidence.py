@@ -41,9 +41,8 @@ def cover(seed: int) -> dict[str, Any]:
 def stored(client: TestClient) -> TestClient:
     put(client, "a", **ORIGINAL)
     put(client, "b", **COPY)
-    for i, stranger in enumerate(STRANGERS):
-        sequence = put(client, f"x{i}", **stranger)
-    wait_until_visible(client, sequence)
+    written = [put(client, f"x{i}", **stranger) for i, stranger in enumerate(STRANGERS)]
+    wait_until_visible(client, written[-1])
     return client
 
 
