@@ -20,7 +20,9 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
@@ -149,13 +151,15 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        recommender = Recommender(established) if established else None
+        content = SharedContent(bundle.featurizer.vocabulary)
+        audience = SharedAudience(established, recommender.row_of if recommender else {})
+        similar = _similar(serving, lanes, content, audience, settings)
         more = MoreKinds(
             kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
         long = await open_jobs(store, writes, serving, lanes, settings, more, audit, stack)
-        recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -222,14 +226,23 @@ def _pipeline(
 
 
 def _similar(
-    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
+    serving: Serving,
+    lanes: Lanes,
+    content: SharedContent,
+    audience: SharedAudience,
+    settings: Settings,
 ) -> Similar:
     known = serving.manifest.calibration
     return Similar(
         serving.follower,
         Seeds(serving.pipeline, serving.manifest.dim),
         Explainer(
-            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
+            serving.pipeline,
+            serving.stored,
+            content,
+            audience,
+            lanes,
+            _turns("explanations", settings),
         ),
         Precision(known and known.embedding, "min_score"),
         Pages(settings.paging),

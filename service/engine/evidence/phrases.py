@@ -29,12 +29,13 @@ _RARE_BITS = 5.0
 """A word that one of 32 streamers uses, or fewer; only such words make a phrase tell something."""
 _COMMON_SHARE = 0.2
 """A label that more streamers show tells nothing."""
-STOCK = frozenset(
-    "关注 求关注 关注我 热门 上热门 推荐 首页 上首页 涨粉 爆款 直播 主播 新人 新主播 好看 点赞 抖一抖 "
-    "粉丝 互粉 欢迎 欢迎关注 主页 置顶 foryou foryoupage fyp fypシ follow followme followback "
-    "followforfollow f4f like likes likeforlike l4l new popular trending trend viral explore "
-    "explorepage subscribe live livestream streamer welcome".split()
-)
+_ASKING = """
+    关注 求关注 关注我 热门 上热门 推荐 首页 上首页 涨粉 爆款 直播 主播 新人 新主播 好看 点赞 抖一抖 粉丝
+    互粉 欢迎 欢迎关注 主页 置顶 foryou foryoupage fyp follow followme followback followforfollow
+    f4f like likes likeforlike l4l new popular trending trend viral explore explorepage subscribe
+    live livestream streamer welcome
+"""
+STOCK = frozenset(_ASKING.split())
 """Words that ask for an audience and say nothing of what is shown."""
 
 
