@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_export.contract.evidence import sounds_like
 from model_export.contract.folding import fold, quote
 from model_export.contract.text import label_token, text_tokens
 from model_export.contract.vocabulary import Vocabulary
@@ -30,10 +29,10 @@ _RARE_BITS = 5.0
 _COMMON_SHARE = 0.2
 """A label that more streamers show tells nothing."""
 _ASKING = """
-    关注 求关注 关注我 热门 上热门 推荐 首页 上首页 涨粉 爆款 直播 主播 新人 新主播 好看 点赞 抖一抖 粉丝
-    互粉 欢迎 欢迎关注 主页 置顶 foryou foryoupage fyp follow followme followback followforfollow
-    f4f like likes likeforlike l4l new popular trending trend viral explore explorepage subscribe
-    live livestream streamer welcome
+    关注 求关注 关注我 热门 上热门 推荐 首页 上首页 涨粉 爆款 直播 主播 新人 新主播 好看 点赞 抖一抖
+    粉丝 互粉 欢迎 欢迎关注 主页 置顶 foryou foryoupage fyp follow followme followback
+    followforfollow f4f like likes likeforlike l4l new popular trending trend viral explore
+    explorepage subscribe live livestream streamer welcome hot recommend recommended suggested
 """
 STOCK = frozenset(_ASKING.split())
 """Words that ask for an audience and say nothing of what is shown."""
@@ -101,16 +100,13 @@ class Texts:
 
     Attributes:
         places: where each stands, as `bio`.
-        texts: as written.
+        texts: as written, line breaks as blanks.
+        spelt: each without disguises, see `evidence.all_sound_like`.
     """
 
     places: Sequence[str]
     texts: Sequence[str]
-
-    @cached_property
-    def spelt(self) -> list[str]:
-        """Each without disguises, as long as when folded."""
-        return [sounds_like(text) for text in self.texts]
+    spelt: Sequence[str]
 
     @cached_property
     def units(self) -> list[list[tuple[str, int, int]]]:
@@ -122,6 +118,12 @@ class Texts:
             left -= len(spans)
             found.append(spans)
         return found
+
+    def folded(self, place: int) -> str:
+        """A text as folded, as long as it is spelt."""
+        text, spelt = self.texts[place], self.spelt[place]
+        folded = text.lower() if text.isascii() else fold(text).text
+        return folded if len(folded) == len(spelt) else spelt
 
     @cached_property
     def index(self) -> Mapping[str, Sequence[_Unit]]:
@@ -164,7 +166,7 @@ def shared_phrases(
             break
         phrase = _quoted(run, ours, theirs)
         said = phrase.quote.a.casefold()
-        if not any(said in other or other in said for other in found):
+        if said and not any(said in other or other in said for other in found):
             found[said] = phrase
     return list(found.values())
 
@@ -181,14 +183,34 @@ def _runs(ours: Texts, theirs: Texts, rarity: Rarity, without: frozenset[str]) -
                 if ours.places[begin.text] not in without
             ]
             length, begin = max(begins, key=lambda one: one[0], default=(0, None))
-            if begin is not None:
-                start, end = units[at][1], units[at + length - 1][2]
-                if _is_long_enough(units[at : at + length]):
-                    bits = rarity.of_phrase(_span(theirs.texts[j], theirs.spelt[j], start, end))
-                    if bits:
-                        found.append(_Run(bits, begin, _Unit(j, at), length))
+            if begin is not None and _is_long_enough(units[at : at + length]):
+                found += _told(_Run(0.0, begin, _Unit(j, at), length), ours, theirs, rarity)
             at += max(length, 1)
     return found
+
+
+def _told(run: _Run, ours: Texts, theirs: Texts, rarity: Rarity) -> list[_Run]:
+    """A run that tells something, without syllables at its ends that only sound alike."""
+    words = _words(ours, run.ours, run.length), _words(theirs, run.theirs, run.length)
+    same = [one == other or one.isascii() for one, other in zip(*words, strict=True)]
+    if True not in same:
+        return []
+    first, last = same.index(True), len(same) - same[::-1].index(True)
+    units = theirs.units[run.theirs.text][run.theirs.place + first : run.theirs.place + last]
+    if not _is_long_enough(units):
+        return []
+    start, end = units[0][1], units[-1][2]
+    bits = rarity.of_phrase(theirs.folded(run.theirs.text)[start:end])
+    if not bits:
+        return []
+    begins = [_Unit(unit.text, unit.place + first) for unit in (run.ours, run.theirs)]
+    return [_Run(bits, *begins, last - first)]
+
+
+def _words(texts: Texts, begin: _Unit, length: int) -> list[str]:
+    folded = texts.folded(begin.text)
+    units = texts.units[begin.text][begin.place : begin.place + length]
+    return [folded[start:end] for _, start, end in units]
 
 
 def _is_long_enough(units: Sequence[tuple[str, int, int]]) -> bool:
@@ -211,18 +233,14 @@ def _length(
     return most
 
 
-def _span(text: str, spelt: str, start: int, end: int) -> str:
-    """A span of the folded text, with its own digits and syllables."""
-    folded = text if len(text) == len(spelt) and text.isascii() else fold(text).text
-    return folded[start:end]
-
-
 def _quoted(run: _Run, ours: Texts, theirs: Texts) -> SharedPhrase:
     sides: list[tuple[str, str, str, list[str]]] = []
     for texts, unit in ((ours, run.ours), (theirs, run.theirs)):
         text, units = texts.texts[unit.text], texts.units[unit.text]
         start, end = units[unit.place][1], units[unit.place + run.length - 1][2]
         folded = fold(text)
+        if len(folded.text) != len(texts.spelt[unit.text]):  # folded otherwise among other texts
+            start = end = 0
         said = quote(text, folded, start, end, QUOTE_CHARS)
         undone = list(undone_in(folded, start, end))
         sides.append((texts.places[unit.text], said, folded.text[start:end], undone))

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence import (
     SAME_VECTOR,
+    all_sound_like,
     contact_key,
     is_title,
     letters_of,
-    sounds_like,
 )
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import Contact, find_contacts
 from model_export.contract.pieces import Piece
-from model_export.contract.text import canonical, normalise
+from model_export.contract.text import normalise
 from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
 from service.engine.evidence.media_copies import Pictures, Sounds, copies, sound_copies
@@ -98,25 +98,39 @@ class Contents:
         return units
 
     @cached_property
+    def _spelt(self) -> Mapping[str, str]:
+        """Texts and tags without disguises, by source."""
+        shown = [piece for piece in self.pieces if piece.kind in ("text", "tag")]
+        spelt = all_sound_like([piece.text for piece in shown])
+        return {piece.source: text for piece, text in zip(shown, spelt, strict=True)}
+
+    @cached_property
     def titles(self) -> Mapping[str, Piece]:
         """Titles by their letters, without disguises."""
-        return _first(filter(is_title, self.pieces), lambda text: letters_of(sounds_like(text)))
+        return _first(self.pieces, is_title, lambda p: letters_of(self._spelt[p.source]))
 
     @cached_property
     def tags(self) -> Mapping[str, Piece]:
         """Tags of the profile and its videos by their letters, without disguises."""
-        tags = (piece for piece in self.pieces if piece.kind == "tag")
-        return _first(tags, lambda text: letters_of(sounds_like(text)) or text.strip())
+        return _first(
+            self.pieces,
+            lambda p: p.kind == "tag",
+            lambda p: letters_of(self._spelt[p.source]) or p.text.strip(),
+        )
 
     def labels(self, kind: str) -> Mapping[str, Piece]:
         """Categories or languages, as normalised."""
-        return _first((piece for piece in self.pieces if piece.kind == kind), normalise)
+        return _first(self.pieces, lambda p: p.kind == kind, lambda p: normalise(p.text))
 
     @cached_property
     def texts(self) -> Texts:
         """Name, bio and titles."""
         shown = [piece for piece in self.pieces if piece.kind == "text"]
-        return Texts([piece.source for piece in shown], [piece.text for piece in shown])
+        return Texts(
+            [piece.source for piece in shown],
+            [" ".join(piece.text.splitlines()) for piece in shown],
+            [self._spelt[piece.source] for piece in shown],
+        )
 
     @cached_property
     def contacts(self) -> Mapping[int, tuple[str, Contact]]:
@@ -128,10 +142,14 @@ class Contents:
         return found
 
 
-def _first(pieces: Iterable[Piece], key: Callable[[str], str]) -> dict[str, Piece]:
+def _first(
+    pieces: Iterable[Piece], is_wanted: Callable[[Piece], bool], key: Callable[[Piece], str]
+) -> dict[str, Piece]:
+    """The first piece of each key, but of an empty one."""
     found: dict[str, Piece] = {}
     for piece in pieces:
-        found.setdefault(key(piece.text), piece)
+        if is_wanted(piece):
+            found.setdefault(key(piece), piece)
     found.pop("", None)
     return found
 
@@ -144,20 +162,19 @@ class SharedContent:
         self._uninformative: Set[str] = vocabulary.uninformative
         self._rarity = Rarity(vocabulary)
 
-    def contents(self, pieces: Iterable[Piece], pictures: Pictures, sounds: Sounds) -> Contents:
-        """What can be shared of a profile with these pieces."""
-        return Contents([p for p in pieces if self._tells(p)], pictures, sounds)
+    def boilerplate(self, pieces: Iterable[Piece]) -> frozenset[str]:
+        """Sources of the pieces that tell nothing of a profile."""
+        return frozenset(piece.source for piece in pieces if not self._tells(piece))
 
     def _tells(self, piece: Piece) -> bool:
-        if piece.content_hash in self._uninformative:
+        if piece.kind == "text" and normalise(piece.text) in STOCK:
             return False
-        if piece.kind == "text":
-            is_word = bool(canonical(piece.text)) and normalise(piece.text) not in STOCK
-            return is_word and not says_nothing(piece, self._uninformative)
         if piece.kind == "vector":
             numbers = np.asarray(piece.vector, np.float32)
             if not len(numbers) or np.abs(numbers).max() < SMALLEST_COMPONENT:
                 return False
+        if piece.kind == "media" and piece.content_hash in self._uninformative:
+            return False
         return not says_nothing(piece, self._uninformative)
 
     def shared(self, seed: Contents, hit: Contents) -> dict[str, list[str] | list[SameContent]]:

@@ -36,10 +36,12 @@ class Entry:
 
     Attributes:
         features: of the profile.
+        boilerplate: sources of the pieces that tell nothing.
         vectors: embeddings (D,) of parts; None of parts that are nothing to go by.
     """
 
     features: Features
+    boilerplate: frozenset[str]
     vectors: Vectors = field(default_factory=Vectors)
 
     @property

@@ -14,7 +14,7 @@ from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.audience import SharedAudience
-from service.engine.evidence.media_copies import pictures_of, sounds_of
+from service.engine.evidence.media_copies import Pictures, Sounds, pictures_of, sounds_of
 from service.engine.evidence.shared_content import Contents, SameContent, Shared, SharedContent
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
@@ -187,8 +187,9 @@ class Explainer:
     def _of_request(self, item: EncodedProfile) -> _Known:
         pictures = pictures_of(self._pipeline.thumbnails(item))
         sounds = sounds_of(self._pipeline.fingerprints(item))
-        contents = self._content.contents(pieces_of(item.profile), pictures, sounds)
-        return _Known(Entry(item.features), contents)
+        pieces = pieces_of(item.profile)
+        entry = Entry(item.features, self._content.boilerplate(pieces))
+        return _known(entry, pieces, pictures, sounds)
 
     def _of_stored(
         self,
@@ -200,9 +201,10 @@ class Explainer:
         for side, shows in zip(sides, shown, strict=True):
             if shows is not None and shows.version == side.version:
                 pictures, sounds = pictures_of(shows.thumbnails), sounds_of(shows.fingerprints)
-                contents = self._content.contents(shows.pieces, pictures, sounds)
-                entry = kept.get((side.label, side.version)) or Entry(shows.features)
-                found[side.label] = _Known(entry, contents)
+                entry = kept.get((side.label, side.version))
+                if entry is None:
+                    entry = Entry(shows.features, self._content.boilerplate(shows.pieces))
+                found[side.label] = _known(entry, shows.pieces, pictures, sounds)
             yield
         return found
 
@@ -237,7 +239,8 @@ class Explainer:
                 if names is not None:
                     for side, name in zip(sides, names, strict=True):
                         side.nearest = side.pieces.get(name, ())
-                        wanted.setdefault(side.label, []).extend(parts_of_pieces(side.nearest))
+                        if len(side.nearest) > 1:  # a single one is its modality
+                            wanted.setdefault(side.label, []).extend(parts_of_pieces(side.nearest))
                     near.append((found, sides[0], sides[1]))
         wanted = {label: parts for label, parts in wanted.items() if label in known}
         pieces = {
@@ -267,6 +270,11 @@ class _Meaning:
             return cls(side.label, side.embedding, {})
         whole = encoded(known.entry, side.embedding)
         return cls(side.label, whole, pieces_by_modality(known.contents.pieces))
+
+
+def _known(entry: Entry, pieces: Sequence[Piece], pictures: Pictures, sounds: Sounds) -> _Known:
+    telling = [piece for piece in pieces if piece.source not in entry.boilerplate]
+    return _Known(entry, Contents(telling, pictures, sounds))
 
 
 def _is_vector(side: Side) -> bool:

@@ -96,7 +96,8 @@ def same_topic(
 
 def _encoded(side: Encoded, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.float32]]]:
     for piece in pieces:
-        vector = side.parts.get(("piece", piece.source))
+        alone: Part = ("piece", piece.source)
+        vector = side.only(piece.modality) if len(pieces) == 1 else side.parts.get(alone)
         if vector is not None:
             yield piece, vector
 
