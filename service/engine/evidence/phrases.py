@@ -38,6 +38,11 @@ STOCK = frozenset(_ASKING.split())
 """Words that ask for an audience and say nothing of what is shown."""
 
 
+_STOCK_CHARACTERS = re.compile(
+    "|".join(sorted((word for word in STOCK if not word.isascii()), key=len, reverse=True))
+)
+
+
 class Rarity:
     """How much words and labels tell, in bits, by the document frequencies of a vocabulary."""
 
@@ -64,20 +69,20 @@ class Rarity:
     def of_phrase(self, text: str) -> float:
         """Bits of a phrase; 0 where all of its words are common, or boilerplate."""
         words, grams = list[float](), list[float]()
-        for token in text_tokens(text):
+        for token in text_tokens(_STOCK_CHARACTERS.sub(" ", text)):
             if token[2:] in STOCK or token[2:].isdigit():
                 continue
             if token[2:].isascii():
                 if len(token) - 2 >= _FEWEST_LETTERS:
                     words.append(self._of(token))
-            elif token.startswith("g=") or len(token) == 3:  # a word of several is one phrase more
+            elif token.startswith("g=") and len(token) == len("g=") + 2:
                 grams.append(self._of(token))
         best = max(words, default=0.0)
         # Two neighbours that nobody else has together may be chance, so their mean counts.
         usual = sum(grams) / len(grams) if grams else 0.0
         if max(best, usual) < _RARE_BITS:
             return 0.0
-        return sum(bits for bits in words if bits >= _RARE_BITS) + usual * len(grams) / 2
+        return sum(bits for bits in words if bits >= _RARE_BITS) + sum(grams)
 
 
 class _Unit(NamedTuple):

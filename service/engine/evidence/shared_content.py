@@ -17,7 +17,7 @@ from model_export.contract.evidence import (
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import Contact, find_contacts
 from model_export.contract.pieces import Piece
-from model_export.contract.text import normalise
+from model_export.contract.text import canonical, normalise
 from model_export.contract.uninformative import says_nothing
 from model_export.contract.vocabulary import Vocabulary
 from service.engine.evidence.media_copies import Pictures, Sounds, copies, sound_copies
@@ -106,8 +106,12 @@ class Contents:
 
     @cached_property
     def titles(self) -> Mapping[str, Piece]:
-        """Titles by their letters, without disguises."""
-        return _first(self.pieces, is_title, lambda p: letters_of(self._spelt[p.source]))
+        """Titles by their words, and by their letters without disguises.
+
+        A digit or sign that may stand for a letter is one in the latter: the end of `tea!` too.
+        """
+        spelt = _first(self.pieces, is_title, lambda p: letters_of(self._spelt[p.source]))
+        return spelt | _first(self.pieces, is_title, lambda p: canonical(p.text))
 
     @cached_property
     def tags(self) -> Mapping[str, Piece]:
@@ -217,7 +221,12 @@ def _contacts(seed: Contents, hit: Contents) -> list[SameContent]:
 
 
 def _titles(seed: Contents, hit: Contents) -> list[SameContent]:
-    both = [(piece, hit.titles[key]) for key, piece in seed.titles.items() if key in hit.titles]
+    pairs = {
+        piece.source: (piece, hit.titles[key])
+        for key, piece in seed.titles.items()
+        if key in hit.titles
+    }
+    both = [pairs[piece.source] for piece in seed.pieces if piece.source in pairs]
     return [
         SameContent(
             ours.source,

@@ -120,8 +120,8 @@ def test_a_chinese_phrase_needs_no_blanks() -> None:
 
 
 def test_a_phrase_is_found_behind_a_disguise_which_is_named() -> None:
-    ((ours, theirs, disguises),) = quotes("carve wooden spoons", "cаrve woоden spооns")  # noqa: RUF001
-    assert (ours, theirs) == ("carve wooden spoons", "cаrve woоden spооns")  # noqa: RUF001
+    ((ours, theirs, disguises),) = quotes("carve wooden spoons", "cаrve woоden spооns")
+    assert (ours, theirs) == ("carve wooden spoons", "cаrve woоden spооns")
     assert "confusable" in disguises
     ((_, theirs, disguises),) = quotes("手冲咖啡豆测评", "手.冲.咖.啡.豆.测.评")
     assert theirs == "手.冲.咖.啡.豆.测.评"
