@@ -208,8 +208,8 @@ def _told(run: _Run, ours: Texts, theirs: Texts, rarity: Rarity) -> list[_Run]:
     bits = rarity.of_phrase(theirs.folded(run.theirs.text)[start:end])
     if not bits:
         return []
-    begins = [_Unit(unit.text, unit.place + first) for unit in (run.ours, run.theirs)]
-    return [_Run(bits, *begins, last - first)]
+    ours_at, theirs_at = (_Unit(u.text, u.place + first) for u in (run.ours, run.theirs))
+    return [_Run(bits, ours_at, theirs_at, last - first)]
 
 
 def _words(texts: Texts, begin: _Unit, length: int) -> list[str]:

@@ -18,9 +18,10 @@ from service.engine.evidence.media_copies import Pictures, Sounds, pictures_of, 
 from service.engine.evidence.shared_content import Contents, SameContent, Shared, SharedContent
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
-from service.features.similar.contributions import Encoded, Part, contributions, parts_of
+from service.features.similar.contributions import Part, contributions, parts_of
 from service.features.similar.encoded_parts import EncodedParts, Entry, encoded
 from service.features.similar.topic import (
+    Meaning,
     Pieces,
     nearest_modalities,
     parts_of_pieces,
@@ -195,13 +196,13 @@ class Explainer:
         self,
         sides: Sequence[Side],
         shown: Sequence[Shown | None],
-        kept: Mapping[tuple[str, int | None], Entry],
+        kept: Mapping[tuple[str, int], Entry],
     ) -> Generator[None, None, dict[str, _Known]]:
         found: dict[str, _Known] = {}
         for side, shows in zip(sides, shown, strict=True):
             if shows is not None and shows.version == side.version:
                 pictures, sounds = pictures_of(shows.thumbnails), sounds_of(shows.fingerprints)
-                entry = kept.get((side.label, side.version))
+                entry = kept.get((side.label, shows.version))
                 if entry is None:
                     entry = Entry(shows.features, self._content.boilerplate(shows.pieces))
                 found[side.label] = _known(entry, shows.pieces, pictures, sounds)
@@ -227,27 +228,31 @@ class Explainer:
         self, pairs: Sequence[_Pair], known: Mapping[str, _Known], shared: Sequence[_Found]
     ) -> None:
         """Add the pieces that mean the same to what shares a language at most."""
-        near: list[tuple[_Found, _Meaning, _Meaning]] = []
+        near = [
+            (found, *(_Meaning.of(side, known.get(side.label)) for side in pair))
+            for pair, found in zip(pairs, shared, strict=True)
+            if set(found) <= _SAYS_LITTLE
+            and pair[1].label in known
+            and (pair[0].label in known or _is_vector(pair[0]))
+        ]
+        entries = {label: one.entry for label, one in known.items()}
+        alone: dict[str, list[Part]] = {}
+        for _, *sides in near:
+            for side in sides:
+                alone[side.label] = [("only", modality) for modality in side.pieces]
+        known_alone = {label: parts for label, parts in alone.items() if label in entries}
+        await self._parts.complete(entries, known_alone)
         wanted: dict[str, list[Part]] = {}
-        for (seed, hit), found in zip(pairs, shared, strict=True):
-            is_told = seed.label in known or _is_vector(seed)
-            if set(found) <= _SAYS_LITTLE and is_told and hit.label in known:
-                sides = [_Meaning.of(side, known.get(side.label)) for side in (seed, hit)]
-                names = nearest_modalities(
-                    *(side.whole for side in sides), *(s.pieces for s in sides)
-                )
-                if names is not None:
-                    for side, name in zip(sides, names, strict=True):
-                        side.nearest = side.pieces.get(name, ())
-                        if len(side.nearest) > 1:  # a single one is its modality
-                            wanted.setdefault(side.label, []).extend(parts_of_pieces(side.nearest))
-                    near.append((found, sides[0], sides[1]))
-        wanted = {label: parts for label, parts in wanted.items() if label in known}
-        pieces = {
-            label: {piece.source: piece for piece in known[label].contents.pieces}
-            for label in wanted
-        }
-        entries = {label: known[label].entry for label in wanted}
+        pieces: dict[str, dict[str, Piece]] = {}
+        for _, *sides in near:
+            ours, theirs = sides
+            names = nearest_modalities(ours.whole, theirs.whole, ours.pieces, theirs.pieces)
+            for side, name in zip(sides, names or (), strict=False):
+                side.nearest = side.pieces.get(name, ())
+                if len(side.nearest) > 1:  # a single one is its modality
+                    wanted.setdefault(side.label, []).extend(parts_of_pieces(side.nearest))
+                    known_pieces = pieces.setdefault(side.label, {})
+                    known_pieces.update({piece.source: piece for piece in side.nearest})
         await self._parts.complete(entries, wanted, pieces)
         for found, ours, theirs in near:
             told = same_topic(ours.whole, theirs.whole, ours.nearest, theirs.nearest)
@@ -260,7 +265,7 @@ class _Meaning:
     """A side whose pieces may mean the same as the other's."""
 
     label: str
-    whole: Encoded | NDArray[np.float32]
+    whole: Meaning
     pieces: Pieces
     nearest: Sequence[Piece] = ()
 
@@ -285,17 +290,11 @@ def _parts_of(pairs: Sequence[_Pair], known: Mapping[str, _Known]) -> dict[str, 
     """The parts of each side that are encoded, by label."""
     wanted: dict[str, list[Part]] = {}
     for seed, hit in pairs:
-        theirs = known.get(hit.label)
-        if theirs is None:
-            continue
-        ours = known.get(seed.label)
-        if ours is not None:
+        ours, theirs = known.get(seed.label), known.get(hit.label)
+        if ours is not None and theirs is not None:
             a, b = ours.entry.features, theirs.entry.features
             wanted.setdefault(seed.label, []).extend(parts_of(a, b))
             wanted.setdefault(hit.label, []).extend(parts_of(b, a))
-        elif _is_vector(seed):
-            used = [m for m in MODALITIES if theirs.entry.features.status[m] == "used"]
-            wanted.setdefault(hit.label, []).extend(("only", m) for m in used)
     return wanted
 
 

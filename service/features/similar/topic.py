@@ -10,13 +10,15 @@ from service.engine.evidence.shared_content import SameContent
 from service.engine.evidence.waterfall import short
 from service.features.similar.contributions import Encoded, Part
 
-_TEXTS = ("bio", "tags", "videos", "lives", "name", "category")
-"""Modalities whose pieces can be quoted."""
+_QUOTED = frozenset({"", "bio", "tags", "videos", "lives", "name", "category"})
+"""Modalities whose pieces can be quoted; "" is that of a bare vector."""
 _MOST_PIECES = 6
 """Of a modality that are encoded: the newest."""
-_MOST_PAIRS = 2
 _LEAST_SECOND = 0.8
 """Of the cosine of the nearest pair, which another pair has at least to be told too."""
+
+Meaning = Encoded | NDArray[np.float32]
+"""A profile with parts of it encoded, or a bare vector (D,)."""
 
 Pieces = Mapping[str, Sequence[Piece]]
 """By modality, without boilerplate."""
@@ -32,25 +34,25 @@ def pieces_by_modality(pieces: Sequence[Piece]) -> Pieces:
 
 
 def nearest_modalities(
-    seed: Encoded | NDArray[np.float32], hit: Encoded, ours: Pieces, theirs: Pieces
+    seed: Meaning, hit: Meaning, ours: Pieces, theirs: Pieces
 ) -> tuple[str, str] | None:
     """The modality of each side that means most nearly the same; None where nothing is encoded.
 
-    Modalities with words come before all others. Of a seed that is a vector (D,), the name is "".
+    Modalities with words come before all others. That of a bare vector is "".
     """
-    sides = list(_alone(hit, theirs))
-    mine = [("", seed)] if isinstance(seed, np.ndarray) else list(_alone(seed, ours))
+    others = list(_alone(hit, theirs))
     pairs = [
-        (name in ("", *_TEXTS) and other in _TEXTS, float(a @ b), name, other)
-        for name, a in mine
-        for other, b in sides
+        (name in _QUOTED and other in _QUOTED, float(a @ b), name, other)
+        for name, a in _alone(seed, ours)
+        for other, b in others
     ]
-    if not pairs:
-        return None
-    return max(pairs)[2:]
+    return max(pairs)[2:] if pairs else None
 
 
-def _alone(side: Encoded, pieces: Pieces) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _alone(side: Meaning, pieces: Pieces) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    if isinstance(side, np.ndarray):
+        yield "", side
+        return
     for modality in pieces:
         vector = side.only(modality)
         if vector is not None:
@@ -63,54 +65,48 @@ def parts_of_pieces(pieces: Sequence[Piece]) -> list[Part]:
 
 
 def same_topic(
-    seed: Encoded | NDArray[np.float32],
-    hit: Encoded,
-    ours: Sequence[Piece],
-    theirs: Sequence[Piece],
+    seed: Meaning, hit: Meaning, ours: Sequence[Piece], theirs: Sequence[Piece]
 ) -> list[SameContent]:
     """The nearest pieces of both sides, one pair or two.
 
     Args:
-        seed: with its pieces encoded alone; or a vector (D,).
+        seed: with its pieces encoded alone, or a bare vector.
         hit: likewise.
         ours: pieces of the seed's nearest modality.
         theirs: pieces of the hit's.
     """
-    nothing = Piece("", "text", "")
-    mine = [(nothing, seed)] if isinstance(seed, np.ndarray) else list(_encoded(seed, ours))
+    others = list(_encoded(hit, theirs))
     pairs = [
         SameContent(a.source, b.source, short(a.text), short(b.text), (), round(float(x @ y), 3))
-        for a, x in mine
-        for b, y in _encoded(hit, theirs)
+        for a, x in _encoded(seed, ours)
+        for b, y in others
     ]
-    if not pairs:  # a tower's vectors are not kept by piece: the modality stands for its first one
-        pairs = list(_of_modalities(seed, hit, ours, theirs))
     pairs.sort(key=lambda pair: -(pair.similarity or 0))
-    best, told = (pairs[0].similarity or 0) if pairs else 0.0, list[SameContent]()
-    for pair in pairs:
-        is_new = all(pair.hit != t.hit and (pair.seed != t.seed or not t.seed) for t in told)
-        if not told or (is_new and (pair.similarity or 0) >= _LEAST_SECOND * best):
-            told.append(pair)
-    return told[:_MOST_PAIRS]
+    told: list[SameContent] = []
+    for pair in pairs[:1]:
+        told.append(pair)
+        least = _LEAST_SECOND * (pair.similarity or 0)
+        for other in pairs[1:]:
+            is_new = other.hit != pair.hit and (other.seed != pair.seed or not other.seed)
+            if is_new and (other.similarity or 0) >= least:
+                told.append(other)
+                break
+    return told
 
 
-def _encoded(side: Encoded, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.float32]]]:
-    for piece in pieces:
-        alone: Part = ("piece", piece.source)
-        vector = side.only(piece.modality) if len(pieces) == 1 else side.parts.get(alone)
+def _encoded(side: Meaning, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.float32]]]:
+    """Pieces that have a vector alone."""
+    if isinstance(side, np.ndarray):
+        yield Piece("", "text", ""), side
+        return
+    is_any = False
+    for piece in pieces if len(pieces) > 1 else ():
+        vector = side.parts.get(("piece", piece.source))
         if vector is not None:
+            is_any = True
             yield piece, vector
-
-
-def _of_modalities(
-    seed: Encoded | NDArray[np.float32],
-    hit: Encoded,
-    ours: Sequence[Piece],
-    theirs: Sequence[Piece],
-) -> Iterator[SameContent]:
-    mine = seed if isinstance(seed, np.ndarray) else seed.only(ours[0].modality) if ours else None
-    other = hit.only(theirs[0].modality) if theirs else None
-    if mine is not None and other is not None:
-        a, b = (ours[0] if ours else Piece("", "text", "")), theirs[0]
-        cosine = round(float(mine @ other), 3)
-        yield SameContent(a.source, b.source, short(a.text), short(b.text), (), cosine)
+    # A single piece is its modality; what towers made is not kept by piece, and its modality
+    # stands for the first one.
+    whole = side.only(pieces[0].modality) if pieces else None
+    if not is_any and whole is not None:
+        yield pieces[0], whole

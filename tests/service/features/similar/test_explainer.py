@@ -117,9 +117,8 @@ def test_each_part_of_a_profile_is_encoded_once_few_at_a_time(bundle: Path, tmp_
             parts.featurizer.threads.clear()
             reasons = await parts.explainer.reasons([(seed, hit) for hit in hits])
             sizes = [len(call) for call in parts.encoder.calls]
-            # Each of three modalities alone, but the language, and without; the seed has a fourth,
-            # which no hit shows, so that it is worth nothing alone.
-            assert sum(sizes) == 50 * 5 + 6
+            # Each of three modalities alone, but the language, and without; the seed has four.
+            assert sum(sizes) == 50 * 5 + 7
             assert max(sizes) <= 64
             assert threading.get_ident() not in parts.featurizer.threads
             assert parts.featurizer.threads
@@ -149,7 +148,7 @@ def test_two_seeds_are_encoded_for_the_hits_that_are_nearest_to_them(
             near_a = await parts.put("near-a", bio="kitchen", tags=["soup"])
             near_b = await parts.put("near-b", name="raid boss", tags=["soup"])
             await parts.explainer.reasons([(a, near_a), (b, near_b)])
-            assert sum(map(len, parts.encoder.calls)) == 5 + 6 + 4 + 4
+            assert sum(map(len, parts.encoder.calls)) == 5 + 7 + 4 + 4
 
     asyncio.run(check())
 
