@@ -1,6 +1,9 @@
 """The typed state of the lifespan: one service per feature."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from prometheus_client.registry import Collector
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
@@ -44,3 +47,4 @@ class Services:
     erasure: Erasure
     limits: Limits
     lanes: Lanes
+    collectors: Sequence[Collector]

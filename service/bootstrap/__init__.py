@@ -38,6 +38,7 @@ from service.errors import (
     UnsafeConfiguration,
 )
 from service.features.audit.chain import FOLDER
+from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
@@ -45,6 +46,7 @@ from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
+from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
@@ -69,6 +71,7 @@ from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
+from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
 _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
@@ -80,6 +83,7 @@ async def open_services(
     settings: Settings,
     embedded: EmbeddedStore | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    tracer: Tracer | None = None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -89,6 +93,7 @@ async def open_services(
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
         tell: called with what is being started, whenever that changes.
+        tracer: begins the traces of jobs; None: there are none.
 
     Raises:
         StartupError: with what to do about it.
@@ -111,6 +116,7 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         tell("the store is being opened")
         store, store_name, health = await open_store(settings, embedded, stack)
+        store.client.stages = lanes.stages
         await check_data(store, snapshots.newest_place(), settings, stack)
         audit = await stack.enter_async_context(
             opened_audit(settings.data_dir, settings.audit, store.anchors)
@@ -159,7 +165,10 @@ async def open_services(
             kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
-        long = await open_jobs(store, writes, serving, lanes, settings, more, audit, stack)
+        counts = JobCounts()
+        long = await open_jobs(
+            store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
+        )
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -184,6 +193,7 @@ async def open_services(
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
+            collectors=(lanes.stages.seconds, counts, AuditCounts(audit)),
         )
 
 
@@ -212,6 +222,7 @@ def _pipeline(
             encoder.encode,
             lane,
             what="profiles",
+            stage="encode",
             max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
             at_once=1,
         )

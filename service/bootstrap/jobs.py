@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
+from service.features.jobs.counts import JobCounts
 from service.features.jobs.runner import JobRunner, Kind
 from service.features.jobs.service import Jobs
 from service.features.streamers.write_pipeline import WritePipeline
@@ -26,6 +27,7 @@ from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
+from service.telemetry.spans import Tracer
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ async def open_jobs(
     more: MoreKinds,
     audit: AuditLog,
     stack: contextlib.AsyncExitStack,
+    counts: JobCounts,
+    tracer: Tracer | None = None,
 ) -> OpenedJobs:
     """Jobs, and their runner, which `stack` stops."""
     known = settings.jobs
@@ -80,7 +84,13 @@ async def open_jobs(
     )
     kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
-        kept, kinds, (spool.place, replica), at_once=known.at_once, lease_s=known.lease_s
+        kept,
+        kinds,
+        (spool.place, replica),
+        at_once=known.at_once,
+        lease_s=known.lease_s,
+        counts=counts,
+        tracer=tracer,
     )
     runner.start()
     stack.push_async_callback(runner.stop)

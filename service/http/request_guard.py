@@ -35,9 +35,11 @@ from service.http.auth.rate_limits import Charges, RateLimits
 from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
+from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
+from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
 _ONCE = frozenset({b"authorization", b"content-type", b"host", b"origin"})
@@ -70,6 +72,7 @@ class RequestGuard:
         body_timeout_s: float,
         bulk_min_bytes: int,
         bodies_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         """Guard `app`.
 
@@ -86,6 +89,7 @@ class RequestGuard:
             body_timeout_s: seconds in which a body has to come.
             bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
+            tracer: begins a trace for each request; None: there are none.
         """
         self._app = app
         self._traffic = traffic
@@ -97,6 +101,7 @@ class RequestGuard:
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -105,7 +110,10 @@ class RequestGuard:
             return
         begin = time.perf_counter()
         headers, repeated = _headers(scope)
-        enter(scope, read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, "")))
+        traceparent = headers.get(TRACEPARENT, "")
+        ids = read_ids(headers.get(REQUEST_ID, ""), traceparent)
+        span, ids = begin_span(self._tracer, scope, ids, traceparent)
+        enter(scope, ids)
         answer = GuardedAnswer(scope, send)
         limit, min_bytes = self._body_limit, None
         if scope["path"] in self._limit_of_lines and not _is_json(headers):
@@ -138,6 +146,7 @@ class RequestGuard:
             answer.finish()
             took_s = time.perf_counter() - begin
             self._traffic.note(scope, answer.status, took_s, body.seen, answer.sent)
+            end_span(span, scope, answer.status, body.seen, answer.sent)
 
     def _admit(
         self,

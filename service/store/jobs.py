@@ -148,6 +148,10 @@ class JobStore(Protocol):
         """Whether `submit` would refuse a job."""
         ...
 
+    async def active(self) -> dict[tuple[str, State], int]:
+        """How many jobs are queued and running, by kind and state."""
+        ...
+
     async def claim(
         self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()
     ) -> Job | None:

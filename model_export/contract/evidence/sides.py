@@ -62,7 +62,8 @@ class Side:
     def size_bytes(self) -> int:
         """Memory of its arrays."""
         held = [*self.keys.values(), *self.vectors.values()]
-        return sum(array.nbytes for array in held)
+        embedding = 0 if self.embedding is None else self.embedding.nbytes
+        return sum(array.nbytes for array in held) + embedding
 
 
 def side_of(

@@ -18,6 +18,7 @@ from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import Change, Remove, Upsert, VectorIndex
 from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
 from service.store.trouble import Trouble
+from service.telemetry.spans import spanned
 
 _log = logging.getLogger(__name__)
 _Entry = TypeVar("_Entry")
@@ -166,8 +167,9 @@ class Follower:
         if self._position.sequence >= sequence:
             return
         try:
-            async with asyncio.timeout(timeout_ms / 1000), self._moved:
-                await self._moved.wait_for(lambda: self._position.sequence >= sequence)
+            with spanned("wait_for_index"):
+                async with asyncio.timeout(timeout_ms / 1000), self._moved:
+                    await self._moved.wait_for(lambda: self._position.sequence >= sequence)
         except TimeoutError:
             raise NotYetVisible(
                 f"the index has applied sequence {self._position.sequence}, not yet {sequence}"

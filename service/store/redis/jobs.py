@@ -7,6 +7,7 @@ ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job
 ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,13 @@ class RedisJobs:
         """Whether `submit` would refuse a job."""
         active, kept = await self._client.ask_all([("ZCARD", self._active), ("ZCARD", self._ids)])
         return active >= self._limits.most_active or kept >= self._limits.most_kept
+
+    async def active(self) -> dict[tuple[str, State], int]:
+        """How many jobs are queued and running, by kind and state."""
+        ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
+        asked = [("HMGET", self._job + job_id.decode(), "kind", "state") for job_id in ids]
+        found = [row for row in await self._client.ask_all(asked) if row[0] is not None]
+        return Counter((kind.decode(), cast(State, state.decode())) for kind, state in found)
 
     async def claim(
         self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()

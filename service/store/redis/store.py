@@ -109,7 +109,7 @@ class RedisStore:
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
-        self._write = self._client.script(_WRITE)
+        self._write = self._client.script(_WRITE, "store_write")
         # Connections of their own: no traffic delays a revocation.
         self.keys = RedisKeys(
             RedisClient(url, replace(self._limits, connections=2), trouble), prefix

@@ -364,3 +364,17 @@ async def test_a_step_needs_the_newest_lease(store: RedisStore) -> None:
     with pytest.raises(LeaseLost):
         await store.write([upsert("s")], step=JobStep(old, b"{}", 0, 1))
     assert await store.count() == 0
+
+
+async def test_queued_and_running_jobs_are_counted_by_kind(jobs: RedisJobs) -> None:
+    assert await jobs.active() == {}
+    await brought_to(jobs, "running", "a")
+    await brought_to(jobs, "queued", "b")
+    await jobs.submit(NewJob("c", "export", "here", b"{}"))
+    await jobs.submit(NewJob("d", "export", "here", b"{}"))
+    await jobs.cancel("d")
+    assert await jobs.active() == {
+        ("import", "running"): 1,
+        ("import", "queued"): 1,
+        ("export", "queued"): 1,
+    }
