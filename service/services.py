@@ -6,6 +6,9 @@ from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.operations.service import Operations
@@ -29,6 +32,9 @@ class Services:
     similar: Similar
     cold_start: ColdStart
     dedup: Dedup
+    duplicates: Duplicates
+    judgements: Judgements
+    events: Events
     operations: Operations
     jobs: Jobs
     transfers: Transfers

@@ -10,6 +10,7 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
@@ -39,6 +40,9 @@ from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
@@ -139,9 +143,15 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        jobs, transfers = await open_jobs(store, writes, serving, lanes, settings, stack)
-        recommender = Recommender(established) if established else None
         uninformative = bundle.featurizer.vocabulary.uninformative
+        duplicates = DuplicateParts(store, serving, lanes, uninformative)
+        jobs, transfers, rebuild = await open_jobs(
+            store, writes, serving, lanes, settings, duplicates.rebuilds, stack
+        )
+        if settings.duplicates.evaluate:
+            duplicates.follower.start()
+            stack.push_async_callback(duplicates.follower.stop)
+        recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(700, 10, 1000)
@@ -151,6 +161,9 @@ async def open_services(
             similar=_similar(serving, lanes, uninformative, settings),
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
+            duplicates=Duplicates(store, duplicates.groups, lanes, rebuild),
+            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
+from service.features.duplicates.rebuild import KIND as REBUILD
+from service.features.duplicates.rebuild import RebuildJobs
 from service.features.jobs.runner import JobRunner
-from service.features.jobs.service import Jobs
+from service.features.jobs.service import Jobs, new_id
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.exports import ExportJobs
@@ -19,6 +22,7 @@ from service.features.transfers.spool import Spool
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
+from service.store.jobs import Job, NewJob
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
 
@@ -29,9 +33,10 @@ async def open_jobs(
     serving: Serving,
     lanes: Lanes,
     settings: Settings,
+    rebuilds: RebuildJobs,
     stack: contextlib.AsyncExitStack,
-) -> tuple[Jobs, Transfers]:
-    """Jobs, and their runner, which `stack` stops."""
+) -> tuple[Jobs, Transfers, Callable[[], Awaitable[Job]]]:
+    """Jobs, and their runner, which `stack` stops; the last queues a rebuild of duplicates."""
     known = settings.jobs
     spool = Spool(settings.spool_folder, known.spool_bytes)
     await asyncio.to_thread(spool.open)
@@ -43,6 +48,7 @@ async def open_jobs(
         kept,
         {
             IMPORT: ImportJobs(writes, lanes, spool, settings.limits, known, serving.model_version),
+            REBUILD: rebuilds,
             EXPORT: ExportJobs(store, lanes, spool, let_through, settings.limits.page_bytes),
         },
         spool.place,
@@ -52,4 +58,8 @@ async def open_jobs(
     runner.start()
     stack.push_async_callback(runner.stop)
     jobs = Jobs(kept, known, runner.wake)
-    return jobs, Transfers(jobs, spool, known)
+
+    async def rebuild() -> Job:
+        return await jobs.submit(NewJob(new_id(), REBUILD, spool.place, b"{}"))
+
+    return jobs, Transfers(jobs, spool, known), rebuild

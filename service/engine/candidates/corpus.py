@@ -1,0 +1,114 @@
+"""Candidates over the whole corpus: sign codes of content and embedding, and exact keys.
+
+Whoever compares a streamer with all others misses nothing and takes for ever; these three sources
+name the few that are worth it. Each finds what the others miss: the content sketch texts that were
+copied, the embedding what means the same, exact keys one title or picture in otherwise different
+profiles.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.candidates.postings import Postings
+from service.index.faiss.codes import Codes, codes_of
+
+NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What is known of a streamer.
+
+    Attributes:
+        content: float32 (C,); None without usable content.
+        embedding: float32 (D,); likewise.
+        keys: `postings.key_of` of what it shows.
+    """
+
+    content: NDArray[np.float32] | None
+    embedding: NDArray[np.float32] | None
+    keys: AbstractSet[int]
+
+
+class Corpus:
+    """All streamers, in some 200 bytes each besides their keys. For one thread at a time."""
+
+    def __init__(self, content_dim: int, dim: int) -> None:
+        """Nobody yet.
+
+        Args:
+            content_dim: width of content sketches.
+            dim: width of embeddings.
+        """
+        self._content = Codes((content_dim + 7) // 8)
+        self._embedding = Codes((dim + 7) // 8)
+        self._postings = Postings()
+        self._ids: list[str | None] = []
+        self._row_of: dict[str, int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        """How many streamers there are."""
+        return len(self._row_of)
+
+    def __contains__(self, streamer_id: str) -> bool:
+        """Whether a streamer is there, with usable content or without."""
+        return streamer_id in self._row_of
+
+    def put(self, streamer_id: str, entry: Entry) -> None:
+        """Take in a streamer, in place of what was known of it."""
+        row = self._row_of.get(streamer_id)
+        if row is None:
+            if self._free:
+                row = self._free.pop()
+                self._ids[row] = streamer_id
+            else:
+                row = len(self._ids)
+                self._ids.append(streamer_id)
+            self._row_of[streamer_id] = row
+        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
+            codes.put(row, _code(codes, vector))
+        self._postings.put(row, entry.keys)
+
+    def remove(self, streamer_id: str) -> None:
+        """Forget a streamer."""
+        row = self._row_of.pop(streamer_id, None)
+        if row is not None:
+            self._ids[row] = None
+            self._free.append(row)
+            self._postings.remove(row)
+            for codes in (self._content, self._embedding):
+                codes.put(row, _code(codes, None))
+
+    def candidates(self, entries: Sequence[tuple[str, Entry]]) -> list[set[str]]:
+        """Who may be a duplicate of each of some streamers, itself left out."""
+        found = [self._by_keys(entry.keys) for _, entry in entries]
+        for codes, k, vectors in (
+            (self._content, NEAREST_BY_CONTENT, [entry.content for _, entry in entries]),
+            (self._embedding, NEAREST_BY_EMBEDDING, [entry.embedding for _, entry in entries]),
+        ):
+            places = [i for i, vector in enumerate(vectors) if vector is not None]
+            if not places or not self._ids:
+                continue
+            asked = np.stack([_code(codes, vectors[i]) for i in places])  # (N, width)
+            _, rows = codes.nearest(asked, k + 1, len(self._ids))  # (N, <= k + 1)
+            for place, near in zip(places, rows.tolist(), strict=True):
+                found[place].update(near)
+        named: list[set[str]] = []
+        for (streamer_id, _), rows_found in zip(entries, found, strict=True):
+            ids = {self._ids[row] for row in rows_found}
+            named.append({name for name in ids if name is not None and name != streamer_id})
+        return named
+
+    def _by_keys(self, keys: AbstractSet[int]) -> set[int]:
+        return set(self._postings.rows(keys))
+
+
+def _code(codes: Codes, vector: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+    if vector is None:
+        return np.zeros(codes.width, np.uint8)
+    return codes_of(vector[None, :])[0]

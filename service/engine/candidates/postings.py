@@ -1,0 +1,91 @@
+"""An inverted index of exact keys, in eight bytes a key.
+
+Keys are hashes of 32 bits: two different ones may be taken for the same, which makes a needless
+candidate and misses none. Most of the postings are two sorted arrays; the newest are in a dict,
+until there are enough of them to be merged. What a row had before is skipped: a key counts only
+where the row still has it.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_ROWS = 64
+"""Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
+_FRESH = 65_536
+
+
+def key_of(kind: str, value: str) -> int:
+    """The key of a value, such as a title or a contact."""
+    return zlib.crc32(value.encode("utf-8", "surrogatepass"), zlib.crc32(kind.encode()))
+
+
+class Postings:
+    """Rows by key. For one thread at a time."""
+
+    def __init__(self) -> None:
+        """No keys yet."""
+        self._keys: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._rows: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._fresh: dict[int, list[int]] = {}
+        self._fresh_of: dict[int, AbstractSet[int]] = {}
+        self._count = 0
+        self._dead: set[int] = set()  # rows whose postings in the arrays are void
+
+    def __len__(self) -> int:
+        """How many postings there are, void ones too."""
+        return len(self._keys) + self._count
+
+    def put(self, row: int, keys: AbstractSet[int]) -> None:
+        """A row has these keys and no others."""
+        self.remove(row)
+        if not keys:
+            return
+        for key in keys:
+            self._fresh.setdefault(key, []).append(row)
+        self._fresh_of[row] = keys
+        self._count += len(keys)
+        if self._count > _FRESH:
+            self._merge()
+
+    def remove(self, row: int) -> None:
+        """A row has no keys any more."""
+        self._dead.add(row)
+        for key in self._fresh_of.pop(row, ()):
+            self._fresh[key].remove(row)
+            self._count -= 1
+
+    def rows(self, keys: Iterable[int]) -> Iterator[int]:
+        """Rows with any of these keys, up to `MOST_ROWS` of each; some come more than once."""
+        for key in keys:
+            wanted = np.uint32(key)  # of the arrays' type, or they would be converted each time
+            start = int(np.searchsorted(self._keys, wanted, "left"))
+            end = int(np.searchsorted(self._keys, wanted, "right"))
+            left = MOST_ROWS
+            for row in self._rows[start:end].tolist():
+                if row not in self._dead:
+                    yield row
+                    left -= 1
+                    if not left:
+                        break
+            yield from self._fresh.get(key, ())[:left]
+
+    def _merge(self) -> None:
+        """Merge the newest postings into the arrays, without void ones."""
+        dead = np.fromiter(self._dead, np.uint32, len(self._dead))
+        kept = ~np.isin(self._rows, dead)
+        keys = np.fromiter(
+            (key for key, rows in self._fresh.items() for _ in rows), np.uint32, self._count
+        )
+        rows = np.fromiter(
+            (r for rows in self._fresh.values() for r in rows), np.uint32, self._count
+        )
+        keys = np.concatenate([self._keys[kept], keys])
+        rows = np.concatenate([self._rows[kept], rows])
+        order = np.lexsort((rows, keys))
+        self._keys, self._rows = keys[order], rows[order]
+        self._fresh, self._fresh_of, self._count = {}, {}, 0
+        self._dead = set()
