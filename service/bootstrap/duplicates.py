@@ -50,7 +50,7 @@ class DuplicateParts:
             return Evaluation(*parts, token)
 
         async def ready() -> None:
-            while not follower.is_ready:
+            while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
                 await asyncio.sleep(_LOOK_S)
 
         self.follower = GroupsFollower(

@@ -1,8 +1,8 @@
 """The store's interface for groups of duplicates and for judgements.
 
 Groups, edges and the place in the log up to which they are evaluated are written in one step by
-whoever has the lease. They can be made anew from the streamers and the judgements. Judgements can't,
-so these are what a backup holds.
+whoever has the lease. They can be made anew from the streamers and the judgements. Judgements are
+given by people and can't be made anew, so a backup holds them.
 """
 
 from collections.abc import Mapping, Sequence

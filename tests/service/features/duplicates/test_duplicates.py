@@ -9,16 +9,13 @@ from fastapi.testclient import TestClient
 
 from tests.service.conftest import put
 
-BIOS = {
-    "piano": "I play the piano every evening and talk about Bach, Chopin and jazz standards",
-    "fish": "freshwater fishing in mountain lakes, lures, knots and what the trout eat in spring",
-}
+BIOS = {"music": "guitar vocal cover concert", "travel": "mountain beach hostel train"}
 
 
 def ring(client: TestClient, what: str, count: int, prefix: str = "") -> list[str]:
     ids = [f"{prefix}{what}-{i}" for i in range(count)]
     for name in ids:
-        put(client, name, name=f"the {what} channel", bio=BIOS[what], tags=[what, "live"])
+        put(client, name, name=f"the {what} channel", bio=BIOS[what], tags=[what])
     return ids
 
 
@@ -62,22 +59,22 @@ def no_judgements(client: TestClient) -> None:
 
 
 def test_copies_become_a_group_and_leave_it_when_they_change(client: TestClient) -> None:
-    piano, fish = ring(client, "piano", 4), ring(client, "fish", 3)
-    last = put(client, "alone", name="Zhu", bio="sketches of trains", tags=["drawing"])
+    music, travel = ring(client, "music", 4), ring(client, "travel", 3)
+    last = put(client, "alone", name="Zhu", bio="ranked match", tags=["gaming"])
     page = evaluated(client, last)
     assert [group["size"] for group in page["groups"]] == [4, 3]
     first = page["groups"][0]["group_id"]
-    assert members(client, first) == piano
+    assert members(client, first) == music
     detail = client.get(f"/v1/duplicates/{first}").json()
-    assert detail["representative"] in piano
+    assert detail["representative"] in music
     assert {edge["kind"] for edge in detail["edges"]} == {"near_duplicate"}
     assert not any(edge["bridge"] for edge in detail["edges"])
     assert group_of(client, "alone") is None
 
-    last = put(client, piano[0], name="Ada", bio="chess endgames and studies", tags=["chess"])
+    last = put(client, music[0], name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
     evaluated(client, last)
-    assert members(client, first) == piano[1:]
-    for name in fish[:2]:
+    assert members(client, first) == music[1:]
+    for name in travel[:2]:
         last = client.delete(f"/v1/streamers/{name}").json()["sequence"]
     gone = page["groups"][1]["group_id"]
     evaluated(client, last)
@@ -85,26 +82,26 @@ def test_copies_become_a_group_and_leave_it_when_they_change(client: TestClient)
 
 
 def test_judgements_join_and_part_and_the_newest_wins(client: TestClient) -> None:
-    piano, fish = ring(client, "piano", 3), ring(client, "fish", 3)
-    evaluated(client, put(client, "alone", name="Zhu", bio="sketches of trains"))
-    judge(client, piano[0], fish[0], "same")
-    until(lambda: (group_of(client, fish[2]) or {}).get("size") == 6)
-    assert judge(client, fish[0], piano[0], "different")["overrules"] == []
-    until(lambda: (group_of(client, fish[2]) or {}).get("size") == 3)
+    music, travel = ring(client, "music", 3), ring(client, "travel", 3)
+    evaluated(client, put(client, "alone", name="Zhu", bio="ranked match"))
+    judge(client, music[0], travel[0], "same")
+    until(lambda: (group_of(client, travel[2]) or {}).get("size") == 6)
+    assert judge(client, travel[0], music[0], "different")["overrules"] == []
+    until(lambda: (group_of(client, travel[2]) or {}).get("size") == 3)
 
-    judge(client, "alone", piano[1], "same")
-    judge(client, piano[1], piano[2], "same")
-    newest = judge(client, "alone", piano[2], "different")
-    assert newest["overrules"] == [{"a": "alone", "b": piano[1]}]
+    judge(client, "alone", music[1], "same")
+    judge(client, music[1], music[2], "same")
+    newest = judge(client, "alone", music[2], "different")
+    assert newest["overrules"] == [{"a": "alone", "b": music[1]}]
     until(lambda: group_of(client, "alone") is None)
     listed = client.get("/v1/judgements", params={"streamer_id": "alone"}).json()["judgements"]
     assert [bool(one["overruled_by"]) for one in listed] == [True, False]
-    client.delete("/v1/judgements", params={"a": piano[2], "b": "alone"}).raise_for_status()
+    client.delete("/v1/judgements", params={"a": music[2], "b": "alone"}).raise_for_status()
     until(lambda: group_of(client, "alone") is not None)
 
 
 def test_impossible_judgements_are_refused_by_field(client: TestClient) -> None:
-    put(client, "here", name="Zhu", bio="sketches of trains")
+    put(client, "here", name="Zhu", bio="ranked match")
     body = {"a": "here", "b": "here", "verdict": "same"}
     answer = client.put("/v1/judgements", json=body)
     assert answer.status_code == 422
@@ -123,15 +120,15 @@ def test_the_feed_tells_of_each_change_once(client: TestClient) -> None:
     while start["events"]:
         start = client.get("/v1/events", params={"cursor": start["next_cursor"]}).json()
     cursor = start["next_cursor"]
-    piano = ring(client, "piano", 2)
-    evaluated(client, ring_end := put(client, "alone", name="Zhu", bio="sketches of trains"))
+    music = ring(client, "music", 2)
+    evaluated(client, ring_end := put(client, "alone", name="Zhu", bio="ranked match"))
     assert ring_end
-    ring(client, "piano", 3)
-    until(lambda: (group_of(client, piano[0]) or {}).get("size") == 3)
+    ring(client, "music", 3)
+    until(lambda: (group_of(client, music[0]) or {}).get("size") == 3)
     told = client.get("/v1/events", params={"cursor": cursor}).json()
     assert {event["kind"] for event in told["events"]} == {"duplicates.grew"}
     joined = [name for event in told["events"] for name in event["data"]["streamer_ids"]]
-    assert sorted(joined) == [*piano, "piano-2"]
+    assert sorted(joined) == [*music, "music-2"]
     again = client.get("/v1/events", params={"cursor": told["next_cursor"]}).json()
     assert again == {"events": [], "next_cursor": told["next_cursor"]}
     for wrong, code in (("x", "invalid_request"), ("00000000-1", "cursor_expired")):
@@ -139,10 +136,10 @@ def test_the_feed_tells_of_each_change_once(client: TestClient) -> None:
 
 
 def test_a_rebuild_keeps_ids_and_judgements(client: TestClient) -> None:
-    piano, fish = ring(client, "piano", 3), ring(client, "fish", 3)
-    evaluated(client, put(client, "alone", name="Zhu", bio="sketches of trains"))
-    judge(client, piano[0], fish[0], "same")
-    joined = until(lambda: g if (g := group_of(client, piano[0])) and g["size"] == 6 else None)
+    music, travel = ring(client, "music", 3), ring(client, "travel", 3)
+    evaluated(client, put(client, "alone", name="Zhu", bio="ranked match"))
+    judge(client, music[0], travel[0], "same")
+    joined = until(lambda: g if (g := group_of(client, music[0])) and g["size"] == 6 else None)
     job = client.post("/v1/duplicates:rebuild")
     assert job.status_code == 202
     done = until(
@@ -157,16 +154,17 @@ def test_a_rebuild_keeps_ids_and_judgements(client: TestClient) -> None:
         1,
         7,
     )
-    assert group_of(client, fish[1]) == joined
-    last = put(client, "piano-9", name="the piano channel", bio=BIOS["piano"], tags=["piano"])
+    assert group_of(client, travel[1]) == joined
+    last = put(client, "music-9", name="the music channel", bio=BIOS["music"], tags=["music"])
     evaluated(client, last)
-    assert (group_of(client, "piano-9") or {}).get("group_id") == joined["group_id"]
+    assert (group_of(client, "music-9") or {}).get("group_id") == joined["group_id"]
 
 
 def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
+    topics = ("music", "travel", "gaming")
     for i in range(3):
         for name in (f"p{i}-a", f"p{i}-b"):
-            last = put(client, name, name=f"channel {i}", bio=f"{i} " * 9, tags=[f"tag{i}"])
+            last = put(client, name, tags=[topics[i]])
     evaluated(client, last)
     every = client.get("/v1/duplicates", params={"order": "newest"}).json()["groups"]
     found, cursor = [], None
