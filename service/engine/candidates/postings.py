@@ -49,7 +49,7 @@ class Postings:
         self._fresh_of[row] = keys
         self._count += len(keys)
         if self._count > _FRESH:
-            self._merge()
+            self.merge()
 
     def remove(self, row: int) -> None:
         """A row has no keys any more."""
@@ -73,7 +73,7 @@ class Postings:
                         break
             yield from self._fresh.get(key, ())[:left]
 
-    def _merge(self) -> None:
+    def merge(self) -> None:
         """Merge the newest postings into the arrays, without void ones."""
         dead = np.fromiter(self._dead, np.uint32, len(self._dead))
         kept = ~np.isin(self._rows, dead)

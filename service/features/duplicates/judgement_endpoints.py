@@ -47,12 +47,12 @@ def _pair(pair: tuple[str, str]) -> PairOut:
 
 @router.put(
     "/judgements",
-    operation_id="judge",
+    operation_id="judge_pair",
     summary="Judge whether two streamers are the same",
     dependencies=[requires("duplicates")],
     responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound),
 )
-async def judge(
+async def judge_pair(
     judgements: CurrentJudgements,
     caller: CurrentCaller,
     audit: CurrentAudit,

@@ -115,7 +115,7 @@ def divide(
     if len(members) >= 2 * cut.side:
         weak = yield from _weak_bridges(len(members), edges, ends, kept, joined, cut)
         if weak:
-            removed += [(edges[i], "bridge") for i in sorted(weak)]
+            removed.extend((edges[i], "bridge") for i in sorted(weak))
             forest = Forest(len(members))
             forest.join_all([*joined, *(ends[i] for i in kept if i not in weak)])
     groups: dict[int, list[str]] = {}

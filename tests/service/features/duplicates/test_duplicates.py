@@ -161,6 +161,7 @@ def test_a_rebuild_keeps_ids_and_judgements(client: TestClient) -> None:
 
 
 def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
+    last = 0
     topics = ("music", "travel", "gaming")
     for i in range(3):
         for name in (f"p{i}-a", f"p{i}-b"):

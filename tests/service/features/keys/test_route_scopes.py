@@ -28,7 +28,12 @@ ROUTES = [
     for method, operation in operations.items()
     if not is_public(path)
 ]
-FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab", "job_id": "0" * 28}
+FILLED = {
+    "streamer_id": "s-1",
+    "key_id": "0123456789ab",
+    "job_id": "0" * 28,
+    "group_id": "dup-" + "0" * 24,
+}
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
     "GET /v1/streamers/{streamer_id}": "streamers:read",
