@@ -143,8 +143,7 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        uninformative = bundle.featurizer.vocabulary.uninformative
-        duplicates = DuplicateParts(store, serving, lanes, uninformative)
+        duplicates = DuplicateParts(store, serving, lanes)
         jobs, transfers, rebuild = await open_jobs(
             store, writes, serving, lanes, settings, duplicates.rebuilds, stack
         )
@@ -152,6 +151,7 @@ async def open_services(
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
         recommender = Recommender(established) if established else None
+        uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(700, 10, 1000)

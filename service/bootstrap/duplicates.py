@@ -1,8 +1,6 @@
 """Wires duplicates: their store, what evaluates the log, and the job that rebuilds."""
 
 import asyncio
-from collections.abc import Set
-from functools import partial
 
 from service.engine.candidates.corpus import Corpus
 from service.engine.serving import Serving
@@ -32,9 +30,7 @@ class DuplicateParts:
         rebuilds: the kind of job.
     """
 
-    def __init__(
-        self, store: RedisStore, serving: Serving, lanes: Lanes, uninformative: Set[str]
-    ) -> None:
+    def __init__(self, store: RedisStore, serving: Serving, lanes: Lanes) -> None:
         """Nothing is read yet; compare as the bundle that is served says."""
         self.events = RedisEvents(store.client)
         self.judgements = RedisJudgements(store.client)
@@ -45,8 +41,7 @@ class DuplicateParts:
 
         def new_evaluation(token: int) -> Evaluation:
             corpus = Corpus(manifest.content_dim, manifest.dim)
-            known = partial(entry_of, uninformative=uninformative)
-            parts = (store, self.groups, self.judgements, comparer, corpus, known, lanes)
+            parts = (store, self.groups, self.judgements, comparer, corpus, entry_of, lanes)
             return Evaluation(*parts, token)
 
         async def ready() -> None:

@@ -6,7 +6,7 @@ copied, the embedding what means the same, exact keys one title or picture in ot
 profiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -17,6 +17,9 @@ from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
 NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
+FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
+"""Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
+Keys = Sequence[Collection[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,28 +87,37 @@ class Corpus:
             for codes in (self._content, self._embedding):
                 codes.put(row, _code(codes, None))
 
-    def candidates(self, entries: Sequence[tuple[str, Entry]]) -> list[set[str]]:
-        """Who may be a duplicate of each of some streamers, itself left out."""
-        found = [self._by_keys(entry.keys) for _, entry in entries]
-        for codes, k, vectors in (
-            (self._content, NEAREST_BY_CONTENT, [entry.content for _, entry in entries]),
-            (self._embedding, NEAREST_BY_EMBEDDING, [entry.embedding for _, entry in entries]),
+    def candidates(self, streamer_ids: Sequence[str], keys: Keys) -> list[set[str]]:
+        """Who may be a duplicate of each of some streamers, itself left out.
+
+        Args:
+            streamer_ids: streamers that are there.
+            keys: of each.
+        """
+        rows = [self._row_of[name] for name in streamer_ids]
+        found = [set(self._postings.rows(some)) for some in keys]
+        for codes, k, farthest in (
+            (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
+            (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
         ):
-            places = [i for i, vector in enumerate(vectors) if vector is not None]
-            if not places or not self._ids:
+            asked = codes.get(rows)  # (N, width)
+            places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
+            if not len(places):
                 continue
-            asked = np.stack([_code(codes, vectors[i]) for i in places])  # (N, width)
-            _, rows = codes.nearest(asked, k + 1, len(self._ids))  # (N, <= k + 1)
-            for place, near in zip(places, rows.tolist(), strict=True):
-                found[place].update(near)
+            apart, near = codes.nearest(asked[places], k + 1, len(self._ids))  # (N, <= k + 1)
+            is_near = apart <= farthest * 8 * codes.width
+            for place, some, mask in zip(places.tolist(), near, is_near, strict=True):
+                found[place].update(some[mask].tolist())
         named: list[set[str]] = []
-        for (streamer_id, _), rows_found in zip(entries, found, strict=True):
-            ids = {self._ids[row] for row in rows_found}
-            named.append({name for name in ids if name is not None and name != streamer_id})
+        for row, others in zip(rows, found, strict=True):
+            ids = {self._ids[other] for other in others if other != row}
+            named.append({name for name in ids if name is not None})
         return named
 
-    def _by_keys(self, keys: AbstractSet[int]) -> set[int]:
-        return set(self._postings.rows(keys))
+    def keys_of_all(self) -> Callable[[str], Collection[int]]:
+        """The keys of each streamer, as they are now: for who looks for all candidates."""
+        by_row = self._postings.keys_by_row()
+        return lambda streamer_id: by_row.of(self._row_of[streamer_id])
 
 
 def _code(codes: Codes, vector: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ where the row still has it.
 import zlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,12 @@ class Postings:
                         break
             yield from self._fresh.get(key, ())[:left]
 
+    def keys_by_row(self) -> "KeysByRow":
+        """The keys of each row, as they are now; takes eight bytes a key while it lives."""
+        self.merge()
+        order = np.argsort(self._rows, kind="stable")
+        return KeysByRow(self._rows[order], self._keys[order])
+
     def merge(self) -> None:
         """Merge the newest postings into the arrays, without void ones."""
         dead = np.fromiter(self._dead, np.uint32, len(self._dead))
@@ -89,3 +96,25 @@ class Postings:
         self._keys, self._rows = keys[order], rows[order]
         self._fresh, self._fresh_of, self._count = {}, {}, 0
         self._dead = set()
+
+
+@dataclass(frozen=True, eq=False)
+class KeysByRow:
+    """Postings in the order of their rows.
+
+    Attributes:
+        rows: uint32 (P,), ascending.
+        keys: uint32 (P,).
+    """
+
+    rows: NDArray[np.uint32]
+    keys: NDArray[np.uint32]
+
+    def of(self, row: int) -> list[int]:
+        """The keys of a row."""
+        wanted = np.uint32(row)
+        start = int(np.searchsorted(self.rows, wanted, "left"))
+        keys: list[int] = self.keys[
+            start : int(np.searchsorted(self.rows, wanted, "right"))
+        ].tolist()
+        return keys

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -73,6 +73,7 @@ class Evaluation:
         self._lanes = lanes
         self._token = token
         self._step = 0
+        self._keys_of: Callable[[str], Collection[int]] | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
         self._ledger = Ledger({}, {})
 
@@ -116,14 +117,23 @@ class Evaluation:
         self.position = position or self.position
 
     async def compare(self, ids: Sequence[str]) -> None:
-        """As `evaluate`, edges alone: `regroup` has to follow."""
-        news = await self._news(ids)
+        """Compare streamers as they were when they were read; `regroup` has to follow.
+
+        Edges alone are written. Raises as `evaluate`.
+        """
+        if self._keys_of is None:
+            self._keys_of = await self._lanes.run(self._corpus.keys_of_all, Lane.BULK)
+        known = self._keys_of
+        names = [name for name in ids if name in self._corpus]
+        edges = await self._edges({name: known(name) for name in names})
+        news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
         added, removed = await self._in_slices(self._graph.take(news))
         for step in edge_steps(added, removed):
             await self._write(step)
 
     async def regroup(self, cause: str, position: Position | None) -> None:
         """Divide everything anew; arguments as of `evaluate`."""
+        self._keys_of = None
         outcome = await self._in_slices(self._graph.regroup(cause))
         await self._commit(outcome, cause, Commit(position=position))
         self.position = position or self.position
@@ -172,20 +182,25 @@ class Evaluation:
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""
         entries = await self._take_in(ids)
+        edges = await self._edges({name: entries[name].keys for name in ids if name in entries})
+        return Change(edges=edges, gone=[name for name in ids if name not in entries])
+
+    async def _edges(self, keys: Mapping[str, Collection[int]]) -> dict[str, list[Edge]]:
+        """All edges of some streamers, which have these keys."""
         edges: dict[str, list[Edge]] = {}
-        names = [name for name in ids if name in entries]
+        names = list(keys)
         for start in range(0, len(names), _ASKED_AT_ONCE):
-            part = [(name, entries[name]) for name in names[start : start + _ASKED_AT_ONCE]]
-            asked = partial(self._corpus.candidates, part)
+            part = names[start : start + _ASKED_AT_ONCE]
+            asked = partial(self._corpus.candidates, part, [keys[name] for name in part])
             found = await persist(lambda job=asked: self._lanes.run(job, Lane.BULK))
-            known = [set(self._graph.neighbours(name)) for name, _ in part]
+            known = [set(self._graph.neighbours(name)) for name in part]
             pairs = {
                 pair_of(name, other)
-                for (name, _), near, before in zip(part, found, known, strict=True)
+                for name, near, before in zip(part, found, known, strict=True)
                 for other in near | before
             }
-            edges |= _shared_out([n for n, _ in part], known, await self._compared(pairs))
-        return Change(edges=edges, gone=[name for name in ids if name not in entries])
+            edges |= _shared_out(part, known, await self._compared(pairs))
+        return edges
 
     async def _compared(self, pairs: Collection[tuple[str, str]]) -> list[Edge]:
         wanted = sorted(pairs)

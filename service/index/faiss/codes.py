@@ -5,6 +5,8 @@ The share of bits in which the codes of two vectors differ estimates the angle b
 of 256 numbers takes 32 bytes.
 """
 
+from collections.abc import Sequence
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,10 @@ class Codes:
             grown[:size] = self._codes
             self._codes = grown
         self._codes[row] = code
+
+    def get(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of rows (N,): (N, width)."""
+        return self._codes[np.array(rows, np.int64)]
 
     def nearest(
         self, codes: NDArray[np.uint8], k: int, used: int

@@ -73,12 +73,12 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
         corpus.put(f"s{i}", entry)
     for i in range(5, 2000):
         corpus.remove(f"s{i}")
-    first, last = corpus.candidates([("s0", entries[0]), ("s2500", entries[2500])])
+    first, last = corpus.candidates(["s0", "s2500"], [entries[0].keys, entries[2500].keys])
     assert "s1" in first
     assert {*first, *last}.isdisjoint({"s0", *(f"s{i}" for i in range(5, 2000))} - {"s0"})
     assert "s1000" not in last
     corpus.put("s1000", entries[1000])
-    assert "s1000" in corpus.candidates([("s2500", entries[2500])])[0]
+    assert "s1000" in corpus.candidates(["s2500"], [corpus.keys_of_all()("s2500")])[0]
     nothing = Entry(None, None, frozenset())
     corpus.put("empty", nothing)
-    assert corpus.candidates([("empty", nothing)]) == [set()]
+    assert corpus.candidates(["empty"], [()]) == [set()]
