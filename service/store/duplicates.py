@@ -47,7 +47,7 @@ class GroupRecord:
     representative: str
     created_at: float
     updated_at: float
-    successors: Sequence[str] = ()
+    successors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

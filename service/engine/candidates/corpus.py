@@ -62,6 +62,18 @@ class Corpus:
         """Whether a streamer is there, with usable content or without."""
         return streamer_id in self._row_of
 
+    def load(self, streamer_id: str, entry: Entry) -> None:
+        """Take in a streamer of whom nothing was known; `settle` has to follow."""
+        self._ids.append(streamer_id)
+        row = self._row_of[streamer_id] = len(self._ids) - 1
+        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
+            codes.put(row, _code(codes, vector))
+        self._postings.load(row, entry.keys)
+
+    def settle(self) -> None:
+        """Make those that were loaded candidates."""
+        self._postings.merge()
+
     def put(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer, in place of what was known of it."""
         row = self._row_of.get(streamer_id)

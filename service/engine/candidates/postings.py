@@ -7,6 +7,7 @@ where the row still has it.
 """
 
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 MOST_ROWS = 64
 """Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
-_FRESH = 65_536
+_FRESH = 8192
 
 
 def key_of(kind: str, value: str) -> int:
@@ -35,10 +36,16 @@ class Postings:
         self._fresh_of: dict[int, AbstractSet[int]] = {}
         self._count = 0
         self._dead: set[int] = set()  # rows whose postings in the arrays are void
+        self._loaded_keys, self._loaded_rows = array("I"), array("I")
 
     def __len__(self) -> int:
         """How many postings there are, void ones too."""
         return len(self._keys) + self._count
+
+    def load(self, row: int, keys: AbstractSet[int]) -> None:
+        """A row that was never there has these keys, which are found after the next `merge`."""
+        self._loaded_keys.extend(keys)
+        self._loaded_rows.extend([row] * len(keys))
 
     def put(self, row: int, keys: AbstractSet[int]) -> None:
         """A row has these keys and no others."""
@@ -81,7 +88,7 @@ class Postings:
         return KeysByRow(self._rows[order], self._keys[order])
 
     def merge(self) -> None:
-        """Merge the newest postings into the arrays, without void ones."""
+        """Merge the newest and the loaded postings into the arrays, without void ones."""
         dead = np.fromiter(self._dead, np.uint32, len(self._dead))
         kept = ~np.isin(self._rows, dead)
         keys = np.fromiter(
@@ -90,8 +97,11 @@ class Postings:
         rows = np.fromiter(
             (r for rows in self._fresh.values() for r in rows), np.uint32, self._count
         )
-        keys = np.concatenate([self._keys[kept], keys])
-        rows = np.concatenate([self._rows[kept], rows])
+        loaded = [np.frombuffer(some, np.uint32) for some in (self._loaded_keys, self._loaded_rows)]
+        keys = np.concatenate([self._keys[kept], loaded[0], keys])
+        rows = np.concatenate([self._rows[kept], loaded[1], rows])
+        del loaded
+        self._loaded_keys, self._loaded_rows = array("I"), array("I")
         order = np.lexsort((rows, keys))
         self._keys, self._rows = keys[order], rows[order]
         self._fresh, self._fresh_of, self._count = {}, {}, 0

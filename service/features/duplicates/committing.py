@@ -65,7 +65,7 @@ class Ledger:
             before = self._records.pop(name, None)
             left = sorted(self._members.pop(name, frozenset()))
             created = now if before is None else before.created_at
-            successors = list(retired.successors)
+            successors = tuple(retired.successors)
             after = GroupRecord(name, retired.fate, 0, "", created, now, successors)
             yield GroupChange(before, after, left=left)
         for name, members in region.groups.items():

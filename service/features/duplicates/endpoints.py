@@ -69,12 +69,13 @@ async def list_duplicates(
     listed may come twice or not at all.
     """
     charges.reach("duplicates", hits_units(limit))
+    sequence = await duplicates.sequence()  # first: the groups may be newer, never older
     found, following = await duplicates.page(order, place_of(cursor), limit)
     audit.about(results=len(found))
     return GroupPage(
         groups=[GroupOut.model_validate(_fields(record)) for record in found],
         next_cursor=cursor_of(following),
-        evaluated_sequence=await duplicates.sequence(),
+        evaluated_sequence=sequence,
     )
 
 
@@ -124,13 +125,14 @@ async def get_streamer_duplicates(
 ) -> StreamerDuplicatesOut:
     """Its group, and whom evidence takes for duplicates of it, in the group or not."""
     charges.reach("duplicates", hits_units(limit))
+    sequence = await duplicates.sequence()  # as above
     group, ties = await duplicates.of(streamer_id, limit)
     audit.about((tie.streamer_id for tie in ties), len(ties))
     return StreamerDuplicatesOut(
         streamer_id=streamer_id,
         group=None if group is None else GroupOut.model_validate(_fields(group)),
         duplicates=[TieOut.model_validate(tie) for tie in ties],
-        evaluated_sequence=await duplicates.sequence(),
+        evaluated_sequence=sequence,
     )
 
 

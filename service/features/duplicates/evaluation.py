@@ -97,7 +97,9 @@ class Evaluation:
         after = ""
         while ids := await self._store.list_ids(after, _READ_AT_ONCE):
             after = ids[-1]
-            await self._take_in(ids)
+            async for records in self._records(ids):
+                await self._in_slices(self._loaded(records))
+        await self._lanes.run(self._corpus.settle, Lane.BULK)
 
     async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
         """Compare streamers as they are stored now with all others, and regroup what it touches.
@@ -222,6 +224,11 @@ class Evaluation:
             if name not in entries:
                 self._corpus.remove(name)
         return entries
+
+    def _loaded(self, records: Sequence[Record]) -> Generator[None, None, None]:
+        for record in records:
+            self._corpus.load(record.streamer_id, self._entry_of(record))
+            yield
 
     async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
         for start in range(0, len(ids), _READ_AT_ONCE):

@@ -2,7 +2,8 @@
 
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
-`keys.json` has the API keys, without their texts; it is missing where there was never one.
+`keys.json` has the API keys, without their texts; it is missing where there was never one, and so
+is `judgements.json`. Groups of duplicates are made anew from these.
 """
 
 import base64
@@ -10,7 +11,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,10 +21,11 @@ from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
 RECORDS = "records.jsonl.gz"
-KEYS = "keys.json"
+KEYS, JUDGEMENTS = "keys.json", "judgements.json"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -56,12 +58,13 @@ class BackupContents:
 
 
 class ArchivedStore(RedisStore):
-    """A store that can be backed up, restored and verified."""
+    """A store that can be backed up, restored and verified; `judgements` are those of pairs."""
 
     def __init__(self, url: str, **options: Any) -> None:
         """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
+        self.judgements = RedisJudgements(self._client, options.get("prefix", "ss:"))
 
     async def aclose(self) -> None:
         """Close it, for `contextlib.aclosing`."""
@@ -102,8 +105,9 @@ class ArchivedStore(RedisStore):
                 )
             about["written_at"] = time.time()
             if await self.keys.mark():
-                keys = {i: text.decode() for i, text in (await self.keys.all()).items()}
-                folder.write(KEYS, json.dumps(keys, ensure_ascii=False).encode())
+                folder.write(KEYS, _packed(await self.keys.all()))
+            if judgements := await self.judgements.all():
+                folder.write(JUDGEMENTS, _packed(judgements))
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -219,7 +223,9 @@ class ArchivedStore(RedisStore):
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         if KEYS in source.files:
-            await self.keys.restore(_keys_in(source))
+            await self.keys.restore(_unpacked(source, KEYS))
+        if JUDGEMENTS in source.files:
+            await self.judgements.restore(_unpacked(source, JUDGEMENTS))
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -333,12 +339,16 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
         raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
 
 
-def _keys_in(source: ChecksummedFolder) -> dict[str, bytes]:
+def _packed(texts: Mapping[str, bytes]) -> bytes:
+    return json.dumps({i: text.decode() for i, text in texts.items()}, ensure_ascii=False).encode()
+
+
+def _unpacked(source: ChecksummedFolder, file: str) -> dict[str, bytes]:
     try:
-        found = cast(dict[str, str], json.loads(source.read(KEYS)))
-        return {key_id: text.encode() for key_id, text in found.items()}
+        found = cast(dict[str, str], json.loads(source.read(file)))
+        return {name: text.encode() for name, text in found.items()}
     except (ValueError, AttributeError) as error:
-        raise Broken(f"{source.path / KEYS} can't be read: {error!r}") from error
+        raise Broken(f"{source.path / file} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

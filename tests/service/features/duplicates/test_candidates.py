@@ -69,7 +69,10 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
         Entry(content, content, frozenset({key_of("titles", f"title {i % 1500}")}))
         for i, content in enumerate(contents)
     ]
-    for i, entry in enumerate(entries):
+    for i, entry in enumerate(entries[:2900]):
+        corpus.load(f"s{i}", entry)
+    corpus.settle()
+    for i, entry in enumerate(entries[2900:], 2900):
         corpus.put(f"s{i}", entry)
     for i in range(5, 2000):
         corpus.remove(f"s{i}")
