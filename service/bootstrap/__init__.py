@@ -154,7 +154,7 @@ async def open_services(
         uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
-        gc.set_threshold(700, 10, 1000)
+        gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,

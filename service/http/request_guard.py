@@ -28,13 +28,14 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
-from service.http.auth.audit import AuditedAnswer, RequestAudit
+from service.http.auth.audit import RequestAudit
 from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.guarded_answer import GuardedAnswer
 from service.http.auth.local_callers import LocalCallers
-from service.http.auth.rate_limits import Charges, RateLimits, charges_in
+from service.http.auth.rate_limits import Charges, RateLimits
 from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
-from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, answer_as, read_ids
+from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
@@ -104,19 +105,10 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, sent = time.perf_counter(), 0
+        begin = time.perf_counter()
         headers, repeated = _headers(scope)
-        ids = read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
-
-        async def send_noted(message: Message) -> None:
-            nonlocal sent
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *charges_in(scope).headers()]
-            else:
-                sent += len(message.get("body", b""))
-            await send(message)
-
-        answer = AuditedAnswer(answer_as(scope, ids, send_noted))
+        enter(scope, read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, "")))
+        answer = GuardedAnswer(scope, send)
         limit, min_bytes = self._body_limit, None
         if scope["path"] in self._limit_of_lines and not _is_json(headers):
             limit, min_bytes = self._limit_of_lines[scope["path"]], self._bulk_min_bytes
@@ -147,7 +139,7 @@ class RequestGuard:
             body.release()
             answer.finish()
             took_s = time.perf_counter() - begin
-            self._traffic.note(scope, answer.status, took_s, body.seen, sent)
+            self._traffic.note(scope, answer.status, took_s, body.seen, answer.sent)
 
     def _admit(
         self,
@@ -155,7 +147,7 @@ class RequestGuard:
         headers: Mapping[bytes, str],
         repeated: str | None,
         limit: int,
-        answer: AuditedAnswer,
+        answer: GuardedAnswer,
     ) -> None:
         """Check a request; one that needs a key has `audit` in its scope then.
 

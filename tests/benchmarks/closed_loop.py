@@ -74,10 +74,10 @@ def ask(port: int, request: bytes, *, protocol: Protocol = "http") -> bytes:
     return answer
 
 
-def http_request(method: str, path: str, body: bytes = b"") -> bytes:
-    """A request of HTTP/1.1 that keeps the connection."""
+def http_request(method: str, path: str, body: bytes = b"", *, headers: str = "") -> bytes:
+    """A request of HTTP/1.1 that keeps the connection; `headers` are more lines with their ends."""
     content = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{content}\r\n".encode() + body
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{content}\r\n".encode() + body
 
 
 def redis_request(*arguments: bytes) -> bytes:

@@ -36,9 +36,14 @@ class Policy:
         return self.window_s / self.units
 
     @cached_property
+    def name(self) -> bytes:
+        """The scope as it is written in header fields."""
+        return b'"%b"' % self.scope.encode()
+
+    @cached_property
     def text(self) -> bytes:
         """An item of `RateLimit-Policy`."""
-        return b'"%b";q=%d;w=%d' % (self.scope.encode(), self.units, self.window_s)
+        return b"%b;q=%d;w=%d" % (self.name, self.units, self.window_s)
 
 
 class Bucket:
@@ -62,18 +67,15 @@ class Bucket:
         """Seconds until it is full."""
         return max(0.0, self.full_at - now)
 
-    def left(self, now: float) -> float:
-        """Units that can be taken; below 0 where more was taken than there was."""
-        limit = self.limit
-        return limit.units - self.owed_s(now) / limit.unit_s + _ROUNDING
-
-    def wait_s(self, now: float) -> float:
-        """Seconds until there is a unit, or one more."""
-        limit = self.limit
-        return max(limit.unit_s, self.owed_s(now) - limit.window_s + limit.unit_s)
+    def left_and_wait(self, now: float) -> tuple[float, float]:
+        """Units that are left, below 0 if more were taken, and seconds until one more is there."""
+        limit, owed_s = self.limit, max(0.0, self.full_at - now)
+        unit_s = limit.unit_s
+        left = limit.units - owed_s / unit_s + _ROUNDING
+        return left, max(unit_s, owed_s - limit.window_s + unit_s)
 
     def take_units(self, units: int, now: float) -> None:
         """Take units, whether there are so many or not."""
         taken_s = units * self.limit.unit_s
-        self.full_at = now + self.owed_s(now) + taken_s
+        self.full_at = max(now, self.full_at) + taken_s
         self.unsettled_s += taken_s

@@ -31,14 +31,13 @@ SETTLE_S = 0.2
 class KeyBucket(Bucket):
     """A bucket as requests see it: an `Account`."""
 
-    __slots__ = ("_key_id", "_now", "_refused", "policy")
+    __slots__ = ("_key_id", "_now", "_refused")
 
     def __init__(
         self, limit: Policy, key_id: str, now: Callable[[], float], refused: Counter[Scope]
     ) -> None:
         """A full bucket of a key; `refused` counts by scope."""
         super().__init__(limit)
-        self.policy = limit.text
         self._key_id = key_id
         self._now = now
         self._refused = refused
@@ -50,10 +49,11 @@ class KeyBucket(Bucket):
             RateLimited: nothing is left; nothing was taken.
         """
         now = self._now()
-        if self.left(now) + paid >= 1:
+        left, until_next_s = self.left_and_wait(now)
+        if left + paid >= 1:
             self.take_units(units, now)
             return
-        limit, wait_s = self.limit, math.ceil(self.wait_s(now))
+        limit, wait_s = self.limit, math.ceil(until_next_s)
         self._refused[limit.scope] += 1
         raise RateLimited(
             f"the key {self._key_id} has used up {limit.units} units of {limit.scope!r} in "
@@ -61,10 +61,14 @@ class KeyBucket(Bucket):
             wait_s,
         )
 
+    def items(self) -> tuple[bytes, bytes]:
+        """An item of `RateLimit-Policy`, and one of `RateLimit`."""
+        return self.limit.text, b"%b;r=%d;t=%d" % (self.limit.name, *self.state())
+
     def state(self) -> tuple[int, int]:
         """Units that are left, and seconds until there is one more."""
-        now = self._now()
-        return max(0, math.floor(self.left(now))), math.ceil(self.wait_s(now))
+        left, wait_s = self.left_and_wait(self._now())
+        return max(0, math.floor(left)), math.ceil(wait_s)
 
 
 class SettledRateLimits:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple, Protocol
 
 from fastapi import Depends, Request
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Scope
 
-from service.errors import AuditUnavailable
 from service.http.auth.callers import Caller
 from service.http.auth.route_scopes import RouteScope
-from service.http.documents import send_problem
 
 _BEFORE_ANSWER = frozenset({"streamers:write", "spaces:write", "embeddings:read", "cases", "admin"})
 """Scopes of writes, of changes of keys, and of answers with vectors."""
@@ -186,9 +184,6 @@ class RequestAudit:
         is_refused = caller is None or status in REFUSALS
         client = scope.get("client")
         needed = None if route is None else route.scope
-        # (n,) -> parts of at most `most`
-        ends = range(most, len(ids), most) if needed == "streamers:write" else ()
-        parts = [ids[end : end + most] for end in ends]
         first = Entry(
             time.time(),
             None if caller is None else caller.key_id,
@@ -197,61 +192,18 @@ class RequestAudit:
             None if route is None else route.template,
             needed,
             ids[:most],
-            0 if parts else max(0, len(ids) - most),
+            0,
             results,
             status,
             scope["request_id"],
             self._action,
         )
+        if len(ids) <= most:
+            return [first]
+        if needed != "streamers:write":
+            return [first._replace(more_ids=len(ids) - most)]
+        parts = (ids[start : start + most] for start in range(most, len(ids), most))
         return [first, *(first._replace(ids=part, results=None) for part in parts)]
-
-
-class AuditedAnswer:
-    """Sends an answer after what has to be in the audit log before it.
-
-    Attributes:
-        audit: of the request, if it has one.
-        status: 0 = nothing was sent yet.
-    """
-
-    __slots__ = ("_is_withheld", "_send", "audit", "status")
-
-    def __init__(self, send: Send) -> None:
-        """Send by `send`."""
-        self._send = send
-        self._is_withheld = False
-        self.audit: RequestAudit | None = None
-        self.status = 0
-
-    async def send(self, message: Message) -> None:
-        """Send a part; in place of an answer that the log can't have, a problem.
-
-        Raises:
-            AuditUnavailable: the log can't have a later part: the answer is cut off.
-        """
-        if self._is_withheld:
-            return
-        audit = self.audit
-        if audit is not None and audit.comes_first:
-            try:
-                await audit.before(message, self.status)
-            except AuditUnavailable as error:
-                if self.status:
-                    raise
-                await send_problem(self._sent, error)
-                self._is_withheld = True
-                return
-        await self._sent(message)
-
-    async def _sent(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
-
-    def finish(self) -> None:
-        """Note what is not in the log yet."""
-        if self.audit is not None:
-            self.audit.finish(self.status)
 
 
 def _is_id(text: str) -> bool:

@@ -28,11 +28,6 @@ _SEEDS_PER_UNIT = 10
 class Account(Protocol):
     """What a key has left of a scope's limit."""
 
-    @property
-    def policy(self) -> bytes:
-        """An item of `RateLimit-Policy`."""
-        ...
-
     def take(self, units: int, paid: int) -> None:
         """Take units from what is left.
 
@@ -45,8 +40,8 @@ class Account(Protocol):
         """
         ...
 
-    def state(self) -> tuple[int, int]:
-        """Units that are left, and seconds until there is one more."""
+    def items(self) -> tuple[bytes, bytes]:
+        """An item of `RateLimit-Policy`, and one of `RateLimit`."""
         ...
 
 
@@ -94,12 +89,12 @@ class Charges:
         """`RateLimit-Policy` and `RateLimit`, of the limits that counted."""
         if not self._accounts:
             return []
-        policies: list[bytes] = []
-        left: list[bytes] = []
-        for scope, account in self._accounts.items():
-            policies.append(account.policy)
-            left.append(b'"%b";r=%d;t=%d' % (scope.encode(), *account.state()))
-        return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(left))]
+        items = [account.items() for account in self._accounts.values()]
+        if len(items) == 1:
+            ((policy, left),) = items
+        else:
+            policy, left = (b", ".join(parts) for parts in zip(*items, strict=True))
+        return [(b"ratelimit-policy", policy), (b"ratelimit", left)]
 
 
 _FREE = Charges(None, KEYLESS)

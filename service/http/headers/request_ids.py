@@ -74,14 +74,21 @@ def current_ids() -> RequestIds | None:
     return _current.get()
 
 
-def answer_as(scope: Scope, ids: RequestIds, send: Send) -> Send:
-    """A `send` that adds `X-Request-Id` to the answer; what is logged meanwhile has the ids.
+def header_of(request_id: str) -> tuple[bytes, bytes]:
+    """The header of an answer."""
+    return REQUEST_ID, request_id.encode()
 
-    The scope's `request_id` and `trace_id` are set.
-    """
+
+def enter(scope: Scope, ids: RequestIds) -> None:
+    """Set the scope's `request_id` and `trace_id`; what is logged from now on has them."""
     scope["request_id"], scope["trace_id"] = ids
     _current.set(ids)
-    header = (REQUEST_ID, ids.request_id.encode())
+
+
+def answer_as(scope: Scope, ids: RequestIds, send: Send) -> Send:
+    """Enter, and make a `send` that adds `X-Request-Id` to the answer."""
+    enter(scope, ids)
+    header = header_of(ids.request_id)
 
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":

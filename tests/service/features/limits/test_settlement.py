@@ -111,7 +111,7 @@ async def test_limits_of_a_key(store: MemoryLimits, clock: Clock) -> None:
     limits = service(store, clock)
     account = limits.account(own, "search")
     assert account is not None
-    assert account.policy == b'"search";q=3;w=10'
+    assert account.items()[0] == b'"search";q=3;w=10'
     account.take(3, 0)
     with pytest.raises(RateLimited):
         account.take(1, 0)
