@@ -19,7 +19,7 @@ GPU_VENV := .venv-gpu
 PROMETHEUS := $(CURDIR)/build/prometheus/usr/bin
 DEBIAN  := prometheus promtool
 # What the service takes besides its twin for the CPU or the GPU.
-SERVED  := service,embedded,text-tower,images,audio
+SERVED  := service,embedded,text-tower,images,audio,oidc
 
 # Its operations are lost by processes that share them, so it has one of its own.
 SCHEMA  := tests/service/http/test_schemathesis.py

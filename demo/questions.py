@@ -37,8 +37,8 @@ def reasons(hit: dict[str, Any]) -> str:
 
 
 def most_by(why: dict[str, Any]) -> str:
-    """The two modalities on which the cosine hangs most, with what each contributes."""
-    told = [(m.get("contribution", 0), name) for name, m in (why["by_modality"] or {}).items()]
+    """The two modalities that contribute most to the cosine."""
+    told = [(m["contribution"] or 0, name) for name, m in (why["contributions"] or {}).items()]
     most = [f"{name} ({share:.2f})" for share, name in sorted(told)[:-3:-1] if share >= 0.005]
     return "depends most on " + " and ".join(most).replace("(0.", "(.") if most else ""
 

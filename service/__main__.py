@@ -5,18 +5,34 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from service.commands.answers import add_json
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parser with one-line errors."""
+    """Argument parser with one-line errors, which knows the parsers of its actions."""
+
+    _actions_of_it: Any = None
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add actions; they are parsers of this class."""
+        self._actions_of_it = super().add_subparsers(**options)
+        return self._actions_of_it
+
+    def leaves(self) -> Iterator[argparse.ArgumentParser]:
+        """The parsers that take arguments: of its actions, or itself."""
+        if self._actions_of_it is None:
+            yield self
+            return
+        for parser in self._actions_of_it.choices.values():
+            yield from parser.leaves()
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
@@ -34,7 +50,7 @@ COMMANDS = {
     "backup": "copy everything that is stored to a folder",
     "restore": "replace everything that is stored with a backup",
     "verify": "check that vectors, index and what is served are those of the stored profiles",
-    "keys": "create, list, rotate and revoke API keys",
+    "keys": "create, list, change, rotate and revoke API keys",
     "erase": "erase a streamer, and tell what persists where",
     "verify-audit": "check that nothing of the audit log was changed or is missing",
     "completion": "print the completion script of a shell",
@@ -62,19 +78,22 @@ EXAMPLES = {
     "verify": ("--data-dir build/state --url http://127.0.0.1:8000",),
     "keys": (
         "create --name console --role operations --data-dir build/state",
+        "create --name nightly --scope search --limit search=600 --data-dir build/state",
+        "update 3f9c1a2b7d04 --limit search=6000 --expires-at never --data-dir build/state",
         "list --data-dir build/state",
     ),
     "erase": ("w0000 --data-dir build/state",),
-    "verify-audit": ("--data-dir build/state",),
+    "verify-audit": ("--data-dir build/state", "--data-dir build/state --json"),
     "completion": ("bash > ~/.local/share/bash-completion/completions/similar-streamer",),
 }
-STATUSES = """\
-exit status:
-  0  done
-  1  failed, or something is wrong; a line on standard error says what
-  2  wrong arguments
-  130  stopped by Ctrl-C
-"""
+_WITHOUT_ANSWER = ("serve", "completion")
+STATUSES = {
+    0: "done",
+    1: "failed, or something is wrong: a line on standard error says what",
+    2: "wrong arguments",
+    130: "stopped by Ctrl-C",
+}
+"""Exit statuses of all commands; docs/client.md has the same table."""
 
 
 def build_parser(program: str, complete: Collection[str]) -> argparse.ArgumentParser:
@@ -86,7 +105,7 @@ def build_parser(program: str, complete: Collection[str]) -> argparse.ArgumentPa
     parser = _Parser(
         prog=program,
         description="Similar streamers, encoded on write.",
-        epilog=STATUSES,
+        epilog="\n".join(["exit status:", *(f"  {n:<4} {s}" for n, s in STATUSES.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -102,6 +121,9 @@ def build_parser(program: str, complete: Collection[str]) -> argparse.ArgumentPa
         if name in complete:
             module = import_module(f"service.commands.{_MODULES.get(name, name)}")
             module.add_arguments(sub)
+            if name not in _WITHOUT_ANSWER:
+                for leaf in sub.leaves():
+                    add_json(leaf)
             sub.set_defaults(run=module.run, every_command=_every_command)
     return parser
 

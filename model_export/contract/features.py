@@ -7,7 +7,7 @@ a float; the graph does not read it.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -212,18 +212,18 @@ def coverage_of(
     return round((known + VECTOR_WEIGHT * seen) / total, 3) if total else 0.0
 
 
-def without(features: Features, modality: str) -> Features:
-    """Features of a profile with one modality masked, whose status becomes `absent`.
+def without(features: Features, hidden: Collection[str]) -> Features:
+    """Features of a profile with some modalities masked, whose status becomes `absent`.
 
     They equal the features of the profile's other pieces, except beyond `MAX_TOKENS` or
-    `MAX_VECTORS`: what the masked modality had displaced does not return.
+    `MAX_VECTORS`: what a masked modality had displaced does not return.
 
     Raises:
-        KeyError: the modality is unknown.
+        KeyError: a modality is unknown.
     """
-    hidden = _MODALITY_ID[modality]
-    kept = features.token_modality != hidden  # (L,)
-    kept_vectors = [ids != hidden for ids in features.vectors_modality]  # per space (P,)
+    ids = [_MODALITY_ID[modality] for modality in hidden]
+    kept = ~np.isin(features.token_modality, ids)  # (L,)
+    kept_vectors = [~np.isin(found, ids) for found in features.vectors_modality]  # per space (P,)
     return replace(
         features,
         token_ids=features.token_ids[kept],
@@ -231,9 +231,9 @@ def without(features: Features, modality: str) -> Features:
         token_modality=features.token_modality[kept],
         vectors=tuple(v[k] for v, k in zip(features.vectors, kept_vectors, strict=True)),
         vectors_modality=tuple(
-            ids[k] for ids, k in zip(features.vectors_modality, kept_vectors, strict=True)
+            found[k] for found, k in zip(features.vectors_modality, kept_vectors, strict=True)
         ),
-        status={**features.status, modality: "absent"},
+        status={**features.status, **dict.fromkeys(hidden, "absent")},
     )
 
 

@@ -145,7 +145,7 @@ async def open_services(
         stack.push_async_callback(maintenance.stop)
         duplicates = DuplicateParts(store, serving, lanes)
         jobs, transfers, rebuild = await open_jobs(
-            store, writes, serving, lanes, settings, duplicates.rebuilds, stack
+            store, writes, serving, lanes, settings, audit, duplicates.rebuilds, stack
         )
         if settings.duplicates.evaluate:
             duplicates.follower.start()
@@ -169,11 +169,11 @@ async def open_services(
             ),
             jobs=jobs,
             transfers=transfers,
-            keys=Keys(store.keys, key_ring.refresh),
+            keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,
-            audit_pages=AuditPages(settings.data_dir / FOLDER),
+            audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
@@ -355,6 +355,9 @@ async def _settle_model(
                 f"{model_version}: start with that model's bundle, or with --reencode to "
                 "encode all stored profiles again"
             )
-        tell(f"stored profiles are being encoded again, for model {model_version}")
-        await reencode_all(store, writes, model_version)
+        what = f"stored profiles are being encoded again, for model {model_version}"
+        tell(what)
+        await reencode_all(
+            store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
+        )
     await store.set_model_version(model_version)

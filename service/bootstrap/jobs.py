@@ -17,8 +17,10 @@ from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.exports import ExportJobs
 from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
+from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
 from service.features.transfers.spool import Spool
+from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
@@ -33,6 +35,7 @@ async def open_jobs(
     serving: Serving,
     lanes: Lanes,
     settings: Settings,
+    audit: AuditLog,
     rebuilds: RebuildJobs,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Jobs, Transfers, Callable[[], Awaitable[Job]]]:
@@ -44,12 +47,17 @@ async def open_jobs(
     kept = RedisJobs(
         store.client, JobLimits(known.lease_s, known.max_queued, known.keep_s, given_up)
     )
+    record = JobRecord(audit)
     runner = JobRunner(
         kept,
         {
-            IMPORT: ImportJobs(writes, lanes, spool, settings.limits, known, serving.model_version),
+            IMPORT: ImportJobs(
+                writes, lanes, spool, settings.limits, known, serving.model_version, record
+            ),
+            EXPORT: ExportJobs(
+                store, lanes, spool, let_through, settings.limits.page_bytes, record
+            ),
             REBUILD: rebuilds,
-            EXPORT: ExportJobs(store, lanes, spool, let_through, settings.limits.page_bytes),
         },
         spool.place,
         at_once=known.at_once,

@@ -3,9 +3,12 @@
 import argparse
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+from service.commands.answers import answer
 from service.commands.arguments import using
+from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 
 
@@ -17,23 +20,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the backup, while a service runs on the store or not."""
-    out, begun = Path(args.out).absolute(), time.monotonic()
+    out = Path(args.out).absolute()
     if out.exists():
         print(f"error: {out} exists already: choose a new folder by --out", file=sys.stderr)
         return 1
-    status = finish(lambda: _back_up(args.data_dir, out))
-    if status == 0:
-        size = sum(path.stat().st_size for path in out.iterdir())
-        print(f"{out}: {size / 1e6:.1f} MB in {time.monotonic() - begun:.1f} s")
-    return status
+    return finish(lambda: _back_up(args, out))
 
 
-async def _back_up(data_dir: Path, out: Path) -> int:
-    async with opened_store(data_dir) as store:
-        with using("--out", out, "choose a new folder where files can be written"):
-            copied = await store.back_up(out)
-    print(
-        f"{copied.streamers} streamers of model {copied.model_version or 'none'}, as of sequence "
-        f"{copied.sequence}"
-    )
+async def _back_up(args: argparse.Namespace, out: Path) -> int:
+    begun = time.monotonic()
+    async with opened_store(args.data_dir) as store:
+        remedy = "choose a new folder where files can be written"
+        with using("--out", out, remedy), Progress("backup", "streamers") as progress:
+            copied = await store.back_up(out, progress.to)
+    size, took_s = _size(out), time.monotonic() - begun
+
+    def show() -> None:
+        print(
+            f"{copied.streamers} streamers of model {copied.model_version or 'none'}, as of "
+            f"sequence {copied.sequence}"
+        )
+        print(f"{out}: {size / 1e6:.1f} MB in {took_s:.1f} s")
+
+    fields = {"path": out, "bytes": size, "took_s": round(took_s, 3), **asdict(copied)}
+    answer(args, fields, show)
     return 0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())

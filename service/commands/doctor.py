@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import shutil
@@ -15,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from service.commands.answers import answer
 from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 
@@ -35,7 +35,6 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to look at; the defaults are those of `serve`."""
-    parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--bundle", type=Path, default=_from_environment("STREAMER_BUNDLE"))
     parser.add_argument(
         "--data-dir", type=Path, default=_from_environment("STREAMER_DATA_DIR") or Path("data")
@@ -64,12 +63,13 @@ def run(args: argparse.Namespace) -> int:
         _port(args.host, args.port),
     ]
     failed = any(check.status == "fail" for check in checks)
-    if args.json:
-        print(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=2))
-    else:
+
+    def show() -> None:
         for check in checks:
             print(f"{check.status:4}  {check.name}: {check.detail}")
         print(_summary(failed, args.bundle))
+
+    answer(args, {"ok": not failed, "checks": [asdict(c) for c in checks]}, show)
     return 1 if failed else 0
 
 

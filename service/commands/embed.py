@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.errors import ContractError, UnreadableContent, first_problem
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
+from service.commands.answers import answer
 from service.commands.arguments import using, whole_number
+from service.commands.progress import Progress
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.errors import ServiceError, in_one_line
@@ -75,15 +76,18 @@ def run(args: argparse.Namespace) -> int:
     except (ContractError, ServiceError, OSError, ValueError) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    print(f"{args.out}: {len(ids)} vectors of {vectors.shape[1]}, {skipped} without usable content")
+    count, dim = len(ids), int(vectors.shape[1])
+    fields = {"path": args.out, "vectors": count, "dim": dim, "without_content": skipped}
+    said = f"{args.out}: {count} vectors of {dim}, {skipped} without usable content"
+    answer(args, fields, lambda: print(said))
     return 0
 
 
 def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tuple[str, Features]]]:
     chunk: list[tuple[int, StreamerProfile]] = []
     remedy = "give a data set folder with streamers.jsonl, or a .jsonl file"
-    with using("--data", path, remedy), path.open("rb") as file:
-        for number, line in enumerate(tqdm(file, unit="streamer", disable=None), start=1):
+    with using("--data", path, remedy), Progress("embed", "lines") as progress:
+        for number, line in _numbered(path, progress):
             if not line.strip():
                 continue
             try:
@@ -96,6 +100,16 @@ def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tup
                 chunk = []
     if chunk:
         yield _featurised(path, chunk, bundle, towers)
+
+
+def _numbered(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
+    """Lines and their numbers from 1; a line counts as done when the next one is asked for."""
+    with path.open("rb") as file:
+        total = sum(1 for _ in file)
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            yield number, line
+            progress.to(number, total)
 
 
 def _featurised(

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
+from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
 from service.errors import in_one_line
 
@@ -47,14 +48,15 @@ def run(args: argparse.Namespace) -> int:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=args.url, headers=headers, timeout=_READ_S) as client:
             if args.action == "list":
-                _list(client, args.limit)
+                page = _ask(client, "GET", "/v1/jobs", params={"limit": args.limit})
+                answer(args, page, lambda: _show(page["jobs"]))
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":
                 return _watch(client, path)
             if args.action != "show":
                 job = _ask(client, "POST", f"{path}:{args.action}")
-                print(f"{job['job_id']} {_state(job)}")
+                answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
             print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
             return 0
@@ -98,15 +100,13 @@ def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
         )
 
 
-def _list(client: httpx.Client, limit: int) -> None:
-    jobs = _ask(client, "GET", "/v1/jobs", params={"limit": limit})["jobs"]
-    print(f"{'job':28}  {'kind':6}  {'state':10}  {'done':>21}  created")
+def _show(jobs: list[dict[str, Any]]) -> None:
+    rows: list[list[Cell]] = []
     for job in jobs:
-        progress = job["progress"]
-        total = "?" if progress["total"] is None else progress["total"]
+        done, total = job["progress"]["done"], job["progress"]["total"]
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
-        done = f"{progress['done']} of {total}"
-        print(f"{job['job_id']}  {job['kind']:6}  {_state(job):10}  {done:>21}  {created}")
+        rows.append([job["job_id"], job["kind"], _state(job), done, total, created])
+    print_rows(["job", "kind", "state", "done", "total", "created"], rows)
 
 
 def _state(job: dict[str, Any]) -> str:

@@ -6,16 +6,17 @@ so the same command again continues where it was cut off.
 
 import argparse
 import asyncio
-import importlib.util
 import signal
 import sys
 import time
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from service.client import AsyncClient, ClientError, NotAllowed, Patience, Unavailable, Unreachable
 from service.client.models import BulkLineOut
+from service.commands.answers import answer
 from service.commands.arguments import (
     UnusableKey,
     UnusablePath,
@@ -24,6 +25,7 @@ from service.commands.arguments import (
     using,
     whole_number,
 )
+from service.commands.progress import Progress
 from service.errors import in_one_line
 
 _PATIENCE = Patience(deadline_s=120, attempts=12, longest_pause_s=16)
@@ -68,8 +70,17 @@ def run(args: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         print("stopped; run the same command again to continue", file=sys.stderr)
         return 130
-    _print_report(path, report, time.monotonic() - begin)
+    took_s = time.monotonic() - begin
+    _print_errors(path, report)
+    fields = {"stored": report.stored, **asdict(report), "took_s": round(took_s, 3)}
+    answer(args, fields, lambda: _print_report(report, took_s))
     return 1 if report.errors else 0
+
+
+@dataclass(frozen=True)
+class _BadLine:
+    line: int
+    detail: str
 
 
 @dataclass
@@ -78,12 +89,12 @@ class _Report:
     updated: int = 0
     unchanged: int = 0
     without_content: int = 0
-    errors: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    errors: list[_BadLine] = field(default_factory=list[_BadLine])
 
     def add(self, result: BulkLineOut) -> None:
         if result.outcome == "error":
             detail = "refused" if result.error is None else result.error.detail
-            self.errors.append((result.line, detail))
+            self.errors.append(_BadLine(result.line, detail))
             return
         setattr(self, result.outcome, getattr(self, result.outcome) + 1)
         self.without_content += result.status == "insufficient_content"
@@ -91,31 +102,6 @@ class _Report:
     @property
     def stored(self) -> int:
         return self.created + self.updated + self.unchanged
-
-
-class _Progress:
-    """A bar on a terminal, at most ten lines elsewhere, and where tqdm is not installed."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._bar = None
-        if sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="streamer", desc="load", leave=False)
-
-    def tell(self, done: int) -> None:
-        tenths = 10 * self._done // self._total
-        if self._bar is not None:
-            self._bar.update(done - self._done)
-        elif 10 * done // self._total > tenths:
-            print(f"load: {done} of {self._total} lines", file=sys.stderr, flush=True)
-        self._done = done
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 async def _load(path: Path, url: str, key: str | None, concurrency: int) -> _Report:
@@ -127,23 +113,23 @@ async def _load(path: Path, url: str, key: str | None, concurrency: int) -> _Rep
     async with AsyncClient(url, key, patience=_PATIENCE) as client:
         with suppress(Unavailable):  # it is starting
             await client.health()  # tells a wrong address at once
-        progress = _Progress(total)
-        with path.open("rb") as file:
-            results = client.load(file, at_once=concurrency, progress=progress.tell)
-            try:
-                async with aclosing(results):
-                    async for result in results:
-                        report.add(result)
-            finally:
-                progress.close()
+        with path.open("rb") as file, Progress("load", "lines") as progress:
+            tell = partial(progress.to, total=total)
+            results = client.load(file, at_once=concurrency, progress=tell)
+            async with aclosing(results):
+                async for result in results:
+                    report.add(result)
     return report
 
 
-def _print_report(path: Path, report: _Report, seconds: float) -> None:
-    for number, detail in sorted(report.errors)[:_MAX_SHOWN]:
-        print(f"{path}:{number}: {detail}", file=sys.stderr)
+def _print_errors(path: Path, report: _Report) -> None:
+    for bad in sorted(report.errors, key=lambda bad: bad.line)[:_MAX_SHOWN]:
+        print(f"{path}:{bad.line}: {bad.detail}", file=sys.stderr)
     if len(report.errors) > _MAX_SHOWN:
         print(f"... and {len(report.errors) - _MAX_SHOWN} more bad lines", file=sys.stderr)
+
+
+def _print_report(report: _Report, seconds: float) -> None:
     print(
         f"{report.stored} streamers stored in {seconds:.1f} s "
         f"({report.stored / max(seconds, 1e-9):.0f}/s): {report.created} new, {report.updated} "

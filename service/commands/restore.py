@@ -5,9 +5,12 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from pathlib import Path
 
+from service.commands.answers import answer
 from service.commands.arguments import using
+from service.commands.progress import Progress
 from service.commands.stores import STORE, add_data_dir, external_url, finish
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
@@ -26,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the whole backup, then restore it; no service may run on that data folder."""
-    return finish(lambda: _restore(args.copy, args.data_dir.absolute()))
+    return finish(lambda: _restore(args, args.copy, args.data_dir.absolute()))
 
 
-async def _restore(copy: Path, data_dir: Path) -> int:
+async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
     if not (copy / MANIFEST).exists():
         raise StartupError(
             f"{copy} has no {MANIFEST}, so it is no backup: give the folder that `backup --out` "
@@ -38,25 +41,32 @@ async def _restore(copy: Path, data_dir: Path) -> int:
     source = ChecksummedFolder(copy)
     copied = contents_of(source)
     source.check()
-    url = external_url()
-    if url is None:
-        with using("--data-dir", data_dir, "choose a folder where files can be written"):
-            place, before = await _into_folder(source, data_dir)
-    else:
-        store = await ArchivedStore(url).open()
-        async with contextlib.aclosing(store):
-            place, before = await store.restore(source), None
-        Witness(data_dir, url).remove()
-    print(
-        f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as of "
-        f"sequence {place.sequence}"
-    )
-    if before is not None:
-        print(f"what was stored before is in {before}: remove it when all is well")
+    url, before = external_url(), None
+    with Progress("restore", "streamers") as progress:
+        if url is None:
+            with using("--data-dir", data_dir, "choose a folder where files can be written"):
+                place, before = await _into_folder(source, data_dir, progress)
+        else:
+            store = await ArchivedStore(url).open()
+            async with contextlib.aclosing(store):
+                place = await store.restore(source, progress.to)
+            Witness(data_dir, url).remove()
+
+    def show() -> None:
+        print(
+            f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as "
+            f"of sequence {place.sequence}"
+        )
+        if before is not None:
+            print(f"what was stored before is in {before}: remove it when all is well")
+
+    answer(args, {**asdict(copied), "sequence": place.sequence, "before": before}, show)
     return 0
 
 
-async def _into_folder(source: ChecksummedFolder, data_dir: Path) -> tuple[Position, Path | None]:
+async def _into_folder(
+    source: ChecksummedFolder, data_dir: Path, progress: Progress
+) -> tuple[Position, Path | None]:
     """Restore into a new store and swap it in; the one before is kept under another name.
 
     The new one is complete before the old one is touched. Whoever is stopped between the two
@@ -69,7 +79,7 @@ async def _into_folder(source: ChecksummedFolder, data_dir: Path) -> tuple[Posit
             async with EmbeddedStore(new) as embedded:
                 store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
                 async with contextlib.aclosing(store):
-                    place = await store.restore(source)
+                    place = await store.restore(source, progress.to)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise

@@ -6,13 +6,16 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
+from service.commands.answers import answer
 from service.commands.arguments import address, api_key, whole_number
+from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
 from service.features.operations.verification import (
@@ -71,24 +74,28 @@ async def _verify(args: argparse.Namespace) -> int:
     data_dir, url, sample = args.data_dir, args.url, args.reencode_sample
     if sample and args.bundle is None:
         raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
+    report = _Report(args.json)
     async with opened_store(data_dir) as store:
         findings = Findings()
-        stored = await check_store(store, findings)
+        with Progress("verify", "streamers") as progress:
+            stored = await check_store(store, findings, progress.to)
         model = await store.model_version() or "none"
-        wrong = _report("store", f"at {stored.at.sequence}, model {model}", findings)
+        report.add("store", f"at {stored.at.sequence}, model {model}", findings)
         if sample:
-            wrong += await _check_encoding(args, model, stored, store)
+            await _check_encoding(args, model, stored, store, report)
         for path in sorted((data_dir / "index").glob("[0-9]*")):
-            wrong += await _check_snapshot(path, stored, store)
+            await _check_snapshot(path, stored, store, report)
         if url is not None:
-            wrong += await _check_served(url, api_key(), stored, store)
-    print("no differences" if wrong == 0 else f"{wrong} differences")
+            await _check_served(url, api_key(), stored, store, report)
+    wrong = report.differences
+    said = "no differences" if wrong == 0 else f"{wrong} differences"
+    answer(args, {"differences": wrong, "parts": report.parts}, lambda: print(said))
     return 1 if wrong else 0
 
 
 async def _check_encoding(
-    args: argparse.Namespace, model: str, stored: Stored, store: ArchivedStore
-) -> int:
+    args: argparse.Namespace, model: str, stored: Stored, store: ArchivedStore, report: "_Report"
+) -> None:
     from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder  # ONNX Runtime
     from service.engine.encoding.profile_reader import Reader
 
@@ -109,10 +116,12 @@ async def _check_encoding(
 
     findings = Findings()
     await check_encoding(store, stored, args.reencode_sample, encode, findings)
-    return _report("encoded", f"again by {model}", findings)
+    report.add("encoded", f"again by {model}", findings)
 
 
-async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> int:
+async def _check_snapshot(
+    path: Path, stored: Stored, store: ArchivedStore, report: "_Report"
+) -> None:
     from service.index.faiss.index import FaissIndex  # FAISS, which the other parts need not
 
     findings = Findings()
@@ -125,15 +134,18 @@ async def _check_snapshot(path: Path, stored: Stored, store: ArchivedStore) -> i
         await asyncio.to_thread(index.load, source)
     except (Broken, KeyError, TypeError, ValueError) as error:
         findings.add("*", f"can't be read, and will not be used: {error}")
-        return _report("snapshot", str(path), findings)
+        report.add("snapshot", str(path), findings)
+        return
     unused = await check_snapshot(index, place, stored, store, findings)
     if unused is not None:
-        print(f"{'snapshot':9} {path}: will not be used: {unused}")
-        return 0
-    return _report("snapshot", f"at {place.sequence}, {path}", findings)
+        report.add_unused("snapshot", str(path), unused)
+    else:
+        report.add("snapshot", f"at {place.sequence}, {path}", findings)
 
 
-async def _check_served(url: str, key: str | None, stored: Stored, store: ArchivedStore) -> int:
+async def _check_served(
+    url: str, key: str | None, stored: Stored, store: ArchivedStore, report: "_Report"
+) -> None:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     findings = Findings()
     try:
@@ -154,7 +166,7 @@ async def _check_served(url: str, key: str | None, stored: Stored, store: Archiv
     compare(stored, held, findings, changed)
     if not changed and rows != findings.vectors:
         findings.add("*", f"{rows} vectors can be found, {findings.vectors} are somebody's")
-    return _report("served", url, findings)
+    report.add("served", url, findings)
 
 
 async def _caught_up(client: httpx.AsyncClient, sequence: int) -> int:
@@ -197,14 +209,48 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     return held
 
 
-def _report(part: str, what: str, findings: Findings) -> int:
-    """One line, and one for each of the first differences; how many there are."""
-    said = f"{findings.count} differences" if findings.count else "no differences"
-    print(
-        f"{part:9} {what}: {findings.streamers} streamers, {findings.vectors} with a vector: {said}"
-    )
-    for streamer_id, wrong in findings.shown:
-        print(f"          {streamer_id} {wrong}")
-    if findings.count > len(findings.shown):
-        print(f"          ... and {findings.count - len(findings.shown)} more")
-    return findings.count
+class _Report:
+    """What was found in each part: told to people as it comes, kept for programs.
+
+    Attributes:
+        parts: of the answer.
+        differences: in all of them.
+    """
+
+    def __init__(self, is_json: bool) -> None:
+        self.parts: list[dict[str, Any]] = []
+        self.differences = 0
+        self._is_json = is_json
+
+    def add(self, part: str, what: str, findings: Findings) -> None:
+        """One line, and one for each of the first differences."""
+        count, shown = findings.count, findings.shown
+        self.differences += count
+        self.parts.append(
+            {
+                "part": part,
+                "what": what,
+                "streamers": findings.streamers,
+                "vectors": findings.vectors,
+                "differences": count,
+                "first": [{"streamer_id": i, "wrong": wrong} for i, wrong in shown],
+            }
+        )
+        said = f"{count} differences" if count else "no differences"
+        self._print(
+            f"{part:9} {what}: {findings.streamers} streamers, {findings.vectors} with a vector: "
+            f"{said}"
+        )
+        for streamer_id, wrong in shown:
+            self._print(f"          {streamer_id} {wrong}")
+        if count > len(shown):
+            self._print(f"          ... and {count - len(shown)} more")
+
+    def add_unused(self, part: str, what: str, why: str) -> None:
+        """A part that nobody will read."""
+        self.parts.append({"part": part, "what": what, "unused_because": why})
+        self._print(f"{part:9} {what}: will not be used: {why}")
+
+    def _print(self, line: str) -> None:
+        if not self._is_json:
+            print(line)

@@ -26,6 +26,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobStateConflict    409   the job is in a state in which that can't be done
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
@@ -79,6 +80,7 @@ from service.errors.jobs import TooManyJobs as TooManyJobs
 from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
 from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
 from service.errors.keys import KeyNotFound as KeyNotFound
+from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
 

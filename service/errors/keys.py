@@ -27,6 +27,16 @@ class KeyNotFound(RequestError):
     example = "there is no key '3f9c1a2b7d04'; GET /v1/keys lists all"
 
 
+class LastAdminKey(RequestError):
+    """No other key has the scope `admin`; the key keeps it until another one has it too."""
+
+    status, code, title = 409, "last_admin_key", "No other key has the scope admin"
+    example = (
+        "no key but '3f9c1a2b7d04' has the scope admin: without it nobody could change keys over "
+        "HTTP; create another admin first, or revoke this key"
+    )
+
+
 class IdempotencyKeyInUse(RequestError):
     """The first request with this `Idempotency-Key` is being answered; repeat it a little later."""
 

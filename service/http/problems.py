@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -83,33 +83,52 @@ def invalid(error: ValidationError) -> InvalidRequest | MalformedBody:
     count = error.error_count()
     if count > _MOST_ERRORS:
         return InvalidRequest(f"the body has {count} errors, too many to list")
-    return invalid_parts(error.errors(include_url=False, include_input=False))
+    return _invalid(error.errors(include_url=False, include_input=False), _of_a_field)
 
 
 def invalid_parts(found: Sequence[Any]) -> InvalidRequest | MalformedBody:
+    """The error for what the framework lists of a request: places begin with where they are."""
+    return _invalid(found, _of_a_request)
+
+
+def _invalid(
+    found: Sequence[Any], named: Callable[[dict[str, Any]], FieldError]
+) -> InvalidRequest | MalformedBody:
     """The error for what pydantic lists, the first twenty by name."""
     if found[0]["type"] == "json_invalid":
         reason = found[0].get("ctx", {}).get("error", found[0]["msg"])
         return MalformedBody(f"not JSON: {reason}")
-    errors = [_field_error(error) for error in found[:SHOWN_ERRORS]]
+    errors = [named(error) for error in found[:SHOWN_ERRORS]]
     return InvalidRequest(_summary(errors, len(found)), errors)
 
 
-def _field_error(error: dict[str, Any]) -> FieldError:
-    """Pydantic's error, by JSON pointer or parameter name, in words that say what to do."""
+def _of_a_request(error: dict[str, Any]) -> FieldError:
+    """An error by the name of a parameter, or by JSON pointer into the body."""
+    where, *place = error["loc"]
+    if where != "body":
+        names = (cut(str(part), _NAME_CHARS) for part in place)
+        return FieldError("", _detail(error), parameter=".".join(names))
+    found = _of_a_field({**error, "loc": place})
+    if not place and error["type"] in _WHOLE:
+        detail = f"{found.detail}, sent with Content-Type: application/json"
+        return FieldError(found.pointer, detail)
+    return found
+
+
+def _of_a_field(error: dict[str, Any]) -> FieldError:
+    """An error by JSON pointer, whatever the field is called."""
     place = [cut(str(part), _NAME_CHARS) for part in error["loc"]]
-    detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
-    detail = _DETAILS.get(error["type"], detail)
-    if error["type"] == "string_pattern_mismatch" and place[-1] in _PATTERNS:
-        detail = _PATTERNS[str(place[-1])]
-    elif place == ["body"] and error["type"] in _WHOLE:
-        detail = f"{detail}, sent with Content-Type: application/json"
-    if place and place[0] in ("query", "path", "header"):
-        return FieldError("", detail, parameter=".".join(place[1:]))
-    if place and place[0] == "body":
-        place = place[1:]
     pointer = "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in place)
-    return FieldError(pointer, detail)
+    return FieldError(pointer, _detail(error))
+
+
+def _detail(error: dict[str, Any]) -> str:
+    """Pydantic's message, in words that say what to do."""
+    name = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] == "string_pattern_mismatch" and name in _PATTERNS:
+        return _PATTERNS[name]
+    detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
+    return _DETAILS.get(error["type"], detail)
 
 
 def _summary(errors: Sequence[FieldError], count: int) -> str:

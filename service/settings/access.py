@@ -70,8 +70,8 @@ class Audit(Group):
     anchor_s: Annotated[float, Field(gt=0)] = 10
     """Seconds between two anchors of the hash chain in the store."""
     ids: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Most ids of one entry; of more, the number is told. Written streamers are all named, in
-    several entries."""
+    """Most ids of one entry; of more, the number is told. Streamers that were written, or read by
+    an export, are all named, in several entries."""
     refusals_per_s: Annotated[float, Field(gt=0)] = 10
     """Refused requests (401, 403, 421, 429) that have an entry of their own, a second, and ten
     times as many at once; beyond, they are counted by status and route every 10 seconds."""

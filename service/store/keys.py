@@ -68,13 +68,14 @@ class KeyStore(Protocol):
         """A record as it is stored; empty if there is none."""
         ...
 
-    async def replace(self, key_id: str, before: bytes, after: bytes) -> bool:
+    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
         """Write a record if the stored one is still `before`; on disk when this returns.
 
         Args:
             key_id: whose record.
             before: what is stored; empty = nothing.
             after: what is stored then; empty = nothing.
+            mark: no key may have changed since the store had it; empty = any may.
 
         Returns:
             False if something else is stored by now; nothing was changed.

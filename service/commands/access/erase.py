@@ -2,8 +2,10 @@
 
 import argparse
 import re
+from dataclasses import asdict
 
 from model_export.contract.streamer import ID_PATTERN
+from service.commands.answers import answer
 from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import StreamerNotFound
@@ -38,7 +40,7 @@ async def _run(args: argparse.Namespace) -> int:
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         erased = await Erasure(store, delete, drop_snapshots, known).erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
-        _tell(erased)
+    answer(args, asdict(erased), lambda: _tell(erased))
     return 0
 
 

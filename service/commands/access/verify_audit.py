@@ -1,8 +1,10 @@
 """`python -m service verify-audit`: checks the audit log against its hashes and anchors."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
+from service.commands.answers import answer
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import StartupError
 from service.features.audit.chain import FOLDER
@@ -26,22 +28,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
-    folder: Path = args.data_dir / FOLDER
     anchors: dict[str, Anchor] | None = None
     if not args.offline:
         async with opened_store(args.data_dir) as store:
             anchors = await store.anchors.all()
-    return _verified(folder, anchors)
+    report = _verified(args.data_dir / FOLDER, anchors)
+    answer(args, asdict(report), lambda: _tell(report))
+    return 1 if report.problems else 0
 
 
-def _verified(folder: Path, anchors: dict[str, Anchor] | None) -> int:
+def _verified(folder: Path, anchors: dict[str, Anchor] | None) -> Report:
     if not folder.is_dir() and not anchors:
         raise StartupError(
             f"{folder} does not exist: give the data folder of the service by --data-dir"
         )
-    report = verify(folder, anchors)
-    _tell(report)
-    return 1 if report.problems else 0
+    return verify(folder, anchors)
 
 
 def _tell(report: Report) -> None:

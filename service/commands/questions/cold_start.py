@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from service.client.models import ColdStartOut
+from service.commands.answers import print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask, print_rows, tell_incomplete
+from service.commands.questions.asking import add_common, ask, tell_incomplete
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

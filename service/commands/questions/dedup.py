@@ -4,13 +4,8 @@ import argparse
 from typing import Any
 
 from service.client.models import DedupClustersOut, DedupFeedOut
-from service.commands.questions.asking import (
-    Cell,
-    add_common,
-    ask,
-    print_rows,
-    tell_incomplete,
-)
+from service.commands.answers import Cell, print_rows
+from service.commands.questions.asking import add_common, ask, tell_incomplete
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,7 @@ EXAMPLE: dict[str, Any] = {
 class AuditEntryOut(Response):
     """An entry; `kind` says of what.
 
-    Kinds beside requests and commands have fields of their own, which docs/security.md lists.
+    Kinds beside requests, jobs and commands have fields of their own, which docs/security.md lists.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -43,12 +43,18 @@ class AuditEntryOut(Response):
     chain: Annotated[str, Field(description="The process that wrote it.")]
     n: Annotated[int, Field(description="Its line in the chain, from 1.")]
     at: Time
-    kind: Literal["request", "command", "refused", "file", "begin", "end", "gap", "removed", "lost"]
+    kind: Literal[
+        "request", "job", "command", "refused", "file", "begin", "end", "gap", "removed", "lost"
+    ]
     key_id: Annotated[str | None, Field(description="Who; null: nobody who is known.")] = None
     method: str | None = None
     route: Annotated[str | None, Field(description="Template of the path.")] = None
     action: Annotated[
-        str | None, Field(description="What method and route do not tell, such as erase.")
+        str | None,
+        Field(description="What method and route do not tell, such as erase; of a job, its kind."),
+    ] = None
+    job_id: Annotated[
+        str | None, Field(description="The job that wrote or read these streamers.")
     ] = None
     scope: Annotated[str | None, Field(description="That the route needs.")] = None
     ids: Annotated[tuple[str, ...], Field(description="The first that it is about.")] = ()

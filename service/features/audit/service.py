@@ -3,16 +3,20 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidRequest
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import InvalidRequest, Overloaded
 from service.features.audit.chain import ChainFile, Line, files_in
 
 _PART_BYTES = 4 << 20
 """So much is read for one page, and at once of an export."""
+_PART_LINES = 10_000
+_PAUSES_S = (1.0, 2.0, 5.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,14 @@ class Found:
 class AuditPages:
     """What is in the files of a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read nothing yet."""
+    def __init__(self, folder: Path, lanes: Lanes) -> None:
+        """Read nothing yet; later in slices, by the threads of `lanes`."""
         self._folder = folder
+        self._lanes = lanes
 
-    async def page(self, wanted: Wanted, cursor: str | None, limit: int) -> Found:
+    async def page(
+        self, wanted: Wanted, cursor: str | None, limit: int, lane: Lane = Lane.HEAVY
+    ) -> Found:
         """Up to `limit` entries, chain by chain, in the order in which they were written.
 
         Returns:
@@ -73,21 +80,36 @@ class AuditPages:
 
         Raises:
             InvalidRequest: the cursor is none of this log.
+            Overloaded: too much other work is waiting.
         """
         place = _Place() if cursor is None else _place_of(cursor)
-        return await asyncio.to_thread(self._page, wanted, place, limit)
+        return await self._lanes.run_in_slices(self._page(wanted, place, limit), lane)
 
     async def export(self, wanted: Wanted) -> AsyncGenerator[list[bytes], None]:
-        """All entries that are in the files now, in parts, as they are there."""
+        """All entries that are in the files now, in parts, as they are there.
+
+        Others have priority: where there is no room for a part, it is tried again for 20 s.
+
+        Raises:
+            Overloaded: there was no room all that time.
+        """
         cursor: str | None = None
         while True:
-            found = await self.page(wanted, cursor, 10_000)
+            found = await self._part(wanted, cursor)
             yield [raw for _, raw, _ in found.lines]
             cursor = found.next_cursor
             if cursor is None:
                 return
 
-    def _page(self, wanted: Wanted, place: _Place, limit: int) -> Found:
+    async def _part(self, wanted: Wanted, cursor: str | None) -> Found:
+        for pause_s in _PAUSES_S:
+            with contextlib.suppress(Overloaded):
+                return await self.page(wanted, cursor, _PART_LINES, Lane.BULK)
+            await asyncio.sleep(pause_s)
+        return await self.page(wanted, cursor, _PART_LINES, Lane.BULK)
+
+    def _page(self, wanted: Wanted, place: _Place, limit: int) -> Generator[None, None, Found]:
+        """Read a page in steps of a line."""
         lines: list[tuple[str, bytes, dict[str, Any]]] = []
         left = _PART_BYTES
         for file in self._files(wanted, place):
@@ -103,6 +125,7 @@ class AuditPages:
                         break  # it is being written
                     if len(lines) == limit or left <= 0:
                         return Found(lines, _cursor_of(_Place(file.path.name, offset)))
+                    yield
                     offset += len(raw)
                     left -= len(raw)
                     line = Line.of(raw[:-1])

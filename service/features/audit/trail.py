@@ -285,7 +285,7 @@ class NoAuditLog:
     def note(self, entry: Entry) -> None:
         """Forget it."""
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, entries: Sequence[Entry | Mapping[str, Any]]) -> None:
         """Forget them."""
 
     def check(self) -> None:

@@ -42,7 +42,7 @@ QUEUED = EXAMPLE | {
 
 
 class ProgressOut(Response):
-    """How far a job is; of imports lines, of exports streamers."""
+    """How far a job is; of imports lines, else streamers."""
 
     done: int
     total: Annotated[int | None, Field(description="null while it is not known.")]
@@ -60,7 +60,7 @@ class JobOut(Response):
     )
 
     job_id: str
-    kind: Annotated[str, Field(description="import or export.")]
+    kind: Annotated[str, Field(description="import, export or duplicates.")]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]
     progress: ProgressOut

@@ -4,18 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.errors import InvalidRequest, KeyNotFound, StoreFull
+from service.errors import InvalidRequest, KeyNotFound, LastAdminKey, StoreFull
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.schemas import (
     EXAMPLE_ID,
     IssuedKeyOut,
+    KeyChangesIn,
     KeyIn,
     KeyOut,
     KeyPage,
     RevokedOut,
     RotateIn,
 )
-from service.features.keys.service import Issued, Keys, Listed
+from service.features.keys.service import Changes, Issued, Keys, Listed
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import KEYLESS, CurrentCaller
 from service.http.auth.route_scopes import requires
@@ -100,6 +101,34 @@ async def list_keys(
     """Without the keys themselves, of which only a SHA-256 is stored."""
     listed, last = await keys.page(cursor or "", limit)
     return KeyPage(keys=[KeyOut.model_validate(_fields(key)) for key in listed], next_cursor=last)
+
+
+@router.patch(
+    "/keys/{key_id:name}",
+    operation_id="change_key",
+    summary="Change what a key may, its limits, name or expiry (JSON merge patch)",
+    dependencies=[requires("admin")],
+    responses=responses(*BODY, *_WRITE, KeyNotFound, LastAdminKey),
+)
+async def change_key(
+    keys: CurrentKeys, audit: CurrentAudit, key_id: KeyIdPath, body: Checked[KeyChangesIn]
+) -> KeyOut:
+    """Its text stays as it was. Other replicas know of it within a second.
+
+    The last key with the scope admin keeps it, unless the settings let another admin in.
+    """
+    given = body.model_fields_set
+    audit.about(action=f"change {', '.join(sorted(given))}")
+    expires_at = None if body.expires_at is None else body.expires_at.timestamp()
+    changes = Changes(
+        body.name,
+        body.role,
+        body.scopes or (),
+        expires_at if "expires_at" in given else "as before",
+        body.limits or {},
+        keeps_limits="limits" not in given or body.limits is not None,
+    )
+    return KeyOut.model_validate(_fields(await keys.update(key_id, changes)))
 
 
 @router.delete(

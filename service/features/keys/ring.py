@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from service.engine.work.background import Background
 from service.errors import ServiceError, Unauthorized
 from service.features.keys.key_text import PREFIX, digest_of, id_in
 from service.features.keys.tokens import Tokens
@@ -60,12 +61,19 @@ class StoredKeyRing:
         self._had_keys = False
         self._used: dict[str, float] = {}  # since it was noted last
         self._refreshing = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("API keys")
 
     @property
     def is_open(self) -> bool:
         """Whether there is no key at all, and never was one: losing the last one opens nothing."""
         return self._admin_digest is None and self._tokens is None and not self._had_keys
+
+    @property
+    def has_standing_admins(self) -> bool:
+        """Whether the settings let an admin in, whatever keys are stored."""
+        return self._admin_digest is not None or (
+            self._tokens is not None and self._tokens.grants_admin
+        )
 
     def caller_of(self, key: str) -> Caller:
         """Who has a key; see `KeyRing.caller_of`.
@@ -149,14 +157,12 @@ class StoredKeyRing:
             StoreUnavailable: it does not answer.
         """
         await self.refresh()
-        self._task = asyncio.create_task(self._run(), name="API keys")
+        self._background.start(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Follow no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
         with contextlib.suppress(ServiceError):
             await self.note_used()
 

@@ -55,6 +55,20 @@ Time = Annotated[datetime, BeforeValidator(_of_seconds)]
 """Seconds since 1970, as RFC 3339."""
 
 
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_is_printable),
+    Field(description="For people: who uses it, and what for."),
+]
+OwnRole = Annotated[
+    Role | None,
+    Field(description="The scopes that a team needs, also those of later releases."),
+]
+OwnScopes = Annotated[list[Scope] | None, Field(min_length=1, max_length=100)]
+Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
+
+
 class KeyIn(Request):
     """A new key: a name, and exactly one of role and scopes."""
 
@@ -72,23 +86,15 @@ class KeyIn(Request):
         }
     )
 
-    name: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-        AfterValidator(_is_printable),
-        Field(description="For people: who uses it, and what for."),
-    ]
-    role: Annotated[
-        Role | None,
-        Field(description="The scopes that a team needs, also those of later releases."),
-    ] = None
-    scopes: Annotated[list[Scope] | None, Field(min_length=1, max_length=100)] = None
+    name: Name
+    role: OwnRole = None
+    scopes: OwnScopes = None
     expires_at: Annotated[
         ExpiresAt | None,
         Field(description="From then on the key is refused; null: it lasts until it is revoked."),
     ] = None
     limits: Annotated[
-        dict[LimitedScope, Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None,
+        dict[LimitedScope, Units] | None,
         Field(
             max_length=len(SCOPES),
             description="Rate limits of this key, by scope, in units per "
@@ -100,6 +106,46 @@ class KeyIn(Request):
     def _exactly_one(self) -> Self:
         if (self.role is None) == (self.scopes is None):
             raise ValueError("needs exactly one of: role, scopes")
+        return self
+
+
+class KeyChangesIn(Request):
+    """What is to be changed of a key (JSON merge patch): what is not named stays as it was."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"limits": {"search": 6000, "explain": None}},
+                {"name": "console of operations", "role": "operations", "expires_at": None},
+            ]
+        }
+    )
+
+    name: Annotated[Name | None, Field(description="For people; it cannot be removed.")] = None
+    role: Annotated[OwnRole, Field(description="Its scopes replace those that the key had.")] = None
+    scopes: Annotated[OwnScopes, Field(description="They replace those that the key had.")] = None
+    expires_at: Annotated[
+        ExpiresAt | None, Field(description="Null: it lasts until it is revoked.")
+    ] = None
+    limits: Annotated[
+        dict[LimitedScope, Units | None] | None,
+        Field(
+            max_length=len(SCOPES),
+            description="By scope; null: the limit of the settings, of one scope or of all.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        given = self.model_fields_set
+        if not given:
+            raise ValueError("names no change; give name, role, scopes, expires_at or limits")
+        if "name" in given and self.name is None:
+            raise ValueError("name: cannot be removed; give another one")
+        if self.role is not None and self.scopes is not None:
+            raise ValueError("may have one of: role, scopes")
+        if given & {"role", "scopes"} and self.role is None and self.scopes is None:
+            raise ValueError("a key needs a role or scopes; give the other one")
         return self
 
 

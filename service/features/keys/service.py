@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NoReturn
 
-from service.errors import InvalidRequest, KeyNotFound, StoreUnavailable
+from service.errors import InvalidRequest, KeyNotFound, LastAdminKey, StoreUnavailable
 from service.features.keys.key_text import digest_of, new_id, new_key
 from service.scopes import LimitedScope, scopes_of
 from service.store.keys import KeyRecord, KeyStore
@@ -37,6 +37,44 @@ class Listed:
         return sorted(scopes_of(self.record.role, self.record.scopes))
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What is to be changed of a key.
+
+    Attributes:
+        name: the new one; None = as it was.
+        role: with it the key has that role's scopes in place of those before.
+        scopes: likewise, scopes of its own; without both it keeps what it may.
+        expires_at: seconds since 1970; None = it lasts until it is revoked.
+        limits: by scope; None = that of the settings.
+        keeps_limits: whether scopes that are not in `limits` keep the limits that they had.
+    """
+
+    name: str | None = None
+    role: str | None = None
+    scopes: Collection[str] = ()
+    expires_at: float | Literal["as before"] | None = "as before"
+    limits: Mapping[LimitedScope, int | None] = field(
+        default_factory=dict[LimitedScope, int | None]
+    )
+    keeps_limits: bool = True
+
+    def of(self, record: KeyRecord) -> KeyRecord:
+        """The record with the changes."""
+        before = record.limits if self.keeps_limits else {}
+        limits: dict[str, int | None] = {**before, **self.limits}
+        changed: dict[str, Any] = {
+            "limits": {scope: units for scope, units in limits.items() if units is not None}
+        }
+        if self.name is not None:
+            changed["name"] = self.name
+        if self.role is not None or self.scopes:
+            changed |= {"role": self.role, "scopes": tuple(sorted(set(self.scopes)))}
+        if self.expires_at != "as before":
+            changed["expires_at"] = self.expires_at
+        return replace(record, **changed)
+
+
 async def _nothing() -> None:
     """The `refresh` of who holds no keys in memory."""
 
@@ -49,6 +87,8 @@ class Keys:
         store: KeyStore,
         refresh: Callable[[], Awaitable[None]] = _nothing,
         now: Callable[[], float] = time.time,
+        *,
+        has_other_admins: bool = False,
     ) -> None:
         """Work on a store.
 
@@ -56,10 +96,12 @@ class Keys:
             store: of the keys.
             refresh: called after each change, so that this process knows it at once.
             now: the time, in seconds since 1970.
+            has_other_admins: whether somebody may change keys without a key of the store.
         """
         self._store = store
         self._refresh = refresh
         self._now = now
+        self._has_other_admins = has_other_admins
 
     async def create(
         self,
@@ -125,6 +167,54 @@ class Keys:
                 return Issued(key, record)
         _not_found(key_id)
 
+    async def update(self, key_id: str, changes: Changes) -> Listed:
+        """Change what a key may, or its name; its text stays.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidRequest: it would have expired already.
+            LastAdminKey: it would lose the scope admin, which no other key has.
+            StoreUnavailable, StoreFull: the store can't take it.
+        """
+        if isinstance(changes.expires_at, float):
+            self._check_expiry(changes.expires_at, self._now())
+        while True:
+            mark = await self._store.mark()
+            stored = await self._store.get(key_id)
+            if not stored:
+                _not_found(key_id)
+            before = KeyRecord.of_json(stored)
+            record = changes.of(before)
+            if record == before:
+                break
+            loses_admin = _is_admin(before) and not _is_admin(record)
+            if loses_admin and not (self._has_other_admins or await self.has_admin_beside(key_id)):
+                raise LastAdminKey(
+                    f"no key but {key_id!r} has the scope admin: without it nobody could change "
+                    "keys over HTTP; create another admin first, or revoke this key"
+                )
+            needed = mark if loses_admin else ""  # another admin could be demoted meanwhile
+            if await self._store.replace(key_id, stored, record.to_json(), needed):
+                await self._known_here()
+                break
+        (used,) = await self._store.last_used([key_id])
+        return Listed(record, used)
+
+    async def has_admin_beside(self, key_id: str) -> bool:
+        """Whether another key in the store has the scope admin now.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        now = self._now()
+        others = await self._store.all()
+        others.pop(key_id, None)
+        records = (KeyRecord.of_json(text) for text in others.values())
+        return any(
+            _is_admin(record) and (record.expires_at is None or record.expires_at > now)
+            for record in records
+        )
+
     async def revoke(self, key_id: str) -> None:
         """Remove a key for good.
 
@@ -169,6 +259,10 @@ class Keys:
             await self._refresh()
         except StoreUnavailable:
             return  # then it follows with the next look
+
+
+def _is_admin(record: KeyRecord) -> bool:
+    return "admin" in scopes_of(record.role, record.scopes)
 
 
 def _not_found(key_id: str) -> NoReturn:

@@ -18,6 +18,7 @@ from typing import Any, Self, cast
 
 import httpx
 
+from service.engine.work.background import Background
 from service.errors import StartupError, Unauthorized
 from service.http.auth.callers import Caller
 from service.scopes import ROLES, SCOPES, Role
@@ -62,7 +63,12 @@ class Tokens:
         self._keys: dict[str | None, Any] = {}
         self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
         self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("keys of the identity provider")
+
+    @property
+    def grants_admin(self) -> bool:
+        """Whether a token can have the scope admin."""
+        return any("admin" in _scopes_of(granted) for granted in self._settings.grants.values())
 
     def caller_of(self, token: str) -> Caller:
         """Who has a token.
@@ -166,14 +172,12 @@ class Tokens:
             await self.refresh()
         except _Unreadable as error:
             raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it, or start it") from error
-        self._task = asyncio.create_task(self._run(), name="keys of the identity provider")
+        self._background.start(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Read no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
+from service.engine.work.background import Background
 from service.errors import RateLimited, ServiceError
 from service.features.limits.buckets import Bucket, Policy
 from service.http.auth.callers import Caller
@@ -29,16 +30,20 @@ SETTLE_S = 0.2
 
 
 class KeyBucket(Bucket):
-    """A bucket as requests see it: an `Account`."""
+    """A bucket as requests see it: an `Account`.
 
-    __slots__ = ("_key_id", "_now", "_refused")
+    Attributes:
+        caller: whose it is.
+    """
+
+    __slots__ = ("_now", "_refused", "caller")
 
     def __init__(
-        self, limit: Policy, key_id: str, now: Callable[[], float], refused: Counter[Scope]
+        self, limit: Policy, caller: Caller, now: Callable[[], float], refused: Counter[Scope]
     ) -> None:
-        """A full bucket of a key; `refused` counts by scope."""
+        """A full bucket of a caller; `refused` counts by scope."""
         super().__init__(limit)
-        self._key_id = key_id
+        self.caller = caller
         self._now = now
         self._refused = refused
 
@@ -56,7 +61,7 @@ class KeyBucket(Bucket):
         limit, wait_s = self.limit, math.ceil(until_next_s)
         self._refused[limit.scope] += 1
         raise RateLimited(
-            f"the key {self._key_id} has used up {limit.units} units of {limit.scope!r} in "
+            f"the key {self.caller.key_id} has used up {limit.units} units of {limit.scope!r} in "
             f"{limit.window_s} s; ask again in {wait_s} s",
             wait_s,
         )
@@ -98,21 +103,31 @@ class SettledRateLimits:
         }
         self._buckets: dict[tuple[str, Scope], KeyBucket] = {}
         self.refused: Counter[Scope] = Counter()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("rate limits")
 
     def account(self, caller: Caller, scope: Scope) -> KeyBucket | None:
         """What a caller has left of a scope's limit now; None without a limit."""
-        return self._buckets.get((caller.key_id, scope)) or self._new_bucket(caller, scope)
+        bucket = self._buckets.get((caller.key_id, scope))
+        if bucket is None or bucket.caller is not caller:
+            return self._bucket_of(caller, scope, bucket)
+        return bucket
 
-    def _new_bucket(self, caller: Caller, scope: Scope) -> KeyBucket | None:
+    def _bucket_of(
+        self, caller: Caller, scope: Scope, before: KeyBucket | None
+    ) -> KeyBucket | None:
+        """A new bucket, or the one before, for a key that may have been changed."""
         limit = self._limits.get(scope)
         if (units := caller.limits.get(scope)) is not None:
             limit = Policy(scope, units, self._window_s) if units else None
         if limit is None:
             return None
-        bucket = KeyBucket(limit, caller.key_id, self._now, self.refused)
-        self._buckets[caller.key_id, scope] = bucket
-        return bucket
+        if before is None:
+            before = KeyBucket(limit, caller, self._now, self.refused)
+            self._buckets[caller.key_id, scope] = before
+        elif before.limit != limit:  # what is used up remains the same share of it
+            before.limit = limit
+        before.caller = caller
+        return before
 
     async def settle(self) -> None:
         """Tell the store what was taken, and learn what all services have taken.
@@ -149,14 +164,12 @@ class SettledRateLimits:
 
     async def __aenter__(self) -> Self:
         """Settle in the background."""
-        self._task = asyncio.create_task(self._run(), name="rate limits")
+        self._background.start(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Settle a last time."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
         with contextlib.suppress(ServiceError):
             await self.settle()
 

@@ -13,6 +13,7 @@ from service.errors import ModelMismatch, ServiceError, Unavailable
 from service.features.streamers.outcomes import Acknowledged
 from service.features.streamers.write_pipeline import WritePipeline
 from service.store.base import INCOMPLETE, Record, StreamerStore
+from service.store.progress import Tell, tell_nobody
 
 _log = logging.getLogger(__name__)
 _CHUNK = 200
@@ -30,6 +31,7 @@ async def reencode_all(
     writes: WritePipeline,
     model_version: str,
     pauses_s: Sequence[float] = _PAUSES_S,
+    tell: Tell = tell_nobody,
 ) -> int:
     """Encode every stored profile again; the number of those that were.
 
@@ -43,13 +45,14 @@ async def reencode_all(
         writes: encodes and stores them.
         model_version: of the model that `writes` encodes with.
         pauses_s: seconds before a part that is unavailable is tried again, one for each attempt.
+        tell: told of the progress.
 
     Raises:
         Unavailable: a part still can't be encoded or stored after the last attempt.
         ModelMismatch: the model can't read a stored profile.
     """
     await store.set_model_version(INCOMPLETE + model_version)
-    after, done = "", 0
+    after, done, looked, total = "", 0, 0, await store.count()
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
         made_by = await store.model_versions(ids)
@@ -64,7 +67,9 @@ async def reencode_all(
                     raise trouble
                 _log.warning("trying again in %g s: %s", pause_s, trouble.detail)
                 await asyncio.sleep(pause_s)
-        _log.info("encoded %d streamers again", done)
+        looked += len(ids)
+        tell(looked, max(looked, total))
+        _log.info("encoded %d streamers again, %d of %d are done", done, looked, total)
     return done
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.engine.encoding.onnx_encoder import Encoded
 from service.index.base import VectorIndex
 from service.store.base import LogGap, Position, Record
+from service.store.progress import Tell
 from service.store.redis.backup import ArchivedStore
 
 SHOWN = 20
@@ -73,15 +74,17 @@ def digest_of(embedding: bytes) -> str:
     return hashlib.sha256(embedding).hexdigest()[:16] if embedding else ""
 
 
-async def check_store(store: ArchivedStore, findings: Findings) -> Stored:
+async def check_store(store: ArchivedStore, findings: Findings, tell: Tell) -> Stored:
     """Whether each record has the vector that its status promises, of the store's model."""
     at, model = await store.position(), await store.model_version()
     versions: dict[str, int] = {}
     digests: dict[str, str] = {}
     dims: dict[int, int] = {}
-    after = ""
+    after, total, looked = "", await store.count(), 0
     while ids := await store.list_ids(after, _CHUNK):
         after = ids[-1]
+        looked += len(ids)
+        tell(min(looked, total), total)
         async for streamer_id, record in _records(store, ids):
             if record is None:
                 if await store.is_listed(streamer_id):

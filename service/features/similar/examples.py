@@ -21,12 +21,10 @@ ANSWER: dict[str, Any] = {
                 "similarity": 0.956,
                 "content_similarity": 0.091,
                 "shared": _SHARED,
-                "by_modality": {
-                    "name": {"state": "uninformative", "in": "seed"},
-                    "bio": {"state": "absent", "in": "seed"},
-                    "tags": {"state": "compared", "contribution": 0.0103},
-                    "category": {"state": "compared", "contribution": 0.0012},
-                    "covers": {"state": "absent", "in": "both"},
+                "contributions": {
+                    "name": {"contribution": 0.0, "seed": "uninformative", "hit": "used"},
+                    "tags": {"contribution": 0.617, "seed": "used", "hit": "used"},
+                    "category": {"contribution": 0.339, "seed": "used", "hit": "used"},
                 },
             },
         }

@@ -1,23 +1,17 @@
-"""Why a hit is near a seed: how much of their cosine hangs on each modality, and what both show.
+"""Why a hit is near a seed: what each modality contributes to their cosine, and what both show."""
 
-    contribution of m = cos(seed, hit) - cos(seed without m, hit without m)
-
-The second cosine is exact: both profiles are encoded again with m hidden. It is what the modality
-adds to all others, so contributions don't add up to the cosine: of two modalities that say the same
-neither is missed alone. One that tells the two apart has a negative contribution.
-"""
-
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.features import Features, ModalityStatus, without
+from model_export.contract.features import Features, ModalityStatus
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
+from service.engine.encoding.onnx_encoder import tokens_of
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
 from service.engine.encoding.profile_reader import Fingerprint, Thumbnail
 from service.engine.encoding.stored_profiles import StoredProfiles
@@ -40,6 +34,7 @@ from service.engine.evidence.shared_content import (
 )
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
+from service.features.similar.contributions import Encoded, Part, contributions, parts_of
 from service.index.base import Row
 
 _READ_AT_ONCE = 8
@@ -47,31 +42,20 @@ _READ_AT_ONCE = 8
 _ENCODED_AT_ONCE = 64
 """So that whoever is explained beside it has its turn at the encoder."""
 
-Where = Literal["seed", "hit", "both"]
-
 
 @dataclass(frozen=True)
-class Compared:
-    """Both show it; the cosine would be lower by `contribution` if neither did."""
+class Contribution:
+    """What a modality that either side shows is to the similarity.
 
-    contribution: float
-    state: Literal["compared"] = "compared"
-
-
-@dataclass(frozen=True)
-class NotCompared:
-    """Nothing is known of it, which is not the same as unlike; `where` is the side to blame.
-
-    `absent`: not shown; `unsupported`: shown in a form that the model can't read; `uninformative`:
-    read, and it says nothing; `nothing_left`: it is all that there is to go by, so that without it
-    there is no vector to compare.
+    Attributes:
+        contribution: its share; None where neither side shows anything that the model reads.
+        seed: how the seed's was used.
+        hit: likewise.
     """
 
-    state: Literal["absent", "unsupported", "uninformative", "nothing_left"]
-    where: Where
-
-
-ByModality = Mapping[str, Compared | NotCompared]
+    contribution: float | None
+    seed: ModalityStatus
+    hit: ModalityStatus
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +96,15 @@ class Reasons:
         content_similarity: cosine of the content sketches with that seed, None where it has none.
         shared: what both show: tags, category, language, the same pictures, sounds, titles, and
             pictures that are copies.
-        by_modality: for each modality what it contributes to `similarity`, or why that can't be
-            said; None when it is known of no modality.
-        unexplained_because: why `by_modality` is None.
+        contributions: by modality, what adds up to `similarity`; None when that is not known.
+        unexplained_because: why `contributions` is None.
     """
 
     nearest_seed: str
     similarity: float
     content_similarity: float | None
     shared: Shared
-    by_modality: ByModality | None
+    contributions: Mapping[str, Contribution] | None
     unexplained_because: str | None
 
 
@@ -170,11 +153,10 @@ class Explainer:
         async with self._turns.turn():
             known = await self._known({side.label: side for pair in pairs for side in pair})
             both = [(s, h) for s, h in pairs if s.label in known and h.label in known]
-            masks = await self._lanes.run_in_slices(_masks(both, known))
-            vectors = await self._encode(masks)
+            parts = await self._parts({s.label: s for pair in both for s in pair}, known)
             alike = await self._lanes.run_in_slices(_copies(both, known))
         return [
-            _reasons(seed, hit, known, vectors, alike.get((seed.label, hit.label), {}))
+            _reasons(seed, hit, known, parts, alike.get((seed.label, hit.label), {}))
             for seed, hit in pairs
         ]
 
@@ -222,16 +204,22 @@ class Explainer:
         contents = contents_of(pieces, self._uninformative)
         return _Known(features, contents, pictures_of(thumbnails), sounds_of(fingerprints))
 
-    async def _encode(
-        self, masks: Mapping[tuple[str, str], Features]
-    ) -> dict[tuple[str, str], NDArray[np.float32]]:
-        """The embeddings (D,) of those that have something left."""
-        usable = iter([(key, f) for key, f in masks.items() if f.usable])
-        vectors: dict[tuple[str, str], NDArray[np.float32]] = {}
-        while part := dict(islice(usable, _ENCODED_AT_ONCE)):
-            encoded = await self._pipeline.encode_features(list(part.values()), Lane.HEAVY)
-            vectors |= {key: e.embedding for key, e in zip(part, encoded, strict=True)}
-        return vectors
+    async def _parts(
+        self, sides: Mapping[str, Side], known: Mapping[str, _Known]
+    ) -> dict[str, Encoded]:
+        """Each side, encoded in parts, by label."""
+        masks = await self._lanes.run_in_slices(_masks(sides, known))
+        # Those of a length together: a batch is padded to its longest.
+        left = iter(sorted(masks.items(), key=lambda mask: tokens_of(mask[1])))
+        vectors: dict[str, dict[Part, NDArray[np.float32]]] = {label: {} for label in sides}
+        while together := dict(islice(left, _ENCODED_AT_ONCE)):
+            encoded = await self._pipeline.encode_features(list(together.values()), Lane.HEAVY)
+            for (label, part), one in zip(together, encoded, strict=True):
+                vectors[label][part] = one.embedding
+        return {
+            label: Encoded(known[label].features, side.embedding, vectors[label])
+            for label, side in sides.items()
+        }
 
 
 def _copies(
@@ -249,26 +237,13 @@ def _copies(
     return found
 
 
-def _compared(seed: _Known, hit: _Known) -> Iterator[str]:
-    """The modalities that can be read on both sides."""
-    for modality in MODALITIES:
-        if seed.features.status[modality] == hit.features.status[modality] == "used":
-            yield modality
-
-
 def _masks(
-    pairs: Sequence[tuple[Side, Side]], known: Mapping[str, _Known]
-) -> Generator[None, None, dict[tuple[str, str], Features]]:
-    """What is to be encoded, once each: by label and hidden modality, the features without it."""
-    wanted = {
-        (side.label, modality): known[side.label].features
-        for seed, hit in pairs
-        for modality in _compared(known[seed.label], known[hit.label])
-        for side in (seed, hit)
-    }
-    masks: dict[tuple[str, str], Features] = {}
-    for key, features in wanted.items():
-        masks[key] = without(features, key[1])
+    sides: Iterable[str], known: Mapping[str, _Known]
+) -> Generator[None, None, dict[tuple[str, Part], Features]]:
+    """What is to be encoded: parts of each side."""
+    masks: dict[tuple[str, Part], Features] = {}
+    for label in sides:
+        masks |= {(label, part): left for part, left in parts_of(known[label].features)}
         yield
     return masks
 
@@ -277,7 +252,7 @@ def _reasons(
     seed: Side,
     hit: Side,
     known: Mapping[str, _Known],
-    vectors: Mapping[tuple[str, str], NDArray[np.float32]],
+    parts: Mapping[str, Encoded],
     alike: Mapping[str, Sequence[tuple[str, str]]],
 ) -> Reasons:
     similarity = float(seed.embedding @ hit.embedding)
@@ -286,7 +261,7 @@ def _reasons(
         content = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
     shared: dict[str, list[str] | list[SameContent]] = {**shared_facets(seed.facets, hit.facets)}
     ours, theirs = known.get(seed.label), known.get(hit.label)
-    by_modality, why_not = None, None
+    found, why_not = None, None
     if ours is None and seed.version is None:
         why_not = f"seed {seed.label} is a vector, and nothing tells which modalities it stands for"
     elif ours is None or theirs is None:
@@ -297,37 +272,10 @@ def _reasons(
         for kind, places in alike.items():
             shared.update(similar(kind, ours.contents, theirs.contents, places))
         statuses = ours.features.status, theirs.features.status
-        by_modality = {
-            modality: _not_compared(statuses[0][modality], statuses[1][modality])
-            or _contribution(
-                similarity,
-                vectors.get((seed.label, modality)),
-                vectors.get((hit.label, modality)),
-            )
+        shares = contributions(parts[seed.label], parts[hit.label])
+        found = {
+            modality: Contribution(shares.get(modality), status, other)
             for modality in MODALITIES
+            if {status := statuses[0][modality], other := statuses[1][modality]} != {"absent"}
         }
-    return Reasons(seed.label, similarity, content, shared, by_modality, why_not)
-
-
-def _where(seed: bool, hit: bool) -> Where | None:
-    if seed and hit:
-        return "both"
-    return "seed" if seed else "hit" if hit else None
-
-
-def _not_compared(seed: ModalityStatus, hit: ModalityStatus) -> NotCompared | None:
-    """Why a modality can't be compared, by its statuses on both sides; None when it can."""
-    for state in ("absent", "unsupported", "uninformative"):
-        where = _where(seed == state, hit == state)
-        if where is not None:
-            return NotCompared(state, where)
-    return None
-
-
-def _contribution(
-    similarity: float, seed: NDArray[np.float32] | None, hit: NDArray[np.float32] | None
-) -> Compared | NotCompared:
-    """By the embeddings (D,) without a modality, None where nothing was left to encode."""
-    if seed is not None and hit is not None:
-        return Compared(similarity - float(seed @ hit))
-    return NotCompared("nothing_left", _where(seed is None, hit is None) or "both")
+    return Reasons(seed.label, similarity, content, shared, found, why_not)

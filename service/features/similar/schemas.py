@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import (
     FiniteFloat,
@@ -162,43 +162,29 @@ class SameContentOut(Response):
     hit: Annotated[str, Field(description="Its place in the hit.", examples=["videos[0].cover"])]
 
 
-class ComparedOut(Response):
-    """A modality that both show and the model can read."""
+_Use = Annotated[
+    Literal["used", "absent", "uninformative", "unsupported"],
+    Field(
+        description="used. absent: not shown, which does not mean dissimilar. unsupported: in a "
+        "form that the model cannot read. uninformative: read, and it carries no information."
+    ),
+]
 
-    state: Literal["compared"]
+
+class ContributionOut(Response):
+    """What a modality contributes to the similarity."""
+
     contribution: Annotated[
-        float,
+        float | None,
         Field(
-            description="The similarity minus the similarity without this modality: both profiles "
-            "are encoded again without it. Negative: this modality makes them less similar. "
-            "Contributions do not add up to the similarity: where two modalities say the same, "
-            "removing one changes little."
+            description="Its share of the similarity, to which all shares add up: the mean of what "
+            "the cosine is of this modality alone and what it loses without it (both profiles are "
+            "encoded again), scaled so that they add up. Negative: this modality makes them less "
+            "similar. Null where neither side has any that the model reads."
         ),
     ]
-
-
-class NotComparedOut(Response):
-    """A modality that cannot be compared; that does not mean dissimilar."""
-
-    state: Annotated[
-        Literal["absent", "unsupported", "uninformative", "nothing_left"],
-        Field(
-            description="absent: not shown. unsupported: in a form that the model cannot read. "
-            "uninformative: read, and it carries no information. nothing_left: one of the two "
-            "shows nothing else, so that it has no vector without this modality."
-        ),
-    ]
-    where: Annotated[
-        Literal["seed", "hit", "both"],
-        Field(
-            validation_alias=AliasChoices("where", "in"),
-            serialization_alias="in",
-            description="The side of which this is true.",
-        ),
-    ]
-
-
-ModalityOut = Annotated[ComparedOut | NotComparedOut, Field(discriminator="state")]
+    seed: _Use
+    hit: _Use
 
 
 class ReasonsOut(Response):
@@ -228,13 +214,15 @@ class ReasonsOut(Response):
             "out."
         ),
     ]
-    by_modality: Annotated[
-        dict[str, ModalityOut] | None,
-        Field(description="What each modality contributes to the similarity."),
+    contributions: Annotated[
+        dict[str, ContributionOut] | None,
+        Field(
+            description="What each modality that either side shows contributes to the similarity."
+        ),
     ] = None
     unexplained_because: Annotated[
         str | None,
-        Field(description="Why by_modality is null, for example because the seed is a vector."),
+        Field(description="Why contributions is null, for example because the seed is a vector."),
     ] = None
 
 

@@ -22,6 +22,8 @@ from service.features.jobs.endpoints import JobIdPath
 from service.features.jobs.schemas import JobOut, job_out
 from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
+from service.http.auth.audit import CurrentAudit, RequestAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
@@ -36,7 +38,7 @@ from service.http.ndjson import (
     line_of,
 )
 from service.http.openapi import RUNNING_IT
-from service.http.problems import Checked, invalid_parts
+from service.http.problems import Checked, invalid
 from service.store.jobs import Job
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
@@ -50,7 +52,8 @@ _ACCEPTED = {
 }
 
 
-def _accepted(job: Job, response: Response) -> JobOut:
+def _accepted(job: Job, audit: RequestAudit, response: Response) -> JobOut:
+    audit.about([job.job_id])
     response.headers["Location"] = f"/v1/jobs/{job.job_id}"
     return job_out(job)
 
@@ -77,7 +80,12 @@ def _accepted(job: Job, response: Response) -> JobOut:
     },
 )
 async def import_streamers(
-    transfers: CurrentTransfers, charges: CurrentCharges, request: Request, response: Response
+    transfers: CurrentTransfers,
+    charges: CurrentCharges,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
+    request: Request,
+    response: Response,
 ) -> JobOut:
     """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
 
@@ -89,17 +97,18 @@ async def import_streamers(
         kind = _kind_of(request)
         charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
-            queued = transfers.receive(request.stream(), parquet=kind == PARQUET)
-            return _accepted(await queued, response)
+            parts, parquet = request.stream(), kind == PARQUET
+            job = await transfers.receive(parts, caller.key_id, parquet=parquet)
+            return _accepted(job, audit, response)
         body = await request.body()
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
     try:
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise invalid_parts([{**e, "loc": ("body", *e["loc"])} for e in found]) from error
-    return _accepted(await transfers.import_file(asked.path), response)
+        raise invalid(error) from error
+    job = await transfers.import_file(asked.path, caller.key_id)
+    return _accepted(job, audit, response)
 
 
 def _kind_of(request: Request) -> str:
@@ -121,6 +130,8 @@ def _kind_of(request: Request) -> str:
 async def export_streamers(
     transfers: CurrentTransfers,
     charges: CurrentCharges,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
     body: Checked[StreamerExportIn],
     response: Response,
 ) -> JobOut:
@@ -129,7 +140,8 @@ async def export_streamers(
     Streamers written meanwhile may or may not be in it. Its lines are what an import takes.
     """
     charges.reach("streamers:read", ALL_UNITS)
-    return _accepted(await transfers.export(body.filter.model_dump(exclude_unset=True)), response)
+    wanted = body.filter.model_dump(exclude_unset=True)
+    return _accepted(await transfers.export(wanted, caller.key_id), audit, response)
 
 
 @router.get(

@@ -18,6 +18,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import InputChanged
 from service.features.jobs.runner import RunningJob, persist
+from service.features.transfers.record import JobRecord
 from service.features.transfers.spool import BLOCK_BYTES, Spool, no_room, sync_folder
 from service.http.schemas import FilterIn
 from service.index.base import Facets
@@ -64,6 +65,7 @@ class ExportJobs:
         spool: Spool,
         let_through: LetThrough,
         page_bytes: int,
+        record: JobRecord,
     ) -> None:
         """Write from `store` to `spool`, up to `page_bytes` of profiles at a time."""
         self._store = store
@@ -71,6 +73,7 @@ class ExportJobs:
         self._spool = spool
         self._let_through = let_through
         self._page_bytes = page_bytes
+        self._record = record
 
     async def run(self, job: RunningJob) -> dict[str, Any]:
         """Write all streamers after the checkpoint; see `service.features.jobs.runner.Kind`."""
@@ -91,7 +94,7 @@ class ExportJobs:
             loop, is_last = asyncio.get_running_loop(), False
             saved_at = loop.time()
             while not is_last:
-                state, is_last = await self._page(result, wanted, state)
+                state, is_last = await self._page(job, result, wanted, state)
                 if is_last or loop.time() - saved_at > _CHECKPOINT_S:
                     await save()
                     saved_at = loop.time()
@@ -107,13 +110,14 @@ class ExportJobs:
         }
 
     async def _page(
-        self, result: "_Result", wanted: Filter, state: "_State"
+        self, job: RunningJob, result: "_Result", wanted: Filter, state: "_State"
     ) -> tuple["_State", bool]:
         """Write the next page; the state behind it, and whether it was the last."""
         page = await persist(lambda: self._store.page(state.after, PAGE, self._page_bytes))
-        lines, unknown = await self._lines(page.profiles, wanted)
-        if lines:
-            block = b"\n".join(lines) + b"\n"
+        chosen, unknown = await self._chosen(page.profiles, wanted)
+        if chosen:
+            await self._record.note(job, [p.streamer_id for p in chosen])
+            block = b"".join(p.profile + b"\n" for p in chosen)
             await asyncio.to_thread(self._spool.check_room, len(block))
             await asyncio.to_thread(result.append, block)
         after = replace(
@@ -121,7 +125,7 @@ class ExportJobs:
             after=page.next_after or state.after,
             size=result.size,
             looked=state.looked + len(page.profiles),
-            streamers=state.streamers + len(lines),
+            streamers=state.streamers + len(chosen),
             unknown=[f for f in state.unknown if f in unknown or not page.profiles],
         )
         return after, page.next_after is None
@@ -134,18 +138,18 @@ class ExportJobs:
     async def sweep(self, store: JobStore) -> None:
         """Nothing: imports sweep the spool of both."""
 
-    async def _lines(
+    async def _chosen(
         self, profiles: Sequence[StoredProfile], wanted: Filter
-    ) -> tuple[list[bytes], list[str]]:
+    ) -> tuple[Sequence[StoredProfile], list[str]]:
         """Profiles that the filter lets through, and the fields of it that none of them has."""
         if not wanted:
-            return [p.profile for p in profiles], []
+            return profiles, []
 
-        def choose() -> tuple[list[bytes], list[str]]:
+        def choose() -> tuple[list[StoredProfile], list[str]]:
             allowed, unknown = self._let_through(
                 wanted, [(p.streamer_id, _facets(p.profile)) for p in profiles]
             )
-            return [p.profile for p, yes in zip(profiles, allowed, strict=True) if yes], unknown
+            return [p for p, yes in zip(profiles, allowed, strict=True) if yes], unknown
 
         return await persist(lambda: self._lanes.run(choose, Lane.BULK))
 

@@ -18,6 +18,7 @@ from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReade
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.parquet import write_lines
+from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.features.transfers.spool import Spool
 from service.settings import Jobs as JobSettings
@@ -65,6 +66,7 @@ class ImportJobs:
         limits: Limits,
         settings: JobSettings,
         model_version: str,
+        record: JobRecord,
     ) -> None:
         """Write by `writes` what is in the spool or below the folder that settings name."""
         self._writes = writes
@@ -73,6 +75,7 @@ class ImportJobs:
         self._limits = limits
         self._settings = settings
         self._model_version = model_version
+        self._record = record
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
@@ -203,6 +206,7 @@ class ImportJobs:
             + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
         )
         if prepared.encoded:
+            await self._record.note(job, [given[place].streamer_id for place in prepared.encoded])
             await job.advance_with(
                 lambda step: self._writes.commit(prepared, step),
                 asdict(after),

@@ -39,11 +39,14 @@ class Transfers:
         self._uploads = 0
         self._submitting: set[asyncio.Task[Job]] = set()
 
-    async def receive(self, parts: AsyncIterator[bytes], *, parquet: bool = False) -> Job:
+    async def receive(
+        self, parts: AsyncIterator[bytes], key_id: str, *, parquet: bool = False
+    ) -> Job:
         """Queue an import of what is received now; it is on disk when this returns.
 
         Args:
             parts: of lines, or of a Parquet file.
+            key_id: who asks for it, for the audit log.
             parquet: whether it is one.
 
         Raises:
@@ -69,10 +72,10 @@ class Transfers:
                 await asyncio.to_thread(upload.keep)
         finally:
             self._uploads -= 1
-        return await self._submit(job_id, IMPORT, {"parquet": parquet})
+        return await self._submit(job_id, IMPORT, {"parquet": parquet, "key_id": key_id})
 
-    async def import_file(self, path: str) -> Job:
-        """Queue an import of a file below the folder that the settings name.
+    async def import_file(self, path: str, key_id: str) -> Job:
+        """Queue an import of a file below the folder that the settings name; see `receive`.
 
         Raises:
             InvalidRequest: there is no such file, or it may not be read.
@@ -87,17 +90,19 @@ class Transfers:
         parquet = path.endswith(SUFFIX)
         if parquet and not is_readable():
             raise InvalidRequest.of("/path", MISSING)
-        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet}
+        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet, "key_id": key_id}
         return await self._submit(new_id(), IMPORT, asked)
 
-    async def export(self, wanted: Mapping[str, Any]) -> Job:
+    async def export(self, wanted: Mapping[str, Any], key_id: str) -> Job:
         """Queue an export of all stored streamers that a filter lets through, as JSON has it.
+
+        `key_id` is who asks for it, for the audit log.
 
         Raises:
             TooManyJobs: too many jobs are queued or kept.
             StoreUnavailable: the store does not answer.
         """
-        return await self._submit(new_id(), EXPORT, {"filter": wanted})
+        return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id})
 
     async def result(self, job_id: str) -> Path:
         """The file that an export wrote.

@@ -4,8 +4,8 @@ Who asked what, about whom, with how many results: never a key, a body, a vector
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Annotated, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from fastapi import Depends, Request
 from starlette.types import Message, Scope
@@ -68,8 +68,11 @@ class AuditLog(Protocol):
         """Have an entry written soon; refused ones are counted together beyond a rate."""
         ...
 
-    async def write(self, entries: Sequence[Entry]) -> None:
-        """Write entries; they are in the file when this returns.
+    async def write(self, entries: Sequence[Entry | Mapping[str, Any]]) -> None:
+        """Write entries, and those that wait; they are in the file when this returns.
+
+        Args:
+            entries: of requests, or the fields of others as JSON.
 
         Raises:
             AuditUnavailable: they are not, and the settings do not go on without.

@@ -19,6 +19,7 @@ from typing import Any, cast
 from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import LogGap, Position
+from service.store.progress import Tell, tell_nobody
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.duplicates.judgements import RedisJudgements
@@ -70,7 +71,7 @@ class ArchivedStore(RedisStore):
         """Close it, for `contextlib.aclosing`."""
         await self.close()
 
-    async def back_up(self, path: Path) -> BackupContents:
+    async def back_up(self, path: Path, tell: Tell = tell_nobody) -> BackupContents:
         """Write a backup to a new folder, beside reads and writes.
 
         The records are read part by part, then again those that changed meanwhile, until nothing
@@ -85,6 +86,7 @@ class ArchivedStore(RedisStore):
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
+            total = await self.count()
             try:
                 async for part in self._parts(about):
                     lines: list[bytes] = []
@@ -92,6 +94,7 @@ class ArchivedStore(RedisStore):
                         (ids.add if row[0] else ids.discard)(streamer_id)
                         lines.append(_line(streamer_id, row))
                     file.write(packed.compress(b"".join(lines)))
+                    tell(min(len(ids), total), total)
             except LogGap as gap:
                 raise BackupFailed(
                     f"the store was written faster than it could be copied ({gap}): try again "
@@ -189,7 +192,7 @@ class ArchivedStore(RedisStore):
         }
         return changed, rows, known
 
-    async def restore(self, source: ChecksummedFolder) -> Position:
+    async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.
 
         It is another history from then on: whoever followed the one before notices.
@@ -210,15 +213,18 @@ class ArchivedStore(RedisStore):
             )
         await self.set_model_version(RESTORING)
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
-        total = 0
+        total = done = 0
         for streamer_id, fields in records_in(source):
             size = sum(map(len, (fields or {}).values()))
             if len(chunk) == _CHUNK or total + size > CHUNK_BYTES:
                 await self._put(chunk)
+                done += len(chunk)
+                tell(min(done, copied.streamers), copied.streamers)
                 chunk, total = [], 0
             chunk.append((streamer_id, fields))
             total += size
         await self._put(chunk)
+        tell(copied.streamers, copied.streamers)
         found = await self.count()
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")

@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from service.store.redis.client import Argument, RedisClient
 
 _REPLACE = """
--- KEYS  keys, uses, meta;  ARGV  key id, record before, record after (empty: none), mark
+-- KEYS  keys, uses, meta;  ARGV  key id, record before, record after (empty: none), new mark,
+--       present mark (empty: any)
 local before = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if before ~= ARGV[2] then
+  return 0
+end
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'keys_mark') ~= ARGV[5] then
   return 0
 end
 if ARGV[3] == '' then
@@ -57,10 +61,10 @@ class RedisKeys:
         """A record as it is stored; empty if there is none."""
         return await self._client.ask("HGET", self._keys, key_id) or b""
 
-    async def replace(self, key_id: str, before: bytes, after: bytes) -> bool:
+    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
         """Write a record if the stored one is still `before`; see `KeyStore.replace`."""
         keys = [self._keys, self._used, self._meta]
-        return bool(await self._replace(keys, [key_id, before, after, secrets.token_hex(8)]))
+        return bool(await self._replace(keys, [key_id, before, after, secrets.token_hex(8), mark]))
 
     async def note_used(self, times: Mapping[str, float]) -> None:
         """Record when keys were used; an earlier time than is known changes nothing."""

@@ -116,9 +116,9 @@ def test_every_question_has_its_typed_answer(client: Client) -> None:
     reasons = answer.hits[0].reasons
     assert reasons is not None
     assert reasons.shared["tags"] == ["cooking"]
-    assert reasons.by_modality is not None
-    states = {name: state.state for name, state in reasons.by_modality.items()}
-    assert (states["tags"], states["avatar"]) == ("compared", "absent")
+    assert reasons.contributions is not None
+    tags = reasons.contributions["tags"]
+    assert (tags.seed, tags.hit, tags.contribution is None) == ("used", "used", False)
     assert len(client.search({"positive": [{"streamer_id": "s0"}], "k": 2}).hits) == 2
     placed = client.cold_start("s0")
     assert placed.coverage > 0

@@ -61,6 +61,41 @@ def test_kill_9_between_batches_loses_no_write_and_shows_a_gap(
     assert any("all its files are missing" in line for line in verified(folder, status=1))
 
 
+def tampered(files: dict[Path, bytes]) -> dict[str, tuple[dict[Path, bytes], str]]:
+    """Files that somebody changed, and what is said of them."""
+    first, second, *_ = sorted(files)
+    lines = files[first].splitlines(keepends=True)
+    swapped = [*lines[:1], lines[2], lines[1], *lines[3:]]
+    *_, last = sorted(files)
+    return {
+        "a removed line": ({first: b"".join(lines[:1] + lines[2:])}, "lines 2 to 2 of its chain"),
+        "a changed line": ({first: files[first].replace(b'"s-0"', b'"s-9"')}, " was changed"),
+        "lines in another order": ({first: b"".join(swapped)}, "are missing before it"),
+        "a truncated file": ({last: files[last][:-200]}, " is cut off: lines "),
+        "a removed file": ({second: b""}, "file 000002 is missing"),
+    }
+
+
+@pytest.mark.slow
+def test_whatever_is_done_to_the_files_is_named(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    service = serve(STREAMER_AUDIT__FILE_BYTES="1024")
+    for number in range(30):
+        service.put(f"s-{number}", tags=["music"])
+    assert service.stop() == 0
+    assert not [line for line in verified(folder) if line.startswith(("gap", "problem"))]
+    files = {path: path.read_bytes() for path in (folder / "audit").glob("*.ndjson")}
+    assert len(files) > 3
+    for name, (changed, said) in tampered(files).items():
+        for path, content in changed.items():
+            path.write_bytes(content) if content else path.unlink()
+        report = json.loads("".join(verified(folder, "--json", status=1)))
+        assert any(said in problem for problem in report["problems"]), (name, report)
+        for path in changed:
+            path.write_bytes(files[path])
+    assert not [line for line in verified(folder) if line.startswith(("gap", "problem"))]
+
+
 @pytest.mark.slow
 def test_it_is_verified_while_services_run_on_a_store_of_ones_own(
     serve: Serve, tmp_path: Path

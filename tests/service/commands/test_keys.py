@@ -1,5 +1,6 @@
 """`keys`, as a person runs it, with a service running and not."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_keys_of_a_running_service(serve: Serve, tmp_path: Path) -> None:
     wait_until(lambda: status(service, key) == 200, "the service knows the key")
     assert service.client.get("/v1/streamers").status_code == 401
     listed = run("keys", "list", *data).stdout
-    assert f"{key_id}  console: operations; " in listed
+    header, row = [line.split("\t") for line in listed.splitlines()]
+    assert header == ["key_id", "name", "role or scopes", "limits", "last used", "expires"]
+    assert (row[:4], row[5]) == ([key_id, "console", "operations", ""], "")
     assert key not in listed
     rotated = run("keys", "rotate", key_id, "--grace-s", 0, *data).stdout.strip()
     wait_until(lambda: status(service, rotated) == 200, "the service knows the new text")
@@ -42,8 +45,35 @@ def test_keys_of_a_running_service(serve: Serve, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     wait_until(lambda: status(service, rotated) == 401, "the service refuses the key")
     assert "there is no key" in error_line(run("keys", "revoke", key_id, *data))
-    assert run("keys", "list", *data).stdout == ""
+    assert len(run("keys", "list", *data).stdout.splitlines()) == 1  # the header
     assert key not in service.output
+
+
+def test_a_key_is_changed_beside_a_running_service(serve: Serve, tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    service = serve(STREAMER_API_KEY="first")
+    scopes = ("--scope", "search", "--limit", "search=5", "--limit", "cases=0")
+    made = json.loads(run("keys", "create", "--name", "x", *scopes, "--json", *data).stdout)
+    key_id, key = made["key_id"], made["key"]
+    assert made["limits"] == {"search": 5, "cases": 0}
+    wait_until(lambda: status(service, key) == 403, "the service knows the key")
+    update = ("keys", "update", key_id, *data)
+    done = run(*update, "--role", "operations", "--limit", "search=default")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: status(service, key) == 200, "the service knows the new role")
+    *_, row = [line.split("\t") for line in done.stdout.splitlines()]
+    assert row[:4] == [key_id, "x", "operations", "cases=0"]
+    assert "warning: no key in the store has the scope admin" in done.stderr
+    run(*update, "--expires-at", "2030-01-31")
+    changed = json.loads(run(*update, "--name", "y", "--json").stdout)
+    assert (changed["name"], changed["expires_at"]) == ("y", "2030-01-31T00:00:00Z")
+    changed = json.loads(run(*update, "--expires-at", "never", "--json").stdout)
+    assert changed["expires_at"] is None
+    (listed,) = json.loads(run("keys", "list", "--json", *data).stdout)["keys"]
+    over_http = service.client.get("/v1/keys", headers=bearer("first")).json()["keys"]
+    assert over_http == [{**listed, "last_used_at": over_http[0]["last_used_at"]}]
+    assert json.loads(run("keys", "revoke", key_id, "--json", *data).stdout) == {"key_id": key_id}
+    assert "there is no key" in error_line(run(*update, "--name", "z"))
 
 
 def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path) -> None:
@@ -75,6 +105,12 @@ def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path)
         (["create", "--name", "x", "--role", "admin", "--expires-at", "2020-01-01"], "passed"),
         (["rotate", "0123456789ab", "--grace-s", "-1"], "whole number from 0 to 2592000"),
         (["revoke", "ssk_x"], "must be a key id of 12 hex digits"),
+        (["update", "0123456789ab"], "names no change: give --name, --role, --scope, --limit"),
+        (["update", "0123456789ab", "--limit", "search"], "must be SCOPE=UNITS with one of cases"),
+        (["update", "0123456789ab", "--limit", "admin=5"], "must be SCOPE=UNITS with one of cases"),
+        (["update", "0123456789ab", "--limit", "search=-1"], "a whole number or default"),
+        (["update", "0123456789ab", "--limit", "search=100000001"], "may be at most 100000000"),
+        (["rotate", "0123456789ab", "--expires-at", "never"], "2030-01-31"),
         ([], "ACTION"),
     ],
 )

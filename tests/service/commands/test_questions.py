@@ -165,7 +165,7 @@ def test_completion_knows_commands_and_options(
     script = capsys.readouterr().out
     assert all(name in script for name in COMMANDS)
     assert "similar-streamer" in script
-    for option in ("--min-precision", "--neighbours", "--reencode-sample"):
+    for option in ("--min-precision", "--neighbours", "--reencode-sample", "--limit", "--json"):
         assert option in script
 
 

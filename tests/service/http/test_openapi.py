@@ -31,7 +31,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 NEEDS_A_CURSOR = "get_similar_page"
 """The one question that no example can ask: answers are kept for minutes."""
-NEEDS_A_KEY = ("rotate_key", "revoke_key")
+NEEDS_A_KEY = ("change_key", "rotate_key", "revoke_key")
 """The ids of keys are drawn."""
 NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_job")
 """So are those of jobs, and what can be done with one depends on its state."""
@@ -200,9 +200,10 @@ def test_examples_of_keys_work_with_the_id_of_a_key(bundle: Path, tmp_path: Path
             check("create_key", answer)
         for name in NEEDS_A_KEY:
             method, path, operation = OPERATIONS[name]
-            bodies = (
-                [None, *SCHEMAS["RotateIn"]["examples"]] if "requestBody" in operation else [None]
-            )
+            known = operation.get("requestBody", {"content": {}})
+            bodies = [b for c in known["content"].values() for b in examples_of(c["schema"])]
+            if not known.get("required"):
+                bodies.append(None)
             for body in bodies:
                 check(name, client.request(method, path.format(**made[0].json()), json=body))
 

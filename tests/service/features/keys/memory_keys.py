@@ -39,9 +39,9 @@ class MemoryKeys:
         self._ask()
         return self.records.get(key_id, b"")
 
-    async def replace(self, key_id: str, before: bytes, after: bytes) -> bool:
+    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
         self._ask()
-        if self.records.get(key_id, b"") != before:
+        if self.records.get(key_id, b"") != before or mark not in ("", str(self.changes)):
             return False
         if after:
             self.records[key_id] = after

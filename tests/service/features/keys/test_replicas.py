@@ -56,6 +56,13 @@ def test_a_change_on_one_replica_reaches_the_other(start: Start) -> None:
     wait_until(lambda: status() == 401, "the other replica refuses the text before")
     asked = bearer(rotated["key"])
     wait_until(lambda: status() == 200, "the other replica knows the new text")
+    path = f"/v1/keys/{made['key_id']}"
+    one.patch(path, json={"scopes": ["search"]}).raise_for_status()
+    wait_until(lambda: status() == 403, "the other replica knows the new scopes")
+    one.patch(path, json={"role": "operations", "limits": {"streamers:read": 1}})
+    wait_until(lambda: status() == 429, "the other replica knows the new limit")
+    one.patch(path, json={"limits": {"streamers:read": 0}}).raise_for_status()
+    wait_until(lambda: status() == 200, "the other replica knows that there is none")
     one.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
     wait_until(lambda: status() == 401, "the other replica refuses the key")
 

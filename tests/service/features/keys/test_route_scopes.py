@@ -59,6 +59,7 @@ EXPECTED = {
     "GET /v1/index": "admin",
     "GET /v1/keys": "admin",
     "POST /v1/keys": "admin",
+    "PATCH /v1/keys/{key_id}": "admin",
     "DELETE /v1/keys/{key_id}": "admin",
     "POST /v1/keys/{key_id}:rotate": "admin",
     "GET /v1/audit": "admin",

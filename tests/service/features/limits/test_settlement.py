@@ -119,6 +119,30 @@ async def test_limits_of_a_key(store: MemoryLimits, clock: Clock) -> None:
     assert limits.account(own, "explain") is not None
 
 
+async def test_a_limit_that_is_changed_holds_at_once(store: MemoryLimits, clock: Clock) -> None:
+    """What is used up is the same share of it, and what is not settled yet stays owed."""
+    limits = service(store, clock)
+    ten, hundred, none = (
+        Caller("a", "changed", frozenset(), {"search": units}) for units in (10, 100, 0)
+    )
+    before = limits.account(ten, "search")
+    assert before is not None
+    before.take(5, 0)
+    account = limits.account(hundred, "search")
+    assert account is not None
+    assert account.items()[0] == b'"search";q=100;w=10'
+    assert account.state()[0] == 50
+    account.take(50, 0)
+    with pytest.raises(RateLimited, match="100 units"):
+        account.take(1, 0)
+    assert limits.account(none, "search") is None
+    await limits.settle()
+    assert [round(seconds) for seconds in await store.settle({"search:a": 0})] == [10]
+    again = limits.account(ten, "search")
+    assert again is not None
+    assert again.state()[0] == 0
+
+
 def test_what_has_no_limit(store: MemoryLimits, clock: Clock) -> None:
     limits = service(store, clock, duplicates=0)
     assert limits.account(CALLER, "duplicates") is None

@@ -1,8 +1,8 @@
-"""Reasons over HTTP: by modality, by shared evidence, and where there are none."""
+"""Reasons over HTTP: by contributions, by shared evidence, and where there are none."""
 
 import asyncio
 import base64
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,29 @@ class Reference:
         self._featurizer: Featurizer = opened.featurizer
         self._encoder = OnnxEncoder(opened)
 
-    def cosine(self, a: dict[str, Any], b: dict[str, Any], hidden: str = "") -> float:
+    def worth(self, a: dict[str, Any], b: dict[str, Any], shown: Collection[str]) -> float:
+        """The cosine of what is left of both, 0 if nothing is left of one."""
         vectors = []
         for profile in (a, b):
             pieces = pieces_of(StreamerContent.model_validate(profile))
-            left = self._featurizer.from_pieces([p for p in pieces if p.modality != hidden])
-            assert left.usable
+            left = self._featurizer.from_pieces([p for p in pieces if p.modality in shown])
+            if not left.usable:
+                return 0.0
             (encoded,) = self._encoder.encode([left])
             vectors.append(encoded.embedding)
         return float(vectors[0] @ vectors[1])
 
-    def contribution(self, a: dict[str, Any], b: dict[str, Any], modality: str) -> float:
-        return self.cosine(a, b) - self.cosine(a, b, modality)
+    def contributions(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, float]:
+        """By modality, the mean of the cosine of it alone and of the loss without it, scaled."""
+        whole = self.worth(a, b, MODALITIES)
+        shares: dict[str, float] = {}
+        for modality in MODALITIES:
+            others = [m for m in MODALITIES if m != modality]
+            loss = whole - self.worth(a, b, others)
+            shares[modality] = (self.worth(a, b, [modality]) + loss) / 2
+        missing = whole - sum(shares.values())
+        size = sum(abs(share) for share in shares.values())
+        return {m: share + missing * abs(share) / size for m, share in shares.items()}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +96,18 @@ def reference(bundle: Path) -> Reference:
     return Reference(bundle)
 
 
-def test_contributions_are_those_of_encoding_again_without_each_modality(
+def assert_explained(hit: Hit, expected: Mapping[str, float]) -> dict[str, Any]:
+    """Its contributions, which are the expected ones and add up to the similarity."""
+    reasons = hit["reasons"]
+    told: dict[str, Any] = reasons["contributions"]
+    shares = {m: one["contribution"] for m, one in told.items() if one["contribution"] is not None}
+    assert sum(shares.values()) == pytest.approx(reasons["similarity"], abs=1e-6)
+    for modality, share in expected.items():
+        assert shares.get(modality, 0.0) == pytest.approx(share, abs=1e-5), modality
+    return told
+
+
+def test_contributions_are_those_of_encoding_again_and_add_up(
     client: TestClient, reference: Reference
 ) -> None:
     put(client, "seed", **SEED)
@@ -93,78 +115,75 @@ def test_contributions_are_those_of_encoding_again_without_each_modality(
     sequence = put(client, "far", **FAR)
     hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
     assert set(hits) == {"near", "far"}
-    wanted = {
-        "near": {"name", "bio", "tags", "category", "language", "videos", "covers"},
-        "far": {"bio", "tags", "language"},
-    }
-    found: dict[str, dict[str, float]] = {}
     for streamer_id, profile in {"near": NEAR, "far": FAR}.items():
-        reasons = hits[streamer_id]["reasons"]
-        assert reasons["similarity"] == pytest.approx(hits[streamer_id]["score"], abs=1e-6)
-        assert reasons["unexplained_because"] is None
-        assert list(reasons["by_modality"]) == list(MODALITIES)
-        found[streamer_id] = {
-            modality: entry["contribution"]
-            for modality, entry in reasons["by_modality"].items()
-            if entry["state"] == "compared"
-        }
-        assert set(found[streamer_id]) == wanted[streamer_id]
-        for modality, contribution in found[streamer_id].items():
-            expected = reference.contribution(SEED, profile, modality)
-            assert contribution == pytest.approx(expected, abs=1e-5), modality
-    assert found["near"]["bio"] > 0.02
-    assert found["near"]["category"] < -0.01  # music is not gaming: without it they are nearer
+        hit = hits[streamer_id]
+        assert hit["reasons"]["similarity"] == pytest.approx(hit["score"], abs=1e-6)
+        assert hit["reasons"]["unexplained_because"] is None
+        assert_explained(hit, reference.contributions(SEED, profile))
+    near = hits["near"]["reasons"]["contributions"]
+    assert near["bio"]["contribution"] > 0.02
+    assert near["avatar"]["contribution"] < -0.001  # only one of them shows one
+
+
+def test_a_copy_is_explained_by_all_that_it_shows(client: TestClient) -> None:
+    put(client, "seed", **SEED)
+    sequence = put(client, "copy", **SEED)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    told = assert_explained(hits["copy"], {})
+    assert hits["copy"]["reasons"]["similarity"] == pytest.approx(1, abs=1e-5)
+    shares = [one["contribution"] for one in told.values()]
+    assert sum(share > 0.01 for share in shares) >= 3
+
+
+def test_of_two_modalities_that_say_the_same_both_count(client: TestClient) -> None:
+    twice = {"name": TOPICS["music"], "bio": TOPICS["music"]}
+    put(client, "seed", **twice)
+    sequence = put(client, "hit", **twice)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    told = assert_explained(hits["hit"], {})
+    assert told["name"]["contribution"] == pytest.approx(0.5, abs=1e-5)
+    assert told["bio"]["contribution"] == pytest.approx(0.5, abs=1e-5)
 
 
 def test_absent_is_told_apart_from_unlike(client: TestClient) -> None:
     put(client, "seed", **SEED)
     sequence = put(client, "near", **NEAR)
     hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
-    by_modality = hits["near"]["reasons"]["by_modality"]
-    assert by_modality["avatar"] == {"state": "absent", "in": "hit"}
-    assert by_modality["lives"] == {"state": "absent", "in": "seed"}
-    assert by_modality["frames"] == {"state": "absent", "in": "both"}
-    assert by_modality["audio"] == {"state": "absent", "in": "both"}
-    assert by_modality["name"]["state"] == "compared"  # unlike, and that is no absence
-    assert set(by_modality["name"]) == {"state", "contribution"}
+    told = hits["near"]["reasons"]["contributions"]
+    assert (told["avatar"]["seed"], told["avatar"]["hit"]) == ("used", "absent")
+    assert (told["lives"]["seed"], told["lives"]["hit"]) == ("absent", "used")
+    assert (told["name"]["seed"], told["name"]["hit"]) == ("used", "used")
+    assert not {"frames", "audio"} & set(told)  # neither shows any
 
 
 def test_what_says_nothing_and_what_can_not_be_read_has_no_number(client: TestClient) -> None:
     url = {"url": "https://media.example.org/a.png"}
     put(client, "seed", **{**SEED, "bio": BOILERPLATE, "avatar": url})
     put(client, "told", **{**NEAR, "avatar": url})
-    put(client, "boring", **{**NEAR, "bio": BOILERPLATE, "avatar": cover(0, 0, 0, 0)})
-    sequence = put(client, "silent", **{**NEAR, "bio": None})
+    sequence = put(client, "boring", **{**NEAR, "bio": BOILERPLATE, "avatar": cover(0, 0, 0, 0)})
     hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
-    bio = {i: hit["reasons"]["by_modality"]["bio"] for i, hit in hits.items()}
-    avatar = {i: hit["reasons"]["by_modality"]["avatar"] for i, hit in hits.items()}
-    assert bio["told"] == {"state": "uninformative", "in": "seed"}
-    assert bio["boring"] == {"state": "uninformative", "in": "both"}
-    assert bio["silent"] == {"state": "absent", "in": "hit"}
-    assert avatar["told"] == {"state": "unsupported", "in": "both"}
-    assert avatar["boring"] == {"state": "unsupported", "in": "seed"}
-
-
-def test_where_nothing_else_is_shown_there_is_no_number(
-    client: TestClient, reference: Reference
-) -> None:
-    bare = {"tags": ["music"], "language": "en"}  # a language alone is nothing to go by
-    put(client, "seed", **SEED)
-    put(client, "bare", **bare)
-    sequence = put(client, "bare-too", tags=["music", "guitar"])
-    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
-    by_modality = hits["bare"]["reasons"]["by_modality"]
-    assert by_modality["tags"] == {"state": "nothing_left", "in": "hit"}
-    assert by_modality["language"]["contribution"] == pytest.approx(
-        reference.contribution(SEED, bare, "language"), abs=1e-5
-    )
-    others = explained(client, positive=[{"streamer_id": "bare"}])
-    assert others["bare-too"]["reasons"]["by_modality"]["tags"] == {
-        "state": "nothing_left",
-        "in": "both",
+    told = {i: hit["reasons"]["contributions"] for i, hit in hits.items()}
+    bio = told["told"]["bio"]
+    assert (bio["seed"], bio["hit"]) == ("uninformative", "used")
+    assert told["boring"]["bio"] == {
+        "contribution": None,
+        "seed": "uninformative",
+        "hit": "uninformative",
     }
-    tags = others["seed"]["reasons"]["by_modality"]["tags"]
-    assert tags == {"state": "nothing_left", "in": "seed"}
+    assert told["told"]["avatar"] == {
+        "contribution": None,
+        "seed": "unsupported",
+        "hit": "unsupported",
+    }
+    assert told["boring"]["avatar"]["hit"] == "uninformative"
+
+
+def test_of_a_language_alone_nothing_is_known(client: TestClient, reference: Reference) -> None:
+    bare = {"tags": ["music"], "language": "en"}
+    put(client, "seed", **SEED)
+    sequence = put(client, "bare", **bare)
+    hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
+    assert_explained(hits["bare"], reference.contributions(SEED, bare))
 
 
 def test_a_profile_as_seed_is_explained_like_a_stored_one(
@@ -172,12 +191,8 @@ def test_a_profile_as_seed_is_explained_like_a_stored_one(
 ) -> None:
     sequence = put(client, "near", **NEAR)
     hits = explained(client, positive=[{"profile": SEED}], after_sequence=sequence)
-    reasons = hits["near"]["reasons"]
-    assert reasons["nearest_seed"] == "/positive/0"
-    for modality in ("bio", "tags", "covers"):
-        assert reasons["by_modality"][modality]["contribution"] == pytest.approx(
-            reference.contribution(SEED, NEAR, modality), abs=1e-5
-        )
+    assert hits["near"]["reasons"]["nearest_seed"] == "/positive/0"
+    assert_explained(hits["near"], reference.contributions(SEED, NEAR))
 
 
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
@@ -197,11 +212,9 @@ def test_of_several_seeds_the_nearest_one_is_meant(
     )
     near, far = hits["near"]["reasons"], hits["far"]["reasons"]
     assert (near["nearest_seed"], far["nearest_seed"]) == ("music", "travel")
-    assert near["similarity"] == pytest.approx(reference.cosine(SEED, NEAR), abs=1e-5)
-    assert near["by_modality"]["bio"]["contribution"] == pytest.approx(
-        reference.contribution(SEED, NEAR, "bio"), abs=1e-5
-    )
-    assert far["by_modality"]["avatar"] == {"state": "absent", "in": "both"}
+    assert near["similarity"] == pytest.approx(reference.worth(SEED, NEAR, MODALITIES), abs=1e-5)
+    assert_explained(hits["near"], reference.contributions(SEED, NEAR))
+    assert "avatar" not in far["contributions"]
 
 
 def test_a_vector_as_seed_says_why_it_is_not_explained(client: TestClient) -> None:
@@ -215,7 +228,7 @@ def test_a_vector_as_seed_says_why_it_is_not_explained(client: TestClient) -> No
     )
     reasons = hits["near"]["reasons"]
     assert reasons["nearest_seed"] == "/positive/0"
-    assert reasons["by_modality"] is None
+    assert reasons["contributions"] is None
     assert "/positive/0 is a vector" in reasons["unexplained_because"]
     assert reasons["similarity"] == pytest.approx(1, abs=1e-5)
     assert reasons["shared"] == {}
@@ -263,9 +276,7 @@ def test_reasons_follow_a_change(client: TestClient, reference: Reference) -> No
     changed = {**NEAR, "bio": "beach hostel"}
     sequence = put(client, "near", **changed)
     hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
-    assert hits["near"]["reasons"]["by_modality"]["bio"]["contribution"] == pytest.approx(
-        reference.contribution(SEED, changed, "bio"), abs=1e-5
-    )
+    assert_explained(hits["near"], reference.contributions(SEED, changed))
 
 
 def test_without_explain_there_are_no_reasons(client: TestClient) -> None:
@@ -276,7 +287,7 @@ def test_without_explain_there_are_no_reasons(client: TestClient) -> None:
     assert hit["reasons"] is None
     params["explain"] = True
     (hit,) = client.get("/v1/streamers/seed/similar", params=params).json()["hits"]
-    assert hit["reasons"]["by_modality"]["bio"]["state"] == "compared"
+    assert hit["reasons"]["contributions"]["bio"]["contribution"] is not None
 
 
 @pytest.fixture(scope="module")
@@ -315,13 +326,13 @@ def test_more_than_the_limit_are_not_explained(strict: TestClient) -> None:
 
 def test_the_reasons_are_documented(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
-    assert set(schemas["NotComparedOut"]["properties"]) == {"state", "in"}
+    assert set(schemas["ContributionOut"]["properties"]) == {"contribution", "seed", "hit"}
     (example,) = schemas["SimilarOut"]["examples"]
     assert set(example) <= set(schemas["SimilarOut"]["properties"])
     (hit,) = example["hits"]
     assert set(hit) <= set(schemas["HitOut"]["properties"])
     assert set(hit["reasons"]) <= set(schemas["ReasonsOut"]["properties"])
-    assert set(hit["reasons"]["by_modality"]) < set(MODALITIES)
+    assert set(hit["reasons"]["contributions"]) < set(MODALITIES)
 
 
 def test_too_many_explanations_are_refused_at_once(

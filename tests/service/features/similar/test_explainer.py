@@ -11,7 +11,7 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.features import Features, Featurizer
-from model_export.contract.pieces import MODALITIES, Piece
+from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -20,7 +20,7 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
 from service.errors import Overloaded
-from service.features.similar.explain import Compared, Explainer, NotCompared, Side
+from service.features.similar.explain import Explainer, Side
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Work
 from service.store.embedded.supervisor import EmbeddedStore
@@ -106,9 +106,7 @@ def shown(i: int) -> dict[str, object]:
     return {"bio": " ".join(WORDS[i % 7 : i % 7 + 5]), "tags": [WORDS[i % 31]], "language": "en"}
 
 
-def test_each_profile_is_encoded_once_without_each_modality_in_small_parts(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_each_part_of_a_profile_is_encoded_once_few_at_a_time(bundle: Path, tmp_path: Path) -> None:
     async def check() -> None:
         async with running(bundle, tmp_path) as parts:
             seed = await parts.put("seed", **shown(3), category="music")
@@ -116,19 +114,18 @@ def test_each_profile_is_encoded_once_without_each_modality_in_small_parts(
             parts.featurizer.threads.clear()
             reasons = await parts.explainer.reasons([(seed, hit) for hit in hits])
             sizes = [len(call) for call in parts.encoder.calls]
-            assert sum(sizes) == 51 * 3  # bio, tags and language of each; no hit has a category
+            # Each of three modalities alone, but the language, and without; the seed has four.
+            assert sum(sizes) == 50 * 5 + 7
             assert max(sizes) <= 64
-            masked = [features.status for call in parts.encoder.calls for features in call]
-            for modality in ("bio", "tags", "language"):
-                assert sum(status[modality] == "absent" for status in masked) == 51
             assert threading.get_ident() not in parts.featurizer.threads
             assert parts.featurizer.threads
             for why, hit in zip(reasons, hits, strict=True):
                 assert why.similarity == pytest.approx(float(seed.embedding @ hit.embedding))
-                assert why.by_modality is not None
-                assert list(why.by_modality) == list(MODALITIES)
-                assert why.by_modality["category"] == NotCompared("absent", "hit")
-                assert isinstance(why.by_modality["bio"], Compared)
+                assert why.contributions is not None
+                assert list(why.contributions) == ["bio", "tags", "category", "language"]
+                assert why.contributions["category"].hit == "absent"
+                shares = [one.contribution or 0 for one in why.contributions.values()]
+                assert sum(shares) == pytest.approx(why.similarity, abs=1e-6)
 
     asyncio.run(check())
 
@@ -142,7 +139,7 @@ def test_two_seeds_are_encoded_for_the_hits_that_are_nearest_to_them(
             near_a = await parts.put("near-a", bio="kitchen", tags=["soup"])
             near_b = await parts.put("near-b", name="raid boss", tags=["soup"])
             await parts.explainer.reasons([(a, near_a), (b, near_b)])
-            assert sum(map(len, parts.encoder.calls)) == 8  # bio and tags; name and tags
+            assert sum(map(len, parts.encoder.calls)) == 5 + 7 + 4 + 4
 
     asyncio.run(check())
 
@@ -159,10 +156,10 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             await parts.writes.delete("deleted", None)
             pairs = [(seed, same), (seed, changed), (seed, deleted), (changed, same)]
             found = await parts.explainer.reasons(pairs)
-            assert found[0].by_modality is not None
+            assert found[0].contributions is not None
             assert found[0].unexplained_because is None
             for why, name in zip(found[1:], ("changed", "deleted", "changed"), strict=True):
-                assert why.by_modality is None
+                assert why.contributions is None
                 assert why.unexplained_because is not None
                 assert repr(name) in why.unexplained_because
                 assert why.shared == {}
@@ -174,7 +171,7 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             turns = Turns("explanations", at_once=1, max_queue=1, deadline_s=60)
             explainer = Explainer(other, stored, set(), parts.lanes, turns)
             (why,) = await explainer.reasons([(seed, same)])
-            assert why.by_modality is None
+            assert why.contributions is None
 
     asyncio.run(check())
 
@@ -185,7 +182,7 @@ def test_a_vector_has_no_modalities(bundle: Path, tmp_path: Path) -> None:
             hit = await parts.put("hit", **shown(0))
             seed = Side("/positive/0", hit.embedding, None, {})
             (why,) = await parts.explainer.reasons([(seed, hit)])
-            assert why.by_modality is None
+            assert why.contributions is None
             assert why.content_similarity is None
             assert why.unexplained_because is not None
             assert "/positive/0 is a vector" in why.unexplained_because
@@ -221,13 +218,10 @@ def test_what_is_the_same_on_both_sides_contributes_and_what_differs_takes_away(
             seed = await parts.put("seed", bio=TOPICS["music"], tags=["music"])
             alike = await parts.put("alike", bio=TOPICS["music"], tags=["cooking"])
             (why,) = await parts.explainer.reasons([(seed, alike)])
-            assert why.by_modality is not None
-            bio, tags = why.by_modality["bio"], why.by_modality["tags"]
-            assert isinstance(bio, Compared)
-            assert isinstance(tags, Compared)
-            # With the tags hidden the bios are the same, so that the cosine is 1.
-            assert tags.contribution == pytest.approx(why.similarity - 1, abs=1e-5)
-            # With the bios hidden, what is left is two tags of random vectors.
+            assert why.contributions is not None
+            bio, tags = why.contributions["bio"], why.contributions["tags"]
+            assert bio.contribution is not None
             assert bio.contribution > 0.5
+            assert tags.contribution == pytest.approx(why.similarity - bio.contribution)
 
     asyncio.run(check())

@@ -1,0 +1,57 @@
+"""Answers of commands: JSON with `--json`, a table on a terminal, tab-separated lines elsewhere."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Cell = str | int | float | None
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that every command with an answer has."""
+    parser.add_argument("--json", action="store_true", help="print the whole answer, as JSON")
+
+
+def answer(
+    args: argparse.Namespace, fields: Mapping[str, Any], plainly: Callable[[], None]
+) -> None:
+    """Print an answer on standard output.
+
+    Args:
+        args: of the command.
+        fields: for programs; JSON alone, paths as text.
+        plainly: prints it for people.
+    """
+    if args.json:
+        print(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+    else:
+        plainly()
+    sys.stdout.flush()
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """A table on a terminal; elsewhere tab-separated values with a header, of full precision."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join("" if cell is None else _plain(str(cell)) for cell in row))
+        return
+    texts = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    is_number = [all(not isinstance(row[i], str) for row in rows) for i in range(len(columns))]
+    for text in texts:
+        cells = zip(text, widths, is_number, strict=True)
+        line = "  ".join(t.rjust(w) if number else t.ljust(w) for t, w, number in cells)
+        print(line.rstrip())
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.3f}" if isinstance(cell, float) else _plain(str(cell))
+
+
+def _plain(text: str) -> str:
+    """Without tabs, line breaks and control sequences: streamers write some of what is shown."""
+    return "".join(c if c.isprintable() else " " for c in text)

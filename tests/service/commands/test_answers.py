@@ -1,0 +1,193 @@
+"""What all commands keep to: `--json`, exit statuses, and progress on standard error."""
+
+import io
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.__main__ import COMMANDS, EXAMPLES, STATUSES, build_parser, main
+from service.commands import answers
+from service.commands.progress import Progress
+from tests.service.conftest import Serve
+from tests.service.data_sets import json_line, profiles, write_data
+from tests.service.process import ROOT, load, run
+
+WITHOUT_ANSWER = {"serve", "completion"}
+NOWHERE = "http://127.0.0.1:9"
+"""A port for discarding what comes, where nobody listens."""
+
+
+def json_of(*arguments: object, status: int = 0, **variables: str) -> dict[str, Any]:
+    done = run(*arguments, "--json", **variables)
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_with_an_answer_takes_json(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = build_parser("a-program", [name])
+    for example in EXAMPLES[name]:
+        words = shlex.split(re.split("[|>]", re.sub(r"\$\(.*?\)", "an-id", example))[0])
+        words = [word for word in words if word != "--json"]
+        if name in WITHOUT_ANSWER:
+            with pytest.raises(SystemExit):
+                parser.parse_args([name, *words, "--json"])
+            assert "--json" in capsys.readouterr().err
+        else:
+            assert not parser.parse_args([name, *words]).json
+            assert parser.parse_args([name, *words, "--json"]).json
+
+
+@pytest.mark.slow
+def test_json_of_each_command(bundle: Path, serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    state = ("--data-dir", tmp_path / "data")
+    data = write_data(
+        tmp_path / "set", [*profiles(3), "no line\n", json_line({"streamer_id": "e"})]
+    )
+    done = load(data, service.url, "--json")
+    assert done.returncode == 1, done.stderr
+    loaded = json.loads(done.stdout)
+    assert (loaded["stored"], loaded["created"], loaded["without_content"]) == (4, 4, 1)
+    assert [bad["line"] for bad in loaded["errors"]] == [4]
+    assert f"{data / 'streamers.jsonl'}:4: " in done.stderr
+    embedded = json_of(
+        *("embed", "--bundle", bundle, "--out", tmp_path / "v.npz"),
+        *("--data", write_data(tmp_path / "good", profiles(3))),
+    )
+    assert (embedded["vectors"], embedded["path"]) == (3, str(tmp_path / "v.npz"))
+    verified = json_of("verify", *state, "--url", service.url)
+    assert verified["differences"] == 0
+    assert {part["part"] for part in verified["parts"]} >= {"store", "served"}
+    assert verified["parts"][0]["streamers"] == 4
+    copied = json_of("backup", *state, "--out", tmp_path / "copy")
+    assert (copied["streamers"], copied["path"]) == (4, str(tmp_path / "copy"))
+    assert json_of("erase", "e", *state)["streamer_id"] == "e"
+    assert service.stop() == 0
+    back = json_of("restore", tmp_path / "copy", *state)
+    assert (back["streamers"], back["sequence"]) == (4, copied["sequence"])
+    assert Path(back["before"]).is_dir()
+    assert json_of("verify-audit", *state, "--offline")["problems"] == []
+    assert not json_of("doctor", "--bundle", tmp_path / "none", *state, status=1)["ok"]
+
+
+@pytest.mark.slow
+def test_json_of_a_store_that_is_wrong(serve: Serve, tmp_path: Path) -> None:
+    """A command that finds something tells it on standard output, and ends with 1."""
+    service = serve()
+    service.put("s", tags=["music"])
+    assert service.stop() == 0
+    (tmp_path / "data" / "index" / "99").mkdir(parents=True)
+    found = json_of("verify", "--data-dir", tmp_path / "data", status=1)
+    assert found["differences"] == 1
+    (wrong,) = [part for part in found["parts"] if part["differences"]]
+    assert wrong["part"] == "snapshot"
+    assert "will not be used" in wrong["first"][0]["wrong"]
+
+
+FAILING = {
+    "load": "{0}/none.jsonl --url {1}",
+    "jobs": "show 019a1b2c3d4e5f60718293a4b5c6 --url {1}",
+    "similar": "w0000 --url {1}",
+    "cold-start": "w0000 --url {1}",
+    "dedup": "w0000 w0001 --url {1}",
+    "embed": "--bundle {0}/none --data {0} --out {0}/v.npz",
+    "backup": "--data-dir {0}/none --out {0}/copy",
+    "restore": "{0} --data-dir {0}/data",
+    "verify": "--data-dir {0}/none",
+    "keys": "list --data-dir {0}/none",
+    "erase": "w0000 --data-dir {0}/none",
+    "verify-audit": "--data-dir {0}/none",
+    "completion": "bash",
+}
+"""What can't be done."""
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails_is_told_in_a_line_and_by_the_status(
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)  # as if it were not installed
+    assert main([name, *FAILING[name].format(tmp_path, NOWHERE).split()]) == 1
+    out, err = capsys.readouterr()
+    *before, last = err.splitlines()
+    assert last.startswith("error: ")
+    assert not any(line.startswith("error: ") for line in before)
+    assert out == ""
+
+
+def test_every_command_is_tried() -> None:
+    """What is wrong is the answer of `doctor`, which is tried above; `serve` by its own tests."""
+    assert FAILING.keys() | {"doctor", "serve"} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("wrong", ["--no-such-option", "--help-me"])
+def test_wrong_arguments_are_told_in_a_line_and_by_the_status(
+    name: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, wrong])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
+def test_statuses_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| exit status | meaning |\n| --- | --- |\n")
+    rows = dict(re.findall(r"(?m)^\| (\d+) \| (.*) \|$", table.partition("\n\n")[0]))
+    assert {int(status): meaning for status, meaning in rows.items()} == STATUSES
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"  {status:<4} {meaning}" in said for status, meaning in STATUSES.items())
+
+
+def test_progress_is_a_few_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Progress("backup", "streamers") as progress:
+        progress.to(0, 0)  # nothing is known yet
+        for done in range(1, 1001):
+            progress.to(done, 1000)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "backup: 1000 of 1000 streamers"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress("backup", "streamers") as progress:
+        progress.to(50, 100)
+        progress.to(100, 100)
+    shown = terminal.getvalue()
+    assert "backup" in shown
+    assert "\r" in shown
+    assert "of 100 streamers" not in shown
+
+
+def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    answers.print_rows(["name", "count"], [["a\tb", 1], ["long name", None]])
+    assert terminal.getvalue() == "name       count\na b            1\nlong name      -\n"

@@ -1,0 +1,32 @@
+"""Fields of bodies that are called like a place of a request."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.conftest import put
+from tests.service.http.test_bad_input import problem
+
+
+@pytest.mark.parametrize("name", ["path", "query", "header", "body"])
+def test_a_field_that_is_called_like_a_place_is_a_field(client: TestClient, name: str) -> None:
+    put(client, "s", tags=["cooking"])
+    body = {"streamer_id": "s", name: {"x": 1}}
+    (line,) = client.post(
+        "/v1/streamers:bulk",
+        content=json.dumps(body),
+        headers={"Content-Type": "application/x-ndjson"},
+    ).text.splitlines()[:1]
+    found = [json.loads(line)["error"]]
+    for answer in (
+        client.patch("/v1/streamers/s", json={name: {"x": 1}}),
+        client.put("/v1/streamers/s", json=body),
+        client.post("/v1/jobs/exports", json={name: {"x": 1}}),
+        client.post("/v1/jobs/imports", json={name: {"x": 1}}),
+    ):
+        found.append(problem(answer, 422, "invalid_request"))
+    for error in found[:-1]:
+        (wrong,) = error["errors"]
+        assert (wrong["pointer"], wrong.get("parameter")) == (f"/{name}", None)
+    assert all("parameter" not in wrong for wrong in found[-1]["errors"])
