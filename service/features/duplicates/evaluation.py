@@ -37,6 +37,7 @@ class Evaluation:
     Attributes:
         turn: whoever changes something holds it.
         position: up to where the log is evaluated; None = nothing is.
+        read_from: where the log ended before the first streamer was read.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Evaluation:
         """
         self.turn = asyncio.Lock()
         self.position: Position | None = None
+        self.read_from: Position | None = None
         self._store = store
         self._groups = groups
         self._judgements = judgements
@@ -94,6 +96,7 @@ class Evaluation:
         absent = await self._not_stored(ids)
         await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
         self.position = kept.position
+        self.read_from = await self._store.position()
         after = ""
         while ids := await self._store.list_ids(after, _READ_AT_ONCE):
             after = ids[-1]

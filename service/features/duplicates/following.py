@@ -58,6 +58,7 @@ class GroupsFollower:
         self._owner = secrets.token_hex(8)
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._has_gap = False
         self.is_leading = False
 
     def start(self) -> None:
@@ -83,6 +84,9 @@ class GroupsFollower:
                     async with held(self._groups, token, self._lease_s) as holding:
                         self.is_leading = True
                         await self._lead(self._new_evaluation(token), holding)
+            except LogGap as gap:
+                _log.warning("groups of duplicates are made anew: %s", gap)
+                self._has_gap = True
             except NotTheEvaluator:
                 _log.info("groups of duplicates are evaluated by another process or a job")
             except Unavailable as error:
@@ -98,14 +102,11 @@ class GroupsFollower:
         await evaluation.open()
         # What a process that died left half done is put right.
         await evaluation.regroup(f"again {secrets.token_hex(8)}", None)
+        if evaluation.position is None or self._has_gap:
+            await self._rebuild(evaluation)
         while True:
-            if evaluation.position is None:
-                await self._rebuild(evaluation)
             try:
                 await self._follow_both(evaluation, holding)
-            except LogGap as gap:
-                _log.warning("groups of duplicates are made anew: %s", gap)
-                evaluation.position = None
             except StoreUnavailable as error:
                 _log.warning("the log can't be followed for duplicates: %s", error.detail)
                 await asyncio.sleep(_RETRY_S)
@@ -114,9 +115,11 @@ class GroupsFollower:
         async def told(_: str, count: int) -> None:
             """Nobody waits for it."""
 
-        begin = await self._store.position()
+        begin = evaluation.read_from
+        assert begin is not None
         cause = f"rebuild {secrets.token_hex(8)}"
         await rebuild(evaluation, self._store, cause, begin, "", told)
+        self._has_gap = False
 
     async def _follow_both(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
         """Follow the log and the judgements until one of them fails.

@@ -11,13 +11,13 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from service.errors import StartupError
-from service.files.checksummed import Broken, ChecksummedFolder, creating
+from service.files.checksummed import Broken, ChecksummedFolder, creating, packed_texts, texts_in
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
 from service.store.redis.client import Argument
@@ -108,9 +108,9 @@ class ArchivedStore(RedisStore):
                 )
             about["written_at"] = time.time()
             if await self.keys.mark():
-                folder.write(KEYS, _packed(await self.keys.all()))
+                folder.write(KEYS, packed_texts(await self.keys.all()))
             if judgements := await self.judgements.all():
-                folder.write(JUDGEMENTS, _packed(judgements))
+                folder.write(JUDGEMENTS, packed_texts(judgements))
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -229,9 +229,9 @@ class ArchivedStore(RedisStore):
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         if KEYS in source.files:
-            await self.keys.restore(_unpacked(source, KEYS))
+            await self.keys.restore(texts_in(source, KEYS))
         if JUDGEMENTS in source.files:
-            await self.judgements.restore(_unpacked(source, JUDGEMENTS))
+            await self.judgements.restore(texts_in(source, JUDGEMENTS))
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -343,18 +343,6 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
             raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
-
-
-def _packed(texts: Mapping[str, bytes]) -> bytes:
-    return json.dumps({i: text.decode() for i, text in texts.items()}, ensure_ascii=False).encode()
-
-
-def _unpacked(source: ChecksummedFolder, file: str) -> dict[str, bytes]:
-    try:
-        found = cast(dict[str, str], json.loads(source.read(file)))
-        return {name: text.encode() for name, text in found.items()}
-    except (ValueError, AttributeError) as error:
-        raise Broken(f"{source.path / file} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

@@ -108,7 +108,8 @@ class Corpora:
             if parts == upto:
                 raise KeyboardInterrupt
 
-        begin = await self.store.position()
+        begin = evaluation.read_from
+        assert begin is not None
         await rebuild(evaluation, self.store, owner, begin, after, told)
         return evaluation
 
