@@ -11,6 +11,8 @@ from pathlib import Path
 from demo.errors import DemoError
 
 SEED = 7
+RINGS = 8
+"""Streamers of the simulated world that are in planted rings."""
 RECIPE = "transfer-plus"
 LOADER = "training.inference.load:load_checkpoint"
 
@@ -66,11 +68,12 @@ def code(*folders: str) -> str:
 
 def make_world(steps: Steps, streamers: int) -> Path:
     """The simulated data set, written unless it is there."""
-    data, inputs = steps.folder / "data", f"{streamers} {SEED} {code('training/world')}"
+    data, sources = steps.folder / "data", code("training/world", "training/disguises")
+    inputs = f"{streamers} {SEED} {sources}"
     if not steps.is_done("world", inputs) or not data.is_dir():
         shutil.rmtree(data, ignore_errors=True)
         size = ["--streamers", str(streamers), "--seed", str(SEED)]
-        run("training", "world", "--out", data, *size)
+        run("training", "world", "--out", data, *size, "--rings", str(RINGS / streamers))
         steps.done("world", inputs)
     return data
 

@@ -73,7 +73,7 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
 
 
 def _checked_graph(source: ExportSource, golden: Sequence[StreamerProfile]) -> tuple[bytes, Parity]:
-    featurizer = Featurizer(source.vocabulary)
+    featurizer = Featurizer(source.vocabulary, source.folding_version)
     features = [featurizer(profile) for profile in golden]
     usable = [f for f in features if f.usable]
     if not usable:
@@ -103,6 +103,7 @@ def _manifest(
     parity: Parity,
     tower_checks: Sequence[TowerCheck],
 ) -> Manifest:
+    featurizer = Featurizer(source.vocabulary, source.folding_version)
     try:
         return Manifest(
             schema_version=BUNDLE_SCHEMA_VERSION,
@@ -121,8 +122,9 @@ def _manifest(
             parity=parity,
             towers=[tower.spec for tower in source.towers],
             tower_checks=list(tower_checks),
-            features_fingerprint=fingerprint(Featurizer(source.vocabulary), golden),
+            features_fingerprint=fingerprint(featurizer, golden),
             files=_entries(folder),
+            folding_version=source.folding_version,
             created_by=f"similar-streamer {version('similar-streamer')}",
         )
     except ValidationError as error:

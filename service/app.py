@@ -70,7 +70,7 @@ def create_app(
         dependencies=[Depends(check_parameters)],
         redoc_url=None,
         redirect_slashes=False,
-        # No exporter is configured, and asking for one takes some 5 us of every request.
+        # The guard traces requests, also those that do not come so far, and without their paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
@@ -94,6 +94,7 @@ def create_app(
         body_timeout_s=settings.limits.body_timeout_s,
         bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,
+        tracer=lifecycle.tracer,
     )
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)

@@ -1,6 +1,9 @@
 """The typed state of the lifespan: one service per feature."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from prometheus_client.registry import Collector
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
@@ -11,6 +14,7 @@ from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
@@ -36,6 +40,7 @@ class Services:
     judgements: Judgements
     events: Events
     operations: Operations
+    rebuilds: IndexRebuilds
     jobs: Jobs
     transfers: Transfers
     keys: Keys
@@ -46,3 +51,4 @@ class Services:
     erasure: Erasure
     limits: Limits
     lanes: Lanes
+    collectors: Sequence[Collector]

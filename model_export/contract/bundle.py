@@ -25,6 +25,7 @@ from model_export.contract.calibration import Calibration, Part, ScoreCalibratio
 from model_export.contract.errors import BundleError, UnreadableContent, first_problem
 from model_export.contract.established import Established
 from model_export.contract.features import Featurizer, fingerprint
+from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.onnx_file import has_external_data
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import (
@@ -91,7 +92,7 @@ class Manifest(Part):
 
     `calibration` is None in bundles exported before scores were calibrated. `dims` are shorter
     widths (Matryoshka representations, Kusupati 2022): a prefix of the embedding of that length,
-    scaled to unit length, is an embedding; older bundles have none.
+    scaled to unit length, is an embedding; older bundles have none, and `folding_version` 0.
     """
 
     schema_version: int
@@ -112,6 +113,7 @@ class Manifest(Part):
     variants: list[Variant] = Field(default_factory=list[Variant])
     features_fingerprint: str
     files: dict[str, FileEntry]
+    folding_version: Annotated[int, Field(ge=0, le=FOLDING_VERSION)] = 0
     created_by: str
 
     @model_validator(mode="after")
@@ -204,7 +206,7 @@ class Bundle:
         self._encoder = needed[encoder]
         self._check_graph(encoder, self._encoder)
         vocabulary = Vocabulary.parse(needed[VOCABULARY], str(path / VOCABULARY))
-        self.featurizer = Featurizer(vocabulary)
+        self.featurizer = Featurizer(vocabulary, self.manifest.folding_version)
         self._golden = self._check_fingerprint(needed[GOLDEN])
         for spec in self.manifest.towers:
             self._check_tower(spec)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.errors import UnreadableContent
+from model_export.contract.folding import fold
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import label_token, text_tokens
@@ -40,6 +41,7 @@ FeatureBatch = dict[str, NDArray[np.generic]]
 """
 
 _PREFIX = {"tag": "t", "category": "c", "language": "l"}
+_FOLDED = ("text", "tag", "category")
 _MODALITY_ID = {name: i + 1 for i, name in enumerate(MODALITIES)}
 
 
@@ -87,11 +89,24 @@ def piece_tokens(piece: Piece) -> list[str]:
     return label_token(prefix, piece.text) if prefix else []
 
 
-class Featurizer:
-    """Featuriser over the vocabulary of an encoder."""
+def _folded(piece: Piece) -> Piece:
+    folded = fold(piece.text) if piece.kind in _FOLDED else None
+    return replace(piece, text=folded.text) if folded is not None and folded.undone else piece
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+
+class Featurizer:
+    """Featuriser over the vocabulary of an encoder.
+
+    Attributes:
+        vocabulary: of the encoder.
+        folding_version: 0 reads texts as they are. From 1 on, a profile without usable content is
+            read once more without the disguises of its texts (`folding.fold`), so that no disguise
+            makes a profile insufficient; what is usable as it is keeps its features.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, folding_version: int = 0) -> None:
         self.vocabulary = vocabulary
+        self.folding_version = folding_version
         self._space_index = {space.name: i for i, space in enumerate(vocabulary.spaces)}
 
     def __call__(self, profile: StreamerContent) -> Features:
@@ -104,6 +119,14 @@ class Featurizer:
 
     def from_pieces(self, pieces: Sequence[Piece]) -> Features:
         """Features of pieces in the order of `pieces_of`; raises like `__call__`."""
+        found = self._read(pieces)
+        if found.usable or not self.folding_version:
+            return found
+        folded = [_folded(piece) for piece in pieces]
+        is_same = all(one is other for one, other in zip(pieces, folded, strict=True))
+        return found if is_same else self._read(folded)
+
+    def _read(self, pieces: Sequence[Piece]) -> Features:
         vocabulary = self.vocabulary
         counts: Counter[tuple[int, int]] = Counter()  # (modality, token id) -> count
         vectors: list[list[tuple[int, NDArray[np.float32]]]] = [[] for _ in vocabulary.spaces]

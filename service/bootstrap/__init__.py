@@ -12,7 +12,7 @@ from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
-from service.bootstrap.jobs import open_jobs
+from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -35,21 +35,26 @@ from service.errors import (
     UnsafeConfiguration,
 )
 from service.features.audit.chain import FOLDER
+from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
 from service.features.dedup.service import Dedup
 from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
+from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
 from service.features.models.reencode import is_incomplete, reencode_all
+from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
+from service.features.similar import exporting
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seeds
@@ -65,6 +70,7 @@ from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
 from service.store.redis.backup import RESTORING
+from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
 _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
@@ -76,6 +82,7 @@ async def open_services(
     settings: Settings,
     embedded: EmbeddedStore | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    tracer: Tracer | None = None,
 ) -> AsyncGenerator[Services, None]:
     """Open everything that the endpoints work with; it is closed in reverse order.
 
@@ -85,6 +92,7 @@ async def open_services(
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
         tell: called with what is being started, whenever that changes.
+        tracer: begins the traces of jobs; None: there are none.
 
     Raises:
         StartupError: with what to do about it.
@@ -106,6 +114,7 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         tell("the store is being opened")
         store, store_name, health = await open_store(settings, embedded, stack)
+        store.client.stages = lanes.stages
         await check_data(store, snapshots.newest_place(), settings, stack)
         audit = await stack.enter_async_context(
             opened_audit(settings.data_dir, settings.audit, store.anchors)
@@ -144,31 +153,40 @@ async def open_services(
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
         duplicates = DuplicateParts(store, serving, lanes)
-        jobs, transfers, rebuild = await open_jobs(
-            store, writes, serving, lanes, settings, audit, duplicates.rebuilds, stack
-        )
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        more = MoreKinds(
+            kinds={
+                rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
+                DUPLICATES: duplicates.rebuilds,
+            },
+            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+        )
+        counts = JobCounts()
+        long = await open_jobs(
+            store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
+        )
         recommender = Recommender(established) if established else None
-        uninformative = bundle.featurizer.vocabulary.uninformative
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
-            similar=_similar(serving, lanes, uninformative, settings),
+            similar=similar,
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
-            duplicates=Duplicates(store, duplicates.groups, lanes, rebuild),
+            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
-            jobs=jobs,
-            transfers=transfers,
+            rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
+            jobs=long.jobs,
+            transfers=long.transfers,
             keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
             key_ring=key_ring,
             rate_limits=rate_limits,
@@ -177,6 +195,7 @@ async def open_services(
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
+            collectors=(lanes.stages.seconds, counts, AuditCounts(audit)),
         )
 
 
@@ -205,6 +224,7 @@ def _pipeline(
             encoder.encode,
             lane,
             what="profiles",
+            stage="encode",
             max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
             at_once=1,
         )

@@ -3,30 +3,53 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
-from service.features.duplicates.rebuild import KIND as REBUILD
-from service.features.duplicates.rebuild import RebuildJobs
-from service.features.jobs.runner import JobRunner
-from service.features.jobs.service import Jobs, new_id
+from service.features.jobs.counts import JobCounts
+from service.features.jobs.runner import JobRunner, Kind
+from service.features.jobs.service import Jobs
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.answers import Answer, AnswerJobs
 from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.exports import ExportJobs
 from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
 from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
-from service.features.transfers.spool import Spool
+from service.features.transfers.spool import Spool, name_of
 from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
 from service.settings import Settings
-from service.store.jobs import Job, NewJob
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
+from service.telemetry.spans import Tracer
+
+
+@dataclass(frozen=True)
+class MoreKinds:
+    """What jobs do for other features, by the name of the kind.
+
+    Attributes:
+        kinds: their work.
+        answers: of questions whose answers are written to files.
+    """
+
+    kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
+    answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+
+
+@dataclass(frozen=True)
+class OpenedJobs:
+    """The services of jobs, and the name of this replica, which outlives its process."""
+
+    jobs: Jobs
+    transfers: Transfers
+    replica: str
 
 
 async def open_jobs(
@@ -35,39 +58,41 @@ async def open_jobs(
     serving: Serving,
     lanes: Lanes,
     settings: Settings,
+    more: MoreKinds,
     audit: AuditLog,
-    rebuilds: RebuildJobs,
     stack: contextlib.AsyncExitStack,
-) -> tuple[Jobs, Transfers, Callable[[], Awaitable[Job]]]:
-    """Jobs, and their runner, which `stack` stops; the last queues a rebuild of duplicates."""
+    counts: JobCounts,
+    tracer: Tracer | None = None,
+) -> OpenedJobs:
+    """Jobs, and their runner, which `stack` stops."""
     known = settings.jobs
     spool = Spool(settings.spool_folder, known.spool_bytes)
     await asyncio.to_thread(spool.open)
+    replica = await asyncio.to_thread(name_of, settings.data_dir)
     given_up = json.dumps(problem_of(JobGivenUp(JobGivenUp.example))).encode()
     kept = RedisJobs(
         store.client, JobLimits(known.lease_s, known.max_queued, known.keep_s, given_up)
     )
     record = JobRecord(audit)
+    page_bytes = settings.limits.page_bytes
+    with_files: dict[str, Kind] = {
+        EXPORT: ExportJobs(store, lanes, spool, let_through, page_bytes, record),
+        **{kind: AnswerJobs(answer, spool) for kind, answer in more.answers.items()},
+    }
+    imports = ImportJobs(
+        writes, lanes, spool, settings.limits, known, serving.model_version, record
+    )
+    kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
         kept,
-        {
-            IMPORT: ImportJobs(
-                writes, lanes, spool, settings.limits, known, serving.model_version, record
-            ),
-            EXPORT: ExportJobs(
-                store, lanes, spool, let_through, settings.limits.page_bytes, record
-            ),
-            REBUILD: rebuilds,
-        },
-        spool.place,
+        kinds,
+        (spool.place, replica),
         at_once=known.at_once,
         lease_s=known.lease_s,
+        counts=counts,
+        tracer=tracer,
     )
     runner.start()
     stack.push_async_callback(runner.stop)
-    jobs = Jobs(kept, known, runner.wake)
-
-    async def rebuild() -> Job:
-        return await jobs.submit(NewJob(new_id(), REBUILD, spool.place, b"{}"))
-
-    return jobs, Transfers(jobs, spool, known), rebuild
+    jobs = Jobs(kept, known, runner.wake, {name: kind.scope for name, kind in kinds.items()})
+    return OpenedJobs(jobs, Transfers(jobs, spool, known, frozenset(with_files)), replica)

@@ -17,14 +17,20 @@ from service.client.errors import (
     connection_errors,
     refusal_of,
 )
-from service.client.lines import NDJSON, Chunk, LineSplitter
+from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
+Event = tuple[str, bytes]
+_WITHOUT_END = 1 << 30
 
 
 class AsyncTransport:
-    """Connections to one service."""
+    """Connections to one service.
+
+    Attributes:
+        url: of the service.
+    """
 
     def __init__(
         self, url: str, api_key: str | None, patience: Patience, http: httpx.AsyncClient | None
@@ -37,12 +43,16 @@ class AsyncTransport:
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `aclose` closes.
         """
-        self._url = url
+        self.url = url
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._patience = patience
         self._http = http or httpx.AsyncClient()
         self._owns_http = http is None
         self._keyed: frozenset[str] | None = None
+
+    def attempts(self, *, attempt_s: float) -> Attempts:
+        """Tries that go on for as long as nothing is heard in the time of a call."""
+        return Attempts(replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -65,7 +75,31 @@ class AsyncTransport:
             try:
                 return await self._answer(call, tries)
             except ClientError as error:
-                await self._wait(call, tries, error)
+                await self.pause(call, tries, error)
+
+    async def try_once(self, call: Call[Answer], tries: Attempts) -> Answer:
+        """The answer of one try of several that count together.
+
+        Raises:
+            ClientError: there is none.
+        """
+        answer = await self._answer(call, tries)
+        tries.start_again()
+        return answer
+
+    async def events(self, call: Call[Any], tries: Attempts) -> AsyncGenerator[list[Event], None]:
+        """Id and data of server-sent events as they come, none of a mere sign of life; one try.
+
+        Raises:
+            ClientError: there is no such answer, or it broke off.
+        """
+        response = await self._begun(call, tries, EVENTS)
+        splitter = EventSplitter()
+        async with aclosing(response):
+            with connection_errors(self.url):
+                async for part in response.aiter_bytes():
+                    tries.start_again()
+                    yield splitter.feed(part)
 
     async def lines(self, call: Call[Any], deadline_s: float | None) -> AsyncGenerator[bytes, None]:
         """Complete lines of the answer; the call is made once more only before the first of them.
@@ -79,7 +113,7 @@ class AsyncTransport:
                 response = await self._begun(call, tries)
                 break
             except ClientError as error:
-                await self._wait(call, tries, error)
+                await self.pause(call, tries, error)
         async with aclosing(response), aclosing(self._lines(response)) as lines:
             async for line in lines:
                 yield line
@@ -97,41 +131,44 @@ class AsyncTransport:
                 response = await self._begun(call, tries)
                 async with aclosing(response), aclosing(self._lines(response)) as lines:
                     async for line in lines:
-                        chunk.take(self._url, line)
-                chunk.check(self._url)
+                        chunk.take(self.url, line)
+                chunk.check(self.url)
             except ClientError as error:
                 if len(chunk.results) > had:
                     tries.start_again()
-                await self._wait(call, tries, error)
+                await self.pause(call, tries, error)
 
     async def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""
         body = bytearray()
         async with aclosing(await self._sent(call, tries)) as response:
-            with connection_errors(self._url):
+            with connection_errors(self.url):
                 async for part in response.aiter_bytes():
                     body += part
                     tries.check()
-        return call.answer(self._url, response.status_code, response.headers, bytes(body))
+        return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
-    async def _begun(self, call: Call[Any], tries: Attempts) -> httpx.Response:
-        """One try, whose answer is NDJSON that is not read yet; the caller closes it."""
+    async def _begun(
+        self, call: Call[Any], tries: Attempts, media_type: str = NDJSON
+    ) -> httpx.Response:
+        """One try, whose answer is of that type and not read yet; the caller closes it."""
         response = await self._sent(call, tries)
-        if response.is_success and response.headers.get("content-type") == NDJSON:
+        said = response.headers.get("content-type", "").partition(";")[0]
+        if response.is_success and said == media_type:
             return response
         async with aclosing(response):
-            with connection_errors(self._url):
+            with connection_errors(self.url):
                 body = await response.aread()
         if response.is_success:
-            raise UnexpectedAnswer(self._url, response.status_code, body)
-        raise refusal_of(self._url, response.status_code, response.headers, body)
+            raise UnexpectedAnswer(self.url, response.status_code, body)
+        raise refusal_of(self.url, response.status_code, response.headers, body)
 
     async def _sent(self, call: Call[Any], tries: Attempts) -> httpx.Response:
         """The response whose body is not read yet; the caller closes it."""
-        with connection_errors(self._url):
+        with connection_errors(self.url):
             request = self._http.build_request(
                 call.method,
-                f"{self._url}{call.path}",
+                f"{self.url}{call.path}",
                 params=call.params or None,
                 content=call.content,
                 headers={**self._headers, **call.headers},
@@ -141,12 +178,12 @@ class AsyncTransport:
 
     async def _lines(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         splitter = LineSplitter()
-        with connection_errors(self._url):
+        with connection_errors(self.url):
             async for part in response.aiter_bytes():
                 for line in splitter.feed(part):
                     yield line
 
-    async def _wait(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
+    async def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
         pause_s = tries.pause_after(error)
         if error.is_in_doubt and not call.is_repeatable and not await self._is_keyed(call):

@@ -8,6 +8,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from service.client import calls
+from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import LastWrite
 from service.client.errors import AnswerCut, UnexpectedAnswer
@@ -49,6 +50,12 @@ class AsyncClient:
     them. Every method raises `ClientError`; see `service.client.errors`.
 
     `deadline_s` of a method is the time of that call, in place of the one of `patience`.
+
+    Attributes:
+        url: of the service.
+        jobs: long work: looked at, waited for, cancelled, retried.
+        imports: many streamers in, as a job.
+        exports: many streamers out, as a job.
     """
 
     def __init__(
@@ -72,6 +79,9 @@ class AsyncClient:
         self.url = url.rstrip("/")
         self._last = LastWrite(after_sequence)
         self._transport = AsyncTransport(self.url, api_key, patience, http)
+        self.jobs = AsyncJobs(self._transport)
+        self.imports = AsyncImports(self._transport, self.jobs, self._last)
+        self.exports = AsyncExports(self._transport, self.jobs)
 
     async def __aenter__(self) -> Self:
         return self

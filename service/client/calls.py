@@ -23,6 +23,8 @@ from service.client.models import (
     EmbeddingOut,
     ExportIn,
     HealthOut,
+    JobOut,
+    JobPage,
     Problem,
     SimilarIn,
     SimilarOut,
@@ -288,3 +290,48 @@ def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClusters
     content = _asked(question, after_sequence)
     read = _adapter(DedupClustersOut | DedupFeedOut).validate_json
     return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
+
+
+# Jobs
+
+
+def _job(job_id: str, rest: str = "") -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}{rest}"
+
+
+def job(job_id: str) -> Call[JobOut]:
+    """`GET /v1/jobs/{job_id}`."""
+    return Call("GET", _job(job_id), _as(JobOut))
+
+
+def page_of_jobs(limit: int, cursor: str | None) -> Call[JobPage]:
+    """`GET /v1/jobs`."""
+    return Call("GET", "/v1/jobs", _as(JobPage), params=_params(limit=limit, cursor=cursor))
+
+
+def watch_job(job_id: str, last: str | None) -> Call[bytes]:
+    """`GET /v1/jobs/{job_id}/events`, whose answer goes on."""
+    headers = {} if last is None else {"Last-Event-ID": last}
+    return Call("GET", _job(job_id, "/events"), bytes, headers=headers)
+
+
+def change_job(job_id: str, action: str) -> Call[JobOut]:
+    """`POST /v1/jobs/{job_id}:cancel` or `:retry`; a second retry is refused by its state."""
+    return Call("POST", _job(job_id, f":{action}"), _as(JobOut), is_repeatable=action == "cancel")
+
+
+def start_job(path: str, content: bytes, content_type: str) -> Call[JobOut]:
+    """A route that queues a job: sent again with its key, it queues no other one."""
+    headers = {_KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
+    accepted = frozenset({202})
+    return Call("POST", path, _as(JobOut), content=content, headers=headers, statuses=accepted)
+
+
+def export_body(wanted: Profile | None) -> bytes:
+    """The body of an export of what a filter lets through."""
+    return to_json({} if wanted is None else {"filter": fields_of(wanted)})
+
+
+def job_result(job_id: str) -> Call[bytes]:
+    """`GET /v1/jobs/{job_id}/result`."""
+    return Call("GET", _job(job_id, "/result"), bytes)

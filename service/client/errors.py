@@ -5,6 +5,9 @@ ClientError
 │   └── DeadlineExceeded    the time of the call was over
 ├── UnexpectedAnswer        the answer is not this API's: another server, or a proxy's own page
 ├── AnswerCut               a stream of lines ended before its last line
+├── JobEnded                a job that was waited for has not succeeded
+│   ├── JobFailed           it failed; `job.error` says why
+│   └── JobCancelled        it was cancelled
 ├── OutcomeUnknown          a write may have been carried out, and again could be twice
 └── ApiProblem              the service refused, by a problem document
     ├── NotAllowed     401, 403
@@ -24,6 +27,7 @@ from http import HTTPStatus
 import httpx
 from pydantic import ValidationError
 
+from service.features.jobs.schemas import JobOut
 from service.http.schemas import FieldProblem, Problem
 
 _PASSING = frozenset({429, 502, 503, 504, 507})
@@ -90,6 +94,27 @@ class UnexpectedAnswer(ClientError):
 
 class AnswerCut(ClientError):
     """A stream of lines ended before its last line; ask again for all of it."""
+
+
+class JobEnded(ClientError):
+    """A job that was waited for has not succeeded.
+
+    Attributes:
+        job: as it ended.
+    """
+
+    def __init__(self, job: JobOut) -> None:
+        why = "" if job.error is None else f": {job.error.detail}"
+        super().__init__(f"the job {job.job_id} has {job.state}{why}")
+        self.job = job
+
+
+class JobFailed(JobEnded):
+    """It failed; `job.error` is the problem document. `retry` goes on where it stood."""
+
+
+class JobCancelled(JobEnded):
+    """It was cancelled."""
 
 
 class OutcomeUnknown(ClientError):

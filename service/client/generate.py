@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-WRITTEN = {"synchronous.py": "asynchronous.py", "transport.py": "async_transport.py"}
+WRITTEN = {
+    "synchronous.py": "asynchronous.py",
+    "transport.py": "async_transport.py",
+    "jobs.py": "async_jobs.py",
+}
 """The files, and what each is written from."""
 HEAD = '''\
 """Written by `generate.py` from `{source}`: change that, not this."""
@@ -22,10 +26,11 @@ _REPLACED = (
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),
-    (r"\bAsyncGenerator\[(\w+), None\]", r"Generator[\1, None, None]"),
+    (r"\bAsyncGenerator\[([\w\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
-    (r"\bAsync(Client|Transport)\b", r"\1"),
+    (r"\bAsync(Client|Transport|Jobs|Imports|Exports)\b", r"\1"),
+    (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
     (r"\basync_results\b", "results"),

@@ -1,4 +1,4 @@
-"""Newline-delimited JSON: lines of an answer, and chunks of a bulk write with their results."""
+"""Lines and server-sent events of an answer, and chunks of a bulk write with their results."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +11,7 @@ from service.client.errors import ClientError, UnexpectedAnswer, Unreachable, pr
 from service.features.streamers.schemas import BulkLineOut
 
 NDJSON = "application/x-ndjson"
+EVENTS = "text/event-stream"
 Profile = BaseModel | Mapping[str, Any]
 """A profile, or a part of one: a model, or the fields by name."""
 
@@ -25,6 +26,30 @@ class LineSplitter:
         """The lines that end in this part, without blank ones."""
         *lines, self._rest = (self._rest + part).split(b"\n")
         return [line for line in lines if line.strip()]
+
+
+class EventSplitter:
+    """Splits what comes in parts into server-sent events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._id = ""
+        self._data: list[bytes] = []
+
+    def feed(self, part: bytes) -> list[tuple[str, bytes]]:
+        """Id ("" without one) and data of the events that end in this part; comments are none."""
+        found: list[tuple[str, bytes]] = []
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            name, _, value = line.removesuffix(b"\r").partition(b":")
+            if name == b"data":
+                self._data.append(value.removeprefix(b" "))
+            elif name == b"id":
+                self._id = value.decode(errors="replace").strip()
+            elif not name and not value and self._data:
+                found.append((self._id, b"\n".join(self._data)))
+                self._data = []
+        return found
 
 
 class Chunk:

@@ -9,6 +9,7 @@ from service.features.dedup.schemas import (
     DedupIn,
     MemberOut,
 )
+from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.operations.schemas import HealthOut
 from service.features.similar.schemas import (
     ExportIn,
@@ -30,6 +31,12 @@ from service.features.streamers.schemas import (
     StreamerPage,
     WrittenOut,
 )
+from service.features.transfers.schemas import (
+    ImportIn,
+    ImportResultOut,
+    RefusedLineOut,
+    StreamerExportIn,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
@@ -50,18 +57,25 @@ __all__ = [
     "FilterIn",
     "HealthOut",
     "HitOut",
+    "ImportIn",
+    "ImportResultOut",
+    "JobOut",
+    "JobPage",
     "Live",
     "Media",
     "MemberOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "Problem",
+    "ProgressOut",
     "ReasonsOut",
+    "RefusedLineOut",
     "SeedIn",
     "SimilarIn",
     "SimilarOut",
     "StreamerBody",
     "StreamerContent",
+    "StreamerExportIn",
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",

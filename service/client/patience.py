@@ -1,5 +1,6 @@
 """When a call is made again, and when it is given up; knows no connection."""
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -30,6 +31,28 @@ class Patience:
     attempts: int = 8
     first_pause_s: float = 0.1
     longest_pause_s: float = 8
+
+
+class Deadline:
+    """When something that takes many calls is given up."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        """Count from now; None = never."""
+        self._timeout_s = timeout_s
+        self._until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+
+    def left_s(self) -> float:
+        """Seconds that are left."""
+        return self._until - time.monotonic()
+
+    def check(self, what: str) -> None:
+        """Check that time is left.
+
+        Raises:
+            DeadlineExceeded: none is; names `what` was waited for.
+        """
+        if self.left_s() <= 0:
+            raise DeadlineExceeded(f"{what} within {self._timeout_s:g} s", is_in_doubt=False)
 
 
 class Attempts:
@@ -84,7 +107,9 @@ class Attempts:
             raise DeadlineExceeded(detail, is_in_doubt=error.is_in_doubt) from error
         self._failed += 1
         patience = self._patience
-        longest = min(patience.first_pause_s * 2 ** (self._failed - 1), patience.longest_pause_s)
+        longest = min(
+            patience.first_pause_s * 2 ** min(self._failed - 1, 30), patience.longest_pause_s
+        )
         pause_s = max(longest * random.uniform(0.5, 1), error.retry_after_s or 0)
         if not error.is_passing or self._failed >= patience.attempts or pause_s >= left:
             raise error

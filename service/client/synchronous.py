@@ -10,6 +10,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from service.client import calls
+from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import LastWrite
 from service.client.errors import AnswerCut, UnexpectedAnswer
@@ -51,6 +52,12 @@ class Client:
     them. Every method raises `ClientError`; see `service.client.errors`.
 
     `deadline_s` of a method is the time of that call, in place of the one of `patience`.
+
+    Attributes:
+        url: of the service.
+        jobs: long work: looked at, waited for, cancelled, retried.
+        imports: many streamers in, as a job.
+        exports: many streamers out, as a job.
     """
 
     def __init__(
@@ -74,6 +81,9 @@ class Client:
         self.url = url.rstrip("/")
         self._last = LastWrite(after_sequence)
         self._transport = Transport(self.url, api_key, patience, http)
+        self.jobs = Jobs(self._transport)
+        self.imports = Imports(self._transport, self.jobs, self._last)
+        self.exports = Exports(self._transport, self.jobs)
 
     def __enter__(self) -> Self:
         return self

@@ -19,14 +19,20 @@ from service.client.errors import (
     connection_errors,
     refusal_of,
 )
-from service.client.lines import NDJSON, Chunk, LineSplitter
+from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
+Event = tuple[str, bytes]
+_WITHOUT_END = 1 << 30
 
 
 class Transport:
-    """Connections to one service."""
+    """Connections to one service.
+
+    Attributes:
+        url: of the service.
+    """
 
     def __init__(
         self, url: str, api_key: str | None, patience: Patience, http: httpx.Client | None
@@ -39,12 +45,16 @@ class Transport:
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `close` closes.
         """
-        self._url = url
+        self.url = url
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._patience = patience
         self._http = http or httpx.Client()
         self._owns_http = http is None
         self._keyed: frozenset[str] | None = None
+
+    def attempts(self, *, attempt_s: float) -> Attempts:
+        """Tries that go on for as long as nothing is heard in the time of a call."""
+        return Attempts(replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END))
 
     def close(self) -> None:
         """Close all connections."""
@@ -67,7 +77,31 @@ class Transport:
             try:
                 return self._answer(call, tries)
             except ClientError as error:
-                self._wait(call, tries, error)
+                self.pause(call, tries, error)
+
+    def try_once(self, call: Call[Answer], tries: Attempts) -> Answer:
+        """The answer of one try of several that count together.
+
+        Raises:
+            ClientError: there is none.
+        """
+        answer = self._answer(call, tries)
+        tries.start_again()
+        return answer
+
+    def events(self, call: Call[Any], tries: Attempts) -> Generator[list[Event], None, None]:
+        """Id and data of server-sent events as they come, none of a mere sign of life; one try.
+
+        Raises:
+            ClientError: there is no such answer, or it broke off.
+        """
+        response = self._begun(call, tries, EVENTS)
+        splitter = EventSplitter()
+        with closing(response):
+            with connection_errors(self.url):
+                for part in response.iter_bytes():
+                    tries.start_again()
+                    yield splitter.feed(part)
 
     def lines(self, call: Call[Any], deadline_s: float | None) -> Generator[bytes, None, None]:
         """Complete lines of the answer; the call is made once more only before the first of them.
@@ -81,7 +115,7 @@ class Transport:
                 response = self._begun(call, tries)
                 break
             except ClientError as error:
-                self._wait(call, tries, error)
+                self.pause(call, tries, error)
         with closing(response), closing(self._lines(response)) as lines:
             for line in lines:
                 yield line
@@ -99,41 +133,44 @@ class Transport:
                 response = self._begun(call, tries)
                 with closing(response), closing(self._lines(response)) as lines:
                     for line in lines:
-                        chunk.take(self._url, line)
-                chunk.check(self._url)
+                        chunk.take(self.url, line)
+                chunk.check(self.url)
             except ClientError as error:
                 if len(chunk.results) > had:
                     tries.start_again()
-                self._wait(call, tries, error)
+                self.pause(call, tries, error)
 
     def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""
         body = bytearray()
         with closing(self._sent(call, tries)) as response:
-            with connection_errors(self._url):
+            with connection_errors(self.url):
                 for part in response.iter_bytes():
                     body += part
                     tries.check()
-        return call.answer(self._url, response.status_code, response.headers, bytes(body))
+        return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
-    def _begun(self, call: Call[Any], tries: Attempts) -> httpx.Response:
-        """One try, whose answer is NDJSON that is not read yet; the caller closes it."""
+    def _begun(
+        self, call: Call[Any], tries: Attempts, media_type: str = NDJSON
+    ) -> httpx.Response:
+        """One try, whose answer is of that type and not read yet; the caller closes it."""
         response = self._sent(call, tries)
-        if response.is_success and response.headers.get("content-type") == NDJSON:
+        said = response.headers.get("content-type", "").partition(";")[0]
+        if response.is_success and said == media_type:
             return response
         with closing(response):
-            with connection_errors(self._url):
+            with connection_errors(self.url):
                 body = response.read()
         if response.is_success:
-            raise UnexpectedAnswer(self._url, response.status_code, body)
-        raise refusal_of(self._url, response.status_code, response.headers, body)
+            raise UnexpectedAnswer(self.url, response.status_code, body)
+        raise refusal_of(self.url, response.status_code, response.headers, body)
 
     def _sent(self, call: Call[Any], tries: Attempts) -> httpx.Response:
         """The response whose body is not read yet; the caller closes it."""
-        with connection_errors(self._url):
+        with connection_errors(self.url):
             request = self._http.build_request(
                 call.method,
-                f"{self._url}{call.path}",
+                f"{self.url}{call.path}",
                 params=call.params or None,
                 content=call.content,
                 headers={**self._headers, **call.headers},
@@ -143,12 +180,12 @@ class Transport:
 
     def _lines(self, response: httpx.Response) -> Generator[bytes, None, None]:
         splitter = LineSplitter()
-        with connection_errors(self._url):
+        with connection_errors(self.url):
             for part in response.iter_bytes():
                 for line in splitter.feed(part):
                     yield line
 
-    def _wait(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
+    def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
         pause_s = tries.pause_after(error)
         if error.is_in_doubt and not call.is_repeatable and not self._is_keyed(call):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from service.commands.answers import answer
 from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
+from service.telemetry.opening import open_tracer
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
 _LOW_DISK_BYTES = 1 << 30
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         _towers(args.bundle),
         _data_dir(args.data_dir),
         _port(args.host, args.port),
+        _checked("traces", _traces),
     ]
     failed = any(check.status == "fail" for check in checks)
 
@@ -115,6 +118,12 @@ def _runtime(*modules_and_extra: str) -> Check:
         return ", ".join(found)
 
     return _checked("runtime", look)
+
+
+def _traces() -> str:
+    with ExitStack() as stack:
+        tracer = open_tracer(os.environ, stack)
+    return "off" if tracer is None else "on: the extra otel is installed"
 
 
 def _twins() -> Check:

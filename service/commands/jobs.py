@@ -1,4 +1,4 @@
-"""`python -m service jobs`: list, show, watch, cancel and retry the jobs of a running service."""
+"""`python -m service jobs`: list, show, watch, cancel and retry jobs of a running service."""
 
 import argparse
 import json
@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("job_id", metavar="ID", help="of the job")
+    summary = "rebuild the index of the replica that answers, from the store; prints the job"
+    actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
 
@@ -50,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
             if args.action == "list":
                 page = _ask(client, "GET", "/v1/jobs", params={"limit": args.limit})
                 answer(args, page, lambda: _show(page["jobs"]))
+                return 0
+            if args.action == "rebuild-index":
+                job = _ask(client, "POST", "/v1/index:rebuild")
+                print(f"{job['job_id']} {_state(job)}")
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":

@@ -29,6 +29,8 @@ from service.logs.requests import RequestLog
 from service.settings import Settings
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.supervisor import EmbeddedStore
+from service.telemetry.opening import open_tracer
+from service.telemetry.spans import Tracer
 
 if TYPE_CHECKING:
     from service.services import Services  # at runtime it comes with all the rest
@@ -92,9 +94,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = settings_of(args)
         log = configure(settings.log.format, args.log_level.upper(), [IdsInLog()])
-        listener = _listen(settings.host, settings.port)
-        with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, args.log_level, log))
+        with contextlib.ExitStack() as stack:
+            tracer = open_tracer(os.environ, stack)
+            listener = stack.enter_context(_listen(settings.host, settings.port))
+            runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+            runner.run(_serve(settings, listener, args.log_level, log, tracer))
     except asyncio.CancelledError:
         return leave(0)  # stopped before it was up
     except (ServiceError, ContractError) as error:
@@ -156,11 +160,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, log_level: str, log: LogHandler
+    settings: Settings,
+    listener: socket.socket,
+    log_level: str,
+    log: LogHandler,
+    tracer: Tracer | None,
 ) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle(tracer)
     limit = connection_limit(settings.server.max_connections)
     server = HttpServer(lifecycle, settings.server, limit, log_level)
 
@@ -183,7 +191,7 @@ async def _serve(
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.
         app = await asyncio.to_thread(import_module, "service.app")
-        opening = app.open_services(settings, embedded, lifecycle.tell)
+        opening = app.open_services(settings, embedded, lifecycle.tell, tracer)
         services = await stack.enter_async_context(opening)
         lifecycle.serve(app.create_app(settings, services, lifecycle), {"services": services})
         _tell(settings, services, limit)

@@ -25,6 +25,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NoVector            409   the streamer is stored without a vector
 │   ├── JobStateConflict    409   the job is in a state in which that can't be done
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
+│   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
@@ -73,6 +74,7 @@ from service.errors.duplicates import JudgementNotFound as JudgementNotFound
 from service.errors.jobs import InputChanged as InputChanged
 from service.errors.jobs import JobGivenUp as JobGivenUp
 from service.errors.jobs import JobNotFound as JobNotFound
+from service.errors.jobs import JobRestored as JobRestored
 from service.errors.jobs import JobStateConflict as JobStateConflict
 from service.errors.jobs import ResultNotHere as ResultNotHere
 from service.errors.jobs import SpoolFull as SpoolFull

@@ -31,6 +31,19 @@ class InputChanged(RequestError):
     example = "/path: 'new.jsonl' was changed while it was read; retry the job to begin anew"
 
 
+class JobRestored(RequestError):
+    """The job was queued or running when the backup was made from which the store was restored.
+
+    Nobody runs it. Retried, it goes on where it stood then, if its files are still there.
+    """
+
+    status, code, title = 409, "job_restored", "The job is of before a restore"
+    example = (
+        "the store was restored from a backup that was made while the job was running; retry it to "
+        "go on where it stood then"
+    )
+
+
 class SpoolFull(Unavailable):
     """The files of jobs take all the room that they may have; older ones go in time."""
 

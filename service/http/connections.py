@@ -32,6 +32,8 @@ from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
 _log = logging.getLogger(__name__)
+_uvicorn_log = logging.getLogger("uvicorn.error.connections")
+_uvicorn_log.setLevel(logging.ERROR)  # a warning for all that is no HTTP: anybody could fill disks
 
 _MAX_DESCRIPTORS = 65_536
 _MAX_CONNECTIONS = 4096
@@ -128,9 +130,11 @@ class HttpConnection(HttpToolsProtocol):
     def __init__(self, *args: Any, limits: Connections, **kwargs: Any) -> None:
         """Take the arguments of uvicorn's protocol; `limits` are shared by all connections."""
         super().__init__(*args, **kwargs)
+        self.logger = _uvicorn_log
         self._limits = limits
         self._unparsed = 0  # bytes since the parser last completed a header or a piece of a body
         self._is_refused = False
+        self._is_receiving = False  # the body of a request, answered or not
         self._has_asked = False  # only then there is a cycle
         self._answering: RequestResponseCycle | None = None
         self._has_room = True
@@ -158,7 +162,8 @@ class HttpConnection(HttpToolsProtocol):
         """Parse what came, unless a header has become too large."""
         if self._is_refused:
             return
-        if not self._unparsed and self in self._limits.waiting and self._has_asked:
+        is_idle = self._has_asked and not self._unparsed and not self._is_receiving
+        if is_idle and self in self._limits.waiting:
             self._wait()  # the first byte of another request
         limit = self._limits.settings.header_limit_bytes
         rest: bytes | memoryview = data
@@ -188,7 +193,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the request."""
         super().on_headers_complete()
-        self._has_asked = True
+        self._has_asked = self._is_receiving = True
         self._unparsed = 0
         self._limits.waiting.pop(self, None)
         if self.parser is not None and self.parser.should_upgrade():
@@ -241,7 +246,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the request."""
-        self._unparsed = 0
+        self._unparsed, self._is_receiving = 0, False
         super().on_message_complete()
         if self.cycle.response_complete and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -277,6 +282,8 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(HeaderTooSlow(detail))
         elif not self._has_asked:
             self.transport.close()
+        elif self._is_receiving:  # the rest of a body that was answered already, at any pace
+            self.transport.abort()
 
     def is_stalled(self, now: float) -> bool:
         """Whether the client has taken nothing of an answer for too long."""

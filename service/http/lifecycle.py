@@ -12,6 +12,7 @@ from service.http.admission import Limiter
 from service.http.documents import send_problem
 from service.http.headers.request_ids import answer_as, ids_of
 from service.http.traffic import Traffic
+from service.telemetry.spans import Tracer
 
 STOPPING = "the service is stopping; send the rest again, to another replica or after its restart"
 
@@ -25,10 +26,12 @@ class Lifecycle:
         waits: for parts of bodies, under way at the moment.
         limiter: decides which requests are let in.
         traffic: counts requests.
+        tracer: begins traces; None: there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
         """Begin to start."""
+        self.tracer = tracer
         self._app: ASGIApp | None = None
         self._state: Mapping[str, Any] = {}
         self._starting = "the service is being loaded"

@@ -24,28 +24,28 @@ from service.errors import (
     RequestError,
     ServiceError,
     Stopping,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from service.http.admission import PROBES
 from service.http.auth.audit import RequestAudit
-from service.http.auth.callers import KEYLESS, KeyRing
+from service.http.auth.callers import KEYLESS, KeyRing, caller_by
 from service.http.auth.guarded_answer import GuardedAnswer
 from service.http.auth.local_callers import LocalCallers
 from service.http.auth.rate_limits import Charges, RateLimits
 from service.http.auth.route_scopes import RouteScope, RouteScopes, is_public
 from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
+from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
 from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
+from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
-_ONCE = frozenset({b"authorization", b"host"})
+_ONCE = frozenset({b"authorization", b"content-type", b"host", b"origin"})
 _READ = _ONCE | {
+    b"content-encoding",
     b"content-length",
-    b"content-type",
-    b"origin",
     b"transfer-encoding",
     b"upgrade",
     REQUEST_ID,
@@ -72,6 +72,7 @@ class RequestGuard:
         body_timeout_s: float,
         bulk_min_bytes: int,
         bodies_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         """Guard `app`.
 
@@ -88,6 +89,7 @@ class RequestGuard:
             body_timeout_s: seconds in which a body has to come.
             bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
+            tracer: begins a trace for each request; None: there are none.
         """
         self._app = app
         self._traffic = traffic
@@ -99,6 +101,7 @@ class RequestGuard:
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -107,7 +110,10 @@ class RequestGuard:
             return
         begin = time.perf_counter()
         headers, repeated = _headers(scope)
-        enter(scope, read_ids(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, "")))
+        traceparent = headers.get(TRACEPARENT, "")
+        ids = read_ids(headers.get(REQUEST_ID, ""), traceparent)
+        span, ids = begin_span(self._tracer, scope, ids, traceparent)
+        enter(scope, ids)
         answer = GuardedAnswer(scope, send)
         limit, min_bytes = self._body_limit, None
         if scope["path"] in self._limit_of_lines and not _is_json(headers):
@@ -140,6 +146,7 @@ class RequestGuard:
             answer.finish()
             took_s = time.perf_counter() - begin
             self._traffic.note(scope, answer.status, took_s, body.seen, answer.sent)
+            end_span(span, scope, answer.status, body.seen, answer.sent)
 
     def _admit(
         self,
@@ -182,6 +189,8 @@ class RequestGuard:
         path: str = scope["path"]
         if repeated is not None:
             raise MalformedRequest(f"the header {repeated} came more than once; send it once")
+        if scope["http_version"] not in ("1.0", "1.1"):  # the parser takes 0.9 and 2.0 as well
+            raise MalformedRequest("this is not HTTP/1.1")
         if b"host" not in headers and scope["http_version"] == "1.1":  # RFC 9112, section 3.2
             raise MalformedRequest("a request by HTTP/1.1 names its host; send the header Host")
         if "\n" in path:  # which a pattern's `$` would pass over
@@ -203,6 +212,11 @@ class RequestGuard:
                     "without Upgrade"
                 )
             _check_content_type(path, headers.get(b"content-type", ""))
+            if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
+                raise UnsupportedMediaType(
+                    "bodies are not decompressed here: send this one as it is, without "
+                    "Content-Encoding"
+                )
 
 
 def _let_in(
@@ -215,10 +229,7 @@ def _let_in(
         MissingScope: somebody who may not.
         RateLimited: somebody who may not so often.
     """
-    scheme, _, key = headers.get(b"authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthorized(Unauthorized.example)
-    scope["caller"] = caller = keys.caller_of(key)
+    scope["caller"] = caller = caller_by(keys, headers.get(b"authorization", ""))
     if route is None:  # no route answers
         return
     caller.require(route.scope)

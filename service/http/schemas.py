@@ -59,7 +59,8 @@ class Problem(BaseModel):
         str | None, Field(description="Also the X-Request-Id header, and in the log.")
     ] = None
     trace_id: Annotated[
-        str | None, Field(description="Of the request's traceparent, where it had one.")
+        str | None,
+        Field(description="Of the request's traceparent, or of a trace that begins here."),
     ] = None
 
 

@@ -17,6 +17,11 @@ from service.settings import Server
 _GRACE_S = 5  # for requests under way; a container is killed 10 s after it was told to stop
 _BODY_GRACE_S = 1  # of these, for bodies that still come
 _TICKS = 10  # uvicorn's, in a second
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+]
+"""Of every answer: it is what it says, and a page of another site shows none in a frame."""
 
 
 class HttpServer(uvicorn.Server):
@@ -37,12 +42,13 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,  # nothing depends on the client's address or scheme
                 log_config=None,  # its records go where all others go
                 log_level=log_level,
-                access_log=log_level == "debug",
+                access_log=False,  # it has query strings; `STREAMER_LOG__REQUESTS` is without
                 # Accepted all at once, they must not take more descriptors than are left.
                 backlog=min(2048, max(16, connection_limit // 2)),
                 timeout_keep_alive=math.ceil(settings.idle_timeout_s),
                 timeout_graceful_shutdown=_GRACE_S,
                 server_header=False,
+                headers=_HEADERS,
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from service.store.jobs import JobStep
+from service.store.once import Once
 
 INCOMPLETE = "incomplete:"
 """A store's model version begins so while its records are re-encoded or restored; what follows is
@@ -125,24 +126,6 @@ class Refused:
 
 
 Outcome = Written | Refused
-
-REMEMBERED_S = 24 * 3600
-"""So long the store knows what was done `Once`."""
-
-
-@dataclass(frozen=True)
-class Once:
-    """Names a write that is done once, however often its request is sent.
-
-    Attributes:
-        key: which write it is, in hex digits.
-        fingerprint: of its request; the same key with another one is a mistake of the caller's.
-        answer: what the request is told beside the outcome, to be told again.
-    """
-
-    key: str
-    fingerprint: str
-    answer: bytes = b""
 
 
 class DoneBefore(Exception):

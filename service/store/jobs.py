@@ -5,10 +5,14 @@ number, its token, which grows with each: whatever a runner writes is refused on
 the job, so a runner that stood still and wakes up again can do no harm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.store.once import Once
+
+ANYWHERE = ""
+"""In place of a place: any runner that knows the kind runs the job."""
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINISHED: frozenset[State] = frozenset(("succeeded", "failed", "cancelled"))
 Settled = Literal["succeeded", "failed", "cancelled"]
@@ -33,9 +37,11 @@ class NewJob:
     Attributes:
         job_id: in byte order of these, jobs are listed.
         kind: what is to be done.
-        place: of the spool that it needs; runners with another one leave it alone.
+        place: of the spool or the replica that it needs; other runners leave it alone. `ANYWHERE`
+            for a job that needs neither.
         input: JSON bytes, what its kind needs to know.
         total: how much there is to do; None while that is not known.
+        once: names the request, if it is to be carried out once however often it is sent.
     """
 
     job_id: str
@@ -43,6 +49,7 @@ class NewJob:
     place: str
     input: bytes
     total: int | None = None
+    once: Once | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,16 @@ class Job:
 class JobStore(Protocol):
     """Jobs that are on disk. All methods raise StoreUnavailable when the store does not answer."""
 
-    async def submit(self, job: NewJob) -> bool:
-        """Queue a job, once; False if too many are queued or kept, and nothing was done."""
+    async def submit(self, job: NewJob) -> str | None:
+        """Queue a job, once; None if too many are queued or kept, and nothing was done.
+
+        Returns:
+            Its id, or that of the job which an earlier one of the same requests (`NewJob.once`)
+            queued; nothing was done then.
+
+        Raises:
+            IdempotencyKeyReused: another request has that name.
+        """
         ...
 
     async def get(self, job_id: str) -> Job | None:
@@ -133,10 +148,21 @@ class JobStore(Protocol):
         """Whether `submit` would refuse a job."""
         ...
 
-    async def claim(self, place: str, kinds: Sequence[str]) -> Job | None:
+    async def active(self) -> dict[tuple[str, State], int]:
+        """How many jobs are queued and running, by kind and state."""
+        ...
+
+    async def claim(
+        self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()
+    ) -> Job | None:
         """Take the job that has waited longest, if any is there to be run: the lease begins.
 
         It is queued, or its lease is over; one whose runners died too often fails in place of that.
+
+        Args:
+            places: that the runner has.
+            kinds: that it knows.
+            alone: of these, those of which only one job runs at a time, whoever runs it.
         """
         ...
 

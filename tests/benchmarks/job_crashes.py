@@ -1,4 +1,4 @@
-"""kill -9 in imports and exports, again and again: does each end right, with nothing done twice?
+"""kill -9 in imports, exports and index rebuilds, again and again: does each end right, done once?
 
     python -m tests.benchmarks.job_crashes --rounds 20
 
@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from tests.bundles import write_bundle
-from tests.reliability.job_crashes import VICTIMS, export_round, import_round
+from tests.reliability.job_crashes import VICTIMS, export_round, import_round, rebuild_round
 
-_ROUNDS = {"import": import_round, "export": export_round}
+_ROUNDS = {"import": import_round, "export": export_round, "rebuild": rebuild_round}
 
 
 def main() -> int:

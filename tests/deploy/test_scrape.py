@@ -21,6 +21,7 @@ from tests.bundles import TOPICS
 from tests.deploy.files import PROMETHEUS, ROOT, RULES, alerts, expressions, targets
 from tests.media_towers import picture
 from tests.service.conftest import media_bundle as media_bundle
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.features.operations.stored import SAVED
 from tests.service.process import STOP_S, Service, wait_until
 from tests.service.towers import media
@@ -98,6 +99,13 @@ def use(service: Service) -> None:
         assert client.get(path).status_code == status
     later = {"positive": [{"streamer_id": "s1"}], "after_sequence": 10**9}
     assert client.post("/v1/similar", json=later).status_code == 503
+    line = json_line({"streamer_id": "imported", "bio": "music"})
+    assert client.post("/v1/jobs/imports", content=line, headers=NDJSON).status_code == 202
+
+    def is_done() -> bool:
+        return 'streamer_job_seconds_count{kind="import"' in client.get("/metrics").text
+
+    wait_until(is_done, "a job is done")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +235,7 @@ def test_what_an_expression_reads_is_scraped(scraped: Scraped, place: str) -> No
             used = {matcher.name for matcher in selector.matchers.matchers}
             assert used <= scraped.labels[name] | OF_PROMETHEUS, name
         # Nothing was answered with 500, or refused: of a status the label alone is asked for.
-        asked = re.sub(r'status=~?"[^"]*",? ?', "", selector.prettify())
+        asked = re.sub(r'\b(?:status|state)=~?"[^"]*",? ?', "", selector.prettify())
         assert scraped.ask(asked), asked
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.job_crashes import export_round, import_round
+from tests.reliability.job_crashes import export_round, import_round, rebuild_round
 
 pytestmark = pytest.mark.slow
 
@@ -17,10 +17,16 @@ Round = Callable[[Path, Path, str, int, int], int]
 
 @pytest.mark.parametrize(
     ("play", "victims"),
-    [(import_round, "service"), (import_round, "store"), (export_round, "service and store")],
-    ids=["import", "import of a store", "export"],
+    [
+        (import_round, "service"),
+        (import_round, "store"),
+        (export_round, "service and store"),
+        (rebuild_round, "service"),
+        (rebuild_round, "store"),
+    ],
+    ids=["import", "import of a store", "export", "rebuild", "rebuild from a store"],
 )
 def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:
     attempts = play(bundle, tmp_path / "data", victims, 1, 1)
-    if victims != "store":
+    if victims != "store" and play is not rebuild_round:  # which may be faster than the kill
         assert attempts == 2

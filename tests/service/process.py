@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 START_S = 60
 STOP_S = 30
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
-_FOREIGN = re.compile(r"^STREAMER_|REDIS_URL$|_PROXY$", re.IGNORECASE)
+_FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from training.world.files import is_written, write_world
-from training.world.world import MIN_STREAMERS, generate
+from training.world.world import MAX_RING_SHARE, MIN_STREAMERS, generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,17 +33,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write pictures and sounds instead of cover vectors",
     )
     parser.add_argument(
+        "--rings",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of accounts in planted rings, disguised copies of one account, all in the test "
+        f"split; as many more are honest look-alikes; at most {MAX_RING_SHARE} (default: 0)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace the data set in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the world, unless the folder already holds it."""
-    asked = (args.streamers, args.seed, args.format, args.media)
+    asked = (args.streamers, args.seed, args.format, args.media, args.rings)
     if not args.overwrite and is_written(args.out, *asked):
         sys.stdout.write(f"{args.out} already holds this world\n")
         return
-    world = generate(args.streamers, args.seed, args.media)
+    world = generate(args.streamers, args.seed, args.media, args.rings)
     write_world(world, args.out, args.seed, args.format)
     groups = len(set(world.groups) - {None})
     sys.stdout.write(

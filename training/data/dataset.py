@@ -5,7 +5,7 @@
     interactions.csv     user_id,streamer_id,weight                       (optional)
     relations.csv        streamer_id,related_id,weight    undirected      (optional)
     id_embeddings.npz    ids, vectors [, user_ids, user_vectors]          (optional: teacher)
-    duplicates.csv       streamer_id,group                                (optional)
+    duplicates.csv       streamer_id,group[,kind,disguise]                (optional)
     labels.csv           streamer_id,label                                (optional)
 
 Each file may be Parquet instead, with the same name and columns. `user_ids` and `user_vectors` are

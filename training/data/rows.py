@@ -126,15 +126,19 @@ def has_more_rows(path: Path, count: int) -> bool:
 
 
 def table_rows(
-    path: Path, columns: dict[str, ColumnType], problems: list[Problem]
+    path: Path,
+    columns: dict[str, ColumnType],
+    problems: list[Problem],
+    unread: Sequence[str] = (),
 ) -> Iterator[tuple[int, list[Any]]]:
     """Numbered rows of a CSV or Parquet table, values in the order of `columns`.
 
-    `text` values are non-empty strings, `weight` values floats in [0, `MAX_WEIGHT`].
+    `text` values are non-empty strings, `weight` values floats in [0, `MAX_WEIGHT`]. The columns
+    `unread` may be there too.
     """
     reader = _parquet_table if path.suffix == ".parquet" else _csv_table
     converters = [_text if kind == "text" else _weight for kind in columns.values()]
-    for number, cells in reader(path, list(columns), problems):
+    for number, cells in reader(path, list(columns), problems, unread):
         values = [convert(cell) for convert, cell in zip(converters, cells, strict=True)]
         if _INVALID not in values:
             yield number, values
@@ -147,10 +151,11 @@ def table_rows(
 
 
 def _csv_table(
-    path: Path, columns: Sequence[str], problems: list[Problem]
+    path: Path, columns: Sequence[str], problems: list[Problem], unread: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
     wanted = ",".join(columns)
     order: list[int] | None = None
+    width = len(columns)
     for number, line in lines_of(path, problems):
         try:
             cells = _cells(line)
@@ -158,18 +163,23 @@ def _csv_table(
             problems.append(Problem(path.name, number, "", f"is not CSV on one line: {error}"))
             continue
         if order is None:  # the first readable line
-            if sorted(cells) == sorted(columns):
-                order = [cells.index(name) for name in columns]
+            if _are_columns(cells, columns, unread):
+                order, width = [cells.index(name) for name in columns], len(cells)
                 continue
             order = list(range(len(columns)))  # default order, to check the remaining lines
             problems.append(Problem(path.name, number, "", f"the header must be: {wanted}"))
-        elif len(cells) != len(columns):
-            reason = f"has {len(cells)} values, needs {len(columns)}: {wanted}"
+        elif len(cells) != width:
+            reason = f"has {len(cells)} values, needs {width}: {wanted}"
             problems.append(Problem(path.name, number, "", reason))
         else:
             yield number, [cells[i] for i in order]
     if order is None:
         problems.append(Problem(path.name, None, "", f"is empty, the header must be: {wanted}"))
+
+
+def _are_columns(found: Sequence[str], columns: Sequence[str], unread: Sequence[str]) -> bool:
+    """Whether a header has all columns once, and none but these and `unread`."""
+    return len(set(found)) == len(found) and set(columns) <= set(found) <= {*columns, *unread}
 
 
 def _cells(line: str) -> list[str]:
@@ -180,11 +190,11 @@ def _cells(line: str) -> list[str]:
 
 
 def _parquet_table(
-    path: Path, columns: Sequence[str], problems: list[Problem]
+    path: Path, columns: Sequence[str], problems: list[Problem], unread: Sequence[str]
 ) -> Iterator[tuple[int, list[Any]]]:
     checked = False
     for number, row in parquet_rows(path, problems):
-        if not checked and sorted(row) != sorted(columns):
+        if not checked and not _are_columns(list(row), columns, unread):
             reason = f"has the columns {', '.join(row)}; needs {', '.join(columns)}"
             problems.append(Problem(path.name, None, "", reason))
             return

@@ -102,12 +102,16 @@ def read_splits(path: Path, streamers: Streamers, problems: list[Problem]) -> ND
 def read_duplicates(path: Path, streamers: Streamers, problems: list[Problem]) -> NDArray[np.int64]:
     """Read `duplicates`: streamer_id, group; streamers that are not listed have no duplicate.
 
+    The columns kind and disguise, which simulated worlds have, are not read.
+
     Returns:
         Group number of each streamer (N,), 0..G-1, unique for streamers without duplicates.
     """
     groups: dict[str, int] = {}
     number = np.full(len(streamers.ids), -1, np.int64)
-    for _, row, group in _one_per_streamer(path, "group", streamers, problems):
+    for _, row, group in _one_per_streamer(
+        path, "group", streamers, problems, ("kind", "disguise")
+    ):
         if row != UNREADABLE:
             number[row] = groups.setdefault(group, len(groups))
     alone = number < 0
@@ -125,13 +129,17 @@ def read_labels(path: Path, streamers: Streamers, problems: list[Problem]) -> li
 
 
 def _one_per_streamer(
-    path: Path, column: str, streamers: Streamers, problems: list[Problem]
+    path: Path,
+    column: str,
+    streamers: Streamers,
+    problems: list[Problem],
+    unread: tuple[str, ...] = (),
 ) -> Iterator[tuple[int, int, str]]:
     """(line, row or `UNREADABLE`, value) of a table with one line per streamer."""
     seen = array("q", bytes(8 * len(streamers.ids)))  # line of each row, 0 = none yet
     seen_elsewhere: dict[str, int] = {}
     for line, (streamer_id, value) in table_rows(
-        path, {"streamer_id": "text", column: "text"}, problems
+        path, {"streamer_id": "text", column: "text"}, problems, unread
     ):
         row = _known(path, line, "streamer_id", streamer_id, streamers, problems)
         if row == UNREADABLE:

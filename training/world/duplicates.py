@@ -2,7 +2,7 @@
 
 import copy
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.world.streamers import People, Person
@@ -12,6 +12,26 @@ SHARE = 0.06
 _SIZES = (2, 2, 2, 2, 2, 2, 2, 3, 3, 4)
 _MIN_VIDEOS = 6
 """Number of videos that suffice to recognise an account."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, with what is true of it.
+
+    Attributes:
+        person: person and profile.
+        group: duplicate group; None without duplicates.
+        kind: role in its group (`original`, `second_account`, `reupload`, `ring_original`, `ring`),
+            or kind of its look-alikes.
+        disguises: disguises of a ring's account.
+        look_alikes: set of honest accounts that look alike, if in one.
+    """
+
+    person: Person
+    group: str | None = None
+    kind: str | None = None
+    disguises: tuple[str, ...] = ()
+    look_alikes: str | None = None
 
 
 def group_sizes(rng: random.Random, accounts: int) -> list[int]:
@@ -33,14 +53,12 @@ def _has_enough_videos(person: Person) -> bool:
     return "videos" in person.real and len(person.profile["videos"]) >= _MIN_VIDEOS
 
 
-def duplicate(rng: random.Random, people: People, original: Person) -> Person:
+def duplicate(rng: random.Random, people: People, original: Person, group: str) -> Account:
     """Create a duplicate of an account."""
-    if _has_enough_videos(original) and rng.random() < 0.4:
-        copied = _reuploaded(rng, people, original)
-    else:
-        copied = _second_account(rng, people, original)
+    reuploads = _has_enough_videos(original) and rng.random() < 0.4
+    copied = (_reuploaded if reuploads else _second_account)(rng, people, original)
     copied.profile["attributes"] = people.attributes(copied)
-    return copied
+    return Account(copied, group, "reupload" if reuploads else "second_account")
 
 
 def _second_account(rng: random.Random, people: People, original: Person) -> Person:

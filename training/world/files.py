@@ -18,7 +18,7 @@ from training.world.world import World
 
 MARKER = "world.json"
 """File that identifies the world in a folder, with digests of its files."""
-GENERATOR = 1
+GENERATOR = 2
 """Version of the generator; increase it when equal arguments give another world."""
 MEDIA_GENERATOR = 1
 """Version of the media generator."""
@@ -28,7 +28,13 @@ Format = Literal["jsonl", "parquet"]
 _MEDIA_ROWS = 256
 """Rows with media per Parquet batch, about 25 MB."""
 _TEMPORARY = ".world-"
-_FILE_NAMES = [f"{part}{end}" for part, ending in FILES.items() for end in (ending, ".parquet")]
+LOOK_ALIKES = "look_alikes"
+"""Table of honest accounts that look alike, of worlds with rings: not a part of a data set."""
+_FILE_NAMES = [
+    f"{part}{end}"
+    for part, ending in {**FILES, LOOK_ALIKES: ".csv"}.items()
+    for end in (ending, ".parquet")
+]
 
 
 def is_written(
@@ -37,6 +43,7 @@ def is_written(
     seed: int,
     file_format: Format,
     media: bool = False,
+    ring_share: float = 0.0,
 ) -> bool:
     """Whether the folder holds this world unchanged; False for an empty or missing folder.
 
@@ -60,7 +67,7 @@ def is_written(
         marker = None
     if not isinstance(marker, dict):
         raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
-    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, {}):
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, ring_share, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
         raise OutputError(f"{folder}: its files have changed; restore them with --overwrite")
@@ -83,7 +90,7 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             for name, columns in _tables(world).items():
                 _write_table(made, name, columns, file_format)
             count, digests = len(world.profiles), _digests(made)
-            marker = _marker(count, seed, file_format, world.media, digests)
+            marker = _marker(count, seed, file_format, world.media, world.ring_share, digests)
             for name in (MARKER, *_FILE_NAMES):
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
@@ -102,6 +109,7 @@ def _marker(
     seed: int,
     file_format: Format,
     media: bool,
+    ring_share: float,
     digests: dict[str, str],
 ) -> dict[str, Any]:
     return {
@@ -110,6 +118,7 @@ def _marker(
         "seed": seed,
         "format": file_format,
         **({"media": MEDIA_GENERATOR} if media else {}),
+        **({"rings": ring_share} if ring_share else {}),
         "files": digests,
     }
 
@@ -127,7 +136,15 @@ def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
     """Table name -> columns."""
     ids, audience = world.ids, world.audience
     digits = len(str(audience.users - 1))
-    duplicates = [(i, group) for i, group in zip(ids, world.groups, strict=True) if group]
+    duplicates = [row for row, group in enumerate(world.groups) if group]
+    look_alikes = [row for row, found in enumerate(world.look_alikes) if found]
+    more = {
+        LOOK_ALIKES: {
+            "streamer_id": [ids[row] for row in look_alikes],
+            "set": [world.look_alikes[row] for row in look_alikes],
+            "kind": [world.kinds[row] for row in look_alikes],
+        }
+    }
     return {
         "splits": {"streamer_id": ids, "split": world.splits},
         "interactions": {
@@ -136,10 +153,13 @@ def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
             "weight": audience.views.tolist(),
         },
         "duplicates": {
-            "streamer_id": [streamer_id for streamer_id, _ in duplicates],
-            "group": [group for _, group in duplicates],
+            "streamer_id": [ids[row] for row in duplicates],
+            "group": [world.groups[row] for row in duplicates],
+            "kind": [world.kinds[row] for row in duplicates],
+            "disguise": ["+".join(world.disguises[row]) for row in duplicates],
         },
         "labels": {"streamer_id": ids, "label": world.topics},
+        **(more if look_alikes else {}),
     }
 
 

@@ -66,10 +66,11 @@ class People:
         size = {topic: rng.lognormvariate(0, 0.5) for topic in topics}
         self.interest_sizes = [size[i.topic] * rng.lognormvariate(0, 0.3) for i in interests]
 
-    def person(self, shows_anything: bool = True) -> Person:
-        """Create a person with a profile."""
+    def person(self, shows_anything: bool = True, interest: int | None = None) -> Person:
+        """Create a person with a profile; the interest is drawn unless given."""
         rng = self._rng
-        interest = rng.choices(range(len(self._interests)), self.interest_sizes)[0]
+        if interest is None:
+            interest = rng.choices(range(len(self._interests)), self.interest_sizes)[0]
         second = self._second_interest(interest) if rng.random() < 0.4 else None
         language = int(rng.random() < _CHINESE_SHARE)
         person = Person(

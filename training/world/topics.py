@@ -52,6 +52,11 @@ def load_phrases() -> dict[str, dict[str, list[Any]]]:
     return _toml("phrases.toml")
 
 
+def load_look_alikes() -> dict[str, dict[str, list[str]]]:
+    """Language -> kind of template -> templates, from `look_alikes.toml`."""
+    return _toml("look_alikes.toml")
+
+
 def _words(by_language: list[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(words.split(", ")) for words in by_language)
 

@@ -9,15 +9,20 @@ import numpy as np
 
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
-from training.world.duplicates import duplicate, group_sizes, is_recognisable
+from training.world.duplicates import Account, duplicate, group_sizes, is_recognisable
+from training.world.look_alikes import LookAlikes
 from training.world.media.cover_vectors import CoverVectors
 from training.world.media.studio import Studio, made
+from training.world.rings import SMALLEST, rings
 from training.world.streamers import People, Person
-from training.world.topics import Interest, load_interests, load_phrases
+from training.world.topics import Interest, load_interests, load_look_alikes, load_phrases
+from training.world.translation import phrasebook
 
 MIN_STREAMERS = 10
 EMPTY_SHARE = 0.01
 """Share of streamers without content."""
+MAX_RING_SHARE = 0.3
+"""Largest share of accounts in rings; as many again are look-alikes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +33,28 @@ class World:
         profiles: JSON form of each StreamerProfile, with media recipes in place of media.
         topics: topic of each, such as `games/moba`.
         groups: duplicate group of each, None without duplicates.
+        kinds: role of each in its group, or kind of its look-alikes; None for all others.
+        disguises: disguises of each, for accounts of rings.
+        look_alikes: set of honest look-alikes of each, None without.
         splits: train, val or test of each; groups are whole.
         earnest: informative modalities of each (`training.world.streamers`); all other content is
             boilerplate.
         audience: interactions.
         media: whether there are pictures and sounds instead of cover vectors.
+        ring_share: share of planted rings, as asked for.
     """
 
     profiles: list[dict[str, Any]]
     topics: list[str]
     groups: list[str | None]
+    kinds: list[str | None]
+    disguises: list[tuple[str, ...]]
+    look_alikes: list[str | None]
     splits: list[str]
     earnest: list[frozenset[str]]
     audience: Audience
     media: bool = False
+    ring_share: float = 0.0
 
     @property
     def ids(self) -> list[str]:
@@ -53,19 +66,22 @@ class World:
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
-def generate(streamers: int, seed: int, media: bool = False) -> World:
+def generate(streamers: int, seed: int, media: bool = False, ring_share: float = 0.0) -> World:
     """Generate a world, deterministically by its arguments.
 
     Args:
         streamers: number of streamers.
         seed: of all randomness.
         media: pictures and sounds instead of cover vectors; all else is unchanged.
+        ring_share: share of accounts in planted rings, up to `MAX_RING_SHARE`; as many more are
+            honest look-alikes. Rings are all in the test split, so no threshold is chosen on them.
 
     Raises:
-        UsageError: fewer than `MIN_STREAMERS` streamers.
+        UsageError: fewer than `MIN_STREAMERS` streamers, or no such share.
     """
     if streamers < MIN_STREAMERS:
         raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
+    planted = _planted(streamers, ring_share)
     rng = random.Random(f"world/{seed}")
     noise, views, parts = (np.random.default_rng([abs(seed), seed < 0, i]) for i in range(3))
     interests = load_interests()
@@ -75,25 +91,42 @@ def generate(streamers: int, seed: int, media: bool = False) -> World:
         shown = CoverVectors(noise, interests)
     phrases = load_phrases()
     people = People(rng, shown, interests, phrases)
-    accounts = _accounts(rng, people, streamers)
+    accounts = _accounts(rng, people, streamers - 2 * planted)
+    if planted:
+        accounts += rings(rng, people, planted, phrasebook(interests, phrases))
+        accounts += LookAlikes(rng, people, load_look_alikes()).plant(planted)
     rng.shuffle(accounts)
-    groups = [group for _, group in accounts]
-    persons = [person for person, _ in accounts]
+    persons = [account.person for account in accounts]
     digits = len(str(streamers - 1))
     return World(
         profiles=[_with_ids(f"w{i:0{digits}}", p.profile) for i, p in enumerate(persons)],
         topics=[interests[person.interest].topic for person in persons],
-        groups=groups,
-        splits=_splits(parts, groups),
+        groups=[account.group for account in accounts],
+        kinds=[account.kind for account in accounts],
+        disguises=[account.disguises for account in accounts],
+        look_alikes=[account.look_alikes for account in accounts],
+        splits=_splits(parts, accounts),
         earnest=[person.real for person in persons],
         audience=draw_audience(views, _crowd(persons, people, interests)),
         media=media,
+        ring_share=ring_share,
     )
 
 
-def _accounts(
-    rng: random.Random, people: People, streamers: int
-) -> list[tuple[Person, str | None]]:
+def _planted(streamers: int, ring_share: float) -> int:
+    """Number of accounts in rings."""
+    if not 0 <= ring_share <= MAX_RING_SHARE:
+        raise UsageError(f"rings need a share of 0 to {MAX_RING_SHARE}, not {ring_share}")
+    planted = round(ring_share * streamers)
+    if ring_share and planted < SMALLEST:
+        raise UsageError(
+            f"{ring_share} of {streamers} streamers are fewer than a ring's {SMALLEST}; "
+            "take a larger share, more streamers, or 0"
+        )
+    return planted
+
+
+def _accounts(rng: random.Random, people: People, streamers: int) -> list[Account]:
     """Accounts with their duplicate groups."""
     sizes = group_sizes(rng, streamers)
     count = streamers - sum(size - 1 for size in sizes)
@@ -101,11 +134,13 @@ def _accounts(
     persons = [people.person(shows_anything=i >= empty) for i in range(count)]
     originals = rng.sample([i for i in range(count) if is_recognisable(persons[i])], len(sizes))
     group_of = {original: f"g{number}" for number, original in enumerate(originals)}
-    accounts = [(person, group_of.get(i)) for i, person in enumerate(persons)]
+    accounts = [
+        Account(person, group_of[i], "original") if i in group_of else Account(person)
+        for i, person in enumerate(persons)
+    ]
     for original, size in zip(originals, sizes, strict=True):
         for _ in range(size - 1):
-            copied = duplicate(rng, people, persons[original])
-            accounts.append((copied, group_of[original]))
+            accounts.append(duplicate(rng, people, persons[original], group_of[original]))
     return accounts
 
 
@@ -121,18 +156,19 @@ def _with_ids(streamer_id: str, profile: dict[str, Any]) -> dict[str, Any]:
     return numbered
 
 
-def _splits(rng: np.random.Generator, groups: list[str | None]) -> list[str]:
-    """Random split: 70 % train, 10 % val, 20 % test, duplicate groups whole."""
+def _splits(rng: np.random.Generator, accounts: list[Account]) -> list[str]:
+    """Random split: 70 % train, 10 % val, 20 % test, duplicate groups whole, rings in test."""
     units: dict[str | int, list[int]] = {}
-    for row, group in enumerate(groups):
-        units.setdefault(row if group is None else group, []).append(row)
-    splits = ["train"] * len(groups)
+    for row, account in enumerate(accounts):
+        units.setdefault(row if account.group is None else account.group, []).append(row)
+    splits = ["train"] * len(accounts)
     placed = 0
     members = list(units.values())
     for unit in rng.permutation(len(members)):
-        share = placed / len(groups)
+        share = placed / len(accounts)
         for row in members[unit]:
-            splits[row] = "test" if share < 0.2 else "val" if share < 0.3 else "train"
+            is_test = share < 0.2 or accounts[row].kind in ("ring", "ring_original")
+            splits[row] = "test" if is_test else "val" if share < 0.3 else "train"
         placed += len(members[unit])
     return splits
 

@@ -62,6 +62,7 @@ class TowerPool:
                 partial(self._encode, spec.name),
                 lane,
                 what="pieces",
+                stage="towers",
                 max_batch=settings.max_batch,
                 at_once=1,
             )
@@ -70,7 +71,11 @@ class TowerPool:
         }
         self._to_decode: dict[Lane, Queue[Callable[[], Any], Any]] = {
             lane: lanes.queue(
-                _each, lane, what="pictures and sounds", at_once=settings.decode_threads
+                _each,
+                lane,
+                what="pictures and sounds",
+                stage="decode",
+                at_once=settings.decode_threads,
             )
             for lane in both
         }

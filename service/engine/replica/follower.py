@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 from service.engine.replica.lag import Lag
@@ -18,6 +18,7 @@ from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.base import Change, Remove, Upsert, VectorIndex
 from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
 from service.store.trouble import Trouble
+from service.telemetry.spans import spanned
 
 _log = logging.getLogger(__name__)
 _Entry = TypeVar("_Entry")
@@ -26,6 +27,8 @@ _LOOK_S = 0.5
 """How often it is looked where the log ends."""
 _SHOW_MS = 100
 """The longest that the answer to a write waits for the index."""
+_CATCH_UP_S = 1.0
+"""How often an index that is prepared takes in the log."""
 _ROWS_AT_ONCE = 50
 """How many entries are applied before other tasks get their turn."""
 
@@ -64,6 +67,7 @@ class Follower:
         self._index: VectorIndex | None = None
         self._position = Position("", 0)  # from where on the log is followed; not of a lost index
         self._moved = asyncio.Condition()
+        self._applying = asyncio.Lock()
         self._lag = Lag()
         self._max_lag_s = max_lag_s
         self._tasks: list[asyncio.Task[None]] = []
@@ -163,8 +167,9 @@ class Follower:
         if self._position.sequence >= sequence:
             return
         try:
-            async with asyncio.timeout(timeout_ms / 1000), self._moved:
-                await self._moved.wait_for(lambda: self._position.sequence >= sequence)
+            with spanned("wait_for_index"):
+                async with asyncio.timeout(timeout_ms / 1000), self._moved:
+                    await self._moved.wait_for(lambda: self._position.sequence >= sequence)
         except TimeoutError:
             raise NotYetVisible(
                 f"the index has applied sequence {self._position.sequence}, not yet {sequence}"
@@ -179,6 +184,50 @@ class Follower:
         if self.is_ready and self.behind_because is None:
             with contextlib.suppress(NotYetVisible):
                 await self.wait_for(sequence, _SHOW_MS)
+
+    async def rebuild(
+        self,
+        tell: Callable[[int], Awaitable[None]],
+        prepare: Callable[[VectorIndex], Awaitable[None]],
+    ) -> None:
+        """Build the index anew from the store, beside the live one, and put it in its place.
+
+        The old one answers until then, and takes in what is written; so does the new one from then
+        on. Cancelled before that, nothing has changed. Waits for the first scan of the process.
+
+        Args:
+            tell: called with the number of records that were read, now and then.
+            prepare: makes the new index as fast as it is to be before it answers.
+
+        Raises:
+            Unavailable: the store does not answer, or its history became another one meanwhile.
+        """
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._index is not None)
+        place = await self._store.position()
+        index, check, done = self._new_index(), RecordCheck(self._model), 0
+        try:
+            async for entries in self._store.scan():
+                for part in _parts(entries):
+                    await index.apply([_upsert(e) for e in part if check.accepts(e)])
+                done += len(entries)
+                await tell(done)
+            preparing = asyncio.ensure_future(prepare(index))
+            try:
+                while not preparing.done():  # the log does not keep everything that comes meanwhile
+                    place = await self._replay(index, check, place, self._position.sequence)
+                    await asyncio.wait({preparing}, timeout=_CATCH_UP_S)
+                await preparing
+            finally:
+                preparing.cancel()
+            place = await self._replay(index, check, place, self._position.sequence)
+            async with self._applying:
+                await self._replay(index, check, place, self._position.sequence)
+                if self._position.epoch != place.epoch:
+                    raise LogGap("the store's history is another one by now")
+                self._index, self._check = index, check
+        except LogGap as gap:
+            raise Unavailable(f"the index can't be rebuilt at the moment: {gap}") from gap
 
     async def _run(self) -> None:
         attempt = 0
@@ -245,14 +294,16 @@ class Follower:
             return None
         index, place = found
         try:
-            end = await self._replay(index, place, head.sequence)
+            end = await self._replay(index, self._check, place, head.sequence)
         except LogGap as gap:
             self._snapshots.discard(f"the log does not go on where it ends ({gap})")
             return None
         _log.info("the index is the snapshot of %d, the log up to %d", place.sequence, end.sequence)
         return index, end
 
-    async def _replay(self, index: VectorIndex, place: Position, until: int) -> Position:
+    async def _replay(
+        self, index: VectorIndex, check: RecordCheck, place: Position, until: int
+    ) -> Position:
         """Apply the log from a place on until `until` is reached; where it then is.
 
         Raises:
@@ -264,7 +315,7 @@ class Follower:
         async with contextlib.aclosing(feed):
             async for entries in feed:
                 for part in _parts(entries):
-                    await index.apply(self._changes(part))
+                    await index.apply(_changes(part, check))
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 if place.sequence >= until:
                     break
@@ -287,14 +338,14 @@ class Follower:
             _log.warning("rebuilding the index: %s", why)
 
     async def _follow(self) -> None:
-        index = self.index
         start = self._position
         feed = self._store.follow(start.sequence, start.epoch, start.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
                 for part in _parts(entries):
-                    await index.apply(self._changes(part))
-                    await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
+                    async with self._applying:  # which index is live does not change meanwhile
+                        await self.index.apply(_changes(part, self._check))
+                        await self._move_to(Position(start.epoch, part[-1].sequence, part[-1].mark))
 
     async def _move_to(self, position: Position) -> None:
         async with self._moved:
@@ -302,16 +353,17 @@ class Follower:
             self.sequence = position.sequence
             self._moved.notify_all()
 
-    def _changes(self, entries: Sequence[LogEntry]) -> list[Change]:
-        """Changes that entries of the log make; a record that the index can't hold is skipped."""
-        changes: list[Change] = []
-        for entry in entries:
-            if entry.entry is None:
-                changes.append(Remove(entry.streamer_id, entry.sequence))
-                self._check.forget(entry.streamer_id)
-            elif self._check.accepts(entry.entry):
-                changes.append(_upsert(entry.entry))
-        return changes
+
+def _changes(entries: Sequence[LogEntry], check: RecordCheck) -> list[Change]:
+    """Changes that entries of the log make; a record that the index can't hold is skipped."""
+    changes: list[Change] = []
+    for entry in entries:
+        if entry.entry is None:
+            changes.append(Remove(entry.streamer_id, entry.sequence))
+            check.forget(entry.streamer_id)
+        elif check.accepts(entry.entry):
+            changes.append(_upsert(entry.entry))
+    return changes
 
 
 def _parts(entries: Sequence[_Entry]) -> Iterator[Sequence[_Entry]]:

@@ -1,14 +1,17 @@
 """Index maintenance: rebuilds and snapshots in one thread, checks of recall in another."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Snapshots
+from service.index.base import VectorIndex
 from service.index.maintenance import Maintained
 
 _log = logging.getLogger(__name__)
@@ -24,6 +27,16 @@ _NICENESS = 10
 def give_way() -> None:
     """Lower the priority of the calling thread."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+@dataclass(eq=False)
+class _Preparation:
+    """An index that is not served yet, which the maintenance thread is asked to rebuild."""
+
+    index: Maintained
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: threading.Event = field(default_factory=threading.Event)
 
 
 class IndexMaintenance:
@@ -42,6 +55,7 @@ class IndexMaintenance:
             target=self._check_recall, name="recall check", daemon=True
         )
         self._rebuilt = False  # since the last snapshot
+        self._asked: _Preparation | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -56,6 +70,26 @@ class IndexMaintenance:
         self._stopped.set()
         await asyncio.to_thread(self._save_last)
 
+    async def prepare(self, index: VectorIndex) -> None:
+        """Rebuild an index that is not served yet, in the thread; one at a time.
+
+        Where that fails, it is tried again once the index is served.
+        """
+        if not (isinstance(index, Maintained) and index.is_due()):
+            return
+        asked = self._asked = _Preparation(index, asyncio.get_running_loop())
+        try:
+            await asked.done.wait()
+        finally:
+            asked.given_up.set()
+
+    def _prepare(self, asked: _Preparation) -> None:
+        try:
+            asked.index.rebuild(lambda: self._stopped.is_set() or asked.given_up.is_set())
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                asked.loop.call_soon_threadsafe(asked.done.set)
+
     def _save_last(self) -> None:
         until = time.monotonic() + _LAST_S
         self._thread.join(_LAST_S / 5)
@@ -66,6 +100,9 @@ class IndexMaintenance:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
+                asked, self._asked = self._asked, None
+                if asked is not None and not asked.given_up.is_set():
+                    self._prepare(asked)
                 index = self._follower.index if self._follower.is_ready else None
                 if isinstance(index, Maintained) and index.is_due():
                     index.rebuild(self._stopped.is_set)

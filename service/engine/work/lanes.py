@@ -12,12 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
+from service.engine.work.batch_spans import BatchSpans
 from service.engine.work.give_way import GiveWay
 from service.engine.work.lane_counts import LaneCounts
+from service.engine.work.tickets import Failed, Job, Ticket
 from service.errors import Overloaded
 from service.settings import Work
+from service.telemetry.spans import current_span
+from service.telemetry.stages import Stage, StageTimes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,48 +41,13 @@ class Lane(IntEnum):
     BULK = 2
 
 
-class _Ticket(Generic[Result]):
-    """Items of one caller, and the future that all of their results go to."""
-
-    __slots__ = ("future", "left", "results")
-
-    def __init__(self, future: "asyncio.Future[list[Result]]", items: int) -> None:
-        self.future = future
-        self.left = items
-        self.results: list[Any] = [None] * items
-
-    def take(self, place: int, result: Result) -> None:
-        self.results[place] = result
-        self.left -= 1
-        if not self.left and not self.future.done():
-            self.future.set_result(self.results)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Job(NamedTuple):
-    """One item of a ticket, and since when it waits."""
-
-    item: Any
-    ticket: _Ticket[Any]
-    place: int
-    since: float
-
-
-class _Failed(NamedTuple):
-    """What an item raised, in the place of its result."""
-
-    error: Exception
-
-
 class Queue(Generic[Item, Result]):
     """Items of one kind that wait for a thread, and the function that answers batches of them.
 
     Attributes:
         lane: how urgent they are.
         what: they are, in the plural, for those who are refused.
+        stage: of work, for those who measure.
         cost_s: seconds of a thread that one item takes, smoothed.
         jobs: those that wait.
         running: batches under way.
@@ -91,14 +60,16 @@ class Queue(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Sequence[Result]],
         lane: Lane,
         what: str,
+        stage: Stage,
         max_batch: int,
         at_once: int,
     ) -> None:
         """Made by `Lanes.queue`, which explains the arguments."""
         self.lane = lane
         self.what = what
+        self.stage: Stage = stage
         self.cost_s = 0.0
-        self.jobs: deque[_Job] = deque()
+        self.jobs: deque[Job] = deque()
         self.running = 0
         self.at_once = at_once
         self._lanes = lanes
@@ -125,7 +96,7 @@ class Queue(Generic[Item, Result]):
         """Estimated seconds that one more item would wait for those of the same kind."""
         return len(self.jobs) * self.cost_s / self.at_once
 
-    def next_batch(self) -> list[_Job]:
+    def next_batch(self) -> list[Job]:
         """The jobs that a thread should do next; of slow lanes as much as fits into `SLICE_S`."""
         most = self._max_batch
         if self.lane is not Lane.INTERACTIVE and self.cost_s:
@@ -133,7 +104,7 @@ class Queue(Generic[Item, Result]):
         batch = [self.jobs.popleft() for _ in range(min(most, len(self.jobs)))]
         return [job for job in batch if not job.ticket.future.done()]
 
-    def run(self, jobs: Sequence[_Job]) -> Sequence[Result | _Failed]:
+    def run(self, jobs: Sequence[Job]) -> Sequence[Result | Failed]:
         """Results of a batch, in a thread; in one that fails, each item is run by itself."""
         try:
             results = self._run([job.item for job in jobs])
@@ -142,7 +113,7 @@ class Queue(Generic[Item, Result]):
             return results
         except Exception as error:  # noqa: BLE001 - belongs to those who wait, not to this thread
             if len(jobs) == 1:
-                return [_Failed(error)]
+                return [Failed(error)]
             return [self.run([job])[0] for job in jobs]
         finally:
             del jobs  # see `Lanes.answer`
@@ -161,6 +132,7 @@ class Lanes:
 
     Attributes:
         counts: what each lane has done.
+        stages: how long that took.
         give_way: lets others go first between two pieces of work on the event loop.
     """
 
@@ -175,11 +147,12 @@ class Lanes:
         self._queues: tuple[list[Queue[Any, Any]], ...] = tuple([] for _ in Lane)
         self._served = [0.0 for _ in Lane]  # when a lane had its last turn
         self._slow = 0  # threads at heavy or bulk work
-        self._begun: dict[int, list[_Job]] = {}  # by thread
+        self._begun: dict[int, list[Job]] = {}  # by thread
         self._changed = threading.Condition()
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.counts = {lane: LaneCounts() for lane in Lane}
+        self.stages = StageTimes()
         self.give_way = GiveWay()
         self._calls = [self.queue(_each, lane, what="calls") for lane in Lane]
 
@@ -189,6 +162,7 @@ class Lanes:
         lane: Lane,
         *,
         what: str,
+        stage: Stage = "calls",
         max_batch: int = 1,
         at_once: int | None = None,
     ) -> Queue[Item, Result]:
@@ -201,11 +175,12 @@ class Lanes:
             run: one result for each item, in order; called in threads.
             lane: how urgent it is.
             what: the items are, in the plural.
+            stage: of work that they are.
             max_batch: items of one batch.
             at_once: batches under way; by default as many as there are threads.
         """
         threads = len(self._threads)
-        made = Queue(self, run, lane, what, max_batch, min(at_once or threads, threads))
+        made = Queue(self, run, lane, what, stage, max_batch, min(at_once or threads, threads))
         self._queues[lane].append(made)
         return made
 
@@ -292,11 +267,12 @@ class Lanes:
         deadline_s = self._deadline_s[queue.lane]
         self._refuse(queue, len(items), deadline_s)
         loop = asyncio.get_running_loop()
-        ticket, since = _Ticket[Any](loop.create_future(), len(items)), time.perf_counter()
+        ticket, since = Ticket[Any](loop.create_future(), len(items)), time.perf_counter()
+        span = current_span()
         with self._changed:
             if self._is_stopping:
                 raise Overloaded("the service is stopping")
-            queue.jobs.extend(_Job(item, ticket, i, since) for i, item in enumerate(items))
+            queue.jobs.extend(Job(item, ticket, i, since, span) for i, item in enumerate(items))
             self._changed.notify()
         late = Overloaded(f"{queue.what}: not done within {deadline_s:g} s")
         timer = loop.call_later(deadline_s, self._expire, queue.lane, ticket, late)
@@ -318,7 +294,7 @@ class Lanes:
             retry_s = max(1, math.ceil(wait_s))
             raise Overloaded(f"{waiting} {queue.what} are waiting already", retry_s)
 
-    def _expire(self, lane: Lane, ticket: _Ticket[Any], late: Overloaded) -> None:
+    def _expire(self, lane: Lane, ticket: Ticket[Any], late: Overloaded) -> None:
         self.counts[lane].refused += ticket.left
         ticket.fail(late)
 
@@ -327,8 +303,11 @@ class Lanes:
         while (taken := self._take()) is not None:
             queue, jobs = taken
             begin = time.perf_counter()
-            results = queue.run(jobs)
+            with BatchSpans(queue.stage, queue.lane.name.lower(), jobs, begin):
+                results = queue.run(jobs)
             took_s = time.perf_counter() - begin
+            self.stages.note("queue", begin - min(job.since for job in jobs))
+            self.stages.note(queue.stage, took_s)
             with self._changed:
                 del self._begun[threading.get_ident()]
                 queue.note(len(jobs), took_s)
@@ -337,7 +316,7 @@ class Lanes:
             loop.call_soon_threadsafe(_deliver, jobs, results)
             del taken, queue, jobs, results  # or they would live while the thread waits
 
-    def _take(self) -> tuple[Queue[Any, Any], list[_Job]] | None:
+    def _take(self) -> tuple[Queue[Any, Any], list[Job]] | None:
         """The next batch, once there is one; None when the lanes stop."""
         with self._changed:
             while not self._is_stopping:
@@ -372,10 +351,10 @@ class Lanes:
         return chosen
 
 
-def _deliver(jobs: Sequence[_Job], results: Sequence[Any]) -> None:
+def _deliver(jobs: Sequence[Job], results: Sequence[Any]) -> None:
     """Hand results, or what went wrong, to those who wait; on the event loop."""
     for job, result in zip(jobs, results, strict=True):
-        if isinstance(result, _Failed):
+        if isinstance(result, Failed):
             job.ticket.fail(result.error)
         else:
             job.ticket.take(job.place, result)

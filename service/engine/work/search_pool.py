@@ -1,10 +1,12 @@
 """Runs searches on the event loop while they are short, and in the lanes otherwise."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from service.engine.work.lanes import Lane, Lanes, Queue
+from service.telemetry.spans import Span, current_span, spanned
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +25,7 @@ class _Asked(NamedTuple):
     item: Any
     cost_ms: float
     result: "asyncio.Future[Any]"
+    span: Span | None
 
 
 class SearchPool:
@@ -31,18 +34,27 @@ class SearchPool:
     def __init__(self, lanes: Lanes) -> None:
         """Use these threads."""
         self._calls: dict[Lane, Queue[Callable[[], Any], Any]] = {
-            lane: lanes.queue(_make_all, lane, what="searches")
+            lane: lanes.queue(_make_all, lane, what="searches", stage="search")
             for lane in (Lane.INTERACTIVE, Lane.HEAVY)
         }
         self._together: Queue[_Asked, Any] = lanes.queue(
-            _answer_all, Lane.INTERACTIVE, what="searches", max_batch=_AT_ONCE
+            _answer_all,
+            Lane.INTERACTIVE,
+            what="searches",
+            stage="search",
+            max_batch=_AT_ONCE,
         )
+        self._stages = lanes.stages
         self._asked: list[_Asked] = []
 
     async def run(self, call: Callable[[], Result], cost_ms: float) -> Result:
         """Make a call, at once if it is short; see `Work.run`."""
         if cost_ms <= _INLINE_MS:
-            return call()
+            begin = time.perf_counter()
+            with spanned("search"):
+                found = call()
+            self._stages.note("search", time.perf_counter() - begin)
+            return found
         lane = Lane.INTERACTIVE if cost_ms <= _HEAVY_MS else Lane.HEAVY
         return cast(Result, await self._calls[lane].submit(call))
 
@@ -57,7 +69,7 @@ class SearchPool:
         Long calls go to threads, and take the items that come while the one before runs.
         """
         loop = asyncio.get_running_loop()
-        asked = _Asked(answer, item, cost_ms, loop.create_future())
+        asked = _Asked(answer, item, cost_ms, loop.create_future(), current_span())
         if cost_ms > _INLINE_MS:
             return await self._together.submit(asked)
         if not self._asked:
@@ -74,6 +86,7 @@ class SearchPool:
         asked = [a for a in asked if not a.result.done()]  # who has gone needs none
         for answer, places in _by_answer(asked).items():
             mine = [asked[i] for i in places]
+            begin = time.perf_counter()
             try:
                 found = answer([a.item for a in mine])
                 for a, result in zip(mine, found, strict=True):
@@ -82,6 +95,14 @@ class SearchPool:
                 for a in mine:
                     if not a.result.done():
                         a.result.set_exception(error)
+            end = time.perf_counter()
+            self._stages.note("search", end - begin)
+            for a in mine:
+                if a.span is not None:
+                    of_batch = {"streamer.items": len(mine)}
+                    span = a.span.child("search", of_batch, begin_s=begin)
+                    if span is not None:
+                        span.end(at_s=end)
 
 
 def _make_all(calls: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -14,6 +14,7 @@ class Refusals:
     """A token bucket; what it refuses is counted by status and route.
 
     Attributes:
+        counted: all that had no entry of its own.
         since: when the first was counted that is not in a summary yet.
     """
 
@@ -24,6 +25,7 @@ class Refusals:
         self._at = now
         self._counts: Counter[tuple[int, str | None]] = Counter()
         self.since = now
+        self.counted = 0
 
     @property
     def has_counted(self) -> bool:
@@ -44,6 +46,7 @@ class Refusals:
         if key not in self._counts and len(self._counts) >= _KINDS:
             key = (0, None)
         self._counts[key] += 1
+        self.counted += 1
         return False
 
     def summary(self, now: float) -> dict[str, Any]:

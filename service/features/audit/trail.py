@@ -33,6 +33,10 @@ class AuditTrail:
     Attributes:
         most_ids: ids of one entry.
         folder: of the files.
+        refusals: those that are counted and not listed.
+        written: entries in the files, since the start.
+        failures: writings that failed.
+        lost: entries that will not be in the files.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class AuditTrail:
             self.folder, settings.file_bytes, settings.file_hours * 3600, sync=settings.sync
         )
         self._housekeeping = Housekeeping(settings, now)
-        self._refusals = Refusals(settings.refusals_per_s, now())
+        self.written = self.failures = self.lost = 0
+        self.refusals = Refusals(settings.refusals_per_s, now())
         self._waiting: list[Entry | Mapping[str, Any]] = []
         self._written: list[asyncio.Future[None]] = []  # of the batch that waits
         self._lost = 0
@@ -73,7 +78,7 @@ class AuditTrail:
 
     def note(self, entry: Entry) -> None:
         """Have an entry written within a tenth of a second; see `AuditLog.note`."""
-        if (entry.key_id is None or entry.status in REFUSALS) and not self._refusals.admits(entry):
+        if (entry.key_id is None or entry.status in REFUSALS) and not self.refusals.admits(entry):
             return
         self._put(entry)
         if len(self._waiting) == 1 and self._loop is not None:
@@ -84,6 +89,7 @@ class AuditTrail:
             self._waiting.append(entry)
         else:
             self._lost += 1
+            self.lost += 1
 
     async def write(self, entries: Sequence[Entry | Mapping[str, Any]]) -> None:
         """Write entries, with all that wait; see `AuditLog.write`.
@@ -97,6 +103,11 @@ class AuditTrail:
         self._written.append(done)
         self._wake.set()
         await done
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are not in the files yet."""
+        return len(self._waiting)
 
     def check(self) -> None:
         """Refuse what could not be written.
@@ -142,8 +153,8 @@ class AuditTrail:
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._refusals.has_counted:
-            self._put(self._refusals.summary(self._now()))
+        if self.refusals.has_counted:
+            self._put(self.refusals.summary(self._now()))
         self._put({"kind": "end", "at": self._now()})
         await self._flush()
         await self._anchor(is_closed=self._failure is None)
@@ -159,8 +170,8 @@ class AuditTrail:
             except TimeoutError:
                 pass
             self._wake.clear()
-            if self._refusals.has_counted and self._is_summary_due():
-                self._put(self._refusals.summary(self._now()))
+            if self.refusals.has_counted and self._is_summary_due():
+                self._put(self.refusals.summary(self._now()))
             file = self._writer.head.file
             await self._flush()
             if self._writer.head.file != file:
@@ -169,7 +180,7 @@ class AuditTrail:
                 await self._flush()
 
     def _is_summary_due(self) -> bool:
-        return self._now() - self._refusals.since >= _SUMMARY_S
+        return self._now() - self.refusals.since >= _SUMMARY_S
 
     async def _flush(self) -> None:
         """Write what waits; tell those who wait for it."""
@@ -181,8 +192,10 @@ class AuditTrail:
         try:
             if entries:
                 await self._in_thread(self._append, entries)
+                self.written += len(entries)
             self._failure = None
         except OSError as error:
+            self.failures += 1
             reason = error.strerror or type(error).__name__
             if self._failure is None:
                 _log.error("the audit log in %s can't be written: %s", self.folder, reason)

@@ -1,10 +1,11 @@
 """`/v1/duplicates`: groups of near-duplicates over the whole corpus."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.errors import GroupNotFound, StreamerNotFound, TooManyJobs
+from service.errors import GroupNotFound, IdempotencyKeyReused, StreamerNotFound, TooManyJobs
+from service.features.duplicates.rebuild import KIND
 from service.features.duplicates.schemas import (
     EXAMPLE_GROUP,
     GROUP_PATTERN,
@@ -15,14 +16,18 @@ from service.features.duplicates.schemas import (
     TieOut,
 )
 from service.features.duplicates.service import Duplicates
-from service.features.jobs.schemas import JobOut, job_out
+from service.features.jobs.accepting import ACCEPTED, accepted
+from service.features.jobs.schemas import QUEUED, JobOut
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import StreamerIdPath, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.idempotency import OnceByKey
+from service.http.headers.prefer import PrefersAsync
 from service.http.openapi import ANTI_FRAUD
+from service.http.schemas import with_nulls
 from service.store.duplicates import GroupRecord
 
 router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
@@ -38,6 +43,9 @@ GroupIdPath = Annotated[
 Cursor = Annotated[
     str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
 ]
+_ACCEPTED: dict[str, Any] = ACCEPTED | {
+    "content": {"application/json": {"example": with_nulls(QUEUED | {"kind": KIND})}}
+}
 
 
 def _fields(record: GroupRecord) -> dict[str, object]:
@@ -142,23 +150,18 @@ async def get_streamer_duplicates(
     summary="Compare all streamers anew",
     status_code=202,
     dependencies=[requires("duplicates")],
-    responses={
-        **responses(*STORE, TooManyJobs),
-        202: {
-            "model": JobOut,
-            "description": "The job is queued.",
-            "headers": {"Location": {"description": "Of the job.", "schema": {"type": "string"}}},
-        },
-    },
+    responses={**responses(*STORE, IdempotencyKeyReused, TooManyJobs), 202: _ACCEPTED},
 )
 async def rebuild_duplicates(
-    duplicates: CurrentDuplicates, charges: CurrentCharges, response: Response
+    duplicates: CurrentDuplicates,
+    charges: CurrentCharges,
+    response: Response,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
 ) -> JobOut:
     """Queues a job. The groups so far are answered until it is done; ids and judgements stay.
 
     Groups are kept up to date by themselves: it is for when the evidence is another one.
     """
     charges.reach("duplicates", ALL_UNITS)
-    job = await duplicates.rebuild()
-    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
-    return job_out(job)
+    return accepted(await duplicates.rebuild(once), response, is_preferred=prefers_async)

@@ -7,10 +7,11 @@ from typing import Any
 
 from service.errors import Unavailable
 from service.features.duplicates.evaluation import Evaluation
-from service.features.jobs.runner import RunningJob
+from service.features.jobs.runner import Kind, RunningJob
+from service.scopes import Scope
 from service.store.base import Position, StreamerStore
 from service.store.duplicates import GroupStore, NotTheEvaluator
-from service.store.jobs import Job, JobStore, LeaseLost, Settled
+from service.store.jobs import LeaseLost
 
 KIND = "duplicates"
 _AT_ONCE = 500
@@ -76,11 +77,14 @@ async def held(
             await groups.release(token)
 
 
-class RebuildJobs:
+class RebuildJobs(Kind):
     """The kind of job behind `POST /v1/duplicates:rebuild`.
 
     It takes the lease from whoever follows the log, who goes on when the job is done.
     """
+
+    is_alone = True
+    scope: Scope = "duplicates"
 
     def __init__(
         self,
@@ -137,9 +141,3 @@ class RebuildJobs:
             except NotTheEvaluator as error:
                 raise LeaseLost from error
         return {"streamers": done, "groups": evaluation.count, "sequence": begin.sequence}
-
-    async def tidy(self, job: Job, state: Settled) -> None:
-        """Nothing is left behind."""
-
-    async def sweep(self, store: JobStore) -> None:
-        """Nothing is left behind."""

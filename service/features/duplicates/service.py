@@ -1,15 +1,18 @@
 """Groups of duplicates as those who ask for them see them; `following` keeps them up to date."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from service.engine.work.lanes import Lanes
 from service.errors import GroupNotFound, StreamerNotFound
 from service.features.duplicates.groups.bridges import bridges
+from service.features.duplicates.rebuild import KIND
+from service.features.jobs.service import Jobs
 from service.store.base import StreamerStore
 from service.store.duplicates import EdgeRecord, GroupRecord, GroupStore
 from service.store.jobs import Job
+from service.store.once import Once
 
 _MOST_EDGES = 50
 """Of a member that are answered."""
@@ -67,7 +70,7 @@ class Duplicates:
         store: StreamerStore,
         groups: GroupStore,
         lanes: Lanes,
-        submit: Callable[[], Awaitable[Job]],
+        jobs: Jobs,
     ) -> None:
         """Read what is kept in `groups`.
 
@@ -75,12 +78,16 @@ class Duplicates:
             store: of the streamers.
             groups: of duplicates.
             lanes: where bridges are looked for.
-            submit: queues a rebuild.
+            jobs: where rebuilds are queued.
         """
         self._store = store
         self._groups = groups
         self._lanes = lanes
-        self.rebuild = submit
+        self._jobs = jobs
+
+    async def rebuild(self, once: Once | None) -> Job:
+        """Queue a rebuild, or find that of an earlier request; see `Jobs.submit`."""
+        return await self._jobs.start(KIND, {}, once=once)
 
     async def page(
         self, order: Literal["size", "newest"], after: str, limit: int

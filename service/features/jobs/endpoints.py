@@ -7,8 +7,10 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.errors import InvalidRequest, JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
-from service.features.jobs.schemas import EXAMPLE_ID, JobOut, JobPage, job_out
+from service.features.jobs.schemas import EXAMPLE_ID, JobOut, JobPage
 from service.features.jobs.service import Jobs
+from service.features.jobs.shown import job_out
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
@@ -81,11 +83,12 @@ async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
     dependencies=[requires("streamers:write")],
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict),
 )
-async def cancel_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
+async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -> JobOut:
     """A queued job is cancelled at once, a running one within seconds (`cancelling` until then).
 
-    What an import wrote stays written.
+    What an import wrote stays written. A rebuild needs the scope `admin` too.
     """
+    caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
     return job_out(await jobs.cancel(job_id))
 
 
@@ -96,9 +99,11 @@ async def cancel_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
     dependencies=[requires("streamers:write")],  # as above: an import goes on writing
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, TooManyJobs),
 )
-async def retry_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
+async def retry_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -> JobOut:
     """Queues a failed or cancelled job again.
 
-    It goes on where it stood; one whose input had changed begins anew.
+    It goes on where it stood; one whose input had changed begins anew. A rebuild needs the scope
+    `admin` too.
     """
+    caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
     return job_out(await jobs.retry(job_id))

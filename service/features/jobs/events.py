@@ -7,22 +7,25 @@ never reads costs a connection, until that is closed (`STREAMER_SERVER__IDLE_TIM
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.sse import format_sse_event
 from pydantic import WithJsonSchema
 from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest, JobNotFound, NoSuchPath, Overloaded, ServiceError
 from service.features.jobs.endpoints import CurrentJobs, JobIdPath
-from service.features.jobs.schemas import EXAMPLE, JobOut, job_out
+from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
+from service.features.jobs.shown import job_out
+from service.http.auth.callers import KeyRing, caller_by
 from service.http.auth.route_scopes import requires
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
 from service.http.openapi import RUNNING_IT
+from service.scopes import Scope
 from service.store.jobs import FINISHED, Job
 
 POLL_S = 0.5
@@ -31,6 +34,7 @@ HEARTBEAT_S = 10.0
 """A comment keeps connections open on which nothing happens for so long."""
 MOST_WATCHERS = 100
 _MEDIA_TYPE = "text/event-stream"
+_SCOPE: Scope = "streamers:read"
 
 
 def _event_of(job: JobOut, revision: int) -> bytes:
@@ -54,8 +58,13 @@ class Watchers:
         self._lifecycle = lifecycle
         self.count = 0
 
-    async def watch(self, jobs: Jobs, job: Job, seen: int) -> AsyncGenerator[bytes, None]:
-        """Events of a job from its present state on, unless that was seen, up to its end."""
+    async def watch(
+        self, jobs: Jobs, job: Job, seen: int, check: Callable[[], object]
+    ) -> AsyncGenerator[bytes, None]:
+        """Events of a job from its present state on, unless that was seen, up to its end.
+
+        They end before that once `check` raises a `ServiceError`.
+        """
         self.count += 1
         try:
             quiet_s = 0.0
@@ -70,6 +79,10 @@ class Watchers:
                     yield format_sse_event(comment="still here")
                 await asyncio.sleep(POLL_S)
                 quiet_s += POLL_S
+                try:
+                    check()
+                except ServiceError:  # the key was revoked, or has expired
+                    return
                 try:
                     job = await jobs.get(job.job_id)
                 except JobNotFound:
@@ -89,7 +102,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         "/jobs/{job_id:job}/events",
         operation_id="watch_job",
         summary="Watch a job (server-sent events)",
-        dependencies=[requires("streamers:read")],
+        dependencies=[requires(_SCOPE)],
         response_class=EventStream,
         responses={
             **responses(*STORE, NoSuchPath, JobNotFound),
@@ -106,6 +119,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         },
     )
     async def watch_job(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
         jobs: CurrentJobs,
         job_id: JobIdPath,
         last_event_id: Annotated[
@@ -118,10 +132,16 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         job = await jobs.get(job_id)
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
+
+        def check() -> None:
+            keys: KeyRing = request.state.services.key_ring
+            if not keys.is_open:
+                caller_by(keys, request.headers.get("authorization", "")).require(_SCOPE)
+
         if watchers.count >= MOST_WATCHERS:
             raise Overloaded(f"{MOST_WATCHERS} clients watch jobs already; ask for the job itself")
         return EventStream(
-            watchers.watch(jobs, job, seen),
+            watchers.watch(jobs, job, seen, check),
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 

@@ -10,18 +10,22 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
 from service.errors import InputChanged, Overloaded, ServiceError, Unavailable
+from service.features.jobs.counts import JobCounts
 from service.http.documents import problem_of
-from service.store.jobs import Job, JobStep, JobStore, LeaseLost, Settled
+from service.scopes import Scope
+from service.store.jobs import ANYWHERE, Job, JobStep, JobStore, LeaseLost, Settled
+from service.telemetry.spans import Tracer, within
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 POLL_S = 1.0
 """How often a runner without work looks for some that it was not told of."""
 SWEEP_S = 600.0
+_COUNT_S = 5.0
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Before what is unavailable is tried again."""
 _UNEXPECTED = "an unexpected error; the log of the process that ran the job has the cause"
@@ -97,7 +101,15 @@ class RunningJob:
 
 
 class Kind(Protocol):
-    """What jobs of one kind do."""
+    """What jobs of one kind do; a class that names this as its base has what it does not need.
+
+    Attributes:
+        is_alone: whether only one job of the kind runs at a time, over all replicas.
+        scope: that a caller must have, beside that of the route, to cancel or retry one.
+    """
+
+    is_alone: bool = False
+    scope: Scope = "streamers:write"
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Do it, from the checkpoint on; the result, for JSON.
@@ -110,11 +122,9 @@ class Kind(Protocol):
 
     async def tidy(self, job: Job, state: Settled) -> None:
         """Remove files that a finished job does not need any more."""
-        ...
 
     async def sweep(self, store: JobStore) -> None:
         """Remove files of jobs that are not kept any more."""
-        ...
 
 
 async def persist(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -143,28 +153,36 @@ class JobRunner:
         self,
         store: JobStore,
         kinds: Mapping[str, Kind],
-        place: str,
+        places: Collection[str],
         *,
         at_once: int,
         lease_s: float,
         poll_s: float = POLL_S,
+        counts: JobCounts | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Run nothing before `start`.
 
         Args:
             store: of the jobs.
             kinds: what to do, by the name of the kind.
-            place: of the spool that this process has; jobs that need another one are left alone.
+            places: that this process has; jobs that need another one are left alone.
             at_once: jobs under way; 0 = none.
             lease_s: as the store has it; a third of it is between two signs of life.
             poll_s: seconds between two looks for jobs that nobody told of.
+            counts: told what becomes of jobs.
+            tracer: begins a trace for each attempt at a job; None: there are none.
         """
         self._store = store
         self._kinds = kinds
-        self._place = place
+        self._places = {*places, ANYWHERE}
+        self._alone = [name for name, kind in kinds.items() if kind.is_alone]
         self._at_once = at_once
         self._renew_s = lease_s / 3
         self._poll_s = poll_s
+        self._counts = counts or JobCounts()
+        self._counts.know(kinds)
+        self._tracer = tracer
         self._queued = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -174,6 +192,7 @@ class JobRunner:
             asyncio.create_task(self._work(), name=f"jobs-{i}") for i in range(self._at_once)
         ]
         self._tasks.append(asyncio.create_task(self._sweep(), name="jobs-sweep"))
+        self._tasks.append(asyncio.create_task(self._count(), name="jobs-count"))
 
     async def stop(self) -> None:
         """Queue the jobs under way again, at their checkpoints, and end."""
@@ -190,7 +209,7 @@ class JobRunner:
         while True:
             self._queued.clear()
             try:
-                job = await self._store.claim(self._place, list(self._kinds))
+                job = await self._store.claim(self._places, self._kinds, self._alone)
             except ServiceError as error:
                 _log.warning("no job can be taken at the moment: %s", error.detail)
                 job = None
@@ -208,14 +227,20 @@ class JobRunner:
         """Run a job to its end, or until it is somebody else's or to be cancelled."""
         _log.info("job %s (%s): attempt %d", job.job_id, job.kind, job.attempts)
         kind = self._kinds[job.kind]
-        working = asyncio.create_task(kind.run(RunningJob(self._store, job)))
+        attempt = self._counts.begin(job)
+        span = None
+        if self._tracer is not None:
+            about = {"streamer.job.id": job.job_id, "streamer.job.attempt": job.attempts}
+            span = self._tracer.begin(f"job {job.kind}", about, kind="internal")
+        with within(span):
+            working = asyncio.create_task(kind.run(RunningJob(self._store, job)))
         holding = asyncio.create_task(self._hold(job))
         try:
             await asyncio.wait({working, holding}, return_when=asyncio.FIRST_COMPLETED)
             is_cancelled = not working.done() and holding.result()
             if not working.done():
                 await _end(working)
-            await self._settle(job, working, is_cancelled=is_cancelled)
+            attempt.end(await self._settle(job, working, is_cancelled=is_cancelled))
         except asyncio.CancelledError:  # the process stops
             await _end(working)
             with contextlib.suppress(LeaseLost, ServiceError):
@@ -228,6 +253,10 @@ class JobRunner:
         finally:
             await _end(working)
             await _end(holding)
+            attempt.end("given_back")  # unless it has ended
+            if span is not None:
+                span.tell({"streamer.job.state": attempt.state})
+                span.end(error="failed" if attempt.state == "failed" else None)
 
     async def _hold(self, job: Job) -> bool:
         """Renew the lease until the job is to be cancelled, True, or is somebody else's, False.
@@ -246,7 +275,7 @@ class JobRunner:
 
     async def _settle(
         self, job: Job, working: "asyncio.Task[Mapping[str, Any]]", *, is_cancelled: bool
-    ) -> None:
+    ) -> Settled:
         """Record how a job ended.
 
         Raises:
@@ -273,6 +302,19 @@ class JobRunner:
         await persist(lambda: self._store.finish(job.lease, state, written, restart=restart))
         _log.info("job %s (%s): %s", job.job_id, job.kind, state)
         await self._kinds[job.kind].tidy(job, state)
+        return state
+
+    async def _count(self) -> None:
+        """Count queued and running jobs, now and then; while the store is silent none is known."""
+        while True:
+            try:
+                self._counts.active = await self._store.active()
+            except ServiceError:
+                self._counts.active = None
+            except Exception:  # noqa: BLE001 - the next one may work
+                _log.exception("jobs can't be counted")
+                self._counts.active = None
+            await asyncio.sleep(_COUNT_S)
 
     async def _sweep(self) -> None:
         """Forget what is not kept any more, now and then."""

@@ -1,12 +1,10 @@
 """Requests and responses of `/v1/jobs`."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from service.http.schemas import Problem, Response, with_nulls
-from service.store.jobs import Job
 
 EXAMPLE_ID = "019a1b2c3d4e5f60718293a4b5c6"
 EXAMPLE: dict[str, Any] = {
@@ -42,7 +40,7 @@ QUEUED = EXAMPLE | {
 
 
 class ProgressOut(Response):
-    """How far a job is; of imports lines, else streamers."""
+    """How far a job is: of imports in lines, otherwise in streamers."""
 
     done: int
     total: Annotated[int | None, Field(description="null while it is not known.")]
@@ -60,7 +58,9 @@ class JobOut(Response):
     )
 
     job_id: str
-    kind: Annotated[str, Field(description="import, export or duplicates.")]
+    kind: Annotated[
+        str, Field(description="import, export, similar_export, index_rebuild or duplicates.")
+    ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]
     progress: ProgressOut
@@ -71,7 +71,10 @@ class JobOut(Response):
     attempts: Annotated[int, Field(description="How often a process began or continued it.")]
     place: Annotated[
         str,
-        Field(description="The spool with its files: replicas that have this one run the job."),
+        Field(
+            description="The spool with its files, or of a rebuild the replica whose index it is: "
+            "replicas that have this one run the job. Empty where any may."
+        ),
     ]
 
 
@@ -86,32 +89,3 @@ class JobPage(Response):
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
     ]
-
-
-def job_out(job: Job) -> JobOut:
-    """A job as it is answered."""
-    return JobOut(
-        job_id=job.job_id,
-        kind=job.kind,
-        state=job.state,
-        cancelling=job.is_cancelling,
-        progress=_progress(job),
-        result=json.loads(job.result) if job.result else None,
-        error=Problem.model_validate_json(job.error) if job.error else None,
-        created_at=job.created_at,
-        updated_at=job.updated_at,
-        attempts=job.attempts,
-        place=job.place,
-    )
-
-
-def _progress(job: Job) -> ProgressOut:
-    seconds, done = job.updated_at - job.began_at, job.done - job.began_done
-    rate = done / seconds if job.state == "running" and done > 0 and seconds > 0 else None
-    left = None if job.total is None else max(0, job.total - job.done)
-    return ProgressOut(
-        done=job.done,
-        total=job.total,
-        rate=None if rate is None else round(rate, 1),
-        eta_s=None if rate is None or left is None else round(left / rate, 1),
-    )

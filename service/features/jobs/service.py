@@ -1,12 +1,16 @@
 """Jobs as those who ask for them see them; `service.features.jobs.runner` does the work."""
 
+import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from service.errors import JobNotFound, JobStateConflict, TooManyJobs
+from service.scopes import Scope
 from service.settings import Jobs as JobSettings
-from service.store.jobs import FINISHED, Job, JobStore, NewJob
+from service.store.jobs import ANYWHERE, FINISHED, Job, JobStore, NewJob
+from service.store.once import Once
 
 
 def new_id() -> str:
@@ -17,8 +21,22 @@ def new_id() -> str:
 class Jobs:
     """Queues, shows, cancels and retries jobs."""
 
-    def __init__(self, store: JobStore, settings: JobSettings, wake: Callable[[], None]) -> None:
-        """Keep jobs in `store`; `wake` tells this process's runner that one was queued."""
+    def __init__(
+        self,
+        store: JobStore,
+        settings: JobSettings,
+        wake: Callable[[], None],
+        scopes: Mapping[str, Scope],
+    ) -> None:
+        """Keep jobs.
+
+        Args:
+            store: of the jobs.
+            settings: how many and how long.
+            wake: tells this process's runner that one was queued.
+            scopes: by kind, what a caller needs to cancel or retry a job.
+        """
+        self._scopes = scopes
         self._store = store
         self._settings = settings
         self._wake = wake
@@ -33,16 +51,43 @@ class Jobs:
             raise self._too_many()
 
     async def submit(self, job: NewJob) -> Job:
-        """Queue a job; it is on disk when this returns.
+        """Queue a job; it is on disk when this returns. Of the same requests, the first one does.
 
         Raises:
             TooManyJobs: too many are queued or kept.
+            IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable: the store does not answer; the job may be queued or not.
         """
-        if not await self._store.submit(job):
+        queued = await self._store.submit(job)
+        if queued is None:
             raise self._too_many()
         self._wake()
-        return await self.get(job.job_id)
+        return await self.get(queued)
+
+    async def start(
+        self,
+        kind: str,
+        asked: Mapping[str, Any],
+        *,
+        place: str = ANYWHERE,
+        total: int | None = None,
+        once: Once | None = None,
+    ) -> Job:
+        """Queue a job of a kind that needs no files of its own; see `submit`.
+
+        Args:
+            kind: as `service.bootstrap.jobs` registers it.
+            asked: what it needs to know, for JSON; at most some KiB, since the store keeps it.
+            place: where it has to run.
+            total: how much there is to do.
+            once: as `NewJob.once`.
+        """
+        written = json.dumps(asked, ensure_ascii=False).encode()
+        return await self.submit(NewJob(new_id(), kind, place, written, total, once))
+
+    def scope_of(self, kind: str) -> Scope:
+        """What a caller needs to cancel or retry a job of a kind."""
+        return self._scopes.get(kind, "admin")
 
     async def get(self, job_id: str) -> Job:
         """A job.

@@ -105,7 +105,7 @@ class Tokens:
             if not math.isfinite(begins + ends):
                 raise ValueError("a time is not finite")
         except (self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
-            _log.info("a token is refused: %s", type(error).__name__)
+            _log.debug("a token is refused: %s", type(error).__name__)
             raise Unauthorized(
                 f"the token is not valid here: it must be signed by {settings.issuer} for "
                 f"{settings.audience}, with {', '.join(settings.algorithms)}"
@@ -125,7 +125,7 @@ class Tokens:
         return key
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
-        name = "".join(c for c in str(claims["sub"])[:_NAME_CHARS] if c.isprintable())
+        name = _name_of(str(claims["sub"]))
         scopes = {s for value in self._granted(claims) for s in _scopes_of(value)}
         return Caller(f"oidc:{name}", name, frozenset(scopes))
 
@@ -192,6 +192,14 @@ class Tokens:
                 await self.refresh()
             except _Unreadable as error:
                 _log.warning("the keys of the identity provider can't be read: %s", error)
+
+
+def _name_of(subject: str) -> str:
+    """A subject as it is, or what can be shown of it and a digest: no two share a name."""
+    if len(subject) <= _NAME_CHARS and subject.isprintable():
+        return subject
+    shown = "".join(c for c in subject[: _NAME_CHARS // 2] if c.isprintable())
+    return f"{shown}~{hashlib.sha256(subject.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def _scopes_of(granted: str) -> frozenset[str]:

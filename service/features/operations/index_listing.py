@@ -1,22 +1,34 @@
-"""`GET /v1/index`: the content of the index, to compare it with the store."""
+"""`/v1/index`: its content, to compare it with the store, and rebuilds from the store."""
 
 import json
 from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Response
 
-from service.errors import NotReady
+from service.errors import IdempotencyKeyReused, NotReady, TooManyJobs
+from service.features.jobs.accepting import ACCEPTED, accepted
+from service.features.jobs.schemas import QUEUED, JobOut
 from service.features.operations.health import CurrentOperations
+from service.features.operations.rebuild import KIND, IndexRebuilds
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
 from service.http.auth.route_scopes import requires
-from service.http.documents import responses
+from service.http.dependencies import service_named
+from service.http.documents import STORE, responses
+from service.http.headers.idempotency import OnceByKey
+from service.http.headers.prefer import PrefersAsync
 from service.http.ndjson import NdjsonResponse, documented_lines
 from service.http.openapi import RUNNING_IT
+from service.http.schemas import with_nulls
 from service.index.base import VectorIndex
 
 router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+CurrentRebuilds = Annotated[IndexRebuilds, Depends(service_named("rebuilds", IndexRebuilds))]
 _LINES = 500
+_ACCEPTED: dict[str, Any] = ACCEPTED | {
+    "content": {"application/json": {"example": with_nulls(QUEUED | {"kind": KIND})}}
+}
 
 
 @router.get(
@@ -35,6 +47,26 @@ _LINES = 500
 def get_index(operations: CurrentOperations) -> NdjsonResponse:
     """NDJSON that `python -m service verify --url` compares with the store."""
     return NdjsonResponse(_lines(operations.serving.follower.index))
+
+
+@router.post(
+    "/index:rebuild",
+    operation_id="rebuild_index",
+    summary="Rebuild the index of this replica from the store",
+    status_code=202,
+    dependencies=[requires("admin")],
+    responses={**responses(*STORE, IdempotencyKeyReused, TooManyJobs), 202: _ACCEPTED},
+)
+async def rebuild_index(
+    rebuilds: CurrentRebuilds, response: Response, prefers_async: PrefersAsync, once: OnceByKey
+) -> JobOut:
+    """A job reads every stored streamer into a new index, which then takes the old one's place.
+
+    It is about the replica that answers, which the job names as `place`; of several replicas one
+    rebuilds at a time. Questions are answered by the old index meanwhile, and what is written is in
+    both. It needs the memory of a second index. Cancelled or failed, it has changed nothing.
+    """
+    return accepted(await rebuilds.start(once), response, is_preferred=prefers_async)
 
 
 async def _lines(index: VectorIndex) -> AsyncIterator[bytes]:

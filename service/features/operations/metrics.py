@@ -3,7 +3,7 @@
 The process counts requests as they pass; everything else is read when it is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -174,12 +174,14 @@ def router_of(traffic: Traffic) -> APIRouter:
         operations: CurrentOperations,
         lanes: Annotated[Lanes, Depends(service_named("lanes", Lanes))],
         limits: Annotated[RateLimits, Depends(service_named("rate_limits", RateLimits))],
+        collectors: Annotated[Sequence[Collector], Depends(service_named("collectors", Sequence))],
     ) -> Response:
-        """Requests by route, work in threads, the index, the store, memory and CPU."""
+        """Requests by route, stages of work, jobs, the audit log, index, store, memory and CPU."""
         registry = CollectorRegistry()
         for collector in (
             traffic.seconds,
             _Service(operations, lanes, limits),
+            *collectors,
             PROCESS_COLLECTOR,
             GC_COLLECTOR,
         ):

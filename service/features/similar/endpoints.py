@@ -1,30 +1,33 @@
 """`/v1/similar`: streamers similar to seeds, in one answer, in pages, or as an export."""
 
+import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
-from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import (
     CursorExpired,
     FieldError,
+    IdempotencyKeyReused,
     InvalidRequest,
     NoSuchPath,
     PrecisionNotPromised,
     RequestError,
     StreamerNotFound,
+    TooManyJobs,
 )
+from service.features.jobs.accepting import DEFERRED, CurrentLongRequests, deferred
 from service.features.similar.examples import EXPORT_ANSWER
+from service.features.similar.exporting import EXPORTED_AT_ONCE, KIND, lines_of, query_of
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
     ExportSummaryOut,
     HitOut,
-    SeedIn,
     SeedsIn,
     SimilarIn,
     SimilarOut,
@@ -32,7 +35,7 @@ from service.features.similar.schemas import (
 )
 from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
-from service.http.auth.audit import CurrentAudit, RequestAudit
+from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import (
     ALL_UNITS,
@@ -42,9 +45,11 @@ from service.http.auth.rate_limits import (
 )
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
-from service.http.documents import BODY, INDEX, MEDIA, responses
+from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
+from service.http.headers.idempotency import OnceByKey
+from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
-from service.http.ndjson import NdjsonResponse, documented_lines, line_of
+from service.http.ndjson import NdjsonResponse, documented_lines
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 from service.http.schemas import AfterSequence
@@ -52,7 +57,8 @@ from service.settings import Limits
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
-_EXPORTED_AT_ONCE = 1000
+_DEFERRED_BYTES = 64 << 10
+"""Of a question that becomes a job: the store keeps it for as long as the job."""
 _EXACT_UNITS = 10
 """Of a rate limit, beside the rest, for looking at every streamer."""
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
@@ -185,7 +191,7 @@ async def similar_to_seeds(
     """Seeds are stored streamers, profiles or vectors, positive and negative; with a filter."""
     begin = time.perf_counter()
     _check_k(caller, limits, body.k, body.explain)
-    query = replace(_query(limits, body), k=body.k, explain=body.explain, exact=body.exact)
+    query = replace(query_of(limits, body), k=body.k, explain=body.explain, exact=body.exact)
     answer_units = ALL_UNITS if body.pages else hits_units(body.k) + body.exact * _EXACT_UNITS
     charges.reach("search", answer_units + _seeds_units(body))
     if body.explain:
@@ -201,38 +207,17 @@ def _seed_ids(query: SimilarQuery) -> list[str]:
     return [seed.streamer_id for seed in seeds if seed.streamer_id is not None]
 
 
-def _query(limits: Limits, body: SeedsIn) -> SimilarQuery:
-    for name, seeds in (("positive", body.positive), ("negative", body.negative)):
-        if len(seeds) > limits.max_seeds:
-            raise InvalidRequest.of(
-                f"/{name}", f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
-            )
-    return SimilarQuery(
-        positive=[_seed(seed) for seed in body.positive],
-        negative=[_seed(seed) for seed in body.negative],
-        strategy=body.strategy,
-        min_score=body.min_score,
-        min_precision=body.min_precision,
-        filter=body.filter.domain(),
-        after_sequence=body.after_sequence,
-    )
-
-
-def _seed(seed: SeedIn) -> Seed:
-    profile = None
-    if seed.profile is not None:
-        fields = {n: getattr(seed.profile, n) for n in StreamerContent.model_fields}
-        profile = StreamerProfile.model_construct(streamer_id="seed", **fields)
-    return Seed(seed.streamer_id, profile, seed.vector, seed.weight)
-
-
 @router.post(
     "/similar/export",
     operation_id="export_similar",
     summary="Export every streamer that reaches a score",
     dependencies=[requires("search")],
     response_class=NdjsonResponse,
-    responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised)
+    responses=responses(
+        *(*BODY, *INDEX, *MEDIA, *STORE),
+        *(StreamerNotFound, PrecisionNotPromised, IdempotencyKeyReused, TooManyJobs),
+    )
+    | DEFERRED
     | documented_lines(
         ExportLineOut | ExportSummaryOut,
         "NDJSON: one streamer per line, best first; the last line is a summary.",
@@ -244,48 +229,28 @@ async def export_similar(
     charges: CurrentCharges,
     limits: CurrentLimits,
     audit: CurrentAudit,
+    caller: CurrentCaller,
     body: Checked[ExportIn],
-) -> NdjsonResponse:
+    later: CurrentLongRequests,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
+) -> Response:
     """NDJSON that shows the index as of the question.
 
-    An export without its last line, the summary with `reached`, was cut off on its way.
+    An export without its last line, the summary with `reached`, was cut off on its way. With
+    `Prefer: respond-async` a job writes the lines to a file, which `GET /v1/jobs/{job_id}/result`
+    gives; questions of more than 64 KiB are answered at once all the same. Idempotency-Key counts
+    for jobs alone.
     """
-    query = replace(_query(limits, body), k=_EXPORTED_AT_ONCE)
+    query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
     charges.reach("search", ALL_UNITS + _seeds_units(body))
     audit.about(_seed_ids(query))
-    return NdjsonResponse(_lines(similar, await similar.export(query), audit))
-
-
-async def _lines(
-    similar: Similar, parts: AsyncIterator[SimilarAnswer], audit: RequestAudit
-) -> AsyncGenerator[bytes, None]:
-    last: SimilarAnswer | None = None
-    async for last in parts:
-        audit.about(results=len(last.hits))
-        yield b"".join(
-            line_of(
-                {
-                    "streamer_id": hit.streamer_id,
-                    "score": hit.score,
-                    "precision": hit.precision,
-                    "rank": hit.rank,
-                }
-            )
-            for hit in last.hits
-        )
-    if last is not None:
-        yield line_of(
-            {
-                "reached": last.reached,
-                "threshold": last.threshold,
-                "complete": last.incomplete_because is None,
-                "incomplete_because": last.incomplete_because,
-                "model_version": similar.model_version,
-                "index_sequence": last.index_sequence,
-                "warnings": last.warnings,
-                "coverage": last.coverage,
-            }
-        )
+    asked = body.model_dump_json(exclude_unset=True)
+    if prefers_async and len(asked) <= _DEFERRED_BYTES:
+        job = await later.answer_later(KIND, json.loads(asked), caller.key_id, once)
+        return deferred(job)
+    parts = await similar.export(query)
+    return NdjsonResponse(lines_of(similar, parts, lambda hits: audit.about(results=hits)))
 
 
 @router.get(

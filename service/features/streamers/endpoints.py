@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from model_export.contract.streamer import MOST_FIELDS
 from service.engine.work.lanes import Lanes
@@ -12,11 +13,15 @@ from service.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     InvalidRequest,
+    MalformedBody,
     NoSuchPath,
+    SpoolFull,
     StreamerNotFound,
+    TooManyJobs,
     VersionConflict,
     WriteContended,
 )
+from service.features.jobs.accepting import DEFERRED, CurrentLongRequests, deferred
 from service.features.streamers import bulk
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.outcomes import Acknowledged
@@ -32,6 +37,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.write_pipeline import WritePipeline
 from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
@@ -43,6 +49,7 @@ from service.http.dependencies import (
 from service.http.documents import BODY, MEDIA, WRITE, responses
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import REPLAYED, OnceByKey
+from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, DuplexNdjsonResponse, documented_lines
 from service.http.openapi import ALL_TEAMS
@@ -263,7 +270,8 @@ async def delete_streamer(
     summary="Write many streamers (NDJSON)",
     dependencies=[requires("streamers:write")],
     response_class=DuplexNdjsonResponse,
-    responses=responses(*BODY, *WRITE)
+    responses=responses(*BODY, *WRITE, TooManyJobs, SpoolFull)
+    | DEFERRED
     | documented_lines(BulkLineOut, "NDJSON: one result per line of the request.", BULK_ANSWER),
     openapi_extra={
         "requestBody": {
@@ -288,13 +296,28 @@ async def bulk_write(
     audit: CurrentAudit,
     limits: CurrentLimits,
     lanes: CurrentLanes,
+    later: CurrentLongRequests,
+    caller: CurrentCaller,
     request: Request,
+    prefers_async: PrefersAsync,
     skip_unchanged: Annotated[
         bool, Query(description="Skip profiles that are stored like this already.")
     ] = False,
-) -> DuplexNdjsonResponse:
-    """One profile per line; one result per line, in order. A bad line does not stop the others."""
+) -> Response:
+    """One profile per line; one result per line, in order. A bad line does not stop the others.
+
+    With `Prefer: respond-async` the lines are imported by a job (see `POST /v1/jobs/imports`).
+    """
     charges.reach("streamers:write", ALL_UNITS)
+    if prefers_async:
+        try:
+            job = await later.receive(
+                request.stream(), caller.key_id, skip_unchanged=skip_unchanged
+            )
+            audit.about([job.job_id])
+            return deferred(job)
+        except ClientDisconnect:
+            raise MalformedBody("the client left before the body was complete") from None
     results = bulk.write_lines(
         writes,
         limits,

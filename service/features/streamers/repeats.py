@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from service.errors import IdempotencyKeyInUse, IdempotencyKeyReused
-from service.store.base import DoneBefore, Once, StreamerStore
+from service.store.base import DoneBefore, StreamerStore
+from service.store.once import Once
 
 
 class Repeats:

@@ -29,16 +29,9 @@ from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
 from service.features.streamers.repeats import Repeats
-from service.store.base import (
-    Delete,
-    Once,
-    Record,
-    Refused,
-    StreamerStore,
-    Upsert,
-    Written,
-)
+from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 from service.store.jobs import JobStep
+from service.store.once import Once
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 5

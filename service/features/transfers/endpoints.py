@@ -1,5 +1,6 @@
 """`/v1/jobs/imports` and `/v1/jobs/exports`: many streamers in and out, as jobs."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from model_export.contract.streamer import StreamerProfile
 from service.errors import (
+    IdempotencyKeyReused,
     JobNotFound,
     JobStateConflict,
     MalformedBody,
@@ -18,16 +20,19 @@ from service.errors import (
     TooManyJobs,
     UnsupportedMediaType,
 )
+from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.endpoints import JobIdPath
-from service.features.jobs.schemas import JobOut, job_out
+from service.features.jobs.schemas import JobOut
 from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
-from service.http.auth.audit import CurrentAudit, RequestAudit
+from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
+from service.http.headers.idempotency import OnceByKey, UploadByKey
+from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import (
     IMPORTS_PATH,
@@ -39,23 +44,10 @@ from service.http.ndjson import (
 )
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked, invalid
-from service.store.jobs import Job
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
-_ACCEPTED = {
-    "model": JobOut,
-    "description": "The job is queued.",
-    "headers": {
-        "Location": {"description": "Of the job.", "schema": {"type": "string"}},
-    },
-}
-
-
-def _accepted(job: Job, audit: RequestAudit, response: Response) -> JobOut:
-    audit.about([job.job_id])
-    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
-    return job_out(job)
+_KEYS = (IdempotencyKeyReused,)
 
 
 @router.post(
@@ -64,7 +56,7 @@ def _accepted(job: Job, audit: RequestAudit, response: Response) -> JobOut:
     status_code=202,
     dependencies=[requires("streamers:write")],
     summary="Import many streamers (NDJSON, or a file by its path)",
-    responses={**responses(*BODY, *STORE, TooManyJobs, SpoolFull), 202: _ACCEPTED},
+    responses={**responses(*BODY, *STORE, *_KEYS, TooManyJobs, SpoolFull), 202: ACCEPTED},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -86,20 +78,24 @@ async def import_streamers(
     audit: CurrentAudit,
     request: Request,
     response: Response,
+    prefers_async: PrefersAsync,
+    once: UploadByKey,
 ) -> JobOut:
     """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
 
     Profiles that are stored like this already are left alone, so that an import can be repeated.
     The job's result has counts and the first twenty refused lines with their errors. A cancelled or
-    failed import has written the lines before.
+    failed import has written the lines before. With an Idempotency-Key, what is sent again gets the
+    first job.
     """
     try:
         kind = _kind_of(request)
         charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
             parts, parquet = request.stream(), kind == PARQUET
-            job = await transfers.receive(parts, caller.key_id, parquet=parquet)
-            return _accepted(job, audit, response)
+            job = await transfers.receive(parts, caller.key_id, parquet=parquet, once=once)
+            audit.about([job.job_id])
+            return accepted(job, response, is_preferred=prefers_async)
         body = await request.body()
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
@@ -107,8 +103,10 @@ async def import_streamers(
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
         raise invalid(error) from error
-    job = await transfers.import_file(asked.path, caller.key_id)
-    return _accepted(job, audit, response)
+    named = once and once(hashlib.sha256(body).hexdigest())
+    job = await transfers.import_file(asked.path, caller.key_id, named)
+    audit.about([job.job_id])
+    return accepted(job, response, is_preferred=prefers_async)
 
 
 def _kind_of(request: Request) -> str:
@@ -125,7 +123,7 @@ def _kind_of(request: Request) -> str:
     status_code=202,
     dependencies=[requires("streamers:read")],
     summary="Export stored streamers (NDJSON)",
-    responses={**responses(*BODY, *STORE, TooManyJobs), 202: _ACCEPTED},
+    responses={**responses(*BODY, *STORE, *_KEYS, TooManyJobs), 202: ACCEPTED},
 )
 async def export_streamers(
     transfers: CurrentTransfers,
@@ -134,6 +132,8 @@ async def export_streamers(
     audit: CurrentAudit,
     body: Checked[StreamerExportIn],
     response: Response,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
 ) -> JobOut:
     """All profiles that the filter lets through, in byte order of their ids, to a file.
 
@@ -141,7 +141,9 @@ async def export_streamers(
     """
     charges.reach("streamers:read", ALL_UNITS)
     wanted = body.filter.model_dump(exclude_unset=True)
-    return _accepted(await transfers.export(wanted, caller.key_id), audit, response)
+    job = await transfers.export(wanted, caller.key_id, once)
+    audit.about([job.job_id])
+    return accepted(job, response, is_preferred=prefers_async)
 
 
 @router.get(

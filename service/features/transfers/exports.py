@@ -17,14 +17,14 @@ from typing import Any, BinaryIO
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import InputChanged
-from service.features.jobs.runner import RunningJob, persist
+from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.transfers.record import JobRecord
 from service.features.transfers.spool import BLOCK_BYTES, Spool, no_room, sync_folder
 from service.http.schemas import FilterIn
 from service.index.base import Facets
 from service.index.filters import Filter
 from service.store.base import StoredProfile, StreamerStore
-from service.store.jobs import Job, JobStore, Settled
+from service.store.jobs import Job, Settled
 
 KIND = "export"
 PAGE = 200
@@ -55,7 +55,7 @@ class _State:
     unknown: list[str] = field(default_factory=list[str])
 
 
-class ExportJobs:
+class ExportJobs(Kind):
     """The work of exports."""
 
     def __init__(
@@ -83,7 +83,7 @@ class ExportJobs:
         total = await persist(self._store.count)
         path = self._spool.result(job.job.job_id, job.job.token)
         before = self._spool.result(job.job.job_id, state.token)
-        result = await asyncio.to_thread(_Result.begin, path, before, state.size)
+        result = await asyncio.to_thread(ResultFile.begin, path, before, state.size)
         state = replace(state, token=job.job.token)
 
         async def save() -> None:
@@ -110,7 +110,7 @@ class ExportJobs:
         }
 
     async def _page(
-        self, job: RunningJob, result: "_Result", wanted: Filter, state: "_State"
+        self, job: RunningJob, result: "ResultFile", wanted: Filter, state: "_State"
     ) -> tuple["_State", bool]:
         """Write the next page; the state behind it, and whether it was the last."""
         page = await persist(lambda: self._store.page(state.after, PAGE, self._page_bytes))
@@ -135,9 +135,6 @@ class ExportJobs:
         if state == "succeeded":
             await asyncio.to_thread(self._spool.keep_result, job.job_id, job.token)
 
-    async def sweep(self, store: JobStore) -> None:
-        """Nothing: imports sweep the spool of both."""
-
     async def _chosen(
         self, profiles: Sequence[StoredProfile], wanted: Filter
     ) -> tuple[Sequence[StoredProfile], list[str]]:
@@ -154,7 +151,7 @@ class ExportJobs:
         return await persist(lambda: self._lanes.run(choose, Lane.BULK))
 
 
-class _Result:
+class ResultFile:
     """The file that an export writes, and its digest."""
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +162,7 @@ class _Result:
         self.size = 0
 
     @classmethod
-    def begin(cls, path: Path, before: Path, size: int) -> "_Result":
+    def begin(cls, path: Path, before: Path, size: int) -> "ResultFile":
         """Begin with the first bytes of the file of the lease before.
 
         Raises:

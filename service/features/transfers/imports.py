@@ -13,7 +13,7 @@ from typing import Any
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InputChanged, ServiceError
-from service.features.jobs.runner import RunningJob, persist
+from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
@@ -55,7 +55,7 @@ class _State:
     refused_lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-class ImportJobs:
+class ImportJobs(Kind):
     """The work of imports."""
 
     def __init__(
@@ -185,7 +185,8 @@ class ImportJobs:
         numbered = list(enumerate(lines, state.lines + 1))
         profiles, refused = await persist(lambda: reader.read(numbered))
         numbers, given = list(profiles), list(profiles.values())
-        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=True))
+        skip = bool(job.input.get("skip_unchanged", True))
+        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=skip))
         wrong: dict[int, tuple[str | None, ServiceError]] = {
             number: (None, error) for number, error in refused.items()
         }

@@ -1,24 +1,30 @@
 """Parquet becomes lines of NDJSON, a row each, before it is imported (extra `parquet`)."""
 
-import base64
-import json
 import os
 import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Generator
-from datetime import date, datetime
-from decimal import Decimal
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from service.errors import InvalidRequest
+from service.features.transfers import parquet_rows
 from service.features.transfers.spool import Spool, no_room, sync_folder
 
 SUFFIX = ".parquet"
 MOST_GROUP_BYTES = 256 << 20
 """Of one row group: it is in memory as a whole."""
-_ROWS = 16
+MOST_MEMORY_BYTES = 1 << 30
+"""Of the process that reads the file."""
+SILENT_S = 60.0
+"""After so long without a row the file is given up."""
+_SLICE_S = 0.05
+_BLOCK_BYTES = 1 << 18
 MISSING = (
     "Parquet can't be read here: install the extra parquet "
     "(pip install 'similar-streamer[parquet]'), or send lines of JSON"
@@ -33,7 +39,8 @@ def is_readable() -> bool:
 def write_lines(file: BinaryIO, target: Path, spool: Spool) -> Generator[None, None, None]:
     """Write each row as a line of JSON, in steps; on disk at the end.
 
-    Fields that are null are left out, times become ISO 8601 and bytes base64.
+    Fields that are null are left out, times become ISO 8601 and bytes base64. A process of its own
+    reads the file, see `parquet_rows`.
 
     Args:
         file: the Parquet file.
@@ -41,33 +48,24 @@ def write_lines(file: BinaryIO, target: Path, spool: Spool) -> Generator[None, N
         spool: has the room for it.
 
     Raises:
-        InvalidRequest: it is no Parquet file, or one of its row groups is too large.
+        InvalidRequest: it is no Parquet file, or a part of it is too large.
         SpoolFull: there is no room.
     """
     if not is_readable():
         raise InvalidRequest(MISSING)
-    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    try:
-        draft = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
-        with _new(draft) as lines:
-            rows: Any = parquet.ParquetFile(file)
-            for group in range(rows.num_row_groups):
-                _check_size(group, int(rows.metadata.row_group(group).total_byte_size))
-                batches = rows.iter_batches(_ROWS, row_groups=[group], use_threads=False)
-                for batch in batches:
-                    block = b"".join(_line(row) for row in batch.to_pylist())
-                    spool.check_room(len(block))
-                    with no_room():
-                        lines.write(block)
-                    yield
-            with no_room():
-                lines.flush()
-                os.fsync(lines.fileno())
-                draft.rename(target)
-                sync_folder(target.parent)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InvalidRequest(f"the file can't be read as Parquet: {reason}") from error
+    draft = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
+    with _new(draft) as lines:
+        for block in _blocks(file):
+            if block:
+                spool.check_room(len(block))
+                with no_room():
+                    lines.write(block)
+            yield
+        with no_room():
+            lines.flush()
+            os.fsync(lines.fileno())
+            draft.rename(target)
+            sync_folder(target.parent)
 
 
 def _new(target: Path) -> BinaryIO:
@@ -76,34 +74,40 @@ def _new(target: Path) -> BinaryIO:
         return target.open("wb")
 
 
-def _check_size(group: int, size: int) -> None:
-    if size > MOST_GROUP_BYTES:
-        raise InvalidRequest(
-            f"row group {group} of the Parquet file has {size} bytes and may have "
-            f"{MOST_GROUP_BYTES}: write it with smaller row groups"
-        )
+def _blocks(file: BinaryIO) -> Generator[bytes, None, None]:
+    """Parts of the lines as they come; empty ones in between, while none come.
 
-
-def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(_without_nulls(row), ensure_ascii=False, default=_text).encode() + b"\n"
-
-
-def _without_nulls(value: Any) -> Any:
-    """A value without the fields that a row does not have: in Parquet, every row has all."""
-    if isinstance(value, dict):
-        fields = cast(dict[str, Any], value)
-        return {name: _without_nulls(v) for name, v in fields.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(each) for each in cast(list[Any], value)]
-    return value
-
-
-def _text(value: object) -> Any:
-    """What JSON has no form for."""
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value)
+    Raises:
+        InvalidRequest: the file can't be read.
+    """
+    limits = (str(MOST_GROUP_BYTES), str(MOST_MEMORY_BYTES))
+    command = [sys.executable, "-I", parquet_rows.__file__, *limits]
+    with tempfile.TemporaryFile() as reason:
+        reader = subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=reason)
+        assert reader.stdout is not None
+        try:
+            heard = time.monotonic()
+            while True:
+                if select.select([reader.stdout], [], [], _SLICE_S)[0]:
+                    block, heard = os.read(reader.stdout.fileno(), _BLOCK_BYTES), time.monotonic()
+                    if not block:
+                        break
+                    yield block
+                elif time.monotonic() - heard > SILENT_S:
+                    raise InvalidRequest(
+                        f"the Parquet file gives no row within {SILENT_S:g} s: write smaller rows"
+                    )
+                else:
+                    yield b""
+            status = reader.wait()
+        finally:
+            reader.kill()
+            reader.wait()
+            reader.stdout.close()
+        if status == parquet_rows.REFUSED:
+            reason.seek(0)
+            raise InvalidRequest(reason.read().decode("utf-8", "replace").strip())
+        if status:
+            raise InvalidRequest(
+                "the Parquet file can't be read: it is damaged, or its rows take too much memory"
+            )

@@ -1,10 +1,10 @@
-"""Requests of imports and exports."""
+"""Requests of imports and exports, and results of imports."""
 
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from service.http.schemas import FilterIn, Request
+from service.http.schemas import FilterIn, Problem, Request, Response
 
 PROFILES = (
     {"streamer_id": "s-1", "language": "en", "tags": ["cooking"]},
@@ -39,3 +39,26 @@ class StreamerExportIn(Request):
     )
 
     filter: FilterIn = FilterIn()
+
+
+class RefusedLineOut(Response):
+    """A line of an import that was not written."""
+
+    line: int
+    streamer_id: str | None = None
+    error: Problem
+
+
+class ImportResultOut(Response):
+    """Result of an import."""
+
+    lines: int
+    created: int
+    updated: int
+    unchanged: Annotated[int, Field(description="Profiles that were stored like this already.")]
+    refused: int
+    without_content: Annotated[int, Field(description="Written, and show nothing usable.")]
+    refused_lines: Annotated[list[RefusedLineOut], Field(description="The first twenty.")]
+    sequence: Annotated[int, Field(description="Of the last write; 0 if there was none.")]
+    model_version: str
+    sha256: Annotated[str, Field(description="Of the lines.")]

@@ -1,8 +1,9 @@
 """Takes imports and exports, as jobs; `imports` and `exports` do the work."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,28 @@ from service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from service.features.jobs.accepting import LongRequests
 from service.features.jobs.service import Jobs, new_id
 from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.parquet import MISSING, SUFFIX, is_readable
 from service.features.transfers.sources import Stamp, find
-from service.features.transfers.spool import BLOCK_BYTES, Spool
+from service.features.transfers.spool import BLOCK_BYTES, Spool, Upload
 from service.settings import Jobs as JobSettings
 from service.store.jobs import Job, NewJob
+from service.store.once import Once
 
 UPLOADS_AT_ONCE = 8
 
 
-class Transfers:
+class Transfers(LongRequests):
     """Queues imports and exports, and finds what exports wrote."""
 
-    def __init__(self, jobs: Jobs, spool: Spool, settings: JobSettings) -> None:
-        """Queue by `jobs`, with files in `spool`."""
+    def __init__(
+        self, jobs: Jobs, spool: Spool, settings: JobSettings, with_files: Collection[str]
+    ) -> None:
+        """Queue by `jobs`, with files in `spool`; jobs of the kinds `with_files` write results."""
+        self._with_files = with_files
         self._jobs = jobs
         self._spool = spool
         self._settings = settings
@@ -40,41 +46,42 @@ class Transfers:
         self._submitting: set[asyncio.Task[Job]] = set()
 
     async def receive(
-        self, parts: AsyncIterator[bytes], key_id: str, *, parquet: bool = False
+        self,
+        parts: AsyncIterator[bytes],
+        key_id: str,
+        *,
+        parquet: bool = False,
+        skip_unchanged: bool = True,
+        once: Callable[[str], Once] | None = None,
     ) -> Job:
-        """Queue an import of what is received now; it is on disk when this returns.
-
-        Args:
-            parts: of lines, or of a Parquet file.
-            key_id: who asks for it, for the audit log.
-            parquet: whether it is one.
-
-        Raises:
-            UnsupportedMediaType: it is, and none can be read here.
-            TooManyJobs, SpoolFull, Overloaded: there is no room.
-            StoreUnavailable: the store does not answer.
-        """
+        """Queue an import of what is received now; see `LongRequests.receive`."""
         if parquet and not is_readable():
             raise UnsupportedMediaType(MISSING)
         await self._jobs.check_room()
         if self._uploads >= UPLOADS_AT_ONCE:
             raise Overloaded(f"{UPLOADS_AT_ONCE} uploads are being received already", 5)
-        job_id, block = new_id(), bytearray()
+        job_id, block, digest = new_id(), bytearray(), hashlib.sha256()
+
+        def write(upload: Upload, part: bytes) -> None:
+            upload.write(part)
+            digest.update(part)
+
         self._uploads += 1
         try:
             with self._spool.receiving(job_id) as upload:
                 async for part in parts:
                     block += part
                     if len(block) >= BLOCK_BYTES:
-                        await asyncio.to_thread(upload.write, bytes(block))
+                        await asyncio.to_thread(write, upload, bytes(block))
                         block.clear()
-                await asyncio.to_thread(upload.write, bytes(block))
+                await asyncio.to_thread(write, upload, bytes(block))
                 await asyncio.to_thread(upload.keep)
         finally:
             self._uploads -= 1
-        return await self._submit(job_id, IMPORT, {"parquet": parquet, "key_id": key_id})
+        asked = {"parquet": parquet, "skip_unchanged": skip_unchanged, "key_id": key_id}
+        return await self._submit(job_id, IMPORT, asked, once and once(digest.hexdigest()))
 
-    async def import_file(self, path: str, key_id: str) -> Job:
+    async def import_file(self, path: str, key_id: str, once: Once | None = None) -> Job:
         """Queue an import of a file below the folder that the settings name; see `receive`.
 
         Raises:
@@ -91,9 +98,9 @@ class Transfers:
         if parquet and not is_readable():
             raise InvalidRequest.of("/path", MISSING)
         asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet, "key_id": key_id}
-        return await self._submit(new_id(), IMPORT, asked)
+        return await self._submit(new_id(), IMPORT, asked, once)
 
-    async def export(self, wanted: Mapping[str, Any], key_id: str) -> Job:
+    async def export(self, wanted: Mapping[str, Any], key_id: str, once: Once | None = None) -> Job:
         """Queue an export of all stored streamers that a filter lets through, as JSON has it.
 
         `key_id` is who asks for it, for the audit log.
@@ -102,19 +109,27 @@ class Transfers:
             TooManyJobs: too many jobs are queued or kept.
             StoreUnavailable: the store does not answer.
         """
-        return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id})
+        return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id}, once)
+
+    async def answer_later(
+        self, kind: str, asked: Mapping[str, Any], key_id: str, once: Once | None
+    ) -> Job:
+        """Queue a job that writes a long answer to a file; see `LongRequests.answer_later`."""
+        return await self._submit(new_id(), kind, {"question": asked, "key_id": key_id}, once)
 
     async def result(self, job_id: str) -> Path:
-        """The file that an export wrote.
+        """The file that a job wrote.
 
         Raises:
             JobNotFound: there is no such job.
-            JobStateConflict: it is no export, or it has not succeeded.
+            JobStateConflict: jobs of its kind write none, or it has not succeeded.
             ResultNotHere: another replica has it, or it is lost.
         """
         job = await self._jobs.get(job_id)
-        if job.kind != EXPORT:
-            raise JobStateConflict(f"an {job.kind} has no file: its result is in the job itself")
+        if job.kind not in self._with_files:
+            raise JobStateConflict(
+                f"a job of the kind {job.kind} has no file: its result is in the job itself"
+            )
         if job.state != "succeeded":
             raise JobStateConflict(f"the job is {job.state}: only one that succeeded has a result")
         path = self._spool.result(job_id, job.token)
@@ -127,9 +142,11 @@ class Transfers:
             raise ResultNotHere("the file was removed from the spool: export again")
         return path
 
-    async def _submit(self, job_id: str, kind: str, asked: Mapping[str, Any]) -> Job:
+    async def _submit(
+        self, job_id: str, kind: str, asked: Mapping[str, Any], once: Once | None
+    ) -> Job:
         """Queue a job, also if whoever asked for it leaves meanwhile."""
-        new = NewJob(job_id, kind, self._spool.place, json.dumps(asked).encode())
+        new = NewJob(job_id, kind, self._spool.place, json.dumps(asked).encode(), once=once)
         submitting = asyncio.create_task(self._queue(new))
         self._submitting.add(submitting)
         submitting.add_done_callback(self._submitting.discard)
@@ -137,7 +154,10 @@ class Transfers:
 
     async def _queue(self, new: NewJob) -> Job:
         try:
-            return await self._jobs.submit(new)
+            job = await self._jobs.submit(new)
+            if job.job_id != new.job_id:  # of an earlier one of the same requests
+                await asyncio.to_thread(self._spool.remove, new.job_id)
+            return job
         except (RequestError, Unavailable) as error:
             # A store that did not answer may have the job: its files go in time if not.
             if error.code != "store_unavailable":

@@ -1,7 +1,9 @@
 """What an import reads: a file of lines, that must stay as it is while it is read."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +74,8 @@ class Source:
             InputChanged: the file is gone, or can't be read.
         """
         try:
-            return Stamp.of(self._path.stat())
+            with open_file(self._path) as file:
+                return Stamp.of(os.fstat(file.fileno()))
         except OSError as error:
             raise self._gone(error) from error
 
@@ -85,7 +88,7 @@ class Source:
             InputChanged: it is another one than the stamp is of, or was changed meanwhile.
         """
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 self._check(stamp, os.fstat(file.fileno()))
                 yield from write(file)
                 self._check(stamp, self._path.stat())
@@ -100,7 +103,7 @@ class Source:
         """
         digest, lines, last = hashlib.sha256(), 0, b"\n"
         try:
-            with self._path.open("rb", buffering=0) as file:
+            with open_file(self._path) as file:
                 stamp = Stamp.of(os.fstat(file.fileno()))
                 while block := file.read(_BLOCK_BYTES):
                     digest.update(block)
@@ -129,7 +132,7 @@ class Source:
         """
         found: list[bytes] = []
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 self._check(stamp, os.fstat(file.fileno()))
                 end = at
                 file.seek(at)
@@ -163,6 +166,32 @@ def changed(name: str) -> InputChanged:
     return InputChanged(
         f"/path: {name!r} was changed or replaced while it was read; retry the job to begin anew"
     )
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file by a path that `find` gave, which has no links any more.
+
+    Each part is opened from the one before, so that a link put there since is not followed, and a
+    pipe put there keeps nobody waiting.
+
+    Raises:
+        OSError: it can't be read, is no file, or there is a link on the way to it.
+    """
+    *folders, name = path.parts[1:]
+    at = os.open(path.anchor, os.O_PATH)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    finally:
+        os.close(at)
+    file = os.fdopen(found, "rb")
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
 
 
 def find(folder: Path | None, path: str) -> Path:

@@ -26,6 +26,30 @@ _STALE_S = 3600.0
 _SCAN_S = 1.0
 
 
+def name_of(folder: Path) -> str:
+    """The name of a folder, which it keeps; it is made where there is none.
+
+    Raises:
+        StartupError: it can't be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / _PLACE
+        if not file.exists():
+            host = re.sub(r"[^\w.-]", "-", socket.gethostname(), flags=re.ASCII)[:60]
+            draft = folder / f"{_PLACE}.{secrets.token_hex(8)}"
+            draft.write_text(f"{host}-{secrets.token_hex(4)}", encoding="ascii")
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.link(draft, file)
+            draft.unlink()
+        return file.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise StartupError(
+            f"the folder {folder} of jobs can't be used ({error}): check its permissions, or "
+            "choose another by STREAMER_JOBS__SPOOL_DIR or STREAMER_DATA_DIR"
+        ) from error
+
+
 class Spool:
     """Files of jobs. Its methods do disk work: they are called in threads.
 
@@ -48,22 +72,8 @@ class Spool:
         Raises:
             StartupError: it can't be used.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = self.folder / _PLACE
-            if not file.exists():
-                host = re.sub(r"[^\w.-]", "-", socket.gethostname(), flags=re.ASCII)[:60]
-                draft = self.folder / f"{_PLACE}.{secrets.token_hex(8)}"
-                draft.write_text(f"{host}-{secrets.token_hex(4)}", encoding="ascii")
-                with contextlib.suppress(FileExistsError):  # another process was faster
-                    os.link(draft, file)
-                draft.unlink()
-            self.place = file.read_text(encoding="ascii")
-        except (OSError, ValueError) as error:
-            raise StartupError(
-                f"the folder of jobs {self.folder} can't be used ({error}): check its permissions, "
-                "or choose another by STREAMER_JOBS__SPOOL_DIR"
-            ) from error
+        self.place = name_of(self.folder)
+        self.folder = self.folder.resolve()
 
     def upload(self, job_id: str) -> Path:
         """What an import reads."""

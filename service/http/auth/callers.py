@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from service.errors import MissingScope
+from service.errors import MissingScope, Unauthorized
 from service.scopes import SCOPES, Scope
 
 
@@ -59,6 +59,18 @@ class KeyRing(Protocol):
             Unauthorized: nobody, or not any more.
         """
         ...
+
+
+def caller_by(keys: KeyRing, authorization: str) -> Caller:
+    """Who has the key in a header `Authorization`.
+
+    Raises:
+        Unauthorized: nobody, or not any more.
+    """
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized(Unauthorized.example)
+    return keys.caller_of(key)
 
 
 async def current_caller(request: Request) -> Caller:

@@ -1,10 +1,13 @@
 """Who may ask a service that has no key: programs of this machine, and pages of the service."""
 
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 
 from service.errors import HostNotAllowed, OriginNotAllowed
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]*)?")
 
 
 class LocalCallers:
@@ -47,10 +50,9 @@ class LocalCallers:
 
 
 def _name_of(host: str) -> str:
-    """The name in a `Host` header, without a port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """The name in a `Host` header, without a port; "" for what is no name and port."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower()
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ also without quotes. The store remembers the key in the same step as the write.
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
@@ -15,7 +16,7 @@ from pydantic import WithJsonSchema
 from service.engine.work.lanes import Lanes
 from service.engine.work.large_json import LARGE_BYTES
 from service.errors import FieldError, MalformedRequest
-from service.store.base import Once
+from service.store.once import Once
 
 NAME = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
@@ -25,18 +26,18 @@ _SCHEMA = {"type": "string", "pattern": f"^({_KEY.pattern})$", "maxLength": 257}
 _DIGITS = 32
 
 
-async def once_by_key(
-    request: Request,
-    idempotency_key: Annotated[
-        Annotated[str, WithJsonSchema(_SCHEMA)] | None,
-        Header(
-            description="Names this write, for 24 hours: sent again with the same key, the request "
-            "writes nothing and gets the first answer. Of your choice, unique among your writes; "
-            'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
-            examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-        ),
-    ] = None,
-) -> Once | None:
+_Key = Annotated[
+    Annotated[str, WithJsonSchema(_SCHEMA)] | None,
+    Header(
+        description="Names this write, for 24 hours: sent again with the same key, the request "
+        "writes nothing and gets the first answer. Of your choice, unique among your writes; "
+        'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
+        examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+    ),
+]
+
+
+async def once_by_key(request: Request, idempotency_key: _Key = None) -> Once | None:
     """The write that the request's key names; None without the header.
 
     A caller's keys are its own: the `key_id` of the scope's `caller` is part of the name.
@@ -44,6 +45,39 @@ async def once_by_key(
     Raises:
         MalformedRequest: the header is not one key.
     """
+    named = _named(request, idempotency_key)
+    if named is None:
+        return None
+    key, about = named
+    body = b"" if request.method == "DELETE" else await request.body()
+
+    def fingerprint() -> str:
+        return _digest(about, body)
+
+    lanes = cast(Lanes, request.state.services.lanes)
+    made = fingerprint() if len(body) < LARGE_BYTES else await lanes.run(fingerprint)
+    return Once(key, made)
+
+
+OnceByKey = Annotated[Once | None, Depends(once_by_key)]
+
+
+async def upload_by_key(
+    request: Request, idempotency_key: _Key = None
+) -> Callable[[str], Once] | None:
+    """Like `once_by_key`, where the body goes to a file: what names the write by its SHA-256."""
+    named = _named(request, idempotency_key)
+    if named is None:
+        return None
+    key, about = named
+    return lambda sha256: Once(key, _digest(about, sha256.encode()))
+
+
+UploadByKey = Annotated[Callable[[str], Once] | None, Depends(upload_by_key)]
+
+
+def _named(request: Request, idempotency_key: str | None) -> tuple[str, bytes] | None:
+    """The write that a key names, and what it is besides its body."""
     if idempotency_key is None:
         return None
     given = request.headers.getlist(NAME)
@@ -51,21 +85,11 @@ async def once_by_key(
     if found is None:
         detail = "must come once and be 1 to 255 printable ASCII characters in double quotes"
         raise MalformedRequest(f"{NAME} {detail}", [FieldError("", detail, parameter=NAME)])
-    body = b"" if request.method == "DELETE" else await request.body()
     about = [request.method, request.scope["path"], request.scope["query_string"].decode("latin-1")]
     about += [request.headers.get(name, "") for name in ("if-match", "if-none-match")]
-
-    def fingerprint() -> str:
-        return _digest(json.dumps(about).encode(), body)
-
-    lanes = cast(Lanes, request.state.services.lanes)
-    made = fingerprint() if len(body) < LARGE_BYTES else await lanes.run(fingerprint)
     caller = request.scope.get("caller")
     named = [str(getattr(caller, "key_id", caller or "")), found[1] or found[2]]
-    return Once(_digest(json.dumps(named).encode()), made)
-
-
-OnceByKey = Annotated[Once | None, Depends(once_by_key)]
+    return _digest(json.dumps(named).encode()), json.dumps(about).encode()
 
 
 def _digest(*parts: bytes) -> str:

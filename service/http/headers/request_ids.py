@@ -1,7 +1,8 @@
 """Ids of a request: `X-Request-Id`, and the trace id of `traceparent` (W3C Trace Context).
 
 Both are in every problem document and in the log lines of the request; the request id is in the
-header of every answer as well. A request without an id gets one; no trace is begun here.
+header of every answer as well. A request without an id gets one. A trace that begins here
+gives its id too (`service.http.headers.traces`).
 """
 
 import logging
@@ -26,7 +27,7 @@ class RequestIds(NamedTuple):
 
     Attributes:
         request_id: the caller's, or drawn at random.
-        trace_id: 32 hex digits; None where the caller does not trace.
+        trace_id: 32 hex digits; None where neither the caller nor the service traces.
     """
 
     request_id: str

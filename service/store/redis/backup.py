@@ -2,31 +2,35 @@
 
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
-`keys.json` has the API keys, without their texts; it is missing where there was never one, and so
-is `judgements.json`. Groups of duplicates are made anew from these.
+`keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
+`judgements.json` has what people judged. Groups of duplicates are made anew from these.
 """
 
-import base64
 import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating, packed_texts, texts_in
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
+from service.store.redis.backup_lines import line_of, record_of
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.duplicates.judgements import RedisJudgements
+from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
+Found = TypeVar("Found")
 RECORDS = "records.jsonl.gz"
-KEYS, JUDGEMENTS = "keys.json", "judgements.json"
+KEYS = "keys.json"
+JOBS = "jobs.json"
+JUDGEMENTS = "judgements.json"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -34,8 +38,6 @@ _KIND = "similar-streamer store"
 _FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
-_TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
-_JSON = frozenset({"facets", "profile", "modalities"})
 _LINE_BYTES = 64 << 20
 
 
@@ -66,6 +68,7 @@ class ArchivedStore(RedisStore):
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
         self.judgements = RedisJudgements(self._client, options.get("prefix", "ss:"))
+        self._job_copies = JobCopies(self._client, prefix=options.get("prefix", "ss:"))
 
     async def aclose(self) -> None:
         """Close it, for `contextlib.aclosing`."""
@@ -83,6 +86,7 @@ class ArchivedStore(RedisStore):
             StoreUnavailable: the store does not answer; likewise.
         """
         about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
+        jobs = await self._job_copies.all()  # first: none may be further than the records are
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
             ids: set[str] = set()
@@ -92,7 +96,7 @@ class ArchivedStore(RedisStore):
                     lines: list[bytes] = []
                     for streamer_id, row in part:
                         (ids.add if row[0] else ids.discard)(streamer_id)
-                        lines.append(_line(streamer_id, row))
+                        lines.append(line_of(streamer_id, row))
                     file.write(packed.compress(b"".join(lines)))
                     tell(min(len(ids), total), total)
             except LogGap as gap:
@@ -111,6 +115,7 @@ class ArchivedStore(RedisStore):
                 folder.write(KEYS, packed_texts(await self.keys.all()))
             if judgements := await self.judgements.all():
                 folder.write(JUDGEMENTS, packed_texts(judgements))
+            folder.write(JOBS, json.dumps(jobs).encode())
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -232,6 +237,8 @@ class ArchivedStore(RedisStore):
             await self.keys.restore(texts_in(source, KEYS))
         if JUDGEMENTS in source.files:
             await self.judgements.restore(texts_in(source, JUDGEMENTS))
+        if JOBS in source.files:
+            await self._job_copies.restore(_read(source, JOBS, copies_of))
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -338,11 +345,18 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
                 rest = lines.pop()
                 if len(rest) > _LINE_BYTES:
                     raise Broken(f"{source.path / RECORDS} has a line of {len(rest)} bytes")
-                yield from map(_record, lines)
+                yield from map(record_of, lines)
         if rest or not unpacked.eof:
             raise Broken(f"{source.path / RECORDS} ends in the middle")
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
+
+
+def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found]) -> Found:
+    try:
+        return made_of(json.loads(source.read(name)))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
@@ -352,40 +366,6 @@ def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) 
             raise LogGap(f"the log goes on at {sequence}, not at {expected}")
         changed[streamer_id] = None
     return seen + len(news)
-
-
-def _line(streamer_id: str, row: Sequence[bytes | None]) -> bytes:
-    if row[0] is None:
-        return json.dumps({"streamer_id": streamer_id, "deleted": True}).encode() + b"\n"
-    fields = {
-        name: _shown(name, value)
-        for name, value in zip(RECORD_FIELDS, row, strict=True)
-        if value is not None
-    }
-    text = json.dumps({"streamer_id": streamer_id, **fields}, ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass") + b"\n"  # as `json.loads` reads it
-
-
-def _record(line: bytes) -> tuple[str, dict[str, bytes] | None]:
-    found: dict[str, Any] = json.loads(line)
-    streamer_id = str(found.pop("streamer_id"))
-    if found.get("deleted"):
-        return streamer_id, None
-    if not found.keys() <= set(RECORD_FIELDS) or not found.keys() >= {"version", "profile"}:
-        raise ValueError(f"{streamer_id}: fields {sorted(found)}")
-    return streamer_id, {name: _stored(name, value) for name, value in found.items()}
-
-
-def _shown(name: str, value: bytes) -> str:
-    if name in _TEXTS or name in _JSON:
-        return value.decode("utf-8", "surrogateescape")
-    return base64.b64encode(value).decode()
-
-
-def _stored(name: str, value: str) -> bytes:
-    if name in _TEXTS or name in _JSON:
-        return value.encode("utf-8", "surrogateescape")
-    return base64.b64decode(value, validate=True)
 
 
 def _escaped(text: str) -> str:

@@ -5,6 +5,7 @@ applied, so whoever sends it again has to know how it notices that.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
+from service.telemetry.spans import spanned
+from service.telemetry.stages import Stage, StageTimes
 
 Argument = bytes | str | int
 
@@ -73,6 +76,9 @@ class Limits:
 class RedisClient:
     """Sends commands and translates failures.
 
+    Attributes:
+        stages: told how long scripts that are a stage of work take, once somebody wants to know.
+
     Raises from every method that talks to the server:
         StoreFull: it refused, since memory or disk is full; nothing was changed.
         StoreUnavailable: no answer, or it takes no commands at the moment.
@@ -92,6 +98,7 @@ class RedisClient:
         Raises:
             UnsafeConfiguration: the address can't be understood.
         """
+        self.stages: StageTimes | None = None
         self._trouble = trouble
         self._timeout_s = limits.answer_timeout_s + (limits.follow_block_s if single else 0.0)
         try:
@@ -113,7 +120,7 @@ class RedisClient:
 
     async def ask(self, *command: Argument) -> Any:
         """Send one command; its answer."""
-        async with self._command():
+        async with self._command(str(command[0])):
             return await self._redis.execute_command(*command)
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
@@ -132,16 +139,23 @@ class RedisClient:
         pipeline = self._redis.pipeline(transaction=one_step)
         for command in commands:
             pipeline.execute_command(*command)
-        async with self._command():
+        async with self._command("MULTI" if one_step else "PIPELINE", len(commands)):
             return await pipeline.execute()
 
-    def script(self, text: str) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
-        """Register a Lua script; a function of its keys and arguments that runs it."""
+    def script(
+        self, text: str, stage: Stage | None = None
+    ) -> Callable[[Sequence[str], Sequence[Argument]], Awaitable[Any]]:
+        """Register a Lua script, maybe a stage of work; a function that runs it with arguments."""
         script = self._redis.register_script(text)
 
         async def run(keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-            async with self._command():
-                return await script(keys, arguments)
+            begin = time.perf_counter()
+            try:
+                async with self._command("EVALSHA", name=stage):
+                    return await script(keys, arguments)
+            finally:
+                if stage is not None and self.stages is not None:
+                    self.stages.note(stage, time.perf_counter() - begin)
 
         return run
 
@@ -151,11 +165,23 @@ class RedisClient:
         await self._redis.connection_pool.disconnect()
 
     @asynccontextmanager
-    async def _command(self) -> AsyncGenerator[None]:
-        """Limit the time of a command and translate its failures."""
+    async def _command(
+        self, operation: str, count: int = 1, name: str | None = None
+    ) -> AsyncGenerator[None]:
+        """Limit the time of a command, or of so many, and translate its failures.
+
+        Args:
+            operation: what is asked for, as the span tells it.
+            count: of commands.
+            name: of the span, if it is another one.
+        """
+        about: dict[str, str | int] = {"db.system.name": "redis", "db.operation.name": operation}
+        if count > 1:
+            about["db.operation.batch.size"] = count
         try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
+            with spanned(name or operation, about, kind="client"):
+                async with asyncio.timeout(self._timeout_s):
+                    yield
         except TimeoutError as error:
             reason = f"the store did not answer within {self._timeout_s:g} s"
             raise StoreUnavailable(self._trouble() or reason) from error

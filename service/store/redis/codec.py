@@ -8,7 +8,6 @@ from service.store.base import (
     DoneBefore,
     IndexEntry,
     LogEntry,
-    Once,
     Outcome,
     Record,
     Refused,
@@ -17,6 +16,7 @@ from service.store.base import (
     Written,
 )
 from service.store.jobs import JobStep
+from service.store.once import Once
 from service.store.redis.client import Argument
 
 ENTRY_FIELDS = ("version", "embedding", "content", "facets", "model_version")

@@ -1,10 +1,15 @@
 -- One step of a job: it is checked and changed atomically, by the server's clock.
 --
--- KEYS  job, ids of all jobs, ids of those that are queued or running
+-- KEYS  job, ids of all jobs, ids of those that are queued or running, by kind the job that runs where
+--       only one of its kind may (and until when its lease lasts), for submit the job of a request that
+--       is carried out once (any key without one)
 -- ARGV  operation, job id, lease (ms), most queued or running, most kept, time to keep a finished job
 --       (ms), most crashes, then
---       submit:  pairs of fields                      returns 1, or 0 if there are too many
---       claim:   place, error of one given up         returns 1 if the lease begins, otherwise 0
+--       submit:  fingerprint of a request that is carried out once ("" without one), how long to
+--                remember it (ms), pairs of fields    returns 1, or 0 if there are too many, or of one
+--                                                     that was carried out "job id fingerprint"
+--       claim:   place, error of one given up, 1 if only one of its kind may run
+--                                                     returns 1 if the lease begins, otherwise 0
 --       hold:    token                                returns 1, 2 if it is to be cancelled, 0 if lost
 --       advance: token, pairs of fields               returns 1, or 0 if lost
 --       release: token                                returns 1, or 0 if lost
@@ -14,7 +19,7 @@
 -- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
 -- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
 
-local JOB, IDS, ACTIVE = KEYS[1], KEYS[2], KEYS[3]
+local JOB, IDS, ACTIVE, ALONE, ONCE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, id = ARGV[1], ARGV[2]
 local lease, most_active, most_kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local keep, most_crashes = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -38,7 +43,21 @@ local function set_fields(from)
   end
 end
 
+-- Of a job beside which no other of its kind may run: keep the others off, or no longer.
+local function hold_alone(lasts)
+  local kind = redis.call('HGET', JOB, 'kind')
+  if redis.call('HGET', ALONE, kind) ~= id then
+    return
+  end
+  if lasts then
+    redis.call('HSET', ALONE, kind .. ':until', text(lasts))
+  else
+    redis.call('HDEL', ALONE, kind, kind .. ':until')
+  end
+end
+
 local function finish(state, from)
+  hold_alone(nil)
   set('state', state, 'cancelling', '0')
   set_fields(from)
   redis.call('ZREM', ACTIVE, id)
@@ -49,10 +68,20 @@ if operation == 'submit' then
   if redis.call('EXISTS', JOB) == 1 then
     return 1
   end
+  local fingerprint, remember = ARGV[FIRST], ARGV[FIRST + 1]
+  if fingerprint ~= '' then
+    local before = redis.call('GET', ONCE)
+    if before then
+      return before
+    end
+  end
   if redis.call('ZCARD', ACTIVE) >= most_active or redis.call('ZCARD', IDS) >= most_kept then
     return 0
   end
-  set('state', 'queued', 'created_at', text(now), unpack(ARGV, FIRST))
+  set('state', 'queued', 'created_at', text(now), unpack(ARGV, FIRST + 2))
+  if fingerprint ~= '' then
+    redis.call('SET', ONCE, id .. ' ' .. fingerprint, 'PX', remember)
+  end
   redis.call('ZADD', IDS, 0, id)
   redis.call('ZADD', ACTIVE, now, id)
   return 1
@@ -68,6 +97,13 @@ end
 if operation == 'claim' then
   if redis.call('HGET', JOB, 'place') ~= ARGV[FIRST] then
     return 0
+  end
+  local kind, is_alone = redis.call('HGET', JOB, 'kind'), ARGV[FIRST + 2] == '1'
+  if is_alone then
+    local other = redis.call('HMGET', ALONE, kind, kind .. ':until')
+    if other[1] and other[1] ~= id and tonumber(other[2]) > now then
+      return 0
+    end
   end
   if state == 'running' then
     if tonumber(redis.call('HGET', JOB, 'lease_until')) > now then
@@ -90,6 +126,9 @@ if operation == 'claim' then
     'began_done', redis.call('HGET', JOB, 'done') or '0')
   redis.call('HINCRBY', JOB, 'token', 1)
   redis.call('HINCRBY', JOB, 'attempts', 1)
+  if is_alone then
+    redis.call('HSET', ALONE, kind, id, kind .. ':until', text(now + lease))
+  end
   return 1
 end
 
@@ -125,6 +164,7 @@ if state ~= 'running' or redis.call('HGET', JOB, 'token') ~= ARGV[FIRST] then
 end
 if operation == 'hold' then
   redis.call('HSET', JOB, 'lease_until', text(now + lease))
+  hold_alone(now + lease)
   return redis.call('HGET', JOB, 'cancelling') == '1' and 2 or 1
 elseif operation == 'advance' then
   set_fields(FIRST + 1)
@@ -133,6 +173,7 @@ elseif operation == 'release' then
   if redis.call('HGET', JOB, 'cancelling') == '1' then
     finish('cancelled', #ARGV + 1)
   else
+    hold_alone(nil)
     set('state', 'queued')
   end
 elseif operation == 'finish' then

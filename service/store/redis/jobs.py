@@ -2,15 +2,20 @@
 
 ss:jobs          sorted set of all job ids, each with score 0: byte order, which is that of time
 ss:jobs:active   sorted set of those that are queued or running, by when they were queued (ms)
+ss:jobs:alone    hash: by kind, the job beside which no other of it runs, and its lease's end
+ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job id fingerprint"
 ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from service.errors import IdempotencyKeyReused
 from service.store.jobs import Job, Lease, LeaseLost, NewJob, Settled, State
+from service.store.once import REMEMBERED_S
 from service.store.redis.client import Argument, RedisClient
 
 _SCRIPT = Path(__file__).with_name("jobs.lua").read_text(encoding="utf-8")
@@ -52,32 +57,44 @@ class RedisJobs:
         self._client = client
         self._limits = limits
         self._ids, self._active = f"{prefix}jobs", f"{prefix}jobs:active"
+        self._alone, self._once = f"{prefix}jobs:alone", f"{prefix}jobs:once:"
         self._job = f"{prefix}job:"
         self._script = client.script(_SCRIPT)
 
-    async def _change(self, operation: str, job_id: str, *arguments: Argument) -> int:
-        limits = self._limits
-        answer = await self._script(
-            [self._job + job_id, self._ids, self._active],
+    async def _change(
+        self, operation: str, job_id: str, *arguments: Argument, once: str = ""
+    ) -> int | bytes:
+        limits, job = self._limits, self._job + job_id
+        return await self._script(
+            [job, self._ids, self._active, self._alone, self._once + once if once else job],
             [
                 *(operation, job_id, round(limits.lease_s * 1000)),
                 *(limits.most_active, limits.most_kept),
                 *(round(limits.keep_s * 1000), limits.most_crashes, *arguments),
             ],
         )
-        return int(answer)
 
-    async def _change_leased(self, operation: str, lease: Lease, *arguments: Argument) -> int:
+    async def _change_leased(
+        self, operation: str, lease: Lease, *arguments: Argument
+    ) -> int | bytes:
         changed = await self._change(operation, lease.job_id, lease.token, *arguments)
         if not changed:
             raise LeaseLost(f"job {lease.job_id} is no longer run under lease {lease.token}")
         return changed
 
-    async def submit(self, job: NewJob) -> bool:
+    async def submit(self, job: NewJob) -> str | None:
         """Queue a job, once; see `JobStore.submit`."""
         total = () if job.total is None else ("total", job.total)
         fields = ("kind", job.kind, "place", job.place, "input", job.input, *total)
-        return bool(await self._change("submit", job.job_id, *fields))
+        key, fingerprint = ("", "") if job.once is None else (job.once.key, job.once.fingerprint)
+        terms = (fingerprint, REMEMBERED_S * 1000)
+        done = await self._change("submit", job.job_id, *terms, *fields, once=key)
+        if not isinstance(done, bytes):
+            return job.job_id if done else None
+        before, of = done.decode().split(" ")
+        if of != fingerprint:
+            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        return before
 
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
@@ -109,17 +126,27 @@ class RedisJobs:
         active, kept = await self._client.ask_all([("ZCARD", self._active), ("ZCARD", self._ids)])
         return active >= self._limits.most_active or kept >= self._limits.most_kept
 
-    async def claim(self, place: str, kinds: Sequence[str]) -> Job | None:
+    async def active(self) -> dict[tuple[str, State], int]:
+        """How many jobs are queued and running, by kind and state."""
+        ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
+        asked = [("HMGET", self._job + job_id.decode(), "kind", "state") for job_id in ids]
+        found = [row for row in await self._client.ask_all(asked) if row[0] is not None]
+        return Counter((kind.decode(), cast(State, state.decode())) for kind, state in found)
+
+    async def claim(
+        self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()
+    ) -> Job | None:
         """Take the job that has waited longest; see `JobStore.claim`."""
         ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
         names = [job_id.decode() for job_id in ids]
         asked = [("HMGET", self._job + name, "kind", "place") for name in names]
         found = await self._client.ask_all(asked)
         for name, (kind, needed) in zip(names, found, strict=True):
-            is_mine = kind is not None and kind.decode() in kinds and needed == place.encode()
-            if not is_mine and kind is not None:
+            known, place = (kind or b"").decode(), (needed or b"").decode()
+            if kind is not None and not (known in kinds and place in places):
                 continue
-            if await self._change("claim", name, place, self._limits.given_up):
+            is_alone = int(known in alone)
+            if await self._change("claim", name, place, self._limits.given_up, is_alone):
                 return await self.get(name)
         return None
 

@@ -24,13 +24,11 @@ from redis.exceptions import ResponseError
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
-    REMEMBERED_S,
     Delete,
     DoneBefore,
     IndexEntry,
     LogEntry,
     LogGap,
-    Once,
     Outcome,
     Position,
     ProfilePage,
@@ -38,6 +36,7 @@ from service.store.base import (
     Upsert,
 )
 from service.store.jobs import JobStep, LeaseLost
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.anchors import RedisAnchors
 from service.store.redis.client import (
     Argument,
@@ -110,7 +109,7 @@ class RedisStore:
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
-        self._write = self._client.script(_WRITE)
+        self._write = self._client.script(_WRITE, "store_write")
         # Connections of their own: no traffic delays a revocation.
         self.keys = RedisKeys(
             RedisClient(url, replace(self._limits, connections=2), trouble), prefix

@@ -182,6 +182,9 @@ def test_doctor_for_programs(bundle: Path, tmp_path: Path, free_port: int) -> No
     assert status == 0
     assert {checks[name][0] for name in ("python", "runtime", "twins", "store", "bundle")} == {"ok"}
     assert checks["port"] == ("ok", f"127.0.0.1:{free_port} is free")
+    assert checks["traces"] == ("ok", "off")
+    wrong = "OTEL_TRACES_EXPORTER='zipkin': it has to be otlp or none (StartupError)"
+    assert doctor(OTEL_TRACES_EXPORTER="zipkin")[1]["traces"] == ("fail", wrong)
     assert not (tmp_path / "new").exists()
     # It reads what `serve` reads.
     assert doctor(STREAMER_BUNDLE=str(bundle), STREAMER_PORT=str(free_port))[1]["bundle"][0] == "ok"

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.settings import Server, Settings
+from service.settings import Settings
 from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import problem
 
@@ -66,69 +66,6 @@ def test_content_types_that_are_taken(client: TestClient) -> None:
     assert client.put("/v1/streamers/a").status_code == 422  # there is no body to be described
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "localhost",
-        "LOCALHOST:8000",
-        "127.0.0.1:1",
-        "127.1.2.3",
-        "[::1]:8000",
-        "[::1]",
-        "a.localhost",
-    ],
-)
-def test_names_of_this_machine(client: TestClient, host: str) -> None:
-    assert client.get("/v1/streamers", headers={"Host": host}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "", "[::2]", "0"],
-)
-@pytest.mark.parametrize("path", ["/v1/streamers", "/metrics", "/openapi.json", "/docs"])
-def test_names_that_are_not(client: TestClient, host: str, path: str) -> None:
-    answer = client.get(path, headers={"Host": host})
-    said = problem(answer, 421, "host_not_allowed")["detail"]
-    assert "STREAMER_SERVER__HOSTS" in said
-    assert "set STREAMER_API_KEY" in said
-    assert client.get("/livez", headers={"Host": host}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "origin",
-    ["http://evil.example", "https://localhost.evil.example", "http://localhost:3000", "null", ""],
-)
-def test_pages_from_elsewhere(client: TestClient, origin: str) -> None:
-    for method, path, kind, body in (
-        ("POST", "/v1/streamers:bulk", "application/x-ndjson", LINE),
-        ("PUT", "/v1/streamers/a", "application/json", PROFILE),
-        ("DELETE", "/v1/streamers/a", "", b""),
-        ("GET", "/v1/streamers", "", b""),
-    ):
-        headers = {"Origin": origin, "Content-Type": kind}
-        answer = client.request(method, path, content=body, headers=headers)
-        assert "STREAMER_API_KEY" in problem(answer, 403, "origin_not_allowed")["detail"]
-    assert client.get("/v1/streamers").json()["streamers"] == []
-
-
-def test_a_page_of_the_service_itself(client: TestClient) -> None:
-    headers = {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"}
-    answer = client.put("/v1/streamers/a", json={"tags": ["music"]}, headers=headers)
-    assert answer.status_code == 201
-
-
-def test_names_that_are_set(bundle: Path, tmp_path: Path) -> None:
-    server = Server(hosts=("streamers.example.org",))
-    settings = Settings(bundle=bundle, data_dir=tmp_path / "data", server=server)
-    with TestClient(create_app(settings), base_url="http://streamers.example.org") as client:
-        assert client.get("/v1/streamers").status_code == 200
-        page = {"Origin": "https://streamers.example.org:8443"}
-        assert client.get("/v1/streamers", headers=page).status_code == 200
-        assert client.get("/v1/streamers", headers={"Host": "localhost"}).status_code == 200
-        assert client.get("/v1/streamers", headers={"Host": "example.org"}).status_code == 421
-
-
 def test_with_a_key_the_name_does_not_matter(with_key: TestClient) -> None:
     known = {"Authorization": "Bearer a-secret"}
     elsewhere = {"Host": "api.example.org", "Origin": "https://console.example.org", **known}
@@ -138,18 +75,6 @@ def test_with_a_key_the_name_does_not_matter(with_key: TestClient) -> None:
     answer = with_key.post("/v1/streamers:bulk", content=LINE, headers=plain)
     problem(answer, 415, "unsupported_media_type")
     assert with_key.post("/v1/streamers:bulk", content=LINE, headers=plain | NDJSON).is_success
-
-
-@pytest.mark.parametrize("second", ["Bearer a-secret", "Bearer another", ""])
-def test_a_key_comes_once(with_key: TestClient, second: str) -> None:
-    twice = [("Authorization", "Bearer a-secret"), ("Authorization", second)]
-    body = problem(with_key.get("/v1/streamers", headers=twice), 400, "malformed_request")
-    assert body["detail"] == "the header authorization came more than once; send it once"
-
-
-def test_a_host_comes_once(client: TestClient) -> None:
-    twice = [("Host", "localhost"), ("Host", "evil.example")]
-    problem(client.get("/v1/streamers", headers=twice), 400, "malformed_request")
 
 
 def test_an_unexpected_error_is_answered_and_counted(

@@ -14,7 +14,9 @@ import pytest
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import Delete, LogGap, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.jobs import LeaseLost, NewJob
 from service.store.redis.backup import (
+    JOBS,
     RECORDS,
     RESTORING,
     ArchivedStore,
@@ -23,6 +25,7 @@ from service.store.redis.backup import (
     contents_of,
     records_in,
 )
+from service.store.redis.jobs import JobLimits, RedisJobs
 from tests.service.store.conftest import FAST
 from tests.service.store.records import BINARY, put, read_log, record, remove, upsert
 
@@ -304,3 +307,58 @@ async def test_records_that_nobody_would_find(
     assert [i async for i in store.orphans()] == []
     assert await other.is_listed("a")
     assert not await other.is_listed("b")
+
+
+# Jobs
+
+LIMITS = JobLimits(lease_s=600, most_active=10, keep_s=600, given_up=b"{}")
+
+
+async def test_jobs_are_restored_and_no_lease_survives(
+    store: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    jobs = RedisJobs(store.client, LIMITS)
+    restored = RedisJobs(other.client, LIMITS, prefix="other[1]:")
+    for job_id in ("done", "running", "queued"):
+        assert await jobs.submit(NewJob(job_id, "import", "here", b'{"path":"\xc3\xa4"}'))
+    done = await jobs.claim(["here"], ["import"])
+    assert done is not None
+    await jobs.finish(done.lease, "succeeded", b'{"created":3}')
+    running = await jobs.claim(["here"], ["import"])
+    assert running is not None
+    await jobs.advance(running.lease, b'{"at":7}', 7, 10)
+    await store.back_up(tmp_path / "copy")
+    await other.restore(ChecksummedFolder(tmp_path / "copy"))
+    assert [job.job_id for job in await restored.page("", 9)] == ["running", "queued", "done"]
+    assert await restored.get("done") == await jobs.get("done")
+    for job_id, state in (("running", "running"), ("queued", "queued")):
+        job = await restored.get(job_id)
+        assert job is not None
+        assert job.state == "failed"
+        error = json.loads(job.error)
+        assert error["code"] == "job_restored"
+        assert f"while the job was {state}" in error["detail"]
+    with pytest.raises(LeaseLost):
+        await restored.advance(running.lease, b"{}", 8, 10)
+    assert await restored.claim(["here"], ["import"]) is None
+    await restored.retry("running")
+    again = await restored.claim(["here"], ["import"])
+    assert again is not None
+    assert (again.checkpoint, again.done, again.total) == (b'{"at":7}', 7, 10)
+    with pytest.raises(LeaseLost):
+        await restored.hold(running.lease)
+    await restored.finish(again.lease, "succeeded", b"{}")
+
+
+@pytest.mark.parametrize("text", [b"[]", b'{"a":{}}', b'{"a":{"fields":{}}}', b"\xff"])
+async def test_damaged_jobs_of_a_backup(
+    store: ArchivedStore, other: ArchivedStore, tmp_path: Path, text: bytes
+) -> None:
+    await store.back_up(tmp_path / "copy")
+    about = {k: v for k, v in ChecksummedFolder(tmp_path / "copy").about.items() if k != "files"}
+    records = (tmp_path / "copy" / RECORDS).read_bytes()
+    with creating(tmp_path / "bad", about) as folder:
+        folder.write(RECORDS, records)
+        folder.write(JOBS, text)
+    with pytest.raises(Broken, match=r"jobs\.json can't be read"):
+        await other.restore(ChecksummedFolder(tmp_path / "bad"))

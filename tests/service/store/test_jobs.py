@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from service.store.jobs import FINISHED, Job, JobStep, Lease, LeaseLost, NewJob
+from service.errors import IdempotencyKeyReused
+from service.store.jobs import ANYWHERE, FINISHED, Job, JobStep, Lease, LeaseLost, NewJob
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
 from tests.service.store.records import put, upsert
@@ -45,7 +48,7 @@ async def brought_to(jobs: RedisJobs, state: str, job_id: str = "a") -> Lease:
 
 
 async def claimed(jobs: RedisJobs, place: str = "here") -> Lease:
-    job = await jobs.claim(place, KINDS)
+    job = await jobs.claim([place], KINDS)
     assert job is not None
     return job.lease
 
@@ -72,14 +75,14 @@ async def test_a_job_is_queued_once(jobs: RedisJobs) -> None:
     await claimed(jobs)
     assert await jobs.submit(new("a"))
     assert await state_of(jobs) == "running"
-    assert await jobs.claim("here", KINDS) is None
+    assert await jobs.claim(["here"], KINDS) is None
 
 
 Operation = Callable[[RedisJobs, Lease], Awaitable[object]]
 # After an operation in each of the states; None = refused, and nothing is changed.
 TABLE: dict[str, tuple[Operation, tuple[str | None, ...]]] = {
     "claim": (
-        lambda jobs, _: jobs.claim("here", KINDS),
+        lambda jobs, _: jobs.claim(["here"], KINDS),
         ("running", "running", "cancelling", "succeeded", "failed", "cancelled"),
     ),
     "cancel": (
@@ -149,21 +152,80 @@ async def test_the_longest_waiting_job_comes_first(jobs: RedisJobs) -> None:
 
 async def test_a_job_stays_where_its_files_are(jobs: RedisJobs) -> None:
     assert await jobs.submit(new("a", place="elsewhere"))
-    assert await jobs.claim("here", KINDS) is None
-    assert await jobs.claim("elsewhere", ["export"]) is None
+    assert await jobs.claim(["here"], KINDS) is None
+    assert await jobs.claim(["elsewhere"], ["export"]) is None
     assert (await claimed(jobs, "elsewhere")).job_id == "a"
 
 
 async def test_one_of_many_runners_gets_a_job(jobs: RedisJobs) -> None:
     assert await jobs.submit(new("a"))
-    found = await asyncio.gather(*(jobs.claim("here", KINDS) for _ in range(20)))
+    found = await asyncio.gather(*(jobs.claim(["here"], KINDS) for _ in range(20)))
     assert sum(job is not None for job in found) == 1
+
+
+async def test_a_job_that_needs_no_place_runs_anywhere(jobs: RedisJobs) -> None:
+    assert await jobs.submit(new("a", place=ANYWHERE))
+    assert await jobs.claim(["here"], KINDS) is None
+    job = await jobs.claim(["there", ANYWHERE], KINDS)
+    assert job is not None
+
+
+async def test_of_a_kind_that_is_alone_one_job_runs_wherever_it_is(store: RedisStore) -> None:
+    jobs = limited(store, lease_s=600)
+
+    async def take(place: str) -> Job | None:
+        return await jobs.claim([place], KINDS, alone=KINDS)
+
+    for job_id, place in (("a", "here"), ("b", "there"), ("c", "there")):
+        assert await jobs.submit(new(job_id, place=place))
+    first = await take("here")
+    assert first is not None
+    assert await take("there") is None
+    assert await jobs.hold(first.lease) is False
+    assert await take("there") is None
+    await jobs.finish(first.lease, "succeeded", b"{}")
+    second = await take("there")
+    assert second is not None
+    assert second.job_id == "b"
+    assert await take("there") is None
+    await jobs.release(second.lease)  # as a process that stops does
+    again = await take("there")
+    assert again is not None
+    assert again.job_id == "b"
+    await jobs.finish(again.lease, "failed", b"{}")
+    assert (job := await take("there")) is not None
+    assert job.job_id == "c"
+
+
+async def test_a_job_that_is_alone_gives_way_when_its_runner_died(store: RedisStore) -> None:
+    jobs = limited(store, lease_s=0.05)
+    for job_id, place in (("a", "here"), ("b", "there")):
+        assert await jobs.submit(new(job_id, place=place))
+    assert await jobs.claim(["here"], KINDS, alone=KINDS) is not None
+    async with asyncio.timeout(60):
+        while (job := await jobs.claim(["there"], KINDS, alone=KINDS)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert job.job_id == "b"
+
+
+async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> None:
+    once = Once("key", "fingerprint")
+    ids = await asyncio.gather(
+        *(jobs.submit(replace(new(f"job-{i}"), once=once)) for i in range(10))
+    )
+    assert len(set(ids)) == 1
+    assert len(await jobs.page("", 20)) == 1
+    with pytest.raises(IdempotencyKeyReused):
+        await jobs.submit(replace(new("other"), once=Once("key", "of another request")))
+    assert 0 < await admin.pttl("ss:jobs:once:key") <= REMEMBERED_S * 1000
+    await jobs.finish(await claimed(jobs), "failed", b"{}")
+    assert await jobs.submit(replace(new("later"), once=once)) == ids[0]
 
 
 async def claimed_later(jobs: RedisJobs) -> Job:
     """The job, once the lease before is over."""
     async with asyncio.timeout(60):
-        while (job := await jobs.claim("here", KINDS)) is None:  # noqa: ASYNC110
+        while (job := await jobs.claim(["here"], KINDS)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return job
 
@@ -194,7 +256,7 @@ async def test_a_job_without_progress_whose_runners_die_is_given_up(store: Redis
         await claimed_later(short)
     async with asyncio.timeout(60):
         while await state_of(short) == "running":
-            assert await short.claim("here", KINDS) is None
+            assert await short.claim(["here"], KINDS) is None
     job = await short.get("a")
     assert job is not None
     assert (job.state, job.error) == ("failed", LONG.given_up)
@@ -302,3 +364,17 @@ async def test_a_step_needs_the_newest_lease(store: RedisStore) -> None:
     with pytest.raises(LeaseLost):
         await store.write([upsert("s")], step=JobStep(old, b"{}", 0, 1))
     assert await store.count() == 0
+
+
+async def test_queued_and_running_jobs_are_counted_by_kind(jobs: RedisJobs) -> None:
+    assert await jobs.active() == {}
+    await brought_to(jobs, "running", "a")
+    await brought_to(jobs, "queued", "b")
+    await jobs.submit(NewJob("c", "export", "here", b"{}"))
+    await jobs.submit(NewJob("d", "export", "here", b"{}"))
+    await jobs.cancel("d")
+    assert await jobs.active() == {
+        ("import", "running"): 1,
+        ("import", "queued"): 1,
+        ("export", "queued"): 1,
+    }

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.store.base import REMEMBERED_S, Delete, DoneBefore, Once, Refused, Upsert, Written
+from service.store.base import Delete, DoneBefore, Refused, Upsert, Written
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.store import RedisStore
 from tests.service.store.records import record, upsert
 

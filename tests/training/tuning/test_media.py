@@ -20,6 +20,7 @@ from tests.contract.media import files
 from tests.training.towers.encoders import write_hearing, write_vision
 from training.commands.cli import main
 from training.data import Dataset, load_dataset
+from training.disguises.pictures import decoded, disguise, jpeg
 from training.errors import DataError, LeakError
 from training.evaluation.metrics import reciprocal_rank
 from training.preparation.leaks import check_towers
@@ -34,7 +35,6 @@ from training.tuning.sounds import Sounds
 from training.tuning.sounds import changed as heard_again
 from training.world import generate
 from training.world.files import write_world
-from training.world.media.pictures import decoded, disguise, jpeg
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from model_export.contract.streamer import StreamerProfile
+from training.disguises.pictures import decoded
 from training.world import World, generate
-from training.world.media.pictures import decoded
 from training.world.media.sounds import RATE_HZ
 from training.world.media.sounds import decoded as heard
 from training.world.media.studio import Picture, Placeholder, Sound, made

@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.training.world.probe import hit_rates
+from training.disguises.pictures import decoded, disguise, jpeg
 from training.world.media.looks import SIZES, Look, interest_look, personal_look, topic_looks
 from training.world.media.pictures import (
     PLACEHOLDERS,
-    decoded,
-    disguise,
     draw_avatar,
     draw_cover,
     draw_frame,
     draw_placeholder,
-    jpeg,
 )
 
 pytestmark = pytest.mark.slow

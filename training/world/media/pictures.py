@@ -1,8 +1,6 @@
 """Procedural pictures whose palette, shapes and textures depend on the topic."""
 
 import colorsys
-import io
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from training.disguises.pictures import levels
 from training.world.media.looks import SIZES, Look
 from training.world.media.motifs import LAYOUTS, SHAPES, TEXTURES
 
 AVATAR_PX, FRAME_PX = 96, 112
 PLACEHOLDERS = 5
 """Number of placeholder pictures per kind."""
-CROP = 0.2
-"""Largest share of width and height cropped from a copy."""
 
 _Colour = tuple[int, int, int]
 
@@ -43,7 +40,7 @@ def draw_frame(look: Look, seed: int, moment: int) -> Image.Image:
     rng = np.random.default_rng([seed, moment])
     left, top = rng.integers(0, 17, 2).tolist()
     scene = scene.crop((left, top, left + FRAME_PX, top + FRAME_PX))
-    scene = scene.point(_levels(rng.uniform(0.65, 0.95), 0))
+    scene = scene.point(levels(rng.uniform(0.65, 0.95), 0))
     return _noisy(rng, scene, look.noise + 4)
 
 
@@ -64,48 +61,6 @@ def draw_placeholder(number: int, kind: str) -> Image.Image:
     if number == 4:
         draw.rectangle((x - 30, y - 4, x + 30, y + 4), fill=(120, 120, 120))
     return image
-
-
-def disguise(image: Image.Image, seed: int) -> tuple[Image.Image, int]:
-    """Disguise a picture like a re-upload: crop, recolour, change contrast, mirror.
-
-    Returns:
-        The picture and the JPEG quality to save it with.
-    """
-    rng = np.random.default_rng(seed)
-    changes = rng.random(4) < (0.6, 0.6, 0.5, 0.2)
-    width, height = image.size
-    if changes[0]:
-        kept = 1 - CROP * rng.random(2)
-        w, h = round(width * kept[0]), round(height * kept[1])
-        left, top = rng.integers(0, (width - w + 1, height - h + 1)).tolist()
-        image = image.crop((left, top, left + w, top + h))
-        if rng.random() < 0.7:
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-    if changes[1]:
-        hue, saturation, value = image.convert("HSV").split()
-        turn = int(rng.integers(-16, 17))  # of 256
-        hue = hue.point([(i + turn) % 256 for i in range(256)])
-        saturation = saturation.point(_levels(rng.uniform(0.75, 1.25), 0))
-        image = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
-    if changes[2]:
-        image = image.point(_levels(rng.uniform(0.8, 1.2), rng.uniform(-20, 20)))
-    if changes[3]:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return image, int(rng.integers(35, 66))
-
-
-def jpeg(image: Image.Image, quality: int) -> bytes:
-    """Encode a picture as JPEG."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
-def decoded(data: bytes) -> Image.Image:
-    """Decode a picture file to RGB."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
 
 
 def _scene(rng: np.random.Generator, look: Look, pixels: tuple[int, int], bars: int) -> Image.Image:
@@ -212,10 +167,6 @@ def _place(
 
 def _image(pixels: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def _levels(factor: float, shift: float) -> Callable[[int], float]:
-    return lambda level: level * factor + shift
 
 
 def _rgb(hue: float, saturation: float, value: float) -> _Colour:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from training.disguises.pictures import decoded, disguise, jpeg
 from training.world.media import pictures, sounds
 from training.world.media.looks import Look, interest_look, personal_look, topic_looks
 from training.world.media.voices import Voice, interest_voice, personal_voice, topic_voices
@@ -56,9 +57,9 @@ class Picture:
         else:
             image = pictures.draw_frame(self.look, self.seed, self.moment)
         if self.copied is not None:  # copies are made of the published file
-            published = pictures.decoded(pictures.jpeg(image, quality))
-            image, quality = pictures.disguise(published, self.copied)
-        return pictures.jpeg(image, quality), JPEG
+            published = decoded(jpeg(image, quality))
+            image, quality = disguise(published, self.copied)
+        return jpeg(image, quality), JPEG
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Placeholder:
 def _placeholder_file(kind: Kind | Literal["sound"], number: int) -> tuple[bytes, str]:
     if kind == "sound":
         return sounds.flac(sounds.placeholder(number)), FLAC
-    return pictures.jpeg(pictures.draw_placeholder(number, kind), 75), JPEG
+    return jpeg(pictures.draw_placeholder(number, kind), 75), JPEG
 
 
 Recipe = Picture | Sound | Placeholder

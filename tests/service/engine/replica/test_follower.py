@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
-from service.errors import NotReady, NotYetVisible
+from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.faiss.index import FaissIndex
 from service.store.base import Delete, IndexEntry, Record, Upsert, Written
 from service.store.embedded.supervisor import EmbeddedStore
@@ -232,5 +232,90 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
             await until(lambda: follower.failure is None)
             assert follower.behind_because is None
             assert follower.index is index  # the same history: no new scan was needed
+
+    asyncio.run(scenario())
+
+
+async def _nothing(_: object) -> None:
+    pass
+
+
+def test_a_rebuilt_index_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """Writes go on meanwhile, before and after the scan, and none is missing in it."""
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as (_, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(1500)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            old, told = follower.index, list[int]()
+
+            async def tell(done: int) -> None:
+                assert follower.index is old
+                if len(told) < 2:  # of those that come later, the scan finds some as well
+                    await store.write([upsert("s3", 7), upsert(f"told-{done}", done)])
+                told.append(done)
+
+            async def prepare(new: object) -> None:
+                assert follower.index is old
+                assert new is not old
+                await store.write([Delete("s4"), upsert("prepared", 1)])
+
+            await follower.rebuild(tell, prepare)
+            assert 1500 <= told[-1] <= 1502
+            new = follower.index
+            assert new is not old
+            (last,) = await store.write([upsert("after", 2)])
+            assert isinstance(last, Written)
+            await follower.wait_for(last.sequence, 60_000)
+            stored = {i async for part in store.scan() for i in [e.streamer_id for e in part]}
+            assert {row.streamer_id async for row in new.rows()} == stored
+            assert {"prepared", "after"} <= stored
+            assert "s4" not in stored
+            assert follower.behind_because is None
+
+    asyncio.run(scenario())
+
+
+def test_a_rebuild_that_is_cancelled_changes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (_, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+            old, begun = follower.index, asyncio.Event()
+
+            async def prepare(_: object) -> None:
+                begun.set()
+                await asyncio.Event().wait()
+
+            task = asyncio.create_task(follower.rebuild(_nothing, prepare))
+            await begun.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            (last,) = await store.write([upsert("after", 2)])
+            assert isinstance(last, Written)
+            await follower.wait_for(last.sequence, 60_000)
+            assert follower.index is old
+
+    asyncio.run(scenario())
+
+
+def test_a_rebuild_notices_another_history(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, follower):
+            await store.write([upsert(f"s{i}", i) for i in range(20)])
+            follower.start()
+            await until(lambda: follower.is_ready)
+
+            async def prepare(_: object) -> None:
+                async with Redis.from_url(embedded.url) as admin:
+                    await admin.flushall()
+                await store.position()
+                await until(lambda: follower.index.count == 0)
+
+            with pytest.raises(Unavailable, match="can't be rebuilt"):
+                await follower.rebuild(_nothing, prepare)
+            assert follower.index.count == 0
 
     asyncio.run(scenario())

@@ -108,8 +108,14 @@ async def test_what_can_not_wait_any_more_is_counted(
         kept = fill_the_disk(log)
         for number in range(5):
             log.note(entry(number))
+        assert (log.lost, log.waiting, log.failures) == (2, 3, 0)
+        with pytest.raises(AuditUnavailable):
+            await log.write([])
+        assert log.failures == 1
+        written_before = log.written
         empty_the_disk(log, kept)
         await log.write([])
+        assert (log.written, log.waiting) == (written_before + 4, 0)  # with the entry `lost`
     lost = [e["count"] for e in written(tmp_path) if e["kind"] == "lost"]
     assert lost == [2]
     assert any("2 entries could not be written" in g for g in verify(tmp_path / "audit", None).gaps)
@@ -142,6 +148,7 @@ async def test_an_attacker_without_a_key_can_not_fill_the_disk(tmp_path: Path) -
     async with trail(tmp_path, refusals_per_s=1) as log:
         for number in range(5000):
             log.note(entry(number, key_id=None, status=401, at=1000.0))
+        assert log.refusals.counted > 4900
     entries = written(tmp_path)
     assert len(entries) < 20
     (summary,) = [e for e in entries if e["kind"] == "refused"]

@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import InputChanged, StoreFull, StoreUnavailable
 from service.features.jobs import runner
-from service.features.jobs.runner import JobRunner, RunningJob
+from service.features.jobs.runner import JobRunner, Kind, RunningJob
 from service.store.jobs import Job, JobStore, LeaseLost, NewJob, Settled
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 POLL_S = 0.01
 
 
-class Work:
+class Work(Kind):
     """A kind whose jobs count to `total`, a step whenever the test lets them.
 
     `begun` has the tokens of the leases that it worked under, `tidied` how jobs ended.
@@ -55,9 +55,6 @@ class Work:
     async def tidy(self, job: Job, state: Settled) -> None:
         self.tidied.append(state)
 
-    async def sweep(self, store: JobStore) -> None:
-        pass
-
     def let(self, steps: int) -> None:
         for _ in range(steps):
             self.steps.release()
@@ -73,7 +70,7 @@ async def start(store: RedisStore) -> AsyncIterator[Start]:
 
         def begin(work: Work, jobs: JobStore, *, lease_s: float = 600, place: str = "here") -> Any:
             started = JobRunner(
-                jobs, {"count": work}, place, at_once=1, lease_s=lease_s, poll_s=POLL_S
+                jobs, {"count": work}, [place], at_once=1, lease_s=lease_s, poll_s=POLL_S
             )
             started.start()
             running.push_async_callback(started.stop)
@@ -230,8 +227,8 @@ class Flaky(RedisJobs):
 
     lost: set[str]
 
-    async def _change(self, operation: str, job_id: str, *arguments: Any) -> int:
-        done = await super()._change(operation, job_id, *arguments)
+    async def _change(self, operation: str, job_id: str, *arguments: Any, once: str = "") -> Any:
+        done = await super()._change(operation, job_id, *arguments, once=once)
         if operation not in self.lost:
             self.lost.add(operation)
             raise StoreUnavailable("the answer was lost")

@@ -8,9 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from service.app import create_app
-from service.settings import Settings
+from service.settings import Audit, Settings
 from tests.bundles import TOPICS
 from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON, json_line
+from tests.service.process import wait_until
 
 Labels = frozenset[tuple[str, str]]
 
@@ -91,3 +93,49 @@ def test_what_is_refused_at_the_gate_is_counted_too(bundle: Path, tmp_path: Path
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         assert client.get("/v1/streamers/a").status_code == 401
         assert answered(client, "GET", "other", 401) == 1
+
+
+def test_stages_of_work_are_timed(client: TestClient):
+    def times(stage: str) -> float:
+        return scraped(client)["streamer_stage_seconds_count", frozenset({("stage", stage)})]
+
+    stages = ("queue", "encode", "store_write", "search")
+    before = {stage: times(stage) for stage in stages}
+    put(client, "b", bio=TOPICS["music"])
+    wait_until_visible(client, put(client, "a", bio=TOPICS["music"]))
+    assert client.get("/v1/streamers/a/similar").status_code == 200
+    assert all(times(stage) > before[stage] for stage in stages)
+
+
+def test_jobs_are_told_of_by_kind_and_state(client: TestClient):
+    def found(name: str, state: str) -> float | None:
+        return scraped(client).get((name, frozenset({("kind", "import"), ("state", state)})))
+
+    before = found("streamer_job_seconds_count", "succeeded") or 0
+    line = json_line({"streamer_id": "imported", "bio": TOPICS["music"]})
+    assert client.post("/v1/jobs/imports", content=line, headers=NDJSON).status_code == 202
+    wait_until(
+        lambda: found("streamer_job_seconds_count", "succeeded") == before + 1, "the job is done"
+    )
+    wait_until(lambda: found("streamer_jobs", "running") == 0, "no job is running")
+    assert found("streamer_jobs", "queued") == 0
+    assert scraped(client)["streamer_job_retries_total", frozenset({("kind", "import")})] == 0
+
+
+def test_the_audit_log_is_told_of(client: TestClient):
+    def found() -> dict[str, float]:
+        return {name: value for (name, labels), value in scraped(client).items() if not labels}
+
+    before = found()
+    put(client, "a", bio=TOPICS["music"])  # is in the log before it is answered
+    after = found()
+    assert after["streamer_audit_entries_total"] > before["streamer_audit_entries_total"]
+    for name in ("failures_total", "lost_total"):
+        assert after[f"streamer_audit_{name}"] == 0
+    assert after["streamer_audit_waiting"] >= 0
+
+
+def test_an_audit_log_that_is_turned_off_has_no_metrics(bundle: Path, tmp_path: Path):
+    settings = Settings(bundle=bundle, data_dir=tmp_path, audit=Audit(enabled=False))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        assert not any("audit" in name for name, _ in scraped(client))

@@ -13,7 +13,8 @@ from service.app import create_app
 from service.engine.work.large_json import LARGE_BYTES
 from service.features.streamers.repeats import Repeats
 from service.settings import Settings
-from service.store.base import DoneBefore, Once
+from service.store.base import DoneBefore
+from service.store.once import Once
 from tests.service.conftest import put
 
 S = "/v1/streamers/s"

@@ -25,9 +25,10 @@ from service.features.streamers import write_pipeline
 from service.features.streamers.outcomes import Acknowledged, Unchanged
 from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
 from service.settings import Settings, Work
-from service.store.base import Delete, Once, Outcome, Upsert
+from service.store.base import Delete, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import JobStep
+from service.store.once import Once
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve

@@ -11,38 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
+from tests.service.attacks.raw import connect
 from tests.service.process import START_S, Service, run, wait_until
 
 pytestmark = pytest.mark.slow
 
 LIMIT = 64 << 10
-HEADER_S = 2.0
-IDLE_S = 2.0
 DESCRIPTORS = 256
 GET = b"GET /v1/streamers HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.fixture(scope="module")
-def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(bundle, tmp_path_factory.mktemp("connections") / "data") as running:
-        yield running.wait_until_ready()
-
-
-@pytest.fixture(scope="module")
-def hasty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that does not wait for long."""
-    settings = json.dumps({"header_timeout_s": HEADER_S, "idle_timeout_s": IDLE_S})
-    folder = tmp_path_factory.mktemp("hasty")
-    with Service(bundle, folder / "data", STREAMER_SERVER=settings) as running:
-        yield running.wait_until_ready()
-
-
-def connect(service: Service) -> socket.socket:
-    host, port = service.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=START_S)
+@pytest.fixture
+def service(keyless: Service) -> Service:
+    return keyless
 
 
 def answer(client: socket.socket) -> tuple[http.client.HTTPResponse, Any]:
@@ -237,29 +220,15 @@ def test_who_asks_nothing_is_let_go(hasty: Service, before: bytes) -> None:
         assert is_closed(client)
 
 
-def test_who_reads_nothing_is_let_go(hasty: Service) -> None:
-    hasty.bulk([{"streamer_id": f"r{i}", "tags": ["music"], "bio": "x" * 4000} for i in range(200)])
-    with connect(hasty) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = b"GET /v1/streamers?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        client.sendall(request * 50)  # answers are more than the kernel holds
-        port = client.getsockname()[1]
-        wait_until(lambda: not has_connection(hasty, port), "the connection is dropped")
-
-
-def has_connection(service: Service, port: int) -> bool:
-    """Whether the service holds the connection from this port."""
-    found = psutil.Process(service.process.pid).net_connections("tcp")
-    return any(c.raddr and c.raddr.port == port for c in found)
-
-
 # Many of them
 
 
-@pytest.fixture
-def narrow(bundle: Path, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def narrow(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that may open few files."""
-    with Service(bundle, tmp_path / "data", open_files=DESCRIPTORS) as running:
+    with Service(
+        bundle, tmp_path_factory.mktemp("narrow") / "data", open_files=DESCRIPTORS
+    ) as running:
         yield running.wait_until_ready()
 
 

@@ -1,0 +1,18 @@
+"""Folding: undoing the disguises of copied texts, and finding the contacts that they name."""
+
+from model_export.contract.folding.contacts import Contact, find_contacts
+from model_export.contract.folding.folded import FOLDING_VERSION, Folded, fold, quote
+from model_export.contract.folding.letters import Disguise, Undone
+from model_export.contract.folding.scripts import phonetic
+
+__all__ = [
+    "FOLDING_VERSION",
+    "Contact",
+    "Disguise",
+    "Folded",
+    "Undone",
+    "find_contacts",
+    "fold",
+    "phonetic",
+    "quote",
+]

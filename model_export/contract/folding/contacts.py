@@ -1,0 +1,298 @@
+"""Contacts that a text names: handles, phone numbers, mail addresses and links.
+
+They are read from characters without disguise (not from folded words: leetspeak and joined
+separators would change handles), with digits that are written as words or split. Without a word
+that announces it, a number is a contact only as a mobile number of China or after a plus sign, so
+counts, dates, prices and room numbers are none. Each pattern is linear in the text.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from model_export.contract.folding.folded import readable_pass
+from model_export.contract.folding.letters import Disguise, Undone
+from model_export.contract.folding.platforms import (
+    PLATFORMS,
+    SECTIONS,
+    SITES,
+    Kind,
+    Platform,
+    spoken_words,
+)
+from model_export.contract.folding.scripts import phonetic
+
+
+class Contact(NamedTuple):
+    """A contact, and where the text names it.
+
+    Attributes:
+        kind: platform, or `phone`, `email`, `url`, or `handle` for a bare @name.
+        value: canonical, equal for every spelling of one contact.
+        quote: the original's words, announcing word included.
+        start: place of the quote in the original.
+        end: place after it.
+        disguises: undone to read it.
+    """
+
+    kind: Kind
+    value: str
+    quote: str
+    start: int
+    end: int
+    disguises: tuple[Disguise, ...]
+
+
+class _Found(NamedTuple):
+    kind: Kind
+    value: str
+    start: int
+    end: int
+    disguises: tuple[Disguise, ...] = ()
+
+
+_EMOJI = r"\u2190-\u2bff\U0001f000-\U0001faff"
+_NUMERALS = dict(
+    zip(
+        "零〇洞一幺壹二两贰三叁四肆五伍六陆七柒拐八捌九玖勾",
+        "0001112223344556677788999",
+        strict=True,
+    )
+)
+_DIGIT = f"[0-9{''.join(_NUMERALS)}]"
+_BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
+_AS_DIGITS = str.maketrans(_NUMERALS)
+_UNITS = (
+    r"人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时"
+    r"|€|\$|£|￥|¥"
+)
+_QUANTITY = rf"(?!\s?(?:{_UNITS}))"
+_WORDS = r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.?|是|为|搜索?|加|联系|同号|同|公众|订阅|主页"
+_FILL = rf"(?:\s|{_WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{_EMOJI}]){{0,8}}"
+_EXPLICIT = re.compile(r"[:：=@#]|id|号")
+_HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
+_SPLIT = re.compile(rf"[a-z0-9](?:{_BETWEEN}{{1,2}}[a-z0-9](?![a-z0-9])){{4,24}}")
+_NUMBER = re.compile(rf"\+?{_DIGIT}(?:{_BETWEEN}{{0,2}}{_DIGIT}){{4,16}}{_QUANTITY}(?!{_DIGIT})")
+_PHONE = re.compile(
+    rf"(?<![0-9a-z_.]){_DIGIT}(?:{_BETWEEN}{{0,2}}{_DIGIT}){{10,14}}(?![0-9])(?![a-z_])"
+)
+_MOBILE = re.compile(r"(?:0086|86)?(1[3-9][0-9]{9})")
+_ABROAD = re.compile(r"(?<![0-9a-z])(?:\+|00)[1-9](?:[ .\-()]{0,2}[0-9]){7,14}(?![0-9])")
+_CALL = re.compile(
+    r"(?:电话|手机|热线|来电|致电|座机|(?<![a-z])(?:tel|phone|telephone|mobile|call|cell)(?![a-z])|전화|☎|📞|📱|📲)"
+    + _FILL
+)
+_COMMA = re.compile("[,，、]")
+_GROUPS = re.compile(rf"{_DIGIT}+")
+_SHAPES = frozenset(
+    {(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)}
+)
+_MAIL = re.compile(
+    r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?(?:@|\(at\)|\[at\]|#(?=(?:qq|163|gmail)\s?\.))\s?"
+    r"((?:[a-z0-9\-]{1,63}(?:\s?\.\s?|\(dot\)|\[dot\]|\s?点\s?)){1,4}[a-z]{2,12})(?![a-z0-9])"
+)
+_TOP = (
+    "com|net|org|tv|me|gg|io|co|cn|de|fr|es|it|uk|us|ru|jp|kr|tw|hk|vn|th|br|mx|ca|au|eu|info|biz|xyz|top|vip|cc|"
+    "app|shop|live|site|club|link|ly|be|ee|fm|to|online|store|pro|dev|pl|nl|se|pt|in|id|my|sg|ph|ch|at"
+)
+_LINK = re.compile(
+    r"(?<![a-z0-9@.\-_])(?:https?://|www\.)?"
+    rf"((?:[a-z0-9][a-z0-9\-]{{0,62}}\.){{1,4}}(?:{_TOP})(?![a-z0-9\-])(?!\.[a-z]))"
+    r"(?::[0-9]{2,5})?(/[a-z0-9\-._~%!$&+=:@/?#]{0,300})?"
+)
+_ANY_LINK = re.compile(r"https?://([^\s/<>\"'，。]{3,253})(/[^\s<>\"'，。]{0,300})?")
+_MENTION = re.compile(r"(?<![a-z0-9_.@/])@([a-z0-9_][a-z0-9_.]{2,29})(?![a-z0-9@])")
+
+
+def find_contacts(text: str, most: int = 50) -> list[Contact]:
+    """Contacts that a text names, by place, each once.
+
+    Args:
+        text: of a profile, undisguised or not.
+        most: contacts; of a text with more the first ones are taken.
+    """
+    plain, origins, undone = readable_pass(text)
+    taken: list[tuple[int, int]] = []
+    found: dict[tuple[str, str], Contact] = {}
+    for each in _all(plain):
+        if _overlaps(taken, each.start, each.end):
+            continue
+        taken.insert(bisect_left(taken, (each.start, each.end)), (each.start, each.end))
+        start, end = origins[each.start], origins[each.end - 1] + 1
+        known = _disguises(undone, start, end)
+        disguises = tuple(dict.fromkeys((*known, *each.disguises)))
+        contact = Contact(each.kind, each.value, text[start:end], start, end, disguises)
+        earlier = found.get((each.kind, each.value))
+        if earlier is None or contact.start < earlier.start:
+            found[each.kind, each.value] = contact
+    return sorted(found.values(), key=lambda each: each.start)[:most]
+
+
+def _overlaps(taken: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    place = bisect_left(taken, (start, end))
+    before = place > 0 and taken[place - 1][1] > start
+    return before or (place < len(taken) and taken[place][0] < end)
+
+
+def _disguises(undone: Sequence[Undone], start: int, end: int) -> Iterator[Disguise]:
+    for each in undone:
+        if each.start < end and start < each.end and each.disguise != Disguise.TRADITIONAL:
+            yield each.disguise
+
+
+def _all(text: str) -> Iterator[_Found]:
+    """Contacts of a plain text; of two that overlap the first one counts."""
+    yield from _mails(text)
+    yield from _links(text)
+    sound = phonetic(text)
+    for platform in PLATFORMS:
+        yield from _announced(platform, text, sound)
+    yield from _phones(text)
+    for match in _MENTION.finditer(text):
+        yield _Found("handle", match[1].rstrip("."), match.start(), match.end())
+
+
+def _mails(text: str) -> Iterator[_Found]:
+    if "." in text or "点" in text or "dot" in text:
+        for match in _MAIL.finditer(text):
+            host = re.sub(r"\(dot\)|\[dot\]|点", ".", match[2]).replace(" ", "")
+            split = (
+                () if "@" in match[0] and " " not in match[0] else (Disguise.PUNCTUATION_BETWEEN,)
+            )
+            yield _Found("email", f"{match[1]}@{host}", match.start(), match.end(), split)
+
+
+def _links(text: str) -> Iterator[_Found]:
+    if "." not in text:
+        return
+    for pattern in (_LINK, _ANY_LINK):
+        for match in pattern.finditer(text):
+            host, path = match[1].removeprefix("www."), (match[2] or "").rstrip(".,;:!?/#&")
+            end = match.end() - len(match[2] or "") + len(path)
+            yield _of_site(host, path, match.start(), end)
+
+
+def _of_site(host: str, path: str, start: int, end: int) -> _Found:
+    kind = SITES.get(host.removeprefix("m."))
+    parts = [part for part in re.split(r"[/?#]", path) if part]
+    if kind and parts:
+        name = (
+            parts[1] if parts[0] in ("user", "c", "add", "u", "invite") and parts[1:] else parts[0]
+        )
+        name = name.lstrip("@+~")
+        if name and name not in SECTIONS:
+            return _Found(kind, name, start, end)
+    return _Found("url", host + path, start, end)
+
+
+@cache
+def _patterns(platform: Platform) -> list[tuple[re.Pattern[str], bool, bool]]:
+    """Patterns of the announcing words: pattern, whether weak, whether over sounds."""
+    found: list[tuple[re.Pattern[str], bool, bool]] = []
+    if platform.words:
+        found.append((re.compile(f"(?:{platform.words})({_FILL})"), False, False))
+    if platform.weak:
+        found.append((re.compile(f"(?:{platform.weak})({_FILL})"), True, False))
+    spoken = spoken_words(platform)
+    if spoken is not None:
+        found.append((spoken, False, True))
+    return found
+
+
+_FILLED = re.compile(_FILL)
+
+
+def _announced(platform: Platform, text: str, sound: str) -> Iterator[_Found]:
+    for pattern, is_weak, is_sound in _patterns(platform):
+        for match in pattern.finditer(sound if is_sound else text):
+            if is_sound:
+                rest = _FILLED.match(text, match.end())
+                fill, end = (rest[0], rest.end()) if rest else ("", match.end())
+            else:
+                fill, end = match[1], match.end()
+            handle = _handle_at(platform, text, end, fill, is_weak)
+            if handle is not None:
+                value, after, disguises = handle
+                if is_sound and match[0] != text[match.start() : match.end()]:
+                    disguises = (*disguises, Disguise.HOMOPHONE)
+                yield _Found(platform.kind, value, match.start(), after, disguises)
+
+
+def _handle_at(
+    platform: Platform, text: str, start: int, fill: str, is_weak: bool
+) -> tuple[str, int, tuple[Disguise, ...]] | None:
+    number = _NUMBER.match(text, start)
+    if number is not None:
+        digits, disguises = _digits(number[0])
+        name = _HANDLE.match(text, start)
+        longer = name is not None and len(name[0].rstrip(".-")) > len(number[0])
+        if platform.numeric or (not longer and _MOBILE.fullmatch(digits)):
+            return (digits, number.end(), disguises) if len(digits) <= 15 else None
+    if platform.numeric:
+        return None
+    split = _SPLIT.match(text, start)
+    if split is not None:
+        value = re.sub(_BETWEEN, "", split[0])
+        return value, split.end(), (_between(split[0]),)
+    match = _HANDLE.match(text, start)
+    if match is None:
+        return None
+    value = match[0].rstrip(".-_") if platform.kind != "instagram" else match[0].rstrip(".-")
+    is_name = value[0].isalpha() and any(c.isdigit() or c == "_" for c in value)
+    is_told = bool(_EXPLICIT.search(fill)) or is_name
+    if len(value) < platform.shortest or (is_weak and not is_told):
+        return None
+    if value.isdigit() and (len(value) < 6 or is_weak):
+        return None
+    if (
+        re.match(_QUANTITY, text[start + len(value) : start + len(value) + 6]) is None
+        and value.isdigit()
+    ):
+        return None
+    return value, start + len(value), ()
+
+
+def _digits(number: str) -> tuple[str, tuple[Disguise, ...]]:
+    digits = re.sub(r"[^0-9]", "", number.translate(_AS_DIGITS))
+    disguises: list[Disguise] = []
+    if any(c in _NUMERALS for c in number):
+        disguises.append(Disguise.HOMOPHONE)
+    groups = _GROUPS.findall(number)
+    if len(groups) > len(digits) // 2:
+        disguises.append(_between(number))
+    return digits, tuple(disguises)
+
+
+def _between(split: str) -> Disguise:
+    if re.search(f"[{_EMOJI}]", split):
+        return Disguise.EMOJI_BETWEEN
+    return Disguise.SPACED if " " in split else Disguise.PUNCTUATION_BETWEEN
+
+
+def _phones(text: str) -> Iterator[_Found]:
+    for match in _CALL.finditer(text):
+        number = _NUMBER.match(text, match.end())
+        if number is not None:
+            digits, disguises = _digits(number[0])
+            if 7 <= len(digits) <= 15:
+                yield _Found("phone", _national(digits), match.start(), number.end(), disguises)
+    for match in _ABROAD.finditer(text):
+        yield _Found("phone", _national(re.sub(r"\D", "", match[0])), match.start(), match.end())
+    for match in _PHONE.finditer(text):
+        digits, disguises = _digits(match[0])
+        mobile = _MOBILE.fullmatch(digits)
+        groups = tuple(map(len, _GROUPS.findall(match[0])))
+        separators = set(filter(None, _GROUPS.split(match[0])))
+        regular = groups in _SHAPES or max(groups) == 1 or (max(groups) <= 2 and len(groups) > 5)
+        regular = regular and (max(groups) == 1 or not _COMMA.search(match[0]))
+        if mobile and regular and len(separators) <= 1 + (max(groups) <= 2) * 9:
+            yield _Found("phone", mobile[1], match.start(), match.end(), disguises)
+
+
+def _national(digits: str) -> str:
+    """Digits of a number, without the prefix of China, whose mobile numbers are written without."""
+    digits = digits.removeprefix("00")
+    mobile = _MOBILE.fullmatch(digits)
+    return mobile[1] if mobile else digits

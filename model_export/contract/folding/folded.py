@@ -1,0 +1,144 @@
+"""Folding: a text as it reads without its disguises, and which of them were undone where.
+
+Passes over the characters as arrays, one stage after the other, until nothing changes: letters
+that were spaced and of two scripts become a word in the first pass and one script in the second. A
+text that still changes after `_MOST_PASSES` keeps its plain characters (case, compatibility forms),
+so that folding is idempotent by construction. Time is linear in the length.
+"""
+
+import re
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from model_export.contract.folding.characters import plain, unmarked, visible
+from model_export.contract.folding.leet import spelt
+from model_export.contract.folding.letters import Letters, Stage, Undone
+from model_export.contract.folding.scripts import chinese, one_script
+from model_export.contract.folding.separators import joined
+from model_export.contract.folding.tables import codes_of, tables, text_of
+
+FOLDING_VERSION = 1
+"""Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
+
+_MOST_PASSES = 4
+_LONG = 4096
+"""Characters from which arrays are faster than patterns."""
+_CHARACTERS: tuple[Stage, ...] = (visible, plain)
+_STAGES: tuple[Stage, ...] = (unmarked, one_script, chinese, joined, spelt)
+# Texts of these characters that need no arrays, which is most of what is written: ASCII, letters of
+# `Tables.inert` of usual scripts, usual punctuation, emoji without a selector.
+_CONTENT = (
+    r"0-9a-z\u00e0-\u00f6\u00f8-\u00ff\u0430-\u045f\uac00-\ud7a3"
+    r"\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff"
+)
+_SIGNS = r"\t\n\r -/:-@\[-`{-~\u3001-\u3003\u3008-\u3011\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
+_USUAL = re.compile(rf"[{_CONTENT}{_SIGNS}]*")
+_PERHAPS_LEET = re.compile(r"[a-z][0-9@$!]+[a-z]")
+_PERHAPS_APART = re.compile(
+    rf"(?<![{_CONTENT}])(?:[{_CONTENT}]{{1,2}}[{_SIGNS}]+){{2}}[{_CONTENT}]{{1,2}}(?![{_CONTENT}])"
+)
+_PERHAPS_ACCENTS = re.compile(r"[\u00e0-\u00ff]{2}")
+_LATIN, _CYRILLIC = re.compile(r"[a-z\u00e0-\u00ff]"), re.compile(r"[\u0430-\u045f]")
+_WIDTHS = str.maketrans(
+    {chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()} | {"\u3000": " "}
+)
+
+
+class Folded(NamedTuple):
+    """A text without its disguises.
+
+    Attributes:
+        text: folded; blanks are kept as they are.
+        origins: place in the original of each character of `text`, non-decreasing.
+        undone: what was undone, and where in the original, by place.
+    """
+
+    text: str
+    origins: Sequence[int]
+    undone: tuple[Undone, ...]
+
+
+def fold(text: str) -> Folded:
+    """Fold a text; any `str` is accepted, lone surrogates included."""
+    quick = _without_arrays(text)
+    if quick is not None:
+        return Folded(quick, range(len(text)), ())
+    given = _given(text)
+    plainer = _pass(given, _CHARACTERS)
+    before, letters = plainer.codes, _pass(plainer, _STAGES)
+    for _ in range(_MOST_PASSES):
+        # Characters are plain after one pass (a test goes through all of them).
+        if np.array_equal(letters.codes, before):
+            return _answer(letters)
+        again = _pass(letters.again(), (*_CHARACTERS, *_STAGES))
+        again.undone[:0] = letters.undone
+        before, letters = letters.codes, again
+    return _answer(_pass(_given(text), _CHARACTERS))
+
+
+def readable_pass(text: str) -> tuple[str, Sequence[int], Sequence[Undone]]:
+    """A text with plain characters and scripts, its words as they stand: origins and undone too."""
+    usual = _usual(text)
+    if usual is not None:
+        return usual, range(len(text)), ()
+    return _answer(_pass(_given(text), (*_CHARACTERS, unmarked, one_script, chinese)))
+
+
+def _usual(text: str) -> str | None:
+    """Text with other widths and case only; None where characters may be changed otherwise."""
+    if len(text) > _LONG:
+        return None
+    lowered = (text if text.isascii() else text.translate(_WIDTHS)).lower()
+    if len(lowered) != len(text) or _USUAL.fullmatch(lowered) is None:
+        return None
+    if lowered.isascii():
+        return lowered
+    if _PERHAPS_ACCENTS.search(lowered) or (_CYRILLIC.search(lowered) and _LATIN.search(lowered)):
+        return None
+    return lowered if tables().inert.issuperset(lowered) else None
+
+
+def _without_arrays(text: str) -> str | None:
+    """Folded text where only widths and case can differ; None where more may be undone."""
+    usual = _usual(text)
+    if usual is None or _PERHAPS_LEET.search(usual) or _PERHAPS_APART.search(usual):
+        return None
+    return usual
+
+
+def _given(text: str) -> Letters:
+    codes = codes_of(text)
+    return Letters(codes, np.arange(len(codes), dtype=np.int32), codes)
+
+
+def _pass(letters: Letters, stages: Sequence[Stage]) -> Letters:
+    for stage in stages:
+        if len(letters.codes):
+            letters = stage(letters)
+    return letters
+
+
+def _answer(letters: Letters) -> Folded:
+    undone = tuple(sorted(set(letters.undone), key=lambda each: (each.start, each.end)))
+    return Folded(text_of(letters.codes), array("i", letters.origins.tobytes()), undone)
+
+
+def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -> str:
+    """The original's words behind a span of the folded text.
+
+    Args:
+        original: what was folded.
+        folded: the answer of `fold`.
+        start: first place of the span in `folded.text`.
+        end: place after its last.
+        most: characters of the quote; a longer one ends with an ellipsis.
+    """
+    start, end = max(0, start), min(end, len(folded.text))
+    if start >= end:
+        return ""
+    first, last = folded.origins[start], folded.origins[end - 1] + 1
+    found = original[first:last].strip()
+    return found if len(found) <= most else found[: max(0, most - 1)].rstrip() + "…"

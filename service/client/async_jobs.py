@@ -1,0 +1,230 @@
+"""Jobs of the client. `generate.py` writes `jobs.py` from this file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from service.client import calls
+from service.client.async_transport import AsyncTransport
+from service.client.calls import LastWrite
+from service.client.errors import ClientError, JobCancelled, JobFailed, UnexpectedAnswer
+from service.client.lines import NDJSON, Profile, chunks_of
+from service.client.models import FilterIn, ImportResultOut, JobOut, StreamerProfile
+from service.client.patience import Deadline
+
+Progress = Callable[[JobOut], None]
+_JSON = "application/json"
+_HEARTBEAT_S = 10.0
+"""The service sends a sign of life so often; with less time left, it is asked again and again."""
+_SILENT_S = 3 * _HEARTBEAT_S
+_POLL_S = 0.5
+
+
+class AsyncJobs:
+    """Long work of the service: looked at, waited for, cancelled, retried."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        """Ask by `transport`."""
+        self._transport = transport
+
+    async def get(self, job_id: str, *, deadline_s: float | None = None) -> JobOut:
+        """A job as it is now."""
+        return await self._transport.call(calls.job(job_id), deadline_s)
+
+    async def all(
+        self, *, page_size: int = 100, deadline_s: float | None = None
+    ) -> AsyncGenerator[JobOut, None]:
+        """All jobs that are kept, the newest first; the deadline is of a page."""
+        cursor: str | None = None
+        while True:
+            page = await self._transport.call(calls.page_of_jobs(page_size, cursor), deadline_s)
+            for job in page.jobs:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def cancel(self, job_id: str, *, deadline_s: float | None = None) -> JobOut:
+        """Cancel a job: one that runs ends within seconds."""
+        return await self._transport.call(calls.change_job(job_id, "cancel"), deadline_s)
+
+    async def retry(self, job_id: str, *, deadline_s: float | None = None) -> JobOut:
+        """Queue a failed or cancelled job again."""
+        return await self._transport.call(calls.change_job(job_id, "retry"), deadline_s)
+
+    async def rebuild_index(self, *, deadline_s: float | None = None) -> JobOut:
+        """Have the replica that answers rebuild its index; the job, which is queued."""
+        call = calls.start_job("/v1/index:rebuild", b"", _JSON)
+        return await self._transport.call(call, deadline_s)
+
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Progress | None = None,
+    ) -> JobOut:
+        """A job once it has succeeded.
+
+        It is watched by server-sent events, and asked for where those do not come through. The
+        service may restart meanwhile: it is given up when nothing was heard of it for the
+        `deadline_s` of the client's `patience`.
+
+        Args:
+            job_id: of the job.
+            timeout_s: longest time to wait; None = for as long as it takes.
+            on_progress: is called with the job at first and whenever it has changed.
+
+        Raises:
+            JobFailed: it failed.
+            JobCancelled: it was cancelled.
+            NotFound: there is no such job, or no longer.
+            DeadlineExceeded: it has not finished in time; it goes on.
+            ClientError: the service is gone.
+        """
+        deadline, tries = Deadline(timeout_s), self._transport.attempts(attempt_s=_SILENT_S)
+        seen = _Seen(job_id, on_progress)
+        watches = can_watch = True
+        while True:
+            is_watched = can_watch and watches and deadline.left_s() > _HEARTBEAT_S
+            call = calls.watch_job(job_id, seen.last_id) if is_watched else calls.job(job_id)
+            try:
+                if is_watched:
+                    async with aclosing(self._transport.events(call, tries)) as events:
+                        async for found in events:
+                            for last_id, data in found:
+                                seen.read(self._transport.url, last_id, data)
+                            if seen.finished or deadline.left_s() <= _HEARTBEAT_S:
+                                break
+                else:
+                    job = await self._transport.try_once(calls.job(job_id), tries)
+                    seen.note(job)
+                    watches = True  # again, where that failed
+                if seen.finished:
+                    return seen.succeeded()
+                await asyncio.sleep(min(_POLL_S, max(deadline.left_s(), 0)))
+            except ClientError as error:
+                if is_watched and isinstance(error, UnexpectedAnswer) and not error.is_passing:
+                    can_watch = False  # something in between lets no events through
+                else:
+                    watches = False
+                    await self._transport.pause(call, tries, error)
+            deadline.check(f"the job {job_id} has not finished")
+
+
+class _Seen:
+    """What was seen of a job.
+
+    Attributes:
+        last_id: of the last event; None before one came.
+    """
+
+    def __init__(self, job_id: str, on_progress: Progress | None) -> None:
+        self._job_id = job_id
+        self._on_progress = on_progress
+        self._job: JobOut | None = None
+        self.last_id: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._job is not None and self._job.state not in ("queued", "running")
+
+    def read(self, url: str, last_id: str, data: bytes) -> None:
+        try:
+            job = JobOut.model_validate_json(data)
+        except ValidationError as error:
+            raise UnexpectedAnswer(url, 200, data) from error
+        self.last_id = last_id or self.last_id
+        self.note(job)
+
+    def note(self, job: JobOut) -> None:
+        if job != self._job:
+            self._job = job
+            if self._on_progress is not None:
+                self._on_progress(job)
+
+    def succeeded(self) -> JobOut:
+        assert self._job is not None
+        if self._job.state == "succeeded":
+            return self._job
+        raise (JobFailed if self._job.state == "failed" else JobCancelled)(self._job)
+
+
+class AsyncImports:
+    """Many streamers in, as a job that goes on by itself."""
+
+    def __init__(self, transport: AsyncTransport, jobs: AsyncJobs, last: LastWrite) -> None:
+        """Ask by `transport`; questions of the client wait for what was imported."""
+        self._transport = transport
+        self._jobs = jobs
+        self._last = last
+
+    async def start(
+        self, profiles: Iterable[Profile | bytes | str], *, deadline_s: float | None = None
+    ) -> JobOut:
+        """Upload profiles, which are in memory meanwhile; the job, once they are on its disk.
+
+        Args:
+            profiles: models, mappings, or lines of NDJSON, such as those of an open file.
+            deadline_s: of the upload.
+        """
+        body = b"".join(chunk.body() for chunk in chunks_of(profiles, 1 << 16, 1 << 24))
+        call = calls.start_job("/v1/jobs/imports", body, NDJSON)
+        return await self._transport.call(call, deadline_s)
+
+    async def start_file(self, path: str, *, deadline_s: float | None = None) -> JobOut:
+        """Import a file that the service can read, below the folder that its operator named."""
+        call = calls.start_job("/v1/jobs/imports", to_json({"path": path}), _JSON)
+        return await self._transport.call(call, deadline_s)
+
+    async def wait(
+        self, job_id: str, *, timeout_s: float | None = None, on_progress: Progress | None = None
+    ) -> ImportResultOut:
+        """The result of an import once it is there; see `AsyncJobs.wait`."""
+        job = await self._jobs.wait(job_id, timeout_s=timeout_s, on_progress=on_progress)
+        result = ImportResultOut.model_validate(job.result)
+        self._last.note(result.sequence)
+        return result
+
+
+class AsyncExports:
+    """Many streamers out, as a job that writes a file."""
+
+    def __init__(self, transport: AsyncTransport, jobs: AsyncJobs) -> None:
+        """Ask by `transport`."""
+        self._transport = transport
+        self._jobs = jobs
+
+    async def start(
+        self, wanted: FilterIn | Mapping[str, Any] | None = None, *, deadline_s: float | None = None
+    ) -> JobOut:
+        """Export all stored streamers, or those that a filter lets through; the job."""
+        call = calls.start_job("/v1/jobs/exports", calls.export_body(wanted), _JSON)
+        return await self._transport.call(call, deadline_s)
+
+    async def lines(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Progress | None = None,
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[StreamerProfile, None]:
+        """What an export wrote, once it has succeeded; see `AsyncJobs.wait`.
+
+        Raises:
+            ClientError: also in the middle, where the download breaks off; begin it again.
+        """
+        await self._jobs.wait(job_id, timeout_s=timeout_s, on_progress=on_progress)
+        call = calls.job_result(job_id)
+        async with aclosing(self._transport.lines(call, deadline_s)) as lines:
+            async for line in lines:
+                try:
+                    profile = StreamerProfile.model_validate_json(line)
+                except ValidationError as error:
+                    raise UnexpectedAnswer(self._transport.url, 200, line) from error
+                yield profile

@@ -1,0 +1,52 @@
+"""Jobs that write the long answer to a question to a file of the spool."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from service.features.jobs.runner import Kind, RunningJob, persist
+from service.features.transfers.exports import ResultFile
+from service.features.transfers.spool import Spool
+from service.store.jobs import Job, Settled
+
+_PROGRESS_S = 0.5
+Answer = Callable[[Mapping[str, Any]], AsyncIterator[bytes]]
+"""Makes the lines of an answer, in parts, of the question as JSON has it."""
+
+
+class AnswerJobs(Kind):
+    """The work of such jobs; one that is continued asks again, as of then."""
+
+    def __init__(self, answer: Answer, spool: Spool) -> None:
+        """Write what `answer` gives to `spool`."""
+        self._answer = answer
+        self._spool = spool
+
+    async def run(self, job: RunningJob) -> Mapping[str, Any]:
+        """Write the whole answer; see `service.features.jobs.runner.Kind`."""
+        return await persist(lambda: self._write(job))
+
+    async def tidy(self, job: Job, state: Settled) -> None:
+        """Keep what the last lease wrote, of a job that succeeded."""
+        if state == "succeeded":
+            await asyncio.to_thread(self._spool.keep_result, job.job_id, job.token)
+        else:
+            await asyncio.to_thread(self._spool.remove, job.job_id)
+
+    async def _write(self, job: RunningJob) -> Mapping[str, Any]:
+        loop, lines, told_at = asyncio.get_running_loop(), 0, float("-inf")
+        path = self._spool.result(job.job.job_id, job.job.token)
+        file = await asyncio.to_thread(ResultFile, path)
+        try:
+            async for part in self._answer(job.input["question"]):
+                await asyncio.to_thread(self._spool.check_room, len(part))
+                await asyncio.to_thread(file.append, part)
+                lines += part.count(b"\n")
+                if loop.time() - told_at >= _PROGRESS_S:
+                    told_at = loop.time()
+                    await job.advance({}, lines)
+            await asyncio.to_thread(file.sync)
+        finally:
+            await asyncio.to_thread(file.close)
+        await job.advance({}, lines, lines)
+        return {"lines": lines, "bytes": file.size, "sha256": file.sha256}

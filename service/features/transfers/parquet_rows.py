@@ -1,0 +1,90 @@
+"""A program: rows of the Parquet file at its input, as lines of NDJSON at its output.
+
+A file of a kilobyte may hold a row of billions of values, and a damaged one may be the end of the
+library's native code. Read here, it costs this process and not the service, whose modules are not
+imported. `parquet` starts it: `-I parquet_rows.py GROUP_BYTES DATA_BYTES`.
+"""
+
+import base64
+import json
+import os
+import resource
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from importlib import import_module
+from typing import Any, BinaryIO, cast
+
+REFUSED = 3
+"""Exit status: the file can't be read; the reason is at the standard error, in one line."""
+_ROWS = 16
+_LARGEST_REASON = 64 << 10
+
+
+class _Refused(Exception):
+    """The file is Parquet, and too large."""
+
+
+def _main(most_group_bytes: int, most_bytes: int) -> int:
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_REASON, _LARGEST_REASON))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    try:
+        with open(0, "rb") as file, open(1, "wb") as lines:
+            rows: Any = parquet.ParquetFile(file)
+            for group in range(rows.num_row_groups):
+                size = int(rows.metadata.row_group(group).total_byte_size)
+                if size > most_group_bytes:
+                    raise _Refused(
+                        f"row group {group} of the Parquet file has {size} bytes and may have "
+                        f"{most_group_bytes}: write it with smaller row groups"
+                    )
+                for batch in rows.iter_batches(_ROWS, row_groups=[group], use_threads=False):
+                    _write(batch.to_pylist(), lines)
+    except BrokenPipeError:  # nobody reads any more
+        os._exit(0)
+    except _Refused as error:
+        return _refuse(str(error))
+    except MemoryError:
+        return _refuse("the rows of the Parquet file take too much memory: they hold too much")
+    except (pyarrow.ArrowException, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        return _refuse(f"the file can't be read as Parquet: {reason}")
+    return 0
+
+
+def _write(rows: list[dict[str, Any]], lines: BinaryIO) -> None:
+    for row in rows:
+        text = json.dumps(_without_nulls(row), ensure_ascii=False, default=_text)
+        lines.write(text.encode() + b"\n")
+
+
+def _refuse(reason: str) -> int:
+    print(reason, file=sys.stderr)  # noqa: T201 - a program's output
+    return REFUSED
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value without the fields that a row does not have: in Parquet, every row has all."""
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        return {name: _without_nulls(v) for name, v in fields.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(each) for each in cast(list[Any], value)]
+    return value
+
+
+def _text(value: object) -> Any:
+    """What JSON has no form for."""
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return float(value)
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(int(sys.argv[1]), int(sys.argv[2])))

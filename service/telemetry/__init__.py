@@ -1,0 +1,1 @@
+"""What work takes its time for: traces for an OpenTelemetry collector, and times of its stages."""

@@ -1,0 +1,43 @@
+"""Contacts are found behind their disguises, and numbers of other things are none."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_export.contract.folding import Disguise, find_contacts
+from tests.contract.folding.contact_cases import NEGATIVE, POSITIVE
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), POSITIVE)
+def test_a_contact_is_found(text: str, kind: str, value: str) -> None:
+    assert [(each.kind, each.value) for each in find_contacts(text)] == [(kind, value)]
+
+
+@pytest.mark.parametrize("text", NEGATIVE)
+def test_what_is_no_contact_is_not_found(text: str) -> None:
+    assert find_contacts(text) == []
+
+
+def test_the_quote_and_the_disguises_are_named() -> None:
+    text = "你好！ＶＸ：ｌａｎｌａｎ５２０ 电话一三八零零一三八零零零"
+    wechat, phone = find_contacts(text)
+    assert wechat.quote == text[wechat.start : wechat.end] == "ＶＸ：ｌａｎｌａｎ５２０"
+    assert wechat.disguises == (Disguise.FULL_WIDTH,)
+    assert phone.quote == "电话一三八零零一三八零零零"
+    assert phone.disguises == (Disguise.HOMOPHONE,)
+    (spelled,) = find_contacts("威信 l.a.n.l.a.n")
+    assert set(spelled.disguises) == {Disguise.HOMOPHONE, Disguise.PUNCTUATION_BETWEEN}
+
+
+def test_each_contact_counts_once_in_the_order_of_the_text() -> None:
+    text = "qq 123456789, vx lanlan520; again QQ:123456789 and a@b.com"
+    found = [(each.kind, each.value) for each in find_contacts(text)]
+    assert found == [("qq", "123456789"), ("wechat", "lanlan520"), ("email", "a@b.com")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("微信vxq加:： 一二13800abc.@_-😀/c\u200b\ud800om１"), max_size=60))
+def test_any_text_is_read(text: str) -> None:
+    for each in find_contacts(text):
+        assert each.quote == text[each.start : each.end]
+        assert each.value

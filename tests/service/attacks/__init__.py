@@ -1,0 +1,1 @@
+"""What somebody may try against the service, over real sockets; docs/security.md has the list."""

@@ -1,0 +1,117 @@
+"""`Prefer: respond-async`: long requests become jobs, and nothing else changes."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.conftest import put, wait_until_visible
+from tests.service.data_sets import NDJSON, profiles
+from tests.service.features.transfers.waiting import ended, lines_of, submitted
+from tests.service.http.test_bad_input import problem
+
+ASYNC = {"Prefer": "respond-async"}
+BULK = "/v1/streamers:bulk"
+EXPORT = "/v1/similar/export"
+QUESTION: dict[str, Any] = {"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": -1}
+
+
+def applied(answer: Any) -> str:
+    assert answer.headers["preference-applied"] == "respond-async"
+    return submitted(answer)
+
+
+def test_a_bulk_write_becomes_an_import(client: TestClient) -> None:
+    lines = "".join(profiles(300)) + "rubbish\n"
+    path = applied(client.post(BULK, content=lines, headers=NDJSON | ASYNC))
+    job = ended(client, path)
+    assert (job["kind"], job["state"]) == ("import", "succeeded")
+    result = job["result"]
+    assert (result["created"], result["refused"]) == (300, 1)
+    # As without the preference, what is stored like this already is written unless it is skipped.
+    path = applied(client.post(BULK, content=lines, headers=NDJSON | ASYNC))
+    result = ended(client, path)["result"]
+    assert (result["updated"], result["unchanged"]) == (300, 0)
+    skipping = client.post(
+        BULK, params={"skip_unchanged": True}, content=lines, headers=NDJSON | ASYNC
+    )
+    result = ended(client, applied(skipping))["result"]
+    assert (result["updated"], result["unchanged"]) == (0, 300)
+
+
+def test_an_export_of_similar_streamers_becomes_a_file(client: TestClient) -> None:
+    last = [put(client, f"s{i}", tags=["cooking"]) for i in range(20)][-1]
+    wait_until_visible(client, last)
+    at_once = lines_of(client.post(EXPORT, json=QUESTION))
+    path = applied(client.post(EXPORT, json=QUESTION, headers=ASYNC))
+    job = ended(client, path)
+    assert (job["kind"], job["state"]) == ("similar_export", "succeeded")
+    assert job["result"]["lines"] == job["progress"]["done"] == 21
+    assert lines_of(client.get(path + "/result")) == at_once
+
+
+def test_what_the_question_asks_for_is_missing(client: TestClient) -> None:
+    question = {**QUESTION, "positive": [{"streamer_id": "nobody"}]}
+    path = applied(client.post(EXPORT, json=question, headers=ASYNC))
+    job = ended(client, path)
+    assert (job["state"], job["error"]["code"]) == ("failed", "streamer_not_found")
+    problem(client.get(path + "/result"), 409, "job_state_conflict")
+
+
+def test_a_long_question_is_answered_at_once(client: TestClient) -> None:
+    question = {**QUESTION, "positive": [{"profile": {"bio": "x" * 70_000}}]}
+    answer = client.post(EXPORT, json=question, headers=ASYNC)
+    assert "preference-applied" not in answer.headers
+    assert answer.status_code != 202
+
+
+def test_the_same_request_becomes_one_job(client: TestClient) -> None:
+    headers = ASYNC | {"Idempotency-Key": '"prefer-1"'}
+    paths = {applied(client.post(EXPORT, json=QUESTION, headers=headers)) for _ in range(3)}
+    assert len(paths) == 1
+    other = client.post(EXPORT, json={**QUESTION, "min_score": 0.5}, headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+
+
+def test_the_same_upload_becomes_one_import(client: TestClient) -> None:
+    headers = NDJSON | {"Idempotency-Key": '"upload-1"'}
+    lines = "".join(profiles(10))
+    answers = [client.post("/v1/jobs/imports", content=lines, headers=headers) for _ in range(3)]
+    assert len({submitted(answer) for answer in answers}) == 1
+    assert all("preference-applied" not in answer.headers for answer in answers)
+    ended(client, submitted(answers[0]))
+    other = client.post("/v1/jobs/imports", content=lines + "{}", headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        "Respond-Async",
+        "wait=10, respond-async",
+        "respond-async; foo=bar",
+        'x="a, b", respond-async',
+        ", respond-async",
+    ],
+)
+def test_forms_of_the_preference(client: TestClient, prefer: str) -> None:
+    answer = client.post("/v1/jobs/exports", json={}, headers={"Prefer": prefer})
+    ended(client, applied(answer))
+
+
+@pytest.mark.parametrize(
+    "prefer",
+    ["", "return=minimal", "wait=5", 'x="respond-async"', "respond-async=1", "respond-asynchron"],
+)
+def test_other_preferences_are_ignored(client: TestClient, prefer: str) -> None:
+    answer = client.post(EXPORT, json=QUESTION, headers={"Prefer": prefer})
+    assert answer.status_code == 200
+    assert "preference-applied" not in answer.headers
+    assert "reached" in json.loads(answer.text.splitlines()[-1])
+
+
+def test_routes_that_never_take_long_ignore_it(client: TestClient) -> None:
+    answer = client.post("/v1/similar", json=QUESTION, headers=ASYNC)
+    assert answer.status_code == 200
+    assert "preference-applied" not in answer.headers
