@@ -12,7 +12,7 @@ from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.rebuild import RebuildJobs
 from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
-from service.store.redis.events import RedisEvents
+from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 
 _LEASE_S = 10.0

@@ -21,7 +21,7 @@ from service.store.events import FeedGap, FeedPlace, NewEvent
 from service.store.redis.backup import JUDGEMENTS, ArchivedStore
 from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
-from service.store.redis.events import RedisEvents
+from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST
 from tests.service.store.records import put

@@ -31,7 +31,7 @@ from service.store.duplicates import (
 )
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.duplicates.judgements import RedisJudgements
-from service.store.redis.events import EMIT, RedisEvents, event_arguments
+from service.store.redis.events.feed import EMIT, RedisEvents, event_arguments
 
 _COMMIT = Path(__file__).with_name("commit.lua").read_text(encoding="utf-8")
 _CLAIM = """

@@ -21,7 +21,7 @@ from service.store.duplicates import JudgementRecord, NotTheEvaluator
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
-from service.store.redis.events import RedisEvents
+from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 
 pytestmark = pytest.mark.anyio
