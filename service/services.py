@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
+from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.service import Duplicates
@@ -36,6 +37,7 @@ class Services:
     similar: Similar
     cold_start: ColdStart
     dedup: Dedup
+    compare: Compare
     duplicates: Duplicates
     judgements: Judgements
     events: Events

@@ -3,10 +3,11 @@
 import asyncio
 
 from service.engine.candidates.corpus import Corpus
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.stored_sides import StoredSides
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
-from service.features.duplicates.comparing import ContentComparer
-from service.features.duplicates.corpus_keys import entry_of
+from service.features.duplicates.comparing import EvidenceComparer
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.rebuild import RebuildJobs
@@ -30,19 +31,25 @@ class DuplicateParts:
         rebuilds: the kind of job.
     """
 
-    def __init__(self, store: RedisStore, serving: Serving, lanes: Lanes) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        serving: Serving,
+        evidence: Evidence,
+        sides: StoredSides,
+        lanes: Lanes,
+    ) -> None:
         """Nothing is read yet; compare as the bundle that is served says."""
         self.events = RedisEvents(store.client)
         self.judgements = RedisJudgements(store.client)
         self.groups = RedisGroups(store.client, self.judgements, self.events)
         manifest, follower = serving.manifest, serving.follower
-        threshold = manifest.duplicate_threshold.value
-        comparer = ContentComparer(lambda: follower.index, threshold, lanes)
+        comparer = EvidenceComparer(lambda: follower.index, evidence, sides, lanes)
 
         def new_evaluation(token: int) -> Evaluation:
             corpus = Corpus(manifest.content_dim, manifest.dim)
-            parts = (store, self.groups, self.judgements, comparer, corpus, entry_of, lanes)
-            return Evaluation(*parts, token)
+            parts = (store, self.groups, self.judgements, comparer, corpus)
+            return Evaluation(*parts, comparer.entry_of, lanes, token)
 
         async def ready() -> None:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once

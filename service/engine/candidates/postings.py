@@ -6,7 +6,6 @@ until there are enough of them to be merged. What a row had before is skipped: a
 where the row still has it.
 """
 
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -20,9 +19,14 @@ MOST_ROWS = 64
 _FRESH = 8192
 
 
-def key_of(kind: str, value: str) -> int:
-    """The key of a value, such as a title or a contact."""
-    return zlib.crc32(value.encode("utf-8", "surrogatepass"), zlib.crc32(kind.encode()))
+def strong(key: int) -> int:
+    """A key whose rows are candidates however many have it, such as a contact."""
+    return key & ~1
+
+
+def hint(key: int) -> int:
+    """A key whose rows are candidates as long as few have it, such as a part of a text."""
+    return key | 1
 
 
 class Postings:
@@ -67,11 +71,16 @@ class Postings:
             self._count -= 1
 
     def rows(self, keys: Iterable[int]) -> Iterator[int]:
-        """Rows with any of these keys, up to `MOST_ROWS` of each; some come more than once."""
+        """Rows with any of these keys, up to `MOST_ROWS` of each; some come more than once.
+
+        An odd key is a hint, which says nothing where more rows have it.
+        """
         for key in keys:
             wanted = np.uint32(key)  # of the arrays' type, or they would be converted each time
             start = int(np.searchsorted(self._keys, wanted, "left"))
             end = int(np.searchsorted(self._keys, wanted, "right"))
+            if key & 1 and end - start > MOST_ROWS:
+                continue
             left = MOST_ROWS
             for row in self._rows[start:end].tolist():
                 if row not in self._dead:

@@ -57,6 +57,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     ),
     "ids": ("POST", "/v1/dedup", lambda: filled('{"ids":[', zeros(), "]}")),
     "profiles": ("POST", "/v1/dedup", lambda: filled('{"profiles":[', zeros(), "]}")),
+    "sides": (
+        "POST",
+        "/v1/compare",
+        lambda: filled('{"a":{"streamer_id":"s"},"b":{"profile":{', unknown_fields(), "}}}"),
+    ),
     "videos": (
         "POST",
         "/v1/cold-start",

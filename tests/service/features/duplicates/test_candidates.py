@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
-from service.engine.candidates.postings import MOST_ROWS, Postings, key_of
+from service.engine.candidates.postings import MOST_ROWS, Postings, hint, strong
 from service.index.faiss.codes import Codes, codes_of
 
 WIDTH = 64
@@ -40,9 +40,10 @@ def test_rows_of_a_key_are_those_that_have_it_now(
 def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
     postings = Postings()
     for row in range(100_000):
-        postings.put(row, frozenset({1, row + 10}))
-    assert list(postings.rows([1])) == list(range(MOST_ROWS))
-    assert list(postings.rows([99_999 + 10])) == [99_999]
+        postings.put(row, frozenset({strong(0), hint(1), strong(2 * row + 10)}))
+    assert list(postings.rows([strong(1)])) == list(range(MOST_ROWS))
+    assert not [row for row in postings.rows([hint(1)]) if row < 90_000]
+    assert list(postings.rows([2 * 99_999 + 10])) == [99_999]
 
 
 def test_the_nearest_codes_are_those_with_the_fewest_different_bits() -> None:
@@ -66,7 +67,7 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
     contents[1] = unit(contents[0] + 0.05 * contents[1])
     corpus = Corpus(WIDTH, WIDTH)
     entries = [
-        Entry(content, content, frozenset({key_of("titles", f"title {i % 1500}")}))
+        Entry(content, content, frozenset({strong(7 * (i % 1500)), hint(1)}))
         for i, content in enumerate(contents)
     ]
     for i, entry in enumerate(entries[:2900]):

@@ -9,8 +9,6 @@ import pytest
 
 from service.engine.candidates.corpus import Corpus
 from service.engine.work.lanes import Lanes
-from service.features.duplicates.comparing import ContentComparer
-from service.features.duplicates.corpus_keys import entry_of
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import rebuild
 from service.index import base
@@ -23,6 +21,7 @@ from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
+from tests.service.features.duplicates.cosines import ContentComparer, entry_of
 
 pytestmark = pytest.mark.anyio
 WIDTH = 64

@@ -48,6 +48,7 @@ EXPECTED = {
     "POST /v1/similar/export": "search",
     "POST /v1/cold-start": "coldstart",
     "POST /v1/dedup": "duplicates",
+    "POST /v1/compare": "explain",
     "POST /v1/jobs/imports": "streamers:write",
     "POST /v1/jobs/exports": "streamers:read",
     "GET /v1/jobs": "streamers:read",
