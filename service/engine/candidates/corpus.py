@@ -6,6 +6,7 @@ copied, the embedding what means the same, exact keys one title or picture in ot
 profiles.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
 NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
+MOST_BY_HINTS = 32
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
 Keys = Sequence[Collection[int]]
@@ -107,7 +109,7 @@ class Corpus:
             keys: of each.
         """
         rows = [self._row_of[name] for name in streamer_ids]
-        found = [set(self._postings.rows(some)) for some in keys]
+        found = [self._by_keys(some) for some in keys]
         for codes, k, farthest in (
             (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
             (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
@@ -125,6 +127,12 @@ class Corpus:
             ids = {self._ids[other] for other in others if other != row}
             named.append({name for name in ids if name is not None})
         return named
+
+    def _by_keys(self, keys: Collection[int]) -> set[int]:
+        """Rows that share a key; of hints alone, the rows that share most of them."""
+        shared = Counter(self._postings.rows(key for key in keys if key & 1))
+        most = sorted(shared, key=lambda row: (-shared[row], row))[:MOST_BY_HINTS]
+        return {*most, *self._postings.rows(key for key in keys if not key & 1)}
 
     def keys_of_all(self) -> Callable[[str], Collection[int]]:
         """The keys of each streamer, as they are now: for who looks for all candidates."""

@@ -19,8 +19,8 @@ from service.store.base import Record
 _PAIRS_AT_ONCE = 1024
 _STRONG_BITS = 10.0
 """So much beyond the threshold, an edge alone holds two parts of a group: a thousand to one."""
-_STRONG = {"contacts": 16, "names": 2, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
-_HINTS = {"titles": 12, "text": 6}
+_STRONG = {"contacts": 16, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
+_HINTS = {"names": 4, "titles": 12, "text": 6}
 """Keys that are taken of a channel. Of the shingles of a text the smallest hashes are a random
 sample that is the same for the same text (bottom-k; Cohen 2007)."""
 
