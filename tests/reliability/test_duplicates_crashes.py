@@ -11,7 +11,7 @@ from tests.bundles import TOPICS
 from tests.service.features.transfers.waiting import ended, submitted, when
 from tests.service.process import Service, is_free, wait_until
 
-OPTIONS = {"STREAMER_JOBS__LEASE_S": "1"}
+OPTIONS: dict[str, Any] = {"STREAMER_JOBS__LEASE_S": "1"}
 MEMBERS = 600
 
 
