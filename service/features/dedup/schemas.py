@@ -157,9 +157,9 @@ class DedupClustersOut(Response):
     mode: Literal["clusters"] = "clusters"
     threshold: Annotated[float, Field(description="Lowest content cosine that joined two.")]
     clusters: list[ClusterOut]
-    not_stored: NotStored
     unique: list[str]
     not_comparable: Annotated[list[str], Field(description="Streamers without usable content.")]
+    not_stored: NotStored
     complete: Complete
     incomplete_because: str | None = None
     model_version: str

@@ -10,7 +10,7 @@ SMOOTHING = 0.5
 """Added to the count of each level (Krichevsky and Trofimov 1981)."""
 FEWEST_PAIRS = 50
 """Of the same and of strangers that both show a channel, from which it is counted."""
-MOST_AGAINST = 1.0
+MOST_AGAINST = 0.5
 """Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
 other words, and by independent chances each of these differences would count in full."""
 PRECISION = 0.99

@@ -1,7 +1,7 @@
 """Sides of stored streamers are made once, made anew after a write, and bounded in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ class Store:
         return [self.records.get(name) for name in ids]
 
 
-def asked(store: Store, bundle: Path, *questions: dict[str, int | None], **options: Any) -> Any:
+def asked(store: Store, bundle: Path, *questions: Mapping[str, int | None], **options: Any) -> Any:
     """The sides of each question, id -> version, and the memory that they take in the end."""
 
     async def ask() -> tuple[list[list[Side | None]], int]:
