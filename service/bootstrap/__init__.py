@@ -10,6 +10,7 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
@@ -46,6 +47,10 @@ from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.rebuild import KIND as DUPLICATES
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -157,12 +162,19 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
+        duplicates = DuplicateParts(store, serving, evidence, sides, lanes)
+        if settings.duplicates.evaluate:
+            duplicates.follower.start()
+            stack.push_async_callback(duplicates.follower.stop)
         recommender = Recommender(established) if established else None
         content = SharedContent(bundle.featurizer.vocabulary)
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         similar = _similar(serving, lanes, content, audience, settings)
         more = MoreKinds(
-            kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
+            kinds={
+                rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
+                DUPLICATES: duplicates.rebuilds,
+            },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
         counts = JobCounts()
@@ -179,6 +191,9 @@ async def open_services(
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
+            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
+            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
