@@ -13,6 +13,7 @@ from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.similar import similar_of
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -61,10 +62,6 @@ from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.similar.explain import Explainer
-from service.features.similar.pages import Pages
-from service.features.similar.seeds import Seeds
-from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -167,9 +164,12 @@ async def open_services(
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
         recommender = Recommender(established) if established else None
-        content = SharedContent(bundle.featurizer.vocabulary)
         audience = SharedAudience(established, recommender.row_of if recommender else {})
-        similar = _similar(serving, lanes, content, audience, settings)
+        content, turns = (
+            SharedContent(bundle.featurizer.vocabulary),
+            _turns("explanations", settings),
+        )
+        similar = similar_of(serving, lanes, content, audience, turns, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
@@ -249,32 +249,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _similar(
-    serving: Serving,
-    lanes: Lanes,
-    content: SharedContent,
-    audience: SharedAudience,
-    settings: Settings,
-) -> Similar:
-    known = serving.manifest.calibration
-    return Similar(
-        serving.follower,
-        Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(
-            serving.pipeline,
-            serving.stored,
-            content,
-            audience,
-            lanes,
-            _turns("explanations", settings),
-        ),
-        Precision(known and known.embedding, "min_score"),
-        Pages(settings.paging),
-        serving.model_version,
-        settings.limits.visible_timeout_ms,
-    )
 
 
 def _cold_start(
