@@ -28,7 +28,6 @@ _CONTRIBUTIONS: dict[str, Any] = {
     "category": {"contribution": 0.26, "seed": "used", "hit": "used"},
     "language": {"contribution": 0.0, "seed": "used", "hit": "used"},
     "videos": {"contribution": 0.338, "seed": "used", "hit": "used"},
-    "lives": {"contribution": None, "seed": "absent", "hit": "uninformative"},
 }
 ANSWER: dict[str, Any] = {
     "hits": [
