@@ -14,11 +14,12 @@ from model_export.contract.evidence import channels as ch
 from model_export.contract.evidence.channels import ABSENT, CHANNELS, Floats, Levels
 from model_export.contract.evidence.keys import Worth
 from model_export.contract.evidence.shared_keys import KeySets, Places
+from model_export.contract.evidence.shared_vectors import vector_sets
 from model_export.contract.evidence.sides import ALL, KEYED, Side
 
 SAME_VECTOR = 0.98
 """Cosine from which two ready-made vectors show the same."""
-BLOCK_PAIRS = 512
+BLOCK_PAIRS = 2048
 _COLUMN = {channel.name: column for column, channel in enumerate(CHANNELS)}
 
 
@@ -27,13 +28,12 @@ class Comparison:
 
     def __init__(self, sides: Sequence[Side], worth: Worth) -> None:
         """Compare `sides`, whose keys are worth bits."""
-        self._sides = sides
         self._sets = KeySets({name: [side.of(name) for side in sides] for name in KEYED}, worth)
         unnamed = -1
         self._names = np.array([unnamed if s.name is None else s.name for s in sides], np.int64)
         self._name_bits = worth(np.maximum(self._names, 0).astype(np.uint32))
         self._limits = np.array([side.limit for side in sides], np.uint64)
-        self._vectors = np.array([bool(side.vectors) for side in sides], np.bool_)
+        self._vectors = vector_sets([side.vectors for side in sides])
         known = [side.embedding for side in sides if side.embedding is not None]
         self._embedded = np.array([side.embedding is not None for side in sides], np.bool_)
         self._embeddings = np.zeros((len(sides), len(known[0]) if known else 0), np.float32)
@@ -74,7 +74,8 @@ class Comparison:
         found = self._sets.overlaps(one, other)
         put("text", self._text(one, other, found["text"].bits), shown("text"))
         put("names", self._name(one, other, found["names"].count), shown("names"))
-        put("contacts", ch.contact_levels(found["contacts"].best), shown("contacts"))
+        contacts = found["contacts"]
+        put("contacts", ch.contact_levels(contacts.rare, contacts.bits), shown("contacts"))
         put("titles", ch.title_levels(found["titles"].rare), shown("titles"))
         put("tags", ch.tag_levels(found["tags"].bits), shown("tags"))
         labels = "category_language"
@@ -84,8 +85,7 @@ class Comparison:
             shared = np.maximum(found[kind].count, seen)
             # Other files may show the same: without thumbnails of both, only equal ones tell.
             put(kind, ch.count_levels(shared), (seen >= 0) | (shared > 0))
-        both = self._vectors[one] & self._vectors[other]
-        put("vectors", *self._same_vectors(one, other, both))
+        put("vectors", *self._same_vectors(one, other))
         cosines = np.einsum("pd,pd->p", self._embeddings[one], self._embeddings[other])
         put("embedding", ch.embedding_levels(cosines), self._embedded[one] & self._embedded[other])
         return table
@@ -104,17 +104,10 @@ class Comparison:
         same = self._names[one] == self._names[other]
         return ch.name_levels(same, self._name_bits[one], dice)
 
-    def _same_vectors(
-        self, one: Places, other: Places, both: NDArray[np.bool_]
-    ) -> tuple[Levels, NDArray[np.bool_]]:
+    def _same_vectors(self, one: Places, other: Places) -> tuple[Levels, NDArray[np.bool_]]:
         """Levels by the number of nearly equal vectors, and whether any can be compared."""
         counts, known = np.zeros(len(one), np.int64), np.zeros(len(one), np.bool_)
-        for row in np.flatnonzero(both).tolist():
-            ours = self._sides[int(one[row])].vectors
-            theirs = self._sides[int(other[row])].vectors
-            for space in ours.keys() & theirs.keys():
-                if ours[space].shape[1] == theirs[space].shape[1]:
-                    same = ours[space] @ theirs[space].T >= SAME_VECTOR
-                    counts[row] += min(int(same.any(1).sum()), int(same.any(0).sum()))
-                    known[row] = True
+        for vectors in self._vectors:
+            known |= vectors.has[one] & vectors.has[other]
+            counts += vectors.same(one, other, SAME_VECTOR)
         return ch.count_levels(counts), known

@@ -25,13 +25,11 @@ class Overlap:
 
     Attributes:
         bits: (P,), of all shared keys.
-        best: (P,), of the rarest one.
         count: (P,), how many keys are shared.
         rare: (P,), how many of those are rare.
     """
 
     bits: Floats
-    best: Floats
     count: Places
     rare: Places
 
@@ -96,11 +94,8 @@ class KeySets:
         rows, codes, bits = rows[found], codes[found], self._bits[places[found]]
         cells = rows * width + (codes >> _SHIFT) % width
         cell_count = size * width
-        best = np.zeros(cell_count, np.float32)
-        np.maximum.at(best, cells, bits)
         tables = (
             np.bincount(cells, bits, cell_count).astype(np.float32),
-            best,
             np.bincount(cells, minlength=cell_count),
             np.bincount(cells[bits >= RARE_BITS], minlength=cell_count),
         )

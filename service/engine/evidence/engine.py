@@ -24,7 +24,7 @@ from model_export.contract.streamer import StreamerContent
 Places = NDArray[np.int64]
 MOST_SIDES = 1200
 """Of a list that is made ready as a whole, some 10 ms of a core."""
-PART_PAIRS = 2048
+PART_PAIRS = 8192
 """Of a longer list, whose pairs are compared in parts."""
 
 _ESTIMATED_ELSEWHERE = (

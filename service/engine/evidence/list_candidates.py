@@ -46,11 +46,12 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         near = yield from near_pairs(np.stack(known), NEAREST)
         places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
-    texts = [side.of("text")[:SKETCH] for side in sides]
+    keys, places = _shown([side.of("text")[:SKETCH] for side in sides])
     shared = [np.zeros(0, np.int64)]
     parts = 1 + size // _IN_A_PART  # of a long list, a part of the keys at a time
     for part in range(parts):
-        shared.append(_codes([text[text % parts == part] for text in texts]))
+        chosen = keys % np.uint32(parts) == part
+        shared.append(_codes(keys[chosen], places[chosen], size))
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
     yield
@@ -60,7 +61,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
 
 def _pairs(sets: Sequence[NDArray[np.uint32]], fewest: int) -> NDArray[np.int64]:
     """Codes of pairs that share so many keys."""
-    return _shared([_codes(sets)], fewest)
+    return _shared([_codes(*_shown(sets), len(sets))], fewest)
 
 
 def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64]:
@@ -69,11 +70,14 @@ def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64
     return distinct[counts >= fewest]
 
 
-def _codes(sets: Sequence[NDArray[np.uint32]]) -> NDArray[np.int64]:
-    """Codes, lower place times N plus the higher one, of each pair and key that it shares."""
-    size = len(sets)
+def _shown(sets: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], Places]:
+    """Keys of all sets (K,), and the place of the set that each is of (K,)."""
     keys = np.concatenate([np.zeros(0, np.uint32), *sets])
-    places = np.repeat(np.arange(size), [len(each) for each in sets])
+    return keys, np.repeat(np.arange(len(sets)), [len(each) for each in sets])
+
+
+def _codes(keys: NDArray[np.uint32], places: Places, size: int) -> NDArray[np.int64]:
+    """Codes, lower place times `size` plus the higher one, of each pair and key that it shares."""
     # Most keys are shown once. Those that share a slot with another one are sorted.
     slots = keys & np.uint32((1 << (2 * len(keys)).bit_length()) - 1)
     several = np.bincount(slots, minlength=1)[slots] > 1
