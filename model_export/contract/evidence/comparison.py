@@ -28,7 +28,7 @@ class Comparison:
 
     def __init__(self, sides: Sequence[Side], worth: Worth) -> None:
         """Compare `sides`, whose keys are worth bits."""
-        self._sets = KeySets({name: [side.of(name) for side in sides] for name in KEYED}, worth)
+        self._sets = KeySets([side.keys for side in sides], KEYED, worth)
         unnamed = -1
         self._names = np.array([unnamed if s.name is None else s.name for s in sides], np.int64)
         self._name_bits = worth(np.maximum(self._names, 0).astype(np.uint32))

@@ -17,6 +17,7 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 _ROOM = 2
 """Slots of a table for each code, or up to twice as many."""
 _EMPTY = -1
+_NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +38,21 @@ class Overlap:
 class KeySets:
     """The keys that the sides of a list show, by channel."""
 
-    def __init__(self, sets: Mapping[str, Sequence[Hashes]], worth: Worth) -> None:
+    def __init__(
+        self, shown: Sequence[Mapping[str, Hashes]], channels: Sequence[str], worth: Worth
+    ) -> None:
         """Index the keys of N sides.
 
         Args:
-            sets: of each channel N sets, whose keys are ascending.
+            shown: by each side, the ascending keys of channels.
+            channels: that are indexed.
             worth: bits of the keys.
         """
-        self._channels = list(sets)
-        width = len(self._channels)
-        arrays = [keys for several in zip(*sets.values(), strict=True) for keys in several]
+        self._channels = list(channels)
+        width = len(channels)
+        arrays = [keys.get(name, _NOTHING) for keys in shown for name in channels]
         sizes = np.fromiter(map(len, arrays), np.int64, len(arrays))
-        keys = np.concatenate([np.zeros(0, np.uint32), *arrays])
+        keys = np.concatenate([_NOTHING, *arrays])
         numbers = np.repeat(np.arange(len(arrays)), sizes)
         bits = worth(keys)  # (K,)
         self._sizes = sizes.reshape(-1, width)
@@ -79,7 +83,7 @@ class KeySets:
         return (self._sums[ends] - self._sums[begins]).astype(np.float32)
 
     def overlaps(self, one: Places, other: Places) -> dict[str, Overlap]:
-        """What the sides at places (P,) and (P,) share, by channel."""
+        """What different sides, at places (P,) and (P,), share, by channel."""
         size, width = len(one), len(self._channels)
         swap = self._counts[one] > self._counts[other]
         fewer, more = np.where(swap, other, one), np.where(swap, one, other)

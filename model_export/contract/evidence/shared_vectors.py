@@ -32,6 +32,8 @@ class VectorSets:
         """
         found = np.zeros(len(one), np.int64)
         rows = np.flatnonzero(self.has[one] & self.has[other])
+        if not len(rows):
+            return found
         rows = rows[np.argsort(one[rows], kind="stable")]
         begins = self._starts[other[rows]]
         counts = self._starts[other[rows] + 1] - begins
@@ -39,16 +41,10 @@ class VectorSets:
         # Vectors of all other sides, one after the other: (L,).
         theirs = np.arange(counts.sum()) + np.repeat(begins - ends + counts, counts)
         first = np.flatnonzero(np.diff(one[rows], prepend=-1))
-        bounds = zip(
-            first.tolist(),
-            np.append(first[1:], len(rows)).tolist(),
-            (ends - counts)[first].tolist(),
-            ends[np.append(first[1:], len(rows)) - 1].tolist() if len(rows) else [],
-            self._starts[one[rows[first]]].tolist(),
-            self._starts[one[rows[first]] + 1].tolist(),
-            strict=True,
-        )
-        for start, stop, begin, end, low, high in bounds:
+        stops, sides = np.append(first[1:], len(rows)), one[rows[first]]
+        spans = first, stops, (ends - counts)[first], ends[stops - 1]
+        bounds = np.stack([*spans, self._starts[sides], self._starts[sides + 1]], axis=1)
+        for start, stop, begin, end, low, high in bounds.tolist():
             cosines = self._vectors[theirs[begin:end]] @ self._vectors[low:high].T  # (L, ours)
             same = cosines >= least
             if not same.any():

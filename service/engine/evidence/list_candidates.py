@@ -55,7 +55,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
     yield
-    codes = np.unique(np.concatenate(found))
+    codes = _shared(found, 1)
     return codes // max(size, 1), codes % max(size, 1)
 
 
@@ -66,8 +66,9 @@ def _pairs(sets: Sequence[NDArray[np.uint32]], fewest: int) -> NDArray[np.int64]
 
 def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64]:
     """Those of the codes that are there so often."""
-    distinct, counts = np.unique(np.concatenate(codes), return_counts=True)
-    return distinct[counts >= fewest]
+    found = np.sort(np.concatenate(codes))
+    starts = np.flatnonzero(np.diff(found, prepend=-1))  # no code is below zero
+    return found[starts[np.diff(starts, append=len(found)) >= fewest]]
 
 
 def _shown(sets: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], Places]:

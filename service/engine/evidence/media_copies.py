@@ -289,5 +289,6 @@ def near_pairs(
         found = np.minimum(rows, nearest) * size + np.maximum(rows, nearest)
         codes.append(found.reshape(-1))
         yield
-    distinct = np.unique(np.concatenate(codes))
+    found = np.sort(np.concatenate(codes))  # faster than `np.unique`, which hashes
+    distinct = found[np.flatnonzero(np.diff(found, prepend=-1))]
     return np.stack(np.divmod(distinct, max(size, 1)), axis=1)

@@ -28,10 +28,14 @@ def every_pair(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 @given(SIDES, st.integers(0, 2**32 - 1))
 def test_shared_keys(sides: Sequence[tuple[frozenset[int], ...]], limit: int) -> None:
     names = ("text", "names", "tags")
-    shown = {name: [as_hashes(side[i]) for side in sides] for i, name in enumerate(names)}
+    shown = [
+        {name: as_hashes(keys) for name, keys in zip(names, side, strict=True) if keys}
+        for side in sides
+    ]
     worth = WORTH.table()
-    sets = KeySets(shown, worth)
+    sets = KeySets(shown, names, worth)
     one, other = every_pair(len(sides))
+    one, other = one[one != other], other[one != other]
     found = sets.overlaps(one, other)
     for channel, name in enumerate(names):
         limits = np.full(len(one), limit, np.uint64)
@@ -86,3 +90,5 @@ def test_shared_vectors() -> None:
                 comparable = True
         assert (found[row], known[row]) == (expected, comparable)
     assert vector_sets([{}, {}]) == []
+    (alone,) = vector_sets([{"clip": pool}, {}])
+    assert alone.same(np.array([0]), np.array([1]), 0.98).tolist() == [0]
