@@ -16,6 +16,7 @@ from service.client.models import (
     BulkLineOut,
     ColdStartIn,
     ColdStartOut,
+    CompareOut,
     DedupClustersOut,
     DedupFeedOut,
     DedupIn,
@@ -315,3 +316,9 @@ class AsyncClient:
         if not isinstance(question, DedupIn | Mapping):
             question = {"ids": list(question)}
         return await self._transport.call(calls.dedup(question, self.sequence), deadline_s)
+
+    async def compare(
+        self, a: str | Profile, b: str | Profile, *, deadline_s: float | None = None
+    ) -> CompareOut:
+        """Whether two are the same, with the evidence; strings are ids of stored streamers."""
+        return await self._transport.call(calls.compare(a, b), deadline_s)
