@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import httpx
 from tqdm import tqdm
 
 from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
+from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
 from service.errors import in_one_line
 
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
@@ -36,11 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("retry", "queue a failed or cancelled job again"),
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        action.add_argument("job_id", metavar="ID", help="of the job")
+        action.add_argument("job_id", type=_job_id, metavar="ID", help="of the job")
     summary = "rebuild the index of the replica that answers, from the store; prints the job"
     actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
+
+
+def _job_id(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{28}", text):
+        raise argparse.ArgumentTypeError(
+            f"must be the id of a job, 28 hex digits, not {text[:40]!r}; `jobs list` shows them"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 return 0
             if args.action == "rebuild-index":
                 job = _ask(client, "POST", "/v1/index:rebuild")
-                print(f"{job['job_id']} {_state(job)}")
+                answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":
@@ -96,14 +105,15 @@ def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
 
 
 def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
-    if response.status_code == 401:
-        return _Failed(f"{client.base_url} needs an API key that it knows: set STREAMER_API_KEY")
     try:
-        return _Failed(str(response.json()["detail"]))
+        detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return _Failed(
             f"{client.base_url} answers {response.status_code}: is this the address of the service?"
         )
+    if response.status_code in (401, 403):
+        return _Failed(not_allowed(str(client.base_url), detail, response.status_code))
+    return _Failed(detail)
 
 
 def _show(jobs: list[dict[str, Any]]) -> None:
