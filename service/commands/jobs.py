@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
-from service.commands.answers import Cell, answer, print_rows
+from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
 from service.errors import in_one_line
 
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
                 job = _ask(client, "POST", f"{path}:{args.action}")
                 answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
-            print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
+            job = _ask(client, "GET", path)
+            show(lambda: print(json.dumps(job, indent=2, ensure_ascii=False)))
             return 0
     except (_Failed, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)
@@ -139,7 +140,7 @@ def _watch(client: httpx.Client, path: str) -> int:
     finally:
         shown.close()
     if job["state"] == "succeeded":
-        print(json.dumps(job["result"], indent=2, ensure_ascii=False))
+        show(lambda: print(json.dumps(job["result"], indent=2, ensure_ascii=False)))
         return 0
     why = "" if job["error"] is None else f": {job['error']['detail']}"
     print(f"error: the job {job['job_id']} has {job['state']}{why}", file=sys.stderr)
