@@ -25,6 +25,7 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from model_export.contract.errors import first_problem
+from model_export.contract.evidence import EVIDENCE, evidence_of
 from model_export.contract.features import Featurizer, collate, fingerprint
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.towers import TOWERS
@@ -58,6 +59,9 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         (partial / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if source.established is not None:
             (partial / ESTABLISHED).write_bytes(source.established.dump())
+        if source.evidence is not None:
+            text = source.evidence.model_dump_json(indent=2)
+            (partial / EVIDENCE).write_text(text + "\n", encoding="utf-8")
         for tower, (graph, _) in zip(source.towers, towers, strict=True):
             _write_tower(partial, tower, graph)
         manifest = _manifest(source, partial, golden, parity, [found for _, found in towers])
@@ -67,6 +71,7 @@ def export_bundle(source: ExportSource, out: Path) -> Manifest:
         (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
         bundle = Bundle(partial)  # verifies like the service
         bundle.established()
+        evidence_of(bundle)
         for spec in manifest.towers:
             bundle.tower_inputs(spec.name)
     return bundle.manifest

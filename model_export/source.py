@@ -9,6 +9,7 @@ from torch import nn
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
 from model_export.contract.calibration import Calibration
 from model_export.contract.established import Established
+from model_export.contract.evidence import EvidenceParameters
 from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.towers import TowerSpec
 from model_export.contract.vocabulary import Vocabulary
@@ -50,6 +51,7 @@ class ExportSource:
         calibration: precision of scores; None if not measured.
         id_space: name and width E of the ID-embedding space; None without that output.
         established: streamers that the teacher knows.
+        evidence: parameters of evidence; None if not estimated.
         towers: towers whose vectors the encoder reads; the vocabulary has a space for each.
         folding_version: of the release that trained it, see `contract.folding`.
         dims: ascending widths below D whose prefixes of an embedding, scaled to unit length, are
@@ -68,6 +70,7 @@ class ExportSource:
     calibration: Calibration | None = None
     id_space: IdSpace | None = None
     established: Established | None = None
+    evidence: EvidenceParameters | None = None
     towers: Sequence[TowerSource] = ()
     dims: Sequence[int] = ()
     folding_version: int = FOLDING_VERSION

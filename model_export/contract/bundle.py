@@ -7,7 +7,7 @@
     towers/NAME.onnx   optional: graph of each tower, see `towers`
     towers/NAME.tokenizer.json   tokenizer of a text tower
     FILE.fp16.onnx, FILE.int8.onnx   optional: smaller graphs, see `variants`
-    established.npz    optional: streamers that the recommender knows, see `established`
+    established.npz, evidence.json   optional: see `established` and `evidence.parameters`
     README.md          model card
 
 Each file is read once, and the bytes that were hashed are the bytes that are used.
@@ -139,9 +139,8 @@ class Manifest(Part):
     def variant(self, name: str) -> Variant:
         """Variant by name; raises like `as_variant`."""
         usable = {variant.name: variant for variant in self.variants if variant.files}
-        for known, variant in usable.items():
-            if known == name:
-                return variant
+        if name in usable:
+            return usable[name]
         has = ", ".join(usable) or "none"
         raise BundleError(f"{self.model_version} has no variant {name!r}; it has: {has}")
 
@@ -284,6 +283,10 @@ class Bundle:
             )
         return found
 
+    def read(self, name: str) -> bytes | None:
+        """Verified content of a file; None if it is not listed. Raises `BundleError`."""
+        return self._verified(name) if name in self.manifest.files else None
+
     def _verified(self, name: str) -> bytes:
         entry = self.manifest.files[name]
         try:
@@ -389,8 +392,7 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _is_inside(name: str) -> bool:
-    parts = name.split("/")
-    return "\\" not in name and "\0" not in name and all(p not in ("", ".", "..") for p in parts)
+    return not {"\\", "\0"} & set(name) and not {"", ".", ".."} & set(name.split("/"))
 
 
 def file_entry(content: bytes) -> FileEntry:

@@ -10,6 +10,7 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
@@ -20,6 +21,8 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
@@ -39,7 +42,13 @@ from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
 from service.features.cold_start.service import ColdStart
+from service.features.compare.service import Compare
+from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.rebuild import KIND as DUPLICATES
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -99,6 +108,7 @@ async def open_services(
     # In a thread: probes are answered meanwhile.
     bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
     check_index(settings.index, manifest.dim)
+    evidence = await asyncio.to_thread(Evidence, bundle)
     established, device = bundle.established(), index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
@@ -123,12 +133,15 @@ async def open_services(
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
-        dedup = _dedup(serving, lanes, settings)
+        sides = StoredSides(store, evidence, lanes, manifest.model_version)
+        dedup = _dedup(serving, evidence, sides, lanes, settings)
+        threshold = manifest.duplicate_threshold.value
+        near = NearDuplicates(follower, stored, evidence, sides, lanes, threshold)
         writes = WritePipeline(
             store,
             pipeline,
             stored,
-            dedup.near_duplicates,
+            near.of,
             follower.show,
             lanes,
             keep_bytes=settings.media.keep_bytes,
@@ -148,9 +161,16 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
+        duplicates = DuplicateParts(store, serving, evidence, sides, lanes)
+        if settings.duplicates.evaluate:
+            duplicates.follower.start()
+            stack.push_async_callback(duplicates.follower.stop)
         similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
         more = MoreKinds(
-            kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
+            kinds={
+                rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
+                DUPLICATES: duplicates.rebuilds,
+            },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
         counts = JobCounts()
@@ -167,6 +187,10 @@ async def open_services(
             similar=similar,
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
+            compare=Compare(store, pipeline, evidence, lanes),
+            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
+            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -266,12 +290,16 @@ def _turns(what: str, settings: Settings) -> Turns:
     )
 
 
-def _dedup(serving: Serving, lanes: Lanes, settings: Settings) -> Dedup:
+def _dedup(
+    serving: Serving, evidence: Evidence, sides: StoredSides, lanes: Lanes, settings: Settings
+) -> Dedup:
     manifest = serving.manifest
     return Dedup(
         serving.follower,
         serving.pipeline,
         serving.stored,
+        evidence,
+        sides,
         lanes,
         _turns("lists", settings),
         manifest.content_dim,

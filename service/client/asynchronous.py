@@ -17,6 +17,7 @@ from service.client.models import (
     BulkLineOut,
     ColdStartIn,
     ColdStartOut,
+    CompareOut,
     DedupClustersOut,
     DedupFeedOut,
     DedupIn,
@@ -322,3 +323,9 @@ class AsyncClient:
         if not isinstance(question, DedupIn | Mapping):
             question = {"ids": list(question)}
         return await self._transport.call(calls.dedup(question, self.sequence), deadline_s)
+
+    async def compare(
+        self, a: str | Profile, b: str | Profile, *, deadline_s: float | None = None
+    ) -> CompareOut:
+        """Whether two are the same, with the evidence; strings are ids of stored streamers."""
+        return await self._transport.call(calls.compare(a, b), deadline_s)

@@ -16,6 +16,7 @@ from service.client.lines import NDJSON, Profile, fields_of, json_of
 from service.client.models import (
     ColdStartIn,
     ColdStartOut,
+    CompareOut,
     DedupClustersOut,
     DedupFeedOut,
     DedupIn,
@@ -290,6 +291,18 @@ def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClusters
     content = _asked(question, after_sequence)
     read = _adapter(DedupClustersOut | DedupFeedOut).validate_json
     return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
+
+
+def compare(a: str | Profile, b: str | Profile) -> Call[CompareOut]:
+    """`POST /v1/compare`."""
+    content = to_json({"a": _side(a), "b": _side(b)})
+    return Call("POST", "/v1/compare", _as(CompareOut), content=content, headers=_JSON)
+
+
+def _side(given: str | Profile) -> Fields:
+    if isinstance(given, str):
+        return {"streamer_id": given}
+    return {"profile": {k: v for k, v in fields_of(given).items() if k != "streamer_id"}}
 
 
 # Jobs

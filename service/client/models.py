@@ -2,6 +2,7 @@
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
 from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.compare.schemas import ChannelOut, CompareIn, CompareOut, QuoteOut, SideIn
 from service.features.dedup.schemas import (
     ClusterOut,
     DedupClustersOut,
@@ -41,9 +42,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
     "ColdStartOut",
+    "CompareIn",
+    "CompareOut",
     "ConditionIn",
     "DedupClustersOut",
     "DedupFeedOut",
@@ -68,9 +72,11 @@ __all__ = [
     "NeighbourOut",
     "Problem",
     "ProgressOut",
+    "QuoteOut",
     "ReasonsOut",
     "RefusedLineOut",
     "SeedIn",
+    "SideIn",
     "SimilarIn",
     "SimilarOut",
     "StreamerBody",

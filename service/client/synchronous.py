@@ -19,6 +19,7 @@ from service.client.models import (
     BulkLineOut,
     ColdStartIn,
     ColdStartOut,
+    CompareOut,
     DedupClustersOut,
     DedupFeedOut,
     DedupIn,
@@ -324,3 +325,9 @@ class Client:
         if not isinstance(question, DedupIn | Mapping):
             question = {"ids": list(question)}
         return self._transport.call(calls.dedup(question, self.sequence), deadline_s)
+
+    def compare(
+        self, a: str | Profile, b: str | Profile, *, deadline_s: float | None = None
+    ) -> CompareOut:
+        """Whether two are the same, with the evidence; strings are ids of stored streamers."""
+        return self._transport.call(calls.compare(a, b), deadline_s)

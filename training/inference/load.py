@@ -4,6 +4,7 @@ from pathlib import Path
 
 from model_export.contract.bundle import DuplicateThreshold, IdSpace
 from model_export.contract.calibration import Calibration
+from model_export.contract.evidence import EvidenceParameters
 from model_export.source import ExportSource
 from training.config import shared_config, shorter_widths
 from training.data import Dataset
@@ -37,7 +38,8 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
             f"{path} has fusion={fusion}, which was removed after 0.1.0; train it again"
         )
     config = shared_config(stored["config"])
-    space, calibration = stored["id_space"], stored.get("calibration")  # absent in old checkpoints
+    space = stored["id_space"]
+    calibration, evidence = stored.get("calibration"), stored.get("evidence")  # new: may be absent
     return ExportSource(
         module=encoder_of(checkpoint),
         vocabulary=checkpoint.vocabulary,
@@ -47,7 +49,8 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
         data_digest=stored["data_digest"],
         duplicate_threshold=DuplicateThreshold(**stored["duplicate_threshold"]),
         calibration=None if calibration is None else Calibration.model_validate(calibration),
-        config={name: value for name, value in stored.items() if name != "calibration"},
+        evidence=None if evidence is None else EvidenceParameters.model_validate(evidence),
+        config={n: value for n, value in stored.items() if n not in ("calibration", "evidence")},
         metrics=checkpoint.metrics,
         id_space=None if space is None else IdSpace(**space),
         established=checkpoint.established,

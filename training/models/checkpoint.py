@@ -3,7 +3,8 @@
     model.safetensors     the encoder
     vocabulary.json       its vocabulary
     config.json           recipe, seed, resolved config, code version, data digest, ID space, and
-                          the calibration (`model_export.contract.calibration.Calibration`)
+                          the calibration (`model_export.contract.calibration.Calibration`) and
+                          the parameters of evidence (`model_export.contract.evidence`)
     established.npz       optional: streamers that the teacher knows
     learned_from.txt      ids of the streamers that it was trained on, one per line
     metrics.json          written last: its presence marks the checkpoint as finished

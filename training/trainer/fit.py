@@ -22,6 +22,7 @@ from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
 from training.baselines import AUTO, TowerChoice, choose_text_tower
 from training.calibration import Measured, calibrate_embeddings, calibration_of
+from training.calibration.evidence import evidence_of_stage
 from training.cold_start.vote import Vote, choose_vote, edges_of, graph_of, weighed
 from training.config import RecipeConfig, TeacherConfig, as_dict
 from training.data import Dataset
@@ -246,6 +247,7 @@ def _checkpoint(
             "validation_history": chosen.history,
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
             "calibration": calibration.model_dump(),
+            "evidence": evidence_of_stage(stage).model_dump(),
             "id_space": _id_space(stage),
             "text_tower_choice": None if choice is None else asdict(choice),
         },

@@ -190,7 +190,7 @@ def who_shares(looks: Sequence[Look]) -> Generator[None, None, list[SameMedia]]:
             by_tower.setdefault(version, []).append(place)
     near: set[tuple[int, int]] = set()
     for version, places in by_tower.items():
-        pairs_near = yield from _near_pairs(np.stack([looks[p].means[version] for p in places]))
+        pairs_near = yield from near_pairs(np.stack([looks[p].means[version] for p in places]))
         near.update((places[one], places[other]) for one, other in pairs_near)
     counts = yield from _copies(looks, near)
     shared = sorted(counts.items())
@@ -270,11 +270,11 @@ def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
     return [found[0, place] for place in places]
 
 
-def _near_pairs(
-    vectors: NDArray[np.float32],
+def near_pairs(
+    vectors: NDArray[np.float32], count: int = NEAREST_COMPARED
 ) -> Generator[None, None, list[tuple[int, int]]]:
-    """Pairs of rows (N, D), the lower first, of which one is among the other's nearest."""
-    size, near = len(vectors), min(NEAREST_COMPARED, len(vectors) - 1)
+    """Pairs of rows (N, D), the lower first, of which one is among the other's nearest `count`."""
+    size, near = len(vectors), min(count, len(vectors) - 1)
     if near < 1:
         return []
     found: set[tuple[int, int]] = set()

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
+from service.features.dedup.answers import DedupAnswer, FeedAnswer
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut, DedupIn
-from service.features.dedup.service import Dedup, DedupAnswer, FeedAnswer
+from service.features.dedup.service import Dedup
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, inputs_units
 from service.http.auth.route_scopes import requires

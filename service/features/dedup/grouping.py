@@ -22,17 +22,22 @@ class Components:
         parent: int64 (N,), never above the place itself; the first place of a component is its own.
         best: float32 (N,), the highest cosine with another place that it is joined with; -1 where
             there is none.
+        partner: int64 (N,), that other place; -1 where there is none.
     """
 
     parent: NDArray[np.int64]
     best: NDArray[np.float32]
+    partner: NDArray[np.int64]
 
     def join(
         self, one: NDArray[np.int64], other: NDArray[np.int64], cosines: NDArray[np.float32]
     ) -> None:
         """Join pairs of places (P,), (P,) with these cosines (P,)."""
-        np.maximum.at(self.best, one, cosines)
-        np.maximum.at(self.best, other, cosines)
+        for places, others in ((one, other), (other, one)):
+            order = np.argsort(cosines, kind="stable")
+            better = order[cosines[order] > self.best[places[order]]]
+            self.partner[places[better]] = others[better]  # of several the last, the highest
+            self.best[places[better]] = cosines[better]
         while True:
             one, other = self._roots(one), self._roots(other)
             apart = one != other
@@ -47,8 +52,12 @@ class Components:
         self, centre: int, others: NDArray[np.int64], cosines: NDArray[np.float32]
     ) -> None:
         """Join one place with some others (P,), each given once, with these cosines (P,)."""
-        self.best[centre] = max(self.best[centre], cosines.max())
-        self.best[others] = np.maximum(self.best[others], cosines)
+        highest = int(cosines.argmax())
+        if cosines[highest] > self.best[centre]:
+            self.best[centre], self.partner[centre] = cosines[highest], others[highest]
+        better = cosines > self.best[others]
+        self.partner[others[better]] = centre
+        self.best[others[better]] = cosines[better]
         roots = self._roots(np.append(others, centre))
         self.parent[roots] = roots.min()
 
@@ -85,7 +94,8 @@ def components(
     needs 5 MB at a time, however many pairs there are.
     """
     size = len(contents)
-    found = Components(np.arange(size), np.full(size, -1, np.float32))
+    best, partner = np.full(size, -1, np.float32), np.full(size, -1)
+    found = Components(np.arange(size), best, partner)
     for start in range(0, size, _BLOCK_ROWS):
         block = contents[start : start + _BLOCK_ROWS] @ contents[start:].T  # (<= block, N - start)
         for place, cosines in enumerate(block, start):

@@ -75,6 +75,10 @@ class DedupIn(Request):
         return self
 
 
+VerdictOut = Literal["same_media", "near_duplicate", "same_contact", "same_style", "unrelated"]
+NotStored = Annotated[list[str], Field(description="Ids of the list that are not stored.")]
+
+
 class MemberOut(Response):
     """A streamer of a cluster."""
 
@@ -89,6 +93,21 @@ class MemberOut(Response):
             "Always 0 where the bundle has no picture and no sound tower."
         ),
     ] = 0
+    joined_with: Annotated[
+        str | None,
+        Field(description="The member that it is joined with by the strongest evidence."),
+    ] = None
+    kind: Annotated[VerdictOut, Field(description="What the two are to each other.")] = (
+        "near_duplicate"
+    )
+    weight: Annotated[
+        float | None,
+        Field(
+            description="Match weight of the two in bits, see /v1/compare. null with threshold or "
+            "min_precision."
+        ),
+    ] = None
+    probability: Annotated[float | None, Field(description="That the two are the same.")] = None
 
 
 class ClusterOut(Response):
@@ -102,7 +121,16 @@ _CLUSTERS = [
     {
         "representative": first,
         "members": [
-            {"streamer_id": member, "score": score, "copies": 0} for member in (first, second)
+            {
+                "streamer_id": member,
+                "score": score,
+                "copies": 0,
+                "joined_with": other,
+                "kind": "near_duplicate",
+                "weight": 14.2,
+                "probability": 0.997,
+            }
+            for member, other in ((first, second), (second, first))
         ],
     }
     for first, second, score in (("w0056", "w4111", 0.925), ("w0088", "w4606", 0.823))
@@ -110,6 +138,7 @@ _CLUSTERS = [
 _WHOLE: dict[str, Any] = {
     "threshold": 0.467,
     "clusters": _CLUSTERS,
+    "not_stored": [],
     "complete": True,
     "incomplete_because": None,
     "model_version": "transfer-plus-a931f7997f06",
@@ -130,6 +159,7 @@ class DedupClustersOut(Response):
     clusters: list[ClusterOut]
     unique: list[str]
     not_comparable: Annotated[list[str], Field(description="Streamers without usable content.")]
+    not_stored: NotStored
     complete: Complete
     incomplete_because: str | None = None
     model_version: str
@@ -160,6 +190,7 @@ class DedupFeedOut(Response):
         int, Field(description="Items nearer than the window, where no other item was left.")
     ]
     clusters: list[ClusterOut]
+    not_stored: NotStored
     complete: Complete
     incomplete_because: str | None = None
     model_version: str

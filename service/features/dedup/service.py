@@ -2,96 +2,48 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.evidence import VERDICTS, Side
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.evidence.media_copies import (
-    NEAREST_COMPARED,
-    SHARED_COPIES,
-    Look,
-    SameMedia,
-    count_copies,
-    look_in,
-    who_shares,
-)
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.media_copies import Look, SameMedia, look_in, who_shares
+from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lanes
 from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
+from service.features.dedup.answers import Cluster, DedupAnswer, FeedAnswer, NearDuplicate
+from service.features.dedup.edges import Edges, compare_list
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
-from service.index.base import Hit, VectorIndex
-from service.index.query import Query, ScoringSpec
+from service.index.base import VectorIndex
 
-_CANDIDATES = 50
-"""Nearest by embedding whose content is compared when a single streamer is checked."""
 _PROFILES_PER_TURN = 64
 """So many are encoded before others get their turn: writes wait for the same encoder."""
 
 
-@dataclass(slots=True)
-class NearDuplicate(Hit):
-    """A streamer whose content is nearly that of another one.
-
-    Its score is the cosine of their content sketches; in a cluster, the highest one with a member
-    that it is joined with.
-
-    Attributes:
-        copies: how many pictures and sounds of both are copies, where these were compared; in a
-            cluster, the most with another member.
-    """
-
-    copies: int = 0
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Near-duplicates of each other; the representative is the first of the list."""
-
-    representative: str
-    members: Sequence[NearDuplicate]
-
-
-@dataclass(frozen=True)
-class DedupAnswer:
-    """Clusters of two or more, those that are alone, and those that have no vector to compare.
-
-    `incomplete_because` says why the newest writes may be missing, None when they are not.
-    """
-
-    threshold: float
-    clusters: Sequence[Cluster]
-    unique: Sequence[str]
-    not_comparable: Sequence[str]
-    incomplete_because: str | None
-
-
-@dataclass(frozen=True)
-class FeedAnswer:
-    """The list re-ordered; see `feed.spread`."""
-
-    threshold: float
-    order: Sequence[str]
-    held_back: Sequence[str]
-    too_close: int
-    clusters: Sequence[Cluster]
-    incomplete_because: str | None
-
-
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """A streamer of the list: its sketch, None without usable content, and what towers made."""
+    """A streamer of the list.
+
+    Attributes:
+        content: its sketch; None without usable content.
+        tower_vectors: what towers made of it, of a profile.
+        side: what evidence compares of it, of a profile.
+        version: of a stored streamer.
+    """
 
     content: NDArray[np.float16] | None
     tower_vectors: bytes = b""
+    side: Side | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +56,8 @@ class _Compared:
         found: who is joined with whom.
         groups: places of each component.
         copies: int64 (N,), the most that each shares with another one.
+        edges: what evidence says; None where it was not asked.
+        not_stored: ids of the list that are unknown.
         behind: why the newest writes may be missing; None when they are not.
     """
 
@@ -112,17 +66,21 @@ class _Compared:
     found: Components
     groups: Sequence[Sequence[int]]
     copies: NDArray[np.int64]
+    edges: Edges | None
+    not_stored: Sequence[str]
     behind: str | None
 
 
 class Dedup:
-    """The use-cases behind `POST /v1/dedup` and the near-duplicates of a write."""
+    """The use-cases behind `POST /v1/dedup`."""
 
     def __init__(
         self,
         follower: Follower,
         pipeline: EncodingPipeline,
         stored: StoredProfiles,
+        evidence: Evidence,
+        sides: StoredSides,
         lanes: Lanes,
         turns: Turns,
         content_dim: int,
@@ -130,13 +88,26 @@ class Dedup:
         precision: Precision,
         visible_timeout_ms: int,
     ) -> None:
-        """Compare content sketches of `content_dim` numbers; `threshold` is the bundle's.
+        """Compare content sketches of `content_dim` numbers, and evidence.
 
-        Lists are compared in `lanes`, a few `turns` at a time.
+        Args:
+            follower: the index with the sketches of stored streamers.
+            pipeline: encodes profiles.
+            stored: what towers made of stored streamers.
+            evidence: of the model.
+            sides: what evidence compares of stored streamers.
+            lanes: where lists are compared.
+            turns: a few at a time.
+            content_dim: numbers of a sketch.
+            threshold: content cosine of near-duplicates, the bundle's.
+            precision: of content cosines.
+            visible_timeout_ms: how long a question waits for a write.
         """
         self._follower = follower
         self._pipeline = pipeline
         self._stored = stored
+        self._evidence = evidence
+        self._sides = sides
         self._lanes = lanes
         self._turns = turns
         self.model_version = pipeline.model_version
@@ -144,52 +115,6 @@ class Dedup:
         self.threshold = threshold
         self._precision = precision
         self._visible_timeout_ms = visible_timeout_ms
-
-    async def near_duplicates(
-        self, streamer_id: str, encoded: Encoded, tower_vectors: bytes = b""
-    ) -> list[NearDuplicate]:
-        """Stored streamers with nearly the same content as this one, nearest first.
-
-        Candidates are the nearest by embedding: what has nearly the same content is among them, and
-        among the first of them who shows copies of the same pictures and sounds.
-
-        Args:
-            streamer_id: this one, which is left out.
-            encoded: what was made of it.
-            tower_vectors: what is stored of its pictures and sounds.
-
-        Raises:
-            NotReady: there is no index yet.
-            Unavailable: the index or the store can't answer at the moment.
-        """
-        index = self._follower.index
-        found = await index.search(
-            Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
-        )
-        nearest = [hit.streamer_id for hit in found.hits]
-        copies = await self._copies(tower_vectors, nearest[:NEAREST_COMPARED])
-        content = encoded.content.astype(np.float32)
-        near: list[NearDuplicate] = []
-        for row in await index.get(nearest):
-            if row is not None and row.content is not None:
-                score = float(content @ row.content.astype(np.float32))
-                count = copies.get(row.streamer_id, 0)
-                if score >= self.threshold or count >= SHARED_COPIES:
-                    near.append(NearDuplicate(row.streamer_id, score, count))
-        return sorted(near, key=lambda n: (-n.score, n.streamer_id))
-
-    async def _copies(self, tower_vectors: bytes, ids: Sequence[str]) -> dict[str, int]:
-        """How many pictures and sounds these stored streamers share with what is stored here."""
-        own = await self._lanes.run(partial(look_in, tower_vectors))
-        if not ids or not own.may_share:
-            return {}
-        stored = await self._stored.tower_vectors(ids)
-
-        def compare() -> dict[str, int]:
-            looks = [look_in(one) for one in stored]
-            return dict(zip(ids, count_copies(own, looks), strict=True))
-
-        return await self._lanes.run(compare)
 
     async def clusters(
         self,
@@ -206,18 +131,21 @@ class Dedup:
         Pairs are joined from `threshold` on, or from where the calibration promises
         `min_precision`: the share of pairs that are duplicates, among those that reach it. With
         `pictures`, and by default where neither of these is given, those are joined as well who
-        share `SHARED_COPIES` pictures or sounds.
+        share `SHARED_COPIES` pictures or sounds. By default evidence joins pairs too.
 
         Raises:
-            StreamerNotFound: names every id that is not stored.
+            StreamerNotFound: no id is stored. Where some are, the answer names the others.
             PrecisionNotPromised: the model's calibration can't promise `min_precision`.
             InvalidRequest: an id is given twice, or a profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
             Overloaded: too many lists wait already, or this one did not have its turn in time.
         """
         limit = self._limit(threshold, min_precision)
-        with_pictures = _by_default(pictures, threshold, min_precision)
-        compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
+        by_evidence = threshold is None and min_precision is None
+        with_pictures = by_evidence if pictures is None else pictures
+        compared = await self._compare(
+            ids, profiles, limit, by_evidence, with_pictures, after_sequence
+        )
         names, comparable = compared.names, compared.comparable
         alone = [group[0] for group in compared.groups if len(group) == 1]
         return DedupAnswer(
@@ -225,6 +153,7 @@ class Dedup:
             _clusters(compared),
             [names[place] for place in alone if comparable[place]],
             [names[place] for place in alone if not comparable[place]],
+            compared.not_stored,
             compared.behind,
         )
 
@@ -242,8 +171,11 @@ class Dedup:
     ) -> FeedAnswer:
         """Re-order a list with near-duplicates `window` places apart; raises as `clusters`."""
         limit = self._limit(threshold, min_precision)
-        with_pictures = _by_default(pictures, threshold, min_precision)
-        compared = await self._compare(ids, profiles, limit, with_pictures, after_sequence)
+        by_evidence = threshold is None and min_precision is None
+        with_pictures = by_evidence if pictures is None else pictures
+        compared = await self._compare(
+            ids, profiles, limit, by_evidence, with_pictures, after_sequence
+        )
         names = compared.names
         result = spread(compared.groups, window, max_per_cluster)
         return FeedAnswer(
@@ -252,6 +184,7 @@ class Dedup:
             [names[place] for place in result.held_back],
             result.too_close,
             _clusters(compared),
+            compared.not_stored,
             compared.behind,
         )
 
@@ -265,6 +198,7 @@ class Dedup:
         ids: Sequence[str],
         profiles: Sequence[StreamerProfile],
         threshold: float,
+        by_evidence: bool,
         with_pictures: bool,
         after_sequence: int,
     ) -> _Compared:
@@ -272,26 +206,28 @@ class Dedup:
         names = [*ids, *(profile.streamer_id for profile in profiles)]
         _refuse_repeated(names, "/ids" if ids else "/profiles")
         async with self._turns.turn():
-            return await self._compare_in_turn(names, ids, profiles, threshold, with_pictures)
+            if profiles:
+                shown = await self._shown_by(profiles, by_evidence)
+                return await self._compare_shown(names, shown, [], threshold, with_pictures)
+            names, shown, unknown = await _stored(self._follower.index, ids)
+            if by_evidence:
+                shown = await self._with_sides(names, shown)
+            return await self._compare_shown(names, shown, unknown, threshold, with_pictures)
 
-    async def _compare_in_turn(
+    async def _compare_shown(
         self,
         names: Sequence[str],
-        ids: Sequence[str],
-        profiles: Sequence[StreamerProfile],
+        shown: Sequence[_Shown],
+        not_stored: Sequence[str],
         threshold: float,
         with_pictures: bool,
     ) -> _Compared:
-        behind = None
-        if profiles:
-            shown = await self._shown_by(profiles)
-        else:
-            behind = self._follower.behind_because
-            shown = await _stored(self._follower.index, ids)
-
+        is_stored = any(one.version is not None for one in shown)
+        behind = self._follower.behind_because if is_stored else None
         alike: Sequence[SameMedia] = ()
         if with_pictures:
-            alike = await self._same_media(names, shown, stored=not profiles)
+            alike = await self._same_media(names, shown, stored=is_stored)
+        sides = [one.side for one in shown if one.side is not None]
 
         def compare() -> Generator[None, None, _Compared]:
             matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
@@ -300,10 +236,24 @@ class Dedup:
                     matrix[place] = one.content  # a row of zeros reaches no threshold
             found = yield from components(matrix, threshold)
             copies = join_pairs(found, matrix, alike)
+            edges = None
+            if len(sides) == len(names):
+                edges = yield from compare_list(self._evidence, sides, found.partner.copy(), alike)
+                one, other = edges.one[edges.joined], edges.other[edges.joined]
+                found.join(one, other, np.einsum("pc,pc->p", matrix[one], matrix[other]))
             comparable = [one.content is not None for one in shown]
-            return _Compared(names, comparable, found, groups_of(found), copies, behind)
+            groups = groups_of(found)
+            return _Compared(names, comparable, found, groups, copies, edges, not_stored, behind)
 
         return await self._lanes.run_in_slices(compare())
+
+    async def _with_sides(self, names: Sequence[str], shown: Sequence[_Shown]) -> list[_Shown]:
+        """With what evidence compares of stored streamers; nothing of those deleted meanwhile."""
+        sides = await self._sides.get(names, [one.version for one in shown])
+        return [
+            _Shown(one.content, side=side or Side({}), version=one.version)
+            for one, side in zip(shown, sides, strict=True)
+        ]
 
     async def _same_media(
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
@@ -318,20 +268,43 @@ class Dedup:
             looks += await self._lanes.run_in_slices(_looks(packed))
         return await self._lanes.run_in_slices(who_shares(looks))
 
-    async def _shown_by(self, profiles: Sequence[StreamerProfile]) -> list[_Shown]:
+    async def _shown_by(
+        self, profiles: Sequence[StreamerProfile], by_evidence: bool
+    ) -> list[_Shown]:
         shown: list[_Shown] = []
         for start in range(0, len(profiles), _PROFILES_PER_TURN):
             part = profiles[start : start + _PROFILES_PER_TURN]
             items = [ToRead(profile, f"/profiles/{i}") for i, profile in enumerate(part, start)]
-            for item in await self._pipeline.encode_many(items):
+            encoded = await self._pipeline.encode_many(items)
+            found: list[_Shown] = []
+            vectors: list[NDArray[np.float32] | None] = []
+            for item in encoded:
                 if isinstance(item, ServiceError):
                     raise item
                 made = item.encoded
-                if made is None:
-                    shown.append(_Shown(None))
-                else:
-                    shown.append(_Shown(made.content, item.tower_vectors))
+                vectors.append(None if made is None else made.embedding)
+                content = None if made is None else made.content
+                found.append(_Shown(content, b"" if made is None else item.tower_vectors))
+            if by_evidence:
+                sides = await self._lanes.run_in_slices(_sides(self._evidence, part, vectors))
+                found = [
+                    _Shown(one.content, one.tower_vectors, side)
+                    for one, side in zip(found, sides, strict=True)
+                ]
+            shown += found
         return shown
+
+
+def _sides(
+    evidence: Evidence,
+    profiles: Sequence[StreamerProfile],
+    embeddings: Sequence[NDArray[np.float32] | None],
+) -> Generator[None, None, list[Side]]:
+    sides: list[Side] = []
+    for profile, embedding in zip(profiles, embeddings, strict=True):
+        sides.append(evidence.side(profile, embedding))
+        yield
+    return sides
 
 
 def _looks(packed: Sequence[bytes]) -> Generator[None, None, list[Look]]:
@@ -342,19 +315,20 @@ def _looks(packed: Sequence[bytes]) -> Generator[None, None, list[Look]]:
     return looks
 
 
-def _by_default(pictures: bool | None, threshold: float | None, precision: float | None) -> bool:
-    return threshold is None and precision is None if pictures is None else pictures
-
-
-async def _stored(index: VectorIndex, ids: Sequence[str]) -> list[_Shown]:
+async def _stored(
+    index: VectorIndex, ids: Sequence[str]
+) -> tuple[list[str], list[_Shown], list[str]]:
+    """Ids that are stored, what the index knows of them, and the ids that are not stored."""
     rows = await index.get(ids)
-    missing = [(i, name) for i, (name, row) in enumerate(zip(ids, rows, strict=True)) if not row]
-    if missing:
+    known = [row for row in rows if row is not None]
+    if not known:
         raise StreamerNotFound(
-            "not stored: " + ", ".join(repr(name) for _, name in missing),
-            [FieldError(f"/ids/{i}", f"streamer {name!r} is not stored") for i, name in missing],
+            "not stored: " + ", ".join(map(repr, ids)),
+            [FieldError(f"/ids/{i}", f"streamer {n!r} is not stored") for i, n in enumerate(ids)],
         )
-    return [_Shown(row.content) for row in rows if row is not None]
+    shown = [_Shown(row.content, version=row.version) for row in known]
+    missing = [name for name, row in zip(ids, rows, strict=True) if row is None]
+    return [row.streamer_id for row in known], shown, missing
 
 
 def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
@@ -372,15 +346,29 @@ def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
 
 
 def _clusters(compared: _Compared) -> list[Cluster]:
-    names, best = compared.names, compared.found.best
     return [
-        Cluster(
-            names[group[0]],
-            [
-                NearDuplicate(names[p], min(1.0, float(best[p])), int(compared.copies[p]))
-                for p in group
-            ],
-        )
+        Cluster(compared.names[group[0]], [_member(compared, place) for place in group])
         for group in compared.groups
         if len(group) > 1
     ]
+
+
+def _member(compared: _Compared, place: int) -> NearDuplicate:
+    names, edges = compared.names, compared.edges
+    member = NearDuplicate(
+        names[place],
+        min(1.0, float(compared.found.best[place])),
+        int(compared.copies[place]),
+    )
+    edge = -1 if edges is None else int(edges.strongest[place])
+    if edges is None or edge < 0:
+        partner = int(compared.found.partner[place])
+        member.joined_with = None if partner < 0 else names[partner]
+        return member
+    ends = int(edges.one[edge]), int(edges.other[edge])
+    member.joined_with = names[ends[0] if ends[1] == place else ends[1]]
+    member.weight = float(edges.weights[edge])
+    member.probability = float(edges.probabilities[edge])
+    if edges.joined[edge]:
+        member.kind = VERDICTS[int(edges.verdicts[edge])]
+    return member

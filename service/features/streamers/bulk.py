@@ -25,7 +25,8 @@ from service.features.streamers.lines import (
     LineReader,
     short_problem,
 )
-from service.features.streamers.outcomes import Acknowledged, Unchanged
+from service.features.streamers.outcomes import Acknowledged, FollowUp, Unchanged
+from service.features.streamers.schemas import NearDuplicateOut
 from service.features.streamers.write_pipeline import WritePipeline
 from service.http.ndjson import line_of, lines_of
 from service.http.problems import error_of_http
@@ -34,6 +35,9 @@ from service.settings import Limits
 RESULT_BYTES = 4 << 20
 """Results that wait for the client to read them: those of 10,000 lines that are not all wrong."""
 STALL_S = 5.0
+NEAR_S = 10.0
+"""For the near-duplicates of a chunk's lines."""
+_LATE = f"those of the lines sent together were not all found within {NEAR_S:g} s"
 _PART_BYTES = 1 << 16
 
 
@@ -44,14 +48,16 @@ async def write_lines(
     body: AsyncIterator[bytes],
     *,
     skip_unchanged: bool,
+    near_duplicates: bool = False,
     note: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> AsyncGenerator[bytes, None]:
     """One result line for each line of the body, several at a time; see the module.
 
-    `note` is told the ids that were written, before their results are sent.
+    `note` is told the ids that were written, before their results are sent. With `near_duplicates`
+    each result of a written line has them.
     """
     results = _Results()
-    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged, note)
+    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged, near_duplicates, note)
     working = asyncio.create_task(bulk.process(body))
     working.add_done_callback(results.end)
     try:
@@ -123,6 +129,7 @@ class _Bulk:
         lanes: Lanes,
         results: _Results,
         skip_unchanged: bool,
+        near_duplicates: bool,
         note: Callable[[Sequence[str]], None],
     ) -> None:
         self._writes = writes
@@ -131,6 +138,7 @@ class _Bulk:
         self._reader = LineReader(limits, lanes)
         self._results = results
         self._skip_unchanged = skip_unchanged
+        self._near_duplicates = near_duplicates
         self._note = note
 
     async def process(self, body: AsyncIterator[bytes]) -> None:
@@ -183,19 +191,34 @@ class _Bulk:
             written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
             if written:
                 self._note(written)
+            found = await self._near([r for r in results if isinstance(r, Acknowledged)])
             for (number, profile), result in zip(profiles.items(), results, strict=True):
                 if isinstance(result, ServiceError):  # this one was not acknowledged
                     answers[number] = _failed(number, result, profile.streamer_id)
                 else:
-                    answers[number] = line_of(_result(number, result))
+                    near = found.get(id(result))
+                    answers[number] = line_of(_result(number, result, near))
         except ServiceError as error:  # none of them was acknowledged
             for number, profile in profiles.items():
                 answers[number] = _failed(number, error, profile.streamer_id)
         for number in sorted(answers):
             self._results.put(answers[number])
 
+    async def _near(self, written: Sequence[Acknowledged]) -> dict[int, FollowUp]:
+        """Near-duplicates of the writes of a chunk, which may be those of each other, by `id`."""
+        if not self._near_duplicates or not written:
+            return {}
+        await self._writes.show(written[-1].sequence)
+        loop, found = asyncio.get_running_loop(), dict[int, FollowUp]()
+        until = loop.time() + NEAR_S
+        for each in written:
+            late = loop.time() >= until
+            found[id(each)] = FollowUp(None, _LATE) if late else await self._writes.near(each)
+            await self._lanes.give_way()
+        return found
 
-def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
+
+def _result(number: int, result: Acknowledged | Unchanged, near: FollowUp | None) -> dict[str, Any]:
     if isinstance(result, Unchanged):
         return {
             "line": number,
@@ -203,6 +226,14 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
             "outcome": "unchanged",
             "version": result.version,
         }
+    found: dict[str, Any] = {}
+    if near is not None:
+        known = near.near_duplicates
+        found["near_duplicates"] = None
+        if known is not None:
+            shown = [NearDuplicateOut.model_validate(each).model_dump() for each in known]
+            found["near_duplicates"] = shown
+        found["near_duplicates_unavailable_because"] = near.unavailable_because
     return {
         "line": number,
         "streamer_id": result.record.streamer_id,
@@ -211,6 +242,7 @@ def _result(number: int, result: Acknowledged | Unchanged) -> dict[str, Any]:
         "sequence": result.sequence,
         "status": result.record.status,
         "coverage": result.coverage,
+        **found,
     }
 
 

@@ -303,6 +303,13 @@ async def bulk_write(
     skip_unchanged: Annotated[
         bool, Query(description="Skip profiles that are stored like this already.")
     ] = False,
+    near_duplicates: Annotated[
+        bool,
+        Query(
+            description="Find the near-duplicates of each written line, which takes several times "
+            "as long."
+        ),
+    ] = False,
 ) -> Response:
     """One profile per line; one result per line, in order. A bad line does not stop the others.
 
@@ -324,6 +331,7 @@ async def bulk_write(
         lanes,
         request.stream(),
         skip_unchanged=skip_unchanged,
+        near_duplicates=near_duplicates,
         note=lambda ids: audit.about(ids, len(ids)),
     )
     return DuplexNdjsonResponse(results)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile
 from service.errors import ServiceError
-from service.features.dedup.service import NearDuplicate
+from service.features.dedup.answers import NearDuplicate
 from service.store.base import Record
 
 
@@ -20,6 +21,7 @@ class Acknowledged:
         created: whether the streamer was not stored before.
         encoded: its vectors; None without usable content.
         coverage: share of what it shows that the model knows.
+        profile: as it was given.
     """
 
     record: Record
@@ -27,6 +29,7 @@ class Acknowledged:
     created: bool
     encoded: Encoded | None
     coverage: float
+    profile: StreamerProfile
 
 
 @dataclass(frozen=True)

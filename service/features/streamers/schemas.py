@@ -49,7 +49,18 @@ class NearDuplicateOut(Response):
             "Always 0 where the bundle has no picture and no sound tower."
         ),
     ] = 0
-    kind: Literal["near_duplicate"] = "near_duplicate"
+    kind: Annotated[
+        Literal["same_media", "near_duplicate", "same_contact"],
+        Field(description="By what the two are the same, see /v1/compare."),
+    ] = "near_duplicate"
+    weight: Annotated[
+        float | None,
+        Field(
+            description="Match weight in bits, see /v1/compare; compared with the 16 nearest by "
+            "embedding only."
+        ),
+    ] = None
+    probability: Annotated[float | None, Field(description="That the two are the same.")] = None
 
 
 _SHOWN: dict[str, Any] = {
@@ -229,6 +240,11 @@ class BulkLineOut(Response):
     sequence: Annotated[int | None, Field(description="To be sent as after_sequence.")] = None
     status: Literal["indexed", "insufficient_content"] | None = None
     coverage: Coverage | None = None
+    near_duplicates: Annotated[
+        list[NearDuplicateOut] | None,
+        Field(description="With near_duplicates=true, as in the answer of a single write."),
+    ] = None
+    near_duplicates_unavailable_because: str | None = None
     error: Annotated[Problem | None, Field(description="Why the line was not written.")] = None
 
 

@@ -24,7 +24,7 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
-from service.features.dedup.service import NearDuplicate
+from service.features.dedup.answers import NearDuplicate
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
@@ -38,8 +38,8 @@ _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
-NearDuplicatesOf = Callable[[str, Encoded, bytes], Awaitable[list[NearDuplicate]]]
-"""Near-duplicates of a streamer by its id, its vectors, and what towers made of it."""
+NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
+"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -234,7 +234,7 @@ class WritePipeline:
 
     async def follow_up(self, done: Acknowledged) -> FollowUp:
         """Find near-duplicates of a write, and let the index take it in; it never fails."""
-        near = await self._near(done)
+        near = await self.near(done)
         await self.show(done.sequence)
         return near
 
@@ -246,14 +246,15 @@ class WritePipeline:
             except Exception:  # noqa: BLE001 - the write is on disk
                 _log.exception("the index can't be asked for sequence %d", sequence)
 
-    async def _near(self, done: Acknowledged) -> FollowUp:
+    async def near(self, done: Acknowledged) -> FollowUp:
+        """Find near-duplicates of a write; it never fails."""
         if done.encoded is None or self._near_duplicates is None:
             return FollowUp([])
         record = done.record
         try:
             async with asyncio.timeout(_FOLLOW_UP_S):
                 near = await self._near_duplicates(
-                    record.streamer_id, done.encoded, record.tower_vectors
+                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
                 )
             return FollowUp(near)
         except ServiceError as error:
@@ -309,7 +310,12 @@ class WritePipeline:
         outcomes = await self._store.write(upserts, once=once, step=step)
         return [
             Acknowledged(
-                record, outcome.sequence, outcome.created, item.encoded, item.features.coverage
+                record,
+                outcome.sequence,
+                outcome.created,
+                item.encoded,
+                item.features.coverage,
+                item.profile,
             )
             if isinstance(outcome, Written)
             else outcome

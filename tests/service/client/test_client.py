@@ -124,6 +124,9 @@ def test_every_question_has_its_typed_answer(client: Client) -> None:
     assert placed.coverage > 0
     placed = client.cold_start(ColdStartIn(profile=StreamerContent(tags=["cooking"])))
     assert placed.model_version == "test-0"
+    compared = client.compare("s0", {"streamer_id": "x", "bio": "kitchen", "tags": ["cooking"]})
+    assert compared.weight == pytest.approx(sum(each.weight for each in compared.channels))
+    assert client.compare("s0", "other").verdict == "unrelated"
     clusters = client.dedup(["s0", "s1", "other"])
     assert isinstance(clusters, DedupClustersOut)
     assert [m.streamer_id for m in clusters.clusters[0].members] == ["s0", "s1"]

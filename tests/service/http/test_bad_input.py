@@ -207,10 +207,10 @@ def test_every_seed_that_is_not_stored_is_named(client: TestClient) -> None:
     answer = client.post("/v1/cold-start", json={"streamer_id": "gone"})
     body = problem(answer, 404, "streamer_not_found")
     assert body["errors"] == [{"detail": detail, "pointer": "/streamer_id"}]
-    body = problem(
-        client.post("/v1/dedup", json={"ids": ["known", "x", "y"]}), 404, "streamer_not_found"
-    )
-    assert pointers(body) == ["/ids/1", "/ids/2"]
+    body = problem(client.post("/v1/dedup", json={"ids": ["x", "y"]}), 404, "streamer_not_found")
+    assert pointers(body) == ["/ids/0", "/ids/1"]
+    answer = client.post("/v1/dedup", json={"ids": ["x", "known", "y"]}).json()
+    assert (answer["not_stored"], answer["unique"]) == (["x", "y"], ["known"])
 
 
 @pytest.mark.parametrize(

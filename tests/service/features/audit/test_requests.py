@@ -143,6 +143,14 @@ QUESTIONS = [
     ("read", "GET", "/v1/streamers/a", None, ["a"], 1),
     ("dedup", "POST", "/v1/dedup", {"ids": ["a", "b"], "mode": "clusters"}, ["a", "b"], 2),
     (
+        "compare",
+        "POST",
+        "/v1/compare",
+        {"a": {"streamer_id": "a"}, "b": {"streamer_id": "b"}},
+        ["a", "b"],
+        1,
+    ),
+    (
         "cold",
         "POST",
         "/v1/cold-start",

@@ -149,7 +149,17 @@ def test_two_copies_make_near_duplicates_of_other_words(client: TestClient) -> N
     for query in ({"threshold": found["threshold"]}, {"pictures": False}):
         assert deduped(client, ids=ids, **query)["clusters"] == []
     again = deduped(client, ids=ids, threshold=found["threshold"], pictures=True)
-    assert again["clusters"] == found["clusters"]
+    (same,) = again["clusters"]
+    assert [m["streamer_id"] for m in same["members"]] == ["one", "other"]
+    assert {(m["joined_with"], m["kind"], m["weight"]) for m in same["members"]} == {
+        ("one", "near_duplicate", None),
+        ("other", "near_duplicate", None),
+    }
+    assert {(m["joined_with"], m["kind"]) for m in cluster["members"]} == {
+        ("one", "same_media"),
+        ("other", "same_media"),
+    }
+    assert all(m["weight"] > 0 for m in cluster["members"])
 
 
 def test_profiles_that_are_not_stored_are_joined_alike(client: TestClient) -> None:

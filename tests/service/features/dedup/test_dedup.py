@@ -11,12 +11,15 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
-from service.features.dedup.service import Dedup, DedupAnswer
+from service.features.dedup.answers import DedupAnswer
+from service.features.dedup.service import Dedup
 from service.index.faiss.index import FaissIndex
 from service.settings import Work
 from service.store.redis.store import RedisStore
@@ -37,6 +40,7 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
     reader = Reader(model.featurizer)
     pipeline = EncodingPipeline(reader, encode_one, encode_many, manifest.model_version)
     lanes = Lanes(Work())
+    evidence = Evidence(model)
     store = RedisStore("unix:///nowhere")  # nothing is stored, so nothing is asked of it
     dedup = Dedup(
         Follower(
@@ -46,6 +50,8 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
         ),
         pipeline,
         StoredProfiles(store, pipeline, lanes),
+        evidence,
+        StoredSides(store, evidence, lanes, manifest.model_version),
         lanes,
         Turns("lists", at_once=1, max_queue=1, deadline_s=60),
         manifest.content_dim,

@@ -34,7 +34,7 @@ def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() ->
 
 
 def nobody_joined(size: int) -> Components:
-    return Components(np.arange(size), np.full(size, -1, np.float32))
+    return Components(np.arange(size), np.full(size, -1, np.float32), np.full(size, -1))
 
 
 def test_groups_are_ordered_by_their_first_place() -> None:

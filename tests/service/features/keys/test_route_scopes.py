@@ -28,7 +28,12 @@ ROUTES = [
     for method, operation in operations.items()
     if not is_public(path)
 ]
-FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab", "job_id": "0" * 28}
+FILLED = {
+    "streamer_id": "s-1",
+    "key_id": "0123456789ab",
+    "job_id": "0" * 28,
+    "group_id": "dup-" + "0" * 24,
+}
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
     "GET /v1/streamers/{streamer_id}": "streamers:read",
@@ -43,6 +48,7 @@ EXPECTED = {
     "POST /v1/similar/export": "search",
     "POST /v1/cold-start": "coldstart",
     "POST /v1/dedup": "duplicates",
+    "POST /v1/compare": "explain",
     "POST /v1/jobs/imports": "streamers:write",
     "POST /v1/jobs/exports": "streamers:read",
     "GET /v1/jobs": "streamers:read",
@@ -102,8 +108,9 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     assert not surprises
     # None of those requests has changed anything but the keys.
     assert guarded.get("/v1/streamers").json()["streamers"] == []
-    # A rebuild has no body that could be rubbish, and changes nothing that is stored.
-    assert [j["kind"] for j in guarded.get("/v1/jobs").json()["jobs"]] == ["index_rebuild"]
+    # Rebuilds have no body that could be rubbish, and change nothing that is stored.
+    jobs = guarded.get("/v1/jobs").json()["jobs"]
+    assert {job["kind"] for job in jobs} == {"index_rebuild", "duplicates"}
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
 
 

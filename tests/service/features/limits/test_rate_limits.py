@@ -190,6 +190,18 @@ ITEM = {"streamer_id": "x", "tags": ["cooking"]}
             {"profiles": [ITEM, {**ITEM, "streamer_id": "y"}]},
             {"duplicates": 11},
         ),
+        (
+            "POST",
+            "/v1/compare",
+            {"a": {"streamer_id": "a"}, "b": {"streamer_id": "b"}},
+            {"explain": 1},
+        ),
+        (
+            "POST",
+            "/v1/compare",
+            {"a": {"streamer_id": "a"}, "b": {"profile": PROFILE}},
+            {"explain": 6},
+        ),
         ("GET", "/v1/streamers", None, {"streamers:read": 1}),
         ("GET", "/v1/streamers?limit=1000", None, {"streamers:read": 10}),
         ("GET", "/v1/streamers/a", None, {"streamers:read": 1}),

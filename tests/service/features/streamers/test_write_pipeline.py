@@ -20,7 +20,8 @@ from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
-from service.features.dedup.service import Dedup, NearDuplicate
+from service.features.dedup.answers import NearDuplicate
+from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.streamers import write_pipeline
 from service.features.streamers.outcomes import Acknowledged, Unchanged
 from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
@@ -145,7 +146,7 @@ def test_the_answer_is_no_error_then(
     async def gone(*_: object) -> list[NearDuplicate]:
         raise ServiceError("the index is gone")
 
-    monkeypatch.setattr(Dedup, "near_duplicates", gone)
+    monkeypatch.setattr(NearDuplicates, "of", gone)
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         created = client.put("/v1/streamers/a", json={"tags": ["cooking"]})

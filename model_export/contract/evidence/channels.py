@@ -1,0 +1,119 @@
+"""Channels of evidence and their comparison levels.
+
+Each channel compares one kind of content of two profiles and gives one of its levels, the strongest
+agreement first. A channel that either side does not show has no level: it is absent, which is not
+the same as a difference.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+ABSENT: Final = -1
+"""In place of a level where either side does not show what the channel compares."""
+
+Levels = NDArray[np.int8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel.
+
+    Attributes:
+        name: of the channel, in answers and in the bundle.
+        levels: names of its levels, the strongest agreement first.
+        agreeing: how many of them, from the first, count as agreement.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    agreeing: int
+
+
+TEXT = Channel("text", ("whole", "most", "passage", "part", "little", "none"), 4)
+NAMES = Channel("names", ("same_rare", "same_common", "similar", "other"), 3)
+CONTACTS = Channel("contacts", ("same", "same_common", "other"), 2)
+TITLES = Channel("titles", ("several", "one", "none"), 2)
+TAGS = Channel("tags", ("many_rare", "rare", "some", "common", "none"), 4)
+CATEGORY = Channel("category_language", ("rare", "common", "none"), 2)
+PICTURES = Channel("pictures", ("several", "one", "none"), 2)
+SOUNDS = Channel("sounds", ("several", "one", "none"), 2)
+VECTORS = Channel("vectors", ("several", "one", "none"), 2)
+EMBEDDING = Channel("embedding", ("0.95", "0.85", "0.7", "0.5", "0.3", "lower"), 3)
+
+CHANNELS: Final = (
+    TEXT, NAMES, CONTACTS, TITLES, TAGS, CATEGORY, PICTURES, SOUNDS, VECTORS, EMBEDDING,
+)  # fmt: skip
+"""All channels, in the order of the columns of a table of levels."""
+NAMES_OF_CHANNELS: Final = tuple(channel.name for channel in CHANNELS)
+MEDIA: Final = frozenset({"pictures", "sounds", "vectors"})
+DIRECT: Final = frozenset({"text", "names", "contacts", "titles"}) | MEDIA
+"""Channels that compare content itself. The others compare what many accounts of a topic share, and
+alone make nobody a copy."""
+STYLE_CHANNELS: Final = frozenset({"embedding", "tags", "category_language"})
+"""Channels by which two accounts are of one style."""
+
+RARE_BITS = 7.0
+"""A key that fewer than one of 128 streamers shows is rare."""
+SHINGLES_PER_LETTER = 3
+"""Each letter is in so many shingles, so that their bits count it so often."""
+COSINES = (0.95, 0.85, 0.7, 0.5, 0.3)
+
+
+def text_levels(containment: Floats, bits: Floats) -> Levels:
+    """Levels of the text channel.
+
+    Args:
+        containment: (P,), bits of the shared shingles as a share of those of the side with fewer.
+        bits: (P,), bits of the shared shingles, each letter counted once.
+    """
+    return _first(
+        (containment >= 0.8) & (bits >= 15),
+        (containment >= 0.5) & (bits >= 30),
+        (containment >= 0.15) & (bits >= 80),
+        (containment >= 0.25) & (bits >= 15),
+        containment >= 0.08,
+    )
+
+
+def name_levels(same: NDArray[np.bool_], bits: Floats, dice: Floats) -> Levels:
+    """Levels of the names: equal after folding, with the bits of the name, or similar (Dice)."""
+    return _first(same & (bits >= RARE_BITS), same, dice >= 0.6)
+
+
+def contact_levels(best: Floats) -> Levels:
+    """Levels of the contacts, by the bits of the rarest shared one (P,), 0 for none."""
+    return _first(best >= RARE_BITS, best > 0)
+
+
+def title_levels(rare: NDArray[np.int64]) -> Levels:
+    """Levels of the titles, by the number of rare ones that both show (P,)."""
+    return count_levels(rare)
+
+
+def tag_levels(bits: Floats) -> Levels:
+    """Levels of the tags, by the bits of the shared ones (P,)."""
+    return _first(bits >= 25, bits >= 12, bits >= 5, bits > 0)
+
+
+def category_levels(bits: Floats) -> Levels:
+    """Levels of category and language, by the bits of the shared ones (P,)."""
+    return _first(bits >= RARE_BITS, bits > 0)
+
+
+def count_levels(shared: NDArray[np.int64]) -> Levels:
+    """Levels of pictures, sounds and vectors, by the number of copies (P,)."""
+    return _first(shared >= 2, shared == 1)
+
+
+def embedding_levels(cosines: Floats) -> Levels:
+    """Levels of the embedding, by cosine (P,)."""
+    return _first(*(cosines >= limit for limit in COSINES))
+
+
+def _first(*conditions: NDArray[np.bool_]) -> Levels:
+    """The place of the first condition that holds; their number where none does."""
+    return np.select(conditions, range(len(conditions)), len(conditions)).astype(np.int8)

@@ -1,0 +1,178 @@
+"""Keys: 32-bit hashes of what two profiles can share, and how many bits sharing one is worth.
+
+A key that one of 2**b streamers shows is worth b bits: sharing a rare tag says more than sharing
+one that everybody uses (as inverse document frequency; Sparck Jones 1972).
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from model_export.contract.calibration import Part
+
+Hashes = NDArray[np.uint32]
+MOST_BITS = 14.0
+"""Of a key, however rare: most are shown by one streamer alone, whatever their number."""
+MOST_LISTED = 1 << 15
+_STEPS_PER_BIT = 8
+_SHORT, _LONG = 3, 5
+"""Letters of a shingle with, and without, a letter beyond ASCII: `the` says less than 今天好."""
+_MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
+_LOW = np.uint64(0xFFFFFFFF)
+_END = "\0"
+"""Between two texts; no text has one among its letters."""
+_BETWEEN = re.compile(r"[\W_]+")
+
+
+def key_of(kind: str, text: str) -> int:
+    """Hash of a string, 32 bits; strings of different kinds are different keys."""
+    digest = hashlib.blake2b(f"{kind}\0{text}".encode("utf-8", "replace"), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
+
+
+def as_hashes(keys: Iterable[int]) -> Hashes:
+    """Distinct keys in ascending order."""
+    return np.unique(np.fromiter(keys, np.uint32))
+
+
+def shingles(folded: str) -> Hashes:
+    """Keys of the overlapping character shingles of the letters of a folded text (N,)."""
+    return shingles_of([folded])
+
+
+def shingles_of(folded: Sequence[str]) -> Hashes:
+    """Keys of the shingles of several folded texts (N,), none of which crosses from text to text.
+
+    A text that is too short for one is a shingle itself. Time and memory are linear.
+    """
+    texts = [letters_of(text) for text in folded]
+    whole = [key_of("text", text) for text in texts if 0 < len(text) < _fewest(text)]
+    codes = np.frombuffer(_END.join(texts).encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
+    wide = np.where(codes >= 128, 1, 0)
+    breaks = np.where(codes == 0, len(codes) + 1, 0)  # more than all wide letters together
+    near = _sums(wide + breaks, _SHORT)
+    plain = _sums(wide + breaks, _LONG) == 0
+    return np.concatenate(
+        [
+            np.array(whole, np.uint32),
+            _hashed(codes, _SHORT)[(near > 0) & (near <= _SHORT)],
+            _hashed(codes, _LONG)[plain],
+        ]
+    )
+
+
+def letters_of(text: str) -> str:
+    """Letters and digits of a text, without blanks, punctuation, symbols and marks."""
+    return _BETWEEN.sub("", text)
+
+
+def _fewest(text: str) -> int:
+    return _LONG if text.isascii() else _SHORT
+
+
+def _sums(numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Sum of each window of so many numbers: (N,) -> (N - length + 1,)."""
+    totals = np.concatenate([[0], np.cumsum(numbers)])
+    return totals[length:] - totals[:-length]
+
+
+def _hashed(codes: NDArray[np.uint64], length: int) -> Hashes:
+    """Hash of each window of so many code points: (N,) -> (N - length + 1,)."""
+    windows = max(len(codes) - length + 1, 0)
+    total = np.full(windows, length, np.uint64)
+    for place in range(length if windows else 0):
+        total = (total ^ codes[place : place + windows]) * _MIX[place] & _LOW
+        total ^= total >> np.uint64(15)
+    return total.astype(np.uint32)
+
+
+class Frequencies(Part):
+    """How many bits keys are worth.
+
+    Attributes:
+        documents: streamers that were counted.
+        unknown_bits: of a key that is not listed, which is rarer than all that are.
+        keys: ascending uint32, little-endian, base64.
+        bits: of each, in eighths, uint8, base64.
+    """
+
+    documents: Annotated[int, Field(ge=0)]
+    unknown_bits: Annotated[float, Field(ge=0, le=MOST_BITS)]
+    keys: str = ""
+    bits: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        keys, bits = _decoded(self.keys, "<u4"), _decoded(self.bits, "u1")
+        if len(keys) != len(bits):
+            raise ValueError(f"{len(keys)} keys have {len(bits)} numbers of bits")
+        if len(keys) > 1 and not (np.diff(keys.astype(np.int64)) > 0).all():
+            raise ValueError("keys must be ascending")
+        return self
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int], documents: int) -> Self:
+        """From the number of streamers that show each key; keys of one streamer are not listed."""
+        listed = Counter({key: count for key, count in counts.items() if count > 1})
+        common = sorted(listed.most_common(MOST_LISTED))
+        rarest = min((count for _, count in common), default=2)
+        keys = np.array([key for key, _ in common], "<u4")
+        worth = np.array([bits_of(count, documents) for _, count in common])
+        steps = np.rint(worth * _STEPS_PER_BIT).astype("u1")
+        unknown = bits_of(rarest / 2, documents)
+        return cls(
+            documents=documents,
+            unknown_bits=unknown,
+            keys=base64.b64encode(keys.tobytes()).decode(),
+            bits=base64.b64encode(steps.tobytes()).decode(),
+        )
+
+    def table(self) -> "Worth":
+        """Decoded, for look-ups."""
+        bits = (_decoded(self.bits, "u1") / np.float32(_STEPS_PER_BIT)).astype(np.float32)
+        return Worth(_decoded(self.keys, "<u4").astype(np.uint32), bits, self.unknown_bits)
+
+
+class Worth:
+    """Bits of keys, by binary search."""
+
+    def __init__(self, keys: Hashes, bits: NDArray[np.float32], unknown_bits: float) -> None:
+        """Keys are ascending (K,), with their bits (K,)."""
+        self._keys = np.append(keys, np.uint32(0xFFFFFFFF))
+        self._bits = np.append(bits, np.float32(unknown_bits))
+        self._unknown = np.float32(unknown_bits)
+
+    def __call__(self, keys: Hashes) -> NDArray[np.float32]:
+        """Bits of each key (N,)."""
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, self._bits[places], self._unknown)
+
+
+def bits_of(count: float, documents: int) -> float:
+    """What sharing a key is worth that so many of the streamers show, 0 to `MOST_BITS`."""
+    bits = float(np.log2((documents + 1) / (count + 0.5)))
+    return min(max(bits, 0.0), MOST_BITS)
+
+
+def count_keys(shown: Iterable[Sequence[Hashes]]) -> tuple[dict[int, int], int]:
+    """How many streamers show each key, and how many streamers there are."""
+    counts: Counter[int] = Counter()
+    documents = 0
+    for each in shown:
+        documents += 1
+        counts.update(np.unique(np.concatenate([*each, np.zeros(0, np.uint32)])).tolist())
+    return counts, documents
+
+
+def _decoded(text: str, kind: str) -> NDArray[np.integer[Any]]:
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), kind)
+    except ValueError as error:
+        raise ValueError(f"is no list of numbers in base64: {error}") from None

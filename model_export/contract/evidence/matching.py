@@ -1,0 +1,114 @@
+"""Match weights of pairs, in the manner of Fellegi and Sunter (1969).
+
+weight = sum over channels of log2(m / u),  absent channels contribute 0
+log2 odds = log2(prior / (1 - prior)) + slope * weight
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.evidence.channels import (
+    ABSENT,
+    CHANNELS,
+    DIRECT,
+    MEDIA,
+    NAMES_OF_CHANNELS,
+    STYLE_CHANNELS,
+    Levels,
+)
+from model_export.contract.evidence.parameters import EvidenceParameters
+
+Verdict = Literal["same_media", "near_duplicate", "same_contact", "same_style", "unrelated"]
+VERDICTS: Sequence[Verdict] = (
+    "same_media", "near_duplicate", "same_contact", "same_style", "unrelated",
+)  # fmt: skip
+JOINING: Sequence[Verdict] = VERDICTS[:3]
+_FEWEST_STYLE = 2
+"""So many of embedding, tags, and category or language agree where two are of one style."""
+Bits = NDArray[np.float64]
+_MOST_LEVELS = max(len(channel.levels) for channel in CHANNELS)
+_AGREEING = np.array([channel.agreeing for channel in CHANNELS])
+
+
+def _columns(names: Collection[str]) -> NDArray[np.int64]:
+    return np.array([c for c, name in enumerate(NAMES_OF_CHANNELS) if name in names])
+
+
+_DIRECT, _STYLE = _columns(DIRECT), _columns(STYLE_CHANNELS)
+_GROUPS = (_columns(MEDIA), _columns({"text", "titles", "names"}), _columns({"contacts"}))
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """What the evidence says of P pairs.
+
+    Attributes:
+        contributions: (P, channels), bits; their sum is the weight.
+        weights: (P,), bits.
+        probabilities: (P,).
+        verdicts: (P,), places in `VERDICTS`.
+    """
+
+    contributions: Bits
+    weights: Bits
+    probabilities: Bits
+    verdicts: NDArray[np.int8]
+
+    @property
+    def joined(self) -> NDArray[np.bool_]:
+        """Whether the two are the same in one of three ways (P,)."""
+        return self.verdicts < len(JOINING)
+
+
+class Matcher:
+    """Weighs levels by the parameters of a bundle."""
+
+    def __init__(self, parameters: EvidenceParameters) -> None:
+        """Tabulate log2(m / u)."""
+        self.parameters = parameters
+        self._prior = float(np.log2(parameters.prior / (1 - parameters.prior)))
+        self._table = np.zeros((len(CHANNELS), _MOST_LEVELS + 1))  # the last is of the absent
+        for row, name in enumerate(NAMES_OF_CHANNELS):
+            chances = parameters.channels[name]
+            self._table[row, : len(chances.m)] = np.log2(chances.m) - np.log2(chances.u)
+
+    def contributions(self, levels: Levels, masked: Collection[str] = ()) -> Bits:
+        """Bits that each channel adds (P, channels): 0 of those absent and of those masked."""
+        found = self._table[np.arange(len(CHANNELS)), levels]  # ABSENT is the last
+        found[:, [NAMES_OF_CHANNELS.index(name) for name in masked]] = 0
+        return found
+
+    def match(self, levels: Levels, masked: Collection[str] = ()) -> Matches:
+        """Weights, probabilities and verdicts of pairs with these levels (P, channels)."""
+        contributions = self.contributions(levels, masked)
+        weights = contributions.sum(1)
+        agrees = (levels != ABSENT) & (levels < _AGREEING)
+        return Matches(
+            contributions,
+            weights,
+            self.probability(weights),
+            self._verdicts(contributions, weights, agrees),
+        )
+
+    def probability(self, weights: Bits) -> Bits:
+        """Probability that pairs of these weights (P,) are the same."""
+        odds = np.clip(self._prior + self.parameters.slope * weights, -200, 200)
+        return 1 / (1 + np.exp2(-odds))
+
+    def has_direct(self, contributions: Bits) -> NDArray[np.bool_]:
+        """Whether some channel that compares content itself speaks for the same (P,)."""
+        return contributions[:, _DIRECT].max(1, initial=0) > 0
+
+    def _verdicts(
+        self, contributions: Bits, weights: Bits, agrees: NDArray[np.bool_]
+    ) -> NDArray[np.int8]:
+        positive = np.maximum(contributions, 0) * agrees
+        joined = (weights >= self.parameters.threshold) & self.has_direct(contributions)
+        by_group = np.stack([positive[:, columns].sum(1) for columns in _GROUPS], 1)  # (P, 3)
+        style = agrees[:, _STYLE].sum(1) >= _FEWEST_STYLE
+        other = np.where(style, VERDICTS.index("same_style"), VERDICTS.index("unrelated"))
+        return np.where(joined, by_group.argmax(1), other).astype(np.int8)

@@ -1,0 +1,95 @@
+"""Parameters of evidence: `evidence.json` of a bundle, estimated by the trainer."""
+
+from typing import Annotated, Final, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.calibration import Part
+from model_export.contract.errors import BundleError, first_problem
+from model_export.contract.evidence.channels import CHANNELS
+from model_export.contract.evidence.keys import Frequencies
+
+EVIDENCE = "evidence.json"
+EVIDENCE_VERSION: Final = 1
+"""Version of the channels, their levels and their keys."""
+
+Chance = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ChannelParameters(Part):
+    """How often pairs are at each level of a channel, among those that both show it.
+
+    Attributes:
+        m: of pairs that are the same, per level.
+        u: of other pairs, per level.
+    """
+
+    m: list[Chance]
+    u: list[Chance]
+
+
+class EvidenceParameters(Part):
+    """All parameters of evidence.
+
+    Attributes:
+        version: of the channels and levels that they were estimated for.
+        folding_version: of the folding whose texts were counted.
+        prior: share of candidate pairs that are the same.
+        slope: bits of log-odds per bit of match weight. Channels are not independent given what a
+            pair is, so that the sum of their weights says too much; 1 where that was not measured.
+        threshold: match weight from which two are joined.
+        channels: by name.
+        frequencies: how many bits keys are worth.
+        source: which pairs were counted, in words.
+    """
+
+    version: int
+    folding_version: int
+    prior: Chance
+    slope: Annotated[float, Field(gt=0)]
+    threshold: Annotated[float, Field(allow_inf_nan=False)]
+    channels: dict[str, ChannelParameters]
+    frequencies: Frequencies
+    source: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.version != EVIDENCE_VERSION:
+            raise ValueError(
+                f"version is {self.version}, this release reads {EVIDENCE_VERSION}; export again"
+            )
+        known = {channel.name: len(channel.levels) for channel in CHANNELS}
+        if self.channels.keys() != known.keys():
+            raise ValueError(f"channels must be {', '.join(known)}")
+        for name, each in self.channels.items():
+            for chances in (each.m, each.u):
+                if len(chances) != known[name]:
+                    raise ValueError(f"{name} has {known[name]} levels, not {len(chances)}")
+                if abs(sum(chances) - 1) > 1e-6:
+                    raise ValueError(f"{name}: the chances of the levels must sum to 1")
+        return self
+
+    @classmethod
+    def parse(cls, content: bytes, source: str) -> Self:
+        """Parse `evidence.json`; `source` names it in errors.
+
+        Raises:
+            BundleError: the content is not that of such a file, or of another version.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise BundleError(f"{source}: {first_problem(error)}; export again") from error
+
+
+def evidence_of(bundle: Bundle) -> EvidenceParameters | None:
+    """Parameters of evidence of a bundle; None if it has none.
+
+    Raises:
+        BundleError: the file is missing or changed, or this release can't read it.
+    """
+    content = bundle.read(EVIDENCE)
+    if content is None:
+        return None
+    return EvidenceParameters.parse(content, str(bundle.path / EVIDENCE))

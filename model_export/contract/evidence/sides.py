@@ -1,0 +1,208 @@
+"""What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
+from model_export.contract.features import SMALLEST_COMPONENT
+from model_export.contract.folding import find_contacts, fold, phonetic
+from model_export.contract.pieces import Piece, pieces_of
+from model_export.contract.streamer import StreamerContent
+from model_export.contract.text import normalise
+from model_export.contract.uninformative import says_nothing
+
+MOST_SHINGLES = 2048
+"""Of a profile; of more the smallest are kept, which are a random sample (bottom-k; Cohen 2007)."""
+MOST_VECTORS = 32
+"""Of a space."""
+MOST_CONTACTS = 64
+ALL = 0xFFFFFFFF
+VECTOR_KEYS = "vector_keys"
+"""Beside the keys of channels, those by which sides with nearly equal vectors are found."""
+KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pictures", "sounds")
+"""Channels whose content is a set of keys."""
+_KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
+_LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
+_NOTHING: Hashes = np.zeros(0, np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What is compared of a profile.
+
+    Attributes:
+        keys: of each channel in `KEYED`, ascending; nothing for a channel that it does not show.
+        name: key of the folded name; None without one.
+        limit: largest shingle that was kept.
+        vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
+        embedding: (D,), unit length; None without usable content.
+    """
+
+    keys: Mapping[str, Hashes]
+    name: int | None = None
+    limit: int = ALL
+    vectors: Mapping[str, NDArray[np.float32]] = field(
+        default_factory=dict[str, NDArray[np.float32]]
+    )
+    embedding: NDArray[np.float32] | None = None
+
+    def of(self, channel: str) -> Hashes:
+        """Keys of a channel."""
+        return self.keys.get(channel, _NOTHING)
+
+    def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
+        """With an embedding (D,)."""
+        return replace(self, embedding=embedding)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of its arrays."""
+        held = [*self.keys.values(), *self.vectors.values()]
+        embedding = 0 if self.embedding is None else self.embedding.nbytes
+        return sum(array.nbytes for array in held) + embedding
+
+
+def side_of(
+    profile: StreamerContent,
+    uninformative: Set[str] = frozenset(),
+    embedding: NDArray[np.float32] | None = None,
+) -> Side:
+    """What is compared of a profile.
+
+    Boilerplate that many streamers share (`uninformative`, the vocabulary's) is no evidence.
+    Linear in the length of its texts.
+    """
+    pieces = telling_pieces(profile, uninformative)
+    shown = [piece for piece in pieces if is_text(piece)]
+    spelt = _all_sound_like([piece.text for piece in shown])
+    titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
+    text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
+    kept = text[:MOST_SHINGLES]
+    tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
+    name = letters_of(sounds_like(profile.name)) if profile.name else ""
+    keys = {
+        "text": kept,
+        "names": _grams(name),
+        "contacts": _contacts(profile),
+        "titles": as_hashes(key_of("title", letters_of(title)) for title in titles),
+        "tags": as_hashes(_tag_key(label) for label in tags),
+        "category_language": as_hashes(
+            key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
+        ),
+        "pictures": _media(pieces, "pictures"),
+        "sounds": _media(pieces, "sounds"),
+    }
+    vectors = _vectors(pieces)
+    keys[VECTOR_KEYS] = _vector_keys(vectors)
+    return Side(
+        {channel: found for channel, found in keys.items() if len(found)},
+        key_of("name", name) if name else None,
+        int(kept[-1]) if len(kept) < len(text) else ALL,
+        vectors,
+        embedding,
+    )
+
+
+def telling_pieces(profile: StreamerContent, uninformative: Set[str]) -> list[Piece]:
+    """Pieces of a profile that are not boilerplate."""
+    return [piece for piece in pieces_of(profile) if not says_nothing(piece, uninformative)]
+
+
+def is_title(piece: Piece) -> bool:
+    """Whether a piece is the title of a video or a live session."""
+    return piece.kind == "text" and piece.modality in ("videos", "lives")
+
+
+def is_text(piece: Piece) -> bool:
+    """Whether the text channel compares a piece."""
+    return piece.kind == "text" and piece.modality != "name"
+
+
+def sounds_like(text: str) -> str:
+    """Text without disguises, homophones and look-alike digits too.
+
+    It is folded, with one character for each Chinese syllable, and one for all letters and digits
+    of one look (`1`, `l` and `i`), since a digit may stand for either. It has the length of the
+    folded text.
+    """
+    return phonetic(fold(text).text).translate(_LOOKS)
+
+
+def _all_sound_like(texts: Sequence[str]) -> list[str]:
+    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it."""
+    lines = [" ".join(text.splitlines()) for text in texts]
+    folded = sounds_like("\n".join(lines)).split("\n")
+    return folded if len(folded) == len(lines) else [sounds_like(line) for line in lines]
+
+
+def tag_key(label: str) -> int:
+    """Key of a tag."""
+    return _tag_key(sounds_like(label))
+
+
+def _tag_key(spelt: str) -> int:
+    return key_of("tag", letters_of(spelt) or spelt.strip())
+
+
+def contact_key(value: str) -> int:
+    """Key of a contact, whatever it is of: a phone number may be the name on a platform."""
+    return key_of("contact", value)
+
+
+def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
+    """Where contacts are looked for, with the text: the bio, the name, and titles."""
+    for piece in pieces_of(profile):
+        if piece.kind == "text":
+            yield piece.source, piece.text
+
+
+def _contacts(profile: StreamerContent) -> Hashes:
+    shown = "\n".join(" ".join(text.splitlines()) for _, text in contact_texts(profile))
+    return as_hashes(contact_key(each.value) for each in find_contacts(shown, MOST_CONTACTS))
+
+
+def _media(pieces: Sequence[Piece], kind: str) -> Hashes:
+    return as_hashes(
+        key_of("media", piece.payload_digest)
+        for piece in pieces
+        if piece.kind == "media" and _KINDS.get(piece.modality) == kind
+    )
+
+
+def _vectors(pieces: Sequence[Piece]) -> dict[str, NDArray[np.float32]]:
+    """Distinct unit vectors of pictures and sounds, by space."""
+    by_space: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for piece in pieces:
+        if piece.kind == "vector" and piece.modality in _KINDS:
+            vector = np.asarray(piece.vector, np.float32)
+            if np.abs(vector).max() >= SMALLEST_COMPONENT:
+                by_space.setdefault(piece.space, {}).setdefault(
+                    piece.content_hash, vector / max(float(np.linalg.norm(vector)), 1e-12)
+                )
+    found: dict[str, NDArray[np.float32]] = {}
+    for space, vectors in by_space.items():
+        of_one_width = [v for v in vectors.values() if len(v) == len(next(iter(vectors.values())))]
+        found[space] = np.stack(of_one_width[:MOST_VECTORS])
+    return found
+
+
+def _vector_keys(by_space: Mapping[str, NDArray[np.float32]]) -> Hashes:
+    """Keys of vectors by the places and signs of their largest numbers."""
+    keys: list[int] = []
+    for space, vectors in by_space.items():
+        largest = np.sort(np.argsort(-np.abs(vectors), axis=1)[:, :4], axis=1)  # (V, 4)
+        signs = np.take_along_axis(vectors, largest, axis=1) > 0
+        marks = zip(largest.tolist(), signs.tolist(), strict=True)
+        keys += [key_of("vector", f"{space} {mark}") for mark in marks]
+    return as_hashes(keys)
+
+
+def _grams(name: str) -> Hashes:
+    """Keys of the pairs of letters of a name, with its ends."""
+    ends = f"\1{name}\2"
+    pairs = (ends[place : place + 2] for place in range(len(ends) - 1))
+    return as_hashes(key_of("gram", pair) for pair in pairs) if name else _NOTHING

@@ -1,0 +1,116 @@
+"""The evidence of one model: its parameters, applied to profiles."""
+
+from collections.abc import Collection, Generator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.bundle import Bundle
+from model_export.contract.evidence import (
+    CHANNELS,
+    Comparison,
+    Levels,
+    Matcher,
+    Matches,
+    Side,
+    evidence_of,
+    packaged,
+    side_of,
+)
+from model_export.contract.folding import FOLDING_VERSION
+from model_export.contract.streamer import StreamerContent
+
+Places = NDArray[np.int64]
+MOST_SIDES = 1200
+"""Of a list that is made ready as a whole, some 15 ms of a core."""
+PART_PAIRS = 512
+"""Of a longer list, whose pairs are compared in parts."""
+
+_ESTIMATED_ELSEWHERE = (
+    "the bundle has no evidence.json: weights are packaged ones, not estimated on its training "
+    "data; train and export it again"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Pairs that were compared.
+
+    Attributes:
+        levels: (P, channels), see `contract.evidence.Comparison.levels`.
+        matches: what they are worth.
+    """
+
+    levels: Levels
+    matches: Matches
+
+
+def _listed(places: Places) -> list[int]:
+    return places.tolist()
+
+
+class Evidence:
+    """Compares profiles by the parameters of a bundle, or by packaged ones where it has none.
+
+    Attributes:
+        matcher: weighs levels.
+        uninformative: boilerplate, which is no evidence.
+        warning: why the parameters may not fit; None where they do.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Read the parameters.
+
+        Raises:
+            BundleError: the bundle's parameters can't be read.
+        """
+        vocabulary = bundle.featurizer.vocabulary
+        parameters = evidence_of(bundle)
+        self.warning = None
+        if parameters is None:
+            parameters, self.warning = packaged(vocabulary), _ESTIMATED_ELSEWHERE
+        elif parameters.folding_version != FOLDING_VERSION:
+            self.warning = (
+                f"evidence.json was estimated with folding {parameters.folding_version}, this "
+                f"release folds by {FOLDING_VERSION}; train and export again"
+            )
+        self.matcher = Matcher(parameters)
+        self.uninformative: Set[str] = vocabulary.uninformative
+        self._worth = parameters.frequencies.table()
+
+    def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
+        """What is compared of a profile; linear in its length, some 0.2 ms."""
+        return side_of(profile, self.uninformative, embedding)
+
+    def compare(
+        self,
+        sides: Sequence[Side],
+        one: Places,
+        other: Places,
+        copies: Mapping[str, Places] | None = None,
+        masked: Collection[str] = (),
+    ) -> Generator[None, None, Compared]:
+        """Compare pairs of a list; a generator that pauses every few milliseconds.
+
+        Args:
+            sides: of N profiles.
+            one: places of one side of each pair (P,).
+            other: places of the other side (P,).
+            copies: `pictures` and `sounds`: see `Comparison.levels`.
+            masked: channels that are left out.
+        """
+        parts = [np.zeros((0, len(CHANNELS)), np.int8)]
+        size = len(one) if len(sides) <= MOST_SIDES else PART_PAIRS
+        for start in range(0, len(one), max(size, 1)):
+            part = slice(start, start + size)
+            seen = {kind: counts[part] for kind, counts in (copies or {}).items()}
+            # Only the sides of these pairs are made ready: a long array would be sorted at once,
+            # and keep every other thread waiting.
+            places = np.unique(np.concatenate([one[part], other[part]]))
+            comparison = Comparison([sides[place] for place in _listed(places)], self._worth)
+            yield
+            ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
+            parts.append((yield from comparison.levels(*ends, seen)))
+        levels = np.concatenate(parts)
+        return Compared(levels, self.matcher.match(levels, masked))

@@ -1,0 +1,109 @@
+"""Sides of stored streamers: made when first needed, and the ones used last kept in memory."""
+
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from model_export.contract.evidence import Side
+from model_export.contract.streamer import StreamerProfile
+from service.engine.evidence.engine import Evidence
+from service.engine.work.lanes import Lane, Lanes
+from service.store.base import Record, StreamerStore
+
+MAX_BYTES = 64 << 20
+"""Some 20,000 streamers with a bio and ten titles."""
+_ENTRY_BYTES = 1600
+"""What a side takes besides the numbers of its arrays, about."""
+_READ_AT_ONCE = 32
+
+
+class StoredSides:
+    """What is compared of stored streamers.
+
+    For one event loop. A side is known by the version of its streamer, so a write makes it stale.
+    """
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        evidence: Evidence,
+        lanes: Lanes,
+        model_version: str,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        """Read from `store`; embeddings of other models than `model_version` are left out."""
+        self._store = store
+        self._evidence = evidence
+        self._lanes = lanes
+        self._model_version = model_version
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._known: OrderedDict[str, tuple[int, Side, int]] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the sides that are kept, about."""
+        return self._bytes
+
+    async def get(
+        self, ids: Sequence[str], versions: Sequence[int | None], lane: Lane = Lane.HEAVY
+    ) -> list[Side | None]:
+        """Sides of streamers at these versions, or newer ones; None of those not stored.
+
+        Args:
+            ids: of streamers.
+            versions: of each, as the index knows it; None where that is not known.
+            lane: in which those that are not kept are made.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+            Overloaded: too much work waits already.
+        """
+        found: dict[str, Side] = {}
+        missing: list[str] = []
+        for name, version in zip(ids, versions, strict=True):
+            known = self._known.get(name)
+            if known is not None and version is not None and known[0] >= version:
+                self._known.move_to_end(name)
+                found[name] = known[1]
+            else:
+                missing.append(name)
+        missing = list(dict.fromkeys(missing))
+        for start in range(0, len(missing), _READ_AT_ONCE):
+            records = await self._store.get(missing[start : start + _READ_AT_ONCE])
+            stored = [record for record in records if record is not None]
+            sides = await self._lanes.run_in_slices(self._made(stored), lane)
+            for record, side in zip(stored, sides, strict=True):
+                found[record.streamer_id] = side
+                self.keep(record.streamer_id, record.version, side)
+        return [found.get(name) for name in ids]
+
+    def keep(self, streamer_id: str, version: int, side: Side) -> None:
+        """Keep the side of a version as the one used last; the oldest ones make room."""
+        self._drop(streamer_id)
+        size = side.size_bytes + _ENTRY_BYTES
+        self._known[streamer_id] = version, side, size
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._known)))
+
+    def side_of(self, record: Record) -> Side:
+        """What is compared of a record; call it in a thread."""
+        embedding = None
+        if record.embedding and record.model_version == self._model_version:
+            embedding = np.frombuffer(record.embedding, "<f4").astype(np.float32)
+        profile = StreamerProfile.model_validate_json(record.profile)
+        return self._evidence.side(profile, embedding)
+
+    def _made(self, records: Sequence[Record]) -> Generator[None, None, list[Side]]:
+        sides: list[Side] = []
+        for record in records:
+            sides.append(self.side_of(record))
+            yield
+        return sides
+
+    def _drop(self, streamer_id: str) -> None:
+        known = self._known.pop(streamer_id, None)
+        if known is not None:
+            self._bytes -= known[2]

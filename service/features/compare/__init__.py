@@ -1,0 +1,1 @@
+"""Comparing two profiles: `POST /v1/compare`."""

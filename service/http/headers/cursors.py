@@ -1,0 +1,31 @@
+"""Opaque cursors: a place in a listing, as text that fits into a URL."""
+
+import base64
+
+from service.errors import InvalidRequest
+
+MOST_CHARS = 512
+
+
+def cursor_of(place: str | None) -> str | None:
+    """The cursor of a place; None of None."""
+    if place is None:
+        return None
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str | None) -> str:
+    """The place of a cursor; "" without one.
+
+    Raises:
+        InvalidRequest: this service gave no such cursor.
+    """
+    if cursor is None:
+        return ""
+    try:
+        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except ValueError:
+        place = ""
+    if not place or not place.isprintable():
+        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+    return place

@@ -1,0 +1,240 @@
+"""Match weights against the formula written out, and what each channel sees."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from model_export.contract.errors import BundleError
+from model_export.contract.evidence import (
+    ABSENT,
+    CHANNELS,
+    NAMES_OF_CHANNELS,
+    VERDICTS,
+    Comparison,
+    EvidenceParameters,
+    Levels,
+    Matcher,
+    packaged,
+    side_of,
+)
+from model_export.contract.streamer import StreamerProfile
+
+BIO = "手工面条每周五一个新食谱 handmade noodles, one recipe every friday night"
+OTHER = "深夜陪聊唱民谣，点歌请刷小心心 acoustic guitar and old songs until two"
+
+
+def profile(**shown: Any) -> StreamerProfile:
+    return StreamerProfile(streamer_id="s", **shown)
+
+
+def levels_of(a: dict[str, Any], b: dict[str, Any]) -> dict[str, str | None]:
+    """The level of each channel, None where it is absent."""
+    embeddings = [each.pop("embedding", None) for each in (a, b)]
+    sides = [
+        side_of(profile(**each), frozenset(), embedding)
+        for each, embedding in zip((a, b), embeddings, strict=True)
+    ]
+    comparison = Comparison(sides, packaged().frequencies.table())
+    (row,) = run(comparison, [0], [1])
+    return {
+        channel.name: None if level == ABSENT else channel.levels[level]
+        for channel, level in zip(CHANNELS, row.tolist(), strict=True)
+    }
+
+
+def run(comparison: Comparison, one: list[int], other: list[int]) -> Levels:
+    comparing = comparison.levels(np.array(one), np.array(other))
+    while True:
+        try:
+            next(comparing)
+        except StopIteration as done:
+            return done.value
+
+
+def vector(seed: int, width: int = 16) -> list[float]:
+    return np.random.default_rng(seed).normal(size=width).tolist()
+
+
+def unit(*numbers: float) -> NDArray[np.float32]:
+    found = np.array(numbers, np.float32)
+    return (found / np.linalg.norm(found)).astype(np.float32)
+
+
+def test_what_a_side_does_not_show_is_absent_and_no_difference() -> None:
+    assert set(levels_of({"bio": BIO}, {"name": "x"}).values()) == {None}
+    found = levels_of({"bio": BIO, "tags": ["a"]}, {"bio": OTHER, "tags": ["b"]})
+    assert (found["text"], found["tags"], found["contacts"]) == ("none", "none", None)
+
+
+def test_texts() -> None:
+    assert levels_of({"bio": BIO}, {"bio": BIO.upper()})["text"] == "whole"
+    longer = OTHER + " " + OTHER[::-1]
+    assert levels_of({"bio": BIO}, {"bio": longer + BIO})["text"] == "whole"  # it holds all of it
+    half = {"bio": BIO[: len(BIO) // 2 + 4] + " " + OTHER}
+    assert levels_of({"bio": BIO}, half)["text"] in ("most", "part", "passage")
+    video = {"videos": [{"video_id": "v", "title": BIO}]}
+    assert levels_of({"bio": BIO}, video)["text"] == "whole"
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        "手 工 面 条 每 周 五 一 个 新 食 谱",
+        "手.工.面.条.每.周.五.一.个.新.食.谱",
+        "手😀工😀面😀条😀每😀周😀五😀一😀个😀新😀食😀谱",
+        "手工麵條每週五一個新食譜",
+        "守工面条没周五一个心食谱",
+    ],
+)
+def test_disguised_texts(disguised: str) -> None:
+    assert levels_of({"bio": "手工面条每周五一个新食谱"}, {"bio": disguised})["text"] == "whole"
+
+
+def test_names_titles_tags_and_labels() -> None:
+    a = {
+        "name": "Nightkitchen",
+        "tags": ["dumplings", "flour", "热门"],
+        "category": "food",
+        "videos": [{"video_id": "v1", "title": BIO}, {"video_id": "v2", "title": OTHER}],
+    }
+    b = {
+        "name": "night_kitchen",
+        "tags": ["Flour", "dumplings"],
+        "category": "FOOD",
+        "videos": [{"video_id": "v1", "title": OTHER}, {"video_id": "v2", "title": BIO}],
+    }
+    found = levels_of(a, b)
+    assert found["names"] in ("same_rare", "similar")
+    assert (found["titles"], found["tags"]) == ("several", "rare")
+    assert found["category_language"] == "rare"
+
+
+def test_contacts_are_found_behind_disguises() -> None:
+    one = {"bio": "直播卖货 加微信 chef_kz8866"}
+    found = levels_of(one, {"bio": "VX: chef_kz8866 acoustic guitar"})
+    assert found["contacts"] == "same"
+    assert levels_of(one, {"bio": "微信 guitar_2020"})["contacts"] == "other"
+    assert levels_of(one, {"bio": BIO})["contacts"] is None
+
+
+def test_vectors_that_are_nearly_equal_count_as_copies() -> None:
+    def covers(*vectors: list[float]) -> dict[str, Any]:
+        return {
+            "videos": [
+                {"video_id": f"v{i}", "cover": {"vector": each, "space": "clip"}}
+                for i, each in enumerate(vectors)
+            ]
+        }
+
+    noisy = (np.array(vector(1)) * 1.01 + 0.001).tolist()
+    assert levels_of(covers(vector(1), vector(2)), covers(vector(2), noisy))["vectors"] == "several"
+    assert levels_of(covers(vector(1)), covers(noisy, vector(3)))["vectors"] == "one"
+    assert levels_of(covers(vector(1)), covers(vector(3)))["vectors"] == "none"
+    elsewhere = {"avatar": {"vector": vector(1), "space": "other"}}
+    assert levels_of(covers(vector(1)), elsewhere)["vectors"] is None
+    assert levels_of(covers(vector(1)), {"bio": BIO})["vectors"] is None
+
+
+def test_equal_files_are_copies_without_a_tower() -> None:
+    same = {"avatar": {"url": "https://a.example/1.jpg"}}
+    other = {"avatar": {"url": "https://a.example/2.jpg"}}
+    assert levels_of(same, dict(same))["pictures"] == "one"
+    assert levels_of(same, other)["pictures"] is None  # they may look alike
+
+
+def test_embeddings() -> None:
+    a, near, far = unit(1, 0, 0), unit(1, 0.1, 0), unit(0, 1, 0)
+    assert levels_of({"embedding": a}, {"embedding": near})["embedding"] == "0.95"
+    assert levels_of({"embedding": a}, {"embedding": far})["embedding"] == "lower"
+    assert levels_of({"embedding": a}, {})["embedding"] is None
+
+
+def test_pairs_of_a_list_are_compared_as_each_pair_alone() -> None:
+    rng = np.random.default_rng(0)
+    words = [f"{a}{b}" for a in "手工面条每周五新食谱" for b in "唱民谣点歌小心刷陪聊"]
+    sides = [
+        side_of(profile(
+            bio="".join(rng.choice(words, 12)), tags=rng.choice(words, 3).tolist(),
+            name="".join(rng.choice(words[:9], 2)),
+        ))
+        for _ in range(24)
+    ]  # fmt: skip
+    worth = packaged().frequencies.table()
+    one, other = np.triu_indices(len(sides), 1)
+    together = run(Comparison(sides, worth), one.tolist(), other.tolist())
+    for row, (i, j) in enumerate(zip(one.tolist(), other.tolist(), strict=True)):
+        alone = run(Comparison([sides[i], sides[j]], worth), [0], [1])[0]
+        assert together[row].tolist() == alone.tolist()
+        assert run(Comparison([sides[j], sides[i]], worth), [0], [1])[0].tolist() == alone.tolist()
+
+
+def test_long_texts_are_sampled() -> None:
+    rng = np.random.default_rng(1)
+    letters = [chr(c) for c in range(0x4E00, 0x5E00)]
+    text = "".join(rng.choice(letters, 5000))
+    titles = [{"video_id": f"v{i}", "title": "".join(rng.choice(letters, 400))} for i in range(20)]
+    whole = side_of(profile(bio=text, videos=titles))
+    assert len(whole.of("text")) == 2048
+    comparison = Comparison([whole, side_of(profile(bio=text))], packaged().frequencies.table())
+    assert CHANNELS[0].levels[run(comparison, [0], [1])[0, 0]] == "whole"
+
+
+some_levels = st.tuples(*(st.integers(-1, len(channel.levels) - 1) for channel in CHANNELS))
+
+
+@given(st.lists(some_levels, min_size=1, max_size=5), st.sampled_from(NAMES_OF_CHANNELS))
+def test_weights_are_the_formula_and_masking_takes_its_part(
+    rows: list[tuple[int, ...]], masked: str
+) -> None:
+    parameters = packaged()
+    levels = np.array(rows, np.int8)
+    found = Matcher(parameters).match(levels)
+    for row, weight, probability in zip(rows, found.weights, found.probabilities, strict=True):
+        expected = 0.0
+        for channel, level in zip(CHANNELS, row, strict=True):
+            if level != ABSENT:
+                chances = parameters.channels[channel.name]
+                expected += math.log(chances.m[level] / chances.u[level], 2)
+        assert weight == pytest.approx(expected, abs=1e-9)
+        odds = parameters.prior / (1 - parameters.prior) * 2 ** (parameters.slope * expected)
+        assert probability == pytest.approx(odds / (1 + odds), abs=1e-9)
+    assert np.abs(found.contributions.sum(1) - found.weights).max() < 1e-6
+    without = Matcher(parameters).match(levels, [masked])
+    column = NAMES_OF_CHANNELS.index(masked)
+    gone = found.weights - without.weights - found.contributions[:, column]
+    assert np.abs(gone).max() < 1e-9
+
+
+def verdict(**given: str) -> str:
+    row = [ABSENT] * len(CHANNELS)
+    for name, level in given.items():
+        place = NAMES_OF_CHANNELS.index(name)
+        row[place] = CHANNELS[place].levels.index(level)
+    found = Matcher(packaged()).match(np.array([row], np.int8))
+    return VERDICTS[found.verdicts[0]]
+
+
+def test_verdicts_are_typed() -> None:
+    assert verdict() == "unrelated"
+    assert verdict(text="whole", tags="rare", embedding="0.95") == "near_duplicate"
+    assert verdict(contacts="same", text="none", tags="none", titles="none") == "same_contact"
+    assert verdict(vectors="several", text="none") == "same_media"
+    style = {"tags": "many_rare", "category_language": "rare", "embedding": "0.95"}
+    assert verdict(**style) == "same_style"  # however much, it is no copy
+    assert verdict(text="none", tags="none", embedding="lower") == "unrelated"
+
+
+def test_parameters_of_another_version_are_refused() -> None:
+    stored = packaged().model_dump()
+    with pytest.raises(BundleError, match=r"version is 7.*export again"):
+        EvidenceParameters.parse(to_json(stored | {"version": 7}), "evidence.json")
+    fewer = {name: each for name, each in stored["channels"].items() if name != "tags"}
+    with pytest.raises(BundleError, match="channels must be text"):
+        EvidenceParameters.parse(to_json(stored | {"channels": fewer}), "evidence.json")
+    assert EvidenceParameters.parse(to_json(stored), "evidence.json") == packaged()

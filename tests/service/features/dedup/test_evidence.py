@@ -1,0 +1,122 @@
+"""Copies that only evidence joins: in lists, and after writes."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.bundles import SPACE, SPACE_WIDTH
+from tests.service.conftest import put, wait_until_visible
+
+BIO = "手工面条每周五一个新食谱，想学做饭的朋友常来坐坐，厨房里天天都有好味道"
+DISGUISED = " ".join("手工麵條每週五一個新食譜，想學做飯的朋友常來坐坐，廚房裡天天都有好味道")
+TITLES = ["今天教大家三步做出葱油拌面", "外婆留下来的老面馒头配方"]
+STRANGERS = [
+    {"bio": "acoustic guitar and old songs until two in the morning", "tags": ["music"]},
+    {"bio": "горы, палатки и костёр каждую субботу вечером", "tags": ["travel"]},
+]
+
+
+def titled(*titles: str) -> list[dict[str, Any]]:
+    return [{"video_id": f"v{i}", "title": title} for i, title in enumerate(titles)]
+
+
+ORIGINAL = {"bio": BIO, "tags": ["cooking"], "videos": titled(*TITLES), "name": "面条师傅"}
+COPY = {
+    "bio": DISGUISED,
+    "tags": ["cooking"],
+    "videos": titled(*("😀".join(t) for t in TITLES)),
+    "name": "guitarist",
+}
+
+
+def cover(seed: int) -> dict[str, Any]:
+    vector = np.random.default_rng(seed).normal(size=SPACE_WIDTH).tolist()
+    return {"vector": vector, "space": SPACE}
+
+
+@pytest.fixture
+def stored(client: TestClient) -> TestClient:
+    put(client, "a", **ORIGINAL)
+    put(client, "b", **COPY)
+    written = [put(client, f"x{i}", **stranger) for i, stranger in enumerate(STRANGERS)]
+    wait_until_visible(client, written[-1])
+    return client
+
+
+def dedup(client: TestClient, **query: Any) -> dict[str, Any]:
+    answer = client.post("/v1/dedup", json=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_disguised_copy_is_joined_with_its_original(stored: TestClient) -> None:
+    ids = ["x0", "a", "x1", "b", "gone"]
+    found = dedup(stored, ids=ids)
+    (cluster,) = found["clusters"]
+    assert [m["streamer_id"] for m in cluster["members"]] == ["a", "b"]
+    assert [m["joined_with"] for m in cluster["members"]] == ["b", "a"]
+    assert {m["kind"] for m in cluster["members"]} == {"near_duplicate"}
+    assert found["unique"] == ["x0", "x1"]
+    assert found["not_stored"] == ["gone"]
+    sides = {"a": {"streamer_id": "a"}, "b": {"streamer_id": "b"}}
+    compared = stored.post("/v1/compare", json=sides).json()
+    for member in cluster["members"]:
+        assert member["weight"] == pytest.approx(compared["weight"], abs=1e-6)
+        assert member["probability"] == pytest.approx(compared["probability"], abs=1e-9)
+    feed = dedup(stored, ids=ids, mode="feed", window=2)
+    assert feed["order"] == ["x0", "a", "x1", "b"]
+
+
+def test_profiles_are_joined_alike(client: TestClient) -> None:
+    shown = {"x0": STRANGERS[0], "a": ORIGINAL, "b": COPY}
+    profiles = [{"streamer_id": name, **profile} for name, profile in shown.items()]
+    (cluster,) = dedup(client, profiles=profiles)["clusters"]
+    assert [m["streamer_id"] for m in cluster["members"]] == ["a", "b"]
+    assert dedup(client, profiles=profiles, threshold=0.99)["clusters"] == []
+
+
+def test_equal_covers_given_as_vectors_join(client: TestClient) -> None:
+    def covers(*seeds: int) -> list[dict[str, Any]]:
+        return [{"video_id": f"v{i}", "cover": cover(seed)} for i, seed in enumerate(seeds)]
+
+    profiles = [
+        {"streamer_id": "a", **STRANGERS[0], "videos": covers(1, 2, 3)},
+        {"streamer_id": "b", **STRANGERS[1], "videos": covers(3, 1, 2)},
+        {"streamer_id": "c", "bio": BIO, "videos": covers(7, 8, 9)},
+    ]
+    (cluster,) = dedup(client, profiles=profiles)["clusters"]
+    assert [m["streamer_id"] for m in cluster["members"]] == ["a", "b"]
+    assert {m["kind"] for m in cluster["members"]} == {"same_media"}
+
+
+def test_a_write_names_who_shows_the_same_in_disguise(client: TestClient) -> None:
+    wait_until_visible(client, put(client, "a", **ORIGINAL))
+    (near,) = client.put("/v1/streamers/b", json=COPY).json()["near_duplicates"]
+    assert (near["streamer_id"], near["kind"]) == ("a", "near_duplicate")
+    assert near["probability"] > 0.5
+    sequence = put(client, "b", **STRANGERS[0])
+    wait_until_visible(client, sequence)
+    changed = client.patch("/v1/streamers/b", json=COPY).json()
+    assert [n["streamer_id"] for n in changed["near_duplicates"]] == ["a"]
+
+
+def test_lines_have_near_duplicates_where_they_are_asked_for(client: TestClient) -> None:
+    shown = {"a": ORIGINAL, "x0": STRANGERS[0], "b": COPY}
+    lines = [json.dumps({"streamer_id": name, **profile}) for name, profile in shown.items()]
+    content = "\n".join([*lines, "{}"])
+    headers = {"Content-Type": "application/x-ndjson"}
+    for asked in (True, False):
+        url = f"/v1/streamers:bulk?near_duplicates={str(asked).lower()}"
+        answer = client.post(url, content=content, headers=headers)
+        a, other, b, wrong = map(json.loads, answer.text.splitlines())
+        assert wrong["outcome"] == "error"
+        if not asked:
+            assert "near_duplicates" not in a
+            continue
+        assert [n["streamer_id"] for n in a["near_duplicates"]] == ["b"]  # of the same request
+        assert [n["streamer_id"] for n in b["near_duplicates"]] == ["a"]
+        assert other["near_duplicates"] == []
+        assert b["near_duplicates_unavailable_because"] is None

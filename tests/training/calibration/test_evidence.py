@@ -1,0 +1,139 @@
+"""Parameters of evidence: counted on copies, and kept from the fit to the bundle."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_export.contract.evidence import (
+    CHANNELS,
+    Comparison,
+    EvidenceParameters,
+    Matcher,
+    packaged,
+    side_of,
+)
+from model_export.contract.streamer import StreamerProfile
+from tests.training.small import SMALL, stage_of
+from training.calibration.evidence import evidence_of_stage
+from training.calibration.evidence.counting import chances, slope_of, threshold_of
+from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
+from training.config import TransferPlusConfig
+from training.data import Dataset
+from training.disguises import Kind, copy_of, fits
+from training.inference.load import load_checkpoint
+from training.trainer.fit import Request, fit
+
+pytestmark = pytest.mark.slow
+
+QUICK = TransferPlusConfig(**SMALL, teacher_dim=8, steps=4, evaluate_every=2)
+DISGUISES: tuple[Kind, ...] = (
+    "traditional",
+    "spaced",
+    "emoji_between",
+    "full_width",
+    "homophones",
+    "zero_width",
+)
+
+
+@pytest.fixture(scope="module")
+def estimated(world: Dataset) -> EvidenceParameters:
+    return evidence_of_stage(stage_of(world, QUICK))
+
+
+def test_stronger_agreement_never_weighs_less(estimated: EvidenceParameters) -> None:
+    for channel in CHANNELS:
+        chance = estimated.channels[channel.name]
+        weights = np.log2(chance.m) - np.log2(chance.u)
+        assert (np.diff(weights) <= 1e-9).all(), channel.name
+        assert weights[-1] >= -1.5, channel.name
+    assert 0.2 <= estimated.slope <= 1
+    assert "simulated copies" in estimated.source
+    assert estimated.frequencies.documents > 100
+
+
+def test_disguised_copies_of_others_are_found(
+    world: Dataset, estimated: EvidenceParameters
+) -> None:
+    rng, test = random.Random(7), [world.profiles[row] for row in world.rows("test")]
+    originals: list[StreamerProfile] = []
+    copies: list[StreamerProfile] = []
+    for profile in test:
+        kinds: list[Kind] = [kind for kind in DISGUISES if fits(profile.dump(), kind)]
+        if kinds:
+            made = copy_of(profile.dump(), [rng.choice(kinds)], rng)
+            originals.append(profile)
+            copies.append(StreamerProfile.model_validate(made))
+    assert len(copies) > 20
+    uninformative = stage_of(world, QUICK).vocabulary.uninformative
+    sides = [side_of(each, uninformative) for each in (*originals, *copies)]
+    comparison = Comparison(sides, estimated.frequencies.table())
+    count = len(copies)
+    one, other = np.divmod(np.arange(count * count), count)
+    comparing = comparison.levels(one, count + other)
+    while True:
+        try:
+            next(comparing)
+        except StopIteration as done:
+            joined = Matcher(estimated).match(done.value).joined
+            break
+    rows = world.rows("test")
+    groups = {world.ids[row]: int(world.groups[row]) for row in rows}
+    kind = np.array([groups[each.streamer_id] for each in originals])
+    same = kind[one] == kind[other]
+    assert joined[one == other].mean() >= 0.85
+    assert joined[~same].mean() <= 0.002
+
+
+def test_a_fit_keeps_them_for_the_bundle(world: Dataset, tmp_path: Path) -> None:
+    checkpoint = fit(Request("transfer-plus", QUICK, 1, 1, tmp_path), world)
+    source = load_checkpoint(tmp_path)
+    assert source.evidence == EvidenceParameters.model_validate(checkpoint.config["evidence"])
+    assert "evidence" not in source.config
+    old = {name: value for name, value in checkpoint.config.items() if name != "evidence"}
+    replace(checkpoint, config=old).save(tmp_path)
+    assert load_checkpoint(tmp_path).evidence is None
+
+
+def test_pairs_are_what_they_say(world: Dataset) -> None:
+    groups = world.groups
+    known = known_pairs(groups, 50, seed=0)
+    assert (groups[known.one] == groups[known.other]).all()
+    assert (known.one != known.other).all()
+    vectors = np.random.default_rng(0).normal(size=(len(groups), 8)).astype(np.float32)
+    for pairs in strangers(groups, vectors, seed=0):
+        assert (groups[pairs.one] != groups[pairs.other]).all()
+        assert not pairs.same.any()
+    copies = simulated_copies(world.profiles[:50], seed=1)
+    assert all(a.streamer_id != b.streamer_id for a, b in copies)
+    assert simulated_copies(world.profiles[:50], seed=1) == copies
+
+
+def test_chances_are_counts_and_packaged_where_too_few() -> None:
+    default = packaged().channels["titles"]
+    levels = np.array([0] * 60 + [2] * 40 + [2] * 99 + [1], np.int8)
+    same = np.arange(200) < 100
+    found = chances(levels, same, default)
+    u = np.array([0.5, 1.5, 99.5]) / 101.5
+    assert found.u == pytest.approx(u)
+    assert np.log2(found.m[0] / found.u[0]) > 5
+    assert np.log2(found.m[2] / found.u[2]) >= -1.5
+    few = chances(levels[:10], same[:10], default)
+    assert few.u == pytest.approx(np.array(default.u) / sum(default.u))
+
+
+def test_threshold_and_slope_of_weights_that_are_known() -> None:
+    weights = np.concatenate([np.linspace(5, 15, 100), np.linspace(-10, 4, 1000)])
+    same = np.arange(1100) < 100
+    value, precision, recall = threshold_of(weights, same, prior=0.1)
+    assert 3.9 < value <= 5
+    assert precision >= 0.99
+    assert recall == 1
+    rng = np.random.default_rng(0)
+    odds = rng.normal(0, 4, 20_000)  # bits
+    truth = rng.random(20_000) < 1 / (1 + 2.0**-odds)
+    slope = slope_of(odds * 2, truth, float(truth.mean()))
+    assert slope == pytest.approx(0.5, abs=0.05)  # the weights say twice too much

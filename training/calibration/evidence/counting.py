@@ -1,0 +1,120 @@
+"""Chances of the levels, the slope of the log-odds, and the threshold, from counts."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from model_export.contract.evidence import ABSENT, CHANNELS, ChannelParameters
+
+SMOOTHING = 0.5
+"""Added to the count of each level (Krichevsky and Trofimov 1981)."""
+FEWEST_PAIRS = 50
+"""Of the same and of strangers that both show a channel, from which it is counted."""
+MOST_AGAINST = 0.5
+"""Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
+other words, and by independent chances each of these differences would count in full."""
+PRECISION = 0.99
+"""Of the pairs from the threshold on, in the sample that it is chosen on."""
+
+
+def chances(
+    levels: NDArray[np.int8],
+    same: NDArray[np.bool_],
+    default: ChannelParameters,
+    *,
+    is_media: bool = False,
+) -> ChannelParameters:
+    """Chances of the levels of one channel; those of `default` where too few pairs show it.
+
+    Neighbouring levels are pooled until a stronger agreement never weighs less.
+
+    Args:
+        levels: (P,).
+        same: (P,).
+        default: packaged chances.
+        is_media: no chance of strangers is taken to be below the packaged one. Those of the data
+            set share next to no picture, since its boilerplate is known; that of later ones is not.
+    """
+    shown = levels != ABSENT
+
+    def counted(among: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return (np.bincount(levels[among], minlength=len(default.m)) + SMOOTHING).astype(np.float64)
+
+    m, u = _of_packaged(default)
+    if (shown & same).sum() >= FEWEST_PAIRS:
+        m = counted(shown & same)
+    if (shown & ~same).sum() >= FEWEST_PAIRS:
+        u = counted(shown & ~same)
+    u /= u.sum()
+    if is_media:
+        u = np.maximum(u, default.u)
+        u /= u.sum()
+    m, u = _falling(m / m.sum(), u)
+    m = np.maximum(m, u * 2.0**-MOST_AGAINST)
+    m /= m.sum()
+    return ChannelParameters(m=[float(x) for x in m], u=[float(x) for x in u])
+
+
+def _of_packaged(default: ChannelParameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.array(default.m), np.array(default.u)
+
+
+def _falling(
+    m: NDArray[np.float64], u: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pool adjacent levels whose m / u rises, each keeping its share of the pool's u."""
+    blocks: list[tuple[float, float, list[int]]] = []
+    for level in range(len(m)):
+        block = (float(m[level]), float(u[level]), [level])
+        while blocks and blocks[-1][0] / blocks[-1][1] < block[0] / block[1]:
+            upper = blocks.pop()
+            block = (upper[0] + block[0], upper[1] + block[1], upper[2] + block[2])
+        blocks.append(block)
+    pooled = m.copy()
+    for of_m, of_u, members in blocks:
+        pooled[members] = of_m * u[members] / of_u
+    return pooled / pooled.sum(), u / u.sum()
+
+
+def shares(same: NDArray[np.bool_], prior: float) -> NDArray[np.float64]:
+    """How much each pair counts (P,), so that the same ones are a share `prior` of all."""
+    of_same, others = max(int(same.sum()), 1), max(int((~same).sum()), 1)
+    return np.where(same, prior / of_same, (1 - prior) / others) * len(same)
+
+
+def slope_of(weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float) -> float:
+    """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1."""
+    if same.all() or not same.any():
+        return 1.0
+    model = LogisticRegression(C=10.0).fit(
+        weights[:, None] / 10, same, sample_weight=shares(same, prior)
+    )
+    slope = float(model.coef_[0, 0]) / 10 / np.log(2)
+    return min(max(slope, 0.2), 1.0)
+
+
+def threshold_of(
+    weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float
+) -> tuple[float, float, float]:
+    """Lowest match weight from which the precision is `PRECISION`, with precision and recall.
+
+    Where none is, the weight with the best F1.
+    """
+    order = np.argsort(-weights, kind="stable")
+    mass = shares(same, prior)[order]
+    right = np.cumsum(mass * same[order])
+    precision = right / np.cumsum(mass)
+    recall = right / max(float(right[-1]), 1e-12)
+    last = np.append(weights[order][1:] != weights[order][:-1], True)  # of several equal weights
+    last &= np.isfinite(weights[order])
+    good = np.flatnonzero(last & (precision >= PRECISION) & (recall > 0))
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    place = int(good[-1]) if len(good) else int(np.argmax(np.where(last, f1, -1)))
+    below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
+    value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
+    return value, float(precision[place]), float(recall[place])
+
+
+def columns() -> list[tuple[int, str, int]]:
+    """Column, name and number of levels of each channel."""
+    return [(i, channel.name, len(channel.levels)) for i, channel in enumerate(CHANNELS)]

@@ -1,0 +1,180 @@
+"""Parameters of evidence for a data set."""
+
+from collections.abc import Callable, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.evidence import (
+    EVIDENCE_VERSION,
+    KEYED,
+    MEDIA,
+    STYLE_CHANNELS,
+    ChannelParameters,
+    Comparison,
+    EvidenceParameters,
+    Frequencies,
+    Levels,
+    Matcher,
+    Side,
+    count_keys,
+    packaged,
+    side_of,
+)
+from model_export.contract.folding import FOLDING_VERSION
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile
+from training.calibration.evidence.counting import (
+    chances,
+    columns,
+    slope_of,
+    threshold_of,
+)
+from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
+from training.data.passes import subset
+from training.features.bags import bags_of, corpus_features
+from training.preparation.stage import Stage, all_rows, sample
+
+MOST_COUNTED = 10_000
+"""Streamers whose keys are counted."""
+MOST_COPIED = 2_000
+"""Streamers that are disguised, and compared."""
+PRIOR = 0.005
+"""Share of the same among candidate pairs, as in a simulated world with rings (0.0076)."""
+
+Embed = Callable[[Sequence[StreamerProfile]], NDArray[np.float32]]
+"""Embeddings of R profiles (R, D), zero without usable content."""
+
+
+def evidence_of_stage(stage: Stage) -> EvidenceParameters:
+    """Parameters of evidence from the streamers that a stage knows."""
+
+    def embed(profiles: Sequence[StreamerProfile]) -> NDArray[np.float32]:
+        features = corpus_features((pieces_of(each) for each in profiles), stage.vocabulary)
+        bags, usable = bags_of(features, stage.vocabulary)
+        return all_rows(stage.encoder, stage.encoder.embed, bags, usable)
+
+    rows = sample(stage.known, MOST_COUNTED, stage.seed)
+    profiles = list(subset(stage.dataset.profiles, rows))
+    groups = stage.dataset.groups[rows]
+    return estimate_evidence(profiles, groups, stage.vocabulary.uninformative, embed, stage.seed)
+
+
+def estimate_evidence(
+    profiles: Sequence[StreamerProfile],
+    groups: NDArray[np.int64],
+    uninformative: Set[str],
+    embed: Embed,
+    seed: int,
+) -> EvidenceParameters:
+    """Count levels on copies and on strangers.
+
+    Args:
+        profiles: of N streamers.
+        groups: (N,), equal for known duplicates.
+        uninformative: boilerplate, of the vocabulary.
+        embed: the encoder.
+        seed: of copies and random pairs.
+    """
+    frequencies = _frequencies(profiles, uninformative)
+    rows = sample(np.arange(len(profiles)), MOST_COPIED, seed)
+    originals = [profiles[row] for row in rows.tolist()]
+    copied = simulated_copies(originals, seed)
+    shown = [*originals, *(each for pair in copied for each in pair)]
+    embeddings = embed(shown)
+    sides = [
+        side_of(profile, uninformative, vector if vector.any() else None)
+        for profile, vector in zip(shown, embeddings, strict=True)
+    ]
+    count = len(originals)
+    known = known_pairs(groups[rows], len(copied), seed)
+    places = count + 2 * np.arange(len(copied))
+    simulated = Pairs(places, places + 1, np.ones(len(copied), np.bool_))
+    drawn, near = strangers(groups[rows], embeddings[:count], seed)
+    pairs = _joined([known, simulated, near, drawn])
+    levels = _levels(sides, frequencies, pairs)
+    source = (
+        f"{len(known)} known and {len(copied)} simulated copies, {len(near)} pairs of look-alikes, "
+        f"{len(drawn)} of strangers"
+    )
+    is_candidate = np.arange(len(pairs)) < len(pairs) - len(drawn)
+    return _estimated(levels, pairs.same, is_candidate, frequencies, source, seed)
+
+
+def _estimated(
+    levels: Levels,
+    same: NDArray[np.bool_],
+    is_candidate: NDArray[np.bool_],
+    frequencies: Frequencies,
+    source: str,
+    seed: int,
+) -> EvidenceParameters:
+    """Chances from one half of the pairs; slope and threshold from the other.
+
+    What accounts of one style share is counted on candidates: copies and look-alikes. By random
+    pairs a topic in common would count once in the tags, again in the category, and again in the
+    embedding, and outweigh that two look-alikes share no word.
+    """
+    learned = np.random.default_rng(seed).random(len(same)) < 0.5
+    default = packaged()
+    channels: dict[str, ChannelParameters] = {}
+    for column, name, _ in columns():
+        counted = learned & is_candidate if name in STYLE_CHANNELS else learned
+        given = levels[counted, column], same[counted]
+        channels[name] = chances(*given, default.channels[name], is_media=name in MEDIA)
+    parameters = EvidenceParameters(
+        version=EVIDENCE_VERSION,
+        folding_version=FOLDING_VERSION,
+        prior=PRIOR,
+        slope=1.0,
+        threshold=0.0,
+        channels=channels,
+        frequencies=frequencies,
+        source=source,
+    )
+    held_out, truth = levels[~learned], same[~learned]
+    matcher = Matcher(parameters)
+    contributions = matcher.contributions(held_out)
+    weights = contributions.sum(1)
+    joinable = np.where(matcher.has_direct(contributions), weights, -np.inf)
+    if not truth.any():
+        return parameters.model_copy(
+            update={"threshold": default.threshold, "source": f"{source}; packaged threshold"}
+        )
+    threshold, precision, recall = threshold_of(joinable, truth, PRIOR)
+    return parameters.model_copy(
+        update={
+            "slope": slope_of(weights, truth, PRIOR),
+            "threshold": threshold,
+            "source": f"{source}; on a held-out half the threshold has precision {precision:.3f} "
+            f"and recall {recall:.3f}",
+        }
+    )
+
+
+def _frequencies(profiles: Sequence[StreamerProfile], uninformative: Set[str]) -> Frequencies:
+    counts, documents = count_keys(_keys(side_of(each, uninformative)) for each in profiles)
+    return Frequencies.of(counts, documents)
+
+
+def _keys(side: Side) -> list[NDArray[np.uint32]]:
+    """Keys that are counted: of all channels, and the name as a whole."""
+    name = np.array([] if side.name is None else [side.name], np.uint32)
+    return [*(side.of(channel) for channel in KEYED if channel != "names"), name]
+
+
+def _levels(sides: Sequence[Side], frequencies: Frequencies, pairs: Pairs) -> Levels:
+    comparing = Comparison(sides, frequencies.table()).levels(pairs.one, pairs.other)
+    while True:
+        try:
+            next(comparing)
+        except StopIteration as done:
+            return done.value
+
+
+def _joined(several: Sequence[Pairs]) -> Pairs:
+    return Pairs(
+        np.concatenate([each.one for each in several]),
+        np.concatenate([each.other for each in several]),
+        np.concatenate([each.same for each in several]),
+    )
