@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=_limit,
             default=[],
             metavar="SCOPE=UNITS",
-            help="rate limit of this key; 0: none; default: that of the settings; may be given "
+            help="units a minute of this key; 0: no limit; default: that of the settings; may be given "
             "several times",
         )
     for part, read, also in (
