@@ -41,7 +41,8 @@ def refuse_open(settings: Settings) -> None:
     if settings.is_open_to_the_network and settings.api_key is None:
         raise UnsafeConfiguration(
             f"host {settings.host} is reachable from other machines, and there is no first admin "
-            "key, which keys in the store do not replace: set STREAMER_API_KEY, or listen on 127.0.0.1"
+            "key, which keys in the store do not replace: set STREAMER_API_KEY, or listen on "
+            "127.0.0.1"
         )
 
 
