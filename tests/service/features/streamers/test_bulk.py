@@ -121,7 +121,7 @@ def test_a_client_that_sends_everything_first_reads_everything(serve: Serve) -> 
     address = urlsplit(serve().url)
     lines = b"".join(
         b'{"streamer_id": "s%d"}\n' % i if i % 100 == 0 else b'{"tags": 1, "bio": 2}\n'
-        for i in range(4000)
+        for i in range(10_000)
     )
     with socket.create_connection((address.hostname, address.port), START_S) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -130,10 +130,11 @@ def test_a_client_that_sends_everything_first_reads_everything(serve: Serve) -> 
             b"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(lines)
         )
         connection.sendall(lines)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         answer = b""
         while part := connection.recv(1 << 16):
             answer += part
     content = answer.split(b"\r\n\r\n", 1)[1].split(b"\r\n")[1::2]  # between the sizes of chunks
     results = [json.loads(line) for line in b"".join(content).splitlines()]
-    assert [one["line"] for one in results] == list(range(1, 4001))
-    assert sum(one["outcome"] == "created" for one in results) == 40
+    assert [one["line"] for one in results] == list(range(1, 10_001))
+    assert sum(one["outcome"] == "created" for one in results) == 100
