@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import Side, side_of
 from model_export.contract.streamer import StreamerProfile
-from pathlib import Path
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.list_candidates import list_candidates
 from service.features.dedup.edges import compare_list
@@ -117,8 +117,13 @@ def main() -> int:
     world = generate(args.most, 8, ring_share=0.05).profiles
     begin = time.thread_time()
     feed = sides_of(world[:1000], 0, 1)
-    print(f"a side: {(time.thread_time() - begin):.2f} ms, {np.mean([s.size_bytes for s in feed]):.0f} bytes")
-    lists = {"feed of 1,000": feed, "10,000 with a farm": sides_of(world[: args.most - FARM], FARM, 2)}
+    print(
+        f"a side: {(time.thread_time() - begin):.2f} ms, {np.mean([s.size_bytes for s in feed]):.0f} bytes"
+    )
+    lists = {
+        "feed of 1,000": feed,
+        "10,000 with a farm": sides_of(world[: args.most - FARM], FARM, 2),
+    }
 
     def alone() -> Generator[None, None, None]:
         for _ in range(200):
@@ -126,7 +131,9 @@ def main() -> int:
             yield
 
     def works() -> dict[str, Callable[[], Generator[None, None, object]]]:
-        found: dict[str, Callable[[], Generator[None, None, object]]] = {"nothing but Python": alone}
+        found: dict[str, Callable[[], Generator[None, None, object]]] = {
+            "nothing but Python": alone
+        }
         for name, sides in lists.items():
             none = np.full(len(sides), -1)
             found[f"{name}: pairs"] = lambda sides=sides: list_candidates(sides)

@@ -5,7 +5,6 @@ that a pair with nothing in common costs next to nothing.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray

@@ -83,13 +83,11 @@ def _codes(keys: NDArray[np.uint32], places: Places, size: int) -> NDArray[np.in
     slots = keys & np.uint32((1 << (2 * len(keys)).bit_length()) - 1)
     several = np.bincount(slots, minlength=1)[slots] > 1
     codes = np.sort(keys[several].astype(np.int64) << 32 | places[several])
-    keys, places = codes >> 32, codes & 0xFFFFFFFF  # so places ascend within a key
-    starts = (
-        np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, int)
-    )
-    sizes = np.diff(np.append(starts, len(keys)))
+    places = codes & 0xFFFFFFFF  # ascending within a key
+    starts = np.flatnonzero(np.diff(codes >> 32, prepend=-1))
+    sizes = np.diff(starts, append=len(codes))
     reach = np.repeat(np.where(sizes > MOST_PAIRED, _CHAIN, sizes - 1), sizes)
-    left = np.repeat(starts + sizes, sizes) - np.arange(len(keys)) - 1
+    left = np.repeat(starts + sizes, sizes) - np.arange(len(codes)) - 1
     found: list[NDArray[np.int64]] = []
     for step in range(1, int(np.minimum(reach, left).max(initial=0)) + 1):
         rows = np.flatnonzero((reach >= step) & (left >= step))
