@@ -31,6 +31,7 @@ from tests.benchmarks.clustered import clustered
 from training.world import generate
 
 FARM = 448
+Work = Callable[[], Generator[None, None, object]]
 _DIM = 128
 _NAP_S = 0.001
 
@@ -117,23 +118,18 @@ def main() -> int:
     world = generate(args.most, 8, ring_share=0.05).profiles
     begin = time.thread_time()
     feed = sides_of(world[:1000], 0, 1)
-    print(
-        f"a side: {(time.thread_time() - begin):.2f} ms, {np.mean([s.size_bytes for s in feed]):.0f} bytes"
-    )
-    lists = {
-        "feed of 1,000": feed,
-        "10,000 with a farm": sides_of(world[: args.most - FARM], FARM, 2),
-    }
+    size = np.mean([side.size_bytes for side in feed])
+    print(f"a side: {time.thread_time() - begin:.2f} ms, {size:.0f} bytes")  # of a thousand
+    farm = sides_of(world[: args.most - FARM], FARM, 2)
+    lists = {"feed of 1,000": feed, "10,000 with a farm": farm}
 
     def alone() -> Generator[None, None, None]:
         for _ in range(200):
             sum(range(20_000))
             yield
 
-    def works() -> dict[str, Callable[[], Generator[None, None, object]]]:
-        found: dict[str, Callable[[], Generator[None, None, object]]] = {
-            "nothing but Python": alone
-        }
+    def works() -> dict[str, Work]:
+        found: dict[str, Work] = {"nothing but Python": alone}
         for name, sides in lists.items():
             none = np.full(len(sides), -1)
             found[f"{name}: pairs"] = lambda sides=sides: list_candidates(sides)

@@ -39,7 +39,7 @@ class VectorSets:
         counts = self._starts[other[rows] + 1] - begins
         ends = np.cumsum(counts)
         # Vectors of all other sides, one after the other: (L,).
-        theirs = np.arange(ends[-1]) + np.repeat(begins - ends + counts, counts)
+        theirs = np.arange(int(ends[-1])) + np.repeat(begins - ends + counts, counts)
         first = np.flatnonzero(np.diff(one[rows], prepend=-1))
         stops, sides = np.append(first[1:], len(rows)), one[rows[first]]
         spans = first, stops, (ends - counts)[first], ends[stops - 1]
