@@ -123,7 +123,7 @@ def _show_of(found: StreamerDuplicatesOut) -> None:
     elif found.evaluated_sequence is None:
         print(f"incomplete: {_INCOMPLETE}", file=sys.stderr)
     else:
-        print("in no group", file=sys.stderr)
+        print(f"in no group, as of write {found.evaluated_sequence}", file=sys.stderr)
 
 
 def _show_judgements(page: JudgementPage) -> None:
