@@ -13,6 +13,7 @@ from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.similar import similar_of
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -21,7 +22,9 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
@@ -59,10 +62,6 @@ from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.similar.explain import Explainer
-from service.features.similar.pages import Pages
-from service.features.similar.seeds import Seeds
-from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -164,7 +163,13 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
-        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        recommender = Recommender(established) if established else None
+        audience = SharedAudience(established, recommender.row_of if recommender else {})
+        content, turns = (
+            SharedContent(bundle.featurizer.vocabulary),
+            _turns("explanations", settings),
+        )
+        similar = similar_of(serving, lanes, content, audience, turns, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
@@ -176,7 +181,6 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
-        recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -245,23 +249,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _similar(
-    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
-) -> Similar:
-    known = serving.manifest.calibration
-    return Similar(
-        serving.follower,
-        Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(
-            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
-        ),
-        Precision(known and known.embedding, "min_score"),
-        Pages(settings.paging),
-        serving.model_version,
-        settings.limits.visible_timeout_ms,
-    )
 
 
 def _cold_start(

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
@@ -111,7 +112,7 @@ async def _check_encoding(
 
     def encode(record: Record) -> Encoded | None:
         profile = StreamerProfile.model_validate_json(record.profile)
-        features = reader.as_stored(profile, record.tower_vectors)
+        features = reader.as_stored(pieces_of(profile), record.tower_vectors)
         return encoder.encode([features])[0] if features.usable else None
 
     findings = Findings()
