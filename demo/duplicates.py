@@ -85,7 +85,9 @@ def show_comparison(a: str, b: str, comparison: dict[str, Any]) -> None:
             if quote["a"] or quote["b"]:
                 print(f"               {shorten(quote['a'], _SHOWN)}")
                 print(f"               {shorten(quote['b'], _SHOWN)}{undone}")
+    probability = comparison["probability"]
+    likely = f"{probability:.4f}" if probability < 0.9999 else "above 0.9999"
     print(
         f"   {comparison['weight']:+5.1f} bits in all, {comparison['threshold']:.1f} are needed: "
-        f"{comparison['verdict']}, probability {comparison['probability']:.4f}"
+        f"{comparison['verdict']}, probability {likely}"
     )

@@ -40,9 +40,10 @@ def _show(answer: CompareOut) -> None:
         for channel, total in zip(channels, totals, strict=True)
     ]
     print_rows(["channel", "state", "level", "weight", "total", "a", "b", "disguises"], rows)
+    likely = f"{answer.probability:.4f}" if answer.probability < 0.9999 else "above 0.9999"
     print(
-        f"{answer.verdict}: {answer.weight:.1f} bits of {answer.threshold:.1f} that are needed; "
-        f"probability {answer.probability:.4f}",
+        f"{answer.verdict}: {answer.weight:.1f} bits, {answer.threshold:.1f} are needed; "
+        f"probability {likely}",
         file=sys.stderr,
     )
     for warning in answer.warnings:

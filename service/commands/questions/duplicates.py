@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = add("list", "the groups, one a line")
     listing.add_argument("--order", choices=("size", "newest"), default="size", help="(size)")
     show = add("show", "members of a group, each with its strongest edge")
-    show.add_argument("group_id", metavar="GROUP", help="of a group, live or not")
+    show.add_argument("group_id", type=_group_id, metavar="GROUP", help="of a group, live or not")
     show.add_argument("--edges", action="store_true", help="show all edges in place of members")
     of = add("of", "the group of a streamer, and who is taken for a duplicate of it")
     of.add_argument("streamer_id", metavar="ID", help="of a stored streamer")
@@ -43,6 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("rebuild", "compare all streamers anew, as a job; prints the job")
     for action in actions.choices.values():
         add_common(action)
+
+
+def _group_id(text: str) -> str:
+    if not text.startswith("dup-"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the id of a group, which begins with dup-; for the group of a "
+            "streamer: duplicates of ID"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:

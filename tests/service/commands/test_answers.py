@@ -195,3 +195,12 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", terminal)
     answers.print_rows(["name", "count"], [["a\tb", 1], ["long name", None]])
     assert terminal.getvalue() == "name       count\na b            1\nlong name      -\n"
+
+
+def test_a_table_of_chinese_and_accents_has_straight_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    answers.print_rows(["name", "tag"], [["夜宵", "x"], ["e\u0301", "y"]])
+    assert terminal.getvalue() == "name  tag\n夜宵  x\ne\u0301     y\n"

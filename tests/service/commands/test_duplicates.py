@@ -78,7 +78,7 @@ def test_a_waterfall_adds_up(service: Service) -> None:
     assert [row[3] for row in present] == sorted(
         (row[3] for row in present), key=float, reverse=True
     )
-    assert said.startswith(f"near_duplicate: {answer['weight']:.1f} bits of ")
+    assert said.startswith(f"near_duplicate: {answer['weight']:.1f} bits, ")
     assert present[0][5]
     rows, _ = rows_of(service, "compare", "s0", "s1", "--without", "text")
     assert {row[0]: row[1] for row in rows}["text"] == "absent" or all(
@@ -149,6 +149,7 @@ def test_what_is_wrong_is_told_in_a_line(
         ("judge", "s0", "s1", "take-back", "--note", "why"),
         ("compare", "s0", "s1", "--without", "nothing"),
         ("duplicates", "show"),
+        ("duplicates", "show", "s0"),
         ("duplicates", "list", "--limit", "0"),
     ],
 )

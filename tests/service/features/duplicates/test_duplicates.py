@@ -176,5 +176,10 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
         if not (cursor := page["next_cursor"]):
             break
     assert found == every
+    page = client.get("/v1/duplicates", params={"order": "newest", "limit": 1}).json()
+    for path in ("/v1/duplicates", f"/v1/duplicates/{found[0]['group_id']}", "/v1/judgements"):
+        other = client.get(path, params={"cursor": page["next_cursor"]})
+        assert (other.status_code, other.json()["errors"][0]["parameter"]) == (422, "cursor")
+        assert "of another listing or order" in other.json()["detail"]
     wrong = client.get("/v1/duplicates", params={"cursor": "%%%"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
