@@ -185,7 +185,10 @@ def run() -> NoReturn:
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; `{_program()} doctor` tells which extra to install")
+        sys.exit(
+            f"error: {error}: the extra `client` is enough to ask a running service; "
+            f"other commands need `service`, and `{_program()} doctor` names what is missing"
+        )
 
 
 if __name__ == "__main__":

@@ -320,8 +320,8 @@ def check_configuration(settings: Settings) -> None:
     """
     if settings.is_open_to_the_network and settings.api_key is None:
         raise UnsafeConfiguration(
-            f"host {settings.host} is reachable from other machines, and there is no API key: set "
-            "STREAMER_API_KEY, or listen on 127.0.0.1"
+            f"host {settings.host} is reachable from other machines, and keys of the store do not "
+            "replace the first admin key: set STREAMER_API_KEY, or listen on 127.0.0.1"
         )
     twins = twin_packages()
     if twins:

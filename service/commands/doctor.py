@@ -20,7 +20,10 @@ from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 from service.telemetry.opening import open_tracer
 
-_PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
+_PACKAGES = (
+    *("fastapi", "fastapi-offline", "uvicorn", "uvloop", "pydantic", "pydantic-settings", "redis"),
+    *("httpcore", "httpx", "numpy", "prometheus-client", "pyroaring", "tqdm"),
+)
 _LOW_DISK_BYTES = 1 << 30
 _DRIVER = 580
 """NVIDIA's oldest driver branch for CUDA 13, with which the extra `gpu` comes."""

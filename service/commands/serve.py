@@ -81,6 +81,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
             name = "__".join(str(part) for part in e["loc"])
             option = f"--{name.replace('_', '-')} or " if name in _OPTIONS else ""
             said = str(e["msg"]).removeprefix("Value error, ")
+            if e["type"] == "extra_forbidden":
+                said = "is no setting; check its spelling in docs/configuration.md"
             lines.append(f"{option}STREAMER_{name.upper()}: {said[:1].lower()}{said[1:]}")
         raise StartupError("; ".join(lines)) from None
     except SettingsError as error:  # a group of settings that is not JSON

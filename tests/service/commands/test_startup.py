@@ -171,7 +171,7 @@ def test_without_a_bundle() -> None:
     [
         ({"STREAMER_LIMITS__MAX_K": "many"}, "STREAMER_LIMITS__MAX_K: input should be"),
         ({"STREAMER_LIMITS": "many"}, '"limits"'),
-        ({"STREAMER_LIMITS__MAX_KK": "5"}, "STREAMER_LIMITS__MAX_KK: extra inputs"),
+        ({"STREAMER_LIMITS__MAX_KK": "5"}, "STREAMER_LIMITS__MAX_KK: is no setting"),
         ({"REDIS_URL": "http://127.0.0.1"}, "the store's address can't be used"),
     ],
 )
