@@ -9,7 +9,6 @@ import pytest
 
 from tests.service.process import (
     ROOT,
-    START_S,
     Service,
     command,
     environment,
@@ -88,20 +87,21 @@ def test_a_waterfall_adds_up(service: Service) -> None:
 
 def test_a_judgement_splits_and_the_feed_tells(service: Service) -> None:
     cursor = json.loads(run("events", "--json", "--url", service.url).stdout)["next_cursor"]
-    follow = subprocess.Popen(
-        command("events", "--follow", "--json", "--cursor", cursor, "--url", service.url),
-        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        rows, said = rows_of(service, "judge", "s1", "s0", "different", "--note", "two brothers")
-        assert [row[:3] for row in rows] == [["s0", "s1", "different"]]
-        assert rows[0][4] == "two brothers"
-        assert said == ""
-        assert follow.stdout is not None
-        event = json.loads(follow.stdout.readline())
-    finally:
-        follow.terminate()
-        follow.wait(START_S)
+    words = ("events", "--follow", "--json", "--cursor", cursor, "--url", service.url)
+    with subprocess.Popen(
+        command(*words), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as follow:
+        try:
+            rows, said = rows_of(
+                service, "judge", "s1", "s0", "different", "--note", "two brothers"
+            )
+            assert [row[:3] for row in rows] == [["s0", "s1", "different"]]
+            assert rows[0][4] == "two brothers"
+            assert said == ""
+            assert follow.stdout is not None
+            event = json.loads(follow.stdout.readline())
+        finally:
+            follow.terminate()
     assert event["kind"] == "duplicates.split"
     rows, said = rows_of(service, "events", "--cursor", cursor)
     assert event["kind"] in [row[1] for row in rows]
