@@ -8,16 +8,16 @@ from demo.errors import DemoError
 from demo.profiles import Profile, shorten
 from demo.serving import Service
 
-EVALUATED_TIMEOUT_S = 120
+EVALUATED_TIMEOUT_S = 600
 _MOST_COMPARED = 8
 _SHOWN = 46
 
 
 def show_duplicates(service: Service, profiles: dict[str, Profile]) -> None:
     """Show the largest group of all that are stored, and compare two of it behind a disguise."""
+    print(f"\n4. Which of all {len(profiles):,} accounts are the same?\n", flush=True)
     wait_until_evaluated(service)
     groups = service.ask("GET", "/v1/duplicates?limit=1000")["groups"]
-    print(f"\n4. Which of all {len(profiles):,} accounts are the same?\n")
     if not groups:
         print("   none: there are no duplicates among them")
         return
@@ -34,7 +34,7 @@ def show_duplicates(service: Service, profiles: dict[str, Profile]) -> None:
 
 
 def wait_until_evaluated(service: Service) -> None:
-    """Wait until the groups take every write into account.
+    """Wait until the groups take every write into account: they follow the load in the background.
 
     Raises:
         DemoError: that takes too long.
