@@ -69,6 +69,7 @@ from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
+from service.settings.reading import refuse_open
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
@@ -318,11 +319,7 @@ def check_configuration(settings: Settings) -> None:
     Raises:
         UnsafeConfiguration: open to the network without a key, or twin packages installed.
     """
-    if settings.is_open_to_the_network and settings.api_key is None:
-        raise UnsafeConfiguration(
-            f"host {settings.host} is reachable from other machines, and keys of the store do not "
-            "replace the first admin key: set STREAMER_API_KEY, or listen on 127.0.0.1"
-        )
+    refuse_open(settings)
     twins = twin_packages()
     if twins:
         raise UnsafeConfiguration(twins)

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
+from service.commands.answers import Cell, answer, print_rows, show
+from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
 from service.errors import in_one_line
 
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
@@ -45,12 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _job_id(text: str) -> str:
-    """Type of an argument that takes the id of a job."""
-    if re.fullmatch("[0-9a-f]{28}", text):
-        return text
-    raise argparse.ArgumentTypeError(
-        f"must be the id of a job, 28 hex digits as `jobs list` shows them, not {text[:40]!r}"
-    )
+    if not re.fullmatch("[0-9a-f]{28}", text):
+        raise argparse.ArgumentTypeError(
+            f"must be the id of a job, 28 hex digits, not {text[:40]!r}; `jobs list` shows them"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 return 0
             if args.action == "rebuild-index":
                 job = _ask(client, "POST", "/v1/index:rebuild")
-                print(f"{job['job_id']} {_state(job)}")
+                answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":
@@ -74,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
                 job = _ask(client, "POST", f"{path}:{args.action}")
                 answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
-            print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
+            job = _ask(client, "GET", path)
+            show(lambda: print(json.dumps(job, indent=2, ensure_ascii=False)))
             return 0
     except (_Failed, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)
@@ -106,14 +106,15 @@ def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
 
 
 def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
-    if response.status_code == 401:
-        return _Failed(f"{client.base_url} needs an API key that it knows: set STREAMER_API_KEY")
     try:
-        return _Failed(str(response.json()["detail"]))
+        detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return _Failed(
             f"{client.base_url} answers {response.status_code}: is this the address of the service?"
         )
+    if response.status_code in (401, 403):
+        return _Failed(not_allowed(str(client.base_url), detail, response.status_code))
+    return _Failed(detail)
 
 
 def _show(jobs: list[dict[str, Any]]) -> None:
@@ -139,7 +140,7 @@ def _watch(client: httpx.Client, path: str) -> int:
     finally:
         shown.close()
     if job["state"] == "succeeded":
-        print(json.dumps(job["result"], indent=2, ensure_ascii=False))
+        show(lambda: print(json.dumps(job["result"], indent=2, ensure_ascii=False)))
         return 0
     if job["state"] == "cancelled":
         print(f"error: the job {job['job_id']} was cancelled", file=sys.stderr)

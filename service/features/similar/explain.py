@@ -302,7 +302,8 @@ def _reasons(seed: Side, hit: Side, known: Mapping[str, _Known], shared: Shared)
     similarity = float(seed.embedding @ hit.embedding)
     content = None
     if seed.content is not None and hit.content is not None:
-        content = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
+        cosine = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
+        content = min(1.0, cosine)  # kept in 16 bits, so rounded
     ours, theirs = known.get(seed.label), known.get(hit.label)
     found, why_not = None, None
     if ours is None and _is_vector(seed):
