@@ -59,8 +59,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     texts = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
     widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
     is_number = [
-        not any(isinstance(row[i], str) for row in rows)
-        and any(row[i] is not None for row in rows)
+        not any(isinstance(row[i], str) for row in rows) and any(row[i] is not None for row in rows)
         for i in range(len(columns))
     ]
     for text in texts:

@@ -3,11 +3,12 @@
 import argparse
 import sys
 import time
+from functools import partial
 
 from service.client import Client, ClientError
 from service.client.duplicates.synchronous import Events
 from service.client.models import EventOut
-from service.commands.answers import Cell, answer, print_rows
+from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.questions.asking import add_common, with_client
 
 _COLUMNS = ["at", "kind", "group_id", "size", "groups", "streamer_ids"]
@@ -43,14 +44,11 @@ def _read(client: Client, args: argparse.Namespace) -> None:
 def _follow(client: Client, args: argparse.Namespace) -> None:
     feed = client.events(args.cursor, page_size=_PAGE, poll_s=_POLL_S)
     if not args.json:
-        print("\t".join(_COLUMNS), flush=True)
+        show(partial(print, "\t".join(_COLUMNS)))
     try:
         for event in feed:
-            if args.json:
-                print(event.model_dump_json(), flush=True)
-            else:
-                cells = ("" if cell is None else str(cell) for cell in _row(event))
-                print("\t".join(cells), flush=True)
+            cells = ("" if cell is None else str(cell) for cell in _row(event))
+            show(partial(print, event.model_dump_json() if args.json else "\t".join(cells)))
     except ClientError:
         _tell(feed)
         raise

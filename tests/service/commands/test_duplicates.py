@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.process import (
     ROOT,
+    START_S,
     Service,
     command,
     environment,
@@ -117,6 +118,28 @@ def test_a_judgement_splits_and_the_feed_tells(service: Service) -> None:
     wait_until(lambda: size_of_group(service) == 4, "they are one group again")
 
 
+def test_a_reader_of_the_feed_that_has_seen_enough_is_no_error(service: Service) -> None:
+    words = ("events", "--follow", "--url", service.url)
+    with subprocess.Popen(
+        command(*words),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as follow:
+        assert follow.stdout is not None
+        assert follow.stderr is not None
+        assert follow.stdout.readline().startswith("at\tkind\t")
+        follow.stdout.close()
+        rows_of(service, "judge", "s0", "s1", "different")  # makes events that nobody reads
+        wait_until(lambda: size_of_group(service) != 4, "they are parted")
+        rows_of(service, "judge", "s0", "s1", "take-back")
+        assert follow.wait(START_S) == 0
+        assert follow.stderr.read() == ""
+    wait_until(lambda: size_of_group(service) == 4, "they are one group again")
+
+
 def test_a_rebuild_is_a_job(service: Service) -> None:
     job = json.loads(run("duplicates", "rebuild", "--json", "--url", service.url).stdout)
     done = run("jobs", "watch", job["job_id"], "--url", service.url)
@@ -131,7 +154,7 @@ def test_a_rebuild_is_a_job(service: Service) -> None:
         (("duplicates", "of", "nobody"), "'nobody' is not stored"),
         (("compare", "s0", "nobody"), "'nobody' is not stored"),
         (("judge", "s0", "s0", "same"), "two different streamers"),
-        (("judge", "s0", "nobody", "same"), "'nobody' is not stored"),
+        (("judge", "s0", "nobody", "same"), "not stored: 'nobody'"),
         (("judge", "s0", "alone", "take-back"), "has no judgement"),
         (("events", "--cursor", "dup-garbage"), "is not a cursor that this service gave"),
     ],
