@@ -104,11 +104,11 @@ def test_events_go_on_where_they_were_left(service: Service, client: Client) -> 
     ring(client, "e", 3)
     seen = {event.event_id: event for event in before}
     joined = [name for event in seen.values() for name in event.data["streamer_ids"]]
-    assert sorted(joined) == ["e0", "e1", "e2"]
+    assert sorted(name for name in joined if name[0] == "e") == ["e0", "e1", "e2"]
     assert list(before) == []
     client.delete("e2")
     follower = client.events(before.cursor, poll_s=0.01)
-    event = next(follower)
+    event = next(e for e in follower if "e2" in e.data["streamer_ids"])
     assert event.kind == "duplicates.split"
     assert event.event_id not in seen
     with pytest.raises(Invalid, match="cursor"):
