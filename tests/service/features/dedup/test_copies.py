@@ -45,7 +45,11 @@ def shared(client: TestClient, seed: dict[str, Any], hit: str, sequence: int = 0
     answer = client.post("/v1/similar", json=query)
     assert answer.status_code == 200, answer.text
     found = {h["streamer_id"]: h["reasons"]["shared"] for h in answer.json()["hits"]}
-    return {kind: pairs for kind, pairs in found[hit].items() if kind.endswith(MEDIA)}
+    return {
+        kind: [{"seed": pair["seed"], "hit": pair["hit"]} for pair in pairs]
+        for kind, pairs in found[hit].items()
+        if kind.endswith(MEDIA)
+    }
 
 
 def test_copies_are_named_apart_from_the_very_same(client: TestClient) -> None:
