@@ -27,6 +27,7 @@ KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pi
 """Channels whose content is a set of keys."""
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
+_SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
@@ -149,8 +150,11 @@ def _tag_key(spelt: str) -> int:
 
 
 def contact_key(value: str) -> int:
-    """Key of a contact, whatever it is of: a phone number may be the name on a platform."""
-    return key_of("contact", value)
+    """Key of a contact, whatever it is of: a phone number may be the name on a platform.
+
+    Dots, dashes and underscores don't count: who hides a handle puts others between its letters.
+    """
+    return key_of("contact", value if "@" in value or "/" in value else value.translate(_SIGNS))
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
