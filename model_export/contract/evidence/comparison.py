@@ -141,7 +141,9 @@ class Comparison:
         put("names", self._name(one, other), shown("names"))
         found = {name: self._sets[name].overlap(one, other) for name in KEYED[2:]}
         put("contacts", ch.contact_levels(found["contacts"].best), shown("contacts"))
-        put("titles", ch.title_levels(found["titles"].rare), shown("titles"))
+        titles = self._sets["titles"].sizes
+        fewest = np.minimum(titles[one], titles[other])
+        put("titles", ch.title_levels(found["titles"].rare, fewest), shown("titles"))
         put("tags", ch.tag_levels(found["tags"].bits), shown("tags"))
         labels = "category_language"
         put(labels, ch.category_levels(found[labels].bits), shown(labels))

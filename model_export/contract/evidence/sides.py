@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import find_contacts, fold, phonetic
+from model_export.contract.folding import find_contacts, fold, phonetic, skeleton
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -20,6 +20,8 @@ MOST_SHINGLES = 2048
 MOST_VECTORS = 32
 """Of a space."""
 MOST_CONTACTS = 64
+_SHORTEST_TITLE, _SHORTEST_PLAIN_TITLE = 5, 10
+"""Letters of a title that is compared as a whole, with and without letters beyond ASCII."""
 ALL = 0xFFFFFFFF
 VECTOR_KEYS = "vector_keys"
 """Beside the keys of channels, those by which sides with nearly equal vectors are found."""
@@ -81,16 +83,22 @@ def side_of(
     shown = [piece for piece in pieces if is_text(piece)]
     spelt = _all_sound_like([piece.text for piece in shown])
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
-    text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
-    kept = text[:MOST_SHINGLES]
     tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
+    tag_keys = as_hashes(_tag_key(label) for label in tags)
+    # Who says nothing else is told by the tags.
+    text = np.unique(shingles_of(list(dict.fromkeys(spelt)))) if spelt else tag_keys
+    kept = text[:MOST_SHINGLES]
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
         "text": kept,
         "names": _grams(name),
         "contacts": _contacts(profile),
-        "titles": as_hashes(key_of("title", letters_of(title)) for title in titles),
-        "tags": as_hashes(_tag_key(label) for label in tags),
+        "titles": as_hashes(
+            key_of("title", letters)
+            for letters in map(letters_of, titles)
+            if _says_enough(letters)
+        ),
+        "tags": tag_keys,
         "category_language": as_hashes(
             key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
         ),
@@ -127,10 +135,15 @@ def sounds_like(text: str) -> str:
     """Text without disguises, homophones and look-alike digits too.
 
     It is folded, with one character for each Chinese syllable, and one for all letters and digits
-    of one look (`1`, `l` and `i`), since a digit may stand for either. It has the length of the
-    folded text.
+    of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for the others.
+    It has the length of the folded text.
     """
-    return phonetic(fold(text).text).translate(_LOOKS)
+    return skeleton(phonetic(fold(text).text)).translate(_LOOKS)
+
+
+def _says_enough(letters: str) -> bool:
+    """Whether a title is long enough that few have it by chance."""
+    return len(letters) >= (_SHORTEST_PLAIN_TITLE if letters.isascii() else _SHORTEST_TITLE)
 
 
 def _all_sound_like(texts: Sequence[str]) -> list[str]:
