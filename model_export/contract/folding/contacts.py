@@ -102,6 +102,8 @@ _LINK = re.compile(
     r"(?::[0-9]{2,5})?(/[a-z0-9\-._~%!$&+=:@/?#]{0,300})?"
 )
 _ANY_LINK = re.compile(r"https?://([^\s/<>\"'，。]{3,253})(/[^\s<>\"'，。]{0,300})?")
+_SHORTEST_MIXED = 5
+"""Characters of a bare @name with digits."""
 _MENTION = re.compile(r"(?<![a-z0-9_.@/])@([a-z0-9_][a-z0-9_.]{2,29})(?![a-z0-9@])")
 
 
@@ -150,7 +152,9 @@ def _all(text: str) -> Iterator[_Found]:
         yield from _announced(platform, text, sound)
     yield from _phones(text)
     for match in _MENTION.finditer(text):
-        yield _Found("handle", match[1].rstrip("."), match.start(), match.end())
+        name = match[1].rstrip(".")
+        if len(name) >= _SHORTEST_MIXED or name.isalpha():  # `@80u7` is a word in leetspeak
+            yield _Found("handle", name, match.start(), match.end())
 
 
 def _mails(text: str) -> Iterator[_Found]:

@@ -107,7 +107,7 @@ PLATFORMS = (
     Platform("twitch", "", weak=r"(?<![a-z])twitch(?![a-z0-9])", shortest=4),
     Platform(
         "handle",
-        r"联系方式?|联络|连络|商务|合作|私信|加我|(?:加|\+|➕)(?=\s?[a-z0-9])|お問い合わせ|連絡|聯繫"
+        r"联系方式?|联络|连络|商务|合作|私信|加我|(?:加|➕)(?=\s?[a-z0-9])|お問い合わせ|連絡|聯繫"
         r"|연락처?|문의|контакты?|связь|писать"
         r"|(?<![a-z])(?:contact|reach me|inquir(?:y|ies)|business|booking|dm|add me|contacto"
         r"|kontakt|liên hệ|zalo|viber|threema|vk)(?![a-z])",

@@ -13,7 +13,7 @@ FEWEST_PAIRS = 50
 MOST_AGAINST = 0.5
 """Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
 other words, and by independent chances each of these differences would count in full."""
-PRECISION = 0.99
+PRECISION = 0.98
 """Of the pairs from the threshold on, in the sample that it is chosen on."""
 
 

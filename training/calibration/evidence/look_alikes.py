@@ -9,11 +9,14 @@ from pydantic import ValidationError
 
 from model_export.contract.streamer import StreamerProfile
 
-SHARE = 0.25
-"""Of the profiles that some honest account looks like; each gives a pair that is not the same."""
-_CHANGED = (0.2, 0.6)
+SHARE = 0.05
+"""Of the profiles, each of which gives a pair that is not the same: such pairs are some tenths of a
+percent of all candidates, about half as many as the copies."""
+_CHANGED = (0.3, 0.7)
 """Smallest and largest share of a template's words that are the account's own."""
 _MOST_TITLES = 2
+_FEWEST_TITLES, _OWN_TITLES = 4, 2
+"""Of who is re-posted, and of who fills in a template: who shows no more is like a copy indeed."""
 _WORDS = re.compile(r"[\u3040-\u9fff\uac00-\ud7a3]{1,4}|[^\W_]+")
 
 
@@ -31,10 +34,10 @@ def simulated_look_alikes(
         content, other = profile.dump(), rng.choice(profiles).dump()
         if other["streamer_id"] == content["streamer_id"]:
             continue
-        titles = [v for v in content.get("videos", []) if v.get("title")]
-        if titles and (not content.get("bio") or rng.random() < 0.5):
+        titles = _titled(content)
+        if len(titles) >= _FEWEST_TITLES and (not content.get("bio") or rng.random() < 0.5):
             _repost(other, titles, rng)
-        elif content.get("bio"):
+        elif content.get("bio") and len(_titled(other)) >= _OWN_TITLES:
             other["bio"] = _filled_in(content["bio"], other.get("bio", ""), rng)
         else:
             continue
@@ -45,10 +48,16 @@ def simulated_look_alikes(
     return found
 
 
+def _titled(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [video for video in content.get("videos", []) if video.get("title")]
+
+
 def _repost(other: dict[str, Any], titled: Sequence[dict[str, Any]], rng: random.Random) -> None:
-    """Show one or two videos of someone else, with their covers."""
+    """Show one or two videos of someone else, the first with its cover."""
     taken = rng.sample(titled, min(len(titled), rng.randint(1, _MOST_TITLES)))
-    shown = [{k: v for k, v in video.items() if k in ("title", "cover")} for video in taken]
+    shown = [{"title": video["title"]} for video in taken]
+    if "cover" in taken[0]:
+        shown[0]["cover"] = taken[0]["cover"]
     for place, video in enumerate(shown):
         video["video_id"] = f"reposted-{place}"
     other["videos"] = [*other.get("videos", []), *shown]
