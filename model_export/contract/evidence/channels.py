@@ -51,8 +51,8 @@ CHANNELS: Final = (
 NAMES_OF_CHANNELS: Final = tuple(channel.name for channel in CHANNELS)
 MEDIA: Final = frozenset({"pictures", "sounds", "vectors"})
 DIRECT: Final = frozenset({"text", "contacts", "titles"}) | MEDIA
-"""Channels that compare content itself. The others compare what many accounts share, such as a topic
-or a name, and alone make nobody a copy."""
+"""Channels that compare content itself. The others compare what many accounts share, such as a
+topic or a name, and alone make nobody a copy."""
 STYLE_CHANNELS: Final = frozenset({"embedding", "tags", "category_language"})
 """Channels by which two accounts are of one style."""
 

@@ -94,9 +94,7 @@ def side_of(
         "names": _grams(name),
         "contacts": _contacts(profile),
         "titles": as_hashes(
-            key_of("title", letters)
-            for letters in map(letters_of, titles)
-            if _says_enough(letters)
+            key_of("title", letters) for letters in map(letters_of, titles) if _says_enough(letters)
         ),
         "tags": tag_keys,
         "category_language": as_hashes(
@@ -135,7 +133,7 @@ def sounds_like(text: str) -> str:
     """Text without disguises, homophones and look-alike digits too.
 
     It is folded, with one character for each Chinese syllable, and one for all letters and digits
-    of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for the others.
+    of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for another.
     It has the length of the folded text.
     """
     return skeleton(phonetic(fold(text).text)).translate(_LOOKS)

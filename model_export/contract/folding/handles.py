@@ -1,8 +1,8 @@
 """Handles that are written apart or with numerals: `g·u·u·_·8`, `guu_捌捌六六`, `gu❤u_❤88`.
 
 What follows an announcing word is read as chunks of handle characters. Chunks of one size with the
-same separator between them are one handle; blanks, dots and dashes separate single characters only. Linear: a handle
-has at most `_LONGEST` characters.
+same separator between them are one handle; blanks, dots and dashes separate single characters only.
+Linear: a handle has at most `_LONGEST` characters.
 """
 
 import re

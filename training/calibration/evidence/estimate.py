@@ -30,8 +30,8 @@ from training.calibration.evidence.counting import (
     slope_of,
     threshold_of,
 )
-from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.calibration.evidence.look_alikes import simulated_look_alikes
+from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.data.passes import subset
 from training.features.bags import bags_of, corpus_features
 from training.preparation.stage import Stage, all_rows, sample

@@ -1,4 +1,4 @@
-"""Honest accounts that look alike, simulated: re-posters of a title or two, bios of one template."""
+"""Simulated honest accounts that look alike: re-posters of titles, bios of one template."""
 
 import random
 import re
@@ -67,4 +67,6 @@ def _filled_in(template: str, own: str, rng: random.Random) -> str:
     """A bio in which some words are of the account's own."""
     words = _WORDS.findall(own) or ["own"]
     share = rng.uniform(*_CHANGED)
-    return _WORDS.sub(lambda m: rng.choice(words) if rng.random() < share else m[0], template)[:5000]
+    return _WORDS.sub(lambda m: rng.choice(words) if rng.random() < share else m[0], template)[
+        :5000
+    ]
