@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from service.commands.answers import add_json
+from service.commands.answers import NotPrinted, add_json
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
@@ -45,6 +45,10 @@ COMMANDS = {
     "similar": "ask a running service who is similar to a streamer",
     "cold-start": "ask a running service for the established streamers near a new one",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
+    "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
+    "compare": "ask a running service whether two streamers are the same, and why",
+    "judge": "tell a running service that two streamers are the same, or are not",
+    "events": "read what happened to the groups of duplicates of a running service",
     "embed": "encode a data set folder offline, through the served path",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",
@@ -59,6 +63,10 @@ _MODULES = {
     "similar": "questions.similar",
     "cold-start": "questions.cold_start",
     "dedup": "questions.dedup",
+    "duplicates": "questions.duplicates",
+    "compare": "questions.compare",
+    "judge": "questions.judge",
+    "events": "questions.events",
     "keys": "access.keys",
     "erase": "access.erase",
     "verify-audit": "access.verify_audit",
@@ -71,6 +79,16 @@ EXAMPLES = {
     "similar": ("w0087 -k 5", "w0087 --min-precision 0.7 --json", "w0087 --explain | cut -f 2,5"),
     "cold-start": ("night-kitchen --neighbours 20",),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
+    "duplicates": (
+        "list --order newest",
+        "of w0078",
+        "show dup-0f3c9a1b5e7d2c4a6b8f9e01 --edges",
+        "judgements w0078",
+        "rebuild",
+    ),
+    "compare": ("w0078 w0412", "w0078 w0412 --without text --json"),
+    "judge": ('w0078 w0412 different --note "two branches"', "w0078 w0412 take-back"),
+    "events": ("--json", "--follow", "--follow --json --cursor 5f0c9a1b-2a"),
     "embed": ("--bundle build/demo/world/bundle --data my-data --out vectors.npz",),
     "doctor": ("--bundle build/demo/world/bundle",),
     "backup": ("--data-dir build/state --out backup-1",),
@@ -149,9 +167,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser(_program(), given[:1]).parse_args(given)
     try:
         return int(args.run(args))
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (BrokenPipeError, NotPrinted) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        cause = error.__cause__ if isinstance(error, NotPrinted) else error
+        if isinstance(cause, BrokenPipeError):  # whoever reads the output has seen enough
+            return 0
+        print(f"error: standard output takes no more: {cause}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.filename is None:
             raise
@@ -167,7 +189,10 @@ def run() -> NoReturn:
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; `{_program()} doctor` tells which extra to install")
+        sys.exit(
+            f"error: {error}: the extra `client` is enough to ask a running service; "
+            f"other commands need `service`, and `{_program()} doctor` names what is missing"
+        )
 
 
 if __name__ == "__main__":

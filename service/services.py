@@ -10,6 +10,9 @@ from service.features.audit.service import AuditPages
 from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.operations.rebuild import IndexRebuilds
@@ -35,6 +38,9 @@ class Services:
     cold_start: ColdStart
     dedup: Dedup
     compare: Compare
+    duplicates: Duplicates
+    judgements: Judgements
+    events: Events
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

@@ -10,8 +10,10 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.similar import similar_of
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -20,7 +22,9 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
@@ -44,6 +48,10 @@ from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
+from service.features.duplicates.judgements import Judgements
+from service.features.duplicates.rebuild import KIND as DUPLICATES
+from service.features.duplicates.service import Duplicates
+from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -54,10 +62,6 @@ from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.similar.explain import Explainer
-from service.features.similar.pages import Pages
-from service.features.similar.seeds import Seeds
-from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -65,6 +69,7 @@ from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
+from service.settings.reading import refuse_open
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
@@ -155,16 +160,28 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        duplicates = DuplicateParts(store, serving, evidence, sides, lanes)
+        if settings.duplicates.evaluate:
+            duplicates.follower.start()
+            stack.push_async_callback(duplicates.follower.stop)
+        recommender = Recommender(established) if established else None
+        audience = SharedAudience(established, recommender.row_of if recommender else {})
+        content, turns = (
+            SharedContent(bundle.featurizer.vocabulary),
+            _turns("explanations", settings),
+        )
+        similar = similar_of(serving, lanes, content, audience, turns, settings)
         more = MoreKinds(
-            kinds={rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance)},
+            kinds={
+                rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
+                DUPLICATES: duplicates.rebuilds,
+            },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
         counts = JobCounts()
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
-        recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -175,6 +192,9 @@ async def open_services(
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
+            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
+            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -230,23 +250,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _similar(
-    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
-) -> Similar:
-    known = serving.manifest.calibration
-    return Similar(
-        serving.follower,
-        Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(
-            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
-        ),
-        Precision(known and known.embedding, "min_score"),
-        Pages(settings.paging),
-        serving.model_version,
-        settings.limits.visible_timeout_ms,
-    )
 
 
 def _cold_start(
@@ -316,11 +319,7 @@ def check_configuration(settings: Settings) -> None:
     Raises:
         UnsafeConfiguration: open to the network without a key, or twin packages installed.
     """
-    if settings.is_open_to_the_network and settings.api_key is None:
-        raise UnsafeConfiguration(
-            f"host {settings.host} is reachable from other machines, and there is no API key: set "
-            "STREAMER_API_KEY, or listen on 127.0.0.1"
-        )
+    refuse_open(settings)
     twins = twin_packages()
     if twins:
         raise UnsafeConfiguration(twins)

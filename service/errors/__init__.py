@@ -15,6 +15,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NoSuchPath          404
 │   ├── StreamerNotFound    404   names the ids that are not stored
 │   ├── JobNotFound         404   no such job, or it is no longer kept
+│   ├── GroupNotFound       404   there was never a group of duplicates of this id
+│   ├── JudgementNotFound   404   the pair is not judged
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
@@ -67,6 +69,8 @@ from service.errors.base import FieldError as FieldError
 from service.errors.base import RequestError as RequestError
 from service.errors.base import ServiceError as ServiceError
 from service.errors.base import Unavailable as Unavailable
+from service.errors.duplicates import GroupNotFound as GroupNotFound
+from service.errors.duplicates import JudgementNotFound as JudgementNotFound
 from service.errors.jobs import InputChanged as InputChanged
 from service.errors.jobs import JobGivenUp as JobGivenUp
 from service.errors.jobs import JobNotFound as JobNotFound

@@ -267,3 +267,21 @@ def _manifest(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
         if Path(name).name != name or name in ("", ".", ".."):
             raise Broken(f"{path} lists {name!r}, which is outside of the folder")
     return about, entries
+
+
+def packed_texts(texts: Mapping[str, bytes]) -> bytes:
+    """Texts in UTF-8, by name, as a file in JSON holds them."""
+    return json.dumps({i: text.decode() for i, text in texts.items()}, ensure_ascii=False).encode()
+
+
+def texts_in(source: ChecksummedFolder, file: str) -> dict[str, bytes]:
+    """What `packed_texts` made a file of.
+
+    Raises:
+        Broken: the file is damaged, or holds something else.
+    """
+    try:
+        found = cast(dict[str, str], json.loads(source.read(file)))
+        return {name: text.encode() for name, text in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise Broken(f"{source.path / file} can't be read: {error!r}") from error

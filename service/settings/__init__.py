@@ -205,6 +205,14 @@ class Jobs(Group):
     """Folder below which imports may name a file by its path; by default none may."""
 
 
+class Duplicates(Group):
+    """Groups of duplicates over the whole corpus."""
+
+    evaluate: bool = True
+    """Whether this process may be the one that keeps them up to date: it needs memory for every
+    streamer (`GET /v1/duplicates` answers either way, as long as one process does it)."""
+
+
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
@@ -260,6 +268,7 @@ class Settings(BaseSettings):
     towers: Towers = Towers()
     media: Media = Media()
     jobs: Jobs = Jobs()
+    duplicates: Duplicates = Duplicates()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()
 

@@ -81,9 +81,9 @@ def side_of(
     """
     pieces = telling_pieces(profile, uninformative)
     shown = [piece for piece in pieces if is_text(piece)]
-    spelt = _all_sound_like([piece.text for piece in shown])
+    spelt = all_sound_like([piece.text for piece in shown])
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
-    tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
+    tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     tag_keys = as_hashes(_tag_key(label) for label in tags)
     # Who says nothing else is told by the tags.
     text = np.unique(shingles_of(list(dict.fromkeys(spelt)))) if spelt else tag_keys
@@ -144,8 +144,11 @@ def _says_enough(letters: str) -> bool:
     return len(letters) >= (_SHORTEST_PLAIN_TITLE if letters.isascii() else _SHORTEST_TITLE)
 
 
-def _all_sound_like(texts: Sequence[str]) -> list[str]:
-    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it."""
+def all_sound_like(texts: Sequence[str]) -> list[str]:
+    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it.
+
+    Line breaks within a text become blanks.
+    """
     lines = [" ".join(text.splitlines()) for text in texts]
     folded = sounds_like("\n".join(lines)).split("\n")
     return folded if len(folded) == len(lines) else [sounds_like(line) for line in lines]

@@ -58,7 +58,9 @@ class JobOut(Response):
     )
 
     job_id: str
-    kind: Annotated[str, Field(description="import, export, similar_export or index_rebuild.")]
+    kind: Annotated[
+        str, Field(description="import, export, similar_export, index_rebuild or duplicates.")
+    ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]
     progress: ProgressOut

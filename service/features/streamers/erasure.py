@@ -134,6 +134,11 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
+                "judgements, events of duplicates",
+                "id",
+                "you take the judgement back; 100,000 newer events",
+            ),
+            Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
             ),
         ]

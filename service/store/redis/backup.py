@@ -2,7 +2,8 @@
 
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
-`keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files.
+`keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
+`judgements.json` has what people judged. Groups of duplicates are made anew from these.
 """
 
 import json
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from service.errors import StartupError
-from service.files.checksummed import Broken, ChecksummedFolder, creating
+from service.files.checksummed import Broken, ChecksummedFolder, creating, packed_texts, texts_in
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
 from service.store.redis.backup_lines import line_of, record_of
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
@@ -28,6 +30,7 @@ Found = TypeVar("Found")
 RECORDS = "records.jsonl.gz"
 KEYS = "keys.json"
 JOBS = "jobs.json"
+JUDGEMENTS = "judgements.json"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -58,12 +61,13 @@ class BackupContents:
 
 
 class ArchivedStore(RedisStore):
-    """A store that can be backed up, restored and verified."""
+    """A store that can be backed up, restored and verified; `judgements` are those of pairs."""
 
     def __init__(self, url: str, **options: Any) -> None:
         """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
+        self.judgements = RedisJudgements(self._client, options.get("prefix", "ss:"))
         self._job_copies = JobCopies(self._client, prefix=options.get("prefix", "ss:"))
 
     async def aclose(self) -> None:
@@ -108,8 +112,9 @@ class ArchivedStore(RedisStore):
                 )
             about["written_at"] = time.time()
             if await self.keys.mark():
-                keys = {i: text.decode() for i, text in (await self.keys.all()).items()}
-                folder.write(KEYS, json.dumps(keys, ensure_ascii=False).encode())
+                folder.write(KEYS, packed_texts(await self.keys.all()))
+            if judgements := await self.judgements.all():
+                folder.write(JUDGEMENTS, packed_texts(judgements))
             folder.write(JOBS, json.dumps(jobs).encode())
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
@@ -229,7 +234,9 @@ class ArchivedStore(RedisStore):
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
         if KEYS in source.files:
-            await self.keys.restore(_read(source, KEYS, _keys))
+            await self.keys.restore(texts_in(source, KEYS))
+        if JUDGEMENTS in source.files:
+            await self.judgements.restore(texts_in(source, JUDGEMENTS))
         if JOBS in source.files:
             await self._job_copies.restore(_read(source, JOBS, copies_of))
         epoch = secrets.token_hex(16)
@@ -350,10 +357,6 @@ def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found])
         return made_of(json.loads(source.read(name)))
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise Broken(f"{source.path / name} can't be read: {error!r}") from error
-
-
-def _keys(found: dict[str, str]) -> dict[str, bytes]:
-    return {key_id: text.encode() for key_id, text in found.items()}
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

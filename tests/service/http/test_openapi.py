@@ -35,6 +35,8 @@ NEEDS_A_KEY = ("change_key", "rotate_key", "revoke_key")
 """The ids of keys are drawn."""
 NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_job")
 """So are those of jobs, and what can be done with one depends on its state."""
+NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
+"""Ids of groups are hashes, and only a judgement that was given can be taken back."""
 NEEDS_A_FILE = "import_streamers", "application/json"
 """By default no import may name a file."""
 operations = pytest.mark.parametrize("name", OPERATIONS)
@@ -151,7 +153,12 @@ def check(name: str, answer: Any) -> None:
 
 def requests() -> Iterator[Any]:
     for name, (_, _, operation) in OPERATIONS.items():
-        if name == NEEDS_A_CURSOR or name in (*NEEDS_A_KEY, "create_key", *NEEDS_A_JOB):
+        if name == NEEDS_A_CURSOR or name in (
+            *NEEDS_A_KEY,
+            "create_key",
+            *NEEDS_A_JOB,
+            *NEEDS_A_GROUP,
+        ):
             continue
         bodies = operation.get("requestBody", {}).get("content", {})
         if not bodies:

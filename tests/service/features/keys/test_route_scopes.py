@@ -28,7 +28,12 @@ ROUTES = [
     for method, operation in operations.items()
     if not is_public(path)
 ]
-FILLED = {"streamer_id": "s-1", "key_id": "0123456789ab", "job_id": "0" * 28}
+FILLED = {
+    "streamer_id": "s-1",
+    "key_id": "0123456789ab",
+    "job_id": "0" * 28,
+    "group_id": "dup-" + "0" * 24,
+}
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
     "GET /v1/streamers/{streamer_id}": "streamers:read",
@@ -103,8 +108,9 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     assert not surprises
     # None of those requests has changed anything but the keys.
     assert guarded.get("/v1/streamers").json()["streamers"] == []
-    # A rebuild has no body that could be rubbish, and changes nothing that is stored.
-    assert [j["kind"] for j in guarded.get("/v1/jobs").json()["jobs"]] == ["index_rebuild"]
+    # Rebuilds have no body that could be rubbish, and change nothing that is stored.
+    jobs = guarded.get("/v1/jobs").json()["jobs"]
+    assert {job["kind"] for job in jobs} == {"index_rebuild", "duplicates"}
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
 
 
@@ -270,3 +276,15 @@ def test_every_route_of_the_service_is_in_the_table() -> None:
     for method, path, operation in ROUTES:
         url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path)
         assert scopes.find(method, url) == needed(operation)
+
+
+def test_who_lacks_a_scope_is_told_what_key_to_ask_for(guarded: TestClient) -> None:
+    reader = create(guarded, scopes=["streamers:read"])
+    for body, roles in (
+        ({"ids": ["a"]}, "'operations' or 'antifraud' or 'recommender' or 'admin'"),
+        ({"streamer_id": "a"}, "'recommender' or 'admin'"),
+    ):
+        path = "/v1/dedup" if "ids" in body else "/v1/cold-start"
+        answer = guarded.post(path, json=body, headers=bearer(reader["key"]))
+        said = problem(answer, 403, "missing_scope")["detail"]
+        assert said.endswith(f"ask an admin for a key with it, such as one of the role {roles}")

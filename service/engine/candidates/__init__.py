@@ -1,0 +1,1 @@
+"""Who may be a duplicate of whom, over the whole corpus."""

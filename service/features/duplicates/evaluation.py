@@ -1,0 +1,297 @@
+"""Evaluates streamers and judgements: who is whose duplicate, and what that makes of the groups."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from service.engine.candidates.corpus import Corpus, Entry
+from service.engine.work.lanes import Lane, Lanes
+from service.features.duplicates.committing import Ledger, edge_steps
+from service.features.duplicates.groups.cutting import Cut
+from service.features.duplicates.groups.edges import Comparer, Edge, Judgement, Kind, pair_of
+from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
+from service.features.jobs.runner import persist
+from service.store.base import Position, Record, StreamerStore
+from service.store.duplicates import (
+    Commit,
+    GroupStore,
+    JudgementRecord,
+    JudgementStore,
+    Kept,
+)
+
+Result = TypeVar("Result")
+MOST_FOUND = 16
+"""Edges that a streamer is given when it is evaluated, beside those that others have with it: the
+strongest. In a farm of thousands all are alike, and a few edges each hold it together."""
+_READ_AT_ONCE = 200
+_ASKED_AT_ONCE = 16
+"""Streamers whose candidates are looked for in one step: some 20 ms at 100,000 streamers."""
+
+
+class Evaluation:
+    """Groups under a lease. For one task at a time: hold `turn`.
+
+    Attributes:
+        turn: whoever changes something holds it.
+        position: up to where the log is evaluated; None = nothing is.
+        read_from: where the log ended before the first streamer was read.
+    """
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        groups: GroupStore,
+        judgements: JudgementStore,
+        comparer: Comparer,
+        corpus: Corpus,
+        entry_of: Callable[[Record], Entry],
+        lanes: Lanes,
+        token: int,
+    ) -> None:
+        """Nothing is known before `open`.
+
+        Args:
+            store: of the streamers.
+            groups: what follows from them is kept here.
+            judgements: of people.
+            comparer: decides who is whose duplicate.
+            corpus: empty; finds candidates.
+            entry_of: what `corpus` knows of a record.
+            lanes: where work is done.
+            token: of the lease.
+        """
+        self.turn = asyncio.Lock()
+        self.position: Position | None = None
+        self.read_from: Position | None = None
+        self._store = store
+        self._groups = groups
+        self._judgements = judgements
+        self._comparer = comparer
+        self._corpus = corpus
+        self._entry_of = entry_of
+        self._lanes = lanes
+        self._token = token
+        self._step = 0
+        self._keys_of: Callable[[str], Collection[int]] | None = None
+        self._graph = GroupGraph(Cut(comparer.strong_weight))
+        self._ledger = Ledger({}, {})
+
+    @property
+    def count(self) -> int:
+        """Number of groups."""
+        return len(self._ledger.members)
+
+    async def open(self) -> None:
+        """Take in all that is kept, and all streamers as candidates.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        kept = await self._groups.load()
+        judged = await self._all_judgements()
+        ids = sorted({name for record in judged for name in (record.a, record.b)})
+        absent = await self._not_stored(ids)
+        await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
+        self.position = kept.position
+        self.read_from = await self._store.position()
+        after = ""
+        while ids := await self._store.list_ids(after, _READ_AT_ONCE):
+            after = ids[-1]
+            async for records in self._records(ids):
+                await self._in_slices(self._loaded(records))
+        await self._lanes.run(self._corpus.settle, Lane.BULK)
+
+    async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
+        """Compare streamers as they are stored now with all others, and regroup what it touches.
+
+        Args:
+            ids: each once; some may be gone.
+            cause: names what happened, once for all time.
+            position: up to where the log is evaluated with this; None = as before.
+
+        Raises:
+            NotTheEvaluator: another process has the lease.
+            Unavailable: the store or the index can't answer at the moment.
+        """
+        news = await self._news(ids)
+        outcome = await self._in_slices(self._graph.change(news, cause))
+        await self._commit(outcome, cause, Commit(position=position))
+        self.position = position or self.position
+
+    async def compare(self, ids: Sequence[str]) -> None:
+        """Compare streamers as they were when they were read; `regroup` has to follow.
+
+        Edges alone are written. Raises as `evaluate`.
+        """
+        if self._keys_of is None:
+            self._keys_of = await self._lanes.run(self._corpus.keys_of_all, Lane.BULK)
+        known = self._keys_of
+        names = [name for name in ids if name in self._corpus]
+        edges = await self._edges({name: known(name) for name in names})
+        news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
+        added, removed = await self._in_slices(self._graph.take(news))
+        for step in edge_steps(added, removed):
+            await self._write(step)
+
+    async def regroup(self, cause: str, position: Position | None) -> None:
+        """Divide everything anew; arguments as of `evaluate`."""
+        self._keys_of = None
+        outcome = await self._in_slices(self._graph.regroup(cause))
+        await self._commit(outcome, cause, Commit(position=position))
+        self.position = position or self.position
+
+    async def judge(self) -> bool:
+        """Take in judgements that were given or taken back since; whether there were any."""
+        news = await self._judgements.news()
+        if not news.upto:
+            return False
+        names = {name for j in news.judged for name in (j.a, j.b)}
+        self._graph.note_absent(await self._not_stored(sorted(names)))
+        change = Change(judged=[_judgement(j) for j in news.judged], unjudged=news.unjudged)
+        cause = f"judgement {news.upto}"
+        outcome = await self._in_slices(self._graph.change(change, cause))
+        await self._commit(outcome, cause, Commit(judged=news.upto))
+        return True
+
+    def gone(self) -> list[str]:
+        """Streamers with an edge, or in a group, that are not stored any more, ascending."""
+        known = {*self._graph.linked, *(m for ms in self._ledger.members.values() for m in ms)}
+        return sorted(name for name in known if name not in self._corpus)
+
+    def _load(self, kept: Kept, judged: Sequence[JudgementRecord], absent: Collection[str]) -> None:
+        edges = (Edge(e.a, e.b, e.weight, _kind(e.kind)) for e in kept.edges)
+        members = {name: kept.members.get(name, ()) for name in kept.groups}
+        self._graph.load(edges, map(_judgement, judged), absent, members)
+        self._ledger = Ledger(kept.groups, kept.members)
+        self._step = kept.step
+
+    async def _all_judgements(self) -> list[JudgementRecord]:
+        found: list[JudgementRecord] = []
+        after: str | None = ""
+        while after is not None:
+            part, after = await self._judgements.page(after, 1000)
+            found += part
+        return found
+
+    async def _not_stored(self, ids: Sequence[str]) -> list[str]:
+        missing: list[str] = []
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            part = ids[start : start + _READ_AT_ONCE]
+            found = await self._store.digests(part)
+            missing += [name for name, known in zip(part, found, strict=True) if known is None]
+        return missing
+
+    async def _news(self, ids: Sequence[str]) -> Change:
+        """What the comparison of some streamers with all others tells."""
+        entries = await self._take_in(ids)
+        edges = await self._edges({name: entries[name].keys for name in ids if name in entries})
+        return Change(edges=edges, gone=[name for name in ids if name not in entries])
+
+    async def _edges(self, keys: Mapping[str, Collection[int]]) -> dict[str, list[Edge]]:
+        """All edges of some streamers, which have these keys."""
+        edges: dict[str, list[Edge]] = {}
+        names = list(keys)
+        for start in range(0, len(names), _ASKED_AT_ONCE):
+            part = names[start : start + _ASKED_AT_ONCE]
+            asked = partial(self._corpus.candidates, part, [keys[name] for name in part])
+            found = await persist(lambda job=asked: self._lanes.run(job, Lane.BULK))
+            known = [set(self._graph.neighbours(name)) for name in part]
+            pairs = {
+                pair_of(name, other)
+                for name, near, before in zip(part, found, known, strict=True)
+                for other in near | before
+            }
+            edges |= _shared_out(part, known, await self._compared(pairs))
+        return edges
+
+    async def _compared(self, pairs: Collection[tuple[str, str]]) -> list[Edge]:
+        wanted = sorted(pairs)
+        return await persist(lambda: self._comparer.edges(wanted)) if pairs else []
+
+    async def _take_in(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """Read streamers into the corpus; what it knows of those that are stored."""
+        entries: dict[str, Entry] = {}
+        async for records in self._records(ids):
+
+            def made(some: Sequence[Record] = records) -> Generator[None, None, None]:
+                for record in some:
+                    entries[record.streamer_id] = self._entry_of(record)
+                    self._corpus.put(record.streamer_id, entries[record.streamer_id])
+                    yield
+
+            await self._in_slices(made())
+        for name in ids:
+            if name not in entries:
+                self._corpus.remove(name)
+        return entries
+
+    def _loaded(self, records: Sequence[Record]) -> Generator[None, None, None]:
+        for record in records:
+            self._corpus.load(record.streamer_id, self._entry_of(record))
+            yield
+
+    async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            for part in await self._store.chunks(ids[start : start + _READ_AT_ONCE]):
+                yield [record for record in await self._store.get(part) if record is not None]
+
+    async def _commit(self, outcome: Outcome, cause: str, last: Commit) -> None:
+        made: list[list[Commit]] = []
+
+        def steps() -> list[Commit]:
+            if not made:  # the ledger takes them in once, also if the answer comes too late
+                made.append(list(self._ledger.steps(outcome, self._graph, cause, time.time())))
+            return made[0]
+
+        for step in await persist(lambda: self._lanes.run(steps, Lane.BULK)):
+            await self._write(step)
+        if last.position is not None or last.judged is not None:
+            await self._write(last)
+
+    async def _in_slices(self, work: Generator[None, None, Result]) -> Result:
+        """What a generator returns; it goes on where it was when others had priority."""
+        return await persist(lambda: self._lanes.run_in_slices(work, Lane.BULK))
+
+    async def _write(self, commit: Commit) -> None:
+        """Write a step, once, however often it is sent.
+
+        Raises:
+            NotTheEvaluator: another process has the lease: that one goes on.
+            Unavailable: the trouble did not pass.
+        """
+        self._step += 1
+        await persist(lambda: self._groups.commit(self._token, self._step, commit))
+
+
+def _shared_out(
+    names: Sequence[str], known: Sequence[Collection[str]], edges: Sequence[Edge]
+) -> dict[str, list[Edge]]:
+    """The edges of each streamer: all that it had and still has, and the strongest new ones."""
+    found: dict[str, list[Edge]] = {name: [] for name in names}
+    for edge in edges:
+        for name in edge.pair:
+            if name in found:
+                found[name].append(edge)
+    kept: dict[tuple[str, str], Edge] = {}
+    for name, before in zip(names, known, strict=True):
+        new: list[Edge] = []
+        for edge in found[name]:
+            other = edge.b if edge.a == name else edge.a
+            if other in before:
+                kept[edge.pair] = edge
+            else:
+                new.append(edge)
+        new.sort(key=lambda e: (-e.weight, e.pair))
+        kept.update((edge.pair, edge) for edge in new[:MOST_FOUND])
+    return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}
+
+
+def _kind(text: str) -> Kind:
+    return text if text in ("same_media", "same_contact", "same_style") else "near_duplicate"
+
+
+def _judgement(record: JudgementRecord) -> Judgement:
+    return Judgement((record.a, record.b), record.verdict, record.order)

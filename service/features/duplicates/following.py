@@ -1,0 +1,180 @@
+"""Keeps the groups equal to the store's log and to the judgements; one process at a time does it.
+
+Every process tries to have the lease. Whoever has it follows the log from where it was evaluated up
+to, which is written in one step with what follows from it: nothing is told twice or missed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from service.errors import NotYetVisible, StoreUnavailable, Unavailable
+from service.features.duplicates.evaluation import Evaluation
+from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
+from service.store.base import LogGap, Position, StreamerStore
+from service.store.duplicates import GroupStore, NotTheEvaluator
+
+_log = logging.getLogger(__name__)
+_RETRY_S = 1.0
+_NEWS_S = 1.0
+"""How often it is looked for judgements that another process took."""
+_SHOWN_MS = 5000
+
+
+class GroupsFollower:
+    """Evaluates the log while this process has the lease.
+
+    Attributes:
+        is_leading: whether it has.
+    """
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        groups: GroupStore,
+        new_evaluation: NewEvaluation,
+        ready: Callable[[], Awaitable[None]],
+        shown: Callable[[int, int], Awaitable[None]],
+        lease_s: float,
+    ) -> None:
+        """Nothing is done before `start`.
+
+        Args:
+            store: whose log is followed.
+            groups: where the groups are kept.
+            new_evaluation: for a lease.
+            ready: returns when there is an index to compare by.
+            shown: returns when the index has applied a sequence number, with milliseconds to wait.
+            lease_s: length of the lease.
+        """
+        self._store = store
+        self._groups = groups
+        self._new_evaluation = new_evaluation
+        self._ready = ready
+        self._shown = shown
+        self._lease_s = lease_s
+        self._owner = secrets.token_hex(8)
+        self._judged = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._has_gap = False
+        self.is_leading = False
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="duplicates")
+
+    async def stop(self) -> None:
+        """End, and let another process go on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def wake(self) -> None:
+        """A judgement was given or taken back."""
+        self._judged.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._ready()
+                token = await self._groups.claim(self._owner, self._lease_s)
+                if token is not None:
+                    async with held(self._groups, token, self._lease_s) as holding:
+                        self.is_leading = True
+                        await self._lead(self._new_evaluation(token), holding)
+            except LogGap as gap:
+                _log.warning("groups of duplicates are made anew: %s", gap)
+                self._has_gap = True
+            except NotTheEvaluator:
+                _log.info("groups of duplicates are evaluated by another process or a job")
+            except Unavailable as error:
+                _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
+            except Exception:  # noqa: BLE001 - or they would silently stand still
+                _log.exception("groups of duplicates can't be kept up to date")
+            finally:
+                self.is_leading = False
+            await asyncio.sleep(_RETRY_S)
+
+    async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
+        """Evaluate until something fails; `holding` raises when the lease is lost."""
+        await evaluation.open()
+        # What a process that died left half done is put right.
+        await evaluation.regroup(f"again {secrets.token_hex(8)}", None)
+        if evaluation.position is None or self._has_gap:
+            await self._rebuild(evaluation)
+        while True:
+            try:
+                await self._follow_both(evaluation, holding)
+            except StoreUnavailable as error:
+                _log.warning("the log can't be followed for duplicates: %s", error.detail)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _rebuild(self, evaluation: Evaluation) -> None:
+        async def told(_: str, count: int) -> None:
+            """Nobody waits for it."""
+
+        begin = evaluation.read_from
+        assert begin is not None
+        cause = f"rebuild {secrets.token_hex(8)}"
+        await rebuild(evaluation, self._store, cause, begin, "", told)
+        self._has_gap = False
+
+    async def _follow_both(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
+        """Follow the log and the judgements until one of them fails.
+
+        Raises:
+            LogGap: the log does not go on where it is evaluated up to.
+            StoreUnavailable: the log can't be read.
+            NotTheEvaluator: another process has the lease.
+            _Interrupted: what is in memory may not be what is stored.
+        """
+        tasks = [
+            asyncio.create_task(self._follow(evaluation), name="duplicates' log"),
+            asyncio.create_task(self._judge(evaluation), name="duplicates' judgements"),
+        ]
+        try:
+            done, _ = await asyncio.wait([*tasks, holding], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, evaluation: Evaluation) -> None:
+        place = evaluation.position
+        assert place is not None
+        feed = self._store.follow(place.sequence, place.epoch, place.mark)
+        async with contextlib.aclosing(feed):
+            async for entries in feed:
+                place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
+                with contextlib.suppress(NotYetVisible):  # the index is behind: it has the others
+                    await self._shown(place.sequence, _SHOWN_MS)
+                ids = list(dict.fromkeys(entry.streamer_id for entry in entries))
+                cause = f"log {place.epoch} {place.sequence}"
+                async with evaluation.turn, _whole():
+                    await evaluation.evaluate(ids, cause, place)
+
+    async def _judge(self, evaluation: Evaluation) -> None:
+        while True:
+            self._judged.clear()
+            async with evaluation.turn, _whole():
+                while await evaluation.judge():
+                    pass
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_NEWS_S):
+                    await self._judged.wait()
+
+
+class _Interrupted(Exception):
+    """A change was not carried out to its end: all has to be read anew."""
+
+
+@contextlib.asynccontextmanager
+async def _whole() -> AsyncGenerator[None, None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise _Interrupted(error.detail) from error

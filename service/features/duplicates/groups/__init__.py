@@ -1,0 +1,1 @@
+"""Groups as a pure function of edges and judgements; nothing here asks a store."""

@@ -1,0 +1,120 @@
+"""Judgements of people: given, listed, taken back, and which of them contradict each other."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import FieldError, InvalidRequest, JudgementNotFound, StreamerNotFound
+from service.features.duplicates.groups.edges import Judgement, Pair, pair_of
+from service.features.duplicates.groups.settling import settle
+from service.store.duplicates import JudgementRecord, JudgementStore
+
+_MOST_LOOKED_AT = 5000
+"""Judgements that are looked at for contradictions with one."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A judgement that was given.
+
+    Attributes:
+        record: as it is stored.
+        before: the judgement of the pair before, if there was one.
+        overrules: pairs whose older judgement contradicts it, and does not hold now.
+    """
+
+    record: JudgementRecord
+    before: JudgementRecord | None
+    overrules: Sequence[Pair]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A judgement, and the newer ones that overrule it; none if it holds."""
+
+    record: JudgementRecord
+    overruled_by: Sequence[Pair]
+
+
+class Judgements:
+    """The use-cases behind `/v1/judgements`."""
+
+    def __init__(self, store: JudgementStore, told: Callable[[], None]) -> None:
+        """Keep judgements in `store`; `told` hears of each that is given or taken back."""
+        self._store = store
+        self._told = told
+
+    async def give(
+        self,
+        a: str,
+        b: str,
+        verdict: Literal["same", "different", "unsure"],
+        note: str,
+        key_id: str,
+        key_name: str,
+    ) -> Given:
+        """Judge a pair, in place of what was judged before; it is on disk when this returns.
+
+        Raises:
+            InvalidRequest: both are the same streamer.
+            StreamerNotFound: names those that are not stored.
+        """
+        if a == b:
+            raise InvalidRequest.of("/b", f"is {a!r} as well: judge two different streamers")
+        first, second = pair_of(a, b)
+        record = JudgementRecord(first, second, verdict, note, key_id, key_name, time.time())
+        before, missing = await self._store.put(record)
+        if missing:
+            raise StreamerNotFound(
+                "not stored: " + ", ".join(repr(name) for name in missing),
+                [
+                    FieldError(pointer, f"streamer {name!r} is not stored")
+                    for pointer, name in (("/a", a), ("/b", b))
+                    if name in missing
+                ],
+            )
+        self._told()
+        stored = await self._store.get(first, second) or record
+        overruled = (await self._overruled([stored])).items()
+        pair = (first, second)
+        return Given(stored, before, sorted(p for p, newer in overruled if pair in newer))
+
+    async def take_back(self, a: str, b: str) -> JudgementRecord:
+        """Remove the judgement of a pair; what it was.
+
+        Raises:
+            JudgementNotFound: there is none.
+        """
+        first, second = pair_of(a, b)
+        before = await self._store.remove(first, second)
+        if before is None:
+            raise JudgementNotFound(f"the pair {first!r}, {second!r} has no judgement")
+        self._told()
+        return before
+
+    async def page(
+        self, streamer_id: str | None, after: str, limit: int
+    ) -> tuple[list[Listed], str | None]:
+        """Judgements in order of their pairs, of one streamer or all; and what continues them."""
+        found, following = await self._store.page(after, limit, streamer_id)
+        overruled = await self._overruled(found)
+        return [Listed(r, overruled.get((r.a, r.b), ())) for r in found], following
+
+    async def _overruled(
+        self, records: Sequence[JudgementRecord]
+    ) -> Mapping[Pair, tuple[Pair, ...]]:
+        """Which judgements do not hold, among these and all that `same` leads to from them."""
+        known: dict[Pair, JudgementRecord] = {(r.a, r.b): r for r in records}
+        seen: set[str] = set()
+        waiting = sorted({name for record in records for name in (record.a, record.b)})
+        while waiting and len(known) < _MOST_LOOKED_AT:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            found, _ = await self._store.page("", _MOST_LOOKED_AT, name)
+            known |= {(r.a, r.b): r for r in found}
+            joined = [r for r in found if r.verdict == "same"]
+            waiting += [other for r in joined for other in (r.a, r.b) if other not in seen]
+        return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled

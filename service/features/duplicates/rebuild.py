@@ -1,0 +1,143 @@
+"""Compares every streamer anew: the first time, when the log has a gap, or when it is asked for."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+
+from service.errors import Unavailable
+from service.features.duplicates.evaluation import Evaluation
+from service.features.jobs.runner import Kind, RunningJob
+from service.scopes import Scope
+from service.store.base import Position, StreamerStore
+from service.store.duplicates import GroupStore, NotTheEvaluator
+from service.store.jobs import LeaseLost
+
+KIND = "duplicates"
+_AT_ONCE = 500
+NewEvaluation = Callable[[int], Evaluation]
+"""Makes an evaluation for a lease's token."""
+
+
+async def rebuild(
+    evaluation: Evaluation,
+    store: StreamerStore,
+    cause: str,
+    begin: Position,
+    after: str,
+    told: Callable[[str, int], Awaitable[None]],
+) -> None:
+    """Compare all streamers with each other and regroup them.
+
+    Edges are written part by part, and the groups once, at the end: until then the old ones are
+    answered, and who dies meanwhile leaves edges that are true already.
+
+    Args:
+        evaluation: open.
+        store: of the streamers.
+        cause: names the rebuild, once for all time.
+        begin: where the log ended before the first streamer was read; from there it is followed.
+        after: ids up to this one are done.
+        told: after each part its last id and how many streamers it had.
+    """
+    while ids := await store.list_ids(after, _AT_ONCE):
+        async with evaluation.turn:
+            await evaluation.compare(ids)
+        after = ids[-1]
+        await told(after, len(ids))
+    async with evaluation.turn:
+        if gone := evaluation.gone():
+            await evaluation.compare(gone)
+        await evaluation.regroup(cause, begin)
+
+
+@contextlib.asynccontextmanager
+async def held(
+    groups: GroupStore, token: int, lease_s: float
+) -> AsyncGenerator["asyncio.Task[None]", None]:
+    """Keep a lease while the context lasts, and let others have it then.
+
+    Yields:
+        What raises NotTheEvaluator when another process has taken it.
+    """
+
+    async def hold() -> None:
+        while True:
+            await asyncio.sleep(lease_s / 3)
+            with contextlib.suppress(Unavailable):  # nobody else can take it meanwhile
+                await groups.renew(token, lease_s)
+
+    holding = asyncio.create_task(hold(), name="lease of duplicates")
+    try:
+        yield holding
+    finally:
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+        with contextlib.suppress(Unavailable):  # then it ends by itself
+            await groups.release(token)
+
+
+class RebuildJobs(Kind):
+    """The kind of job behind `POST /v1/duplicates:rebuild`.
+
+    It takes the lease from whoever follows the log, who goes on when the job is done.
+    """
+
+    is_alone = True
+    scope: Scope = "duplicates"
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        groups: GroupStore,
+        new_evaluation: NewEvaluation,
+        ready: Callable[[], Awaitable[None]],
+        lease_s: float,
+    ) -> None:
+        """Rebuild what is kept in `groups`.
+
+        Args:
+            store: of the streamers.
+            groups: where the groups are kept.
+            new_evaluation: for a lease.
+            ready: returns when there is an index to compare by.
+            lease_s: length of the lease.
+        """
+        self._store = store
+        self._groups = groups
+        self._new_evaluation = new_evaluation
+        self._ready = ready
+        self._lease_s = lease_s
+
+    async def run(self, job: RunningJob) -> Mapping[str, Any]:
+        """Rebuild; a job that was interrupted goes on behind the last part that it compared."""
+        await self._ready()
+        known = job.checkpoint
+        begin = Position(**known["begin"]) if known else await self._store.position()
+        after, done = str(known.get("after", "")), job.job.done
+        total = max(await self._store.count(), done)
+
+        def checkpoint() -> dict[str, Any]:
+            return {"begin": vars(begin), "after": after}
+
+        await job.advance(checkpoint(), done, total)
+        owner = f"job {job.job.job_id}"
+        token = await self._groups.claim(owner, self._lease_s, force=True)
+        if token is None:
+            raise LeaseLost
+
+        async def told(last: str, count: int) -> None:
+            nonlocal after, done, total
+            after, done = last, done + count
+            total = max(total, done)
+            await job.advance(checkpoint(), done, total)
+
+        async with held(self._groups, token, self._lease_s):
+            evaluation = self._new_evaluation(token)
+            try:
+                await evaluation.open()
+                cause = f"job {job.job.job_id}"
+                await rebuild(evaluation, self._store, cause, begin, after, told)
+            except NotTheEvaluator as error:
+                raise LeaseLost from error
+        return {"streamers": done, "groups": evaluation.count, "sequence": begin.sequence}

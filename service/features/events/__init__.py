@@ -1,0 +1,1 @@
+"""The one feed of what happened."""

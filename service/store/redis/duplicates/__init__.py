@@ -1,0 +1,1 @@
+"""Groups of duplicates and judgements on Valkey or Redis."""

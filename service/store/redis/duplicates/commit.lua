@@ -1,0 +1,35 @@
+-- Writes groups, edges, events and the place in the log up to which these are evaluated, in one step.
+--
+-- KEYS  state, events, events' meta, news of judgements, then every key that a command writes
+-- ARGV  token of the lease, number of the step, epoch, sequence and mark of the place ("" each: as
+--       before), the last judgement that is taken in ("": none), number of commands,
+--       of each its length and its parts, then of each event its id, kind and data
+-- Returns 1, also when the step was made already, or 0 when the lease is another one's.
+
+local token, step = ARGV[1], tonumber(ARGV[2])
+local known = redis.call('HMGET', KEYS[1], 'token', 'step')
+if known[1] ~= token then
+  return 0
+end
+if tonumber(known[2] or '0') >= step then
+  return 1
+end
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local at = 8
+for _ = 1, tonumber(ARGV[7]) do
+  local length = tonumber(ARGV[at])
+  redis.call(unpack(ARGV, at + 1, at + length))
+  at = at + length + 1
+end
+for i = at, #ARGV, 3 do
+  emit(KEYS[2], KEYS[3], ARGV[i], ARGV[i + 1], ARGV[i + 2], now)
+end
+if ARGV[6] ~= '' then
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
+end
+redis.call('HSET', KEYS[1], 'step', ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'sequence', ARGV[4], 'mark', ARGV[5])
+end
+return 1

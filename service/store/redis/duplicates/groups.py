@@ -1,0 +1,262 @@
+"""Groups of duplicates on Valkey or Redis; a script makes every change of them.
+
+ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence, mark
+ss:duplicates:groups        hash: JSON of a `GroupRecord` by group id, for ever
+ss:duplicates:of            hash: group id by streamer
+ss:duplicates:members:<id>  sorted set, each with score 0: streamers of a group
+ss:duplicates:edges         sorted set, each with score 0: "<streamer> <other> <weight> <kind>",
+                            each edge from both ends
+ss:duplicates:size          sorted set, each with score 0: "<size, complemented> <group id>": in
+                            byte order the largest comes first
+ss:duplicates:newest        likewise by when a group was changed last
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import TypeAdapter
+
+from service.store.base import Position
+from service.store.duplicates import (
+    Commit,
+    EdgeRecord,
+    GroupChange,
+    GroupRecord,
+    Kept,
+    NotTheEvaluator,
+)
+from service.store.redis.client import Argument, RedisClient
+from service.store.redis.duplicates.judgements import RedisJudgements
+from service.store.redis.events.feed import EMIT, RedisEvents, event_arguments
+
+_COMMIT = Path(__file__).with_name("commit.lua").read_text(encoding="utf-8")
+_CLAIM = """
+-- KEYS  state;  ARGV  owner, lease (ms), "1" = take it from whoever has it
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local known = redis.call('HMGET', KEYS[1], 'owner', 'until', 'token')
+local ends = string.format('%.0f', now + tonumber(ARGV[2]))
+if known[1] == ARGV[1] and ARGV[3] ~= '1' then
+  redis.call('HSET', KEYS[1], 'until', ends)
+  return tonumber(known[3])
+end
+if ARGV[3] ~= '1' and known[1] and known[1] ~= '' and tonumber(known[2]) > now then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', ends)
+return redis.call('HINCRBY', KEYS[1], 'token', 1)
+"""
+_RENEW = """
+-- KEYS  state;  ARGV  token, lease (ms; 0: let others have it)
+local known = redis.call('HMGET', KEYS[1], 'token', 'owner')
+if known[1] ~= ARGV[1] or known[2] == '' then
+  return 0
+end
+if ARGV[2] == '0' then
+  redis.call('HSET', KEYS[1], 'owner', '')
+  return 1
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + tonumber(ARGV[2])))
+return 1
+"""
+_RECORD = TypeAdapter(GroupRecord)
+_CHUNK = 5000
+_AT_ONCE = 500
+"""Parts of one command; Lua takes some 8,000."""
+_LARGEST, _LATEST = 10**9, 10**14
+
+
+class RedisGroups:
+    """A `GroupStore` on a Valkey or Redis server."""
+
+    def __init__(
+        self,
+        client: RedisClient,
+        judgements: RedisJudgements,
+        events: RedisEvents,
+        prefix: str = "ss:",
+    ) -> None:
+        """Keep groups by `client`, under a prefix, beside judgements and events."""
+        base = f"{prefix}duplicates:"
+        self._client = client
+        self._state, self._groups, self._of = f"{base}state", f"{base}groups", f"{base}of"
+        self._members, self._edges = f"{base}members:", f"{base}edges"
+        self._size, self._newest = f"{base}size", f"{base}newest"
+        self._shared = [self._state, events.stream, events.meta, judgements.news_key]
+        self._claim, self._renew = client.script(_CLAIM), client.script(_RENEW)
+        self._commit = client.script(EMIT + _COMMIT)
+
+    async def claim(self, owner: str, lease_s: float, *, force: bool = False) -> int | None:
+        """Become the one who evaluates, or stay it; see `GroupStore.claim`."""
+        arguments: list[Argument] = [owner, round(lease_s * 1000), "1" if force else ""]
+        return int(await self._claim([self._state], arguments)) or None
+
+    async def renew(self, token: int, lease_s: float) -> None:
+        """Make a lease last longer.
+
+        Raises:
+            NotTheEvaluator: another process has it by now.
+        """
+        if not await self._renew([self._state], [token, round(lease_s * 1000)]):
+            raise NotTheEvaluator("another process evaluates the log by now")
+
+    async def release(self, token: int) -> None:
+        """Let others evaluate at once."""
+        await self._renew([self._state], [token, 0])
+
+    async def commit(self, token: int, step: int, commit: Commit) -> None:
+        """Write in one step, once; see `GroupStore.commit`.
+
+        Raises:
+            NotTheEvaluator: the lease is another one's; nothing was written.
+        """
+        place, commands = commit.position, list(self._commands(commit))
+        arguments: list[Argument] = [
+            *(token, step),
+            *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
+            *("" if commit.judged is None else commit.judged, len(commands)),
+        ]
+        for command in commands:
+            arguments += [len(command), *command]
+        arguments += event_arguments(commit.events)
+        keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
+        if not await self._commit(list(keys), arguments):
+            raise NotTheEvaluator("another process evaluates the log by now")
+
+    async def load(self) -> Kept:
+        """All that is kept, without judgements; see `GroupStore.load`."""
+        edges: list[EdgeRecord] = []
+        start = "-"
+        while found := cast(
+            list[bytes],
+            await self._client.ask("ZRANGEBYLEX", self._edges, start, "+", "LIMIT", 0, _CHUNK),
+        ):
+            start = f"({found[-1].decode()}"
+            edges += [edge for edge, is_forward in map(_edge, found) if is_forward]
+        records = map(_RECORD.validate_json, (await self._hash(self._groups)).values())
+        groups = {record.group_id: record for record in records if record.state == "live"}
+        members: dict[str, list[str]] = {}
+        for streamer_id, name in (await self._hash(self._of)).items():
+            members.setdefault(name.decode(), []).append(streamer_id.decode())
+        step = int(await self._client.ask("HGET", self._state, "step") or 0)
+        return Kept(await self.position(), step, edges, groups, members)
+
+    async def get(self, group_id: str) -> GroupRecord | None:
+        """A group, live or not."""
+        found: bytes | None = await self._client.ask("HGET", self._groups, group_id)
+        return None if found is None else _RECORD.validate_json(found)
+
+    async def groups_of(self, streamer_ids: Sequence[str]) -> list[str | None]:
+        """Ids of the live groups that streamers are in."""
+        if not streamer_ids:
+            return []
+        found: list[bytes | None] = await self._client.ask("HMGET", self._of, *streamer_ids)
+        return [None if name is None else name.decode() for name in found]
+
+    async def members(self, group_id: str, after: str, limit: int) -> list[str]:
+        """Members in byte order; see `GroupStore.members`."""
+        found: list[bytes] = await self._client.ask(
+            *("ZRANGEBYLEX", self._members + group_id, f"({after}" if after else "-", "+"),
+            *("LIMIT", 0, limit),
+        )
+        return [name.decode() for name in found]
+
+    async def edges_of(self, streamer_ids: Sequence[str], most: int) -> list[list[EdgeRecord]]:
+        """Edges of each streamer; see `GroupStore.edges_of`."""
+        rows = await self._client.ask_all(
+            [
+                ("ZRANGEBYLEX", self._edges, f"[{i} ", f"({i}!", "LIMIT", 0, most)
+                for i in streamer_ids
+            ]
+        )
+        return [[edge for edge, _ in map(_edge, row)] for row in rows]
+
+    async def page(
+        self, order: Literal["size", "newest"], after: str, limit: int
+    ) -> tuple[list[GroupRecord], str | None]:
+        """Live groups; see `GroupStore.page`."""
+        key = self._size if order == "size" else self._newest
+        found: list[bytes] = await self._client.ask(
+            "ZRANGEBYLEX", key, f"({after}" if after else "-", "+", "LIMIT", 0, limit
+        )
+        if not found:
+            return [], None
+        ids = [entry.decode().split(" ")[1] for entry in found]
+        rows: list[bytes | None] = await self._client.ask("HMGET", self._groups, *ids)
+        records = [_RECORD.validate_json(row) for row in rows if row is not None]
+        return records, found[-1].decode() if len(found) == limit else None
+
+    async def position(self) -> Position | None:
+        """Up to where the log is evaluated."""
+        epoch, sequence, mark = await self._client.ask(
+            "HMGET", self._state, "epoch", "sequence", "mark"
+        )
+        if epoch is None:
+            return None
+        return Position(epoch.decode(), int(sequence), (mark or b"").decode())
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        """All of a hash, part by part."""
+        found: dict[bytes, bytes] = {}
+        cursor = 0
+        while True:
+            cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", _CHUNK)
+            found.update(cast(dict[bytes, bytes], part))
+            if not int(cursor):
+                return found
+
+    def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
+        forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]
+        for a, b in forget:
+            for one, other in ((a, b), (b, a)):
+                yield "ZREMRANGEBYLEX", self._edges, f"[{one} {other} ", f"({one} {other}!"
+        entries = [
+            part
+            for e in commit.edges
+            for one, other in ((e.a, e.b), (e.b, e.a))
+            for part in (0, f"{one} {other} {e.weight!r} {e.kind}")
+        ]
+        for part in _parts(entries):
+            yield "ZADD", self._edges, *part
+        for change in commit.groups:
+            yield from self._group(change)
+        # Who changes from one group to another leaves first.
+        for change in commit.groups:
+            name = change.after.group_id
+            for joined in _parts(change.joined):
+                yield "HSET", self._of, *(part for member in joined for part in (member, name))
+                yield "ZADD", self._members + name, *(part for m in joined for part in (0, m))
+
+    def _group(self, change: GroupChange) -> Iterator[Sequence[Argument]]:
+        before, after = change.before, change.after
+        name = after.group_id
+        if before is not None and before.state == "live":
+            yield "ZREM", self._size, f"{_LARGEST - before.size:010} {name}"
+            yield "ZREM", self._newest, f"{_LATEST - round(before.updated_at * 1000):015} {name}"
+        yield "HSET", self._groups, name, json.dumps(asdict(after))
+        if after.state == "live":
+            yield "ZADD", self._size, 0, f"{_LARGEST - after.size:010} {name}"
+            yield "ZADD", self._newest, 0, f"{_LATEST - round(after.updated_at * 1000):015} {name}"
+        for left in _parts(change.left):
+            yield "HDEL", self._of, *left
+            yield "ZREM", self._members + name, *left
+
+
+def _parts(items: Sequence[Argument]) -> Iterator[list[Argument]]:
+    rest = iter(items)
+    while part := list(islice(rest, _AT_ONCE)):
+        yield part
+
+
+def _edge(entry: bytes) -> tuple[EdgeRecord, bool]:
+    """An edge, and whether it is kept from its lower end here."""
+    one, other, weight, kind = entry.decode().split(" ")
+    if one < other:
+        return EdgeRecord(one, other, float(weight), kind), True
+    return EdgeRecord(other, one, float(weight), kind), False

@@ -1,0 +1,1 @@
+"""The feed of events on Valkey or Redis."""

@@ -1,0 +1,88 @@
+"""Candidates: nearly all pairs that are alike, and every pair that shares an exact key."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from service.engine.candidates.corpus import Corpus, Entry
+from service.engine.candidates.postings import MOST_ROWS, Postings, hint, strong
+from service.index.faiss.codes import Codes, codes_of
+
+WIDTH = 64
+keys = st.frozensets(st.integers(0, 2**32 - 1) | st.integers(0, 5), max_size=4)
+
+
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), keys | st.none()), max_size=40), st.booleans())
+def test_rows_of_a_key_are_those_that_have_it_now(
+    changes: list[tuple[int, frozenset[int] | None]], merged: bool
+) -> None:
+    postings = Postings()
+    known: dict[int, frozenset[int]] = {}
+    for step, (row, wanted) in enumerate(changes):
+        if wanted is None:
+            postings.remove(row)
+            known.pop(row, None)
+        else:
+            postings.put(row, wanted)
+            known[row] = wanted
+        if merged and step % 3 == 0:
+            postings.merge()
+    for key in {key for some in known.values() for key in some} | {7}:
+        expected = {row for row, some in known.items() if key in some}
+        assert set(postings.rows([key])) == expected
+
+
+def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
+    postings = Postings()
+    for row in range(100_000):
+        postings.put(row, frozenset({strong(0), hint(1), strong(2 * row + 10)}))
+    assert list(postings.rows([strong(1)])) == list(range(MOST_ROWS))
+    assert not [row for row in postings.rows([hint(1)]) if row < 90_000]
+    assert list(postings.rows([2 * 99_999 + 10])) == [99_999]
+
+
+def test_the_nearest_codes_are_those_with_the_fewest_different_bits() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((500, WIDTH)).astype(np.float32)
+    codes = Codes(WIDTH // 8)
+    for row, code in enumerate(codes_of(vectors)):
+        codes.put(row, code)
+    asked = codes_of(vectors[:20])
+    distances, rows = codes.nearest(asked, 5, 500)
+    bits = vectors > 0
+    for i in range(20):
+        apart = (bits[i] != bits).sum(1)
+        assert distances[i].tolist() == sorted(apart.tolist())[:5]
+        assert rows[i, 0] == i
+
+
+def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
+    rng = np.random.default_rng(5)
+    contents = unit(rng.standard_normal((3000, WIDTH)))
+    contents[1] = unit(contents[0] + 0.05 * contents[1])
+    corpus = Corpus(WIDTH, WIDTH)
+    entries = [
+        Entry(content, content, frozenset({strong(7 * (i % 1500)), hint(1)}))
+        for i, content in enumerate(contents)
+    ]
+    for i, entry in enumerate(entries[:2900]):
+        corpus.load(f"s{i}", entry)
+    corpus.settle()
+    for i, entry in enumerate(entries[2900:], 2900):
+        corpus.put(f"s{i}", entry)
+    for i in range(5, 2000):
+        corpus.remove(f"s{i}")
+    first, last = corpus.candidates(["s0", "s2500"], [entries[0].keys, entries[2500].keys])
+    assert "s1" in first
+    assert {*first, *last}.isdisjoint({"s0", *(f"s{i}" for i in range(5, 2000))} - {"s0"})
+    assert "s1000" not in last
+    corpus.put("s1000", entries[1000])
+    assert "s1000" in corpus.candidates(["s2500"], [corpus.keys_of_all()("s2500")])[0]
+    nothing = Entry(None, None, frozenset())
+    corpus.put("empty", nothing)
+    assert corpus.candidates(["empty"], [()]) == [set()]

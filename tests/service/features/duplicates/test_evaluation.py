@@ -1,0 +1,204 @@
+"""Groups kept up to date write by write are those of a rebuild, whoever dies meanwhile."""
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.engine.candidates.corpus import Corpus
+from service.engine.work.lanes import Lanes
+from service.features.duplicates.evaluation import Evaluation
+from service.features.duplicates.rebuild import rebuild
+from service.index import base
+from service.index.faiss.index import FaissIndex
+from service.settings import Work
+from service.store.base import Delete, Position, Record, Upsert, Written
+from service.store.duplicates import JudgementRecord, NotTheEvaluator
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.duplicates.groups import RedisGroups
+from service.store.redis.duplicates.judgements import RedisJudgements
+from service.store.redis.events.feed import RedisEvents
+from service.store.redis.store import RedisStore
+from tests.service.features.duplicates.cosines import ContentComparer, entry_of
+
+pytestmark = pytest.mark.anyio
+WIDTH = 64
+THRESHOLD = 0.7
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Corpora:
+    """A store and an index that are written together, and evaluations of them."""
+
+    def __init__(self, store: RedisStore, lanes: Lanes) -> None:
+        self.store = store
+        self.index = FaissIndex(WIDTH, WIDTH)
+        self.judgements = RedisJudgements(store.client)
+        self.events = RedisEvents(store.client)
+        self.groups = RedisGroups(store.client, self.judgements, self.events)
+        self.lanes = lanes
+        self.names: set[str] = set()
+        self.random = random.Random(4)
+        self.rng = np.random.default_rng(4)
+        self.styles = self.rng.standard_normal((8, WIDTH))
+
+    async def write(self, name: str) -> int:
+        """Write a copy of one of a few styles, more or less disguised."""
+        noise = self.random.choice([0.3, 0.6, 0.9]) * self.rng.standard_normal(WIDTH)
+        vector = self.random.choice(list(self.styles)) + noise
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        record = Record(
+            streamer_id=name,
+            version=0,
+            embedding=vector.tobytes(),
+            content=vector.astype("<f2").tobytes(),
+            facets=b"{}",
+            model_version="model-1",
+            profile=b'{"streamer_id": "%b"}' % name.encode(),
+            digest="",
+            status="indexed",
+            modalities=b"{}",
+            id_embedding=b"",
+            updated_at=0.0,
+        )
+        (outcome,) = await self.store.write([Upsert(record)])
+        assert isinstance(outcome, Written)
+        change = base.Upsert(name, outcome.sequence, record.embedding, record.content, b"{}")
+        await self.index.apply([change])
+        self.names.add(name)
+        return outcome.sequence
+
+    async def delete(self, name: str) -> int:
+        (outcome,) = await self.store.write([Delete(name)])
+        assert isinstance(outcome, Written)
+        await self.index.apply([base.Remove(name, outcome.sequence)])
+        self.names.discard(name)
+        return outcome.sequence
+
+    async def judge(self, verdict: str) -> None:
+        a, b = sorted(self.random.sample(sorted(self.names), 2))
+        record = JudgementRecord(a, b, verdict, "", "", "", 0.0)  # type: ignore[arg-type]
+        await self.judgements.put(record)
+
+    async def open(self, owner: str) -> Evaluation:
+        token = await self.groups.claim(owner, 60, force=True)
+        assert token is not None
+        comparer = ContentComparer(lambda: self.index, THRESHOLD, self.lanes)
+        corpus = Corpus(WIDTH, WIDTH)
+        parts = (self.store, self.groups, self.judgements, comparer, corpus, entry_of, self.lanes)
+        evaluation = Evaluation(*parts, token)
+        await evaluation.open()
+        return evaluation
+
+    async def rebuilt(self, owner: str, after: str = "", upto: int | None = None) -> Evaluation:
+        """Rebuild; with `upto`, die when so many parts are done."""
+        evaluation = await self.open(owner)
+        parts = 0
+
+        async def told(_: str, __: int) -> None:
+            nonlocal parts
+            parts += 1
+            if parts == upto:
+                raise KeyboardInterrupt
+
+        begin = evaluation.read_from
+        assert begin is not None
+        await rebuild(evaluation, self.store, owner, begin, after, told)
+        return evaluation
+
+    async def partition(self) -> set[frozenset[str]]:
+        kept = await self.groups.load()
+        for name, members in kept.members.items():
+            assert kept.groups[name].size == len(members)
+        return {frozenset(members) for members in kept.members.values()}
+
+
+@pytest.fixture
+async def corpora(tmp_path: Path) -> AsyncIterator[Corpora]:
+    async with EmbeddedStore(tmp_path / "store") as running:
+        store = await RedisStore(running.url).open()
+        lanes = Lanes(Work(threads=2))
+        lanes.start()
+        yield Corpora(store, lanes)
+        lanes.stop()
+        await store.close()
+
+
+async def random_step(corpora: Corpora, step: int) -> list[str]:
+    """Write, delete or judge; who was written or deleted."""
+    kind = corpora.random.random()
+    if kind < 0.7 or len(corpora.names) < 5:
+        name = f"s{corpora.random.randrange(120):03}"
+        await corpora.write(name)
+        return [name]
+    if kind < 0.85:
+        name = corpora.random.choice(sorted(corpora.names))
+        await corpora.delete(name)
+        return [name]
+    await corpora.judge(corpora.random.choice(["same", "different", "different", "unsure"]))
+    return []
+
+
+async def test_random_writes_deletes_and_judgements_make_the_groups_of_a_rebuild(
+    corpora: Corpora,
+) -> None:
+    evaluation = await corpora.rebuilt("first")
+    for step in range(600):
+        changed = await random_step(corpora, step)
+        await evaluation.judge()
+        if changed:
+            place = await corpora.store.position()
+            await evaluation.evaluate(changed, f"step {step}", place)
+        if step % 100 == 99:  # the process dies, and another one goes on
+            evaluation = await corpora.open(f"after {step}")
+            await evaluation.regroup(f"again {step}", None)
+            assert evaluation.position == await corpora.store.position()
+    kept = await corpora.groups.load()
+    found = await corpora.partition()
+    assert len(found) > 3
+    await corpora.rebuilt("last")
+    assert await corpora.partition() == found
+    assert (await corpora.groups.load()).groups.keys() == kept.groups.keys()
+    for one in (await corpora.judgements.page("", 1000))[0]:
+        groups = await corpora.groups.groups_of([one.a, one.b])
+        if one.verdict == "different" and {one.a, one.b} <= corpora.names:
+            assert groups[0] is None or groups[0] != groups[1]
+
+
+async def test_a_rebuild_that_is_killed_goes_on_and_loses_no_write(corpora: Corpora) -> None:
+    for i in range(1100):
+        await corpora.write(f"s{i:04}")
+    with pytest.raises(KeyboardInterrupt):
+        await corpora.rebuilt("killed", upto=1)
+    begin = await corpora.store.position()
+    await corpora.write("late")
+    await corpora.delete("s0001")
+    resumed = await corpora.rebuilt("resumed", "s0499")
+    assert resumed.position is not None
+    await resumed.evaluate(["late", "s0001"], "log", await corpora.store.position())
+    assert resumed.position.sequence > begin.sequence
+    found = await corpora.partition()
+    told = (await corpora.events.page(None, 1000)).events
+    assert len({event.event_id for event in told}) == len(told) >= len(found)
+    await corpora.rebuilt("anew")
+    assert await corpora.partition() == found
+    again = (await corpora.events.page(None, 1000)).events
+    assert len(again) == len(told)
+
+
+async def test_who_lost_the_lease_writes_nothing(corpora: Corpora) -> None:
+    for i in range(30):
+        await corpora.write(f"s{i:02}")
+    old = await corpora.rebuilt("old")
+    await corpora.open("new")
+    before = await corpora.groups.load()
+    await corpora.write("later")
+    with pytest.raises(NotTheEvaluator):
+        await old.evaluate(["later"], "late", Position("epoch", 1))
+    assert await corpora.groups.load() == before
