@@ -36,7 +36,7 @@ class Channel:
 TEXT = Channel("text", ("whole", "most", "passage", "part", "little", "none"), 4)
 NAMES = Channel("names", ("same_rare", "same_common", "similar", "other"), 3)
 CONTACTS = Channel("contacts", ("same", "same_common", "other"), 2)
-TITLES = Channel("titles", ("several", "one", "none"), 2)
+TITLES = Channel("titles", ("most", "several", "one", "none"), 3)
 TAGS = Channel("tags", ("many_rare", "rare", "some", "common", "none"), 4)
 CATEGORY = Channel("category_language", ("rare", "common", "none"), 2)
 PICTURES = Channel("pictures", ("several", "one", "none"), 2)
@@ -50,9 +50,9 @@ CHANNELS: Final = (
 """All channels, in the order of the columns of a table of levels."""
 NAMES_OF_CHANNELS: Final = tuple(channel.name for channel in CHANNELS)
 MEDIA: Final = frozenset({"pictures", "sounds", "vectors"})
-DIRECT: Final = frozenset({"text", "names", "contacts", "titles"}) | MEDIA
-"""Channels that compare content itself. The others compare what many accounts of a topic share, and
-alone make nobody a copy."""
+DIRECT: Final = frozenset({"text", "contacts", "titles"}) | MEDIA
+"""Channels that compare content itself. The others compare what many accounts share, such as a
+topic or a name, and alone make nobody a copy."""
 STYLE_CHANNELS: Final = frozenset({"embedding", "tags", "category_language"})
 """Channels by which two accounts are of one style."""
 
@@ -89,9 +89,16 @@ def contact_levels(rare: NDArray[np.int64], bits: Floats) -> Levels:
     return _first(rare > 0, bits > 0)
 
 
-def title_levels(rare: NDArray[np.int64]) -> Levels:
-    """Levels of the titles, by the number of rare ones that both show (P,)."""
-    return count_levels(rare)
+def title_levels(rare: NDArray[np.int64], fewest: NDArray[np.int64]) -> Levels:
+    """Levels of the titles.
+
+    Who copies takes most of them; fans and re-posters share one or two, whatever else they show.
+
+    Args:
+        rare: how many rare ones both show (P,).
+        fewest: how many the side with fewer shows (P,).
+    """
+    return _first((rare >= 2) & (2 * rare >= fewest), rare >= 2, rare == 1)
 
 
 def tag_levels(bits: Floats) -> Levels:

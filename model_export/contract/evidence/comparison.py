@@ -75,7 +75,9 @@ class Comparison:
         put("names", self._name(one, other, found["names"].count), shown("names"))
         contacts = found["contacts"]
         put("contacts", ch.contact_levels(contacts.rare, contacts.bits), shown("contacts"))
-        put("titles", ch.title_levels(found["titles"].rare), shown("titles"))
+        titles = self._sets.sizes("titles")
+        fewest = np.minimum(titles[one], titles[other])
+        put("titles", ch.title_levels(found["titles"].rare, fewest), shown("titles"))
         put("tags", ch.tag_levels(found["tags"].bits), shown("tags"))
         labels = "category_language"
         put(labels, ch.category_levels(found[labels].bits), shown(labels))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import find_contacts, fold, phonetic
+from model_export.contract.folding import find_contacts, fold, phonetic, skeleton
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -20,6 +20,8 @@ MOST_SHINGLES = 2048
 MOST_VECTORS = 32
 """Of a space."""
 MOST_CONTACTS = 64
+_SHORTEST_TITLE, _SHORTEST_PLAIN_TITLE = 5, 10
+"""Letters of a title that is compared as a whole, with and without letters beyond ASCII."""
 ALL = 0xFFFFFFFF
 VECTOR_KEYS = "vector_keys"
 """Beside the keys of channels, those by which sides with nearly equal vectors are found."""
@@ -27,6 +29,7 @@ KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pi
 """Channels whose content is a set of keys."""
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
+_SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
@@ -80,16 +83,20 @@ def side_of(
     shown = [piece for piece in pieces if is_text(piece)]
     spelt = all_sound_like([piece.text for piece in shown])
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
-    text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
-    kept = text[:MOST_SHINGLES]
     tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
+    tag_keys = as_hashes(_tag_key(label) for label in tags)
+    # Who says nothing else is told by the tags.
+    text = np.unique(shingles_of(list(dict.fromkeys(spelt)))) if spelt else tag_keys
+    kept = text[:MOST_SHINGLES]
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
         "text": kept,
         "names": _grams(name),
         "contacts": _contacts(profile),
-        "titles": as_hashes(key_of("title", letters_of(title)) for title in titles),
-        "tags": as_hashes(_tag_key(label) for label in tags),
+        "titles": as_hashes(
+            key_of("title", letters) for letters in map(letters_of, titles) if _says_enough(letters)
+        ),
+        "tags": tag_keys,
         "category_language": as_hashes(
             key_of(p.kind, normalise(p.text)) for p in pieces if p.kind in ("category", "language")
         ),
@@ -126,10 +133,15 @@ def sounds_like(text: str) -> str:
     """Text without disguises, homophones and look-alike digits too.
 
     It is folded, with one character for each Chinese syllable, and one for all letters and digits
-    of one look (`1`, `l` and `i`), since a digit may stand for either. It has the length of the
-    folded text.
+    of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for another.
+    It has the length of the folded text.
     """
-    return phonetic(fold(text).text).translate(_LOOKS)
+    return skeleton(phonetic(fold(text).text)).translate(_LOOKS)
+
+
+def _says_enough(letters: str) -> bool:
+    """Whether a title is long enough that few have it by chance."""
+    return len(letters) >= (_SHORTEST_PLAIN_TITLE if letters.isascii() else _SHORTEST_TITLE)
 
 
 def all_sound_like(texts: Sequence[str]) -> list[str]:
@@ -152,8 +164,11 @@ def _tag_key(spelt: str) -> int:
 
 
 def contact_key(value: str) -> int:
-    """Key of a contact, whatever it is of: a phone number may be the name on a platform."""
-    return key_of("contact", value)
+    """Key of a contact, whatever it is of: a phone number may be the name on a platform.
+
+    Dots, dashes and underscores don't count: who hides a handle puts others between its letters.
+    """
+    return key_of("contact", value if "@" in value or "/" in value else value.translate(_SIGNS))
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from model_export.contract.folding.contacts import Contact, find_contacts
 from model_export.contract.folding.folded import FOLDING_VERSION, Folded, fold, quote
 from model_export.contract.folding.letters import Disguise, Undone
-from model_export.contract.folding.scripts import phonetic
+from model_export.contract.folding.scripts import phonetic, skeleton
 
 __all__ = [
     "FOLDING_VERSION",
@@ -15,4 +15,5 @@ __all__ = [
     "fold",
     "phonetic",
     "quote",
+    "skeleton",
 ]

@@ -13,6 +13,13 @@ from functools import cache
 from typing import NamedTuple
 
 from model_export.contract.folding.folded import readable_pass
+from model_export.contract.folding.handles import (
+    AS_DIGITS,
+    FEWEST_IN_A_NUMBER,
+    NUMERALS,
+    is_date,
+    spread_handle,
+)
 from model_export.contract.folding.letters import Disguise, Undone
 from model_export.contract.folding.platforms import (
     PLATFORMS,
@@ -54,22 +61,17 @@ class _Found(NamedTuple):
 
 
 _EMOJI = r"\u2190-\u2bff\U0001f000-\U0001faff"
-_NUMERALS = dict(
-    zip(
-        "零〇洞一幺壹二两贰三叁四肆五伍六陆七柒拐八捌九玖勾",
-        "0001112223344556677788999",
-        strict=True,
-    )
-)
-_DIGIT = f"[0-9{''.join(_NUMERALS)}]"
+_DIGIT = f"[0-9{''.join(NUMERALS)}]"
 _BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
-_AS_DIGITS = str.maketrans(_NUMERALS)
 _UNITS = (
     r"人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时"
     r"|€|\$|£|￥|¥"
 )
 _QUANTITY = rf"(?!\s?(?:{_UNITS}))"
-_WORDS = r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.?|是|为|搜索?|加|联系|同号|同|公众|订阅|主页"
+_WORDS = (
+    r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.|no(?![a-z0-9])|是|为|搜索?"
+    r"|加|联系|同号|同|公众|订阅|主页|は"
+)
 _FILL = rf"(?:\s|{_WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{_EMOJI}]){{0,8}}"
 _EXPLICIT = re.compile(r"[:：=@#]|id|号")
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
@@ -103,6 +105,8 @@ _LINK = re.compile(
     r"(?::[0-9]{2,5})?(/[a-z0-9\-._~%!$&+=:@/?#]{0,300})?"
 )
 _ANY_LINK = re.compile(r"https?://([^\s/<>\"'，。]{3,253})(/[^\s<>\"'，。]{0,300})?")
+_SHORTEST_MIXED = 5
+"""Characters of a bare @name with digits."""
 _MENTION = re.compile(r"(?<![a-z0-9_.@/])@([a-z0-9_][a-z0-9_.]{2,29})(?![a-z0-9@])")
 
 
@@ -151,7 +155,9 @@ def _all(text: str) -> Iterator[_Found]:
         yield from _announced(platform, text, sound)
     yield from _phones(text)
     for match in _MENTION.finditer(text):
-        yield _Found("handle", match[1].rstrip("."), match.start(), match.end())
+        name = match[1].rstrip(".")
+        if len(name) >= _SHORTEST_MIXED or name.isalpha():  # `@80u7` is a word in leetspeak
+            yield _Found("handle", name, match.start(), match.end())
 
 
 def _mails(text: str) -> Iterator[_Found]:
@@ -171,7 +177,14 @@ def _links(text: str) -> Iterator[_Found]:
         for match in pattern.finditer(text):
             host, path = match[1].removeprefix("www."), (match[2] or "").rstrip(".,;:!?/#&")
             end = match.end() - len(match[2] or "") + len(path)
-            yield _of_site(host, path, match.start(), end)
+            kind = SITES.get(host.removeprefix("m."))
+            spread = spread_handle(text, match.start(2) + 1) if kind and path else None
+            if kind and spread is not None and (spread.separator or spread.has_numerals):
+                shown = text[match.start(2) : spread.end]
+                disguise = _between(shown) if spread.separator else Disguise.HOMOPHONE
+                yield _Found(kind, spread.value, match.start(), spread.end, (disguise,))
+            else:
+                yield _of_site(host, path, match.start(), end)
 
 
 def _of_site(host: str, path: str, start: int, end: int) -> _Found:
@@ -223,6 +236,30 @@ def _announced(platform: Platform, text: str, sound: str) -> Iterator[_Found]:
 def _handle_at(
     platform: Platform, text: str, start: int, fill: str, is_weak: bool
 ) -> tuple[str, int, tuple[Disguise, ...]] | None:
+    spread = spread_handle(text, start)
+    if spread is not None and (spread.separator or spread.has_numerals):
+        disguises = [Disguise.HOMOPHONE] if spread.has_numerals else []
+        if spread.separator:
+            disguises.append(_between(text[start : spread.end]))
+        is_quantity = spread.value.isdigit() and not re.match(_QUANTITY, text[spread.end :][:6])
+        if not is_quantity and not is_date(spread.value):
+            return spread.value, spread.end, tuple(disguises)
+    plain = None if platform.is_general else _plain_handle(platform, text, start, fill, is_weak)
+    if plain is not None or spread is None:
+        return plain
+    # A number is as long as those of people, and no count.
+    value, after = spread.value, text[spread.end : spread.end + 6]
+    is_long = len(value) >= FEWEST_IN_A_NUMBER and not is_date(value)
+    if value.isdigit() and not (is_long and re.match(_QUANTITY, after)):
+        return None
+    if platform.numeric and not (_EXPLICIT.search(fill) or value[0].isalpha()):
+        return None
+    return value, spread.end, ()
+
+
+def _plain_handle(
+    platform: Platform, text: str, start: int, fill: str, is_weak: bool
+) -> tuple[str, int, tuple[Disguise, ...]] | None:
     number = _NUMBER.match(text, start)
     if number is not None:
         digits, disguises = _digits(number[0])
@@ -255,9 +292,9 @@ def _handle_at(
 
 
 def _digits(number: str) -> tuple[str, tuple[Disguise, ...]]:
-    digits = re.sub(r"[^0-9]", "", number.translate(_AS_DIGITS))
+    digits = re.sub(r"[^0-9]", "", number.translate(AS_DIGITS))
     disguises: list[Disguise] = []
-    if any(c in _NUMERALS for c in number):
+    if any(c in NUMERALS for c in number):
         disguises.append(Disguise.HOMOPHONE)
     groups = _GROUPS.findall(number)
     if len(groups) > len(digits) // 2:

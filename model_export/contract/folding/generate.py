@@ -12,6 +12,7 @@ A change of the tables is another `FOLDING_VERSION`, since stored fingerprints d
 """
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -193,12 +194,39 @@ def _confusables(mapping: dict[str, str]) -> dict[str, str]:
                         found.setdefault(twin, latin)
     for latin, twin in _GREEK_TWINS.items():
         found[twin] = latin
+    for char in _assigned():
+        base = _with_a_stroke(char)
+        if base and mapping.get(char, char) == char:
+            found.setdefault(char, base)
     letters = (Class.LATIN, Class.CYRILLIC, Class.GREEK, Class.ALPHABET, Class.LETTER)
     return {
         c: to for c, to in sorted(found.items())
         if ord(c) < 0x10000 and class_of(c) in letters and c not in "ßøđłħŧ"
         and not unicodedata.decomposition(c)
     }  # fmt: skip
+
+
+def _with_a_stroke(char: str) -> str | None:
+    """Letter of a small letter with a stroke, hook or tail, which does not decompose."""
+    shape = re.fullmatch(
+        r"LATIN SMALL LETTER ([A-Z]) WITH (?:(?:DIAGONAL |OBLIQUE |DOUBLE )?STROKE|BAR|MIDDLE TILDE"
+        r"|(?:PALATAL |RETROFLEX |LEFT |FISH)?HOOK(?: TAIL)?|TAIL|CURL|TOPBAR|SWASH TAIL|TILDE)",
+        unicodedata.name(char, ""),
+    )
+    return shape[1].lower() if shape and not unicodedata.decomposition(char) else None
+
+
+def _skeleton(mapping: dict[str, str], latin: dict[str, str]) -> dict[str, str]:
+    """Characters of any script -> the letter or digit of ASCII that they look like."""
+    data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
+    known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
+    found = {**_unaccented(), **latin}
+    for shape in (*_ASCII, *_ASCII.upper(), *"0123456789"):
+        for twin in (entry["c"] for entry in known.get(shape, ())):
+            for seen in (twin, mapping.get(twin, twin)) if len(twin) == 1 else ():
+                if len(seen) == 1 and not seen.isascii() and class_of(seen) != Class.HAN:
+                    found.setdefault(seen, shape.lower())
+    return {c: to for c, to in sorted(found.items()) if not c.isascii() and ord(c) < LIMIT}
 
 
 def _capitals(mapping: dict[str, str]) -> dict[str, str]:
@@ -325,6 +353,7 @@ def main() -> None:
         "styled": styled,
         "unaccented": _sides(_unaccented()),
         "latin": _sides(_confusables(mapping)),
+        "skeleton": _sides(_skeleton(mapping, _confusables(mapping))),
         "capital": _sides(_capitals(mapping)),
         "cyrillic": _sides(_CYRILLIC_TWINS),
         "greek": _sides(_GREEK_TWINS),

@@ -46,6 +46,8 @@ class Platform(NamedTuple):
         spoken: Chinese words that are also found by their sound.
         numeric: whether handles are numbers.
         shortest: characters of a handle.
+        is_general: whether the words announce contacts of any kind, so that only what has digits
+            is one.
     """
 
     kind: Kind
@@ -54,6 +56,7 @@ class Platform(NamedTuple):
     spoken: tuple[str, ...] = ()
     numeric: bool = False
     shortest: int = 5
+    is_general: bool = False
 
 
 PLATFORMS = (
@@ -102,6 +105,14 @@ PLATFORMS = (
     Platform("tiktok", "", weak=r"(?<![a-z])tiktok(?![a-z0-9])", shortest=3),
     Platform("facebook", "", weak=r"脸书|(?<![a-z])(?:facebook|fb)(?![a-z0-9])", shortest=4),
     Platform("twitch", "", weak=r"(?<![a-z])twitch(?![a-z0-9])", shortest=4),
+    Platform(
+        "handle",
+        r"联系方式?|联络|连络|商务|合作|私信|加我|(?:加|➕)(?=\s?[a-z0-9])|お問い合わせ|連絡|聯繫"
+        r"|연락처?|문의|контакты?|связь|писать"
+        r"|(?<![a-z])(?:contact|reach me|inquir(?:y|ies)|business|booking|dm|add me|contacto"
+        r"|kontakt|liên hệ|zalo|viber|threema|vk)(?![a-z])",
+        is_general=True,
+    ),
 )
 
 SITES: dict[str, Kind] = {

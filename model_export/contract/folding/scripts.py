@@ -120,3 +120,12 @@ def phonetic(folded: str) -> str:
     honest texts are.
     """
     return folded.translate(tables().phonetic)
+
+
+def skeleton(folded: str) -> str:
+    """Folded text with letters and digits of ASCII for all characters that look like them.
+
+    These are skeletons of UTS 39, for comparison alone: Cyrillic and Greek words are changed too.
+    It has the length of the folded text.
+    """
+    return folded if folded.isascii() else folded.translate(tables().skeleton)

@@ -37,6 +37,7 @@ class Tables(NamedTuple):
         ambiguous: traditional characters that simplified texts write too.
         japanese: characters that Japan alone writes.
         phonetic: one character for each syllable of pinyin without its tone, for `str.translate`.
+        skeleton: letters and digits of ASCII for what looks like them, for `str.translate`.
         inert: characters below U+20000, outside the scripts with look-alikes, that no table maps.
     """
 
@@ -56,6 +57,7 @@ class Tables(NamedTuple):
     ambiguous: Flags
     japanese: Flags
     phonetic: dict[int, str]
+    skeleton: dict[int, str]
     inert: frozenset[str]
 
     def classes_of(self, codes: Codes) -> NDArray[np.uint8]:
@@ -141,6 +143,7 @@ def tables() -> Tables:
         ambiguous=ambiguous,
         japanese=japanese,
         phonetic=str.maketrans(*read["phonetic"]),
+        skeleton=str.maketrans(*read["skeleton"]),
         inert=frozenset(),
     )
     found.classes[-1] = Class.OTHER  # of everything beyond, by `mode="clip"`

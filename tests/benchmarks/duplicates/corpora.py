@@ -5,7 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, cycle
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ def _copied(
     shown = {p["streamer_id"]: p for p in others}
     by_disguise: defaultdict[str, set[Pair]] = defaultdict(set)
     left = rng.sample(candidates, len(candidates))
+    own = cycle(rng.sample(strangers, len(strangers)))  # two copies of one stranger would be a pair
     rare_first = sorted(counts, key=lambda k: sum(_can(p, k, with_covers) for p in candidates))
     for kind in rare_first:
         fitting = [p for p in left if _can(p, kind, with_covers)][: counts[kind]]
@@ -117,7 +118,7 @@ def _copied(
             if kind == "shared_handle":
                 original = with_handle(original, rng)
                 shown[original["streamer_id"]] = original
-            copied = copy_of(original, [kind], rng, rng.choice(strangers), book)
+            copied = copy_of(original, [kind], rng, next(own), book)
             shown[copied["streamer_id"]] = copied
             by_disguise[kind].add(pair_of(original["streamer_id"], copied["streamer_id"]))
     true = set().union(*by_disguise.values())

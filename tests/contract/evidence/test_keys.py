@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model_export.contract.evidence import Frequencies, count_keys, key_of, shingles
+from model_export.contract.evidence import Frequencies, count_keys, key_of, shingles, sounds_like
 
 
 def test_shingles_of_a_part_are_among_those_of_the_whole() -> None:
@@ -45,3 +45,10 @@ def test_rare_keys_are_worth_more() -> None:
 def test_damaged_tables_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Frequencies(**{"documents": 1, "unknown_bits": 1.0, **wrong})
+
+
+def test_look_alikes_of_any_script_sound_like_their_letters() -> None:
+    plain = sounds_like("tracks for cats since 2019")
+    for shown in ("ᵵɍạȼĸѕ ꬵoɍ ȼ⍺ᵵs ꜱɩոс℮ 2019", "Тгаскѕ ƒог сатѕ ѕіпсе 2019"):
+        shared = shingles(plain), shingles(sounds_like(shown))
+        assert len(np.intersect1d(*shared)) >= 0.5 * len(shared[0]), shown

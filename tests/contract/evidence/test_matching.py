@@ -111,7 +111,7 @@ def test_names_titles_tags_and_labels() -> None:
     }
     found = levels_of(a, b)
     assert found["names"] in ("same_rare", "similar")
-    assert (found["titles"], found["tags"]) == ("several", "rare")
+    assert (found["titles"], found["tags"]) == ("most", "rare")
     assert found["category_language"] == "rare"
 
 

@@ -1,6 +1,17 @@
 """Texts with a contact, and texts that only look as if they had one."""
 
 POSITIVE: list[tuple[str, str, str]] = [
+    # in pieces, and by their shape
+    ("微信 guu_捌捌六六", "wechat", "guu_8866"),
+    ("VX g·u·u·_·8·8·6·6", "wechat", "guu_8866"),
+    ("加V guu🍀_88🍀66", "wechat", "guu_8866"),
+    ("wx: ⑧⑧⑥⑥②②⓪①", "wechat", "88662201"),
+    ("QQ：壹 貳 叁 肆 伍 陸", "qq", "123456"),
+    ("t.me/g。u。u。8。8。6。6", "telegram", "guu8866"),
+    ("連絡は g★u★u★8★8★6★6 まで", "handle", "guu8866"),
+    ("контакт: guu_8866", "handle", "guu_8866"),
+    ("contact: noodle8866", "handle", "noodle8866"),
+    ("wx no noodle8866", "wechat", "noodle8866"),
     # WeChat
     ("微信：abc12345", "wechat", "abc12345"),
     ("微信号 abc_12345", "wechat", "abc_12345"),
@@ -127,6 +138,12 @@ POSITIVE: list[tuple[str, str, str]] = [
 ]
 
 NEGATIVE: list[str] = [
+    "dm for business",
+    "contact me",
+    "合作愉快 2024",
+    "business hours 20231201",
+    "加油 100000000 粉",
+    "联系 20240101",
     "粉丝 12345678",
     "粉丝数13,812,345,678",
     "13812345678901234",

@@ -19,6 +19,7 @@ from model_export.contract.streamer import StreamerProfile
 from tests.training.small import SMALL, stage_of
 from training.calibration.evidence import evidence_of_stage
 from training.calibration.evidence.counting import chances, slope_of, threshold_of
+from training.calibration.evidence.look_alikes import simulated_look_alikes
 from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
 from training.data import Dataset
@@ -112,8 +113,21 @@ def test_pairs_are_what_they_say(world: Dataset) -> None:
     assert simulated_copies(world.profiles[:50], seed=1) == copies
 
 
+def test_simulated_look_alikes_show_a_little_of_another(world: Dataset) -> None:
+    found = simulated_look_alikes(world.profiles, seed=1)
+    assert found == simulated_look_alikes(world.profiles, seed=1)
+    assert 0 < len(found) <= len(world.profiles)
+    for one, other in found:
+        assert one.streamer_id != other.streamer_id
+        titles = {video.title for video in one.videos if video.title}
+        shown = [video for video in other.videos if video.video_id.startswith("reposted-")]
+        assert len(shown) <= 2
+        assert {video.title for video in shown} <= titles
+        assert shown or other.bio
+
+
 def test_chances_are_counts_and_packaged_where_too_few() -> None:
-    default = packaged().channels["titles"]
+    default = packaged().channels["vectors"]
     levels = np.array([0] * 60 + [2] * 40 + [2] * 99 + [1], np.int8)
     same = np.arange(200) < 100
     found = chances(levels, same, default)

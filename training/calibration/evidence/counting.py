@@ -13,8 +13,8 @@ FEWEST_PAIRS = 50
 MOST_AGAINST = 0.5
 """Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
 other words, and by independent chances each of these differences would count in full."""
-PRECISION = 0.99
-"""Of the pairs from the threshold on, in the sample that it is chosen on."""
+PRECISION = 0.95
+"""Of the pairs from the threshold on, at least, in the sample that it is chosen on."""
 
 
 def chances(
@@ -96,9 +96,13 @@ def slope_of(weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float
 def threshold_of(
     weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float
 ) -> tuple[float, float, float]:
-    """Lowest match weight from which the precision is `PRECISION`, with precision and recall.
+    """Match weight with the best F1 among those with a precision of `PRECISION` or more.
 
-    Where none is, the weight with the best F1.
+    Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
+    by the two or three look-alikes of the sample that are most like copies.
+
+    Returns:
+        The threshold, and its precision and recall.
     """
     order = np.argsort(-weights, kind="stable")
     mass = shares(same, prior)[order]
@@ -107,9 +111,9 @@ def threshold_of(
     recall = right / max(float(right[-1]), 1e-12)
     last = np.append(weights[order][1:] != weights[order][:-1], True)  # of several equal weights
     last &= np.isfinite(weights[order])
-    good = np.flatnonzero(last & (precision >= PRECISION) & (recall > 0))
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    place = int(good[-1]) if len(good) else int(np.argmax(np.where(last, f1, -1)))
+    good = last & (precision >= PRECISION) & (recall > 0)
+    place = int(np.argmax(np.where(good if good.any() else last, f1, -1)))
     below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
     value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
     return value, float(precision[place]), float(recall[place])

@@ -30,6 +30,7 @@ from training.calibration.evidence.counting import (
     slope_of,
     threshold_of,
 )
+from training.calibration.evidence.look_alikes import simulated_look_alikes
 from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.data.passes import subset
 from training.features.bags import bags_of, corpus_features
@@ -76,11 +77,12 @@ def estimate_evidence(
         embed: the encoder.
         seed: of copies and random pairs.
     """
-    frequencies = _frequencies(profiles, uninformative)
+    frequencies = _frequencies(profiles)
     rows = sample(np.arange(len(profiles)), MOST_COPIED, seed)
     originals = [profiles[row] for row in rows.tolist()]
     copied = simulated_copies(originals, seed)
-    shown = [*originals, *(each for pair in copied for each in pair)]
+    honest = simulated_look_alikes(originals, seed)
+    shown = [*originals, *(each for pair in (*copied, *honest) for each in pair)]
     embeddings = embed(shown)
     sides = [
         side_of(profile, uninformative, vector if vector.any() else None)
@@ -90,12 +92,14 @@ def estimate_evidence(
     known = known_pairs(groups[rows], len(copied), seed)
     places = count + 2 * np.arange(len(copied))
     simulated = Pairs(places, places + 1, np.ones(len(copied), np.bool_))
+    places = count + 2 * len(copied) + 2 * np.arange(len(honest))
+    alike = Pairs(places, places + 1, np.zeros(len(honest), np.bool_))
     drawn, near = strangers(groups[rows], embeddings[:count], seed)
-    pairs = _joined([known, simulated, near, drawn])
+    pairs = _joined([known, simulated, alike, near, drawn])
     levels = _levels(sides, frequencies, pairs)
     source = (
-        f"{len(known)} known and {len(copied)} simulated copies, {len(near)} pairs of look-alikes, "
-        f"{len(drawn)} of strangers"
+        f"{len(known)} known and {len(copied)} simulated copies, {len(honest)} simulated "
+        f"look-alikes, {len(near)} pairs of neighbours, {len(drawn)} of strangers"
     )
     is_candidate = np.arange(len(pairs)) < len(pairs) - len(drawn)
     return _estimated(levels, pairs.same, is_candidate, frequencies, source, seed)
@@ -152,8 +156,9 @@ def _estimated(
     )
 
 
-def _frequencies(profiles: Sequence[StreamerProfile], uninformative: Set[str]) -> Frequencies:
-    counts, documents = count_keys(_keys(side_of(each, uninformative)) for each in profiles)
+def _frequencies(profiles: Sequence[StreamerProfile]) -> Frequencies:
+    """Boilerplate is counted: in a disguise it is not recognised as such, and must weigh little."""
+    counts, documents = count_keys(_keys(side_of(each)) for each in profiles)
     return Frequencies.of(counts, documents)
 
 

@@ -1,0 +1,92 @@
+"""Handles that are written apart or with numerals: `g·u·u·_·8`, `guu_捌捌六六`, `gu❤u_❤88`.
+
+What follows an announcing word is read as chunks of handle characters. Chunks of one size with the
+same separator between them are one handle; blanks, dots and dashes separate single characters only.
+Linear: a handle has at most `_LONGEST` characters.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+NUMERALS: Final = dict(
+    zip(
+        "零〇洞一幺壹弌二两贰貳弐三叁參参四肆五伍六陆陸七柒拐八捌九玖勾",
+        "000111122222333344556667778899" + "9",
+        strict=True,
+    )
+)
+AS_DIGITS: Final = str.maketrans(NUMERALS)
+FEWEST_DIGITS: Final = 2
+"""Of a handle that is read by its shape. Words have none, and counts are no handles."""
+FEWEST_IN_A_NUMBER: Final = 8
+"""Digits of a handle of digits alone behind a word of everyday language."""
+
+_LONGEST = 40
+_SHORTEST = 5
+_WIDEST = 3
+"""Characters of a chunk between separators, at most."""
+_CHUNK = re.compile(f"[a-z0-9_{''.join(NUMERALS)}]+")
+_USUAL = (" ", ".", "-")
+"""Separators that stand in handles too, or between words."""
+_SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
+_DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+
+
+class Spread(NamedTuple):
+    """A handle that is read by its shape.
+
+    Attributes:
+        value: without separators, digits as digits.
+        end: place after it.
+        separator: between its chunks, empty for none.
+        has_numerals: whether it was written with Chinese numerals.
+    """
+
+    value: str
+    end: int
+    separator: str
+    has_numerals: bool
+
+
+def spread_handle(text: str, start: int) -> Spread | None:
+    """The handle at a place of a plain text; None without one that has a few digits.
+
+    Args:
+        text: without compatibility forms and capitals.
+        start: where it begins.
+    """
+    first = _CHUNK.match(text, start, start + _LONGEST)
+    if first is None:
+        return None
+    chunks, separator = [first[0]], ""
+    end = first.end()
+    while len(first[0]) <= _WIDEST and end - start < 3 * _LONGEST:
+        between = _SEPARATOR.match(text, end)
+        if between is None or (separator and between[0] != separator):
+            break
+        following = _CHUNK.match(text, between.end(), between.end() + _LONGEST)
+        if following is None or len(following[0]) > len(first[0]):
+            break
+        if between[0] in _USUAL and len(following[0]) > 1:
+            break
+        separator = between[0]
+        chunks.append(following[0])
+        end = following.end()
+        if len(following[0]) < len(first[0]):
+            break  # the last one
+    if len(chunks) == 2:  # two words, or a name with a dot
+        chunks, separator, end = chunks[:1], "", first.end()
+    written = "".join(chunks)
+    value = written.translate(AS_DIGITS).strip("_")
+    digits = sum(c.isdigit() for c in value)
+    if not _SHORTEST <= len(value) <= _LONGEST or digits < FEWEST_DIGITS:
+        return None
+    has_numerals = any(c in NUMERALS for c in written)
+    if has_numerals and not separator and digits < 4 and value.isdigit():
+        return None  # a number in words
+    return Spread(value, end, separator, has_numerals)
+
+
+def is_date(digits: str) -> bool:
+    """Whether a number may be a day."""
+    return _DATE.fullmatch(digits) is not None

@@ -1,0 +1,72 @@
+"""Simulated honest accounts that look alike: re-posters of titles, bios of one template."""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from model_export.contract.streamer import StreamerProfile
+
+SHARE = 0.05
+"""Of the profiles, each of which gives a pair that is not the same: such pairs are some tenths of a
+percent of all candidates, about half as many as the copies."""
+_CHANGED = (0.3, 0.7)
+"""Smallest and largest share of a template's words that are the account's own."""
+_MOST_TITLES = 2
+_FEWEST_TITLES, _OWN_TITLES = 4, 2
+"""Of who is re-posted, and of who fills in a template: who shows no more is like a copy indeed."""
+_WORDS = re.compile(r"[\u3040-\u9fff\uac00-\ud7a3]{1,4}|[^\W_]+")
+
+
+def simulated_look_alikes(
+    profiles: Sequence[StreamerProfile], seed: int
+) -> list[tuple[StreamerProfile, StreamerProfile]]:
+    """Profiles, each with a stranger who shows its titles with credit, or a bio of its template.
+
+    Strangers share next to nothing by chance, and copies share all. Without those between the two,
+    one shared title would count as proof.
+    """
+    rng = random.Random(f"look-alikes/{seed}")
+    found: list[tuple[StreamerProfile, StreamerProfile]] = []
+    for profile in rng.sample(profiles, round(SHARE * len(profiles))):
+        content, other = profile.dump(), rng.choice(profiles).dump()
+        if other["streamer_id"] == content["streamer_id"]:
+            continue
+        titles = _titled(content)
+        if len(titles) >= _FEWEST_TITLES and (not content.get("bio") or rng.random() < 0.5):
+            _repost(other, titles, rng)
+        elif content.get("bio") and len(_titled(other)) >= _OWN_TITLES:
+            other["bio"] = _filled_in(content["bio"], other.get("bio", ""), rng)
+        else:
+            continue
+        try:
+            found.append((profile, StreamerProfile.model_validate(other)))
+        except ValidationError:
+            continue  # has as many videos as a profile may have
+    return found
+
+
+def _titled(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [video for video in content.get("videos", []) if video.get("title")]
+
+
+def _repost(other: dict[str, Any], titled: Sequence[dict[str, Any]], rng: random.Random) -> None:
+    """Show one or two videos of someone else, the first with its cover."""
+    taken = rng.sample(titled, min(len(titled), rng.randint(1, _MOST_TITLES)))
+    shown = [{"title": video["title"]} for video in taken]
+    if "cover" in taken[0]:
+        shown[0]["cover"] = taken[0]["cover"]
+    for place, video in enumerate(shown):
+        video["video_id"] = f"reposted-{place}"
+    other["videos"] = [*other.get("videos", []), *shown]
+
+
+def _filled_in(template: str, own: str, rng: random.Random) -> str:
+    """A bio in which some words are of the account's own."""
+    words = _WORDS.findall(own) or ["own"]
+    share = rng.uniform(*_CHANGED)
+    return _WORDS.sub(lambda m: rng.choice(words) if rng.random() < share else m[0], template)[
+        :5000
+    ]
