@@ -6,14 +6,18 @@ copied, the embedding what means the same, exact keys one title or picture in ot
 profiles.
 """
 
+import threading
+from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.evidence import Side
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
@@ -31,16 +35,20 @@ class Entry:
     Attributes:
         content: float32 (C,); None without usable content.
         embedding: float32 (D,); likewise.
-        keys: `postings.key_of` of what it shows.
+        keys: `postings.strong` and `postings.hint` ones of what it shows.
+        version: of the streamer that was read.
+        side: what is compared of it, for who compares it next; a corpus does not keep it.
     """
 
     content: NDArray[np.float32] | None
     embedding: NDArray[np.float32] | None
     keys: AbstractSet[int]
+    version: int = 0
+    side: Side | None = None
 
 
 class Corpus:
-    """All streamers, in some 200 bytes each besides their keys. For one thread at a time."""
+    """All streamers, in some 200 bytes each besides their keys. Any thread may use it."""
 
     def __init__(self, content_dim: int, dim: int) -> None:
         """Nobody yet.
@@ -51,10 +59,16 @@ class Corpus:
         """
         self._content = Codes((content_dim + 7) // 8)
         self._embedding = Codes((dim + 7) // 8)
+        self._sources = (
+            (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
+            (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
+        )
         self._postings = Postings()
         self._ids: list[str | None] = []
+        self._versions = array("q")
         self._row_of: dict[str, int] = {}
         self._free: list[int] = []
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """How many streamers there are."""
@@ -64,42 +78,45 @@ class Corpus:
         """Whether a streamer is there, with usable content or without."""
         return streamer_id in self._row_of
 
+    def row(self, streamer_id: str) -> int:
+        """The number of a streamer that is there, which it keeps until it is removed."""
+        return self._row_of[streamer_id]
+
+    def version(self, streamer_id: str) -> int | None:
+        """The version of a streamer that was taken in last; None if it is not there."""
+        row = self._row_of.get(streamer_id)
+        return None if row is None else self._versions[row]
+
     def load(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer of whom nothing was known; `settle` has to follow."""
-        self._ids.append(streamer_id)
-        row = self._row_of[streamer_id] = len(self._ids) - 1
-        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
-            codes.put(row, _code(codes, vector))
-        self._postings.load(row, entry.keys)
+        with self._lock:
+            row = self._new_row(streamer_id)
+            self._set(row, entry)
+            self._postings.load(row, entry.keys)
 
     def settle(self) -> None:
         """Make those that were loaded candidates."""
-        self._postings.merge()
+        with self._lock:
+            self._postings.merge()
 
     def put(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer, in place of what was known of it."""
-        row = self._row_of.get(streamer_id)
-        if row is None:
-            if self._free:
-                row = self._free.pop()
-                self._ids[row] = streamer_id
-            else:
-                row = len(self._ids)
-                self._ids.append(streamer_id)
-            self._row_of[streamer_id] = row
-        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
-            codes.put(row, _code(codes, vector))
-        self._postings.put(row, entry.keys)
+        with self._lock:
+            row = self._row_of.get(streamer_id)
+            row = self._new_row(streamer_id) if row is None else row
+            self._set(row, entry)
+            self._postings.put(row, entry.keys)
 
     def remove(self, streamer_id: str) -> None:
         """Forget a streamer."""
-        row = self._row_of.pop(streamer_id, None)
-        if row is not None:
-            self._ids[row] = None
-            self._free.append(row)
-            self._postings.remove(row)
-            for codes in (self._content, self._embedding):
-                codes.put(row, _code(codes, None))
+        with self._lock:
+            row = self._row_of.pop(streamer_id, None)
+            if row is not None:
+                self._ids[row] = None
+                self._free.append(row)
+                self._postings.remove(row)
+                for codes in (self._content, self._embedding):
+                    codes.put(row, _code(codes, None))
 
     def candidates(self, streamer_ids: Sequence[str], keys: Keys) -> list[set[str]]:
         """Who may be a duplicate of each of some streamers, itself left out.
@@ -108,36 +125,83 @@ class Corpus:
             streamer_ids: streamers that are there.
             keys: of each.
         """
-        rows = [self._row_of[name] for name in streamer_ids]
-        found = [self._by_keys(some) for some in keys]
-        for codes, k, farthest in (
-            (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
-            (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
-        ):
-            asked = codes.get(rows)  # (N, width)
-            places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
-            if not len(places):
-                continue
-            apart, near = codes.nearest(asked[places], k + 1, len(self._ids))  # (N, <= k + 1)
-            is_near = apart <= farthest * 8 * codes.width
-            for place, some, mask in zip(places.tolist(), near, is_near, strict=True):
-                found[place].update(some[mask].tolist())
-        named: list[set[str]] = []
-        for row, others in zip(rows, found, strict=True):
-            ids = {self._ids[other] for other in others if other != row}
-            named.append({name for name in ids if name is not None})
-        return named
+        with self._lock:
+            rows = [self._row_of[name] for name in streamer_ids]
+            found = [{*strong, *hinted} for strong, hinted in map(self._by_keys, keys)]
+            for codes, k, farthest in self._sources:
+                for some, near in zip(
+                    found, self._near(codes, codes.get(rows), k, farthest), strict=True
+                ):
+                    some.update(near)
+            return [
+                self._named(other for other in others if other != row)
+                for row, others in zip(rows, found, strict=True)
+            ]
 
-    def _by_keys(self, keys: Collection[int]) -> set[int]:
-        """Rows that share a key; of hints alone, the rows that share most of them."""
-        shared = Counter(self._postings.rows(key for key in keys if key & 1))
-        most = sorted(shared, key=lambda row: (-shared[row], row))[:MOST_BY_HINTS]
-        return {*most, *self._postings.rows(key for key in keys if not key & 1)}
+    def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str]:
+        """The likeliest duplicates of a streamer that need not be there, itself left out.
+
+        Each source in its turn gives its next best one: who shares most keys, who shares most
+        hints, the nearest by content and by embedding.
+        """
+        with self._lock:
+            ranked: list[Sequence[int]] = list(self._by_keys(entry.keys))
+            for (codes, k, farthest), vector in zip(
+                self._sources, (entry.content, entry.embedding), strict=True
+            ):
+                ranked += self._near(codes, _code(codes, vector)[None, :], k, farthest)
+            rows = dict.fromkeys(row for each in zip_longest(*ranked) for row in each)
+            names = (self._ids[row] for row in rows if row is not None)
+            found = (name for name in names if name is not None and name != streamer_id)
+            return list(islice(found, most))
 
     def keys_of_all(self) -> Callable[[str], Collection[int]]:
         """The keys of each streamer, as they are now: for who looks for all candidates."""
-        by_row = self._postings.keys_by_row()
+        with self._lock:
+            by_row = self._postings.keys_by_row()
         return lambda streamer_id: by_row.of(self._row_of[streamer_id])
+
+    def _new_row(self, streamer_id: str) -> int:
+        if self._free:
+            row = self._free.pop()
+            self._ids[row] = streamer_id
+        else:
+            row = len(self._ids)
+            self._ids.append(streamer_id)
+            self._versions.append(0)
+        self._row_of[streamer_id] = row
+        return row
+
+    def _set(self, row: int, entry: Entry) -> None:
+        self._versions[row] = entry.version
+        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
+            codes.put(row, _code(codes, vector))
+
+    def _named(self, rows: Iterable[int]) -> set[str]:
+        return {name for row in rows if (name := self._ids[row]) is not None}
+
+    def _near(
+        self, codes: Codes, asked: NDArray[np.uint8], k: int, farthest: float
+    ) -> list[list[int]]:
+        """Rows near each of some codes (N, width), the nearest first, itself among them."""
+        near_all: list[list[int]] = [[] for _ in range(len(asked))]
+        places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
+        if len(places) and self._ids:
+            apart, near = codes.nearest(asked[places], k + 1, len(self._ids))  # (N, <= k + 1)
+            is_near = apart <= farthest * 8 * codes.width
+            for place, some, mask in zip(places.tolist(), near, is_near, strict=True):
+                near_all[place] = some[mask].tolist()
+        return near_all
+
+    def _by_keys(self, keys: Collection[int]) -> tuple[list[int], list[int]]:
+        """Rows that share a key, and those that share most of the hints, the likeliest first."""
+        strong = Counter(self._postings.rows(key for key in keys if not key & 1))
+        hinted = Counter(self._postings.rows(key for key in keys if key & 1))
+        return _ranked(strong), _ranked(hinted)[:MOST_BY_HINTS]
+
+
+def _ranked(counts: Mapping[int, int]) -> list[int]:
+    return sorted(counts, key=lambda row: (-counts[row], row))
 
 
 def _code(codes: Codes, vector: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -56,8 +56,10 @@ class NearDuplicateOut(Response):
     weight: Annotated[
         float | None,
         Field(
-            description="Match weight in bits, see /v1/compare; compared with the 16 nearest by "
-            "embedding only."
+            description="Match weight in bits, see /v1/compare. Compared are 16 candidates: those "
+            "that share most keys, text or meaning in the whole corpus, or the nearest by "
+            "embedding where the replica does not evaluate duplicates "
+            "(`streamer_duplicates_leading` is 0)."
         ),
     ] = None
     probability: Annotated[float | None, Field(description="That the two are the same.")] = None

@@ -33,7 +33,28 @@ class ContentComparer:
         """Half-way from the threshold to a copy."""
         return (1 + self._threshold) / 2
 
-    async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
+    def entry_of(self, record: Record) -> Entry:
+        """The sketches of a record, without keys."""
+        content = np.frombuffer(record.content, "<f2").astype(np.float32)
+        embedding = np.frombuffer(record.embedding, "<f4")
+        return Entry(content, embedding, frozenset(), record.version)
+
+    def keep(self, streamer_id: str, entry: Entry) -> None:
+        """The index has it."""
+
+    def put(self, streamer_id: str, entry: Entry) -> None:
+        """The index has it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def of_all(self) -> "ContentComparer":
+        """The index has all."""
+        return self
+
+    async def edges(
+        self, pairs: Sequence[Pair], version_of: Callable[[str], int | None] | None = None
+    ) -> list[Edge]:
         """Those of the pairs that are duplicates; see `Comparer.edges`."""
         found: list[Edge] = []
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
@@ -65,9 +86,3 @@ class ContentComparer:
             ]
 
         return await self._lanes.run(compare, Lane.BULK)
-
-
-def entry_of(record: Record) -> Entry:
-    """The sketches of a record, without keys."""
-    content = np.frombuffer(record.content, "<f2").astype(np.float32)
-    return Entry(content, np.frombuffer(record.embedding, "<f4"), frozenset())
