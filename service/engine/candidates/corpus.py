@@ -8,9 +8,7 @@ profiles.
 
 import threading
 from array import array
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 
@@ -25,7 +23,6 @@ NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
 MOST_BY_HINTS = 32
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
-Keys = Sequence[Collection[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +32,16 @@ class Entry:
     Attributes:
         content: float32 (C,); None without usable content.
         embedding: float32 (D,); likewise.
-        keys: `postings.strong` and `postings.hint` ones of what it shows.
+        keys: `keys.kept_keys`: others find it by them (K,).
+        asked: `keys.asked_keys`: it finds others by them (A,).
         version: of the streamer that was read.
         side: what is compared of it, for who compares it next; a corpus does not keep it.
     """
 
     content: NDArray[np.float32] | None
     embedding: NDArray[np.float32] | None
-    keys: AbstractSet[int]
+    keys: NDArray[np.uint32]
+    asked: NDArray[np.uint32]
     version: int = 0
     side: Side | None = None
 
@@ -105,7 +104,7 @@ class Corpus:
             row = self._row_of.get(streamer_id)
             row = self._new_row(streamer_id) if row is None else row
             self._set(row, entry)
-            self._postings.put(row, entry.keys)
+            self._postings.put(row, frozenset(entry.keys.tolist()))
 
     def remove(self, streamer_id: str) -> None:
         """Forget a streamer."""
@@ -118,16 +117,18 @@ class Corpus:
                 for codes in (self._content, self._embedding):
                     codes.put(row, _code(codes, None))
 
-    def candidates(self, streamer_ids: Sequence[str], keys: Keys) -> list[set[str]]:
+    def candidates(
+        self, streamer_ids: Sequence[str], asked: Sequence[NDArray[np.uint32]]
+    ) -> list[set[str]]:
         """Who may be a duplicate of each of some streamers, itself left out.
 
         Args:
             streamer_ids: streamers that are there.
-            keys: of each.
+            asked: `Entry.asked` of each.
         """
         with self._lock:
             rows = [self._row_of[name] for name in streamer_ids]
-            found = [{*strong, *hinted} for strong, hinted in map(self._by_keys, keys)]
+            found = [{*strong, *hinted} for strong, hinted in map(self._by_keys, asked)]
             for codes, k, farthest in self._sources:
                 for some, near in zip(
                     found, self._near(codes, codes.get(rows), k, farthest), strict=True
@@ -145,7 +146,7 @@ class Corpus:
         hints, the nearest by content and by embedding.
         """
         with self._lock:
-            ranked: list[Sequence[int]] = list(self._by_keys(entry.keys))
+            ranked: list[Sequence[int]] = list(self._by_keys(entry.asked))
             for (codes, k, farthest), vector in zip(
                 self._sources, (entry.content, entry.embedding), strict=True
             ):
@@ -154,12 +155,6 @@ class Corpus:
             names = (self._ids[row] for row in rows if row is not None)
             found = (name for name in names if name is not None and name != streamer_id)
             return list(islice(found, most))
-
-    def keys_of_all(self) -> Callable[[str], Collection[int]]:
-        """The keys of each streamer, as they are now: for who looks for all candidates."""
-        with self._lock:
-            by_row = self._postings.keys_by_row()
-        return lambda streamer_id: by_row.of(self._row_of[streamer_id])
 
     def _new_row(self, streamer_id: str) -> int:
         if self._free:
@@ -193,15 +188,19 @@ class Corpus:
                 near_all[place] = some[mask].tolist()
         return near_all
 
-    def _by_keys(self, keys: Collection[int]) -> tuple[list[int], list[int]]:
+    def _by_keys(self, asked: NDArray[np.uint32]) -> tuple[list[int], list[int]]:
         """Rows that share a key, and those that share most of the hints, the likeliest first."""
-        strong = Counter(self._postings.rows(key for key in keys if not key & 1))
-        hinted = Counter(self._postings.rows(key for key in keys if key & 1))
-        return _ranked(strong), _ranked(hinted)[:MOST_BY_HINTS]
+        is_hint = asked & 1 > 0
+        strong = _ranked(*self._postings.shared(asked[~is_hint]))
+        return strong, _ranked(*self._postings.shared(asked[is_hint]))[:MOST_BY_HINTS]
 
 
-def _ranked(counts: Mapping[int, int]) -> list[int]:
-    return sorted(counts, key=lambda row: (-counts[row], row))
+def _ranked(rows: NDArray[np.int64], weights: NDArray[np.float64]) -> list[int]:
+    """Distinct rows, those with the largest sum of weights first."""
+    distinct, which = np.unique(rows, return_inverse=True)
+    sums = np.bincount(which, weights, len(distinct))
+    ranked: list[int] = distinct[np.argsort(-sums, kind="stable")].tolist()
+    return ranked
 
 
 def _code(codes: Codes, vector: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -1,24 +1,36 @@
-"""Exact keys by which a profile is found, besides its vectors."""
+"""Exact keys by which a profile is found, besides its vectors.
 
-from collections.abc import Iterator
+Of the shingles of a text a corpus keeps the smallest hashes, a random sample that is the same for
+the same text (bottom-k; Cohen 2007), and is asked by all of them: so a text is found that contains
+another one, or is contained in it, however long the longer one is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_export.contract.evidence import VECTOR_KEYS, Side
 from service.engine.candidates.postings import hint, strong
 
 _STRONG = {"contacts": 16, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
-_HINTS = {"names": 4, "titles": 12, "text": 6}
-"""Keys that are taken of a channel. Of the shingles of a text the smallest hashes are a random
-sample that is the same for the same text (bottom-k; Cohen 2007)."""
+_HINTS = {"titles": 12, "text": 10}
+"""Keys of a channel that are kept."""
 
 
-def keys_of(side: Side) -> frozenset[int]:
-    """Keys of what a profile shows."""
-    return frozenset(_of(side))
+def kept_keys(side: Side) -> NDArray[np.uint32]:
+    """Keys by which others find a profile (K,)."""
+    return _keys(side, _HINTS)
 
 
-def _of(side: Side) -> Iterator[int]:
-    if side.name is not None:
-        yield strong(side.name)
-    for marked, channels in ((strong, _STRONG), (hint, _HINTS)):
-        for channel, most in channels.items():
-            yield from map(marked, side.of(channel)[:most].tolist())
+def asked_keys(side: Side) -> NDArray[np.uint32]:
+    """Keys by which a profile finds others (K,)."""
+    return _keys(side, dict.fromkeys(_HINTS))
+
+
+def _keys(side: Side, hints: dict[str, int] | dict[str, None]) -> NDArray[np.uint32]:
+    name = np.zeros(0, np.uint32) if side.name is None else np.array([side.name], np.uint32)
+    found = [
+        strong(name),
+        *(strong(side.of(channel)[:most]) for channel, most in _STRONG.items()),
+        *(hint(side.of(channel)[:most]) for channel, most in hints.items()),
+    ]
+    return np.unique(np.concatenate(found))

@@ -9,7 +9,7 @@ from model_export.contract.evidence import VERDICTS, Side
 from model_export.contract.streamer import StreamerContent
 from service.engine.candidates.corpus import Entry
 from service.engine.candidates.kept import Candidates
-from service.engine.candidates.keys import keys_of
+from service.engine.candidates.keys import asked_keys
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.engine import Compared, Evidence
@@ -96,7 +96,9 @@ class NearDuplicates:
         own = likely = None
         if profile is not None:
             own = await self._lanes.run(partial(self._evidence.side, profile, encoded.embedding))
-            entry = Entry(encoded.content.astype(np.float32), encoded.embedding, keys_of(own))
+            asked = asked_keys(own)
+            content = encoded.content.astype(np.float32)
+            entry = Entry(content, encoded.embedding, asked, asked)
             look = partial(self._candidates.nearest, streamer_id, entry, _BY_EVIDENCE)
             likely = await self._lanes.run(look)
         names = dict.fromkeys([*(likely or ()), *nearest])

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.engine.candidates.corpus import Entry
 from service.features.duplicates.groups.edges import Edge, Pair
 from service.store.base import Record
@@ -13,6 +16,10 @@ class ComparerOfAll(Protocol):
 
     def put(self, streamer_id: str, entry: Entry) -> None:
         """Take in what was read of a streamer; called in a thread."""
+        ...
+
+    def asked(self, streamer_id: str) -> NDArray[np.uint32]:
+        """`Entry.asked` of a streamer that was put."""
         ...
 
     async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_export.contract.evidence import VERDICTS, Side
 from service.engine.candidates.corpus import Entry
-from service.engine.candidates.keys import keys_of
+from service.engine.candidates.keys import asked_keys, kept_keys
 from service.engine.evidence.engine import PART_PAIRS, Evidence
 from service.engine.evidence.packed_sides import PackedSides
 from service.engine.evidence.stored_sides import StoredSides
@@ -52,7 +53,8 @@ class EvidenceComparer:
         return Entry(
             content if len(content) else None,
             side.embedding,
-            keys_of(side),
+            kept_keys(side),
+            asked_keys(side),
             record.version,
             side,
         )
@@ -100,6 +102,10 @@ class EvidenceOfAll:
         """Keep the side of a streamer."""
         if entry.side is not None:
             self._sides.put(streamer_id, entry.side)
+
+    def asked(self, streamer_id: str) -> NDArray[np.uint32]:
+        """Keys by which a streamer that was put finds others (K,)."""
+        return asked_keys(self._sides.get(streamer_id))
 
     async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
         """Those of the pairs that are duplicates; see `ComparerOfAll.edges`."""

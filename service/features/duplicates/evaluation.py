@@ -3,10 +3,13 @@
 import asyncio
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.work.lanes import Lane, Lanes
@@ -118,8 +121,7 @@ class Evaluation:
                 await self._in_slices(self._loaded(records, comparer))
         await self._lanes.run(self._corpus.settle, Lane.BULK)
         if comparer is not None:
-            keys_of = await self._lanes.run(self._corpus.keys_of_all, Lane.BULK)
-            self._of_all = _OfAll(comparer, keys_of)
+            self._of_all = _OfAll(comparer)
 
     async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
         """Compare streamers as they are stored now with all others, and regroup what it touches.
@@ -146,7 +148,7 @@ class Evaluation:
         known = self._of_all
         assert known is not None
         names = [name for name in ids if name in self._corpus]
-        edges = await self._edges({name: known.keys_of(name) for name in names}, known)
+        edges = await self._edges(names, known.comparer.asked, known)
         news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
         added, removed = await self._in_slices(self._graph.take(news))
         for step in edge_steps(added, removed):
@@ -205,23 +207,26 @@ class Evaluation:
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""
         entries = await self._take_in(ids)
-        edges = await self._edges({name: entries[name].keys for name in ids if name in entries})
+        names = [name for name in ids if name in entries]
+        edges = await self._edges(names, lambda name: entries[name].asked)
         return Change(edges=edges, gone=[name for name in ids if name not in entries])
 
     async def _edges(
-        self, keys: Mapping[str, Collection[int]], of_all: "_OfAll | None" = None
+        self,
+        names: Sequence[str],
+        asked_of: Callable[[str], NDArray[np.uint32]],
+        of_all: "_OfAll | None" = None,
     ) -> dict[str, list[Edge]]:
-        """All edges of some streamers, which have these keys."""
+        """All edges of some streamers, which find others by these keys."""
         edges: dict[str, list[Edge]] = {}
-        names = list(keys)
         parts = [names[i : i + _ASKED_AT_ONCE] for i in range(0, len(names), _ASKED_AT_ONCE)]
         # While the pairs of one part are compared, another thread looks for the next ones.
-        asked = [asyncio.create_task(self._near(part, keys)) for part in parts[:1]]
+        asked = [asyncio.create_task(self._near(part, asked_of)) for part in parts[:1]]
         try:
             for place, part in enumerate(parts):
                 near = await asked.pop()
                 asked += [
-                    asyncio.create_task(self._near(following, keys))
+                    asyncio.create_task(self._near(following, asked_of))
                     for following in parts[place + 1 : place + 2]
                 ]
                 known = [set(self._graph.neighbours(name)) for name in part]
@@ -234,10 +239,12 @@ class Evaluation:
         return edges
 
     async def _near(
-        self, names: Sequence[str], keys: Mapping[str, Collection[int]]
+        self, names: Sequence[str], asked_of: Callable[[str], NDArray[np.uint32]]
     ) -> list[set[str]]:
-        asked = partial(self._corpus.candidates, names, [keys[name] for name in names])
-        return await persist(lambda: self._lanes.run(asked, Lane.BULK))
+        def look() -> list[set[str]]:
+            return self._corpus.candidates(names, [asked_of(name) for name in names])
+
+        return await persist(lambda: self._lanes.run(look, Lane.BULK))
 
     async def _compared(
         self,
@@ -332,12 +339,10 @@ class _OfAll:
 
     Attributes:
         comparer: of all.
-        keys_of: their keys.
         unlike: rows of streamers that a streamer was compared with already, and is not like.
     """
 
     comparer: ComparerOfAll
-    keys_of: Callable[[str], Collection[int]]
     unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
 
 

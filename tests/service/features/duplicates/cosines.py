@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Entry
 from service.engine.work.lanes import Lane, Lanes
@@ -11,6 +12,7 @@ from service.index.base import VectorIndex
 from service.store.base import Record
 
 _PAIRS_AT_ONCE = 2048
+NOTHING = np.zeros(0, np.uint32)
 
 
 class ContentComparer:
@@ -37,13 +39,17 @@ class ContentComparer:
         """The sketches of a record, without keys."""
         content = np.frombuffer(record.content, "<f2").astype(np.float32)
         embedding = np.frombuffer(record.embedding, "<f4")
-        return Entry(content, embedding, frozenset(), record.version)
+        return Entry(content, embedding, NOTHING, NOTHING, record.version)
 
     def keep(self, streamer_id: str, entry: Entry) -> None:
         """The index has it."""
 
     def put(self, streamer_id: str, entry: Entry) -> None:
         """The index has it."""
+
+    def asked(self, streamer_id: str) -> NDArray[np.uint32]:
+        """No keys."""
+        return NOTHING
 
     def close(self) -> None:
         """Nothing is open."""
