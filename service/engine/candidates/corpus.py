@@ -19,8 +19,10 @@ from model_export.contract.evidence import Side
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
-NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
-MOST_BY_HINTS = 32
+NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 10, 5
+MOST_BY_HINTS = 24
+FEWEST_BITS = 5.0
+"""Of hints that are shared, see `Postings.shared`: one that four others have, or several."""
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
 
@@ -191,15 +193,17 @@ class Corpus:
     def _by_keys(self, asked: NDArray[np.uint32]) -> tuple[list[int], list[int]]:
         """Rows that share a key, and those that share most of the hints, the likeliest first."""
         is_hint = asked & 1 > 0
-        strong = _ranked(*self._postings.shared(asked[~is_hint]))
-        return strong, _ranked(*self._postings.shared(asked[is_hint]))[:MOST_BY_HINTS]
+        strong = _ranked(*self._postings.shared(asked[~is_hint]), 0)
+        hinted = _ranked(*self._postings.shared(asked[is_hint]), FEWEST_BITS)
+        return strong, hinted[:MOST_BY_HINTS]
 
 
-def _ranked(rows: NDArray[np.int64], weights: NDArray[np.float64]) -> list[int]:
-    """Distinct rows, those with the largest sum of weights first."""
+def _ranked(rows: NDArray[np.int64], bits: NDArray[np.float64], fewest: float) -> list[int]:
+    """Distinct rows with so many bits together, those with most first."""
     distinct, which = np.unique(rows, return_inverse=True)
-    sums = np.bincount(which, weights, len(distinct))
-    ranked: list[int] = distinct[np.argsort(-sums, kind="stable")].tolist()
+    sums = np.bincount(which, bits, len(distinct))
+    order = np.argsort(-sums, kind="stable")
+    ranked: list[int] = distinct[order[sums[order] >= fewest]].tolist()
     return ranked
 
 

@@ -8,7 +8,6 @@ where the row still has it.
 
 from array import array
 from collections.abc import Set as AbstractSet
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +20,16 @@ _FRESH = 8192
 _FEWEST = 1024
 Keys = NDArray[np.uint32]
 Rows = NDArray[np.int64]
-Key = TypeVar("Key", int, NDArray[np.uint32])
 
 
-def strong(key: Key) -> Key:
-    """A key, or keys, whose rows are candidates however many have it, such as a contact."""
-    return key - (key & 1)
+def strong(keys: Keys) -> Keys:
+    """Keys whose rows are candidates however many have them, such as contacts."""
+    return keys & ~np.uint32(1)
 
 
-def hint(key: Key) -> Key:
-    """A key, or keys, whose rows are candidates while few have it, such as a part of a text."""
-    return key | 1
+def hint(keys: Keys) -> Keys:
+    """Keys whose rows are candidates while few have them, such as parts of a text."""
+    return keys | np.uint32(1)
 
 
 class Postings:
@@ -83,7 +81,8 @@ class Postings:
         An odd key is a hint, which says nothing where more rows have it.
 
         Returns:
-            Rows (S,), and for each the share that it is of the rows of its key (S,).
+            Rows (S,), and what sharing the key is worth (S,): a bit where `MOST_ROWS` have it, and
+            one more each time that half as many have it.
         """
         begins = np.searchsorted(self._keys, keys, "left")
         counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
@@ -104,7 +103,8 @@ class Postings:
             rows = np.concatenate([rows, added])[order]
         first = np.arange(len(which)) - np.searchsorted(which, which) < MOST_ROWS
         rows, which = rows[first], which[first]
-        return rows, 1 / np.bincount(which, minlength=len(keys))[which]
+        having = np.bincount(which, minlength=len(keys))[which]
+        return rows, np.log2(2 * MOST_ROWS / having)
 
     def merge(self) -> None:
         """Merge the newest and the loaded postings into the arrays, without void ones."""

@@ -29,7 +29,10 @@ from service.index.query import Query, ScoringSpec
 _CANDIDATES = 50
 """Nearest by embedding whose content sketches are compared."""
 _BY_EVIDENCE = 16
-"""Candidates over the whole corpus, or the first of the nearest, whose evidence is compared."""
+"""Streamers whose evidence is compared."""
+_LIKELY = 10
+"""Of them, by candidates over the whole corpus. The others are the first of the nearest by
+embedding: the corpus may not have yet who was written just now."""
 
 
 class NearDuplicates:
@@ -75,8 +78,8 @@ class NearDuplicates:
 
         Candidates are the nearest by embedding: all are compared by their content sketches, the
         first of them for copied pictures and sounds. By evidence those are compared that share
-        most keys, text or meaning with it in the whole corpus; where no corpus is kept in this
-        process, the first of the nearest.
+        most keys, text or meaning with it in the whole corpus, if this process keeps one, and the
+        first of the nearest.
 
         Args:
             streamer_id: this one, which is left out.
@@ -99,7 +102,7 @@ class NearDuplicates:
             asked = asked_keys(own)
             content = encoded.content.astype(np.float32)
             entry = Entry(content, encoded.embedding, asked, asked)
-            look = partial(self._candidates.nearest, streamer_id, entry, _BY_EVIDENCE)
+            look = partial(self._candidates.nearest, streamer_id, entry, _LIKELY)
             likely = await self._lanes.run(look)
         names = dict.fromkeys([*(likely or ()), *nearest])
         rows = [row for row in await index.get(list(names)) if row is not None]
@@ -113,9 +116,7 @@ class NearDuplicates:
                 by_id[row.streamer_id] = NearDuplicate(row.streamer_id, score, count)
         joined: set[str] = set()
         if own is not None:
-            first = {row.streamer_id: row for row in rows if row.streamer_id in by_id}
-            wanted = (likely if likely is not None else nearest)[:_BY_EVIDENCE]
-            compared = [first[name] for name in wanted if name in first]
+            compared = [row for row in rows if row.streamer_id in by_id][:_BY_EVIDENCE]
             joined = await self._weigh(by_id, compared, own)
         near = [
             each

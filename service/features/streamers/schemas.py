@@ -56,10 +56,10 @@ class NearDuplicateOut(Response):
     weight: Annotated[
         float | None,
         Field(
-            description="Match weight in bits, see /v1/compare. Compared are 16 candidates: those "
-            "that share most keys, text or meaning in the whole corpus, or the nearest by "
-            "embedding where the replica does not evaluate duplicates "
-            "(`streamer_duplicates_leading` is 0)."
+            description="Match weight in bits, see /v1/compare. Compared are 16 candidates: the "
+            "nearest by embedding and, in the replica that evaluates duplicates "
+            "(`streamer_duplicates_leading`), those that share most keys and text in the whole "
+            "corpus."
         ),
     ] = None
     probability: Annotated[float | None, Field(description="That the two are the same.")] = None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.candidates.kept import KeptCorpus
-from service.engine.candidates.postings import MOST_ROWS, Postings, hint, strong
+from service.engine.candidates.postings import MOST_ROWS, Postings
 from service.index.faiss.codes import Codes, codes_of
 
 WIDTH = 64
@@ -49,9 +49,9 @@ def test_rows_of_a_key_are_those_that_have_it_now(
 def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
     postings = Postings()
     for row in range(100_000):
-        postings.put(row, frozenset({strong(0), hint(1), strong(2 * row + 10)}))
-    assert rows_of(postings, strong(1)) == list(range(MOST_ROWS))
-    assert not [row for row in rows_of(postings, hint(1)) if row < 90_000]
+        postings.put(row, frozenset({0, 1, 2 * row + 10}))
+    assert rows_of(postings, 0) == list(range(MOST_ROWS))
+    assert not [row for row in rows_of(postings, 1) if row < 90_000]
     assert rows_of(postings, 2 * 99_999 + 10) == [99_999]
 
 
@@ -76,7 +76,7 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
     contents[1] = unit(contents[0] + 0.05 * contents[1])
     corpus = Corpus(WIDTH, WIDTH)
     entries = [
-        Entry(content, content, shown := as_keys(strong(7 * (i % 1500)), hint(1)), shown)
+        Entry(content, content, shown := as_keys(14 * (i % 1500), 1), shown)
         for i, content in enumerate(contents)
     ]
     for i, entry in enumerate(entries[:2900]):
@@ -102,11 +102,11 @@ def test_the_likeliest_of_each_source_come_first_for_who_is_not_there_yet() -> N
     contents = unit(rng.standard_normal((1000, WIDTH)))
     corpus = Corpus(WIDTH, WIDTH)
     for i, content in enumerate(contents):
-        shown = {7: [strong(1000)], 8: [hint(2000 + 2 * j) for j in range(3)]}.get(i, [])
+        shown = {7: [1000], 8: [2001 + 2 * j for j in range(3)]}.get(i, [])
         keys = as_keys(*shown)
         corpus.load(f"s{i}", Entry(content, contents[i - 1], keys, keys, i))
     corpus.settle()
-    asked = as_keys(strong(1000), *(hint(2000 + 2 * j) for j in range(3)))
+    asked = as_keys(1000, *(2001 + 2 * j for j in range(3)))
     entry = Entry(unit(contents[9] + 0.01 * contents[1]), contents[20], as_keys(), asked)
     assert set(corpus.nearest("new", entry, 4)) == {"s7", "s8", "s9", "s21"}
     assert set(corpus.nearest("s9", entry, 4)) >= {"s7", "s8", "s21"}
