@@ -6,6 +6,21 @@ from typing import Any
 from demo.profiles import Profile, describe
 from demo.serving import Service
 
+_TOLD = {
+    "contacts": "both name the contact",
+    "tags": "both tag",
+    "titles": "both have the title",
+    "phrases": "both say",
+    "pictures": "same picture:",
+    "similar_pictures": "copied picture:",
+    "sounds": "same sound:",
+    "similar_sounds": "copied sound:",
+    "category": "both in",
+    "language": "language",
+    "audience": "audience:",
+    "topic": "same topic by meaning:",
+}
+
 
 def show_similar(service: Service, profiles: dict[str, Profile], profile: Profile) -> None:
     """Ask who is like a streamer that is stored."""
@@ -29,11 +44,23 @@ def reasons(hit: dict[str, Any]) -> str:
     most = most_by(why)
     parts = [most] if most else []
     for kind, values in why["shared"].items():
-        named = [v if isinstance(v, str) else f"{v['seed']} = {v['hit']}" for v in values[:5]]
-        parts.append(f"shared {kind}: {', '.join(named)}")
+        parts.append(f"{_TOLD[kind]} {', '.join(map(told, values))}")
     if why["content_similarity"] is not None:
         parts.append(f"content cosine {why['content_similarity']:.2f}")
     return "; ".join(parts)
+
+
+def told(shared: str | dict[str, Any]) -> str:
+    """What both show, in the words of both; pictures and sounds by their places."""
+    if isinstance(shared, str):
+        return shared
+    seed, hit = shared["seed_quote"], shared["hit_quote"]
+    if not seed and not hit:
+        return f"{shared['seed']} = {shared['hit']}"
+    if seed.casefold() == hit.casefold():
+        return f'"{seed}"'
+    sign = "=" if shared["similarity"] is None else f"~{shared['similarity']:.2f}"
+    return f'"{seed}" {sign} "{hit}"'
 
 
 def most_by(why: dict[str, Any]) -> str:

@@ -28,7 +28,8 @@ HEAD = """\
 Every setting is an environment variable; a few are also arguments of `python -m service serve`
 (`--bundle`, `--data-dir`, `--host`, `--port`, `--reencode`, `--accept-data-loss`), which win. An
 empty variable counts as not set. A wrong value, and an unknown name within a group
-(`STREAMER_LIMITS__...`), is refused at the start, by name; an unknown `STREAMER_...` is ignored.
+(`STREAMER_LIMITS__...`), is refused at the start, by name. Another unknown `STREAMER_...` has no
+effect: the log and `doctor` name it, and the setting that was probably meant.
 
 The unit is at the end of a name: `_BYTES`, `_MIB`, `_MS` (milliseconds), `_S` (seconds).
 """

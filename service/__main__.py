@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from service.commands.answers import add_json
+from service.commands.answers import NotPrinted, add_json
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
@@ -149,9 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser(_program(), given[:1]).parse_args(given)
     try:
         return int(args.run(args))
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (BrokenPipeError, NotPrinted) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        cause = error.__cause__ if isinstance(error, NotPrinted) else error
+        if isinstance(cause, BrokenPipeError):  # whoever reads the output has seen enough
+            return 0
+        print(f"error: standard output takes no more: {cause}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.filename is None:
             raise
@@ -167,7 +171,10 @@ def run() -> NoReturn:
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; `{_program()} doctor` tells which extra to install")
+        sys.exit(
+            f"error: {error}: the extra `client` is enough to ask a running service; "
+            f"other commands need `service`, and `{_program()} doctor` names what is missing"
+        )
 
 
 if __name__ == "__main__":

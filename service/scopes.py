@@ -32,6 +32,15 @@ ROLES: dict[Role, frozenset[Scope]] = {
 """A key keeps its role by name, so that it has the scopes that a later release adds to the role."""
 
 
+def roles_with(scope: Scope) -> str:
+    """The roles that have a scope, for a message, the one with the fewest scopes first."""
+    return " or ".join(
+        repr(role)
+        for role in sorted(ROLES, key=lambda role: len(ROLES[role]))
+        if scope in ROLES[role]
+    )
+
+
 def scopes_of(role: str | None, scopes: tuple[str, ...]) -> frozenset[str]:
     """The scopes of a key; of a role that this release does not know, none."""
     return frozenset(scopes) if role is None else ROLES.get(cast(Role, role), frozenset[str]())

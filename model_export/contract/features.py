@@ -244,9 +244,10 @@ def without(features: Features, hidden: Collection[str]) -> Features:
     Raises:
         KeyError: a modality is unknown.
     """
-    ids = [_MODALITY_ID[modality] for modality in hidden]
-    kept = ~np.isin(features.token_modality, ids)  # (L,)
-    kept_vectors = [~np.isin(found, ids) for found in features.vectors_modality]  # per space (P,)
+    shows = np.ones(len(MODALITIES) + 1, np.bool_)
+    shows[[_MODALITY_ID[modality] for modality in hidden]] = False
+    kept = shows[features.token_modality]  # (L,)
+    kept_vectors = [shows[found] for found in features.vectors_modality]  # per space (P,)
     return replace(
         features,
         token_ids=features.token_ids[kept],

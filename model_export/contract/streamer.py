@@ -34,6 +34,8 @@ MAX_ENCODED_ITEMS = 64
 ID_PATTERN = r"^[.]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$"
 """Not only dots, since `.` and `..` would be removed from a URL path."""
 
+URL_PATTERN = r"^https://[^\s/]\S*$"
+
 StreamerId = Annotated[
     StrictStr,
     Field(
@@ -133,7 +135,7 @@ class Media(Record):
         | None
     ) = None
     space: SpaceName | None = None
-    url: Annotated[StrictStr, Field(pattern=r"^https://[^\s/]\S*$", max_length=2048)] | None = None
+    url: Annotated[StrictStr, Field(pattern=URL_PATTERN, max_length=2048)] | None = None
 
     sha256: Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 

@@ -13,6 +13,7 @@ from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.similar import similar_of
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -22,7 +23,9 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.encoding.tower_jobs import TowerJobs
 from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
+from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
@@ -61,10 +64,6 @@ from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.similar.explain import Explainer
-from service.features.similar.pages import Pages
-from service.features.similar.seeds import Seeds
-from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -72,6 +71,7 @@ from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
+from service.settings.reading import refuse_open
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
@@ -167,7 +167,13 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
-        similar = _similar(serving, lanes, bundle.featurizer.vocabulary.uninformative, settings)
+        recommender = Recommender(established) if established else None
+        audience = SharedAudience(established, recommender.row_of if recommender else {})
+        content, turns = (
+            SharedContent(bundle.featurizer.vocabulary),
+            _turns("explanations", settings),
+        )
+        similar = similar_of(serving, lanes, content, audience, turns, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
@@ -179,7 +185,6 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
-        recommender = Recommender(established) if established else None
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -255,23 +260,6 @@ def _pipeline(
     return EncodingPipeline(reader, encode, encode_many, model_version)
 
 
-def _similar(
-    serving: Serving, lanes: Lanes, uninformative: Set[str], settings: Settings
-) -> Similar:
-    known = serving.manifest.calibration
-    return Similar(
-        serving.follower,
-        Seeds(serving.pipeline, serving.manifest.dim),
-        Explainer(
-            serving.pipeline, serving.stored, uninformative, lanes, _turns("explanations", settings)
-        ),
-        Precision(known and known.embedding, "min_score"),
-        Pages(settings.paging),
-        serving.model_version,
-        settings.limits.visible_timeout_ms,
-    )
-
-
 def _cold_start(
     serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
 ) -> ColdStart:
@@ -339,11 +327,7 @@ def check_configuration(settings: Settings) -> None:
     Raises:
         UnsafeConfiguration: open to the network without a key, or twin packages installed.
     """
-    if settings.is_open_to_the_network and settings.api_key is None:
-        raise UnsafeConfiguration(
-            f"host {settings.host} is reachable from other machines, and there is no API key: set "
-            "STREAMER_API_KEY, or listen on 127.0.0.1"
-        )
+    refuse_open(settings)
     twins = twin_packages()
     if twins:
         raise UnsafeConfiguration(twins)

@@ -10,10 +10,16 @@ from pydantic_core import to_json
 
 from service.client import calls
 from service.client.async_transport import AsyncTransport
-from service.client.calls import LastWrite
+from service.client.calls import ExportLine, LastWrite
 from service.client.errors import ClientError, JobCancelled, JobFailed, UnexpectedAnswer
 from service.client.lines import NDJSON, Profile, chunks_of
-from service.client.models import FilterIn, ImportResultOut, JobOut, StreamerProfile
+from service.client.models import (
+    ExportIn,
+    FilterIn,
+    ImportResultOut,
+    JobOut,
+    StreamerProfile,
+)
 from service.client.patience import Deadline
 
 Progress = Callable[[JobOut], None]
@@ -194,10 +200,11 @@ class AsyncImports:
 class AsyncExports:
     """Many streamers out, as a job that writes a file."""
 
-    def __init__(self, transport: AsyncTransport, jobs: AsyncJobs) -> None:
-        """Ask by `transport`."""
+    def __init__(self, transport: AsyncTransport, jobs: AsyncJobs, last: LastWrite) -> None:
+        """Ask by `transport`; questions wait for the last write of the client."""
         self._transport = transport
         self._jobs = jobs
+        self._last = last
 
     async def start(
         self, wanted: FilterIn | Mapping[str, Any] | None = None, *, deadline_s: float | None = None
@@ -219,7 +226,11 @@ class AsyncExports:
         Raises:
             ClientError: also in the middle, where the download breaks off; begin it again.
         """
-        await self._jobs.wait(job_id, timeout_s=timeout_s, on_progress=on_progress)
+        job = await self._jobs.wait(job_id, timeout_s=timeout_s, on_progress=on_progress)
+        if job.kind == "similar_export":
+            raise ClientError(
+                f"the job {job_id} exports who is similar: read it by `similar_lines`"
+            )
         call = calls.job_result(job_id)
         async with aclosing(self._transport.lines(call, deadline_s)) as lines:
             async for line in lines:
@@ -228,3 +239,33 @@ class AsyncExports:
                 except ValidationError as error:
                     raise UnexpectedAnswer(self._transport.url, 200, line) from error
                 yield profile
+
+    async def start_similar(
+        self, question: ExportIn | Mapping[str, Any], *, deadline_s: float | None = None
+    ) -> JobOut:
+        """Export every streamer that reaches a score, as `AsyncClient.export`; the job.
+
+        Raises:
+            ClientError: also for a question of more than 64 KiB, which is answered at once alone.
+        """
+        call = calls.start_similar_export(question, self._last.sequence)
+        return await self._transport.call(call, deadline_s)
+
+    async def similar_lines(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_progress: Progress | None = None,
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[ExportLine, None]:
+        """What a job of `start_similar` wrote, once it has succeeded; the last is the summary.
+
+        Raises:
+            ClientError: also in the middle, where the download breaks off; begin it again.
+        """
+        await self._jobs.wait(job_id, timeout_s=timeout_s, on_progress=on_progress)
+        call = calls.job_result(job_id)
+        async with aclosing(self._transport.lines(call, deadline_s)) as lines:
+            async for line in lines:
+                yield calls.export_line(self._transport.url, line)

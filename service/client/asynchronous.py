@@ -5,13 +5,12 @@ from contextlib import aclosing
 from typing import Any, Self
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
 from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
-from service.client.calls import LastWrite
-from service.client.errors import AnswerCut, UnexpectedAnswer
+from service.client.calls import ExportLine, LastWrite
+from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
@@ -24,7 +23,6 @@ from service.client.models import (
     DeletedOut,
     EmbeddingOut,
     ExportIn,
-    ExportLineOut,
     ExportSummaryOut,
     HealthOut,
     SimilarIn,
@@ -35,8 +33,6 @@ from service.client.models import (
 from service.client.parallel import async_results
 from service.client.patience import Patience
 
-ExportLine = ExportLineOut | ExportSummaryOut
-_EXPORT_LINE: TypeAdapter[ExportLine] = TypeAdapter(ExportLine)
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
 
@@ -82,7 +78,7 @@ class AsyncClient:
         self._transport = AsyncTransport(self.url, api_key, patience, http)
         self.jobs = AsyncJobs(self._transport)
         self.imports = AsyncImports(self._transport, self.jobs, self._last)
-        self.exports = AsyncExports(self._transport, self.jobs)
+        self.exports = AsyncExports(self._transport, self.jobs, self._last)
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,10 +290,7 @@ class AsyncClient:
         line: ExportLine | None = None
         async with aclosing(self._transport.lines(call, deadline_s)) as lines:
             async for text in lines:
-                try:
-                    line = _EXPORT_LINE.validate_json(text)
-                except ValidationError as error:
-                    raise UnexpectedAnswer(self.url, 200, text) from error
+                line = calls.export_line(self.url, text)
                 yield line
         if not isinstance(line, ExportSummaryOut):
             raise AnswerCut(f"{self.url} ended the export before its last line; ask again")

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from service.client.errors import UnexpectedAnswer, problem_error, refusal_of
+from service.client.errors import ClientError, UnexpectedAnswer, problem_error, refusal_of
 from service.client.lines import NDJSON, Profile, fields_of, json_of
 from service.client.models import (
     ColdStartIn,
@@ -23,6 +23,8 @@ from service.client.models import (
     DeletedOut,
     EmbeddingOut,
     ExportIn,
+    ExportLineOut,
+    ExportSummaryOut,
     HealthOut,
     JobOut,
     JobPage,
@@ -36,9 +38,12 @@ from service.client.models import (
 
 Answer = TypeVar("Answer")
 Fields = Mapping[str, Any]
+ExportLine = ExportLineOut | ExportSummaryOut
 Parameter = str | int | float | bool | None
 _JSON = {"Content-Type": "application/json"}
 _KEY = "Idempotency-Key"
+_DEFERRED_BYTES = 64 << 10
+"""Longer questions are answered at once, whatever is preferred."""
 _ROUTE = "/v1/streamers/{streamer_id}"
 
 
@@ -338,6 +343,31 @@ def start_job(path: str, content: bytes, content_type: str) -> Call[JobOut]:
     headers = {_KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
     accepted = frozenset({202})
     return Call("POST", path, _as(JobOut), content=content, headers=headers, statuses=accepted)
+
+
+def start_similar_export(question: ExportIn | Fields, after_sequence: int) -> Call[JobOut]:
+    """`POST /v1/similar/export` as a job.
+
+    Raises:
+        ClientError: the service answers so long a question at once.
+    """
+    content = _asked(question, after_sequence)
+    if len(content) > _DEFERRED_BYTES:
+        raise ClientError("a question of more than 64 KiB can't be a job: use `export`")
+    call = start_job("/v1/similar/export", content, _JSON["Content-Type"])
+    return replace(call, headers={**call.headers, "Prefer": "respond-async"})
+
+
+def export_line(url: str, text: bytes) -> ExportLine:
+    """A line of an export of who is similar.
+
+    Raises:
+        UnexpectedAnswer: it is none.
+    """
+    try:
+        return _adapter(ExportLineOut | ExportSummaryOut).validate_json(text)
+    except ValidationError as error:
+        raise UnexpectedAnswer(url, 200, text) from error
 
 
 def export_body(wanted: Profile | None) -> bytes:

@@ -105,7 +105,8 @@ class JobEnded(ClientError):
 
     def __init__(self, job: JobOut) -> None:
         why = "" if job.error is None else f": {job.error.detail}"
-        super().__init__(f"the job {job.job_id} has {job.state}{why}")
+        ended = "was cancelled" if job.state == "cancelled" else f"has {job.state}"
+        super().__init__(f"the job {job.job_id} {ended}{why}")
         self.job = job
 
 

@@ -7,13 +7,12 @@ from contextlib import closing
 from typing import Any, Self
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
 from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
-from service.client.calls import LastWrite
-from service.client.errors import AnswerCut, UnexpectedAnswer
+from service.client.calls import ExportLine, LastWrite
+from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
@@ -26,7 +25,6 @@ from service.client.models import (
     DeletedOut,
     EmbeddingOut,
     ExportIn,
-    ExportLineOut,
     ExportSummaryOut,
     HealthOut,
     SimilarIn,
@@ -37,8 +35,6 @@ from service.client.models import (
 from service.client.parallel import results
 from service.client.patience import Patience
 
-ExportLine = ExportLineOut | ExportSummaryOut
-_EXPORT_LINE: TypeAdapter[ExportLine] = TypeAdapter(ExportLine)
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
 
@@ -84,7 +80,7 @@ class Client:
         self._transport = Transport(self.url, api_key, patience, http)
         self.jobs = Jobs(self._transport)
         self.imports = Imports(self._transport, self.jobs, self._last)
-        self.exports = Exports(self._transport, self.jobs)
+        self.exports = Exports(self._transport, self.jobs, self._last)
 
     def __enter__(self) -> Self:
         return self
@@ -296,10 +292,7 @@ class Client:
         line: ExportLine | None = None
         with closing(self._transport.lines(call, deadline_s)) as lines:
             for text in lines:
-                try:
-                    line = _EXPORT_LINE.validate_json(text)
-                except ValidationError as error:
-                    raise UnexpectedAnswer(self.url, 200, text) from error
+                line = calls.export_line(self.url, text)
                 yield line
         if not isinstance(line, ExportSummaryOut):
             raise AnswerCut(f"{self.url} ended the export before its last line; ask again")

@@ -4,9 +4,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 Cell = str | int | float | None
+
+
+class NotPrinted(Exception):
+    """Standard output is full or closed; the cause says which. No error of a store or a network."""
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +28,25 @@ def answer(
         args: of the command.
         fields: for programs; JSON alone, paths as text.
         plainly: prints it for people.
+
+    Raises:
+        NotPrinted: standard output does not take it.
     """
-    if args.json:
-        print(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
-    else:
+    whole = partial(print, json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+    show(whole if args.json else plainly)
+
+
+def show(plainly: Callable[[], None]) -> None:
+    """Print on standard output.
+
+    Raises:
+        NotPrinted: standard output does not take it.
+    """
+    try:
         plainly()
-    sys.stdout.flush()
+        sys.stdout.flush()
+    except OSError as error:
+        raise NotPrinted from error
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:

@@ -73,6 +73,13 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def not_allowed(address: str, detail: str, status: int) -> str:
+    """What to say where a service at `address` answers 401 or 403 with `detail`."""
+    if status == 401 and not os.environ.get("STREAMER_API_KEY"):
+        return f"{address} needs an API key: set STREAMER_API_KEY to the one that you were given"
+    return f"{address}: {detail}; the key is that of STREAMER_API_KEY"
+
+
 def api_key() -> str | None:
     """The API key of the environment: an argument could be read by anyone on the machine.
 
@@ -82,7 +89,7 @@ def api_key() -> str | None:
     key = os.environ.get("STREAMER_API_KEY") or None
     if key is not None and not (key.isascii() and key.isprintable()):
         raise UnusableKey(
-            "STREAMER_API_KEY can't be sent: set the key that the service was started with, which "
+            "STREAMER_API_KEY can't be sent: set it to the key alone, as you were given it; a key "
             "has printable ASCII characters only"
         )
     return key

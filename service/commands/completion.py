@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from service.commands.answers import show
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """For which shell."""
@@ -16,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         print("error: shtab is not installed: install the extra completion", file=sys.stderr)
         return 1
-    print(shtab.complete(args.every_command(), shell=args.shell))
+    show(lambda: print(shtab.complete(args.every_command(), shell=args.shell)))
     return 0

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,7 +21,10 @@ from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 from service.telemetry.opening import open_tracer
 
-_PACKAGES = ("fastapi", "uvicorn", "pydantic", "redis", "httpx", "numpy", "pyroaring")
+_PACKAGES = (
+    *("fastapi", "fastapi-offline", "uvicorn", "uvloop", "pydantic", "pydantic-settings", "redis"),
+    *("httpcore", "httpx", "numpy", "prometheus-client", "pyroaring", "tqdm"),
+)
 _LOW_DISK_BYTES = 1 << 30
 _DRIVER = 580
 """NVIDIA's oldest driver branch for CUDA 13, with which the extra `gpu` comes."""
@@ -37,12 +41,29 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to look at; the defaults are those of `serve`."""
-    parser.add_argument("--bundle", type=Path, default=_from_environment("STREAMER_BUNDLE"))
     parser.add_argument(
-        "--data-dir", type=Path, default=_from_environment("STREAMER_DATA_DIR") or Path("data")
+        "--bundle",
+        type=Path,
+        default=_from_environment("STREAMER_BUNDLE"),
+        help="the exported model (STREAMER_BUNDLE)",
     )
-    parser.add_argument("--host", default=os.environ.get("STREAMER_HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=os.environ.get("STREAMER_PORT", "8000"))
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=_from_environment("STREAMER_DATA_DIR") or Path("data"),
+        help="where the embedded store lies or will lie (STREAMER_DATA_DIR, ./data)",
+    )
+    parser.add_argument(
+        "--host",
+        default=os.environ.get("STREAMER_HOST", "127.0.0.1"),
+        help="address to listen on (STREAMER_HOST, 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=os.environ.get("STREAMER_PORT", "8000"),
+        help="port to listen on (STREAMER_PORT, 8000)",
+    )
 
 
 def _from_environment(name: str) -> Path | None:
@@ -58,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         _runtime("onnxruntime", "faiss", "cpu or gpu"),
         _twins(),
         _driver(),
+        _settings(args),
         _store(),
         _bundle(args.bundle),
         _towers(args.bundle),
@@ -124,6 +146,24 @@ def _traces() -> str:
     with ExitStack() as stack:
         tracer = open_tracer(os.environ, stack)
     return "off" if tracer is None else "on: the extra otel is installed"
+
+
+def _settings(args: argparse.Namespace) -> Check:
+    """Whether `serve` would take all settings; a missing bundle is told by its own check."""
+    ignored: list[str] = []
+
+    def look() -> str:
+        from service.settings.reading import read_settings, refuse_open, without_effect
+
+        ignored.extend(without_effect(os.environ))
+        given = {"data_dir": args.data_dir, "host": args.host, "port": args.port}
+        refuse_open(read_settings({**given, "bundle": args.bundle or Path("none")}))
+        return "all can be used"
+
+    found = _checked("settings", look)
+    if found.status == "ok" and ignored:
+        return Check("settings", "warn", "; ".join(ignored))
+    return found
 
 
 def _twins() -> Check:
@@ -221,9 +261,11 @@ def _data_dir(path: Path) -> Check:
             nearest = nearest.parent
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             return Check("data folder", "fail", f"{nearest} is not a folder that can be written")
-        owned = in_use_because(path.absolute() / "store")
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".doctor-"):
+            owned = in_use_because(path.absolute() / "store")
     except OSError as error:
-        return Check("data folder", "fail", f"{error.filename}: {error.strerror}")
+        said = f"{nearest}: {error.strerror}: choose another by --data-dir"
+        return Check("data folder", "fail", said)
     if owned:
         return Check("data folder", "fail", owned)
     free = shutil.disk_usage(nearest).free

@@ -1,17 +1,18 @@
 """`python -m service jobs`: list, show, watch, cancel and retry jobs of a running service."""
 
 import argparse
+import importlib.util
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
-from tqdm import tqdm
 
-from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import UnusableKey, add_service, api_key, whole_number
+from service.commands.answers import Cell, answer, print_rows, show
+from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
 from service.errors import in_one_line
 
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
@@ -36,11 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("retry", "queue a failed or cancelled job again"),
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        action.add_argument("job_id", metavar="ID", help="of the job")
+        action.add_argument("job_id", type=_job_id, metavar="ID", help="of the job")
     summary = "rebuild the index of the replica that answers, from the store; prints the job"
     actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
+
+
+def _job_id(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{28}", text):
+        raise argparse.ArgumentTypeError(
+            f"must be the id of a job, 28 hex digits, not {text[:40]!r}; `jobs list` shows them"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 return 0
             if args.action == "rebuild-index":
                 job = _ask(client, "POST", "/v1/index:rebuild")
-                print(f"{job['job_id']} {_state(job)}")
+                answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
             path = f"/v1/jobs/{args.job_id}"
             if args.action == "watch":
@@ -64,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
                 job = _ask(client, "POST", f"{path}:{args.action}")
                 answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
-            print(json.dumps(_ask(client, "GET", path), indent=2, ensure_ascii=False))
+            job = _ask(client, "GET", path)
+            show(lambda: print(json.dumps(job, indent=2, ensure_ascii=False)))
             return 0
     except (_Failed, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)
@@ -96,21 +106,22 @@ def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
 
 
 def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
-    if response.status_code == 401:
-        return _Failed(f"{client.base_url} needs an API key that it knows: set STREAMER_API_KEY")
     try:
-        return _Failed(str(response.json()["detail"]))
+        detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
         return _Failed(
             f"{client.base_url} answers {response.status_code}: is this the address of the service?"
         )
+    if response.status_code in (401, 403):
+        return _Failed(not_allowed(str(client.base_url), detail, response.status_code))
+    return _Failed(detail)
 
 
 def _show(jobs: list[dict[str, Any]]) -> None:
     rows: list[list[Cell]] = []
     for job in jobs:
         done, total = job["progress"]["done"], job["progress"]["total"]
-        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
+        created = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(job["created_at"]))
         rows.append([job["job_id"], job["kind"], _state(job), done, total, created])
     print_rows(["job", "kind", "state", "done", "total", "created"], rows)
 
@@ -129,10 +140,13 @@ def _watch(client: httpx.Client, path: str) -> int:
     finally:
         shown.close()
     if job["state"] == "succeeded":
-        print(json.dumps(job["result"], indent=2, ensure_ascii=False))
+        show(lambda: print(json.dumps(job["result"], indent=2, ensure_ascii=False)))
         return 0
-    why = "" if job["error"] is None else f": {job['error']['detail']}"
-    print(f"error: the job {job['job_id']} has {job['state']}{why}", file=sys.stderr)
+    if job["state"] == "cancelled":
+        print(f"error: the job {job['job_id']} was cancelled", file=sys.stderr)
+    else:
+        why = "" if job["error"] is None else f": {job['error']['detail']}"
+        print(f"error: the job {job['job_id']} has failed{why}", file=sys.stderr)
     return 1
 
 
@@ -172,27 +186,36 @@ def _events(client: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a line for each change of state and each tenth."""
+    """A bar on a terminal; elsewhere a line for each change of state and each tenth.
+
+    Lines also where tqdm is not installed: the extra `client` does not bring it.
+    """
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
+        self._draws = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+        self._bar: Any = None
         self._said: tuple[str, int] | None = None
 
     def show(self, job: dict[str, Any]) -> None:
         done, total = job["progress"]["done"], job["progress"]["total"]
-        if self._bar is None:
-            unit = "line" if job["kind"] == "import" else "streamer"
-            self._bar = tqdm(total=total, initial=done, unit=unit, leave=False, disable=None)
-        if not self._bar.disable:
-            self._bar.total = total
-            self._bar.set_description(f"{job['kind']} {_state(job)}", refresh=False)
-            self._bar.update(done - self._bar.n)
+        if self._draws:
+            self._draw(job, done, total)
             return
         said = (_state(job), 10 * done // total if total else 0)
         if said != self._said:
             self._said = said
             of = "" if total is None else f" of {total}"
             print(f"{job['kind']}: {said[0]}, {done}{of}", file=sys.stderr, flush=True)
+
+    def _draw(self, job: dict[str, Any], done: int, total: int | None) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            unit = "line" if job["kind"] == "import" else "streamer"
+            self._bar = tqdm(total=total, initial=done, unit=unit, leave=False)
+        self._bar.total = total
+        self._bar.set_description(f"{job['kind']} {_state(job)}", refresh=False)
+        self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -22,6 +22,7 @@ from service.commands.arguments import (
     UnusablePath,
     add_service,
     api_key,
+    not_allowed,
     using,
     whole_number,
 )
@@ -58,11 +59,8 @@ def run(args: argparse.Namespace) -> int:
         said = "start the service, or give its address by --url"
         print(f"error: {in_one_line(error)}: {said}", file=sys.stderr)
         return 1
-    except NotAllowed:
-        print(
-            f"error: {args.url} needs an API key: set STREAMER_API_KEY to one that may write",
-            file=sys.stderr,
-        )
+    except NotAllowed as error:
+        print("error:", not_allowed(args.url, error.detail, error.status), file=sys.stderr)
         return 1
     except (ClientError, UnusableKey, UnusablePath) as error:
         print("error:", in_one_line(error), file=sys.stderr)

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from model_export.contract.errors import ContractError
 from service.errors import ServiceError, StartupError, in_one_line
@@ -27,6 +25,7 @@ from service.http.server import HttpServer
 from service.logs.formats import LogHandler, configure
 from service.logs.requests import RequestLog
 from service.settings import Settings
+from service.settings.reading import read_settings, without_effect
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.supervisor import EmbeddedStore
 from service.telemetry.opening import open_tracer
@@ -73,18 +72,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         StartupError: one is missing or wrong; names it.
     """
     given: dict[str, Any] = {n: getattr(args, n) for n in _OPTIONS if getattr(args, n) is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        lines: list[str] = []
-        for e in error.errors():
-            name = "__".join(str(part) for part in e["loc"])
-            option = f"--{name.replace('_', '-')} or " if name in _OPTIONS else ""
-            said = str(e["msg"]).removeprefix("Value error, ")
-            lines.append(f"{option}STREAMER_{name.upper()}: {said[:1].lower()}{said[1:]}")
-        raise StartupError("; ".join(lines)) from None
-    except SettingsError as error:  # a group of settings that is not JSON
-        raise StartupError(f"{error}: {error.__cause__}") from None
+    return read_settings(given)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = settings_of(args)
         log = configure(settings.log.format, args.log_level.upper(), [IdsInLog()])
+        for said in without_effect(os.environ):
+            _log.warning(said)
         with contextlib.ExitStack() as stack:
             tracer = open_tracer(os.environ, stack)
             listener = stack.enter_context(_listen(settings.host, settings.port))

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 
 from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
-from service.commands.arguments import address, api_key, whole_number
+from service.commands.arguments import address, api_key, not_allowed, whole_number
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
@@ -111,7 +112,7 @@ async def _check_encoding(
 
     def encode(record: Record) -> Encoded | None:
         profile = StreamerProfile.model_validate_json(record.profile)
-        features = reader.as_stored(profile, record.tower_vectors)
+        features = reader.as_stored(pieces_of(profile), record.tower_vectors)
         return encoder.encode([features])[0] if features.usable else None
 
     findings = Findings()
@@ -195,12 +196,12 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     """Version and digest of everyone whom a service holds in its index."""
     held: dict[str, tuple[int, str]] = {}
     async with client.stream("GET", "/v1/index") as answer:
-        if answer.status_code == 401:
-            raise _NotChecked(f"{client.base_url} needs an API key: set STREAMER_API_KEY")
-        if answer.status_code == 403:
-            raise _NotChecked(
-                f"{client.base_url} wants a key with the scope admin: set STREAMER_API_KEY to one"
-            )
+        if answer.status_code in (401, 403):
+            try:
+                detail = str(json.loads(await answer.aread())["detail"])
+            except (ValueError, KeyError, TypeError):  # of a proxy
+                detail = f"answers {answer.status_code}"
+            raise _NotChecked(not_allowed(str(client.base_url), detail, answer.status_code))
         answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line:

@@ -8,8 +8,8 @@ class MissingScope(RequestError):
 
     status, code, title = 403, "missing_scope", "The API key may not be used for this"
     example = (
-        "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask with "
-        "another key"
+        "this needs the scope 'streamers:write', and the key 3f9c1a2b7d04 has search; ask an "
+        "admin for a key with it, such as one of the role 'operations' or 'admin'"
     )
 
 
@@ -17,14 +17,17 @@ class RateLimited(Unavailable):
     """The API key has used up its rate limit; ask again after `Retry-After` seconds."""
 
     status, code, title = 429, "rate_limited", "The rate limit of the API key is used up"
-    example = "the key 3f9c1a2b7d04 has used up 60000 units of 'search' in 60 s; ask again in 2 s"
+    example = (
+        "the key 3f9c1a2b7d04 has used up 60000 units of 'search' in 60 s; ask again in 2 s, and "
+        "an admin for a higher limit if that happens often"
+    )
 
 
 class KeyNotFound(RequestError):
     """There is no API key of this id; it may have been revoked."""
 
     status, code, title = 404, "key_not_found", "Unknown API key"
-    example = "there is no key '3f9c1a2b7d04'; GET /v1/keys lists all"
+    example = "there is no key '3f9c1a2b7d04'; GET /v1/keys or `keys list` shows all"
 
 
 class LastAdminKey(RequestError):

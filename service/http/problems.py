@@ -13,6 +13,7 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
+from model_export.contract.streamer import ID_PATTERN, URL_PATTERN
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -55,10 +56,10 @@ _DETAILS = {
 _WHOLE = frozenset({"dict_type", "missing", "model_attributes_type", "model_type"})
 """Types of errors of a body that is missing, or no object."""
 _PATTERNS = {
-    "streamer_id": "may have letters, digits and . _ : - only, and not dots alone",
-    "url": "must be an address that begins with https:// and has no spaces",
+    ID_PATTERN: "may have A-Z a-z 0-9 . _ : - only, and not dots alone",
+    URL_PATTERN: "must be an address that begins with https:// and has no spaces",
 }
-"""What to say of a field that does not match its pattern."""
+"""What to say of a field that does not match such a pattern."""
 
 
 def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -124,9 +125,9 @@ def _of_a_field(error: dict[str, Any]) -> FieldError:
 
 def _detail(error: dict[str, Any]) -> str:
     """Pydantic's message, in words that say what to do."""
-    name = str(error["loc"][-1]) if error["loc"] else ""
-    if error["type"] == "string_pattern_mismatch" and name in _PATTERNS:
-        return _PATTERNS[name]
+    if error["type"] == "string_pattern_mismatch":
+        pattern = error["ctx"]["pattern"]
+        return _PATTERNS.get(pattern, f"must match pattern '{pattern}'")
     detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
     return _DETAILS.get(error["type"], detail)
 

@@ -268,7 +268,7 @@ def _check_content_type(path: str, declared: str) -> None:
     if (takes_lines and kind == NDJSON) or (takes_json and _JSON.fullmatch(kind)):
         return
     wanted = NDJSON if takes_lines else "application/json"
-    also = ", or a path as application/json" if takes_lines and takes_json else ""
+    also = f", {PARQUET}, or a path as application/json" if takes_lines and takes_json else ""
     raise UnsupportedMediaType(
         f"send the body with Content-Type: {wanted}{also}; it came "
         + (f"as {kind[:100]!r}" if kind else "without one")

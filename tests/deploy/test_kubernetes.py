@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel
 
 from service.http.admission import PROBES
-from service.settings import Settings
+from service.settings import Jobs, Settings
+from service.settings.access import Audit
 from tests.deploy.files import DEPLOY, ROOT
 from tests.service.conftest import bundle as bundle
 from tests.service.process import Service, wait_until
@@ -59,13 +60,20 @@ def of_kind(kind: str, variant: str = "base") -> list[Document]:
 
 
 def pod(variant: str = "base") -> Document:
-    (deployment,) = of_kind("Deployment", variant)
-    return deployment["spec"]["template"]["spec"]
+    (pods,) = of_kind("StatefulSet", variant)
+    return pods["spec"]["template"]["spec"]
 
 
 def container(variant: str = "base") -> Document:
     (only,) = pod(variant)["containers"]
     return only
+
+
+def claim_of_the_pod() -> Document:
+    """The claim of the volume that a pod gets back after it was replaced."""
+    (pods,) = of_kind("StatefulSet")
+    (claim,) = pods["spec"]["volumeClaimTemplates"]
+    return claim
 
 
 def environment_of_the_pod() -> dict[str, Document]:
@@ -93,20 +101,20 @@ def test_every_file_is_applied() -> None:
 
 
 def test_services_and_the_budget_select_the_pods() -> None:
-    (deployment,) = of_kind("Deployment")
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    (pods,) = of_kind("StatefulSet")
+    labels = pods["spec"]["template"]["metadata"]["labels"]
     (budget,) = of_kind("PodDisruptionBudget")
     found = [
         *(service["spec"]["selector"] for service in of_kind("Service")),
         budget["spec"]["selector"]["matchLabels"],
-        deployment["spec"]["selector"]["matchLabels"],
+        pods["spec"]["selector"]["matchLabels"],
     ]
     assert found == [labels] * len(found)
     ports = {port["name"] for port in container()["ports"]}
     for service in of_kind("Service"):
         assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
     # Fewer replicas than the budget takes away would leave none.
-    assert budget["spec"]["maxUnavailable"] < deployment["spec"]["replicas"]
+    assert budget["spec"]["maxUnavailable"] < pods["spec"]["replicas"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -130,9 +138,23 @@ def test_what_is_written_to_and_the_bundle_are_where_the_image_looks() -> None:
     assert set(mounts) == {image["STREAMER_BUNDLE"], image["STREAMER_DATA_DIR"], "/tmp"}
     assert mounts[image["STREAMER_BUNDLE"]]["readOnly"] is True
     volumes = {volume["name"]: volume for volume in pod()["volumes"]}
-    assert set(volumes) == {mount["name"] for mount in mounts.values()}
-    for path in (image["STREAMER_DATA_DIR"], "/tmp"):
-        assert volumes[mounts[path]["name"]]["emptyDir"]["sizeLimit"]
+    claim = claim_of_the_pod()["metadata"]["name"]
+    assert {claim, *volumes} == {mount["name"] for mount in mounts.values()}
+    assert volumes[mounts["/tmp"]["name"]]["emptyDir"]["sizeLimit"]
+    assert mounts[image["STREAMER_DATA_DIR"]]["name"] == claim
+
+
+def test_files_that_outlive_a_pod_have_room_on_its_claim() -> None:
+    size = claim_of_the_pod()["spec"]["resources"]["requests"]["storage"]
+    assert size.endswith("Gi")
+    most = Jobs().spool_bytes + Audit().keep_bytes
+    assert int(size.removesuffix("Gi")) << 30 > most
+
+
+def test_pods_keep_their_names() -> None:
+    (pods,) = of_kind("StatefulSet")
+    (headless,) = [s for s in of_kind("Service") if s["spec"].get("clusterIP") == "None"]
+    assert pods["spec"]["serviceName"] == headless["metadata"]["name"]
 
 
 def test_secrets_come_from_a_secret() -> None:

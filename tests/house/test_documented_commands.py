@@ -247,12 +247,12 @@ def check_module(module: str, words: list[str]) -> None:
 
 
 def check_kubectl(words: list[str]) -> None:
-    """`apply -k FOLDER`, and `create secret generic` with the names that the Deployment reads."""
+    """`apply -k FOLDER`, and `create secret generic` with the names that the pods read."""
     if words[:2] == ["apply", "-k"]:
         assert (ROOT / words[2] / "kustomization.yaml").is_file(), words
         return
     assert words[:3] == ["create", "secret", "generic"], words
-    manifest = (ROOT / "deploy/kubernetes/base/deployment.yaml").read_text(encoding="utf-8")
+    manifest = (ROOT / "deploy/kubernetes/base/stateful-set.yaml").read_text(encoding="utf-8")
     keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
     read = re.findall(rf"secretKeyRef:\s+name: {re.escape(words[3])}\s+key: (\S+)", manifest)
     assert keys == set(read), words

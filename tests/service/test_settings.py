@@ -7,6 +7,7 @@ import pytest
 from service.commands.serve import add_arguments, settings_of
 from service.errors import StartupError
 from service.settings import Media, Settings
+from service.settings.reading import without_effect
 
 
 def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
@@ -65,3 +66,25 @@ def test_what_is_no_host_is_named(monkeypatch: pytest.MonkeyPatch, host: str) ->
 def test_what_is_no_port_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     with pytest.raises(StartupError, match="STREAMER_MEDIA__URL_PORTS__0"):
         read(monkeypatch, STREAMER_MEDIA__URL_PORTS=port)
+
+
+def test_variables_without_effect_are_told_and_no_others() -> None:
+    told = without_effect(
+        {
+            "STREAMER_LIMTS__MAX_K": "5",
+            "STREAMER_PORT_8000_TCP_ADDR": "10.0.0.1",
+            "STREAMER_LIMITS__MAX_KK": "refused elsewhere",
+            "STREAMER_API_KEY": "a-secret",
+            "streamer_host": "::1",
+            "STREAMER_LIMITS": "{}",
+            "STREAMER_REDIS_URL": "",
+            "REDIS_URL": "",
+            "STREAMER_URL": "",
+            "HOME": "/",
+        }
+    )
+    assert [said.partition(" ")[0] for said in told] == [
+        "STREAMER_LIMTS__MAX_K",
+        "STREAMER_PORT_8000_TCP_ADDR",
+    ]
+    assert "did you mean STREAMER_LIMITS__MAX_K?" in told[0]

@@ -78,11 +78,11 @@ def side_of(
     """
     pieces = telling_pieces(profile, uninformative)
     shown = [piece for piece in pieces if is_text(piece)]
-    spelt = _all_sound_like([piece.text for piece in shown])
+    spelt = all_sound_like([piece.text for piece in shown])
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
     text = np.unique(shingles_of(list(dict.fromkeys(spelt))))
     kept = text[:MOST_SHINGLES]
-    tags = _all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
+    tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
         "text": kept,
@@ -132,8 +132,11 @@ def sounds_like(text: str) -> str:
     return phonetic(fold(text).text).translate(_LOOKS)
 
 
-def _all_sound_like(texts: Sequence[str]) -> list[str]:
-    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it."""
+def all_sound_like(texts: Sequence[str]) -> list[str]:
+    """`sounds_like` of texts, folded as the lines of one: many short ones take a tenth of it.
+
+    Line breaks within a text become blanks.
+    """
     lines = [" ".join(text.splitlines()) for text in texts]
     folded = sounds_like("\n".join(lines)).split("\n")
     return folded if len(folded) == len(lines) else [sounds_like(line) for line in lines]

@@ -55,5 +55,8 @@ def _tell(erased: Erased) -> None:
 
 def _streamer_id(text: str) -> str:
     if not re.fullmatch(ID_PATTERN, text) or len(text) > 128:
-        raise argparse.ArgumentTypeError(f"must be the id of a streamer, not {text[:40]!r}")
+        raise argparse.ArgumentTypeError(
+            "must be the id of a streamer, 1 to 128 of A-Z a-z 0-9 . _ : - and not dots alone, not "
+            f"{text[:40]!r}"
+        )
     return text

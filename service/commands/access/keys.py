@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=_limit,
             default=[],
             metavar="SCOPE=UNITS",
-            help="rate limit of this key; 0: none; default: that of the settings; may be given "
-            "several times",
+            help="units a minute of this key; 0: no limit; default: that of the settings; may be "
+            "given several times",
         )
     for part, read, also in (
         (create, _time, ""),

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from service.client import Client, ClientError, NotAllowed, Patience
 from service.commands.answers import answer
-from service.commands.arguments import UnusableKey, add_service, api_key
+from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed
 from service.errors import in_one_line
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -32,10 +32,7 @@ def ask(
         with Client(args.url, api_key(), patience=_PATIENCE) as client:
             found = question(client)
     except NotAllowed as error:
-        print(
-            f"error: {args.url}: {error.detail}; the key is set by STREAMER_API_KEY",
-            file=sys.stderr,
-        )
+        print("error:", not_allowed(args.url, error.detail, error.status), file=sys.stderr)
         return 1
     except (ClientError, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)

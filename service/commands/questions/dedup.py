@@ -1,6 +1,7 @@
 """`dedup`: which of some streamers are near-duplicates of each other."""
 
 import argparse
+import sys
 from typing import Any
 
 from service.client.models import DedupClustersOut, DedupFeedOut
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask and show each streamer with its group: a number, `unique` or `not_comparable`."""
+    """Ask and show each streamer with its group: a number, or why it is in none."""
     limits = {"threshold": args.threshold, "min_precision": args.min_precision}
     given: dict[str, Any] = {name: x for name, x in limits.items() if x is not None}
     return ask(args, lambda client: client.dedup({"ids": args.ids, **given}), _show)
@@ -38,8 +39,15 @@ def _show(answer: DedupClustersOut | DedupFeedOut) -> None:
         for number, cluster in enumerate(answer.clusters, start=1)
         for member in cluster.members
     ]
-    for group, ids in (("unique", answer.unique), ("not_comparable", answer.not_comparable)):
+    for group, ids in (
+        ("unique", answer.unique),
+        ("not_comparable", answer.not_comparable),
+        ("not_stored", answer.not_stored),
+    ):
         for streamer_id in ids:
             rows.append([group, streamer_id, None, None])
     print_rows(["group", "streamer_id", "score", "copies"], rows)
+    if answer.not_stored:
+        count = len(answer.not_stored)
+        print(f"warning: {count} of the ids are not stored: check them", file=sys.stderr)
     tell_incomplete(answer.complete, answer.incomplete_because)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from service.client.models import HitOut, SimilarOut
+from service.client.models import HitOut, SameContentOut, SimilarOut
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask, tell_incomplete
@@ -62,7 +62,16 @@ def _shared(hit: HitOut) -> str:
     if hit.reasons is None:
         return ""
     kinds = hit.reasons.shared.items()
-    return "; ".join(
-        f"{kind}: " + ", ".join(v if isinstance(v, str) else f"{v.seed}={v.hit}" for v in values)
-        for kind, values in kinds
-    )
+    return "; ".join(f"{kind}: {', '.join(map(_told, values))}" for kind, values in kinds)
+
+
+def _told(shared: str | SameContentOut) -> str:
+    """In the words of both; pictures and sounds by their places."""
+    if isinstance(shared, str):
+        return shared
+    if not shared.seed_quote and not shared.hit_quote:
+        return f"{shared.seed}={shared.hit}"
+    if shared.seed_quote.casefold() == shared.hit_quote.casefold():
+        return f'"{shared.seed_quote}"'
+    sign = "=" if shared.similarity is None else f"~{shared.similarity:.2f}"
+    return f'"{shared.seed_quote}" {sign} "{shared.hit_quote}"'

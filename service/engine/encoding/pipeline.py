@@ -107,20 +107,32 @@ class EncodingPipeline:
         encoded = await self._encode_many([usable[i] for i in order], lane)
         return [found for _, found in sorted(zip(order, encoded, strict=True), key=itemgetter(0))]
 
-    def shown(self, record: Record) -> Shown | None:
+    def shown(self, record: Record, features: Features | None = None) -> Shown | None:
         """What a stored streamer shows; None where another model encoded it.
 
         Another model would have read it in another way. A profile may be large: call it in a
         thread.
+
+        Args:
+            record: of the streamer.
+            features: of this version of it, where they are known already.
         """
         if record.model_version != self.model_version:
             return None
-        profile = StreamerProfile.model_validate_json(record.profile)
-        features = self._reader.as_stored(profile, record.tower_vectors)
-        pieces = pieces_of(profile)
+        pieces = pieces_of(StreamerProfile.model_validate_json(record.profile))
+        if features is None:
+            features = self._reader.as_stored(pieces, record.tower_vectors)
         thumbnails = self._reader.thumbnails(pieces, record.tower_vectors)
         fingerprints = self._reader.fingerprints(pieces, record.tower_vectors)
         return Shown(record.version, pieces, features, thumbnails, fingerprints)
+
+    def features_of(self, pieces: Sequence[Piece]) -> Features:
+        """Features of pieces by themselves; no tower runs.
+
+        Raises:
+            UnreadableContent: a vector was made for another model.
+        """
+        return self._reader.features_of(pieces)
 
     def thumbnails(self, item: EncodedProfile) -> Mapping[str, Thumbnail]:
         """Thumbnails of the pictures of a profile that was encoded, by their source."""

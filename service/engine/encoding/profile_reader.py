@@ -140,13 +140,17 @@ class Reader:
         """Read many profiles, however long it takes; for one that can't be read, what is wrong."""
         return await self._read(items, Lane.BULK)
 
-    def as_stored(self, profile: StreamerProfile, tower_vectors: bytes) -> Features:
-        """The features of a stored profile by what is stored beside it; no tower runs.
+    def features_of(self, pieces: Sequence[Piece]) -> Features:
+        """The features of pieces; no tower runs. Raises as `as_stored`."""
+        return self._featurizer.from_pieces(pieces)
+
+    def as_stored(self, pieces: Sequence[Piece], tower_vectors: bytes) -> Features:
+        """The features of a stored profile's pieces by what is stored beside it; no tower runs.
 
         Raises:
             UnreadableContent: it was written for another model.
         """
-        pieces, stored = pieces_of(profile), unpack(tower_vectors)
+        stored = unpack(tower_vectors)
         read = [vector_piece(*found) for found in self._stored(pieces, stored)]
         return self._featurizer.from_pieces([*pieces, *read])
 

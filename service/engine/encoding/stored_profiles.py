@@ -1,11 +1,16 @@
 """Stored streamers as the encoder reads them."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
+from model_export.contract.features import Features
 from service.engine.encoding.pipeline import EncodingPipeline, Shown
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.store.base import Record, StreamerStore
+
+
+def _nothing_known(_id: str, _version: int) -> None:
+    return None
 
 
 class StoredProfiles:
@@ -29,8 +34,14 @@ class StoredProfiles:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         return record
 
-    async def shown_by(self, ids: Sequence[str]) -> list[Shown | None]:
+    async def shown_by(
+        self, ids: Sequence[str], known: Callable[[str, int], Features | None] = _nothing_known
+    ) -> list[Shown | None]:
         """What stored streamers show; None of those that are not stored by this model.
+
+        Args:
+            ids: of streamers.
+            known: the features of a version of a streamer, where they need not be made again.
 
         Raises:
             Overloaded: too much heavy work waits already.
@@ -40,7 +51,8 @@ class StoredProfiles:
         def read() -> Generator[None, None, list[Shown | None]]:
             found: list[Shown | None] = []
             for record in records:
-                found.append(record and self._pipeline.shown(record))
+                features = None if record is None else known(record.streamer_id, record.version)
+                found.append(record and self._pipeline.shown(record, features))
                 yield
             return found
 

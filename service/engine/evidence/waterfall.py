@@ -177,7 +177,7 @@ def _contacts(a: Shows, b: Shows) -> _Found:
             if key in theirs and key not in seen:
                 seen.add(key)
                 where, other = theirs[key]
-                found.quotes.append(Quote(_short(ours.quote), _short(other.quote), source, where))
+                found.quotes.append(Quote(short(ours.quote), short(other.quote), source, where))
                 found.disguises |= dict.fromkeys(map(str, (*ours.disguises, *other.disguises)))
     return found
 
@@ -249,9 +249,9 @@ def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
                 b[0],
             )
         )
-        found.disguises |= dict.fromkeys([*_undone(fold_a, *span_a), *_undone(fold_b, *span_b)])
+        found.disguises |= dict.fromkeys([*undone_in(fold_a, *span_a), *undone_in(fold_b, *span_b)])
         spans = fold_a.text[slice(*span_a)], fold_b.text[slice(*span_b)]
-        found.disguises |= dict.fromkeys(_spelt_otherwise(*spans))
+        found.disguises |= dict.fromkeys(spelt_otherwise(*spans))
     return found
 
 
@@ -272,15 +272,20 @@ def _equal(ours: Texts, theirs: Texts, key: Callable[[str], str]) -> _Found:
 
 def _add(found: _Found, ours: tuple[str, str], theirs: tuple[str, str]) -> None:
     """Quote two whole texts."""
-    found.quotes.append(Quote(_short(ours[1]), _short(theirs[1]), ours[0], theirs[0]))
-    folded = fold(ours[1]), fold(theirs[1])
-    for each in folded:
-        found.disguises |= dict.fromkeys(_undone(each, 0, len(each.text)))
-    if _letters(ours[1]) == _letters(theirs[1]):
-        found.disguises |= dict.fromkeys(_spelt_otherwise(folded[0].text, folded[1].text))
+    found.quotes.append(Quote(short(ours[1]), short(theirs[1]), ours[0], theirs[0]))
+    found.disguises |= dict.fromkeys(disguises_of(ours[1], theirs[1]))
 
 
-def _undone(folded: Folded, start: int, end: int) -> Iterable[str]:
+def disguises_of(ours: str, theirs: str) -> list[str]:
+    """Disguises that were undone in two whole texts."""
+    folded = fold(ours), fold(theirs)
+    found = [undone for each in folded for undone in undone_in(each, 0, len(each.text))]
+    if _letters(ours) == _letters(theirs):
+        found += spelt_otherwise(folded[0].text, folded[1].text)
+    return list(dict.fromkeys(found))
+
+
+def undone_in(folded: Folded, start: int, end: int) -> Iterable[str]:
     """Disguises that were undone in a span of the folded text."""
     if not folded.undone or start >= end:
         return []
@@ -288,7 +293,7 @@ def _undone(folded: Folded, start: int, end: int) -> Iterable[str]:
     return [str(each.disguise) for each in folded.undone if each.start < last and each.end > first]
 
 
-def _spelt_otherwise(ours: str, theirs: str) -> list[str]:
+def spelt_otherwise(ours: str, theirs: str) -> list[str]:
     """How folded texts that sound and look alike differ: by homophones, or digits for letters."""
     a, b = letters_of(ours), letters_of(theirs)
     if a == b:
@@ -318,5 +323,6 @@ def _unit(piece: Piece) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text as a quote, cut where it is long."""
     return text if len(text) <= QUOTE_CHARS else text[: QUOTE_CHARS - 1].rstrip() + "…"

@@ -193,6 +193,8 @@ class AuditTrail:
             if entries:
                 await self._in_thread(self._append, entries)
                 self.written += len(entries)
+            if self._failure is not None:
+                _log.warning("the audit log in %s is written again", self.folder)
             self._failure = None
         except OSError as error:
             self.failures += 1

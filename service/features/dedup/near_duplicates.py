@@ -111,7 +111,7 @@ class NearDuplicates:
         content = encoded.content.astype(np.float32)
         for row in rows:
             if row.content is not None:
-                score = float(content @ row.content.astype(np.float32))
+                score = min(1.0, float(content @ row.content.astype(np.float32)))
                 count = copies.get(row.streamer_id, 0)
                 by_id[row.streamer_id] = NearDuplicate(row.streamer_id, score, count)
         joined: set[str] = set()

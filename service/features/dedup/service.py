@@ -340,7 +340,9 @@ def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
             errors.append(FieldError(f"{pointer}/{place}", detail))
         seen.setdefault(name, place)
     if errors:
-        raise InvalidRequest(f"{len(errors)} streamers are given twice", errors)
+        first = "; ".join(f"{error.pointer}: {error.detail}" for error in errors[:3])
+        more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+        raise InvalidRequest(f"{first}{more}; give each streamer once", errors)
 
 
 def _clusters(compared: _Compared) -> list[Cluster]:

@@ -62,7 +62,8 @@ class KeyBucket(Bucket):
         self._refused[limit.scope] += 1
         raise RateLimited(
             f"the key {self.caller.key_id} has used up {limit.units} units of {limit.scope!r} in "
-            f"{limit.window_s} s; ask again in {wait_s} s",
+            f"{limit.window_s} s; ask again in {wait_s} s, and an admin for a higher limit if "
+            "that happens often",
             wait_s,
         )
 

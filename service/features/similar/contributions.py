@@ -23,20 +23,28 @@ from numpy.typing import NDArray
 from model_export.contract.features import Features, without
 from model_export.contract.pieces import MODALITIES
 
-Part = tuple[Literal["only", "without"], str]
-"""Of what a profile shows: one modality, or all others."""
+Part = tuple[Literal["only", "without", "piece"], str]
+"""Of what a profile shows: one modality, all others, or one piece by its source."""
 
 
-def parts_of(features: Features) -> Generator[tuple[Part, Features], None, None]:
-    """The parts of a profile that have something to go by, to be encoded."""
+def parts_of(features: Features, other: Features) -> Generator[Part, None, None]:
+    """The parts of a profile that are encoded to compare it with another one.
+
+    A modality that the other one does not show is worth nothing alone.
+    """
+    for modality in MODALITIES:
+        if features.status[modality] == "used":
+            if other.status[modality] == "used":
+                yield "only", modality
+            yield "without", modality
+
+
+def part_of(features: Features, part: Part) -> Features | None:
+    """One modality or all others of a profile; None where that is nothing to go by."""
     shown = [m for m in MODALITIES if features.status[m] == "used"]
-    for modality in shown:
-        others = [m for m in shown if m != modality]
-        only, rest = without(features, others), without(features, [modality])
-        if only.usable:
-            yield ("only", modality), only
-        if rest.usable:
-            yield ("without", modality), rest
+    kind, modality = part
+    left = without(features, [m for m in shown if (m == modality) == (kind == "without")])
+    return left if left.usable else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +59,7 @@ class Encoded:
 
     features: Features
     whole: NDArray[np.float32]
-    parts: Mapping[Part, NDArray[np.float32]]
+    parts: Mapping[Part, NDArray[np.float32] | None]
 
     def only(self, modality: str) -> NDArray[np.float32] | None:
         """The embedding (D,) of one modality; None where that is nothing to go by."""

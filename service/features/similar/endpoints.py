@@ -239,14 +239,17 @@ async def export_similar(
 
     An export without its last line, the summary with `reached`, was cut off on its way. With
     `Prefer: respond-async` a job writes the lines to a file, which `GET /v1/jobs/{job_id}/result`
-    gives; questions of more than 64 KiB are answered at once all the same. Idempotency-Key counts
-    for jobs alone.
+    gives, for keys that have the scope `streamers:read` too; questions of more than 64 KiB are
+    answered at once all the same. Idempotency-Key counts for jobs alone.
     """
     query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
+    asked = body.model_dump_json(exclude_unset=True)
+    is_job = prefers_async and len(asked) <= _DEFERRED_BYTES
+    if is_job:
+        caller.require("streamers:read")  # without it the key could not read what the job made
     charges.reach("search", ALL_UNITS + _seeds_units(body))
     audit.about(_seed_ids(query))
-    asked = body.model_dump_json(exclude_unset=True)
-    if prefers_async and len(asked) <= _DEFERRED_BYTES:
+    if is_job:
         job = await later.answer_later(KIND, json.loads(asked), caller.key_id, once)
         return deferred(job)
     parts = await similar.export(query)

@@ -2,30 +2,46 @@
 
 from typing import Any
 
-_MODEL = "transfer-plus-a931f7997f06"
+_MODEL = "transfer-plus-b0f4bd6f18c4"
 _SHARED: dict[str, Any] = {
     "tags": ["cat tree"],
+    "phrases": [
+        {
+            "seed": "videos[3].title",
+            "hit": "videos[0].title",
+            "seed_quote": "purr",
+            "hit_quote": "purr",
+        },
+        {
+            "seed": "videos[5].title",
+            "hit": "bio",
+            "seed_quote": "cat tree",
+            "hit_quote": "cat tree",
+        },
+    ],
     "language": ["en"],
-    "pictures": [{"seed": "videos[0].cover", "hit": "avatar"}],
-    "similar_pictures": [{"seed": "avatar", "hit": "videos[3].cover"}],
+}
+_CONTRIBUTIONS: dict[str, Any] = {
+    "name": {"contribution": 0.001, "seed": "uninformative", "hit": "used"},
+    "bio": {"contribution": 0.002, "seed": "absent", "hit": "used"},
+    "tags": {"contribution": 0.359, "seed": "used", "hit": "used"},
+    "category": {"contribution": 0.26, "seed": "used", "hit": "used"},
+    "language": {"contribution": 0.0, "seed": "used", "hit": "used"},
+    "videos": {"contribution": 0.338, "seed": "used", "hit": "used"},
 }
 ANSWER: dict[str, Any] = {
     "hits": [
         {
             "streamer_id": "w2522",
-            "score": 0.956,
-            "precision": 0.849,
+            "score": 0.96,
+            "precision": 0.813,
             "rank": 1,
             "reasons": {
                 "nearest_seed": "w0087",
-                "similarity": 0.956,
+                "similarity": 0.96,
                 "content_similarity": 0.091,
                 "shared": _SHARED,
-                "contributions": {
-                    "name": {"contribution": 0.0, "seed": "uninformative", "hit": "used"},
-                    "tags": {"contribution": 0.617, "seed": "used", "hit": "used"},
-                    "category": {"contribution": 0.339, "seed": "used", "hit": "used"},
-                },
+                "contributions": _CONTRIBUTIONS,
             },
         }
     ],
@@ -34,11 +50,11 @@ ANSWER: dict[str, Any] = {
     "model_version": _MODEL,
     "index_sequence": 5000,
     "coverage": 0.668,
-    "took_ms": 9.5,
+    "took_ms": 41.7,
 }
 EXPORT_ANSWER: list[dict[str, Any]] = [
-    {"streamer_id": "w2522", "score": 0.956, "precision": 0.849, "rank": 1},
-    {"streamer_id": "w1667", "score": 0.944, "precision": 0.834, "rank": 2},
+    {"streamer_id": "w2522", "score": 0.96, "precision": 0.813, "rank": 1},
+    {"streamer_id": "w1667", "score": 0.944, "precision": 0.762, "rank": 2},
     {
         "reached": 2,
         "threshold": None,

@@ -1,6 +1,6 @@
 """Why a hit is near a seed: what each modality contributes to their cosine, and what both show."""
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence, Set
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -11,36 +11,29 @@ from numpy.typing import NDArray
 
 from model_export.contract.features import Features, ModalityStatus
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
-from service.engine.encoding.onnx_encoder import tokens_of
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline, Shown
-from service.engine.encoding.profile_reader import Fingerprint, Thumbnail
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.evidence.media_copies import (
-    Pictures,
-    Sounds,
-    copies,
-    pictures_of,
-    sound_copies,
-    sounds_of,
-)
-from service.engine.evidence.shared_content import (
-    Contents,
-    SameContent,
-    Shared,
-    contents_of,
-    same_contents,
-    shared_facets,
-    similar,
-)
+from service.engine.evidence.audience import SharedAudience
+from service.engine.evidence.media_copies import Pictures, Sounds, pictures_of, sounds_of
+from service.engine.evidence.shared_content import Contents, SameContent, Shared, SharedContent
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
-from service.features.similar.contributions import Encoded, Part, contributions, parts_of
+from service.features.similar.contributions import Part, contributions, parts_of
+from service.features.similar.encoded_parts import EncodedParts, Entry, encoded
+from service.features.similar.topic import (
+    Meaning,
+    Pieces,
+    nearest_modalities,
+    parts_of_pieces,
+    pieces_by_modality,
+    same_topic,
+)
 from service.index.base import Row
 
 _READ_AT_ONCE = 8
 """Stored profiles in memory together: one may hold as many bytes as a request."""
-_ENCODED_AT_ONCE = 64
-"""So that whoever is explained beside it has its turn at the encoder."""
+_SAYS_LITTLE = frozenset({"language"})
+"""Kinds of which millions share one; a hit that shares no other is explained by its topic."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +87,8 @@ class Reasons:
         nearest_seed: the wanted seed that is nearest to it: its id, or its pointer in the request.
         similarity: cosine of the embeddings with that seed.
         content_similarity: cosine of the content sketches with that seed, None where it has none.
-        shared: what both show: tags, category, language, the same pictures, sounds, titles, and
-            pictures that are copies.
+        shared: what both show, and the audience that both have; where that is a language at most,
+            the pieces that mean the same (`topic`).
         contributions: by modality, what adds up to `similarity`; None when that is not known.
         unexplained_because: why `contributions` is None.
     """
@@ -112,20 +105,23 @@ class Reasons:
 class _Known:
     """What a side shows."""
 
-    features: Features
+    entry: Entry
     contents: Contents
-    pictures: Pictures
-    sounds: Sounds
+
+
+_Found = dict[str, list[str] | list[SameContent]]
+_Pair = tuple[Side, Side]
 
 
 class Explainer:
-    """Reasons, by encoding again; heavy work, a few answers at a time."""
+    """Reasons, by encoding parts of profiles; heavy work, a few answers at a time."""
 
     def __init__(
         self,
         pipeline: EncodingPipeline,
         stored: StoredProfiles,
-        uninformative: Set[str],
+        content: SharedContent,
+        audience: SharedAudience,
         lanes: Lanes,
         turns: Turns,
     ) -> None:
@@ -134,17 +130,20 @@ class Explainer:
         Args:
             pipeline: of the model that is explained.
             stored: what stored streamers show.
-            uninformative: what is no evidence.
+            content: finds what two profiles both show.
+            audience: finds what two established streamers' audiences have in common.
             lanes: where the work is done.
             turns: of answers that are explained at a time.
         """
         self._pipeline = pipeline
         self._stored = stored
-        self._uninformative = uninformative
+        self._content = content
+        self._audience = audience
+        self._parts = EncodedParts(pipeline, lanes)
         self._lanes = lanes
         self._turns = turns
 
-    async def reasons(self, pairs: Sequence[tuple[Side, Side]]) -> list[Reasons]:
+    async def reasons(self, pairs: Sequence[_Pair]) -> list[Reasons]:
         """One for each seed and hit.
 
         Raises:
@@ -152,13 +151,14 @@ class Explainer:
         """
         async with self._turns.turn():
             known = await self._known({side.label: side for pair in pairs for side in pair})
-            both = [(s, h) for s, h in pairs if s.label in known and h.label in known]
-            parts = await self._parts({s.label: s for pair in both for s in pair}, known)
-            alike = await self._lanes.run_in_slices(_copies(both, known))
-        return [
-            _reasons(seed, hit, known, parts, alike.get((seed.label, hit.label), {}))
-            for seed, hit in pairs
-        ]
+            shared = await self._lanes.run_in_slices(self._shared(pairs, known))
+            entries = {label: one.entry for label, one in known.items()}
+            await self._parts.complete(entries, _parts_of(pairs, known))
+            await self._add_topics(pairs, known, shared)
+            for side in {side.label: side for pair in pairs for side in pair}.values():
+                if side.version is not None and side.label in entries:
+                    self._parts.keep(side.label, side.version, entries[side.label])
+        return [_reasons(*pair, known, found) for pair, found in zip(pairs, shared, strict=True)]
 
     async def _known(self, sides: Mapping[str, Side]) -> dict[str, _Known]:
         """What each side shows, by label; nothing of bare vectors and of what was changed since."""
@@ -168,111 +168,154 @@ class Explainer:
                 found[label] = await self._lanes.run(
                     partial(self._of_request, side.profile), Lane.HEAVY
                 )
+        kept = {
+            (side.label, side.version): entry
+            for side in sides.values()
+            if side.version is not None
+            and (entry := self._parts.known(side.label, side.version)) is not None
+        }
+
+        def features(streamer_id: str, version: int) -> Features | None:
+            entry = kept.get((streamer_id, version))
+            return None if entry is None else entry.features
+
         stored = iter([side for side in sides.values() if side.version is not None])
         while part := list(islice(stored, _READ_AT_ONCE)):
-            shown = await self._stored.shown_by([side.label for side in part])
-            found |= await self._lanes.run_in_slices(self._of_stored(part, shown))
+            shown = await self._stored.shown_by([side.label for side in part], features)
+            found |= await self._lanes.run_in_slices(self._of_stored(part, shown, kept))
         return found
 
     def _of_request(self, item: EncodedProfile) -> _Known:
+        pictures = pictures_of(self._pipeline.thumbnails(item))
+        sounds = sounds_of(self._pipeline.fingerprints(item))
         pieces = pieces_of(item.profile)
-        thumbnails, fingerprints = (
-            self._pipeline.thumbnails(item),
-            self._pipeline.fingerprints(item),
-        )
-        return self._shows(pieces, item.features, thumbnails, fingerprints)
+        entry = Entry(item.features, self._content.boilerplate(pieces))
+        return _known(entry, pieces, pictures, sounds)
 
     def _of_stored(
-        self, sides: Sequence[Side], shown: Sequence[Shown | None]
+        self,
+        sides: Sequence[Side],
+        shown: Sequence[Shown | None],
+        kept: Mapping[tuple[str, int], Entry],
     ) -> Generator[None, None, dict[str, _Known]]:
         found: dict[str, _Known] = {}
         for side, shows in zip(sides, shown, strict=True):
             if shows is not None and shows.version == side.version:
-                found[side.label] = self._shows(
-                    shows.pieces, shows.features, shows.thumbnails, shows.fingerprints
-                )
+                pictures, sounds = pictures_of(shows.thumbnails), sounds_of(shows.fingerprints)
+                entry = kept.get((side.label, shows.version))
+                if entry is None:
+                    entry = Entry(shows.features, self._content.boilerplate(shows.pieces))
+                found[side.label] = _known(entry, shows.pieces, pictures, sounds)
             yield
         return found
 
-    def _shows(
-        self,
-        pieces: Collection[Piece],
-        features: Features,
-        thumbnails: Mapping[str, Thumbnail],
-        fingerprints: Mapping[str, Fingerprint],
-    ) -> _Known:
-        contents = contents_of(pieces, self._uninformative)
-        return _Known(features, contents, pictures_of(thumbnails), sounds_of(fingerprints))
+    def _shared(
+        self, pairs: Sequence[_Pair], known: Mapping[str, _Known]
+    ) -> Generator[None, None, list[_Found]]:
+        """What the sides of each pair both show, and the audience that they share."""
+        found: list[_Found] = []
+        for seed, hit in pairs:
+            ours, theirs = known.get(seed.label), known.get(hit.label)
+            both: _Found = {}
+            if ours is not None and theirs is not None:
+                both = self._content.shared(ours.contents, theirs.contents)
+            told = self._audience.of(seed.label, hit.label) if seed.version is not None else None
+            found.append(both if told is None else {**both, "audience": [told]})
+            yield
+        return found
 
-    async def _parts(
-        self, sides: Mapping[str, Side], known: Mapping[str, _Known]
-    ) -> dict[str, Encoded]:
-        """Each side, encoded in parts, by label."""
-        masks = await self._lanes.run_in_slices(_masks(sides, known))
-        # Those of a length together: a batch is padded to its longest.
-        left = iter(sorted(masks.items(), key=lambda mask: tokens_of(mask[1])))
-        vectors: dict[str, dict[Part, NDArray[np.float32]]] = {label: {} for label in sides}
-        while together := dict(islice(left, _ENCODED_AT_ONCE)):
-            encoded = await self._pipeline.encode_features(list(together.values()), Lane.HEAVY)
-            for (label, part), one in zip(together, encoded, strict=True):
-                vectors[label][part] = one.embedding
-        return {
-            label: Encoded(known[label].features, side.embedding, vectors[label])
-            for label, side in sides.items()
-        }
+    async def _add_topics(
+        self, pairs: Sequence[_Pair], known: Mapping[str, _Known], shared: Sequence[_Found]
+    ) -> None:
+        """Add the pieces that mean the same to what shares a language at most."""
+        near = [
+            (found, *(_Meaning.of(side, known.get(side.label)) for side in pair))
+            for pair, found in zip(pairs, shared, strict=True)
+            if set(found) <= _SAYS_LITTLE
+            and pair[1].label in known
+            and (pair[0].label in known or _is_vector(pair[0]))
+        ]
+        entries = {label: one.entry for label, one in known.items()}
+        alone: dict[str, list[Part]] = {}
+        for _, *sides in near:
+            for side in sides:
+                alone[side.label] = [("only", modality) for modality in side.pieces]
+        known_alone = {label: parts for label, parts in alone.items() if label in entries}
+        await self._parts.complete(entries, known_alone)
+        wanted: dict[str, list[Part]] = {}
+        pieces: dict[str, dict[str, Piece]] = {}
+        for _, *sides in near:
+            ours, theirs = sides
+            names = nearest_modalities(ours.whole, theirs.whole, ours.pieces, theirs.pieces)
+            for side, name in zip(sides, names or (), strict=False):
+                side.nearest = side.pieces.get(name, ())
+                if len(side.nearest) > 1:  # a single one is its modality
+                    wanted.setdefault(side.label, []).extend(parts_of_pieces(side.nearest))
+                    known_pieces = pieces.setdefault(side.label, {})
+                    known_pieces.update({piece.source: piece for piece in side.nearest})
+        await self._parts.complete(entries, wanted, pieces)
+        for found, ours, theirs in near:
+            told = same_topic(ours.whole, theirs.whole, ours.nearest, theirs.nearest)
+            if told:
+                found["topic"] = told
 
 
-def _copies(
-    pairs: Sequence[tuple[Side, Side]], known: Mapping[str, _Known]
-) -> Generator[None, None, dict[tuple[str, str], dict[str, list[tuple[str, str]]]]]:
-    """Where either side of a pair shows what is a copy of the other's, by kind."""
-    found: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = {}
+@dataclass(eq=False)
+class _Meaning:
+    """A side whose pieces may mean the same as the other's."""
+
+    label: str
+    whole: Meaning
+    pieces: Pieces
+    nearest: Sequence[Piece] = ()
+
+    @classmethod
+    def of(cls, side: Side, known: _Known | None) -> Self:
+        if known is None:  # a bare vector
+            return cls(side.label, side.embedding, {})
+        whole = encoded(known.entry, side.embedding)
+        return cls(side.label, whole, pieces_by_modality(known.contents.pieces))
+
+
+def _known(entry: Entry, pieces: Sequence[Piece], pictures: Pictures, sounds: Sounds) -> _Known:
+    telling = [piece for piece in pieces if piece.source not in entry.boilerplate]
+    return _Known(entry, Contents(telling, pictures, sounds))
+
+
+def _is_vector(side: Side) -> bool:
+    return side.version is None and side.profile is None
+
+
+def _parts_of(pairs: Sequence[_Pair], known: Mapping[str, _Known]) -> dict[str, list[Part]]:
+    """The parts of each side that are encoded, by label."""
+    wanted: dict[str, list[Part]] = {}
     for seed, hit in pairs:
-        ours, theirs = known[seed.label], known[hit.label]
-        found[seed.label, hit.label] = {
-            "pictures": copies(ours.pictures, theirs.pictures),
-            "sounds": sound_copies(ours.sounds, theirs.sounds),
-        }
-        yield
-    return found
+        ours, theirs = known.get(seed.label), known.get(hit.label)
+        if ours is not None and theirs is not None:
+            a, b = ours.entry.features, theirs.entry.features
+            wanted.setdefault(seed.label, []).extend(parts_of(a, b))
+            wanted.setdefault(hit.label, []).extend(parts_of(b, a))
+    return wanted
 
 
-def _masks(
-    sides: Iterable[str], known: Mapping[str, _Known]
-) -> Generator[None, None, dict[tuple[str, Part], Features]]:
-    """What is to be encoded: parts of each side."""
-    masks: dict[tuple[str, Part], Features] = {}
-    for label in sides:
-        masks |= {(label, part): left for part, left in parts_of(known[label].features)}
-        yield
-    return masks
-
-
-def _reasons(
-    seed: Side,
-    hit: Side,
-    known: Mapping[str, _Known],
-    parts: Mapping[str, Encoded],
-    alike: Mapping[str, Sequence[tuple[str, str]]],
-) -> Reasons:
+def _reasons(seed: Side, hit: Side, known: Mapping[str, _Known], shared: Shared) -> Reasons:
     similarity = float(seed.embedding @ hit.embedding)
     content = None
     if seed.content is not None and hit.content is not None:
-        content = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
-    shared: dict[str, list[str] | list[SameContent]] = {**shared_facets(seed.facets, hit.facets)}
+        cosine = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
+        content = min(1.0, cosine)  # kept in 16 bits, so rounded
     ours, theirs = known.get(seed.label), known.get(hit.label)
     found, why_not = None, None
-    if ours is None and seed.version is None:
+    if ours is None and _is_vector(seed):
         why_not = f"seed {seed.label} is a vector, and nothing tells which modalities it stands for"
     elif ours is None or theirs is None:
         changed = seed if ours is None else hit
         why_not = f"streamer {changed.label!r} was changed while this was answered; ask again"
     else:
-        shared.update(same_contents(ours.contents, theirs.contents))
-        for kind, places in alike.items():
-            shared.update(similar(kind, ours.contents, theirs.contents, places))
-        statuses = ours.features.status, theirs.features.status
-        shares = contributions(parts[seed.label], parts[hit.label])
+        statuses = ours.entry.features.status, theirs.entry.features.status
+        shares = contributions(
+            encoded(ours.entry, seed.embedding), encoded(theirs.entry, hit.embedding)
+        )
         found = {
             modality: Contribution(shares.get(modality), status, other)
             for modality in MODALITIES

@@ -156,10 +156,25 @@ class SimilarIn(SeedsIn):
 
 
 class SameContentOut(Response):
-    """Content that two profiles share, or of which one has a copy."""
+    """Content that two profiles share, or two pieces that mean nearly the same."""
 
-    seed: Annotated[str, Field(description="Its place in the seed.", examples=["avatar"])]
-    hit: Annotated[str, Field(description="Its place in the hit.", examples=["videos[0].cover"])]
+    seed: Annotated[
+        str,
+        Field(description="Its place in the seed; empty for a vector.", examples=["bio"]),
+    ]
+    hit: Annotated[str, Field(description="Its place in the hit.", examples=["videos[0].title"])]
+    seed_quote: Annotated[
+        str, Field(description="The seed's own words; empty for pictures and sounds.")
+    ] = ""
+    hit_quote: Annotated[str, Field(description="The hit's own words; likewise.")] = ""
+    disguises: Annotated[
+        tuple[str, ...],
+        Field(description="What was undone to see that both say the same, as confusable."),
+    ] = ()
+    similarity: Annotated[
+        float | None,
+        Field(description="Of a topic: cosine of the two pieces, each encoded alone."),
+    ] = None
 
 
 _Use = Annotated[
@@ -207,11 +222,14 @@ class ReasonsOut(Response):
     shared: Annotated[
         dict[str, list[str] | list[SameContentOut]],
         Field(
-            description="What both show: tags, category, language; identical pictures, sounds and "
-            "titles; similar_pictures, where one is a copy of the other (re-encoded, scaled, "
-            "recoloured, mirrored, or cropped by up to 20 % per side); similar_sounds (re-encoded, "
-            "louder, up to a semitone off). A few of each; kinds with nothing in common are left "
-            "out."
+            description="What both show, rare things first and never boilerplate: contacts; tags; "
+            "titles; phrases, quoted from both; pictures and sounds that are identical; "
+            "similar_pictures, where one is a copy of the other (re-encoded, scaled, recoloured, "
+            "mirrored, or cropped by up to 20 % per side) or the vectors are nearly equal; "
+            "similar_sounds (re-encoded, louder, up to a semitone off); category; language; "
+            "audience, where the bundle knows that of both. Where that is a language at most: "
+            "topic, the pieces that mean most nearly the same. A few of each; kinds with nothing "
+            "in common are left out."
         ),
     ]
     contributions: Annotated[

@@ -113,7 +113,9 @@ def _kind_of(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     # The request guard lets anything pass with an empty body.
     if kind not in (NDJSON, PARQUET) and not kind.endswith("json"):
-        raise UnsupportedMediaType(f"send lines as {NDJSON}, or a path as application/json")
+        raise UnsupportedMediaType(
+            f"send lines as {NDJSON}, rows as {PARQUET}, or a path as application/json"
+        )
     return kind
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from service.errors import MissingScope, Unauthorized
-from service.scopes import SCOPES, Scope
+from service.scopes import SCOPES, Scope, roles_with
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Caller:
         if scope not in self.scopes:
             raise MissingScope(
                 f"this needs the scope {scope!r}, and the key {self.key_id} has "
-                f"{', '.join(sorted(self.scopes)) or 'none'}; ask with another key"
+                f"{', '.join(sorted(self.scopes)) or 'none'}; ask an admin for "
+                f"a key with it, such as one of the role {roles_with(scope)}"
             )
 
 

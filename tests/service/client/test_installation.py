@@ -70,7 +70,8 @@ def test_the_client_imports() -> None:
 
 @pytest.mark.slow
 def test_commands_that_ask_a_service_are_there() -> None:
-    words = ["similar --help", "cold-start --help", "dedup --help", "load --help", "--help"]
+    names = ("similar", "cold-start", "dedup", "load", "jobs")
+    words = [*(f"{name} --help" for name in names), "--help"]
     code = """
 import contextlib
 from service.__main__ import main
@@ -80,7 +81,7 @@ for words in sys.argv[1:]:
 """
     done = run(code, *words)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("examples:") == 4
+    assert done.stdout.count("examples:") == len(names)
     assert done.stdout.count("exit status:") == 1
 
 

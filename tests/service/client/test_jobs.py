@@ -11,6 +11,7 @@ import pytest
 from service.client import (
     AsyncClient,
     Client,
+    ClientError,
     DeadlineExceeded,
     JobCancelled,
     JobFailed,
@@ -54,6 +55,22 @@ def test_streamers_go_in_and_out(client: Client) -> None:
 
 
 @slow
+def test_who_is_similar_is_exported_by_a_job(client: Client) -> None:
+    for i in range(30):
+        client.put(f"s{i:05}", profile(i))
+    question = {"positive": [{"streamer_id": "s00003"}], "min_score": -1}
+    at_once = list(client.export(question))
+    job = client.exports.start_similar(question)
+    assert job.kind == "similar_export"
+    assert list(client.exports.similar_lines(job.job_id)) == at_once
+    assert len(at_once) > 10
+    with pytest.raises(ClientError, match="read it by `similar_lines`"):
+        next(client.exports.lines(job.job_id))
+    with pytest.raises(ClientError, match="64 KiB"):
+        client.exports.start_similar({"positive": [{"vector": [0.125] * 20_000}], "min_score": 0})
+
+
+@slow
 def test_how_a_job_ended_is_a_typed_error(serve: Serve) -> None:
     service = serve(STREAMER_JOBS__AT_ONCE="0")
     with Client(service.url) as client:
@@ -61,7 +78,7 @@ def test_how_a_job_ended_is_a_typed_error(serve: Serve) -> None:
         with pytest.raises(DeadlineExceeded, match=f"the job {job.job_id} has not finished"):
             client.jobs.wait(job.job_id, timeout_s=0.2)
         assert client.jobs.cancel(job.job_id).state == "cancelled"
-        with pytest.raises(JobCancelled) as cancelled:
+        with pytest.raises(JobCancelled, match=f"the job {job.job_id} was cancelled") as cancelled:
             client.jobs.wait(job.job_id)
         assert cancelled.value.job == client.jobs.get(job.job_id)
         assert client.jobs.retry(job.job_id).state == "queued"

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from service.commands import answers
 from service.commands.progress import Progress
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profiles, write_data
-from tests.service.process import ROOT, load, run
+from tests.service.process import ROOT, command, environment, error_line, load, run
 
 WITHOUT_ANSWER = {"serve", "completion"}
 NOWHERE = "http://127.0.0.1:9"
@@ -191,3 +193,28 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", terminal)
     answers.print_rows(["name", "count"], [["a\tb", 1], ["long name", None]])
     assert terminal.getvalue() == "name       count\na b            1\nlong name      -\n"
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("completion", "bash")])
+def test_an_output_that_is_full_is_one_line(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command(*words), cwd=ROOT, env=environment(), stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 1
+    said = error_line(subprocess.CompletedProcess([], 1, "", done.stderr.decode()))
+    assert said.startswith("error: standard output takes no more: [Errno 28]")
+
+
+@pytest.mark.slow
+def test_who_has_read_enough_ends_no_command_with_an_error(serve: Serve) -> None:
+    """`keys list` asks the store, whose own errors may be of a broken pipe as well."""
+    service = serve()
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    done = subprocess.run(
+        command("keys", "list", "--data-dir", service.data_dir),
+        cwd=ROOT, env=environment(), stdout=ours, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(ours)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -211,6 +211,32 @@ def test_doctor_finds_what_is_broken(bundle: Path, tmp_path: Path, free_port: in
 
 
 @pytest.mark.parametrize(
+    ("variables", "status", "said"),
+    [
+        ({"STREAMER_LIMITS__MAX_K": "many"}, "fail", "STREAMER_LIMITS__MAX_K: input should be"),
+        ({"STREAMER_HOST": "0.0.0.0"}, "fail", "set STREAMER_API_KEY, or listen on 127.0.0.1"),
+        ({"STREAMER_LIMTS__MAX_K": "5"}, "warn", "did you mean STREAMER_LIMITS__MAX_K?"),
+        ({"STREAMER_URL": "http://127.0.0.1:1", "STREAMER_PAGING": "{}"}, "ok", "all can be used"),
+    ],
+)
+def test_doctor_reads_the_settings_of_serve(
+    tmp_path: Path, free_port: int, variables: dict[str, str], status: str, said: str
+) -> None:
+    where = ("--data-dir", tmp_path, "--port", free_port)
+    code, checks = doctor(*where, **variables)
+    assert code == (status == "fail")
+    assert checks["settings"][0] == status
+    assert said in checks["settings"][1]
+
+
+def test_doctor_finds_a_data_folder_that_nobody_can_make() -> None:
+    status, checks = doctor("--data-dir", "/proc/none")
+    assert status == 1
+    assert checks["data folder"][0] == "fail"
+    assert checks["data folder"][1].endswith("choose another by --data-dir")
+
+
+@pytest.mark.parametrize(
     ("said", "status", "detail"),
     [
         ("580.65.06\n580.65.06\n", "ok", "580.65.06"),

@@ -84,9 +84,9 @@ def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path)
     wait_until(lambda: status(service, key) == 200, "the service knows the key")
     data = write_data(tmp_path / "set", profiles(3))
     said = error_line(load(data, service.url, STREAMER_API_KEY=key))
-    assert "set STREAMER_API_KEY to one that may write" in said
+    assert "needs the scope 'streamers:write', and the key" in said
     said = error_line(run("verify", *data_dir, "--url", service.url, STREAMER_API_KEY=key))
-    assert "wants a key with the scope admin" in said
+    assert "needs the scope 'admin', and the key" in said
     assert load(data, service.url, STREAMER_API_KEY="first").returncode == 0
     done = run("verify", *data_dir, "--url", service.url, STREAMER_API_KEY="first")
     assert done.returncode == 0, done.stdout + done.stderr

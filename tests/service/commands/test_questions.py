@@ -80,6 +80,13 @@ def test_cold_start_and_dedup_print_rows(service: Service) -> None:
     ]
 
 
+def test_dedup_names_who_is_not_stored(service: Service) -> None:
+    done = run("dedup", "s0", "nobody", "s3", "--url", service.url)
+    assert done.returncode == 0
+    assert ["not_stored", "nobody", "", ""] in [row.split("\t") for row in done.stdout.splitlines()]
+    assert done.stderr == "warning: 1 of the ids are not stored: check them\n"
+
+
 @pytest.mark.parametrize(
     "words", [("similar", "s0", "--explain"), ("cold-start", "s0"), ("dedup", "s0", "s1")]
 )

@@ -163,7 +163,9 @@ def test_a_bad_bundle_does_not_touch_what_is_stored(
 
 def test_without_a_bundle() -> None:
     said = error_line(run("serve", "--port", 0))
-    assert said == "error: --bundle or STREAMER_BUNDLE: field required"
+    assert said == (
+        "error: --bundle or STREAMER_BUNDLE: is missing; give the folder that `model_export` wrote"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_without_a_bundle() -> None:
     [
         ({"STREAMER_LIMITS__MAX_K": "many"}, "STREAMER_LIMITS__MAX_K: input should be"),
         ({"STREAMER_LIMITS": "many"}, '"limits"'),
-        ({"STREAMER_LIMITS__MAX_KK": "5"}, "STREAMER_LIMITS__MAX_KK: extra inputs"),
+        ({"STREAMER_LIMITS__MAX_KK": "5"}, "did you mean STREAMER_LIMITS__MAX_K?"),
         ({"REDIS_URL": "http://127.0.0.1"}, "the store's address can't be used"),
     ],
 )

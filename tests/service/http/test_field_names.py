@@ -30,3 +30,17 @@ def test_a_field_that_is_called_like_a_place_is_a_field(client: TestClient, name
         (wrong,) = error["errors"]
         assert (wrong["pointer"], wrong.get("parameter")) == (f"/{name}", None)
     assert all("parameter" not in wrong for wrong in found[-1]["errors"])
+
+
+def test_an_id_in_a_list_that_is_none_is_told_what_an_id_may_have(client: TestClient) -> None:
+    body = problem(client.post("/v1/dedup", json={"ids": ["a", "名"]}), 422, "invalid_request")
+    assert body["detail"] == "/ids/1: may have A-Z a-z 0-9 . _ : - only, and not dots alone"
+
+
+def test_who_is_given_twice_is_named_in_the_detail(client: TestClient) -> None:
+    ids = ["a", "b", "a", "b", "b", "b"]
+    body = problem(client.post("/v1/dedup", json={"ids": ids}), 422, "invalid_request")
+    assert body["detail"] == (
+        "/ids/2: streamer 'a' is already at /ids/0; /ids/3: streamer 'b' is already at /ids/1; "
+        "/ids/4: streamer 'b' is already at /ids/1 (and 1 more); give each streamer once"
+    )

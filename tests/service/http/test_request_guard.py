@@ -30,6 +30,10 @@ def with_key(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ("method", "path", "body", "wanted"),
     [
         ("POST", "/v1/streamers:bulk", LINE, "application/x-ndjson"),
+        (
+            *("POST", "/v1/jobs/imports", LINE),
+            "application/x-ndjson, application/vnd.apache.parquet, or a path as application/json",
+        ),
         ("PUT", "/v1/streamers/a", PROFILE, "application/json"),
         ("PATCH", "/v1/streamers/a", PROFILE, "application/json"),
         ("POST", "/v1/similar", PROFILE, "application/json"),

@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from model_export.contract.bundle import Bundle
+from model_export.contract.pieces import pieces_of
 from service.engine.encoding.profile_reader import Reading, ToRead
 from service.engine.encoding.tower_vectors import unpack
 from service.errors import (
@@ -118,7 +119,7 @@ def test_a_stored_profile_has_the_features_that_it_was_encoded_from(
             }
             written = await read(**shown)
             asked, runs = len(server.requests), len(read.towers.runs)
-            stored = read.reader.as_stored(profile(**shown), written.tower_vectors)
+            stored = read.reader.as_stored(pieces_of(profile(**shown)), written.tower_vectors)
             assert (len(server.requests), len(read.towers.runs)) == (asked, runs)
             assert stored.status == written.features.status
             assert len(vectors(written)) == 3  # of text, picture and sound

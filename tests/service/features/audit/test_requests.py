@@ -316,7 +316,9 @@ def test_only_an_admin_reads_it(audited: TestClient) -> None:
         assert answer.status_code == 403
 
 
-def test_nothing_is_done_that_can_not_be_written_down(audited: TestClient, folder: Path) -> None:
+def test_nothing_is_done_that_can_not_be_written_down(
+    audited: TestClient, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     audited.get("/v1/audit")  # no question waits
     log = audited.app_state["services"].audit
     file = log._writer._file  # type: ignore[attr-defined]
@@ -345,6 +347,7 @@ def test_nothing_is_done_that_can_not_be_written_down(audited: TestClient, folde
         os.close(kept)
         os.close(full)
     wait_until(lambda: log.trouble() is None, "it is tried again", 20)
+    assert f"the audit log in {folder / 'audit'} is written again" in caplog.messages
     stored = audited.get("/v1/streamers?limit=1000").json()["streamers"]
     assert {"a", "full"} <= {s["streamer_id"] for s in stored}
     assert audited.put("/v1/streamers/later", json={}).status_code == 201  # it was not stored

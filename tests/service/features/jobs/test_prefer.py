@@ -1,11 +1,15 @@
 """`Prefer: respond-async`: long requests become jobs, and nothing else changes."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from service.app import create_app
+from service.settings import Settings
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON, profiles
 from tests.service.features.transfers.waiting import ended, lines_of, submitted
@@ -49,6 +53,31 @@ def test_an_export_of_similar_streamers_becomes_a_file(client: TestClient) -> No
     assert (job["kind"], job["state"]) == ("similar_export", "succeeded")
     assert job["result"]["lines"] == job["progress"]["done"] == 21
     assert lines_of(client.get(path + "/result")) == at_once
+
+
+def test_a_key_that_reads_no_jobs_starts_none(with_keys: TestClient) -> None:
+    def key(*scopes: str) -> dict[str, str]:
+        wanted = {"name": "nightly", "scopes": list(scopes)}
+        made = with_keys.post("/v1/keys", json=wanted, headers={"Authorization": "Bearer first"})
+        return {"Authorization": f"Bearer {made.json()['key']}"}
+
+    question = {"positive": [{"profile": {"tags": ["cooking"]}}], "min_score": 0}
+    asks = key("search")
+    said = problem(
+        with_keys.post(EXPORT, json=question, headers=ASYNC | asks), 403, "missing_scope"
+    )
+    assert "'streamers:read'" in said["detail"]
+    assert with_keys.post(EXPORT, json=question, headers=asks).status_code == 200
+    both = key("search", "streamers:read")
+    path = applied(with_keys.post(EXPORT, json=question, headers=ASYNC | both))
+    assert with_keys.get(path, headers=both).status_code == 200
+
+
+@pytest.fixture
+def with_keys(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    given = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}
+    with TestClient(create_app(Settings.model_validate(given))) as client:
+        yield client
 
 
 def test_what_the_question_asks_for_is_missing(client: TestClient) -> None:

@@ -158,6 +158,9 @@ def test_the_command_line(serve: Serve) -> None:
         said = error_line(run("jobs", action, job_id, "--url", service.url))
         assert "the job " in said
     assert "is not known" in error_line(run("jobs", "watch", "0" * 28, "--url", service.url))
+    bad = run("jobs", "show", "019a", "--url", service.url)
+    assert bad.returncode == 2
+    assert "must be the id of a job, 28 hex digits, not '019a'" in bad.stderr
     bad = run("jobs", "show")
     assert bad.returncode == 2
     assert bad.stderr.startswith("error: ")

@@ -276,3 +276,15 @@ def test_every_route_of_the_service_is_in_the_table() -> None:
     for method, path, operation in ROUTES:
         url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path)
         assert scopes.find(method, url) == needed(operation)
+
+
+def test_who_lacks_a_scope_is_told_what_key_to_ask_for(guarded: TestClient) -> None:
+    reader = create(guarded, scopes=["streamers:read"])
+    for body, roles in (
+        ({"ids": ["a"]}, "'operations' or 'antifraud' or 'recommender' or 'admin'"),
+        ({"streamer_id": "a"}, "'recommender' or 'admin'"),
+    ):
+        path = "/v1/dedup" if "ids" in body else "/v1/cold-start"
+        answer = guarded.post(path, json=body, headers=bearer(reader["key"]))
+        said = problem(answer, 403, "missing_scope")["detail"]
+        assert said.endswith(f"ask an admin for a key with it, such as one of the role {roles}")

@@ -1,5 +1,6 @@
 """Rebuilds of the index as jobs, over HTTP and by the command."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,3 +92,5 @@ def test_the_command_starts_a_rebuild(serve: Serve) -> None:
     assert '"streamers": 50' in watched.stdout
     listed = run("jobs", "list", "--url", service.url).stdout
     assert f"{job_id}\tindex_rebuild\tsucceeded" in listed
+    as_json = run("jobs", "rebuild-index", "--json", "--url", service.url).stdout
+    assert json.loads(as_json)["kind"] == "index_rebuild"

@@ -231,7 +231,9 @@ def test_a_vector_as_seed_says_why_it_is_not_explained(client: TestClient) -> No
     assert reasons["contributions"] is None
     assert "/positive/0 is a vector" in reasons["unexplained_because"]
     assert reasons["similarity"] == pytest.approx(1, abs=1e-5)
-    assert reasons["shared"] == {}
+    assert set(reasons["shared"]) == {"topic"}
+    assert {pair["seed_quote"] for pair in reasons["shared"]["topic"]} == {""}
+    assert all(pair["hit_quote"] for pair in reasons["shared"]["topic"])
 
 
 def test_the_same_pictures_sounds_and_titles_are_named_on_both_sides(client: TestClient) -> None:
@@ -259,7 +261,11 @@ def test_the_same_pictures_sounds_and_titles_are_named_on_both_sides(client: Tes
         lives=[{"live_id": "e", "audio": sound}],
     )
     hits = explained(client, positive=[{"streamer_id": "seed"}], after_sequence=sequence)
-    assert hits["copy"]["reasons"]["shared"] == {
+    shared = {
+        kind: [v if isinstance(v, str) else {"seed": v["seed"], "hit": v["hit"]} for v in values]
+        for kind, values in hits["copy"]["reasons"]["shared"].items()
+    }
+    assert shared == {
         "tags": ["music"],
         "pictures": [
             {"seed": "avatar", "hit": "videos[1].cover"},

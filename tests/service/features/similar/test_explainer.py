@@ -17,6 +17,8 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.audience import SharedAudience
+from service.engine.evidence.shared_content import SameContent, SharedContent
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
 from service.errors import Overloaded
@@ -95,7 +97,8 @@ async def running(bundle: Path, folder: Path) -> AsyncGenerator[Parts, None]:
             pipeline = EncodingPipeline(reader, encoder.one, encoder.many, version)
             stored = StoredProfiles(store, pipeline, lanes)
             writes = WritePipeline(store, pipeline, stored)
-            explainer = Explainer(pipeline, stored, vocabulary.uninformative, lanes, turns)
+            content, audience = SharedContent(vocabulary), SharedAudience(None, {})
+            explainer = Explainer(pipeline, stored, content, audience, lanes, turns)
             yield Parts(store, writes, featurizer, encoder, lanes, explainer)
         finally:
             lanes.stop()
@@ -126,6 +129,12 @@ def test_each_part_of_a_profile_is_encoded_once_few_at_a_time(bundle: Path, tmp_
                 assert why.contributions["category"].hit == "absent"
                 shares = [one.contribution or 0 for one in why.contributions.values()]
                 assert sum(shares) == pytest.approx(why.similarity, abs=1e-6)
+            parts.encoder.calls.clear()
+            assert await parts.explainer.reasons([(seed, hit) for hit in hits]) == reasons
+            assert parts.encoder.calls == []  # what was made of a version is kept
+            changed = await parts.put("s7", bio="raid boss", language="en")
+            await parts.explainer.reasons([(seed, changed)])
+            assert sum(map(len, parts.encoder.calls)) == 2
 
     asyncio.run(check())
 
@@ -169,7 +178,9 @@ def test_who_was_changed_or_deleted_meanwhile_is_not_explained(
             )
             stored = StoredProfiles(parts.store, other, parts.lanes)
             turns = Turns("explanations", at_once=1, max_queue=1, deadline_s=60)
-            explainer = Explainer(other, stored, set(), parts.lanes, turns)
+            content = SharedContent(parts.featurizer.vocabulary)
+            audience = SharedAudience(None, {})
+            explainer = Explainer(other, stored, content, audience, parts.lanes, turns)
             (why,) = await explainer.reasons([(seed, same)])
             assert why.contributions is None
 
@@ -186,7 +197,10 @@ def test_a_vector_has_no_modalities(bundle: Path, tmp_path: Path) -> None:
             assert why.content_similarity is None
             assert why.unexplained_because is not None
             assert "/positive/0 is a vector" in why.unexplained_because
-            assert parts.encoder.calls == []
+            (topic,) = why.shared["topic"]
+            assert isinstance(topic, SameContent)
+            assert (topic.seed, topic.seed_quote) == ("", "")
+            assert topic.hit in ("bio", "tags[0]")
             assert await parts.explainer.reasons([]) == []
 
     asyncio.run(check())
@@ -203,7 +217,7 @@ def test_few_answers_are_explained_at_once_and_what_is_too_much_is_refused(
             )
             assert [type(one) for one in found] == [list] * 6 + [Overloaded] * 2
             answers = found[:6]
-            assert len(parts.encoder.calls) == 6
+            assert len(parts.encoder.calls) == 2  # those that ran together; then it is kept
             assert parts.encoder.most_running == 2
             assert all(answer == answers[0] for answer in answers)
 

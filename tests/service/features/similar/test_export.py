@@ -41,7 +41,7 @@ def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
 
 
 def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.features.similar.endpoints._EXPORTED_AT_ONCE", 7)
+    monkeypatch.setattr("service.features.similar.endpoints.EXPORTED_AT_ONCE", 7)
     fill(client)
     hits, last = exported(client, {"positive": [{"streamer_id": "s4"}], "min_score": -1})
     assert [hit["rank"] for hit in hits] == list(range(1, 40))

@@ -222,3 +222,19 @@ def test_a_write_names_its_near_duplicates(client: TestClient) -> None:
     assert near[0]["score"] > 0.8
     other = client.put("/v1/streamers/third", json={"tags": ["music"], "bio": "guitar"})
     assert other.json()["near_duplicates"] == []
+
+
+def test_no_cosine_of_copies_is_above_one(client: TestClient) -> None:
+    """The content is kept in 16 bits, so rounded: its length may be a little more than 1."""
+    for words in ("cooking", "music guitar", "guitar", "kitchen cooking"):
+        for name in ("first", "second"):
+            sequence = put(client, f"{name}-{words[:5].strip()}", bio=words, tags=words.split())
+        wait_until_visible(client, sequence)
+        near = client.put("/v1/streamers/copy", json={"bio": words, "tags": words.split()}).json()
+        assert near["near_duplicates"]
+        assert max(n["score"] for n in near["near_duplicates"]) <= 1
+        question = {"k": 10, "explain": "true"}
+        hits = client.get(
+            f"/v1/streamers/first-{words[:5].strip()}/similar", params=question
+        ).json()["hits"]
+        assert max(hit["reasons"]["content_similarity"] for hit in hits) <= 1
