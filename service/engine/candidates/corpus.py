@@ -8,9 +8,9 @@ profiles.
 
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from service.index.faiss.codes import Codes, codes_of
 NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 10, 5
 MOST_BY_HINTS = 24
 FEWEST_BITS = 5.0
-"""Of hints that are shared, see `Postings.shared`: one that four others have, or several."""
+"""Of faint hints that are shared, see `Postings.shared`: one that four have, or several."""
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
 
@@ -130,7 +130,7 @@ class Corpus:
         """
         with self._lock:
             rows = [self._row_of[name] for name in streamer_ids]
-            found = [{*strong, *hinted} for strong, hinted in map(self._by_keys, asked)]
+            found = [set(chain.from_iterable(self._by_keys(keys))) for keys in asked]
             for codes, k, farthest in self._sources:
                 for some, near in zip(
                     found, self._near(codes, codes.get(rows), k, farthest), strict=True
@@ -144,8 +144,8 @@ class Corpus:
     def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str]:
         """The likeliest duplicates of a streamer that need not be there, itself left out.
 
-        Each source in its turn gives its next best one: who shares most keys, who shares most
-        hints, the nearest by content and by embedding.
+        Each source in its turn gives its next best one: who shares most keys of a kind, the nearest
+        by content and by embedding.
         """
         with self._lock:
             ranked: list[Sequence[int]] = list(self._by_keys(entry.asked))
@@ -190,12 +190,12 @@ class Corpus:
                 near_all[place] = some[mask].tolist()
         return near_all
 
-    def _by_keys(self, asked: NDArray[np.uint32]) -> tuple[list[int], list[int]]:
-        """Rows that share a key, and those that share most of the hints, the likeliest first."""
-        is_hint = asked & 1 > 0
-        strong = _ranked(*self._postings.shared(asked[~is_hint]), 0)
-        hinted = _ranked(*self._postings.shared(asked[is_hint]), FEWEST_BITS)
-        return strong, hinted[:MOST_BY_HINTS]
+    def _by_keys(self, asked: NDArray[np.uint32]) -> Iterator[list[int]]:
+        """Rows that share keys, by their kind, the likeliest first."""
+        kinds = asked & 3
+        yield _ranked(*self._postings.shared(asked[(kinds & 1) == 0]), 0)
+        for kind, fewest in ((1, 0), (3, FEWEST_BITS)):
+            yield _ranked(*self._postings.shared(asked[kinds == kind]), fewest)[:MOST_BY_HINTS]
 
 
 def _ranked(rows: NDArray[np.int64], bits: NDArray[np.float64], fewest: float) -> list[int]:

@@ -9,28 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import VECTOR_KEYS, Side
-from service.engine.candidates.postings import hint, strong
+from service.engine.candidates.postings import faint_hint, hint, strong
 
 _STRONG = {"contacts": 16, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
-_HINTS = {"titles": 12, "text": 10}
-"""Keys of a channel that are kept."""
+_MOST_TITLES = 16
+_TEXT_KEPT = 10
 
 
 def kept_keys(side: Side) -> NDArray[np.uint32]:
     """Keys by which others find a profile (K,)."""
-    return _keys(side, _HINTS)
+    return _keys(side, _TEXT_KEPT)
 
 
 def asked_keys(side: Side) -> NDArray[np.uint32]:
     """Keys by which a profile finds others (K,)."""
-    return _keys(side, dict.fromkeys(_HINTS))
+    return _keys(side, None)
 
 
-def _keys(side: Side, hints: dict[str, int] | dict[str, None]) -> NDArray[np.uint32]:
+def _keys(side: Side, most_text: int | None) -> NDArray[np.uint32]:
     name = np.zeros(0, np.uint32) if side.name is None else np.array([side.name], np.uint32)
     found = [
         strong(name),
         *(strong(side.of(channel)[:most]) for channel, most in _STRONG.items()),
-        *(hint(side.of(channel)[:most]) for channel, most in hints.items()),
+        hint(side.of("titles")[:_MOST_TITLES]),
+        faint_hint(side.of("text")[:most_text]),
     ]
     return np.unique(np.concatenate(found))

@@ -28,8 +28,13 @@ def strong(keys: Keys) -> Keys:
 
 
 def hint(keys: Keys) -> Keys:
-    """Keys whose rows are candidates while few have them, such as parts of a text."""
-    return keys | np.uint32(1)
+    """Keys whose rows are candidates while few have them, such as titles."""
+    return keys & ~np.uint32(2) | np.uint32(1)
+
+
+def faint_hint(keys: Keys) -> Keys:
+    """Hints that tell something only where several are shared, such as parts of a text."""
+    return keys | np.uint32(3)
 
 
 class Postings:
