@@ -19,10 +19,11 @@ from model_export.contract.evidence import Side
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
-NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 10, 5
-MOST_BY_HINTS = 24
-FEWEST_BITS = 5.0
-"""Of faint hints that are shared, see `Postings.shared`: one that four have, or several."""
+NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 10, 10
+MOST_BY_HINTS = 40
+FEWEST_BITS = 7.0
+"""Of faint hints that are shared, see `Postings.shared`: one that only one other has, or
+several."""
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
 

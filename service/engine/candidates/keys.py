@@ -1,8 +1,9 @@
 """Exact keys by which a profile is found, besides its vectors.
 
-Of the shingles of a text a corpus keeps the smallest hashes, a random sample that is the same for
-the same text (bottom-k; Cohen 2007), and is asked by all of them: so a text is found that contains
-another one, or is contained in it, however long the longer one is.
+Tags tell little, but accounts with one of the same pictures often show the same few. Of the shingles
+of a text a corpus keeps the smallest hashes, a random sample that is the same for the same text
+(bottom-k; Cohen 2007), and is asked by all of them: so a text is found that contains another one,
+or is contained in it, however long the longer one is.
 """
 
 import numpy as np
@@ -12,8 +13,9 @@ from model_export.contract.evidence import VECTOR_KEYS, Side
 from service.engine.candidates.postings import faint_hint, hint, strong
 
 _STRONG = {"contacts": 16, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
-_MOST_TITLES = 16
-_TEXT_KEPT = 10
+_MOST_TITLES = 12
+_MOST_TAGS = 8
+_TEXT_KEPT = 7
 
 
 def kept_keys(side: Side) -> NDArray[np.uint32]:
@@ -32,6 +34,7 @@ def _keys(side: Side, most_text: int | None) -> NDArray[np.uint32]:
         strong(name),
         *(strong(side.of(channel)[:most]) for channel, most in _STRONG.items()),
         hint(side.of("titles")[:_MOST_TITLES]),
+        faint_hint(side.of("tags")[:_MOST_TAGS]),
         faint_hint(side.of("text")[:most_text]),
     ]
     return np.unique(np.concatenate(found))

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_ROWS = 64
+MOST_ROWS = 128
 """Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
 _LOOKED_AT = 4 * MOST_ROWS
 """Postings of a key that are read at most: void ones count too, until they are merged away."""
