@@ -1,7 +1,7 @@
 """Exact keys by which a profile is found, besides its vectors.
 
-Tags tell little, but accounts with one of the same pictures often show the same few. Of the shingles
-of a text a corpus keeps the smallest hashes, a random sample that is the same for the same text
+Tags tell little, but accounts that show one picture often have the same few. Of the shingles of a
+text a corpus keeps the smallest hashes, a random sample that is the same for the same text
 (bottom-k; Cohen 2007), and is asked by all of them: so a text is found that contains another one,
 or is contained in it, however long the longer one is.
 """
@@ -13,9 +13,9 @@ from model_export.contract.evidence import VECTOR_KEYS, Side
 from service.engine.candidates.postings import faint_hint, hint, strong
 
 _STRONG = {"contacts": 16, "pictures": 12, "sounds": 8, VECTOR_KEYS: 12}
-_MOST_TITLES = 12
-_MOST_TAGS = 8
-_TEXT_KEPT = 7
+_MOST_TITLES = 16
+_MOST_TAGS = 6
+_TEXT_KEPT = 8
 
 
 def kept_keys(side: Side) -> NDArray[np.uint32]:
