@@ -1,4 +1,4 @@
-"""The whole path in one command: data, training, export, serving, loading, three answers.
+"""The whole path in one command: data, training, export, serving, loading, four answers.
 
 It drives the command lines only, each in a process of its own, and keeps what they make under
 `build/demo/<name>`, so that a second run starts the service and asks at once.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from demo.duplicates import show_duplicates
 from demo.errors import DemoError
 from demo.profiles import read_column, read_profiles, telling
 from demo.questions import show_cold_start, show_dedup, show_similar
@@ -52,6 +53,7 @@ def demo(args: argparse.Namespace) -> None:
         show_similar(service, profiles, telling(alone or profiles, splits, "train"))
         show_cold_start(service, profiles, telling(alone or profiles, splits, "test"))
         show_dedup(service, profiles, groups)
+        show_duplicates(service, profiles)
         print(f"\nAnswered {time.monotonic() - started:.0f} s after the start.")
         if not args.once:
             print(f"\nThe API, to try out: {service.url}/docs     (Ctrl-C ends the service)")

@@ -10,10 +10,12 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
+    ChannelName,
     ColdStartIn,
     ColdStartOut,
     CompareOut,
@@ -53,6 +55,8 @@ class AsyncClient:
         jobs: long work: looked at, waited for, cancelled, retried.
         imports: many streamers in, as a job.
         exports: many streamers out, as a job.
+        duplicates: groups of duplicates over the whole corpus.
+        judgements: what people know of pairs.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class AsyncClient:
         self.jobs = AsyncJobs(self._transport)
         self.imports = AsyncImports(self._transport, self.jobs, self._last)
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
+        self.duplicates = AsyncDuplicates(self._transport)
+        self.judgements = AsyncJudgements(self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -318,7 +324,37 @@ class AsyncClient:
         return await self._transport.call(calls.dedup(question, self.sequence), deadline_s)
 
     async def compare(
-        self, a: str | Profile, b: str | Profile, *, deadline_s: float | None = None
+        self,
+        a: str | Profile,
+        b: str | Profile,
+        *,
+        without: Sequence[ChannelName] = (),
+        deadline_s: float | None = None,
     ) -> CompareOut:
-        """Whether two are the same, with the evidence; strings are ids of stored streamers."""
-        return await self._transport.call(calls.compare(a, b), deadline_s)
+        """Whether two are the same, with the evidence; strings are ids of stored streamers.
+
+        Args:
+            a: one side.
+            b: the other one.
+            without: channels that are left out.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.compare(a, b, without), deadline_s)
+
+    def events(
+        self,
+        cursor: str | None = None,
+        *,
+        page_size: int = 100,
+        poll_s: float | None = None,
+        deadline_s: float | None = None,
+    ) -> AsyncEvents:
+        """The feed of events as an iterator; keep its `cursor`.
+
+        Args:
+            cursor: of an earlier iterator; None = from the oldest event that is kept.
+            page_size: events that are fetched at once.
+            poll_s: the iterator does not end, and asks for new events so often.
+            deadline_s: of a page.
+        """
+        return AsyncEvents(self._transport, cursor, page_size, poll_s, deadline_s)

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -117,11 +117,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _as(kind: type[Answer]) -> Callable[[bytes], Answer]:
+def reader_of(kind: type[Answer]) -> Callable[[bytes], Answer]:
+    """What makes an answer of JSON."""
     return _adapter(kind).validate_json
 
 
-def _params(**given: Parameter) -> dict[str, str]:
+def params_of(**given: Parameter) -> dict[str, str]:
     """Query parameters, without those that are None or False."""
     texts = {name: "true" if value is True else str(value) for name, value in given.items()}
     return {name: texts[name] for name, v in given.items() if v is not None and v is not False}
@@ -150,7 +151,7 @@ def put(
     return Call(
         "PUT",
         _at(streamer_id),
-        _as(WrittenOut),
+        reader_of(WrittenOut),
         content=json_of(profile),
         headers=_JSON | _precondition(if_version, only_new),
         is_repeatable=if_version is None and not only_new,
@@ -162,7 +163,7 @@ def patch(streamer_id: str, changes: Profile, if_version: int | None) -> Call[Wr
     return Call(
         "PATCH",
         _at(streamer_id),
-        _as(WrittenOut),
+        reader_of(WrittenOut),
         content=json_of(changes),
         headers=_JSON | _precondition(if_version),
         is_repeatable=False,
@@ -174,7 +175,7 @@ def delete(streamer_id: str, if_version: int | None) -> Call[DeletedOut]:
     return Call(
         "DELETE",
         _at(streamer_id),
-        _as(DeletedOut),
+        reader_of(DeletedOut),
         headers=_precondition(if_version),
         is_repeatable=if_version is None,
     )
@@ -196,7 +197,7 @@ def keyed_methods() -> Call[frozenset[str]]:
     """Methods of writes for which the service documents `Idempotency-Key`, by its OpenAPI."""
 
     def read(body: bytes) -> frozenset[str]:
-        operations = _as(_Document)(body).paths.get(_ROUTE, {})
+        operations = reader_of(_Document)(body).paths.get(_ROUTE, {})
         return frozenset(
             method.upper()
             for method, operation in operations.items()
@@ -211,25 +212,25 @@ def keyed_methods() -> Call[frozenset[str]]:
 
 def get(streamer_id: str) -> Call[StreamerOut]:
     """`GET /v1/streamers/{streamer_id}`."""
-    return Call("GET", _at(streamer_id), _as(StreamerOut))
+    return Call("GET", _at(streamer_id), reader_of(StreamerOut))
 
 
 def embedding(streamer_id: str) -> Call[EmbeddingOut]:
     """`GET /v1/streamers/{streamer_id}/embedding`."""
-    return Call("GET", _at(streamer_id, "/embedding"), _as(EmbeddingOut))
+    return Call("GET", _at(streamer_id, "/embedding"), reader_of(EmbeddingOut))
 
 
 def page_of_streamers(limit: int, cursor: str | None) -> Call[StreamerPage]:
     """`GET /v1/streamers`."""
-    params = _params(limit=limit, cursor=cursor)
-    return Call("GET", "/v1/streamers", _as(StreamerPage), params=params)
+    params = params_of(limit=limit, cursor=cursor)
+    return Call("GET", "/v1/streamers", reader_of(StreamerPage), params=params)
 
 
 def health() -> Call[HealthOut]:
     """`GET /readyz`, whose answer comes with 503 too."""
 
     def read(body: bytes) -> HealthOut:
-        state: dict[str, Any] = _as(dict[str, Any])(body)
+        state: dict[str, Any] = reader_of(dict[str, Any])(body)
         if state.get("status") in ("starting", "stopping"):  # nothing else is known then
             detail = f"the service is {state['status']}: {state.get('reason')}"
             title = "The service is not ready yet"
@@ -243,7 +244,7 @@ def health() -> Call[HealthOut]:
                 ),
                 1,
             )
-        return _as(HealthOut)(body)
+        return reader_of(HealthOut)(body)
 
     return Call("GET", "/readyz", read, statuses=frozenset({200, 503}))
 
@@ -264,19 +265,19 @@ def similar(
     streamer_id: str, k: int, after_sequence: int, **options: Parameter
 ) -> Call[SimilarOut]:
     """`GET /v1/streamers/{streamer_id}/similar`."""
-    params = _params(k=k, after_sequence=after_sequence or None, **options)
-    return Call("GET", _at(streamer_id, "/similar"), _as(SimilarOut), params=params)
+    params = params_of(k=k, after_sequence=after_sequence or None, **options)
+    return Call("GET", _at(streamer_id, "/similar"), reader_of(SimilarOut), params=params)
 
 
 def search(question: SimilarIn | Fields, after_sequence: int) -> Call[SimilarOut]:
     """`POST /v1/similar`."""
     content = _asked(question, after_sequence)
-    return Call("POST", "/v1/similar", _as(SimilarOut), content=content, headers=_JSON)
+    return Call("POST", "/v1/similar", reader_of(SimilarOut), content=content, headers=_JSON)
 
 
 def next_page(cursor: str) -> Call[SimilarOut]:
     """`GET /v1/similar`."""
-    return Call("GET", "/v1/similar", _as(SimilarOut), params={"cursor": cursor})
+    return Call("GET", "/v1/similar", reader_of(SimilarOut), params={"cursor": cursor})
 
 
 def export(question: ExportIn | Fields, after_sequence: int) -> Call[bytes]:
@@ -288,7 +289,7 @@ def export(question: ExportIn | Fields, after_sequence: int) -> Call[bytes]:
 def cold_start(question: ColdStartIn | Fields, after_sequence: int) -> Call[ColdStartOut]:
     """`POST /v1/cold-start`."""
     content = _asked(question, after_sequence)
-    return Call("POST", "/v1/cold-start", _as(ColdStartOut), content=content, headers=_JSON)
+    return Call("POST", "/v1/cold-start", reader_of(ColdStartOut), content=content, headers=_JSON)
 
 
 def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClustersOut | DedupFeedOut]:
@@ -298,10 +299,10 @@ def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClusters
     return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
 
 
-def compare(a: str | Profile, b: str | Profile) -> Call[CompareOut]:
+def compare(a: str | Profile, b: str | Profile, without: Sequence[str]) -> Call[CompareOut]:
     """`POST /v1/compare`."""
-    content = to_json({"a": _side(a), "b": _side(b)})
-    return Call("POST", "/v1/compare", _as(CompareOut), content=content, headers=_JSON)
+    content = to_json({"a": _side(a), "b": _side(b), "without": list(without)})
+    return Call("POST", "/v1/compare", reader_of(CompareOut), content=content, headers=_JSON)
 
 
 def _side(given: str | Profile) -> Fields:
@@ -319,12 +320,12 @@ def _job(job_id: str, rest: str = "") -> str:
 
 def job(job_id: str) -> Call[JobOut]:
     """`GET /v1/jobs/{job_id}`."""
-    return Call("GET", _job(job_id), _as(JobOut))
+    return Call("GET", _job(job_id), reader_of(JobOut))
 
 
 def page_of_jobs(limit: int, cursor: str | None) -> Call[JobPage]:
     """`GET /v1/jobs`."""
-    return Call("GET", "/v1/jobs", _as(JobPage), params=_params(limit=limit, cursor=cursor))
+    return Call("GET", "/v1/jobs", reader_of(JobPage), params=params_of(limit=limit, cursor=cursor))
 
 
 def watch_job(job_id: str, last: str | None) -> Call[bytes]:
@@ -335,14 +336,16 @@ def watch_job(job_id: str, last: str | None) -> Call[bytes]:
 
 def change_job(job_id: str, action: str) -> Call[JobOut]:
     """`POST /v1/jobs/{job_id}:cancel` or `:retry`; a second retry is refused by its state."""
-    return Call("POST", _job(job_id, f":{action}"), _as(JobOut), is_repeatable=action == "cancel")
+    path, is_repeatable = _job(job_id, f":{action}"), action == "cancel"
+    return Call("POST", path, reader_of(JobOut), is_repeatable=is_repeatable)
 
 
 def start_job(path: str, content: bytes, content_type: str) -> Call[JobOut]:
     """A route that queues a job: sent again with its key, it queues no other one."""
     headers = {_KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
     accepted = frozenset({202})
-    return Call("POST", path, _as(JobOut), content=content, headers=headers, statuses=accepted)
+    read = reader_of(JobOut)
+    return Call("POST", path, read, content=content, headers=headers, statuses=accepted)
 
 
 def start_similar_export(question: ExportIn | Fields, after_sequence: int) -> Call[JobOut]:

@@ -13,6 +13,7 @@ WRITTEN = {
     "synchronous.py": "asynchronous.py",
     "transport.py": "async_transport.py",
     "jobs.py": "async_jobs.py",
+    "duplicates/synchronous.py": "duplicates/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -29,10 +30,12 @@ _REPLACED = (
     (r"\bAsyncGenerator\[([\w\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
-    (r"\bAsync(Client|Transport|Jobs|Imports|Exports)\b", r"\1"),
+    (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\bduplicates\.asynchronous\b", "duplicates.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
-    (r"\b__a(enter|exit)__\b", r"__\1__"),
+    (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\basync_results\b", "results"),
     (r"\ba(clos(?:e|ing)|iter_bytes|read)\b", r"\1"),
     (r", for asyncio\.", ", without asyncio."),

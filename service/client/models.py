@@ -2,7 +2,14 @@
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
 from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
-from service.features.compare.schemas import ChannelOut, CompareIn, CompareOut, QuoteOut, SideIn
+from service.features.compare.schemas import (
+    ChannelName,
+    ChannelOut,
+    CompareIn,
+    CompareOut,
+    QuoteOut,
+    SideIn,
+)
 from service.features.dedup.schemas import (
     ClusterOut,
     DedupClustersOut,
@@ -10,6 +17,21 @@ from service.features.dedup.schemas import (
     DedupIn,
     MemberOut,
 )
+from service.features.duplicates.schemas import (
+    EdgeOut,
+    GivenOut,
+    GroupDetailOut,
+    GroupOut,
+    GroupPage,
+    JudgementIn,
+    JudgementPage,
+    ListedOut,
+    PairOut,
+    StreamerDuplicatesOut,
+    TakenBackOut,
+    TieOut,
+)
+from service.features.events.schemas import EventOut, EventPage
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.operations.schemas import HealthOut
 from service.features.similar.schemas import (
@@ -43,6 +65,7 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "ChannelName",
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
@@ -54,23 +77,34 @@ __all__ = [
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "EdgeOut",
     "EmbeddingOut",
+    "EventOut",
+    "EventPage",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
     "FieldProblem",
     "FilterIn",
+    "GivenOut",
+    "GroupDetailOut",
+    "GroupOut",
+    "GroupPage",
     "HealthOut",
     "HitOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
     "JobPage",
+    "JudgementIn",
+    "JudgementPage",
+    "ListedOut",
     "Live",
     "Media",
     "MemberOut",
     "NearDuplicateOut",
     "NeighbourOut",
+    "PairOut",
     "Problem",
     "ProgressOut",
     "QuoteOut",
@@ -83,10 +117,13 @@ __all__ = [
     "SimilarOut",
     "StreamerBody",
     "StreamerContent",
+    "StreamerDuplicatesOut",
     "StreamerExportIn",
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",
+    "TakenBackOut",
+    "TieOut",
     "Video",
     "WrittenOut",
 ]

@@ -12,10 +12,12 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
+    ChannelName,
     ColdStartIn,
     ColdStartOut,
     CompareOut,
@@ -55,6 +57,8 @@ class Client:
         jobs: long work: looked at, waited for, cancelled, retried.
         imports: many streamers in, as a job.
         exports: many streamers out, as a job.
+        duplicates: groups of duplicates over the whole corpus.
+        judgements: what people know of pairs.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.imports = Imports(self._transport, self.jobs, self._last)
         self.exports = Exports(self._transport, self.jobs, self._last)
+        self.duplicates = Duplicates(self._transport)
+        self.judgements = Judgements(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -320,7 +326,37 @@ class Client:
         return self._transport.call(calls.dedup(question, self.sequence), deadline_s)
 
     def compare(
-        self, a: str | Profile, b: str | Profile, *, deadline_s: float | None = None
+        self,
+        a: str | Profile,
+        b: str | Profile,
+        *,
+        without: Sequence[ChannelName] = (),
+        deadline_s: float | None = None,
     ) -> CompareOut:
-        """Whether two are the same, with the evidence; strings are ids of stored streamers."""
-        return self._transport.call(calls.compare(a, b), deadline_s)
+        """Whether two are the same, with the evidence; strings are ids of stored streamers.
+
+        Args:
+            a: one side.
+            b: the other one.
+            without: channels that are left out.
+            deadline_s: of this call.
+        """
+        return self._transport.call(calls.compare(a, b, without), deadline_s)
+
+    def events(
+        self,
+        cursor: str | None = None,
+        *,
+        page_size: int = 100,
+        poll_s: float | None = None,
+        deadline_s: float | None = None,
+    ) -> Events:
+        """The feed of events as an iterator; keep its `cursor`.
+
+        Args:
+            cursor: of an earlier iterator; None = from the oldest event that is kept.
+            page_size: events that are fetched at once.
+            poll_s: the iterator does not end, and asks for new events so often.
+            deadline_s: of a page.
+        """
+        return Events(self._transport, cursor, page_size, poll_s, deadline_s)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -56,12 +57,26 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
             print("\t".join("" if cell is None else _plain(str(cell)) for cell in row))
         return
     texts = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    is_number = [all(not isinstance(row[i], str) for row in rows) for i in range(len(columns))]
+    widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
+    is_number = [
+        not any(isinstance(row[i], str) for row in rows) and any(row[i] is not None for row in rows)
+        for i in range(len(columns))
+    ]
     for text in texts:
         cells = zip(text, widths, is_number, strict=True)
-        line = "  ".join(t.rjust(w) if number else t.ljust(w) for t, w, number in cells)
+        line = "  ".join(_padded(t, w, number) for t, w, number in cells)
         print(line.rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: two of a Chinese character, none of an accent."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _padded(text: str, width: int, is_number: bool) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if is_number else text + blanks
 
 
 def _shown(cell: Cell) -> str:

@@ -81,4 +81,4 @@ def test_words_that_the_encoder_has_no_room_for_count() -> None:
 
 def test_a_masked_modality_leaves_the_coverage_of_the_whole() -> None:
     whole = features(bio="owl", tags=["lo-fi"])
-    assert without(whole, "bio").coverage == whole.coverage < 1
+    assert without(whole, ["bio"]).coverage == whole.coverage < 1

@@ -150,7 +150,7 @@ def test_commands_work(page: Path, workplace: Workplace) -> None:
             if fence.language == "python":
                 assert workplace.run_python(text)
             else:
-                answer = workplace.run(f"URL={url}\n{text}")
+                answer = workplace.run(f"export URL={url} STREAMER_URL={url}\n{text}")
         elif fence.category == "stopped":
             workplace.stop()
             run = workplace.run_python if fence.language == "python" else workplace.run

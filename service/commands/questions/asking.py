@@ -28,16 +28,25 @@ def ask(
     show: Callable[[Answer], None],
 ) -> int:
     """Ask, and show the answer; 1 and a line on standard error where there is none."""
+
+    def do(client: Client) -> None:
+        found = question(client)
+        answer(args, found.model_dump(mode="json", by_alias=True), lambda: show(found))
+
+    return with_client(args, do)
+
+
+def with_client(args: argparse.Namespace, do: Callable[[Client], None]) -> int:
+    """Do something with the service; 1 and a line on standard error where it fails."""
     try:
         with Client(args.url, api_key(), patience=_PATIENCE) as client:
-            found = question(client)
+            do(client)
     except NotAllowed as error:
         print("error:", not_allowed(args.url, error.detail, error.status), file=sys.stderr)
         return 1
     except (ClientError, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    answer(args, found.model_dump(mode="json", by_alias=True), lambda: show(found))
     return 0
 
 

@@ -78,11 +78,11 @@ async def list_duplicates(
     """
     charges.reach("duplicates", hits_units(limit))
     sequence = await duplicates.sequence()  # first: the groups may be newer, never older
-    found, following = await duplicates.page(order, place_of(cursor), limit)
+    found, following = await duplicates.page(order, place_of(cursor, order), limit)
     audit.about(results=len(found))
     return GroupPage(
         groups=[GroupOut.model_validate(_fields(record)) for record in found],
-        next_cursor=cursor_of(following),
+        next_cursor=cursor_of(following, order),
         evaluated_sequence=sequence,
     )
 
@@ -104,7 +104,7 @@ async def get_duplicates(
 ) -> GroupDetailOut:
     """Members in pages, with their edges. A group that is no more names its successors."""
     charges.reach("duplicates", hits_units(limit))
-    found = await duplicates.get(group_id, place_of(cursor), limit)
+    found = await duplicates.get(group_id, place_of(cursor, group_id), limit)
     audit.about(found.members, len(found.members))
     return GroupDetailOut.model_validate(
         {
@@ -112,7 +112,7 @@ async def get_duplicates(
             "successors": found.successors,
             "members": found.members,
             "edges": [vars(edge) for edge in found.edges],
-            "next_cursor": cursor_of(found.next_after),
+            "next_cursor": cursor_of(found.next_after, group_id),
         }
     )
 

@@ -28,6 +28,7 @@ from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
+_LISTING = "judgements"
 CurrentJudgements = Annotated[Judgements, Depends(service_named("judgements", Judgements))]
 
 
@@ -88,7 +89,7 @@ async def list_judgements(
 ) -> JudgementPage:
     """In order of their pairs; `overruled_by` names newer ones that contradict one."""
     charges.reach("duplicates", hits_units(limit))
-    found, following = await judgements.page(streamer_id, place_of(cursor), limit)
+    found, following = await judgements.page(streamer_id, place_of(cursor, _LISTING), limit)
     return JudgementPage(
         judgements=[
             ListedOut.model_validate(
@@ -96,7 +97,7 @@ async def list_judgements(
             )
             for one in found
         ],
-        next_cursor=cursor_of(following),
+        next_cursor=cursor_of(following, _LISTING),
     )
 
 

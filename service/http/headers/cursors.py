@@ -7,18 +7,19 @@ from service.errors import InvalidRequest
 MOST_CHARS = 512
 
 
-def cursor_of(place: str | None) -> str | None:
-    """The cursor of a place; None of None."""
+def cursor_of(place: str | None, listing: str) -> str | None:
+    """The cursor of a place in a listing; None of None."""
     if place is None:
         return None
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{listing}|{place}".encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str | None) -> str:
+def place_of(cursor: str | None, listing: str) -> str:
     """The place of a cursor; "" without one.
 
     Raises:
-        InvalidRequest: this service gave no such cursor.
+        InvalidRequest: this service gave no such cursor, or gave it for another listing, where it
+            would skip what it should not.
     """
     if cursor is None:
         return ""
@@ -28,4 +29,8 @@ def place_of(cursor: str | None) -> str:
         place = ""
     if not place or not place.isprintable():
         raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
-    return place
+    if not place.startswith(f"{listing}|"):
+        raise InvalidRequest.of_parameter(
+            "cursor", "is of another listing or order: begin without a cursor"
+        )
+    return place.removeprefix(f"{listing}|")

@@ -1,6 +1,7 @@
 """The client without asyncio is the one with it, written by the generator."""
 
 import inspect
+import re
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_both_clients_have_the_same_methods() -> None:
     def methods(kind: type) -> dict[str, str]:
         found = inspect.getmembers(kind, inspect.isfunction)
         return {
-            name: str(inspect.signature(method)).replace("Async", "").replace(", None]", "")
+            name: re.sub(r"Async|\ba(?=sync)|, None(?=\])", "", str(inspect.signature(method)))
             for name, method in found
             if not name.startswith("_") and not name.endswith("close")
         }

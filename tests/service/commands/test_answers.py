@@ -100,6 +100,10 @@ FAILING = {
     "similar": "w0000 --url {1}",
     "cold-start": "w0000 --url {1}",
     "dedup": "w0000 w0001 --url {1}",
+    "duplicates": "list --url {1}",
+    "compare": "w0000 w0001 --url {1}",
+    "judge": "w0000 w0001 same --url {1}",
+    "events": "--url {1}",
     "embed": "--bundle {0}/none --data {0} --out {0}/v.npz",
     "backup": "--data-dir {0}/none --out {0}/copy",
     "restore": "{0} --data-dir {0}/data",
@@ -193,6 +197,15 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", terminal)
     answers.print_rows(["name", "count"], [["a\tb", 1], ["long name", None]])
     assert terminal.getvalue() == "name       count\na b            1\nlong name      -\n"
+
+
+def test_a_table_of_chinese_and_accents_has_straight_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    answers.print_rows(["name", "tag"], [["夜宵", "x"], ["e\u0301", "y"]])
+    assert terminal.getvalue() == "name  tag\n夜宵  x\ne\u0301     y\n"
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("completion", "bash")])

@@ -161,12 +161,9 @@ def test_a_rebuild_keeps_ids_and_judgements(client: TestClient) -> None:
 
 
 def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
-    last = 0
-    topics = ("music", "travel", "gaming")
-    for i in range(3):
-        for name in (f"p{i}-a", f"p{i}-b"):
-            last = put(client, name, tags=[topics[i]])
-    evaluated(client, last)
+    ring(client, "music", 2, "p-")
+    ring(client, "travel", 2, "p-")
+    evaluated(client, put(client, "p-last", name="Zhu", bio="ranked match", tags=["gaming"]))
     every = client.get("/v1/duplicates", params={"order": "newest"}).json()["groups"]
     found, cursor = [], None
     while True:
@@ -176,6 +173,12 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
         if not (cursor := page["next_cursor"]):
             break
     assert found == every
+    assert len(found) >= 2
+    page = client.get("/v1/duplicates", params={"order": "newest", "limit": 1}).json()
+    for path in ("/v1/duplicates", f"/v1/duplicates/{found[0]['group_id']}", "/v1/judgements"):
+        other = client.get(path, params={"cursor": page["next_cursor"]})
+        assert (other.status_code, other.json()["errors"][0]["parameter"]) == (422, "cursor")
+        assert "of another listing or order" in other.json()["detail"]
     wrong = client.get("/v1/duplicates", params={"cursor": "%%%"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def verify(data: Path, *options: object, **variables: str) -> tuple[int, str]:
     done = run("verify", "--data-dir", data, *options, **variables)
     assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stderr + done.stdout
 
 
 def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_client_that_sends_everything_first_reads_everything(serve: Serve) -> 
             b"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(lines)
         )
         connection.sendall(lines)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         answer = b""
         while part := connection.recv(1 << 16):
             answer += part

@@ -1,0 +1,1 @@
+"""Groups of duplicates, judgements and events of the client."""

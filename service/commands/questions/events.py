@@ -1,0 +1,67 @@
+"""`events`: what happened to groups of duplicates, in order."""
+
+import argparse
+import sys
+import time
+from functools import partial
+
+from service.client import Client, ClientError
+from service.client.duplicates.synchronous import Events
+from service.client.models import EventOut
+from service.commands.answers import Cell, answer, print_rows, show
+from service.commands.questions.asking import add_common, with_client
+
+_COLUMNS = ["at", "kind", "group_id", "size", "groups", "streamer_ids"]
+_POLL_S = 1.0
+_PAGE = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to begin, and whether to wait for more."""
+    parser.add_argument("--cursor", metavar="C", help="go on behind it (the oldest event kept)")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="wait for new events, until Ctrl-C; with --json, an event a line",
+    )
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show events; the cursor that continues them is in the JSON and on standard error."""
+    return with_client(args, lambda client: (_follow if args.follow else _read)(client, args))
+
+
+def _read(client: Client, args: argparse.Namespace) -> None:
+    feed = client.events(args.cursor, page_size=_PAGE)
+    events = list(feed)
+    fields = {"events": [e.model_dump(mode="json") for e in events], "next_cursor": feed.cursor}
+    answer(args, fields, lambda: print_rows(_COLUMNS, [_row(event) for event in events]))
+    if not args.json:
+        _tell(feed)
+
+
+def _follow(client: Client, args: argparse.Namespace) -> None:
+    feed = client.events(args.cursor, page_size=_PAGE, poll_s=_POLL_S)
+    if not args.json:
+        show(partial(print, "\t".join(_COLUMNS)))
+    try:
+        for event in feed:
+            cells = ("" if cell is None else str(cell) for cell in _row(event))
+            show(partial(print, event.model_dump_json() if args.json else "\t".join(cells)))
+    except ClientError:
+        _tell(feed)
+        raise
+
+
+def _tell(feed: Events) -> None:
+    if feed.cursor is not None:
+        print(f"go on with --cursor {feed.cursor}", file=sys.stderr)
+
+
+def _row(event: EventOut) -> list[Cell]:
+    data = event.data
+    names = [",".join(map(str, data.get(name, ()))) for name in ("groups", "streamer_ids")]
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+    group_id, size = data.get("group_id"), data.get("size")
+    return [when, event.kind, group_id, size, *(name or None for name in names)]
