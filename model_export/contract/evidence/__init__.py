@@ -9,6 +9,7 @@ channels    channels and their levels
 keys        hashes of what can be shared, and how many bits sharing one is worth
 sides       what is compared of one profile
 comparison  levels of many pairs
+shared_keys, shared_vectors  what the sides of pairs have in common
 parameters  m, u, prior, threshold: `evidence.json`
 packaged    parameters of bundles without that file
 matching    weights, probabilities, verdicts

@@ -84,9 +84,9 @@ def name_levels(same: NDArray[np.bool_], bits: Floats, dice: Floats) -> Levels:
     return _first(same & (bits >= RARE_BITS), same, dice >= 0.6)
 
 
-def contact_levels(best: Floats) -> Levels:
-    """Levels of the contacts, by the bits of the rarest shared one (P,), 0 for none."""
-    return _first(best >= RARE_BITS, best > 0)
+def contact_levels(rare: NDArray[np.int64], bits: Floats) -> Levels:
+    """Levels of the contacts, by the rare shared ones (P,) and the bits of all (P,)."""
+    return _first(rare > 0, bits > 0)
 
 
 def title_levels(rare: NDArray[np.int64]) -> Levels:

@@ -44,46 +44,52 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     known = [side.embedding for side in sides if side.embedding is not None]
     if known:
         near = yield from near_pairs(np.stack(known), NEAREST)
-        places = np.array(embedded, np.int64)[np.array(near, np.int64).reshape(-1, 2)]  # (P, 2)
+        places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
-    texts = [side.of("text")[:SKETCH] for side in sides]
+    keys, places = _shown([side.of("text")[:SKETCH] for side in sides])
     shared = [np.zeros(0, np.int64)]
     parts = 1 + size // _IN_A_PART  # of a long list, a part of the keys at a time
     for part in range(parts):
-        shared.append(_codes([text[text % parts == part] for text in texts]))
+        chosen = keys % np.uint32(parts) == part
+        shared.append(_codes(keys[chosen], places[chosen], size))
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
     yield
-    codes = np.unique(np.concatenate(found))
+    codes = _shared(found, 1)
     return codes // max(size, 1), codes % max(size, 1)
 
 
 def _pairs(sets: Sequence[NDArray[np.uint32]], fewest: int) -> NDArray[np.int64]:
     """Codes of pairs that share so many keys."""
-    return _shared([_codes(sets)], fewest)
+    return _shared([_codes(*_shown(sets), len(sets))], fewest)
 
 
 def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64]:
     """Those of the codes that are there so often."""
-    distinct, counts = np.unique(np.concatenate(codes), return_counts=True)
-    return distinct[counts >= fewest]
+    found = np.sort(np.concatenate(codes))
+    starts = np.flatnonzero(np.diff(found, prepend=-1))  # no code is below zero
+    return found[starts[np.diff(starts, append=len(found)) >= fewest]]
 
 
-def _codes(sets: Sequence[NDArray[np.uint32]]) -> NDArray[np.int64]:
-    """Codes, lower place times N plus the higher one, of each pair and key that it shares."""
-    size = len(sets)
+def _shown(sets: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], Places]:
+    """Keys of all sets (K,), and the place of the set that each is of (K,)."""
     keys = np.concatenate([np.zeros(0, np.uint32), *sets])
-    places = np.repeat(np.arange(size), [len(each) for each in sets])
-    order = np.argsort(keys, kind="stable")  # so places ascend within a key
-    keys, places = keys[order], places[order]
-    starts = (
-        np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, int)
-    )
-    sizes = np.diff(np.append(starts, len(keys)))
+    return keys, np.repeat(np.arange(len(sets)), [len(each) for each in sets])
+
+
+def _codes(keys: NDArray[np.uint32], places: Places, size: int) -> NDArray[np.int64]:
+    """Codes, lower place times `size` plus the higher one, of each pair and key that it shares."""
+    # Most keys are shown once. Those that share a slot with another one are sorted.
+    slots = keys & np.uint32((1 << (2 * len(keys)).bit_length()) - 1)
+    several = np.bincount(slots, minlength=1)[slots] > 1
+    codes = np.sort(keys[several].astype(np.int64) << 32 | places[several])
+    places = codes & 0xFFFFFFFF  # ascending within a key
+    starts = np.flatnonzero(np.diff(codes >> 32, prepend=-1))
+    sizes = np.diff(starts, append=len(codes))
     reach = np.repeat(np.where(sizes > MOST_PAIRED, _CHAIN, sizes - 1), sizes)
-    left = np.repeat(starts + sizes, sizes) - np.arange(len(keys)) - 1
-    codes: list[NDArray[np.int64]] = []
+    left = np.repeat(starts + sizes, sizes) - np.arange(len(codes)) - 1
+    found: list[NDArray[np.int64]] = []
     for step in range(1, int(np.minimum(reach, left).max(initial=0)) + 1):
         rows = np.flatnonzero((reach >= step) & (left >= step))
-        codes.append(places[rows] * size + places[rows + step])
-    return np.concatenate([np.zeros(0, np.int64), *codes])
+        found.append(places[rows] * size + places[rows + step])
+    return np.concatenate([np.zeros(0, np.int64), *found])

@@ -191,7 +191,8 @@ def who_shares(looks: Sequence[Look]) -> Generator[None, None, list[SameMedia]]:
     near: set[tuple[int, int]] = set()
     for version, places in by_tower.items():
         pairs_near = yield from near_pairs(np.stack([looks[p].means[version] for p in places]))
-        near.update((places[one], places[other]) for one, other in pairs_near)
+        here = np.array(places, np.int64)[pairs_near]
+        near.update((one, other) for one, other in here.tolist())
     counts = yield from _copies(looks, near)
     shared = sorted(counts.items())
     return [SameMedia(*pair, count) for pair, count in shared if count >= SHARED_COPIES]
@@ -272,18 +273,22 @@ def count_copies(one: Look, others: Sequence[Look]) -> list[int]:
 
 def near_pairs(
     vectors: NDArray[np.float32], count: int = NEAREST_COMPARED
-) -> Generator[None, None, list[tuple[int, int]]]:
-    """Pairs of rows (N, D), the lower first, of which one is among the other's nearest `count`."""
+) -> Generator[None, None, NDArray[np.int64]]:
+    """Pairs of rows (N, D), the lower first, of which one is among the other's nearest `count`.
+
+    A generator that pauses after each block of rows and returns the pairs, ascending, (P, 2).
+    """
     size, near = len(vectors), min(count, len(vectors) - 1)
-    if near < 1:
-        return []
-    found: set[tuple[int, int]] = set()
-    for start in range(0, size, _BLOCK_ROWS):
+    codes = [np.zeros(0, np.int64)]
+    for start in range(0, size if near > 0 else 0, _BLOCK_ROWS):
         cosines = vectors[start : start + _BLOCK_ROWS] @ vectors.T  # (<= block, N)
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -np.inf
-        nearest = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
-        for row, others in enumerate(nearest.tolist(), start):
-            found.update((min(row, other), max(row, other)) for other in others)
+        places = np.arange(len(cosines))
+        cosines[places, start + places] = -np.inf
+        nearest = np.argpartition(cosines, size - near, axis=1)[:, size - near :]
+        rows = start + places[:, None]
+        found = np.minimum(rows, nearest) * size + np.maximum(rows, nearest)
+        codes.append(found.reshape(-1))
         yield
-    return sorted(found)
+    found = np.sort(np.concatenate(codes))  # faster than `np.unique`, which hashes
+    distinct = found[np.flatnonzero(np.diff(found, prepend=-1))]
+    return np.stack(np.divmod(distinct, max(size, 1)), axis=1)
