@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,12 +87,14 @@ async def measured(name: str, work: Callable[[], Awaitable[T]]) -> T:
 
 async def group(folder: Path, bundle: Bundle, profiles: list[dict[str, Any]], threads: int) -> None:
     """Write profiles and group them, and print how long that takes."""
-    async with EmbeddedStore(folder / "store") as running:
+    async with EmbeddedStore(folder / "store") as running, AsyncExitStack() as stack:
         store = await RedisStore(running.url).open()
+        stack.push_async_callback(store.close)
         for part in records(bundle, profiles):
             await store.write([Upsert(record) for record in part])
         lanes = Lanes(Work(threads=threads))
         lanes.start()
+        stack.callback(lanes.stop)
         judgements = RedisJudgements(store.client)
         groups = RedisGroups(store.client, judgements, RedisEvents(store.client))
         token = await groups.claim("benchmark", 3600)
@@ -122,8 +125,6 @@ async def group(folder: Path, bundle: Bundle, profiles: list[dict[str, Any]], th
                 await evaluation.evaluate([name], f"again {name}", None)
 
         await measured("50 evaluated one by one", one_by_one)
-        lanes.stop()
-        await store.close()
 
 
 def resident_bytes() -> int:
