@@ -10,6 +10,7 @@ can differ only in newly assigned characters, which the bundle's feature fingerp
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Delimiters are spelt out rather than taken from `\w`, which breaks words at combining marks
 # (Thai, Hindi) and differs between Unicode versions. `_` stays a letter.
@@ -57,18 +58,25 @@ def words(normalised: str) -> list[str]:
     return _WORD.findall(normalised)
 
 
+@lru_cache(maxsize=8)
+def _words_of(text: str) -> tuple[str, ...]:
+    """Words of a text as it is written; of the last texts, which are asked for several times."""
+    return tuple(words(normalise(text)))
+
+
 def canonical(text: str) -> str:
     """Words of a text joined by blanks; equal for 欢迎关注!!! and 欢迎关注~."""
-    return " ".join(words(normalise(text)))
+    return " ".join(_words_of(text))
 
 
+@lru_cache(maxsize=8)
 def template(text: str) -> str:
     """Text without punctuation, emoji and blanks, and with every number replaced by 0.
 
     It is equal for `video 12` and `Video #7!`. A text of emoji alone, or with more than two
     numbers, keeps its words, since they may be its whole content.
     """
-    spelt = [word for word in words(normalise(text)) if not _SYMBOL.fullmatch(word)]
+    spelt = [word for word in _words_of(text) if not _SYMBOL.fullmatch(word)]
     numbers = sum(len(_NUMBER.findall(word)) for word in spelt)
     if not spelt or numbers > _MOST_NUMBERS:
         return canonical(text)

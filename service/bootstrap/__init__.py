@@ -14,6 +14,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
+from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -48,6 +49,7 @@ from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
+from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
@@ -135,7 +137,8 @@ async def open_services(
         sides = StoredSides(store, evidence, lanes, manifest.model_version)
         dedup = _dedup(serving, evidence, sides, lanes, settings)
         threshold = manifest.duplicate_threshold.value
-        near = NearDuplicates(follower, stored, evidence, sides, lanes, threshold)
+        kept = KeptCorpus()
+        near = NearDuplicates(follower, stored, evidence, sides, lanes, threshold, kept)
         writes = WritePipeline(
             store,
             pipeline,
@@ -160,7 +163,7 @@ async def open_services(
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
-        duplicates = DuplicateParts(store, serving, evidence, sides, lanes)
+        duplicates = DuplicateParts(store, serving, evidence, sides, lanes, settings.data_dir, kept)
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
@@ -209,7 +212,12 @@ async def open_services(
             erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
-            collectors=(lanes.stages.seconds, counts, AuditCounts(audit)),
+            collectors=(
+                lanes.stages.seconds,
+                counts,
+                AuditCounts(audit),
+                DuplicateCounts(duplicates.follower),
+            ),
         )
 
 

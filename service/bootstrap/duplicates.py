@@ -1,8 +1,10 @@
 """Wires duplicates: their store, what evaluates the log, and the job that rebuilds."""
 
 import asyncio
+from pathlib import Path
 
 from service.engine.candidates.corpus import Corpus
+from service.engine.candidates.kept import KeptCorpus
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.serving import Serving
@@ -38,24 +40,36 @@ class DuplicateParts:
         evidence: Evidence,
         sides: StoredSides,
         lanes: Lanes,
+        folder: Path,
+        kept: KeptCorpus,
     ) -> None:
-        """Nothing is read yet; compare as the bundle that is served says."""
+        """Nothing is read yet.
+
+        Args:
+            store: of the streamers.
+            serving: the bundle that is served, and the index.
+            evidence: of its model.
+            sides: of stored streamers.
+            lanes: where work is done.
+            folder: for temporary files.
+            kept: is given the corpus of candidates while this process keeps it up to date.
+        """
         self.events = RedisEvents(store.client)
         self.judgements = RedisJudgements(store.client)
         self.groups = RedisGroups(store.client, self.judgements, self.events)
         manifest, follower = serving.manifest, serving.follower
-        comparer = EvidenceComparer(lambda: follower.index, evidence, sides, lanes)
+        comparer = EvidenceComparer(evidence, sides, lanes, folder)
 
         def new_evaluation(token: int) -> Evaluation:
             corpus = Corpus(manifest.content_dim, manifest.dim)
             parts = (store, self.groups, self.judgements, comparer, corpus)
-            return Evaluation(*parts, comparer.entry_of, lanes, token)
+            return Evaluation(*parts, lanes, token)
 
         async def ready() -> None:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
                 await asyncio.sleep(_LOOK_S)
 
         self.follower = GroupsFollower(
-            store, self.groups, new_evaluation, ready, follower.wait_for, _LEASE_S
+            store, self.groups, new_evaluation, kept, ready, follower.wait_for, _LEASE_S
         )
         self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, _LEASE_S)

@@ -6,22 +6,26 @@ copied, the embedding what means the same, exact keys one title or picture in ot
 profiles.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from collections.abc import Set as AbstractSet
+import threading
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.evidence import Side
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
-NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 50, 25
-MOST_BY_HINTS = 32
+NEAREST_BY_CONTENT, NEAREST_BY_EMBEDDING = 10, 10
+MOST_BY_HINTS = 40
+FEWEST_BITS = 7.0
+"""Of faint hints that are shared, see `Postings.shared`: one that only one other has, or
+several."""
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
-Keys = Sequence[Collection[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +35,22 @@ class Entry:
     Attributes:
         content: float32 (C,); None without usable content.
         embedding: float32 (D,); likewise.
-        keys: `postings.key_of` of what it shows.
+        keys: `keys.kept_keys`: others find it by them (K,).
+        asked: `keys.asked_keys`: it finds others by them (A,).
+        version: of the streamer that was read.
+        side: what is compared of it, for who compares it next; a corpus does not keep it.
     """
 
     content: NDArray[np.float32] | None
     embedding: NDArray[np.float32] | None
-    keys: AbstractSet[int]
+    keys: NDArray[np.uint32]
+    asked: NDArray[np.uint32]
+    version: int = 0
+    side: Side | None = None
 
 
 class Corpus:
-    """All streamers, in some 200 bytes each besides their keys. For one thread at a time."""
+    """All streamers, in some 200 bytes each besides their keys. Any thread may use it."""
 
     def __init__(self, content_dim: int, dim: int) -> None:
         """Nobody yet.
@@ -51,10 +61,16 @@ class Corpus:
         """
         self._content = Codes((content_dim + 7) // 8)
         self._embedding = Codes((dim + 7) // 8)
+        self._sources = (
+            (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
+            (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
+        )
         self._postings = Postings()
         self._ids: list[str | None] = []
+        self._versions = array("q")
         self._row_of: dict[str, int] = {}
         self._free: list[int] = []
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """How many streamers there are."""
@@ -64,80 +80,132 @@ class Corpus:
         """Whether a streamer is there, with usable content or without."""
         return streamer_id in self._row_of
 
+    def row(self, streamer_id: str) -> int:
+        """The number of a streamer that is there, which it keeps until it is removed."""
+        return self._row_of[streamer_id]
+
+    def version(self, streamer_id: str) -> int | None:
+        """The version of a streamer that was taken in last; None if it is not there."""
+        row = self._row_of.get(streamer_id)
+        return None if row is None else self._versions[row]
+
     def load(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer of whom nothing was known; `settle` has to follow."""
-        self._ids.append(streamer_id)
-        row = self._row_of[streamer_id] = len(self._ids) - 1
-        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
-            codes.put(row, _code(codes, vector))
-        self._postings.load(row, entry.keys)
+        with self._lock:
+            row = self._new_row(streamer_id)
+            self._set(row, entry)
+            self._postings.load(row, entry.keys)
 
     def settle(self) -> None:
         """Make those that were loaded candidates."""
-        self._postings.merge()
+        with self._lock:
+            self._postings.merge()
 
     def put(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer, in place of what was known of it."""
-        row = self._row_of.get(streamer_id)
-        if row is None:
-            if self._free:
-                row = self._free.pop()
-                self._ids[row] = streamer_id
-            else:
-                row = len(self._ids)
-                self._ids.append(streamer_id)
-            self._row_of[streamer_id] = row
-        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
-            codes.put(row, _code(codes, vector))
-        self._postings.put(row, entry.keys)
+        with self._lock:
+            row = self._row_of.get(streamer_id)
+            row = self._new_row(streamer_id) if row is None else row
+            self._set(row, entry)
+            self._postings.put(row, frozenset(entry.keys.tolist()))
 
     def remove(self, streamer_id: str) -> None:
         """Forget a streamer."""
-        row = self._row_of.pop(streamer_id, None)
-        if row is not None:
-            self._ids[row] = None
-            self._free.append(row)
-            self._postings.remove(row)
-            for codes in (self._content, self._embedding):
-                codes.put(row, _code(codes, None))
+        with self._lock:
+            row = self._row_of.pop(streamer_id, None)
+            if row is not None:
+                self._ids[row] = None
+                self._free.append(row)
+                self._postings.remove(row)
+                for codes in (self._content, self._embedding):
+                    codes.put(row, _code(codes, None))
 
-    def candidates(self, streamer_ids: Sequence[str], keys: Keys) -> list[set[str]]:
+    def candidates(
+        self, streamer_ids: Sequence[str], asked: Sequence[NDArray[np.uint32]]
+    ) -> list[set[str]]:
         """Who may be a duplicate of each of some streamers, itself left out.
 
         Args:
             streamer_ids: streamers that are there.
-            keys: of each.
+            asked: `Entry.asked` of each.
         """
-        rows = [self._row_of[name] for name in streamer_ids]
-        found = [self._by_keys(some) for some in keys]
-        for codes, k, farthest in (
-            (self._content, NEAREST_BY_CONTENT, FARTHEST_BY_CONTENT),
-            (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
-        ):
-            asked = codes.get(rows)  # (N, width)
-            places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
-            if not len(places):
-                continue
+        with self._lock:
+            rows = [self._row_of[name] for name in streamer_ids]
+            found = [set(chain.from_iterable(self._by_keys(keys))) for keys in asked]
+            for codes, k, farthest in self._sources:
+                for some, near in zip(
+                    found, self._near(codes, codes.get(rows), k, farthest), strict=True
+                ):
+                    some.update(near)
+            return [
+                self._named(other for other in others if other != row)
+                for row, others in zip(rows, found, strict=True)
+            ]
+
+    def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str]:
+        """The likeliest duplicates of a streamer that need not be there, itself left out.
+
+        Each source in its turn gives its next best one: who shares most keys of a kind, the nearest
+        by content and by embedding.
+        """
+        with self._lock:
+            ranked: list[Sequence[int]] = list(self._by_keys(entry.asked))
+            for (codes, k, farthest), vector in zip(
+                self._sources, (entry.content, entry.embedding), strict=True
+            ):
+                ranked += self._near(codes, _code(codes, vector)[None, :], k, farthest)
+            rows = dict.fromkeys(row for each in zip_longest(*ranked) for row in each)
+            names = (self._ids[row] for row in rows if row is not None)
+            found = (name for name in names if name is not None and name != streamer_id)
+            return list(islice(found, most))
+
+    def _new_row(self, streamer_id: str) -> int:
+        if self._free:
+            row = self._free.pop()
+            self._ids[row] = streamer_id
+        else:
+            row = len(self._ids)
+            self._ids.append(streamer_id)
+            self._versions.append(0)
+        self._row_of[streamer_id] = row
+        return row
+
+    def _set(self, row: int, entry: Entry) -> None:
+        self._versions[row] = entry.version
+        for codes, vector in ((self._content, entry.content), (self._embedding, entry.embedding)):
+            codes.put(row, _code(codes, vector))
+
+    def _named(self, rows: Iterable[int]) -> set[str]:
+        return {name for row in rows if (name := self._ids[row]) is not None}
+
+    def _near(
+        self, codes: Codes, asked: NDArray[np.uint8], k: int, farthest: float
+    ) -> list[list[int]]:
+        """Rows near each of some codes (N, width), the nearest first, itself among them."""
+        near_all: list[list[int]] = [[] for _ in range(len(asked))]
+        places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
+        if len(places) and self._ids:
             apart, near = codes.nearest(asked[places], k + 1, len(self._ids))  # (N, <= k + 1)
             is_near = apart <= farthest * 8 * codes.width
             for place, some, mask in zip(places.tolist(), near, is_near, strict=True):
-                found[place].update(some[mask].tolist())
-        named: list[set[str]] = []
-        for row, others in zip(rows, found, strict=True):
-            ids = {self._ids[other] for other in others if other != row}
-            named.append({name for name in ids if name is not None})
-        return named
+                near_all[place] = some[mask].tolist()
+        return near_all
 
-    def _by_keys(self, keys: Collection[int]) -> set[int]:
-        """Rows that share a key; of hints alone, the rows that share most of them."""
-        shared = Counter(self._postings.rows(key for key in keys if key & 1))
-        most = sorted(shared, key=lambda row: (-shared[row], row))[:MOST_BY_HINTS]
-        return {*most, *self._postings.rows(key for key in keys if not key & 1)}
+    def _by_keys(self, asked: NDArray[np.uint32]) -> Iterator[list[int]]:
+        """Rows that share keys, by their kind, the likeliest first."""
+        kinds = asked & 3
+        yield _ranked(*self._postings.shared(asked[(kinds & 1) == 0]), 0)
+        for kind, fewest in ((1, 0), (3, FEWEST_BITS)):
+            yield _ranked(*self._postings.shared(asked[kinds == kind]), fewest)[:MOST_BY_HINTS]
 
-    def keys_of_all(self) -> Callable[[str], Collection[int]]:
-        """The keys of each streamer, as they are now: for who looks for all candidates."""
-        by_row = self._postings.keys_by_row()
-        return lambda streamer_id: by_row.of(self._row_of[streamer_id])
+
+def _ranked(rows: NDArray[np.int64], bits: NDArray[np.float64], fewest: float) -> list[int]:
+    """Distinct rows with so many bits together, those with most first."""
+    distinct, which = np.unique(rows, return_inverse=True)
+    sums = np.bincount(which, bits, len(distinct))
+    order = np.argsort(-sums, kind="stable")
+    ranked: list[int] = distinct[order[sums[order] >= fewest]].tolist()
+    return ranked
 
 
 def _code(codes: Codes, vector: NDArray[np.float32] | None) -> NDArray[np.uint8]:

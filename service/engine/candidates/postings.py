@@ -7,26 +7,34 @@ where the row still has it.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_ROWS = 64
+MOST_ROWS = 128
 """Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
+_LOOKED_AT = 4 * MOST_ROWS
+"""Postings of a key that are read at most: void ones count too, until they are merged away."""
 _FRESH = 8192
+_FEWEST = 1024
+Keys = NDArray[np.uint32]
+Rows = NDArray[np.int64]
 
 
-def strong(key: int) -> int:
-    """A key whose rows are candidates however many have it, such as a contact."""
-    return key & ~1
+def strong(keys: Keys) -> Keys:
+    """Keys whose rows are candidates however many have them, such as contacts."""
+    return keys & ~np.uint32(1)
 
 
-def hint(key: int) -> int:
-    """A key whose rows are candidates as long as few have it, such as a part of a text."""
-    return key | 1
+def hint(keys: Keys) -> Keys:
+    """Keys whose rows are candidates while few have them, such as titles."""
+    return keys & ~np.uint32(2) | np.uint32(1)
+
+
+def faint_hint(keys: Keys) -> Keys:
+    """Hints that tell something only where several are shared, such as parts of a text."""
+    return keys | np.uint32(3)
 
 
 class Postings:
@@ -39,16 +47,17 @@ class Postings:
         self._fresh: dict[int, list[int]] = {}
         self._fresh_of: dict[int, AbstractSet[int]] = {}
         self._count = 0
-        self._dead: set[int] = set()  # rows whose postings in the arrays are void
+        self._is_void = np.zeros(_FEWEST, np.bool_)  # rows whose postings in the arrays are
         self._loaded_keys, self._loaded_rows = array("I"), array("I")
 
     def __len__(self) -> int:
         """How many postings there are, void ones too."""
         return len(self._keys) + self._count
 
-    def load(self, row: int, keys: AbstractSet[int]) -> None:
-        """A row that was never there has these keys, which are found after the next `merge`."""
-        self._loaded_keys.extend(keys)
+    def load(self, row: int, keys: Keys) -> None:
+        """A row that was never there has these keys (K,), which are found after `merge`."""
+        self._reach(row)
+        self._loaded_keys.frombytes(keys.tobytes())
         self._loaded_rows.extend([row] * len(keys))
 
     def put(self, row: int, keys: AbstractSet[int]) -> None:
@@ -65,41 +74,46 @@ class Postings:
 
     def remove(self, row: int) -> None:
         """A row has no keys any more."""
-        self._dead.add(row)
+        self._reach(row)
+        self._is_void[row] = True
         for key in self._fresh_of.pop(row, ()):
             self._fresh[key].remove(row)
             self._count -= 1
 
-    def rows(self, keys: Iterable[int]) -> Iterator[int]:
-        """Rows with any of these keys, up to `MOST_ROWS` of each; some come more than once.
+    def shared(self, keys: Keys) -> tuple[Rows, NDArray[np.float64]]:
+        """Rows with some of these keys (K,), once for each key, up to `MOST_ROWS` for one.
 
         An odd key is a hint, which says nothing where more rows have it.
-        """
-        for key in keys:
-            wanted = np.uint32(key)  # of the arrays' type, or they would be converted each time
-            start = int(np.searchsorted(self._keys, wanted, "left"))
-            end = int(np.searchsorted(self._keys, wanted, "right"))
-            if key & 1 and end - start > MOST_ROWS:
-                continue
-            left = MOST_ROWS
-            for row in self._rows[start:end].tolist():
-                if row not in self._dead:
-                    yield row
-                    left -= 1
-                    if not left:
-                        break
-            yield from self._fresh.get(key, ())[:left]
 
-    def keys_by_row(self) -> "KeysByRow":
-        """The keys of each row, as they are now; takes eight bytes a key while it lives."""
-        self.merge()
-        order = np.argsort(self._rows, kind="stable")
-        return KeysByRow(self._rows[order], self._keys[order])
+        Returns:
+            Rows (S,), and what sharing the key is worth (S,): a bit where `MOST_ROWS` have it, and
+            one more each time that half as many have it.
+        """
+        begins = np.searchsorted(self._keys, keys, "left")
+        counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
+        counts[(keys & 1 > 0) & (counts > MOST_ROWS)] = 0
+        counts = np.minimum(counts, _LOOKED_AT)
+        which = np.repeat(np.arange(len(keys)), counts)  # (S,)
+        places = np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
+        rows = self._rows[places].astype(np.int64)
+        alive = ~self._is_void[rows]
+        rows, which = rows[alive], which[alive]
+        if self._fresh:
+            fresh = [self._fresh.get(key, ())[:MOST_ROWS] for key in keys.tolist()]
+            more = np.repeat(np.arange(len(keys)), [len(some) for some in fresh])
+            which = np.concatenate([which, more])
+            order = np.argsort(which, kind="stable")
+            which = which[order]
+            added = np.fromiter((row for some in fresh for row in some), np.int64, len(more))
+            rows = np.concatenate([rows, added])[order]
+        first = np.arange(len(which)) - np.searchsorted(which, which) < MOST_ROWS
+        rows, which = rows[first], which[first]
+        having = np.bincount(which, minlength=len(keys))[which]
+        return rows, np.log2(2 * MOST_ROWS / having)
 
     def merge(self) -> None:
         """Merge the newest and the loaded postings into the arrays, without void ones."""
-        dead = np.fromiter(self._dead, np.uint32, len(self._dead))
-        kept = ~np.isin(self._rows, dead)
+        kept = ~self._is_void[self._rows]
         keys = np.fromiter(
             (key for key, rows in self._fresh.items() for _ in rows), np.uint32, self._count
         )
@@ -107,33 +121,19 @@ class Postings:
             (r for rows in self._fresh.values() for r in rows), np.uint32, self._count
         )
         loaded = [np.frombuffer(some, np.uint32) for some in (self._loaded_keys, self._loaded_rows)]
-        keys = np.concatenate([self._keys[kept], loaded[0], keys])
-        rows = np.concatenate([self._rows[kept], loaded[1], rows])
+        keys, rows = np.concatenate([loaded[0], keys]), np.concatenate([loaded[1], rows])
         del loaded
         self._loaded_keys, self._loaded_rows = array("I"), array("I")
-        order = np.lexsort((rows, keys))
-        self._keys, self._rows = keys[order], rows[order]
+        order = np.argsort(keys, kind="stable")
+        keys, rows = keys[order], rows[order]
+        # Into what is sorted already: to sort all of it takes many times as long.
+        places = np.searchsorted(self._keys[kept], keys, "right")
+        self._keys = np.insert(self._keys[kept], places, keys)
+        self._rows = np.insert(self._rows[kept], places, rows)
         self._fresh, self._fresh_of, self._count = {}, {}, 0
-        self._dead = set()
+        self._is_void[:] = False
 
-
-@dataclass(frozen=True, eq=False)
-class KeysByRow:
-    """Postings in the order of their rows.
-
-    Attributes:
-        rows: uint32 (P,), ascending.
-        keys: uint32 (P,).
-    """
-
-    rows: NDArray[np.uint32]
-    keys: NDArray[np.uint32]
-
-    def of(self, row: int) -> list[int]:
-        """The keys of a row."""
-        wanted = np.uint32(row)
-        start = int(np.searchsorted(self.rows, wanted, "left"))
-        keys: list[int] = self.keys[
-            start : int(np.searchsorted(self.rows, wanted, "right"))
-        ].tolist()
-        return keys
+    def _reach(self, row: int) -> None:
+        if row >= len(self._is_void):
+            more = np.zeros(max(row + 1 - len(self._is_void), len(self._is_void) // 4), np.bool_)
+            self._is_void = np.concatenate([self._is_void, more])

@@ -7,6 +7,9 @@ import numpy as np
 
 from model_export.contract.evidence import VERDICTS, Side
 from model_export.contract.streamer import StreamerContent
+from service.engine.candidates.corpus import Entry
+from service.engine.candidates.kept import Candidates
+from service.engine.candidates.keys import asked_keys
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.engine import Compared, Evidence
@@ -26,7 +29,10 @@ from service.index.query import Query, ScoringSpec
 _CANDIDATES = 50
 """Nearest by embedding whose content sketches are compared."""
 _BY_EVIDENCE = 16
-"""The first of them, whose evidence is compared."""
+"""Streamers whose evidence is compared."""
+_LIKELY = 10
+"""Of them, by candidates over the whole corpus. The others are the first of the nearest by
+embedding: the corpus may not have yet who was written just now."""
 
 
 class NearDuplicates:
@@ -40,6 +46,7 @@ class NearDuplicates:
         sides: StoredSides,
         lanes: Lanes,
         threshold: float,
+        candidates: Candidates,
     ) -> None:
         """Look among the streamers of an index.
 
@@ -50,6 +57,7 @@ class NearDuplicates:
             sides: what evidence compares of stored streamers.
             lanes: where they are compared.
             threshold: content cosine of near-duplicates, the bundle's.
+            candidates: over the whole corpus, where this process knows them.
         """
         self._follower = follower
         self._stored = stored
@@ -57,6 +65,7 @@ class NearDuplicates:
         self._sides = sides
         self._lanes = lanes
         self._threshold = threshold
+        self._candidates = candidates
 
     async def of(
         self,
@@ -67,8 +76,10 @@ class NearDuplicates:
     ) -> list[NearDuplicate]:
         """Stored streamers that are the same as this one, the most probable first.
 
-        Candidates are the nearest by embedding. The first of them are compared by evidence and for
-        copied pictures and sounds, all of them by their content sketches.
+        Candidates are the nearest by embedding: all are compared by their content sketches, the
+        first of them for copied pictures and sounds. By evidence those are compared that share
+        most keys, text or meaning with it in the whole corpus, if this process keeps one, and the
+        first of the nearest.
 
         Args:
             streamer_id: this one, which is left out.
@@ -85,7 +96,16 @@ class NearDuplicates:
             Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
         )
         nearest = [hit.streamer_id for hit in found.hits]
-        rows = [row for row in await index.get(nearest) if row is not None]
+        own = likely = None
+        if profile is not None:
+            own = await self._lanes.run(partial(self._evidence.side, profile, encoded.embedding))
+            asked = asked_keys(own)
+            content = encoded.content.astype(np.float32)
+            entry = Entry(content, encoded.embedding, asked, asked)
+            look = partial(self._candidates.nearest, streamer_id, entry, _LIKELY)
+            likely = await self._lanes.run(look)
+        names = dict.fromkeys([*(likely or ()), *nearest])
+        rows = [row for row in await index.get(list(names)) if row is not None]
         copies = await self._copies(tower_vectors, nearest[:NEAREST_COMPARED])
         by_id: dict[str, NearDuplicate] = {}
         content = encoded.content.astype(np.float32)
@@ -95,9 +115,9 @@ class NearDuplicates:
                 count = copies.get(row.streamer_id, 0)
                 by_id[row.streamer_id] = NearDuplicate(row.streamer_id, score, count)
         joined: set[str] = set()
-        if profile is not None:
-            compared = [row for row in rows[:_BY_EVIDENCE] if row.streamer_id in by_id]
-            joined = await self._weigh(by_id, compared, encoded, profile)
+        if own is not None:
+            compared = [row for row in rows if row.streamer_id in by_id][:_BY_EVIDENCE]
+            joined = await self._weigh(by_id, compared, own)
         near = [
             each
             for each in by_id.values()
@@ -111,8 +131,7 @@ class NearDuplicates:
         self,
         by_id: dict[str, NearDuplicate],
         rows: Sequence[Row],
-        encoded: Encoded,
-        profile: StreamerContent,
+        own: Side,
     ) -> set[str]:
         """Fill in the evidence of these rows; the ids of those that it joins."""
         ids = [row.streamer_id for row in rows]
@@ -122,7 +141,6 @@ class NearDuplicates:
         copies = np.array([by_id[name].copies or -1 for name in ids])
 
         def compare() -> Compared:
-            own = self._evidence.side(profile, encoded.embedding)
             others = [side or Side({}) for side in sides]
             places = np.arange(1, len(others) + 1)
             pairs = np.zeros_like(places), places

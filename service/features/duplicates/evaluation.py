@@ -2,15 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
+from array import array
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.committing import Ledger, edge_steps
+from service.features.duplicates.comparers import Comparer, ComparerOfAll
 from service.features.duplicates.groups.cutting import Cut
-from service.features.duplicates.groups.edges import Comparer, Edge, Judgement, Kind, pair_of
+from service.features.duplicates.groups.edges import Edge, Judgement, Kind, Pair, pair_of
 from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
@@ -47,7 +53,6 @@ class Evaluation:
         judgements: JudgementStore,
         comparer: Comparer,
         corpus: Corpus,
-        entry_of: Callable[[Record], Entry],
         lanes: Lanes,
         token: int,
     ) -> None:
@@ -59,7 +64,6 @@ class Evaluation:
             judgements: of people.
             comparer: decides who is whose duplicate.
             corpus: empty; finds candidates.
-            entry_of: what `corpus` knows of a record.
             lanes: where work is done.
             token: of the lease.
         """
@@ -71,21 +75,33 @@ class Evaluation:
         self._judgements = judgements
         self._comparer = comparer
         self._corpus = corpus
-        self._entry_of = entry_of
         self._lanes = lanes
         self._token = token
         self._step = 0
-        self._keys_of: Callable[[str], Collection[int]] | None = None
+        self._of_all: _OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
         self._ledger = Ledger({}, {})
+
+    @property
+    def corpus(self) -> Corpus:
+        """Finds candidates among all streamers, once it is open."""
+        return self._corpus
 
     @property
     def count(self) -> int:
         """Number of groups."""
         return len(self._ledger.members)
 
-    async def open(self) -> None:
+    @property
+    def judged(self) -> int:
+        """Number of pairs that are judged."""
+        return self._graph.judged
+
+    async def open(self, *, to_rebuild: bool = False) -> None:
         """Take in all that is kept, and all streamers as candidates.
+
+        Args:
+            to_rebuild: whether `compare` follows, of all of them.
 
         Raises:
             Unavailable: the store does not answer.
@@ -97,12 +113,15 @@ class Evaluation:
         await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
         self.position = kept.position
         self.read_from = await self._store.position()
+        comparer = self._comparer.of_all() if to_rebuild else None
         after = ""
         while ids := await self._store.list_ids(after, _READ_AT_ONCE):
             after = ids[-1]
             async for records in self._records(ids):
-                await self._in_slices(self._loaded(records))
+                await self._in_slices(self._loaded(records, comparer))
         await self._lanes.run(self._corpus.settle, Lane.BULK)
+        if comparer is not None:
+            self._of_all = _OfAll(comparer)
 
     async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
         """Compare streamers as they are stored now with all others, and regroup what it touches.
@@ -124,13 +143,12 @@ class Evaluation:
     async def compare(self, ids: Sequence[str]) -> None:
         """Compare streamers as they were when they were read; `regroup` has to follow.
 
-        Edges alone are written. Raises as `evaluate`.
+        Edges alone are written. Raises as `evaluate`; it was opened to rebuild.
         """
-        if self._keys_of is None:
-            self._keys_of = await self._lanes.run(self._corpus.keys_of_all, Lane.BULK)
-        known = self._keys_of
+        known = self._of_all
+        assert known is not None
         names = [name for name in ids if name in self._corpus]
-        edges = await self._edges({name: known(name) for name in names})
+        edges = await self._edges(names, known.comparer.asked, known)
         news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
         added, removed = await self._in_slices(self._graph.take(news))
         for step in edge_steps(added, removed):
@@ -138,7 +156,9 @@ class Evaluation:
 
     async def regroup(self, cause: str, position: Position | None) -> None:
         """Divide everything anew; arguments as of `evaluate`."""
-        self._keys_of = None
+        if self._of_all is not None:
+            self._of_all.comparer.close()
+            self._of_all = None
         outcome = await self._in_slices(self._graph.regroup(cause))
         await self._commit(outcome, cause, Commit(position=position))
         self.position = position or self.position
@@ -187,29 +207,69 @@ class Evaluation:
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""
         entries = await self._take_in(ids)
-        edges = await self._edges({name: entries[name].keys for name in ids if name in entries})
+        names = [name for name in ids if name in entries]
+        edges = await self._edges(names, lambda name: entries[name].asked)
         return Change(edges=edges, gone=[name for name in ids if name not in entries])
 
-    async def _edges(self, keys: Mapping[str, Collection[int]]) -> dict[str, list[Edge]]:
-        """All edges of some streamers, which have these keys."""
+    async def _edges(
+        self,
+        names: Sequence[str],
+        asked_of: Callable[[str], NDArray[np.uint32]],
+        of_all: "_OfAll | None" = None,
+    ) -> dict[str, list[Edge]]:
+        """All edges of some streamers, which find others by these keys."""
         edges: dict[str, list[Edge]] = {}
-        names = list(keys)
-        for start in range(0, len(names), _ASKED_AT_ONCE):
-            part = names[start : start + _ASKED_AT_ONCE]
-            asked = partial(self._corpus.candidates, part, [keys[name] for name in part])
-            found = await persist(lambda job=asked: self._lanes.run(job, Lane.BULK))
-            known = [set(self._graph.neighbours(name)) for name in part]
-            pairs = {
-                pair_of(name, other)
-                for name, near, before in zip(part, found, known, strict=True)
-                for other in near | before
-            }
-            edges |= _shared_out(part, known, await self._compared(pairs))
+        parts = [names[i : i + _ASKED_AT_ONCE] for i in range(0, len(names), _ASKED_AT_ONCE)]
+        # While the pairs of one part are compared, another thread looks for the next ones.
+        asked = [asyncio.create_task(self._near(part, asked_of)) for part in parts[:1]]
+        try:
+            for place, part in enumerate(parts):
+                near = await asked.pop()
+                asked += [
+                    asyncio.create_task(self._near(following, asked_of))
+                    for following in parts[place + 1 : place + 2]
+                ]
+                known = [set(self._graph.neighbours(name)) for name in part]
+                found = await self._compared(part, near, known, of_all)
+                edges |= _shared_out(part, known, found)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         return edges
 
-    async def _compared(self, pairs: Collection[tuple[str, str]]) -> list[Edge]:
+    async def _near(
+        self, names: Sequence[str], asked_of: Callable[[str], NDArray[np.uint32]]
+    ) -> list[set[str]]:
+        def look() -> list[set[str]]:
+            return self._corpus.candidates(names, [asked_of(name) for name in names])
+
+        return await persist(lambda: self._lanes.run(look, Lane.BULK))
+
+    async def _compared(
+        self,
+        names: Sequence[str],
+        near: Sequence[set[str]],
+        known: Sequence[set[str]],
+        of_all: "_OfAll | None",
+    ) -> list[Edge]:
+        """Edges of some streamers with others that are near, or were known to have one."""
+        pairs: set[Pair] = set()
+        for name, others, before in zip(names, near, known, strict=True):
+            unlike = set(of_all.unlike.pop(name, ())) if of_all else set[int]()
+            new = {o for o in others if self._corpus.row(o) not in unlike} if unlike else others
+            pairs |= {pair_of(name, other) for other in new | before}
         wanted = sorted(pairs)
-        return await persist(lambda: self._comparer.edges(wanted)) if pairs else []
+        if not wanted:
+            return []
+        if of_all is None:
+            return await persist(lambda: self._comparer.edges(wanted, self._corpus.version))
+        edges = await persist(lambda: of_all.comparer.edges(wanted))
+        asked, joined = set(names), {edge.pair for edge in edges}
+        for a, b in wanted:  # the later one of the two need not be compared with the earlier
+            if a in asked and b not in asked and (a, b) not in joined:
+                of_all.unlike.setdefault(b, array("I")).append(self._corpus.row(a))
+        return edges
 
     async def _take_in(self, ids: Sequence[str]) -> dict[str, Entry]:
         """Read streamers into the corpus; what it knows of those that are stored."""
@@ -218,19 +278,26 @@ class Evaluation:
 
             def made(some: Sequence[Record] = records) -> Generator[None, None, None]:
                 for record in some:
-                    entries[record.streamer_id] = self._entry_of(record)
+                    entries[record.streamer_id] = self._comparer.entry_of(record)
                     self._corpus.put(record.streamer_id, entries[record.streamer_id])
                     yield
 
             await self._in_slices(made())
         for name in ids:
-            if name not in entries:
+            if name in entries:
+                self._comparer.keep(name, entries[name])
+            else:
                 self._corpus.remove(name)
         return entries
 
-    def _loaded(self, records: Sequence[Record]) -> Generator[None, None, None]:
+    def _loaded(
+        self, records: Sequence[Record], comparer: ComparerOfAll | None
+    ) -> Generator[None, None, None]:
         for record in records:
-            self._corpus.load(record.streamer_id, self._entry_of(record))
+            entry = self._comparer.entry_of(record)
+            self._corpus.load(record.streamer_id, entry)
+            if comparer is not None:
+                comparer.put(record.streamer_id, entry)
             yield
 
     async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
@@ -264,6 +331,19 @@ class Evaluation:
         """
         self._step += 1
         await persist(lambda: self._groups.commit(self._token, self._step, commit))
+
+
+@dataclass(frozen=True, eq=False)
+class _OfAll:
+    """What is needed while all streamers are compared.
+
+    Attributes:
+        comparer: of all.
+        unlike: rows of streamers that a streamer was compared with already, and is not like.
+    """
+
+    comparer: ComparerOfAll
+    unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
 
 
 def _shared_out(

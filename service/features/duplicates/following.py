@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from service.engine.candidates.kept import KeptCorpus
 from service.errors import NotYetVisible, StoreUnavailable, Unavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
@@ -28,6 +29,7 @@ class GroupsFollower:
 
     Attributes:
         is_leading: whether it has.
+        evaluation: of the lease; None without one.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class GroupsFollower:
         store: StreamerStore,
         groups: GroupStore,
         new_evaluation: NewEvaluation,
+        kept: KeptCorpus,
         ready: Callable[[], Awaitable[None]],
         shown: Callable[[int, int], Awaitable[None]],
         lease_s: float,
@@ -45,6 +48,7 @@ class GroupsFollower:
             store: whose log is followed.
             groups: where the groups are kept.
             new_evaluation: for a lease.
+            kept: is given the corpus of candidates while it is up to date.
             ready: returns when there is an index to compare by.
             shown: returns when the index has applied a sequence number, with milliseconds to wait.
             lease_s: length of the lease.
@@ -52,6 +56,7 @@ class GroupsFollower:
         self._store = store
         self._groups = groups
         self._new_evaluation = new_evaluation
+        self._kept = kept
         self._ready = ready
         self._shown = shown
         self._lease_s = lease_s
@@ -60,6 +65,7 @@ class GroupsFollower:
         self._task: asyncio.Task[None] | None = None
         self._has_gap = False
         self.is_leading = False
+        self.evaluation: Evaluation | None = None
 
     def start(self) -> None:
         """Begin, on the running event loop."""
@@ -95,15 +101,20 @@ class GroupsFollower:
                 _log.exception("groups of duplicates can't be kept up to date")
             finally:
                 self.is_leading = False
+                self.evaluation = None
+                self._kept.corpus = None
             await asyncio.sleep(_RETRY_S)
 
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
         """Evaluate until something fails; `holding` raises when the lease is lost."""
-        await evaluation.open()
-        # What a process that died left half done is put right.
-        await evaluation.regroup(f"again {secrets.token_hex(8)}", None)
-        if evaluation.position is None or self._has_gap:
+        is_new = self._has_gap or await self._groups.position() is None
+        self.evaluation = evaluation
+        await evaluation.open(to_rebuild=is_new)
+        self._kept.corpus = evaluation.corpus
+        if is_new:
             await self._rebuild(evaluation)
+        else:  # what a process that died left half done is put right
+            await evaluation.regroup(f"again {secrets.token_hex(8)}", None)
         while True:
             try:
                 await self._follow_both(evaluation, holding)

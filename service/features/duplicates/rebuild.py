@@ -33,7 +33,7 @@ async def rebuild(
     answered, and who dies meanwhile leaves edges that are true already.
 
     Args:
-        evaluation: open.
+        evaluation: opened to rebuild.
         store: of the streamers.
         cause: names the rebuild, once for all time.
         begin: where the log ended before the first streamer was read; from there it is followed.
@@ -135,7 +135,7 @@ class RebuildJobs(Kind):
         async with held(self._groups, token, self._lease_s):
             evaluation = self._new_evaluation(token)
             try:
-                await evaluation.open()
+                await evaluation.open(to_rebuild=True)
                 cause = f"job {job.job.job_id}"
                 await rebuild(evaluation, self._store, cause, begin, after, told)
             except NotTheEvaluator as error:

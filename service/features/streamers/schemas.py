@@ -56,8 +56,10 @@ class NearDuplicateOut(Response):
     weight: Annotated[
         float | None,
         Field(
-            description="Match weight in bits, see /v1/compare; compared with the 16 nearest by "
-            "embedding only."
+            description="Match weight in bits, see /v1/compare. Compared are 16 candidates: the "
+            "nearest by embedding and, in the replica that evaluates duplicates "
+            "(`streamer_duplicates_leading`), those that share most keys and text in the whole "
+            "corpus."
         ),
     ] = None
     probability: Annotated[float | None, Field(description="That the two are the same.")] = None

@@ -1,10 +1,14 @@
-"""Ways to ask a service which streamers are duplicates: `dedup` of a list, `compare` of a pair."""
+"""Ways to ask a service which streamers are duplicates.
+
+`dedup` of a list, `compare` of a pair, or `duplicates`: the groups that it keeps up to date.
+"""
 
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.benchmarks.duplicates.corpora import Corpus, Pair, Profile, pair_of
 from tests.service.process import Service
@@ -106,9 +110,53 @@ class Compare:
         return answer.json()["probability"]
 
 
+class Duplicates:
+    """`GET /v1/duplicates`: the groups over the corpus, once every write is evaluated.
+
+    Evidence and judgements make them, so there is no threshold to choose.
+    """
+
+    thresholds = (0.0,)
+
+    def __init__(self, service: Service, corpus: Corpus, seed: int) -> None:
+        self._get = service.client.get
+        newest = service.client.get("/readyz", timeout=_TIMEOUT_S).json()["store_sequence"]
+        began = time.monotonic()
+        while (self._page({"limit": 1})["evaluated_sequence"] or 0) < newest:
+            if time.monotonic() - began > _TIMEOUT_S:
+                raise TimeoutError(f"write {newest} is not evaluated after {_TIMEOUT_S} s")
+            time.sleep(0.5)
+        groups = self._all("/v1/duplicates", "groups")
+        self._joined = {
+            pair_of(a, b)
+            for group in groups
+            for a, b in combinations(self._all(f"/v1/duplicates/{group['group_id']}", "members"), 2)
+        }
+
+    def joined(self, threshold: float) -> set[Pair]:
+        return self._joined
+
+    def weight(self, pair: Pair) -> float:
+        return 1.0
+
+    def _page(self, params: dict[str, Any], path: str = "/v1/duplicates") -> dict[str, Any]:
+        answer = self._get(path, params=params, timeout=_TIMEOUT_S)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _all(self, path: str, what: str) -> list[Any]:
+        page = self._page({"limit": 1000}, path)
+        found = page[what]
+        while page["next_cursor"] is not None:
+            page = self._page({"limit": 1000, "cursor": page["next_cursor"]}, path)
+            found += page[what]
+        return found
+
+
 ADAPTERS: dict[str, Callable[[Service, Corpus, int], Adapter]] = {
     "dedup": Dedup,
     "compare": Compare,
+    "duplicates": Duplicates,
 }
 
 

@@ -1,8 +1,8 @@
 """Edges between streamers: what evidence found, and what people judged."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 Pair = tuple[str, str]
 """Two different streamers, the lower id first."""
@@ -49,23 +49,6 @@ class Judgement:
     pair: Pair
     verdict: Verdict
     order: int
-
-
-class Comparer(Protocol):
-    """Decides which pairs are duplicates."""
-
-    @property
-    def strong_weight(self) -> float:
-        """From this weight on, one edge alone holds two parts of a group together."""
-        ...
-
-    async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
-        """Those of the pairs that are duplicates, in any order; streamers may be gone by now.
-
-        Raises:
-            Unavailable: the store or the index can't answer at the moment.
-        """
-        ...
 
 
 def neighbours(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:

@@ -67,6 +67,11 @@ class GroupGraph:
         """Members of each group of two or more, by id."""
         return self._groups
 
+    @property
+    def judged(self) -> int:
+        """Number of judgements."""
+        return len(self._judgements)
+
     def group_of(self, streamer_id: str) -> str | None:
         """The group that a streamer is in; None if it is in none."""
         return self._group_of.get(streamer_id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Entry
 from service.engine.work.lanes import Lane, Lanes
@@ -11,6 +12,7 @@ from service.index.base import VectorIndex
 from service.store.base import Record
 
 _PAIRS_AT_ONCE = 2048
+NOTHING = np.zeros(0, np.uint32)
 
 
 class ContentComparer:
@@ -33,7 +35,32 @@ class ContentComparer:
         """Half-way from the threshold to a copy."""
         return (1 + self._threshold) / 2
 
-    async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
+    def entry_of(self, record: Record) -> Entry:
+        """The sketches of a record, without keys."""
+        content = np.frombuffer(record.content, "<f2").astype(np.float32)
+        embedding = np.frombuffer(record.embedding, "<f4")
+        return Entry(content, embedding, NOTHING, NOTHING, record.version)
+
+    def keep(self, streamer_id: str, entry: Entry) -> None:
+        """The index has it."""
+
+    def put(self, streamer_id: str, entry: Entry) -> None:
+        """The index has it."""
+
+    def asked(self, streamer_id: str) -> NDArray[np.uint32]:
+        """No keys."""
+        return NOTHING
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def of_all(self) -> "ContentComparer":
+        """The index has all."""
+        return self
+
+    async def edges(
+        self, pairs: Sequence[Pair], version_of: Callable[[str], int | None] | None = None
+    ) -> list[Edge]:
         """Those of the pairs that are duplicates; see `Comparer.edges`."""
         found: list[Edge] = []
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
@@ -65,9 +92,3 @@ class ContentComparer:
             ]
 
         return await self._lanes.run(compare, Lane.BULK)
-
-
-def entry_of(record: Record) -> Entry:
-    """The sketches of a record, without keys."""
-    content = np.frombuffer(record.content, "<f2").astype(np.float32)
-    return Entry(content, np.frombuffer(record.embedding, "<f4"), frozenset())

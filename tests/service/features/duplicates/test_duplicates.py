@@ -181,3 +181,19 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
         assert "of another listing or order" in other.json()["detail"]
     wrong = client.get("/v1/duplicates", params={"cursor": "%%%"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
+
+
+def test_a_write_finds_who_shares_name_and_contact_behind_many_nearer_ones(
+    client: TestClient,
+) -> None:
+    contact = "加微信 noodle_master88 领资料"
+    name = "noodle master in town"
+    first = put(client, "first", name=name, bio=f"{BIOS['music']} {contact}", tags=["music"])
+    others = [
+        put(client, f"x{i}", bio=f"{BIOS['travel']} day {i}", tags=["travel"]) for i in range(60)
+    ]
+    evaluated(client, max(first, *others))
+    body = {"name": name, "bio": f"{BIOS['travel']} {contact}", "tags": ["travel"]}
+    answer = client.put("/v1/streamers/second", json=body).raise_for_status().json()
+    assert answer["near_duplicates_unavailable_because"] is None
+    assert "first" in {near["streamer_id"] for near in answer["near_duplicates"]}

@@ -21,7 +21,7 @@ from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
-from tests.service.features.duplicates.cosines import ContentComparer, entry_of
+from tests.service.features.duplicates.cosines import ContentComparer
 
 pytestmark = pytest.mark.anyio
 WIDTH = 64
@@ -86,19 +86,19 @@ class Corpora:
         record = JudgementRecord(a, b, verdict, "", "", "", 0.0)  # type: ignore[arg-type]
         await self.judgements.put(record)
 
-    async def open(self, owner: str) -> Evaluation:
+    async def open(self, owner: str, *, to_rebuild: bool = False) -> Evaluation:
         token = await self.groups.claim(owner, 60, force=True)
         assert token is not None
         comparer = ContentComparer(lambda: self.index, THRESHOLD, self.lanes)
         corpus = Corpus(WIDTH, WIDTH)
-        parts = (self.store, self.groups, self.judgements, comparer, corpus, entry_of, self.lanes)
+        parts = (self.store, self.groups, self.judgements, comparer, corpus, self.lanes)
         evaluation = Evaluation(*parts, token)
-        await evaluation.open()
+        await evaluation.open(to_rebuild=to_rebuild)
         return evaluation
 
     async def rebuilt(self, owner: str, after: str = "", upto: int | None = None) -> Evaluation:
         """Rebuild; with `upto`, die when so many parts are done."""
-        evaluation = await self.open(owner)
+        evaluation = await self.open(owner, to_rebuild=True)
         parts = 0
 
         async def told(_: str, __: int) -> None:

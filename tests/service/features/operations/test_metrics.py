@@ -135,6 +135,21 @@ def test_the_audit_log_is_told_of(client: TestClient):
     assert after["streamer_audit_waiting"] >= 0
 
 
+def test_the_evaluation_of_duplicates_is_told_of(client: TestClient):
+    def found() -> dict[str, float]:
+        return {name: value for (name, labels), value in scraped(client).items() if not labels}
+
+    put(client, "a", name="the music channel", bio=TOPICS["music"])
+    last = put(client, "b", name="the music channel", bio=TOPICS["music"])
+    wait_until(
+        lambda: found().get("streamer_duplicates_sequence", -1) >= last, "the writes are evaluated"
+    )
+    told = found()
+    assert told["streamer_duplicates_leading"] == 1
+    assert told["streamer_duplicates_groups"] == 1
+    assert told["streamer_duplicates_judgements"] == 0
+
+
 def test_an_audit_log_that_is_turned_off_has_no_metrics(bundle: Path, tmp_path: Path):
     settings = Settings(bundle=bundle, data_dir=tmp_path, audit=Audit(enabled=False))
     with TestClient(create_app(settings), base_url="http://localhost") as client:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
-from service.engine.candidates.postings import MOST_ROWS, Postings, hint, strong
+from service.engine.candidates.kept import KeptCorpus
+from service.engine.candidates.postings import MOST_ROWS, Postings
 from service.index.faiss.codes import Codes, codes_of
 
 WIDTH = 64
@@ -15,6 +16,14 @@ keys = st.frozensets(st.integers(0, 2**32 - 1) | st.integers(0, 5), max_size=4)
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def as_keys(*keys: int) -> NDArray[np.uint32]:
+    return np.array(keys, np.uint32)
+
+
+def rows_of(postings: Postings, key: int) -> list[int]:
+    return postings.shared(as_keys(key))[0].tolist()
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), keys | st.none()), max_size=40), st.booleans())
@@ -34,16 +43,16 @@ def test_rows_of_a_key_are_those_that_have_it_now(
             postings.merge()
     for key in {key for some in known.values() for key in some} | {7}:
         expected = {row for row, some in known.items() if key in some}
-        assert set(postings.rows([key])) == expected
+        assert set(rows_of(postings, key)) == expected
 
 
 def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
     postings = Postings()
     for row in range(100_000):
-        postings.put(row, frozenset({strong(0), hint(1), strong(2 * row + 10)}))
-    assert list(postings.rows([strong(1)])) == list(range(MOST_ROWS))
-    assert not [row for row in postings.rows([hint(1)]) if row < 90_000]
-    assert list(postings.rows([2 * 99_999 + 10])) == [99_999]
+        postings.put(row, frozenset({0, 1, 2 * row + 10}))
+    assert rows_of(postings, 0) == list(range(MOST_ROWS))
+    assert not [row for row in rows_of(postings, 1) if row < 90_000]
+    assert rows_of(postings, 2 * 99_999 + 10) == [99_999]
 
 
 def test_the_nearest_codes_are_those_with_the_fewest_different_bits() -> None:
@@ -67,7 +76,7 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
     contents[1] = unit(contents[0] + 0.05 * contents[1])
     corpus = Corpus(WIDTH, WIDTH)
     entries = [
-        Entry(content, content, frozenset({strong(7 * (i % 1500)), hint(1)}))
+        Entry(content, content, shown := as_keys(14 * (i % 1500), 1), shown)
         for i, content in enumerate(contents)
     ]
     for i, entry in enumerate(entries[:2900]):
@@ -77,12 +86,35 @@ def test_whoever_is_like_a_streamer_or_shares_a_key_is_a_candidate() -> None:
         corpus.put(f"s{i}", entry)
     for i in range(5, 2000):
         corpus.remove(f"s{i}")
-    first, last = corpus.candidates(["s0", "s2500"], [entries[0].keys, entries[2500].keys])
+    first, last = corpus.candidates(["s0", "s2500"], [entries[0].asked, entries[2500].asked])
     assert "s1" in first
     assert {*first, *last}.isdisjoint({"s0", *(f"s{i}" for i in range(5, 2000))} - {"s0"})
     assert "s1000" not in last
     corpus.put("s1000", entries[1000])
-    assert "s1000" in corpus.candidates(["s2500"], [corpus.keys_of_all()("s2500")])[0]
-    nothing = Entry(None, None, frozenset())
+    assert "s1000" in corpus.candidates(["s2500"], [entries[2500].asked])[0]
+    nothing = Entry(None, None, as_keys(), as_keys())
     corpus.put("empty", nothing)
-    assert corpus.candidates(["empty"], [()]) == [set()]
+    assert corpus.candidates(["empty"], [as_keys()]) == [set()]
+
+
+def test_the_likeliest_of_each_source_come_first_for_who_is_not_there_yet() -> None:
+    rng = np.random.default_rng(6)
+    contents = unit(rng.standard_normal((1000, WIDTH)))
+    corpus = Corpus(WIDTH, WIDTH)
+    for i, content in enumerate(contents):
+        shown = {7: [1000], 8: [2001 + 2 * j for j in range(3)]}.get(i, [])
+        keys = as_keys(*shown)
+        corpus.load(f"s{i}", Entry(content, contents[i - 1], keys, keys, i))
+    corpus.settle()
+    asked = as_keys(1000, *(2001 + 2 * j for j in range(3)))
+    entry = Entry(unit(contents[9] + 0.01 * contents[1]), contents[20], as_keys(), asked)
+    assert set(corpus.nearest("new", entry, 4)) == {"s7", "s8", "s9", "s21"}
+    assert set(corpus.nearest("s9", entry, 4)) >= {"s7", "s8", "s21"}
+    assert "s9" not in corpus.nearest("s9", entry, 50)
+    assert corpus.nearest("new", Entry(None, None, as_keys(), as_keys()), 4) == []
+    assert corpus.version("s7") == 7
+    assert corpus.version("new") is None
+    kept = KeptCorpus()
+    assert kept.nearest("new", entry, 4) is None
+    kept.corpus = corpus
+    assert kept.nearest("new", entry, 4) == corpus.nearest("new", entry, 4)

@@ -1,0 +1,70 @@
+"""What decides which streamers are duplicates, as the evaluation sees it."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.candidates.corpus import Entry
+from service.features.duplicates.groups.edges import Edge, Pair
+from service.store.base import Record
+
+
+class ComparerOfAll(Protocol):
+    """Compares streamers as they were when all of them were read."""
+
+    def put(self, streamer_id: str, entry: Entry) -> None:
+        """Take in what was read of a streamer; called in a thread."""
+        ...
+
+    def asked(self, streamer_id: str) -> NDArray[np.uint32]:
+        """`Entry.asked` of a streamer that was put."""
+        ...
+
+    async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
+        """Those of the pairs that are duplicates, in any order.
+
+        Raises:
+            Unavailable: too much work waits already.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget them."""
+        ...
+
+
+class Comparer(Protocol):
+    """Decides which pairs are duplicates."""
+
+    @property
+    def strong_weight(self) -> float:
+        """From this weight on, one edge alone holds two parts of a group together."""
+        ...
+
+    def entry_of(self, record: Record) -> Entry:
+        """What is searched and compared of a record; call it in a thread."""
+        ...
+
+    def keep(self, streamer_id: str, entry: Entry) -> None:
+        """Take in what was just read of a streamer, which is compared soon."""
+        ...
+
+    async def edges(
+        self, pairs: Sequence[Pair], version_of: Callable[[str], int | None]
+    ) -> list[Edge]:
+        """Those of the pairs that are duplicates, in any order; streamers may be gone by now.
+
+        Args:
+            pairs: of streamers.
+            version_of: the version at least that is compared of a streamer; None = the stored one.
+
+        Raises:
+            Unavailable: the store or the index can't answer at the moment.
+        """
+        ...
+
+    def of_all(self) -> ComparerOfAll:
+        """A comparer for who compares all streamers: nobody is known to it yet."""
+        ...
