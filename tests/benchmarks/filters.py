@@ -26,6 +26,8 @@ from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
+from service.engine.evidence.audience import SharedAudience
+from service.engine.evidence.shared_content import SharedContent
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.engine.scoring.precision import Precision
@@ -194,9 +196,8 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
     await follower.wait_for(streamers, 600_000)
     print(f"{streamers / (time.perf_counter() - begin):,.0f} streamers indexed per second")
     turns = Turns("explanations", at_once=1, max_queue=1, deadline_s=60)
-    explainer = Explainer(
-        pipeline, stored, bundle.featurizer.vocabulary.uninformative, lanes, turns
-    )
+    content = SharedContent(bundle.featurizer.vocabulary)
+    explainer = Explainer(pipeline, stored, content, SharedAudience(None, {}), lanes, turns)
     precision = Precision(None, "min_score")
     similar = Similar(
         follower,
