@@ -1,4 +1,4 @@
-"""kill -9 in imports, exports and index rebuilds, again and again: does each end right, done once?
+"""kill -9 in jobs of each kind, again and again: does each end right, done once?
 
     python -m tests.benchmarks.job_crashes --rounds 20
 
@@ -12,9 +12,22 @@ import time
 from pathlib import Path
 
 from tests.bundles import write_bundle
-from tests.reliability.job_crashes import VICTIMS, export_round, import_round, rebuild_round
+from tests.reliability.job_crashes import (
+    VICTIMS,
+    duplicates_round,
+    export_round,
+    import_round,
+    rebuild_round,
+    similar_export_round,
+)
 
-_ROUNDS = {"import": import_round, "export": export_round, "rebuild": rebuild_round}
+_ROUNDS = {
+    "import": import_round,
+    "export": export_round,
+    "similar_export": similar_export_round,
+    "rebuild": rebuild_round,
+    "duplicates": duplicates_round,
+}
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
-"""Imports, exports and index rebuilds whose service, store or both are killed (kill -9) meanwhile.
+"""Jobs of each kind whose service, store or both are killed (kill -9) meanwhile.
 
 A round begins a job, kills what it is told to as often as it is told to, each time further on, and
 starts the service again. In the end everything was done, once: the store has counted one write for
-each streamer, an export has each streamer in one line, and a rebuilt index has what is stored.
+each streamer, an export has each streamer in one line, a rebuilt index has what is stored, and
+groups of duplicates are those of all streamers, told of by one event each.
 """
 
 import random
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.bundles import TOPICS
 from tests.service.data_sets import json_line, profile
 from tests.service.features.transfers.waiting import (
     FINISHED,
@@ -28,6 +30,7 @@ VICTIMS = ("service", "store", "service and store")
 LINES_A_KILL = 300
 REBUILT = 5000
 """So many streamers that a rebuild takes long enough to be killed in it."""
+COPIES = 600
 OPTIONS: dict[str, Any] = {"STREAMER_JOBS__LEASE_S": "1", "STREAMER_LIMITS__PAGE_BYTES": "1024"}
 """Small pages, so that an export takes long enough to be killed in it."""
 
@@ -72,25 +75,86 @@ def export_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: i
     return job["attempts"]
 
 
+def similar_export_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
+    """One export of all that are similar, as a job; how often it was begun."""
+    with ExitStack() as running:
+        service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
+        client = service.wait_until_ready().client
+        content = "".join(json_line(profile(i)) for i in range(REBUILT))
+        assert ended(client, upload(client, content.encode()))["result"]["created"] == REBUILT
+        question = {"positive": [{"streamer_id": profile(0)["streamer_id"]}], "min_score": -1}
+        expected = lines_of(client.post("/v1/similar/export", json=question))
+        headers = {"Prefer": "respond-async"}
+        path = submitted(client.post("/v1/similar/export", json=question, headers=headers))
+        begun = _begun(victims, kills, seed, 0.01)
+        service = _killed(running, service, bundle, path, victims, kills, begun)
+        job = ended(service.client, path)
+        assert job["state"] == "succeeded", job
+        *found, last = lines_of(service.client.get(path + "/result"))
+        assert found == expected[:-1]
+        assert last["reached"] == len(found) == REBUILT - 1
+    return job["attempts"]
+
+
+def duplicates_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
+    """One rebuild of groups of duplicates, beside writes; how often it was begun."""
+    with ExitStack() as running:
+        service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
+        service.wait_until_ready().bulk([_copy(i) for i in range(COPIES)])
+        path = submitted(service.client.post("/v1/duplicates:rebuild"))
+        service.bulk([_copy(i) for i in range(COPIES, COPIES + 40)])
+        begun = _begun(victims, kills, seed)
+        service = _killed(running, service, bundle, path, victims, kills, begun)
+        job = ended(service.client, path)
+        assert job["state"] == "succeeded", job
+        late = {name: value for name, value in _copy(0).items() if name != "streamer_id"}
+        sequence = service.put("late", **late)
+        expected = {
+            frozenset(_copy(i)["streamer_id"] for i in range(k, COPIES + 40, len(TOPICS)))
+            for k in range(len(TOPICS))
+        }
+        expected = {m | {"late"} if "s0000" in m else m for m in expected}
+        assert _groups_of(service, sequence) == expected
+        events = service.client.get("/v1/events", params={"limit": 1000}).json()["events"]
+        assert len({event["event_id"] for event in events}) == len(events)
+        joined = [s for e in events for s in e["data"]["streamer_ids"]]
+        assert len(set(joined)) == len(joined)
+    return job["attempts"]
+
+
+def _copy(i: int) -> dict[str, Any]:
+    topic = list(TOPICS)[i % len(TOPICS)]
+    return {"streamer_id": f"s{i:04}", "bio": TOPICS[topic].split("美")[0], "tags": [topic]}
+
+
+def _groups_of(service: Service, sequence: int) -> set[frozenset[str]]:
+    """Members of all groups, once they take a write into account."""
+
+    def is_there() -> bool:
+        answer = service.client.get("/v1/duplicates").raise_for_status().json()
+        return (answer["evaluated_sequence"] or 0) >= sequence
+
+    wait_until(is_there, f"{sequence} is evaluated")
+    page = service.client.get("/v1/duplicates").raise_for_status().json()
+    found: set[frozenset[str]] = set()
+    for group in page["groups"]:
+        path = f"/v1/duplicates/{group['group_id']}"
+        answer = service.client.get(path, params={"limit": 1000}).raise_for_status().json()
+        found.add(frozenset(answer["members"]))
+    return found
+
+
 def rebuild_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
     """One rebuild of the index; how often it was begun."""
     content = "".join(json_line(profile(i)) for i in range(REBUILT))
-    choices = random.Random(f"{victims}-{kills}-{seed}")
-
-    def begun(i: int) -> Callable[[dict[str, Any]], bool]:
-        """Each time in another attempt, a while after it began."""
-        moment = time.monotonic() + choices.uniform(0, 0.1)
-        return lambda job: (
-            job["state"] in FINISHED
-            or (job["attempts"] > (i if "service" in victims else 0) and time.monotonic() > moment)
-        )
-
     with ExitStack() as running:
         service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
         client = service.wait_until_ready().client
         assert ended(client, upload(client, content.encode()))["result"]["created"] == REBUILT
         path = submitted(client.post("/v1/index:rebuild"))
-        service = _killed(running, service, bundle, path, victims, kills, begun)
+        service = _killed(
+            running, service, bundle, path, victims, kills, _begun(victims, kills, seed)
+        )
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         result = job["result"]
@@ -105,6 +169,20 @@ def rebuild_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: 
         question = {"after_sequence": sequence}
         service.client.get("/v1/streamers/last/similar", params=question).raise_for_status()
     return job["attempts"]
+
+
+def _begun(victims: str, kills: int, seed: int, longest_s: float = 0.1) -> Callable[[int], Reached]:
+    """Each time in another attempt, a while after it began; for jobs that tell little."""
+    choices = random.Random(f"{victims}-{kills}-{seed}")
+
+    def reached(i: int) -> Reached:
+        moment = time.monotonic() + choices.uniform(0, longest_s)
+        return lambda job: (
+            job["state"] in FINISHED
+            or (job["attempts"] > (i if "service" in victims else 0) and time.monotonic() > moment)
+        )
+
+    return reached
 
 
 def _further(victims: str, kills: int, seed: int) -> Callable[[int], Reached]:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.job_crashes import export_round, import_round, rebuild_round
+from tests.reliability.job_crashes import (
+    duplicates_round,
+    export_round,
+    import_round,
+    rebuild_round,
+    similar_export_round,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +29,12 @@ Round = Callable[[Path, Path, str, int, int], int]
         (export_round, "service and store"),
         (rebuild_round, "service"),
         (rebuild_round, "store"),
+        (similar_export_round, "service"),
+        (duplicates_round, "service"),
+        (duplicates_round, "service and store"),
     ],
-    ids=["import", "import of a store", "export", "rebuild", "rebuild from a store"],
 )
 def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:
     attempts = play(bundle, tmp_path / "data", victims, 1, 1)
-    if victims != "store" and play is not rebuild_round:  # which may be faster than the kill
+    if victims != "store" and play in (import_round, export_round):  # others may be faster
         assert attempts == 2
