@@ -32,7 +32,8 @@ def send(service: Service, number: int) -> httpx.Response:
 
 def test_a_service_that_is_killed_before_it_answers(replicas: Replicas, server: Server) -> None:
     with FaultProxy(server.port) as proxy, Redis.from_url(server.url) as store:
-        *victims, survivor = replicas(*[proxy.url] * len(WRITES), server.url)
+        urls = [*[proxy.url] * len(WRITES), server.url]
+        *victims, survivor = replicas(*urls, STREAMER_DUPLICATES__EVALUATE="false")
         for number, (service, write) in enumerate(zip(victims, WRITES, strict=True)):
             before = survivor.put("another", tags=[TAG])
             proxy.delay_s = 0.2  # of each reply, so that the service waits for that of its write

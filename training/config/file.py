@@ -36,6 +36,7 @@ class FitFile(BaseModel):
     compute: Outcome = None
     data_digest: Outcome = None
     duplicate_threshold: Outcome = None
+    evidence: Outcome = None
     id_space: Outcome = None
     refit_on_validation: Outcome = None
     text_tower_choice: Outcome = None

@@ -318,4 +318,6 @@ def test_serve_points_to_the_doctor_where_packages_are_missing(
     done = run(
         *("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0), **hidden
     )
-    assert f"No module named {module}; `python -m service doctor` tells" in error_line(done)
+    line = error_line(done)
+    assert f"No module named {module}: " in line
+    assert "`python -m service doctor` names what is missing" in line

@@ -146,7 +146,7 @@ def test_the_key_comes_from_the_environment(bundle: Path, tmp_path: Path) -> Non
         service.put("s0", tags=["cooking"])
         words = ("similar", "s0", "--url", service.url)
         assert run(*words, STREAMER_API_KEY="a-secret").returncode == 0
-        assert "the key is set by STREAMER_API_KEY" in error_line(run(*words))
+        assert "needs an API key: set STREAMER_API_KEY" in error_line(run(*words))
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(service: Service) -> None:

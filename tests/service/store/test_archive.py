@@ -319,7 +319,7 @@ async def test_jobs_are_restored_and_no_lease_survives(
 ) -> None:
     jobs = RedisJobs(store.client, LIMITS)
     restored = RedisJobs(other.client, LIMITS, prefix="other[1]:")
-    for job_id in ("done", "running", "queued"):
+    for job_id in ("1-done", "2-running", "3-queued"):
         assert await jobs.submit(NewJob(job_id, "import", "here", b'{"path":"\xc3\xa4"}'))
     done = await jobs.claim(["here"], ["import"])
     assert done is not None
@@ -329,9 +329,9 @@ async def test_jobs_are_restored_and_no_lease_survives(
     await jobs.advance(running.lease, b'{"at":7}', 7, 10)
     await store.back_up(tmp_path / "copy")
     await other.restore(ChecksummedFolder(tmp_path / "copy"))
-    assert [job.job_id for job in await restored.page("", 9)] == ["running", "queued", "done"]
-    assert await restored.get("done") == await jobs.get("done")
-    for job_id, state in (("running", "running"), ("queued", "queued")):
+    assert [job.job_id for job in await restored.page("", 9)] == ["3-queued", "2-running", "1-done"]
+    assert await restored.get("1-done") == await jobs.get("1-done")
+    for job_id, state in (("2-running", "running"), ("3-queued", "queued")):
         job = await restored.get(job_id)
         assert job is not None
         assert job.state == "failed"
@@ -341,7 +341,7 @@ async def test_jobs_are_restored_and_no_lease_survives(
     with pytest.raises(LeaseLost):
         await restored.advance(running.lease, b"{}", 8, 10)
     assert await restored.claim(["here"], ["import"]) is None
-    await restored.retry("running")
+    await restored.retry("2-running")
     again = await restored.claim(["here"], ["import"])
     assert again is not None
     assert (again.checkpoint, again.done, again.total) == (b'{"at":7}', 7, 10)

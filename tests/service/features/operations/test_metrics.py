@@ -147,7 +147,8 @@ def test_the_evaluation_of_duplicates_is_told_of(client: TestClient):
     told = found()
     assert told["streamer_duplicates_leading"] == 1
     assert told["streamer_duplicates_groups"] == 1
-    assert told["streamer_duplicates_judgements"] == 0
+    judgements = client.get("/v1/judgements").json()["judgements"]
+    assert told["streamer_duplicates_judgements"] == len(judgements)  # those of other tests
 
 
 def test_an_audit_log_that_is_turned_off_has_no_metrics(bundle: Path, tmp_path: Path):
