@@ -31,6 +31,7 @@ Round = Callable[[Path, Path, str, int, int], int]
         (rebuild_round, "store"),
         (similar_export_round, "service"),
         (duplicates_round, "service"),
+        (duplicates_round, "store"),
         (duplicates_round, "service and store"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from service.errors import Unavailable
 from service.features.duplicates.evaluation import Evaluation
-from service.features.jobs.runner import Kind, RunningJob
+from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
 from service.store.base import Position, StreamerStore
 from service.store.duplicates import GroupStore, NotTheEvaluator
@@ -113,31 +113,31 @@ class RebuildJobs(Kind):
         """Rebuild; a job that was interrupted goes on behind the last part that it compared."""
         await self._ready()
         known = job.checkpoint
-        begin = Position(**known["begin"]) if known else await self._store.position()
+        begin = Position(**known["begin"]) if known else await persist(self._store.position)
         after, done = str(known.get("after", "")), job.job.done
-        total = max(await self._store.count(), done)
-
-        def checkpoint() -> dict[str, Any]:
-            return {"begin": vars(begin), "after": after}
-
-        await job.advance(checkpoint(), done, total)
-        owner = f"job {job.job.job_id}"
-        token = await self._groups.claim(owner, self._lease_s, force=True)
-        if token is None:
-            raise LeaseLost
+        total = max(await persist(self._store.count), done)
+        cause = f"job {job.job.job_id}"
 
         async def told(last: str, count: int) -> None:
             nonlocal after, done, total
             after, done = last, done + count
             total = max(total, done)
-            await job.advance(checkpoint(), done, total)
+            await job.advance({"begin": vars(begin), "after": after}, done, total)
 
-        async with held(self._groups, token, self._lease_s):
-            evaluation = self._new_evaluation(token)
-            try:
-                await evaluation.open(to_rebuild=True)
-                cause = f"job {job.job.job_id}"
-                await rebuild(evaluation, self._store, cause, begin, after, told)
-            except NotTheEvaluator as error:
-                raise LeaseLost from error
-        return {"streamers": done, "groups": evaluation.count, "sequence": begin.sequence}
+        async def compare() -> int:
+            """Go on behind the last part; the number of groups."""
+            token = await self._groups.claim(cause, self._lease_s, force=True)
+            if token is None:
+                raise LeaseLost
+            async with held(self._groups, token, self._lease_s):
+                evaluation = self._new_evaluation(token)
+                try:
+                    await evaluation.open(to_rebuild=True)
+                    await rebuild(evaluation, self._store, cause, begin, after, told)
+                except NotTheEvaluator as error:
+                    raise LeaseLost from error
+            return evaluation.count
+
+        await told(after, 0)
+        groups = await persist(compare)
+        return {"streamers": done, "groups": groups, "sequence": begin.sequence}
