@@ -60,6 +60,8 @@ _PATTERNS = {
     URL_PATTERN: "must be an address that begins with https:// and has no spaces",
 }
 """What to say of a field that does not match such a pattern."""
+_HEX_ID = re.compile(r"\^([a-z]+-)?\[0-9a-f\]\{(\d+)\}\$")
+"""Patterns of ids that this service makes, with a prefix or without."""
 
 
 def _few_errors(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -127,6 +129,9 @@ def _detail(error: dict[str, Any]) -> str:
     """Pydantic's message, in words that say what to do."""
     if error["type"] == "string_pattern_mismatch":
         pattern = error["ctx"]["pattern"]
+        if made := _HEX_ID.fullmatch(pattern):
+            prefix = f"{made[1]!r} and " if made[1] else ""
+            return f"must be {prefix}{made[2]} hex digits, as this service gave it"
         return _PATTERNS.get(pattern, f"must match pattern '{pattern}'")
     detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
     return _DETAILS.get(error["type"], detail)

@@ -31,7 +31,7 @@ _CHANCES: Final[dict[str, tuple[list[float], list[float]]]] = {
         [0.013, 0.0617, 0.372, 0.54817, 0.00497, 0.00016],
     ),
 }
-"""As estimated on a simulated world of 2,000 streamers."""
+"""Chances m and u of each level of each channel, estimated on a simulated world of 2,000."""
 _UNKNOWN_BITS = 10.0
 _OF_LABELS = {"t": "tag", "c": "category", "l": "language"}
 """By the prefix of a token, see `features.piece_tokens`."""

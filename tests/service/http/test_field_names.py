@@ -44,3 +44,10 @@ def test_who_is_given_twice_is_named_in_the_detail(client: TestClient) -> None:
         "/ids/2: streamer 'a' is already at /ids/0; /ids/3: streamer 'b' is already at /ids/1; "
         "/ids/4: streamer 'b' is already at /ids/1 (and 1 more); give each streamer once"
     )
+
+
+def test_a_group_that_this_service_never_makes_is_told_what_they_are_like(
+    client: TestClient,
+) -> None:
+    body = problem(client.get("/v1/duplicates/dup-zz"), 422, "invalid_request")
+    assert body["detail"] == "group_id: must be 'dup-' and 24 hex digits, as this service gave it"
