@@ -15,8 +15,8 @@ Bits = NDArray[np.float64]
 SLACK = 1e-4
 """Share by which sums of bits, and by which cosines are taken for larger than they are: the
 comparison adds them in another order and precision."""
-_LARGEST_ODDS = 52.0
-"""Bits of odds beyond which a probability is 1 in 64 bits."""
+_LARGEST_ODDS = 52.99
+"""Bits of odds below those of which the probability is 1 in 64 bits."""
 
 
 class Bounds:
