@@ -182,7 +182,9 @@ class SeedReader:
                 records = await self._store.get(part)
                 found |= {record.streamer_id: record for record in records if record is not None}
         missing = [
-            FieldError(f"{each.pointer}/streamer_id", f"streamer {each.streamer_id!r} is not stored")
+            FieldError(
+                f"{each.pointer}/streamer_id", f"streamer {each.streamer_id!r} is not stored"
+            )
             for each in named
             if each.streamer_id not in found
         ]
@@ -218,7 +220,8 @@ class SeedReader:
             pointer = pointers[seed.streamer_id] if seed.streamer_id else next(profiles)
             if not side.keys and not side.vectors and side.embedding is None:
                 raise InvalidRequest.of(
-                    pointer, "shows nothing that can be compared: nobody would match it; leave it out"
+                    pointer,
+                    "shows nothing that can be compared: nobody would match it; leave it out",
                 )
 
 

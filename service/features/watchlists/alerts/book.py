@@ -179,9 +179,7 @@ class AlertBook:
             if (alert.mode, alert.state, watched.mode) != ("shadow", "open", "on"):
                 return
             key = key_of(alert.number)
-            changes.puts += [
-                Put(name, key, None) for name in indexes(list_id, "shadow", "open")
-            ]
+            changes.puts += [Put(name, key, None) for name in indexes(list_id, "shadow", "open")]
             alert = replace(alert, number=changes.number + 1, mode="on")
         elif changes.rooms[list_id] <= 0:
             tally = changes.tallies[list_id]
@@ -221,17 +219,13 @@ class AlertBook:
             probability=round(hit.probability, 6),
             weight=round(hit.weight, 6),
             verdict=hit.verdict,
-            evidence=[
-                {**asdict(each), "weight": round(each.weight, 6)} for each in hit.evidence
-            ],
+            evidence=[{**asdict(each), "weight": round(each.weight, 6)} for each in hit.evidence],
             model_version=self._model_version,
             at=time.time(),
         )
 
     async def _room(self, list_id: str) -> int:
-        counts = [
-            await self._documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES
-        ]
+        counts = [await self._documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES]
         return self._most_open - sum(counts)
 
 

@@ -69,9 +69,9 @@ class World:
             shown["avatar"] = {"vector": vector.tolist(), "space": "clip"}
         embedding = None
         if pick.random() < 0.8:
-            near = pick.choice(list(self.styles)) + pick.choice(
-                [0.1, 0.5, 2.0]
-            ) * self.rng.normal(size=DIM)
+            near = pick.choice(list(self.styles)) + pick.choice([0.1, 0.5, 2.0]) * self.rng.normal(
+                size=DIM
+            )
             embedding = (near / np.linalg.norm(near)).astype(np.float32)
         profile = StreamerProfile(streamer_id="s", **shown)  # type: ignore[arg-type]
         return self.evidence.side(profile, embedding)
