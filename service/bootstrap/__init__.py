@@ -14,6 +14,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
+from service.bootstrap.watchlists import WatchlistParts
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -67,6 +68,8 @@ from service.features.similar import exporting
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.spool import name_of
+from service.features.watchlists.sweeping import KIND as WATCHLISTS
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
@@ -167,6 +170,8 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        replica = await asyncio.to_thread(name_of, settings.data_dir)
+        watch = WatchlistParts(store, serving, evidence, sides, lanes, settings, replica)
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -178,6 +183,7 @@ async def open_services(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
+                WATCHLISTS: watch.sweeps,
             },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
@@ -185,6 +191,7 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
+        watch.start(long.jobs, stack)
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -197,6 +204,8 @@ async def open_services(
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            watchlists=watch.watchlists,
+            alerts=watch.alerts,
             events=Events(duplicates.events),
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
@@ -217,6 +226,7 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                watch.counts,
             ),
         )
 

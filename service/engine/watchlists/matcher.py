@@ -190,7 +190,7 @@ class Matcher:
                 owner = int(segment.owner[row])
                 known = segment.lists.get(owner)
                 if known is not None and ids[place] not in known.ids:
-                    seed = row - int(segment.first[owner])
+                    seed: int = row - int(segment.first[owner])
                     side, seed_id = known.positive[seed], known.seed_ids[seed]
                     pairs.append(_Pair(place, known, seed, side, seed_id))
         scored = yield from self._scored(written, pairs)

@@ -142,7 +142,7 @@ class SeedIndex:
             bits = self._evidence.worth(keys[known]).astype(np.float64)
             shared = np.bincount(rows, minlength=self._size)
             hit = np.flatnonzero(shared)
-            sums = np.bincount(rows, bits[which], self._size)[hit]
+            sums = np.bincount(rows, bits[which], self._size).astype(np.float64)[hit]
             rare = np.bincount(rows[bits[which] >= RARE_BITS], minlength=self._size)[hit]
             yield name, hit, self._levels(name, side, hit, shared[hit], sums, rare)
 

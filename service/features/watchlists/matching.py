@@ -36,7 +36,6 @@ class Matched:
     """What some streamers match; `oldest_at` is when the first of them was written, if any was."""
 
     found: Sequence[Found]
-    streamers: int
     oldest_at: float | None
 
 
@@ -60,16 +59,14 @@ class Matching:
             Unavailable: the store does not answer, or too much work waits already.
         """
         found: list[Found] = []
-        streamers, oldest = 0, None
+        times: list[float] = []
         for start in range(0, len(ids), AT_ONCE):
             for part in await self._store.chunks(ids[start : start + AT_ONCE]):
                 records = [record for record in await self._store.get(part) if record is not None]
                 work = self._matched(records, matcher)
                 found += await self._lanes.run_in_slices(work, Lane.BULK)
-                streamers += len(records)
-                times = [record.updated_at for record in records]
-                oldest = min([*times, *(() if oldest is None else (oldest,))], default=None)
-        return Matched(found, streamers, oldest)
+                times += [record.updated_at for record in records]
+        return Matched(found, min(times, default=None))
 
     def _matched(
         self, records: Sequence[Record], matcher: Matcher

@@ -123,8 +123,7 @@ class Watchlists:
         self._told = told
 
     async def create(self, wanted: Wanted, writer: Writer, once: Once | None) -> ShownList:
-        """Keep a list; every write that is acknowledged later is matched with it, and a sweep of
-        all that is stored begins soon.
+        """Keep a list: later writes are matched with it, and all that is stored is swept soon.
 
         Raises:
             TooManyWatchlists: no more are kept.
