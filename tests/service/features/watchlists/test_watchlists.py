@@ -119,7 +119,7 @@ def test_what_is_stored_is_swept_and_every_write_is_matched(client: TestClient) 
     assert last["probability"] >= 0.9
     assert (last["state"], last["verdict"], last["seed"]) == ("open", "near_duplicate", 0)
     assert sum(each["weight"] for each in last["evidence"]) == pytest.approx(last["weight"])
-    assert {each["channel"] for each in last["evidence"]} >= {"text", "embedding"}
+    assert "text" in {each["channel"] for each in last["evidence"]}
     told = events(client)[known:]
     assert [each["data"]["streamer_id"] for each in told] == ["a-copy", "a-late"]
     assert [each["data"]["alert_id"] for each in told] == [first["alert_id"], last["alert_id"]]
@@ -137,15 +137,19 @@ def test_the_same_content_raises_nothing_and_other_content_does(client: TestClie
 
 
 def test_seeds_raise_nothing_and_negatives_cancel(client: TestClient) -> None:
+    honest = f"{NOODLES[:17]} {FISH}"
     put(client, "c-seed", bio=NOODLES)
-    put(client, "c-honest", bio=NOODLES + " 官方店铺 只此一家 别无分号 谢绝模仿")
-    made = create(client, "c-seed", negative=seeds("c-honest"))
+    put(client, "c-honest", bio=honest)
+    made = create(client, "c-seed", min_probability=0.01, negative=seeds("c-honest"))
     put(client, "c-copy", bio=NOODLES)
-    last = put(client, "c-fan", bio=NOODLES + " 官方店铺 只此一家 别无分号 谢绝模仿!")
+    last = put(client, "c-fan", bio=honest)
     matched(client, last)
     swept(client, made["watchlist_id"])
     assert who(client, made["watchlist_id"]) == {"c-copy"}
     assert alerts(client, made["watchlist_id"])[0]["seed_id"] == "c-seed"
+    without = create(client, "c-seed", min_probability=0.01)
+    swept(client, without["watchlist_id"])
+    assert who(client, without["watchlist_id"]) == {"c-copy", "c-fan", "c-honest"}
 
 
 def test_seeds_stay_as_they_were(client: TestClient) -> None:
