@@ -109,9 +109,7 @@ def test_what_is_stored_is_swept_and_every_write_is_matched(client: TestClient) 
     done = swept(client, made["watchlist_id"])
     assert done["sweep"]["streamers"] == 2
     assert done["alerts"] == {"open": 1, "confirmed": 0, "dismissed": 0}
-    assert done["positive"] == [
-        {"streamer_id": None, "case_id": None, "profile": {"bio": NOODLES}}
-    ]
+    assert done["positive"] == [{"streamer_id": None, "case_id": None, "profile": {"bio": NOODLES}}]
     matched(client, put(client, "a-late", bio="全新账号 " + NOODLES))
     assert who(client, made["watchlist_id"]) == {"a-copy", "a-late"}
     first, last = alerts(client, made["watchlist_id"])
@@ -296,7 +294,12 @@ def _of(**changes: Any) -> dict[str, Any]:
         (_of(negative=seeds("j", "nobody")), 404, "streamer_not_found", "/negative/1/streamer_id"),
         (_of(positive=seeds("j"), negative=seeds("j")), 422, "invalid_request", "/negative/0"),
         (_of(positive=seeds("j", "j")), 422, "invalid_request", "/positive/1"),
-        (_of(positive=[{"streamer_id": "j", "case_id": "c"}]), 422, "invalid_request", "/positive/0"),
+        (
+            _of(positive=[{"streamer_id": "j", "case_id": "c"}]),
+            422,
+            "invalid_request",
+            "/positive/0",
+        ),
         (_of(positive=[{"profile": {}}]), 422, "invalid_request", "/positive/0"),
         (_of(min_probability=0), 422, "invalid_request", "/min_probability"),
         (_of(min_probability=1.5), 422, "invalid_request", "/min_probability"),
