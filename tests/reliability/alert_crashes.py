@@ -1,4 +1,4 @@
-"""kill -9 of service, store or both, again and again, under writes that watchlists are matched with.
+"""kill -9 of service, store or both under writes that 50 watchlists are matched with.
 
 Each streamer has one content, which is written again and again. In the end every alert that a
 comparison of all pairs finds is there, once, with one event, and no other. That comparison uses no
@@ -40,9 +40,7 @@ OPTIONS: dict[str, Any] = {
     "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS": "1000000",
 }
 _WORDS = [word for words in TOPICS.values() for word in words.split()]
-_LETTERS = (
-    "面条红烧肉做饭游戏开黑上分电竞唱歌吉他弹唱旅行户外徒步露营海鲜直播老师傅今天晚上一起来看"
-)
+_LETTERS = "面条红烧肉做饭游戏开黑上分电竞唱歌吉他弹唱旅行户外徒步露营海鲜直播老师傅"
 
 
 def bio_of(style: int, choices: random.Random) -> str:

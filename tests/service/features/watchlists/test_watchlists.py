@@ -286,6 +286,9 @@ def _of(**changes: Any) -> dict[str, Any]:
     return {"name": "l", "min_probability": 0.9, "positive": seeds(NOODLES), **changes}
 
 
+_TWICE = {"streamer_id": "j", "case_id": "c"}
+
+
 @pytest.mark.parametrize(
     ("wanted", "status", "code", "pointer"),
     [
@@ -294,12 +297,7 @@ def _of(**changes: Any) -> dict[str, Any]:
         (_of(negative=seeds("j", "nobody")), 404, "streamer_not_found", "/negative/1/streamer_id"),
         (_of(positive=seeds("j"), negative=seeds("j")), 422, "invalid_request", "/negative/0"),
         (_of(positive=seeds("j", "j")), 422, "invalid_request", "/positive/1"),
-        (
-            _of(positive=[{"streamer_id": "j", "case_id": "c"}]),
-            422,
-            "invalid_request",
-            "/positive/0",
-        ),
+        (_of(positive=[_TWICE]), 422, "invalid_request", "/positive/0"),
         (_of(positive=[{"profile": {}}]), 422, "invalid_request", "/positive/0"),
         (_of(min_probability=0), 422, "invalid_request", "/min_probability"),
         (_of(min_probability=1.5), 422, "invalid_request", "/min_probability"),
