@@ -34,6 +34,7 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -57,6 +58,8 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.watchlists = AsyncWatchlists(self._transport)
+        self.alerts = AsyncAlerts(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -61,9 +61,30 @@ from service.features.transfers.schemas import (
     RefusedLineOut,
     StreamerExportIn,
 )
+from service.features.watchlists.alerts.schemas import (
+    AlertEvidenceOut,
+    AlertIn,
+    AlertOut,
+    AlertPage,
+    DecisionOut,
+)
+from service.features.watchlists.schemas import (
+    DeletedWatchlistOut,
+    ListedWatchlistOut,
+    SeedOut,
+    SweepOut,
+    WatchedSeedIn,
+    WatchlistIn,
+    WatchlistOut,
+    WatchlistPage,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
+    "AlertEvidenceOut",
+    "AlertIn",
+    "AlertOut",
+    "AlertPage",
     "BulkLineOut",
     "ChannelName",
     "ChannelOut",
@@ -73,10 +94,12 @@ __all__ = [
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecisionOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DeletedWatchlistOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
@@ -99,6 +122,7 @@ __all__ = [
     "JudgementIn",
     "JudgementPage",
     "ListedOut",
+    "ListedWatchlistOut",
     "Live",
     "Media",
     "MemberOut",
@@ -112,6 +136,7 @@ __all__ = [
     "RefusedLineOut",
     "SameContentOut",
     "SeedIn",
+    "SeedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",
@@ -122,8 +147,13 @@ __all__ = [
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",
+    "SweepOut",
     "TakenBackOut",
     "TieOut",
     "Video",
+    "WatchedSeedIn",
+    "WatchlistIn",
+    "WatchlistOut",
+    "WatchlistPage",
     "WrittenOut",
 ]

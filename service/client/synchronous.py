@@ -36,6 +36,7 @@ from service.client.models import (
 )
 from service.client.parallel import results
 from service.client.patience import Patience
+from service.client.watchlists.synchronous import Alerts, Watchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -59,6 +60,8 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.watchlists = Watchlists(self._transport)
+        self.alerts = Alerts(self._transport)
 
     def __enter__(self) -> Self:
         return self
