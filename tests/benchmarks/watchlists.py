@@ -60,9 +60,7 @@ def profile(choices: random.Random) -> dict[str, Any]:
     }
 
 
-async def prepare(
-    folder: Path, model_version: str, lists: int, seeds: int
-) -> list[dict[str, Any]]:
+async def prepare(folder: Path, model_version: str, lists: int, seeds: int) -> list[dict[str, Any]]:
     """Store watchlists, with profiles as seeds; some of these profiles."""
     choices, rng = random.Random(4), np.random.default_rng(4)
     shown: list[dict[str, Any]] = []
@@ -97,6 +95,7 @@ class Turn:
 
     took: list[float] = field(default_factory=list[float])
     answered: dict[str, float] = field(default_factory=dict[str, float])
+    refused: int = 0
 
     @property
     def p50(self) -> float:
@@ -116,8 +115,11 @@ async def write(
             body = choices.choice(copied) if is_copy else profile(choices)
             begin = time.perf_counter()
             answer = await client.put(f"/v1/streamers/{streamer_id}", json=body)
-            turn.took.append(time.perf_counter() - begin)
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                turn.refused += 1
+                return
             answer.raise_for_status()
+            turn.took.append(time.perf_counter() - begin)
             if is_copy:
                 turn.answered[streamer_id] = time.time()
 
@@ -166,7 +168,8 @@ def main() -> int:
                 service.wait_until_ready()
             begin = time.monotonic()
             wait_until(lambda: _lists(watched) == args.lists, "all lists are known", 600)
-            print(f"{args.lists} lists are known after {time.monotonic() - begin:.0f} s")
+            took_s = time.monotonic() - begin
+            print(f"{args.lists} lists are known after {took_s:.0f} s", flush=True)
             return _measure(watched, bare, args, copied)
 
 
@@ -199,7 +202,8 @@ def _measure(
         ratios.append(turns["with"].p50 / turns["without"].p50)
         print(
             f"round {number}: p50 of writes {turns['with'].p50 * 1000:.1f} ms with, "
-            f"{turns['without'].p50 * 1000:.1f} ms without; to an alert p50 "
+            f"{turns['without'].p50 * 1000:.1f} ms without, "
+            f"{turns['with'].refused} and {turns['without'].refused} refused; to an alert p50 "
             f"{statistics.median(waits) * 1000:.0f} ms, p99 {p99[-1] * 1000:.0f} ms",
             flush=True,
         )

@@ -215,6 +215,8 @@ class AlertFollower:
         while True:
             self._changed.clear()
             try:
+                async with self.lists.lock:  # so that no write has to wait for new lists
+                    await self.lists.refresh()
                 _, due = await due_lists(self._documents)
                 self.due = len(due)
                 if due and self.sweeps is not None:
