@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.space_promote --streamers 100000 --users 1000000
 
-Vectors follow from the streamers' content, so that all checks pass; a second generation, rotated, is
+Vectors follow from content, so that all checks pass; a second generation, rotated, is
 handed over while the first one serves.
 """
 
@@ -27,7 +27,7 @@ class Memory:
     """The memory of a process, and the most of it, beside what it had at first."""
 
     def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+        self.process = psutil.Process(pid)
         self.first = self.now
         self.most = self.first
         self._is_over = threading.Event()
@@ -37,7 +37,7 @@ class Memory:
     @property
     def now(self) -> int:
         """Anonymous memory in bytes: pages of files are the system's."""
-        return self._process.memory_full_info().uss
+        return self.process.memory_full_info().uss
 
     def _run(self) -> None:
         while not self._is_over.wait(0.25):
@@ -95,6 +95,7 @@ def main() -> None:
         for seed in range(2):
             hand_over(archive, args.streamers, args.users, args.dim, seed)
             begin, ended = time.perf_counter(), list[float]()
+            used = sum(memory.process.cpu_times()[:2])
             answer = service.client.put(
                 f"/v1/spaces/als/generations/g{seed}",
                 content=sent(archive, ended),
@@ -103,6 +104,7 @@ def main() -> None:
                 timeout=600,
             )
             took = time.perf_counter() - ended[0]
+            used = sum(memory.process.cpu_times()[:2]) - used
             answer.raise_for_status()
             for check in answer.json()["checks"]:
                 print(f"    {check['name']}: {check['passed']} {check['value']} {check['detail']}")
@@ -110,7 +112,8 @@ def main() -> None:
             grown = memory.now - memory.first
             print(
                 f"generation {seed}: {archive.stat().st_size / MIB:,.0f} MiB sent in "
-                f"{ended[0] - begin:.1f} s, serving {took:.1f} s after that; vectors "
+                f"{ended[0] - begin:.1f} s, serving {took:.1f} s after that "
+                f"({used:.1f} s of a core in all); vectors "
                 f"{needed / MIB:,.0f} MiB, memory {grown / MIB:,.0f} MiB more "
                 f"({grown / needed:.2f}), at most {(memory.most - memory.first) / MIB:,.0f}",
                 flush=True,
