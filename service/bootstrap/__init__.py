@@ -14,6 +14,8 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
+from service.bootstrap.spaces import open_spaces
+from service.bootstrap.stored_model import settle_model
 from service.bootstrap.watchlists import WatchlistParts
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
@@ -60,7 +62,6 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
-from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -78,7 +79,6 @@ from service.settings.reading import refuse_open
 from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
-from service.store.redis.backup import RESTORING
 from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ async def open_services(
             lanes,
             keep_bytes=settings.media.keep_bytes,
         )
-        await _settle_model(store, manifest.model_version, writes, settings, tell)
+        await settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
         admin_key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -192,6 +192,9 @@ async def open_services(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
         watch.start(long.jobs, stack)
+        spaces, space_counts = await open_spaces(
+            store, serving, lanes, settings, established, stack
+        )
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -207,6 +210,7 @@ async def open_services(
             watchlists=watch.watchlists,
             alerts=watch.alerts,
             events=Events(duplicates.events),
+            spaces=spaces,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -227,6 +231,7 @@ async def open_services(
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
                 watch.counts,
+                space_counts,
             ),
         )
 
@@ -357,42 +362,3 @@ def _reader(
     fetcher = Fetcher(settings.media, resolver)
     recent = TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
-
-
-async def _settle_model(
-    store: StreamerStore,
-    model_version: str,
-    writes: WritePipeline,
-    settings: Settings,
-    tell: Callable[[str], None],
-) -> None:
-    """Make sure that stored vectors and the bundle belong together.
-
-    Raises:
-        ModelMismatch: they do not, and re-encoding was not asked for.
-    """
-    stored = await store.model_version()
-    if stored == model_version:
-        return
-    if stored == RESTORING:
-        raise ModelMismatch(
-            "a restore of the store was interrupted: run `python -m service restore` again"
-        )
-    if stored is not None and await store.count() > 0:
-        if not settings.reencode:
-            if is_incomplete(stored):
-                raise ModelMismatch(
-                    f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {model_version}"
-                )
-            raise ModelMismatch(
-                f"the store holds vectors of model {stored}, the bundle is "
-                f"{model_version}: start with that model's bundle, or with --reencode to "
-                "encode all stored profiles again"
-            )
-        what = f"stored profiles are being encoded again, for model {model_version}"
-        tell(what)
-        await reencode_all(
-            store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
-        )
-    await store.set_model_version(model_version)

@@ -35,6 +35,9 @@ FILLED = {
     "group_id": "dup-" + "0" * 24,
     "watchlist_id": "wl-" + "0" * 24,
     "alert_id": "al-" + "0" * 24,
+    "space": "als",
+    "generation": "g1",
+    "user_id": "u-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
