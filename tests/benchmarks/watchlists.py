@@ -76,7 +76,8 @@ async def prepare(folder: Path, model_version: str, lists: int, seeds: int) -> l
                 text = base64.b64encode(vector.tobytes()).decode()
                 stored = StoredSeed("", "", {**made, "streamer_id": "s"}, text, model_version)
                 positive.append(stored)
-            shown.append(made)
+            last = positive[-1].profile or {}
+            shown.append({n: v for n, v in last.items() if n != "streamer_id"})
             known = Watchlist(1, f"list {number}", "on", 0.9, seeds, 0, "k", "k", 1.0, 1.0)
             await store.documents.change(
                 [

@@ -230,9 +230,8 @@ def test_a_list_that_matches_everybody_is_bounded_and_says_so(client: TestClient
 
 def test_alerts_are_read_in_order_by_a_cursor_that_goes_on(client: TestClient) -> None:
     made = create(client, NOODLES)
-    for i in range(5):
-        last = put(client, f"h{i}", bio=NOODLES)
-    matched(client, last)
+    written = [put(client, f"h{i}", bio=NOODLES) for i in range(5)]
+    matched(client, written[-1])
     params = {"watchlist_id": made["watchlist_id"], "limit": "2"}
     found: list[str] = []
     for _ in range(4):
