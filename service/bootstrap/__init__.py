@@ -35,7 +35,6 @@ from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
-from service.engine.spaces.chunk_codec import name_of
 from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
@@ -70,6 +69,7 @@ from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.watchlists.sweeping import KIND as WATCHLISTS
+from service.files.spool import name_of
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
