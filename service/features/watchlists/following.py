@@ -211,7 +211,7 @@ class AlertFollower:
             await self.cursor.beat(self._place)
 
     async def _sweep(self) -> None:
-        """See that lists that are due are swept."""
+        """Begin a sweep whenever lists are due."""
         while True:
             self._changed.clear()
             try:

@@ -48,7 +48,7 @@ class Seeds:
     negative: Sequence[StoredSeed]
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """Write it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
 
 
@@ -80,7 +80,7 @@ class Watchlist:
     request: str = ""
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """Write it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
 
 
@@ -97,7 +97,7 @@ class Tally:
     beyond: int = 0
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """Write it as JSON."""
         return json.dumps(asdict(self)).encode()
 
 
@@ -118,7 +118,7 @@ class Swept:
     streamers: int
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """Write it as JSON."""
         return json.dumps(asdict(self)).encode()
 
 
@@ -178,12 +178,12 @@ class Alert:
     decisions: Sequence[Decision] = field(default_factory=list[Decision])
 
     def dump(self) -> bytes:
-        """As JSON."""
+        """Write it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
 
     @classmethod
     def load(cls, body: bytes) -> Self:
-        """From JSON."""
+        """Read it from JSON."""
         return _ALERT.validate_json(body)  # type: ignore[return-value]
 
 

@@ -71,8 +71,7 @@ class SweepJobs(Kind):
                 versions, after = dict(due), ""
             if not versions:
                 return {"streamers": done, "lists": swept}
-            done = await self._sweep(job, versions, era, after, swept, done)
-            swept += len(versions)
+            done, swept = await self._sweep(job, versions, era, after, swept, done)
             known = {}
 
     async def _sweep(
@@ -83,8 +82,12 @@ class SweepJobs(Kind):
         after: str,
         swept: int,
         done: int,
-    ) -> int:
-        """Match all streamers after an id with these versions of lists; what is done then."""
+    ) -> tuple[int, int]:
+        """Match all streamers after an id with these versions of lists.
+
+        Returns:
+            How many streamers were matched by then, and how many lists swept.
+        """
         ids = list(versions)
         ready = await persist(lambda: ready_lists(self._documents, self._reader, ids))
         ready = [each for each in ready if each.version == versions[each.list_id]]
@@ -109,8 +112,9 @@ class SweepJobs(Kind):
             if matcher.version(list_id) == version
         ]
         await persist(lambda: self._documents.change(puts))
-        await job.advance({"swept": swept + len(puts)}, done, max(total, done))
-        return done
+        swept += len(puts)
+        await job.advance({"swept": swept}, done, max(total, done))
+        return done, swept
 
     async def _drop_changed(self, matcher: Matcher, versions: Mapping[str, int]) -> None:
         """Sweep on without the lists that were changed or deleted: they are due again."""
