@@ -68,6 +68,7 @@ from service.features.similar import exporting
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.sweeping import KIND as WATCHLISTS
 from service.files.spool import name_of
 from service.media.addresses import SystemResolver
@@ -75,9 +76,9 @@ from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
 from service.settings.reading import refuse_open
-from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
+from service.store.redis.backup import ArchivedStore
 from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
@@ -236,13 +237,14 @@ async def open_services(
 
 
 def _erasure(
-    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
+    store: ArchivedStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
 ) -> Erasure:
     async def discard() -> None:
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
     known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known)
+    copies = SeedCopies(store.documents).erase
+    return Erasure(store, writes.delete, discard, known, copies)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

@@ -10,6 +10,7 @@ from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import StreamerNotFound
 from service.features.streamers.erasure import Erased, Erasure, Known
+from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging
 from service.store.base import Delete, Refused
 
@@ -38,7 +39,9 @@ async def _run(args: argparse.Namespace) -> int:
             """A service that runs has the folder; its snapshots are named as those of replicas."""
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
-        erased = await Erasure(store, delete, drop_snapshots, known).erase(args.streamer_id, None)
+        copies = SeedCopies(store.documents).erase
+        erasure = Erasure(store, delete, drop_snapshots, known, copies)
+        erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))
     return 0

@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
+from service.store.documents import Append
+
 LISTS = "watchlists"
 """Collection of lists; its log has the id of each list that was changed."""
 SEEDS = "watchlists:seeds"
@@ -185,6 +187,11 @@ class Alert:
     def load(cls, body: bytes) -> Self:
         """Read it from JSON."""
         return _ALERT.validate_json(body)  # type: ignore[return-value]
+
+
+def news_of(list_id: str) -> Append:
+    """The entry of the log that tells that a list was changed."""
+    return Append(LISTS, json.dumps({"watchlist_id": list_id}).encode())
 
 
 _ALERT = TypeAdapter(Alert)

@@ -28,10 +28,11 @@ from service.features.watchlists.records import (
     Swept,
     Tally,
     Watchlist,
+    news_of,
 )
 from service.features.watchlists.seeds import Given, SeedReader
 from service.store.base import ANY_STORED
-from service.store.documents import Append, Document, DocumentStore, Put, RevisionConflict
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 from service.store.once import Once
 
 TOTALS, _TOTAL = "watchlists:totals", "seeds"
@@ -194,7 +195,7 @@ class Watchlists:
                 total,
             ]
             try:
-                await self._documents.change(puts, [_news(list_id)])
+                await self._documents.change(puts, [news_of(list_id)])
             except RevisionConflict:
                 continue
             self._told()
@@ -218,44 +219,6 @@ class Watchlists:
         following = found[-1].document_id if len(found) == limit else None
         return await self._shown(found), following
 
-    async def erase(self, streamer_id: str) -> None:
-        """Remove the copies of a streamer's profile; as a seed its id stays, and matches nobody."""
-        after = ""
-        while True:
-            page, following = await self.page(after, 100)
-            for shown in page:
-                await self._erase_in(shown.watchlist_id, streamer_id)
-            if following is None:
-                return
-            after = following
-
-    async def _erase_in(self, list_id: str, streamer_id: str) -> None:
-        while True:
-            (found,) = await self._documents.get(LISTS, [list_id])
-            (stored,) = await self._documents.get(SEEDS, [list_id])
-            if found is None or stored is None:
-                return
-            seeds = SEEDS_OF.validate_json(stored.body)
-            both = (*seeds.positive, *seeds.negative)
-            if not any(s.streamer_id == streamer_id and s.profile is not None for s in both):
-                return
-            known = WATCHLIST.validate_json(found.body)
-            known = replace(known, version=known.version + 1)
-            positive, negative = (
-                [
-                    replace(s, profile=None, embedding="") if s.streamer_id == streamer_id else s
-                    for s in sign
-                ]
-                for sign in (seeds.positive, seeds.negative)
-            )
-            try:
-                await self._write(
-                    list_id, known, Seeds(known.version, positive, negative), found.revision, 0
-                )
-            except RevisionConflict:
-                continue
-            return
-
     async def _write(
         self, list_id: str, known: Watchlist, seeds: Seeds, expected: int, grown: int
     ) -> int:
@@ -276,7 +239,7 @@ class Watchlists:
             Put(SEEDS, list_id, seeds.dump()),
             Put(TALLIES, list_id, Tally(known.version).dump()),
         ]
-        revision, *_ = await self._documents.change(puts, [_news(list_id)])
+        revision, *_ = await self._documents.change(puts, [news_of(list_id)])
         self._told()
         return revision
 
@@ -361,7 +324,3 @@ def _made(
 
 def _size(known: Watchlist) -> int:
     return known.positive + known.negative
-
-
-def _news(list_id: str) -> Append:
-    return Append(LISTS, json.dumps({"watchlist_id": list_id}).encode())

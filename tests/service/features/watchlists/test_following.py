@@ -19,6 +19,7 @@ from service.features.jobs.runner import RunningJob
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
+from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import AlertFollower, Sweeps
 from service.features.watchlists.matching import Matching
 from service.features.watchlists.seeds import Given, SeedReader
@@ -272,7 +273,7 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
 async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deployment) -> None:
     await deployment.write("seed", NOODLES)
     made = await deployment.create("seed")
-    await deployment.lists.erase("seed")
+    await SeedCopies(deployment.documents).erase("seed")
     shown = await deployment.lists.get(made.watchlist_id)
     assert shown.known.version == 2
     assert shown.seeds is not None
@@ -281,7 +282,7 @@ async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deploy
     await deployment.write("copy", NOODLES)
     await deployment.sweeps().run(Progress())
     assert await deployment.raised(made.watchlist_id) == []
-    await deployment.lists.erase("seed")  # a second time changes nothing
+    await SeedCopies(deployment.documents).erase("seed")  # a second time changes nothing
     assert (await deployment.lists.get(made.watchlist_id)).known.version == 2
 
 

@@ -341,3 +341,15 @@ def test_no_more_lists_are_kept_than_the_settings_say(client: TestClient) -> Non
 )
 def test_what_is_not_there(client: TestClient, ask: Callable[[TestClient], Any], code: str) -> None:
     problem(ask(client), 404, code)
+
+
+def test_an_erased_streamer_is_no_longer_looked_for(client: TestClient) -> None:
+    put(client, "m-seed", bio=FISH)
+    made = create(client, "m-seed", NOODLES)
+    erased = client.delete("/v1/streamers/m-seed", params={"erase": True}).json()
+    assert "watchlists, alerts" in {each["where"] for each in erased["persists"]}
+    put(client, "m-fish", bio=FISH)
+    matched(client, put(client, "m-copy", bio=NOODLES))
+    assert who(client, made["watchlist_id"]) == {"m-copy"}
+    shown = listed(client, f"/v1/watchlists/{made['watchlist_id']}")
+    assert [each["streamer_id"] for each in shown["positive"]] == ["m-seed", None]
