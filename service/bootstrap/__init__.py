@@ -10,6 +10,7 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
@@ -45,7 +46,6 @@ from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
-from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
@@ -192,7 +192,7 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
-            cold_start=_cold_start(serving, searches, recommender, settings),
+            cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
@@ -258,22 +258,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _cold_start(
-    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
-) -> ColdStart:
-    calibration = serving.manifest.calibration
-    return ColdStart(
-        serving.follower,
-        searches,
-        serving.pipeline,
-        serving.stored,
-        serving.manifest.id_space,
-        recommender,
-        settings.limits.visible_timeout_ms,
-        0.0 if calibration is None else calibration.embedding.least_coverage,
-    )
 
 
 def _turns(what: str, settings: Settings) -> Turns:

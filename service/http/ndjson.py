@@ -12,6 +12,8 @@ NDJSON = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
+COLD_START_PATH = "/v1/cold-start:batch"
+"""The route that answers a question for each line."""
 IMPORTS_PATH = "/v1/jobs/imports"
 """The route whose body goes to a file: lines, or JSON that names a file."""
 

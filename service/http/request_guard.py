@@ -37,7 +37,7 @@ from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
 from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
-from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
+from service.http.ndjson import BULK_PATH, COLD_START_PATH, IMPORTS_PATH, NDJSON, PARQUET
 from service.http.traffic import Traffic
 from service.telemetry.spans import Tracer
 
@@ -97,7 +97,11 @@ class RequestGuard:
         self._scopes = scopes
         self._local = LocalCallers(hosts)
         self._body_limit = body_limit
-        self._limit_of_lines = {BULK_PATH: bulk_body_limit, IMPORTS_PATH: upload_limit}
+        self._limit_of_lines = {
+            BULK_PATH: bulk_body_limit,
+            COLD_START_PATH: body_limit,
+            IMPORTS_PATH: upload_limit,
+        }
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
@@ -262,7 +266,8 @@ def _is_json(headers: Mapping[bytes, str]) -> bool:
 
 def _check_content_type(path: str, declared: str) -> None:
     kind = _kind_of(declared)
-    takes_lines, takes_json = path in (BULK_PATH, IMPORTS_PATH), path != BULK_PATH
+    only_lines = path in (BULK_PATH, COLD_START_PATH)
+    takes_lines, takes_json = only_lines or path == IMPORTS_PATH, not only_lines
     if path == IMPORTS_PATH and kind == PARQUET:
         return
     if (takes_lines and kind == NDJSON) or (takes_json and _JSON.fullmatch(kind)):

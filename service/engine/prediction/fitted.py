@@ -64,9 +64,9 @@ class Elected:
     tally: Tally
     places: NDArray[np.int64]
 
-    def via(self, first: int, count: int, most: int) -> list[list[int]]:
-        """Rows of the voters that counted most for `count` of the elected from `first` on."""
-        leading = self.tally.leading(self.places[first : first + count], most)
+    def via(self, which: NDArray[np.int64], most: int) -> list[list[int]]:
+        """Rows of the voters that counted most for some of the elected, by their places in `rows`."""
+        leading = self.tally.leading(self.places[which], most)
         return [self.voters[places].tolist() for places in leading]
 
 
@@ -96,19 +96,22 @@ class FittedGeneration:
         search = 0.0 if self.contents is None else self.contents.cost_ms
         return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
 
-    def near(self, embedding: NDArray[np.float32], own: int | None) -> Near | None:
+    def near(
+        self, embedding: NDArray[np.float32], own: int | None, least: float
+    ) -> Near | None:
         """The established with the most similar content (1, K), without the streamer itself.
 
         Args:
             embedding: (D,) of the content.
             own: row of the streamer in the generation; None if it has none.
+            least: interactions of the established.
         """
         if self.contents is None:
             return None
         places, scores = self.contents.search(embedding, VOTERS + (own is not None))
-        if own is not None:
-            others = self.rows[places] != own
-            places, scores = places[others], scores[others]
+        rows = self.rows[places]
+        kept = self._are_established(rows, least) & (rows != (-1 if own is None else own))
+        places, scores = places[kept], scores[kept]
         return Near(places[None], scores[None]) if len(places) else None
 
     def predict(
@@ -135,8 +138,8 @@ class FittedGeneration:
         )
         return Predicted(made.vectors[0], self._confidence(made.signs))
 
-    def vote(self, near: Near) -> Elected | None:
-        """Who gets the votes of the nearest; None without a graph."""
+    def vote(self, near: Near, least: float) -> Elected | None:
+        """Which of the established, by `least` interactions, get votes; None without a graph."""
         graph = self.fit.graph
         if graph is None:
             return None
@@ -144,8 +147,13 @@ class FittedGeneration:
         tally = graph.count(voters, graph.shares(near.scores[0]))
         scores = tally.scores()  # (k,)
         named = np.flatnonzero(scores > 0)
+        named = named[self._are_established(self.rows[named], least)]
         order = named[np.lexsort((named, -scores[named]))]
         return Elected(self.rows[order], scores[order], self.rows[voters], tally, order)
+
+    def _are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
+        counts = self.generation.interactions
+        return np.ones(len(rows), np.bool_) if counts is None else counts[rows] >= least
 
     def _confidence(self, signs: Signs) -> float | None:
         predictor = self.fit.predictor
