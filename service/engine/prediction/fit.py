@@ -1,4 +1,4 @@
-"""Fits a predictor on a generation, in seconds, and holds out a tenth to choose and to calibrate."""
+"""Fits a predictor on a generation, in seconds; a tenth is held out to choose and calibrate."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -135,9 +135,7 @@ def fit(
     targets = known.vectors[held]
     near = nearest(known.embeddings[held], known.embeddings[train], VOTERS)
     tick()
-    voting = choose_vote(
-        _within(graph, train), near, targets, known.vectors[train]
-    )
+    voting = choose_vote(_within(graph, train), near, targets, known.vectors[train])
     graph = replace(graph, temperature=voting.temperature, own_share=voting.own_share)
     tick()
     near = Near(near.places[:, :MOST], near.scores[:, :MOST])

@@ -65,7 +65,7 @@ class Elected:
     places: NDArray[np.int64]
 
     def via(self, which: NDArray[np.int64], most: int) -> list[list[int]]:
-        """Rows of the voters that counted most for some of the elected, by their places in `rows`."""
+        """Rows of the voters that counted most for some of the elected, by places in `rows`."""
         leading = self.tally.leading(self.places[which], most)
         return [self.voters[places].tolist() for places in leading]
 
@@ -96,9 +96,7 @@ class FittedGeneration:
         search = 0.0 if self.contents is None else self.contents.cost_ms
         return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
 
-    def near(
-        self, embedding: NDArray[np.float32], own: int | None, least: float
-    ) -> Near | None:
+    def near(self, embedding: NDArray[np.float32], own: int | None, least: float) -> Near | None:
         """The established with the most similar content (1, K), without the streamer itself.
 
         Args:

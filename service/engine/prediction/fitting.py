@@ -1,7 +1,6 @@
 """Gathers what this replica has of a generation's streamers, and fits on it in a thread."""
 
 import asyncio
-import json
 import logging
 import threading
 import time
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from model_export.contract.established import VOTERS, Established
 from service.engine.prediction.fit import Head, Known, fit
 from service.engine.prediction.fitted import FittedGeneration, centroids_of
-from service.engine.prediction.linear import Ridge
 from service.engine.prediction.inner_products import InnerProductIndex
+from service.engine.prediction.linear import Ridge
 from service.engine.prediction.users import UserIndex
 from service.engine.replica.follower import Follower
 from service.engine.spaces.generation import Generation

@@ -41,9 +41,7 @@ def neighbour_graph(vectors: NDArray[np.float32], tick: Callable[[], None]) -> B
     return _graph_of(keys[first], np.maximum.reduceat(both, first), count)
 
 
-def _graph_of(
-    keys: NDArray[np.int64], weights: NDArray[np.float32], count: int
-) -> BehaviourGraph:
+def _graph_of(keys: NDArray[np.int64], weights: NDArray[np.float32], count: int) -> BehaviourGraph:
     """A graph of edges by ascending row * count + column (A,)."""
     rows, columns = np.divmod(keys, max(count, 1))
     total = np.bincount(rows, weights, count)

@@ -1,8 +1,8 @@
 """Nearest rows by inner product: exact while there are few, by FAISS's 4-bit codes beyond.
 
-Inner products of vectors of very different norms have no clusters to look into: inverted lists had
-to look at a quarter of a million users for a recall of 0.96. A scan of 4-bit codes is as good for any
-norms, and the best are scored again by the vectors.
+Vectors of very different norms have no clusters to look into: inverted lists had to look at a
+quarter of all for a recall of 0.96. A scan of 4-bit codes is as good for any norms, and the best are
+scored again by the vectors.
 """
 
 from collections.abc import Callable
@@ -84,9 +84,7 @@ class InnerProductIndex:
         rows = rows[0][rows[0] >= 0]
         return _best(self._vectors[rows] @ query, rows, k)
 
-    def _build(
-        self, probes: NDArray[np.float32], recall: float, tick: Callable[[], None]
-    ) -> None:
+    def _build(self, probes: NDArray[np.float32], recall: float, tick: Callable[[], None]) -> None:
         faiss.omp_set_num_threads(1)  # of this thread; searches need the other cores
         count, width = self._vectors.shape
         codes = faiss.IndexPQFastScan(width, width, 4, faiss.METRIC_INNER_PRODUCT)

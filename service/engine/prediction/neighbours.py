@@ -28,9 +28,7 @@ class Near:
     scores: NDArray[np.float32]
 
 
-def nearest(
-    questions: NDArray[np.float32], known: NDArray[np.float32], depth: int = MOST
-) -> Near:
+def nearest(questions: NDArray[np.float32], known: NDArray[np.float32], depth: int = MOST) -> Near:
     """The nearest of `known` (n, D) to each question (Q, D), exactly; all of unit length."""
     depth = min(depth, len(known))
     places = np.zeros((len(questions), depth), np.int64)

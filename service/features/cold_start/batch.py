@@ -101,5 +101,7 @@ def _line(
         made["answer"] = answer.model_dump(mode="json")
     if wrong is not None:
         problem = problem_of(wrong)
-        made["problem"] = {name: problem[name] for name in ("code", "detail", "errors") if name in problem}
+        made["problem"] = {
+            name: problem[name] for name in ("code", "detail", "errors") if name in problem
+        }
     return line_of(made)

@@ -124,7 +124,9 @@ class IdEmbeddingOut(Response):
     ] = None
     vector: Annotated[
         list[float] | None,
-        Field(description="Null where the key may not see it; see id_embedding_unavailable_because."),
+        Field(
+            description="Null where the key may not see it; see id_embedding_unavailable_because."
+        ),
     ]
     source: Annotated[
         Literal["own", "blended", "mapped", "neighbours", "centroid"],

@@ -50,7 +50,8 @@ def test_what_is_hardly_known_gets_little(rng: np.random.Generator) -> None:
 def test_few_held_out_get_no_confidence(rng: np.random.Generator) -> None:
     found = calibrate(signs(20, rng), rng.uniform(0, 1, 20).astype(np.float32))
     assert found.calibration is None
-    assert found.withheld_because is not None and "20" in found.withheld_because
+    assert found.withheld_because is not None
+    assert "20" in found.withheld_because
 
 
 def test_a_calibration_that_does_not_hold_is_withheld(rng: np.random.Generator) -> None:
@@ -59,7 +60,8 @@ def test_a_calibration_that_does_not_hold_is_withheld(rng: np.random.Generator) 
     found = calibrate(mine, reached)
     assert found.error > 0.05
     assert found.calibration is None
-    assert found.withheld_because is not None and "calibration error" in found.withheld_because
+    assert found.withheld_because is not None
+    assert "calibration error" in found.withheld_because
 
 
 def test_isotonic_steps_rise(rng: np.random.Generator) -> None:

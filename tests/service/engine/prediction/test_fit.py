@@ -69,7 +69,12 @@ def test_the_head_of_the_bundle_is_used_in_a_space_that_was_only_rotated(clear: 
         **{
             name: getattr(clear.known, name)[:few]
             for name in (
-                "embeddings", "vectors", "coverage", "modalities", "interactions", "unseen"
+                "embeddings",
+                "vectors",
+                "coverage",
+                "modalities",
+                "interactions",
+                "unseen",
             )
         },
     )
@@ -80,7 +85,8 @@ def test_the_head_of_the_bundle_is_used_in_a_space_that_was_only_rotated(clear: 
     assert with_head.rotation_residual == pytest.approx(0, abs=1e-4)
     assert "head" in with_head.values
     other = fit(known, replace(head, taught=np.random.default_rng(0).standard_normal((few, 12))))
-    assert other.rotation_residual is not None and other.rotation_residual > 0.5
+    assert other.rotation_residual is not None
+    assert other.rotation_residual > 0.5
     assert "head" not in other.values
 
 
