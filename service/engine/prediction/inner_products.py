@@ -1,8 +1,8 @@
 """Nearest rows by inner product: exact while there are few, by FAISS's 4-bit codes beyond.
 
 Vectors of very different norms have no clusters to look into: inverted lists had to look at a
-quarter of all for a recall of 0.96. A scan of 4-bit codes is as good for any norms, and the best are
-scored again by the vectors.
+quarter of all for a recall of 0.96. A scan of 4-bit codes is as good for any norms, and the best
+are scored again by the vectors.
 """
 
 from collections.abc import Callable

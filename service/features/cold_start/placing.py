@@ -1,4 +1,4 @@
-"""What a streamer shows: its embedding, by the index where it is stored, and else by the encoder."""
+"""What a streamer shows: its embedding, by the index if it is stored, else by the encoder."""
 
 import json
 from dataclasses import dataclass, field, replace

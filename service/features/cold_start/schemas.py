@@ -57,9 +57,10 @@ class ColdStartIn(Request):
         Field(
             max_length=MOST_EXCLUDED_USERS,
             fail_fast=True,
+            default_factory=list[str],
             description="Users that are left out; unknown ones change nothing.",
         ),
-    ] = []
+    ]
     min_score: Annotated[
         float | None, Field(allow_inf_nan=False, description="Lowest score of a user.")
     ] = None
@@ -133,8 +134,8 @@ class IdEmbeddingOut(Response):
         Field(
             description="`own`: learned by the recommender. `blended`: learned from little, and "
             "shrunk towards the prediction. `mapped`: predicted from content by a map. "
-            "`neighbours`: predicted as the mean of the nearest. `centroid`: the mean of a category "
-            "or of all."
+            "`neighbours`: predicted as the mean of the nearest. `centroid`: the mean of a "
+            "category, or of all."
         ),
     ]
     method: Annotated[str, Field(description="How it was made, in detail; for people.")]
@@ -142,8 +143,8 @@ class IdEmbeddingOut(Response):
         float | None,
         Field(
             description="0 to 1. In a space that is handed over: the expected cosine with the "
-            "vector that will be learned, null where that is not known well enough. In the bundle's "
-            "own: agreement of the prediction with the neighbours' vectors."
+            "vector that will be learned, null where that is not known well enough. In the "
+            "bundle's own: agreement of the prediction with the neighbours' vectors."
         ),
     ]
     confidence_withheld_because: Annotated[
@@ -236,8 +237,11 @@ class ColdStartOut(Response):
     incomplete_because: str | None = None
     missing: Annotated[
         list[Literal["id_embedding", "neighbours", "users"]],
-        Field(description="What was not ready by deadline_ms."),
-    ] = []
+        Field(
+            default_factory=list[Literal["id_embedding", "neighbours", "users"]],
+            description="What was not ready by deadline_ms.",
+        ),
+    ]
     took_ms: Annotated[float, Field(description="Time in the service, in milliseconds.")]
     model_version: str
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
@@ -248,7 +252,7 @@ class BatchProblemOut(Response):
 
     code: str
     detail: str
-    errors: list[FieldProblem] = []
+    errors: Annotated[list[FieldProblem], Field(default_factory=list[FieldProblem])]
 
 
 class ColdStartLineOut(Response):
