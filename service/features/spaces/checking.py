@@ -77,8 +77,9 @@ class _Checks:
         value: float | None = None,
         limit: float | None = None,
     ) -> None:
-        rounded = None if value is None else round(value, 4)
-        self.made.append(Check(name, passed, detail, rounded, limit))
+        verdict = None if passed is None else bool(passed)  # NumPy's own is no JSON
+        rounded = None if value is None else round(float(value), 4)
+        self.made.append(Check(name, verdict, detail, rounded, limit))
 
 
 class Checker:
