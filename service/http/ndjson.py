@@ -27,7 +27,7 @@ STREAMED = {
     HAND_OVERS: (NDJSON, NPZ, PARQUET),
 }
 """What the bodies of these routes may be, which are read as they come."""
-_HAND_OVER = re.compile(r"/v1/spaces/[^/]+/generations/[^/]+")
+_HAND_OVER = re.compile(r"/v1/spaces/.+/generations/.+")
 
 
 def streamed_route(method: str, path: str) -> str | None:

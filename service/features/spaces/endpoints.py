@@ -97,7 +97,8 @@ async def get_space(spaces: CurrentSpaces, space: SpacePath) -> SpaceOut:
 
 
 @router.put(
-    "/spaces/{space}/generations/{generation}",
+    # Whatever the names are: who sends a wrong one is told so.
+    "/spaces/{space:path}/generations/{generation:path}",
     operation_id="hand_over_generation",
     status_code=201,
     summary="Hand over the vectors of all streamers and users",
