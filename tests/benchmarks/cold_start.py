@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.cold_start --streamers 100000 --users 1000000
 
-Asked is for newcomers, who are stored and have no vector in the generation, one after the other. Each
-round has a bare floor (`/livez` on the same connection), a quiet part and one beside `:bulk`; the
-medians of the rounds count. The client shares the cores with the service. The exit status is 1 when
-a target is missed.
+Asked is for newcomers, who are stored and have no vector in the generation, one after the other.
+Each round has a bare floor (`/livez` on the same connection), a quiet part and one beside `:bulk`;
+the medians of the rounds count. The client shares the cores with the service. The exit status is 1
+when a target is missed.
 """
 
 import argparse
@@ -27,8 +27,7 @@ import numpy as np
 from tests.benchmarks.closed_loop import http_request
 from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.mixed_load import bulk
-from tests.benchmarks.space_promote import hand_over
-from tests.benchmarks.stored import name_of, prepared
+from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.service.process import Service
 
 TARGETS = {"quiet p50": 8.0, "quiet p99": 20.0, "bulk p99": 30.0}
@@ -70,6 +69,23 @@ def questions(rows: int, known: int) -> list[bytes]:
     ]
 
 
+def hand_over(path: Path, rows: int, known: int, users: int, dim: int) -> None:
+    """Write an archive whose vectors follow from content, with noise and norms of their own."""
+    content, draw = vectors_of(rows)[:known], np.random.default_rng(7)
+    vectors = content @ draw.normal(size=(content.shape[1], dim)).astype(np.float32)
+    vectors += 0.5 * draw.normal(size=vectors.shape).astype(np.float32) * vectors.std()
+    crowd = draw.normal(size=(users, dim)) * draw.lognormal(0, 0.5, (users, 1))
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            ids=np.array([name_of(row) for row in range(known)]),
+            vectors=vectors,
+            interactions=draw.integers(10, 1000, known).astype(np.float32),
+            user_ids=np.array([f"user-{row}" for row in range(users)]),
+            user_vectors=crowd.astype(np.float32),
+        )
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.cold_start")
@@ -91,15 +107,16 @@ def main() -> int:
         wait_for(service, rows)
         port = urlsplit(service.url).port or 0
         archive = Path(folder) / "generation.npz"
-        hand_over(archive, known, args.users, args.dim, seed=0)
+        hand_over(archive, rows, known, args.users, args.dim)
         begin = time.perf_counter()
         with archive.open("rb") as file:
-            httpx.put(
+            answer = httpx.put(
                 f"{service.url}/v1/spaces/als/generations/one?promote=true",
                 content=iter(lambda: file.read(1 << 20), b""),
                 headers={"Content-Type": "application/x-npz"},
                 timeout=600,
-            ).raise_for_status()
+            )
+        assert answer.status_code < 300, answer.text
         print(f"handed over and served after {time.perf_counter() - begin:.1f} s", flush=True)
         new, floor = questions(rows, known), [http_request("GET", "/livez", b"")]
         asked(port, new, 2)

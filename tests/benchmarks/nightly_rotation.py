@@ -178,7 +178,9 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
     told["fit"] = {
         "method": first.predictor.method,
         "values": {name: round(value, 4) for name, value in first.values.items()},
-        "calibration error": [round(each.predictor.confidence.error, 4) for each in fits if each.predictor],
+        "calibration error": [
+            round(each.predictor.confidence.error, 4) for each in fits if each.predictor
+        ],
         "half": round(first.shrinkage.half, 2),
     }
     return told
