@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.spaces.chunk_codec import (
+    IDS,
+    INTERACTIONS,
+    STREAMERS,
+    USERS,
+    VECTORS,
     DamagedChunk,
+    name_of,
     packed_floats,
     packed_ids,
     rows_per_chunk,
@@ -22,9 +28,6 @@ from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_a_thread
 from service.features.spaces.readers.rows import HandOver, Rows
 from service.store.spaces import GenerationRecord, SpaceStore
-
-STREAMERS, USERS = "s", "u"
-IDS, VECTORS, INTERACTIONS = "ids", "vectors", "interactions"
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,6 @@ class StoredChunks:
     streamer_chunks: int
     user_chunks: int
     stored_bytes: int
-
-
-def name_of(kind: str, part: int, what: str) -> str:
-    """The name of a chunk."""
-    return f"{kind}{part}.{what}"
 
 
 async def write_chunks(
