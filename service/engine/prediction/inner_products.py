@@ -18,7 +18,7 @@ EXACT_ROWS = 100_000
 """Up to so many rows each one is looked at."""
 RECALL = 0.98
 """Share of the exact answer that codes must give on the probes, or all is scanned."""
-_DEPTHS = (2, 4, 8, 16)
+_DEPTHS = (2, 4, 8, 16, 32)
 """So many times the rows that may be asked for are scored again; the first that is enough."""
 _PROBES = 64
 _TRAINED_ON = 50_000
