@@ -140,7 +140,8 @@ def _slopes(columns: NDArray[np.float64], target: NDArray[np.float32]) -> NDArra
     while kept.any():
         scaled = columns[:, kept] / spread[kept]
         gram = scaled.T @ scaled + _PENALTY * len(scaled) * np.eye(scaled.shape[1])
-        found = np.linalg.solve(gram, scaled.T @ target)
+        right: NDArray[np.float64] = scaled.T @ target
+        found: NDArray[np.float64] = np.linalg.solve(gram, right)
         if found.min() >= 0:
             slopes[kept] = found / spread[kept]
             break

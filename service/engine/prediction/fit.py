@@ -119,10 +119,8 @@ def fit(
     graph = neighbour_graph(known.vectors, tick)
     if len(held) < LEAST_HELD_OUT:
         why = f"{len(held)} held-out streamers are too few to calibrate"
-        nothing = LinearMap(
-            np.zeros((known.embeddings.shape[1], known.vectors.shape[1]), np.float32),
-            np.zeros(known.vectors.shape[1], np.float32),
-        )
+        shape = known.embeddings.shape[1], known.vectors.shape[1]
+        nothing = LinearMap(np.zeros(shape, np.float32), np.zeros(shape[1:], np.float32))
         plain = Predictor(
             [Way("ridge", nothing, 0.0)],
             NeighbourWeights(),

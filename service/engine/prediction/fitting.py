@@ -155,12 +155,13 @@ class GenerationFitter:
         """
         if self._taught is None or self._id_dim is None:
             return None
-        ids = [generation.streamer_ids[row] for row in gathered.rows.tolist()]
+        rows: list[int] = gathered.rows.tolist()
+        ids = [generation.streamer_ids[row] for row in rows]
         shared = [(i, self._place[name]) for i, name in enumerate(ids) if name in self._place]
         if not shared:
             return None
         rng = np.random.default_rng(0)
-        some = rng.choice(len(ids), min(_HEAD_SAMPLES, len(ids)), replace=False).tolist()
+        some: list[int] = rng.permutation(len(ids))[:_HEAD_SAMPLES].tolist()
         inputs: list[NDArray[np.float32]] = []
         outputs: list[NDArray[np.float32]] = []
         for begin in range(0, len(some), _BLOCK):
@@ -200,7 +201,7 @@ class GenerationFitter:
         contents = None
         if len(rows):
             rng = np.random.default_rng(0)
-            probes = gathered.embeddings[rng.choice(len(rows), min(64, len(rows)), replace=False)]
+            probes = gathered.embeddings[rng.permutation(len(rows))[:64]]
             contents = InnerProductIndex(
                 gathered.embeddings,
                 probes,

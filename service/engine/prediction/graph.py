@@ -28,7 +28,7 @@ def neighbour_graph(vectors: NDArray[np.float32], tick: Callable[[], None]) -> B
     if k < 1:
         return _graph_of(np.zeros(0, np.int64), np.zeros(0, np.float32), count)
     near, scores = nearest_of_all(unit(vectors), k, tick)
-    share = scores.clip(0) / np.maximum(scores[:, :1], 1e-9)  # (n, k)
+    share = (scores.clip(0) / np.maximum(scores[:, :1], 1e-9)).astype(np.float32)  # (n, k)
     used = ((near >= 0) & (share > 0)).ravel()
     rows = np.repeat(np.arange(count, dtype=np.int64), k)[used]
     columns, weights = near.ravel()[used].astype(np.int64), share.ravel()[used]
@@ -45,13 +45,13 @@ def _graph_of(keys: NDArray[np.int64], weights: NDArray[np.float32], count: int)
     """A graph of edges by ascending row * count + column (A,)."""
     rows, columns = np.divmod(keys, max(count, 1))
     total = np.bincount(rows, weights, count)
-    weights = weights / np.maximum(total[rows], 1e-12)
+    shares = weights / np.maximum(total[rows], 1e-12)
     indptr = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=count), out=indptr[1:])
     return BehaviourGraph(
         indptr,
         columns.astype(np.int32),
-        weights.astype(np.float32),
+        shares.astype(np.float32),
         _TEMPERATURES[0],
         _OWN_SHARES[0],
     )

@@ -89,7 +89,7 @@ class InnerProductIndex:
         count, width = self._vectors.shape
         codes = faiss.IndexPQFastScan(width, width, 4, faiss.METRIC_INNER_PRODUCT)
         rng = np.random.default_rng(count)
-        sample = np.sort(rng.choice(count, min(count, _TRAINED_ON), replace=False))
+        sample = np.sort(rng.permutation(count)[:_TRAINED_ON])
         codes.train(self._vectors[sample])
         for begin in range(0, count, _BLOCK):
             tick()
@@ -132,8 +132,7 @@ def nearest_of_all(
         )
         index.cp.niter, index.cp.min_points_per_centroid = 8, 1
         rng = np.random.default_rng(count)
-        sample = min(count, _POINTS_PER_LIST * lists)
-        index.train(vectors[np.sort(rng.choice(count, sample, replace=False))])
+        index.train(vectors[np.sort(rng.permutation(count)[: _POINTS_PER_LIST * lists])])
         index.nprobe = max(lists // 32, 8)
     index.add(vectors)
     near = np.full((count, k), -1, np.int32)

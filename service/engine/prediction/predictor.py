@@ -97,7 +97,8 @@ class Predictor:
         """
         voted = self.weights.mean(near, vectors)  # (Q, E)
         mapped = sum_of_ways(self.ways, embeddings, voted.shape[1])  # (Q, E)
-        direction = unit(mapped + np.float32(self.neighbour_weight) * voted)
+        blend = mapped + np.float32(self.neighbour_weight) * voted
+        direction = unit(blend.astype(np.float32))
         lengths = self.scale * lengths_of(self.weights, near, vectors)  # (Q,)
         strongest = max(self.ways, key=lambda way: way.weight)
         signs = Signs(

@@ -48,7 +48,7 @@ class Shrinkage:
             return predicted
         mine = share * np.sqrt(1 + self.noise / interactions)
         other = (1 - share) * np.sqrt(1 + self.rest)
-        direction = unit(np.float32(mine) * unit(own) + np.float32(other) * unit(predicted))
+        direction = unit((mine * unit(own) + other * unit(predicted)).astype(np.float32))
         length = share * np.linalg.norm(own) + (1 - share) * np.linalg.norm(predicted)
         return (direction * length).astype(np.float32)
 

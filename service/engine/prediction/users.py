@@ -43,7 +43,7 @@ class UserIndex:
             tick: called now and then; may raise to end the work.
         """
         rng = np.random.default_rng(seed)
-        some = rng.choice(len(streamers), min(_PROBES, len(streamers)), replace=False)
+        some = rng.permutation(len(streamers))[:_PROBES]
         self._ids = user_ids
         self._index = InnerProductIndex(
             user_vectors, streamers[np.sort(some)], most=_MOST, tick=tick
@@ -97,7 +97,9 @@ class UserIndex:
         min_score: float | None,
     ) -> list[ScoredUser]:
         users: list[ScoredUser] = []
-        for row, score in zip(best[0].tolist(), best[1].tolist(), strict=True):
+        rows: list[int] = best[0].tolist()
+        scores: list[float] = best[1].tolist()
+        for row, score in zip(rows, scores, strict=True):
             if len(users) == k or (min_score is not None and score < min_score):
                 break
             user_id = self._ids[row]

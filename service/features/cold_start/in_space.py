@@ -116,7 +116,9 @@ class InSpace:
         shown, foretold = shown or _UNKNOWN, foretold or _NOTHING
         chosen = self._choose(fitted, own, shown, foretold, is_late)
         if is_late:
-            missing += ["neighbours"] if chosen.source == "own" else ["id_embedding", "neighbours"]
+            missing.append("neighbours")
+            if chosen.source != "own":
+                missing.insert(0, "id_embedding")
         users = None
         if question.users and fitted.users is not None and chosen.vector is not None:
             search = partial(
@@ -258,7 +260,7 @@ class InSpace:
         found: list[tuple[int, int, float | None]] = []
         size, start = count + _MORE, 0
         while start < len(rows) and len(found) < count:
-            part = rows[start : start + size].tolist()
+            part: list[int] = rows[start : start + size].tolist()
             names = [ids[row] for row in part]
             for i, stored in enumerate(await index.get(names)):
                 if stored is None or stored.embedding is None or names[i] == own:

@@ -107,7 +107,7 @@ class ColdStart:
                 return None
         served = self._active.get(space)
         if served is None and space != mine:
-            known = sorted({*names, *([mine] if mine else [])})
+            known = sorted(set(names) | ({mine} if mine else set[str]()))
             raise InvalidRequest.of(
                 "/space",
                 f"there are no ID-embeddings of space {space!r}"

@@ -7,8 +7,8 @@ from service.engine.prediction.confidence import Signs, calibrate, expected_erro
 
 
 def signs(count: int, rng: np.random.Generator) -> Signs:
-    parts = rng.uniform(0.2, 1, (3, count)).astype(np.float32)
-    return Signs(*parts, rng.integers(1, 6, count).astype(np.float32))
+    agreement, nearness, coverage = rng.uniform(0.2, 1, (3, count)).astype(np.float32)
+    return Signs(agreement, nearness, coverage, rng.integers(1, 6, count).astype(np.float32))
 
 
 @pytest.fixture
