@@ -259,7 +259,7 @@ async def get_own_vector(
     space: SpacePath,
     streamer_id: StreamerIdPath,
 ) -> OwnVectorOut:
-    """As of the generation that this replica serves; the vector needs `embeddings:read`."""
+    """What the generation that this replica serves says; the vector needs `embeddings:read`."""
     served, own = spaces.own(space, streamer_id)
     may_see = "embeddings:read" in caller.scopes
     audit.about(has_vectors=may_see and own is not None)
