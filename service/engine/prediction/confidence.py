@@ -134,14 +134,14 @@ def _learn(signs: Signs, reached: NDArray[np.float32]) -> Calibration:
 
 def _slopes(columns: NDArray[np.float64], target: NDArray[np.float32]) -> NDArray[np.float64]:
     """Non-negative ridge slopes: features with a negative one are left out, the worst first."""
-    spread = columns.std(0)
-    kept = spread > 1e-9
+    spread: NDArray[np.float64] = columns.std(0)
+    kept: NDArray[np.bool_] = spread > 1e-9
     slopes = np.zeros(columns.shape[1])
     while kept.any():
         scaled = columns[:, kept] / spread[kept]
         gram = scaled.T @ scaled + _PENALTY * len(scaled) * np.eye(scaled.shape[1])
         right: NDArray[np.float64] = scaled.T @ target
-        found: NDArray[np.float64] = np.linalg.solve(gram, right)
+        found = np.linalg.solve(gram, right).astype(np.float64)
         if found.min() >= 0:
             slopes[kept] = found / spread[kept]
             break
