@@ -34,6 +34,7 @@ from training.evaluation.statistics import bootstrap_means, percentiles
 from training.evaluation.subject import Representation
 
 FACTORS, REGULARIZATION, CONFIDENCE, ITERATIONS = 64, 0.05, 20.0, 20
+LENDERS = 20
 
 
 def als(watched: sp.csr_matrix, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -73,6 +74,8 @@ class Night:
         vectors: NDArray[np.float32],
         users: NDArray[np.float32],
         counts: NDArray[np.float32],
+        *,
+        was_trained: bool,
     ) -> None:
         gallery = setting.gallery
         learned = (np.linalg.norm(vectors, axis=1) > 1e-6) & (
@@ -85,7 +88,7 @@ class Night:
             coverage=np.ones(len(rows), np.float32),
             modalities=np.full(len(rows), 2, np.float32),
             interactions=counts[learned],
-            unseen=np.zeros(len(rows), bool),
+            unseen=np.full(len(rows), not was_trained),
         )
         self.fit = fit(known)
         predictor = self.fit.predictor
@@ -105,12 +108,10 @@ class Night:
         return self.vectors[name] @ self.users.T
 
 
-def lent(
-    corpus: Corpus, night: Night, cold: NDArray[np.int64], lenders: int
-) -> NDArray[np.float32]:
+def lent(corpus: Corpus, night: Night, cold: NDArray[np.int64]) -> NDArray[np.float32]:
     """Means of the vectors of the nearest by TF-IDF, weighted by their cosines (Q, E)."""
     products = np.asarray((corpus.lexical[cold] @ corpus.lexical[night.rows].T).todense())
-    places = np.argsort(-products, axis=1, kind="stable")[:, :lenders]
+    places = np.argsort(-products, axis=1, kind="stable")[:, :LENDERS]
     near = Near(places, np.take_along_axis(products, places, 1).astype(np.float32))
     return np.einsum("qk,qke->qe", near.scores, unit(night.own[places])).astype(np.float32)
 
@@ -143,7 +144,6 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
         per_query.setdefault(f"{name} recall@100", []).append(recall(best, relevant, 100))
         per_query.setdefault(f"{name} AUC", []).append(auc(scores, relevant))
 
-    lenders = _lenders(corpus, setting)
     fits = []
     for seed in range(seeds):
         for kind, turned in (("first", False), ("next", True)):
@@ -152,12 +152,20 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
                 random = np.random.default_rng(seed).standard_normal((own.shape[1],) * 2)
                 turn = np.linalg.qr(random)[0].astype(np.float32)
                 own, users = own @ turn, users @ turn
-            night = Night(embeddings, setting, cold, own, users, counts)
+            night = Night(
+                embeddings,
+                setting,
+                cold,
+                own,
+                users,
+                counts,
+                was_trained=checkpoint is not None,
+            )
             fits.append(night.fit)
             for name in night.vectors:
                 note(f"{kind} {name}", night.scores(name))
             if not turned:
-                note("borrowed by TF-IDF", lent(corpus, night, cold, lenders) @ users.T)
+                note("borrowed by TF-IDF", lent(corpus, night, cold) @ users.T)
     popular = np.tile(np.asarray(watched[:, active].sum(0), np.float32), (len(cold), 1))
     note("popularity", popular)
     for name, made in (("TF-IDF", corpus.lexical), ("embedding", embeddings)):
@@ -184,11 +192,6 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
         "half": round(first.shrinkage.half, 2),
     }
     return told
-
-
-def _lenders(corpus: Corpus, setting: Setting) -> int:
-    del corpus, setting
-    return 20
 
 
 def _vote(dataset: Dataset, setting: Setting, made: Representation) -> float:

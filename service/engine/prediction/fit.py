@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, BehaviourGraph
-from service.engine.prediction.confidence import Confidence, calibrate
+from service.engine.prediction.confidence import LEAST_SAMPLES, Confidence, calibrate
 from service.engine.prediction.graph import choose_vote, neighbour_graph
 from service.engine.prediction.linear import (
     LinearMap,
@@ -31,6 +31,10 @@ from service.engine.prediction.shrinkage import Shrinkage, learn_shrinkage
 LEAST_HELD_OUT = 30
 """Held-out streamers that a choice needs; with fewer, neighbours alone predict."""
 MOST_HELD_OUT = 3000
+_TAUGHT = (
+    "the encoder was trained with the audiences of the held-out streamers, and knows them better "
+    f"than newcomers: {LEAST_SAMPLES} streamers that have joined since must have vectors"
+)
 _LEAST_GAIN = 0.002
 """Of mean cosine, that a blend must have over the best of its parts."""
 MOST_RESIDUAL = 0.2
@@ -168,7 +172,9 @@ def fit(
         known.coverage[held],
         known.modalities[held],
     )
-    confidence = calibrate(predicted.signs, cosines(predicted.vectors, targets), seed)
+    confidence = Confidence(None, float("nan"), _TAUGHT)
+    if known.unseen[held].all():
+        confidence = calibrate(predicted.signs, cosines(predicted.vectors, targets), seed)
     shrinkage = Shrinkage()
     if known.interactions is not None:
         shrinkage = learn_shrinkage(targets, predicted.vectors, known.interactions[held])
@@ -229,7 +235,7 @@ def _least_squares(
 def _held_out(unseen: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
     count = min(len(unseen) // 10, MOST_HELD_OUT)
     best = np.flatnonzero(unseen)
-    pool = best if len(best) >= max(count, LEAST_HELD_OUT) else np.arange(len(unseen))
+    pool = best if len(best) >= min(count, LEAST_SAMPLES) else np.arange(len(unseen))
     return np.sort(rng.choice(pool, min(count, len(pool)), replace=False))
 
 

@@ -105,16 +105,23 @@ def test_nobody_to_learn_from_is_no_error() -> None:
     nobody = Known(
         *(getattr(empty, name)[:0] for name in ("embeddings", "vectors", "coverage", "modalities")),
         interactions=None,
-        unseen=np.zeros(0, bool),
+        unseen=np.ones(0, bool),
     )
     assert fit(nobody).predictor is None
 
 
 def test_held_out_are_those_that_the_encoder_was_trained_without(clear: World) -> None:
-    unseen = np.zeros(len(clear.known.vectors), bool)
-    unseen[:200] = True
-    # What the encoder was trained with looks better than it is: here, by a perfect hint.
-    assert fit(replace(clear.known, unseen=unseen)).held_out == 150
+    unseen = np.arange(len(clear.known.vectors)) < 200
+    found = fit(replace(clear.known, unseen=unseen))
+    assert found.held_out == 150
+    assert found.predictor is not None
+    assert found.predictor.confidence.calibration is not None
+    # What the encoder was trained with looks better than newcomers do.
+    unseen[50:] = False
+    found = fit(replace(clear.known, unseen=unseen))
+    assert found.predictor is not None
+    assert found.predictor.confidence.calibration is None
+    assert "trained" in (found.predictor.confidence.withheld_because or "")
 
 
 def test_procrustes_tells_a_rotation_from_another_space(clear: World) -> None:

@@ -44,6 +44,6 @@ def world(count: int = 1500, cold: int = 200, noise: float = 1.0, seed: int = 0)
         coverage=rng.uniform(0.7, 1, count).astype(np.float32),
         modalities=rng.integers(2, 6, count).astype(np.float32),
         interactions=interactions[:count],
-        unseen=np.zeros(count, bool),
+        unseen=np.ones(count, bool),
     )
     return World(known, content[count:], vectors[count:], users)
