@@ -1,7 +1,14 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartLineOut,
+    ColdStartOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    UserOut,
+)
 from service.features.compare.schemas import (
     ChannelName,
     ChannelOut,
@@ -90,6 +97,7 @@ __all__ = [
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
+    "ColdStartLineOut",
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
@@ -115,6 +123,7 @@ __all__ = [
     "GroupPage",
     "HealthOut",
     "HitOut",
+    "IdEmbeddingOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
@@ -150,6 +159,7 @@ __all__ = [
     "SweepOut",
     "TakenBackOut",
     "TieOut",
+    "UserOut",
     "Video",
     "WatchedSeedIn",
     "WatchlistIn",
