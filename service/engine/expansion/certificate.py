@@ -107,7 +107,7 @@ class _Tree:
             state = waiting.pop()
             if state not in lost:
                 lost.add(state)
-                waiting += self._children[state] if state in self._children else ()
+                waiting += self._children.get(state, ())
         return lost
 
     def _again(

@@ -8,8 +8,8 @@ import numpy as np
 
 from model_export.contract.evidence import CHANNELS, DIRECT, NAMES_OF_CHANNELS, Side
 from service.engine.candidates.corpus import Corpus
-from service.engine.candidates.keys import asked_keys
 from service.engine.candidates.kept import KeptCorpus
+from service.engine.candidates.keys import asked_keys
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.expansion.hubs import HUB_STREAMERS, without_hubs
@@ -27,6 +27,10 @@ CHANNELS_OF: Mapping[EdgeKind, frozenset[str]] = {
     "embedding": frozenset({"embedding"}),
 }
 """Channels of evidence by the kind of edge that a walk may go over."""
+DISAGREEMENT = 0.0
+"""Share of the bits against an edge that count. Evidence asks whether two profiles are copies, an
+expansion whether one operator has both: who opens another account with other words and pictures,
+and one handle in common, is no less its operator for that."""
 Near = Callable[[Sequence[str]], Awaitable[list[list[str]]]]
 """Candidates of stored streamers where there is no corpus, the likeliest first."""
 
@@ -176,16 +180,19 @@ class Looking:
         other = np.array([place[b] for _, b in pairs])
         sides = [self._known[name] for name in names]
         compared = yield from self._evidence.compare(sides, one, other, masked=self._masked)
-        matches = compared.matches
-        kept = matches.probabilities >= least
+        contributions = compared.matches.contributions  # (P, channels)
+        counted = np.where(contributions > 0, 1.0, DISAGREEMENT) * contributions
+        weights = counted.sum(1)
+        probabilities = self._evidence.matcher.probability(weights)
+        kept = probabilities >= least
         if self._needs_direct:
-            kept &= self._evidence.matcher.has_direct(matches.contributions)
+            kept &= self._evidence.matcher.has_direct(contributions)
         return [
             EvidenceEdge(
                 *pairs[i],
-                round(float(matches.probabilities[i]), 6),
-                round(float(matches.weights[i]), 3),
-                _channels(compared.levels[i].tolist(), matches.contributions[i].tolist()),
+                round(float(probabilities[i]), 6),
+                round(float(weights[i]), 3),
+                _channels(compared.levels[i].tolist(), counted[i].tolist()),
             )
             for i in np.flatnonzero(kept).tolist()
         ]

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from service.engine.expansion.certificate import Hangs, certificate
@@ -219,7 +220,7 @@ class Expander:
 
 def _weakest(membership: Membership, path: Sequence[str]) -> tuple[str, str] | None:
     """Ends of the least probable edge of a path, the first of equals."""
-    links = list(zip(path, path[1:], strict=False))
+    links = list(pairwise(path))
     return min(links, key=lambda ends: membership.neighbours.of(ends[0])[ends[1]], default=None)
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -39,6 +39,7 @@ from service.store.base import StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
 
+Result = TypeVar("Result")
 KIND = "cases"
 AT_ONCE_S = 1.0
 """An expansion that takes longer goes on as a job."""
@@ -226,7 +227,9 @@ class Cases:
         case = replace(kept.case, events=number, undoable=number)
         return await self.kept.change(case, kept.revision, event, {streamer_id: record}), record
 
-    async def undo(self, case_id: str, expected: Sequence[int], who: Actor) -> tuple[Kept, Event]:
+    async def undo(
+        self, case_id: str, expected: Sequence[int], who: Actor
+    ) -> tuple[Kept, tuple[Entry, Event]]:
         """Take the last change back that was not taken back; what that was.
 
         Raises:
@@ -238,19 +241,18 @@ class Cases:
         last = kept.case.undoable
         if not last:
             raise NothingToUndo("the case has no change that can be taken back")
-        ((_, done),) = await self.kept.events(case_id, last - 1, 1)
+        ((entry, done),) = await self.kept.events(case_id, last - 1, 1)
         case = replace(kept.case, events=kept.case.events + 1, undoable=done.previous)
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
             assert done.streamer_id is not None
-            old = None if done.old is None else VERDICT.validate_python(done.old)
-            verdicts[done.streamer_id] = old
+            verdicts[done.streamer_id] = done.old and VERDICT.validate_python(done.old)
         else:
             case = self._without_run(case, done)
         event = Event(
             "undone", *_who(who), done.new, done.old, done.streamer_id, last, case.undoable
         )
-        return await self.kept.change(case, kept.revision, event, verdicts), done
+        return await self.kept.change(case, kept.revision, event, verdicts), (entry, done)
 
     async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
         """Events of a case behind a number.
@@ -281,6 +283,10 @@ class Cases:
         """
         kept = await self._expected(case_id, expected)
         await self.kept.delete(kept.case, kept.revision)
+
+    async def in_thread(self, call: Callable[[], Result]) -> Result:
+        """What a call comes to, off the event loop."""
+        return await self._expander.in_thread(call)
 
     async def _expected(self, case_id: str, expected: Sequence[int]) -> Kept:
         kept = await self.kept.get(case_id)

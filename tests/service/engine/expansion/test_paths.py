@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import hypothesis.strategies as st
 import pytest
@@ -80,7 +80,7 @@ def test_members_are_those_whom_some_path_reaches(case: Drawn) -> None:
         assert path[-1] == name
         assert len(set(path)) == count + 1
         value = 1.0
-        for i, (one, other) in enumerate(zip(path, path[1:], strict=False)):
+        for i, (one, other) in enumerate(pairwise(path)):
             value = case.rules.next_value(value, i, membership.neighbours.of(one)[other])
         assert value == pytest.approx(expected[name])
 
