@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from service.bootstrap import open_services
 from service.features.audit import endpoints as audit
 from service.features.cases import endpoints as cases
+from service.features.cases import reads as case_reads
 from service.features.cold_start import endpoints as cold_start
 from service.features.compare import endpoints as compare
 from service.features.dedup import endpoints as dedup
@@ -76,7 +77,18 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, cases, compare, duplicates, judgements, events, audit, health, error_page):
+    for part in (
+        *parts,
+        cases,
+        case_reads,
+        compare,
+        duplicates,
+        judgements,
+        events,
+        audit,
+        health,
+        error_page,
+    ):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
-from service.features.cases.exporting import Exports
+from service.features.cases.exports.exporting import Exports
 from service.features.cases.service import Cases
 from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare

@@ -31,7 +31,6 @@ from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
-from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes, Queue

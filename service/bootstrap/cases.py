@@ -11,7 +11,7 @@ from service.engine.expansion.evidence_edges import EvidenceEdges
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes
 from service.features.cases.expanding import Expander
-from service.features.cases.exporting import Exports
+from service.features.cases.exports.exporting import Exports
 from service.features.cases.jobs import CaseJobs
 from service.features.cases.keeping import KeptCases
 from service.features.cases.service import Cases

@@ -48,8 +48,9 @@ _READ_AT_ONCE = 200
 
 
 @asynccontextmanager
-async def expander(bundle: Bundle, world: World) -> AsyncGenerator[Expander, None]:
+async def expander(folder_of_bundle: Path, world: World) -> AsyncGenerator[Expander, None]:
     """Expands over a world in an embedded store of its own."""
+    bundle = Bundle(folder_of_bundle)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         running = await stack.enter_async_context(EmbeddedStore(Path(folder) / "store"))
@@ -148,7 +149,7 @@ def case_of(seeds: Sequence[str]) -> Case:
     return Case("case-0", "benchmark", tuple(seeds), (), 0.0, "", "")
 
 
-async def quality(bundle: Bundle, world: World, query: Query, details: bool) -> None:
+async def quality(bundle: Path, world: World, query: Query, details: bool) -> None:
     """Print what is found of the rings of a world."""
     async with expander(bundle, world) as expanding:
         for name, asked in (("case", query), ("one hop", replace(query, hops=1))):
@@ -174,7 +175,7 @@ def tell(name: str, figures: tuple[float, float, float], more: str) -> None:
     )
 
 
-async def timing(bundle: Bundle, world: World, query: Query, rounds: int) -> None:
+async def timing(bundle: Path, world: World, query: Query, rounds: int) -> None:
     """Print how long expansions take, each of another ring, in rounds."""
     async with expander(bundle, world) as expanding:
         rings = rings_of(world)
@@ -209,7 +210,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--details", action="store_true", help="the figures of each ring")
     args = parser.parse_args()
-    bundle = Bundle(args.bundle)
+    bundle = args.bundle
     query = Query(min_probability=args.min_probability, budget=args.budget)
     for seed in args.seeds:
         world = generate(args.streamers, seed, hidden_share=args.hidden)

@@ -12,7 +12,7 @@ from service.engine.candidates.kept import KeptCorpus
 from service.engine.candidates.keys import asked_keys
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
-from service.engine.expansion.hubs import HUB_STREAMERS, without_hubs
+from service.engine.expansion.hubs import without_hubs
 from service.engine.expansion.paths import Link
 from service.engine.work.lanes import Lane, Lanes
 
@@ -27,6 +27,8 @@ CHANNELS_OF: Mapping[EdgeKind, frozenset[str]] = {
     "embedding": frozenset({"embedding"}),
 }
 """Channels of evidence by the kind of edge that a walk may go over."""
+HUB_STREAMERS = 256
+"""What more streamers show is a hub; ten times as many as a large ring has accounts."""
 DISAGREEMENT = 0.0
 """Share of the bits against an edge that count. Evidence asks whether two profiles are copies, an
 expansion whether one operator has both: who opens another account with other words and pictures,
@@ -167,7 +169,7 @@ class Looking:
             self._known.update(sides)
             return
         plain = await self._lanes.run(
-            lambda: without_hubs(list(sides.values()), corpus.counts), self._lane
+            lambda: without_hubs(list(sides.values()), corpus.counts, HUB_STREAMERS), self._lane
         )
         self._known.update(zip(sides, plain, strict=True))
 

@@ -14,8 +14,6 @@ from model_export.contract.evidence import VECTOR_KEYS, Side
 from service.engine.candidates.postings import faint_hint, hint, strong
 
 Keys = NDArray[np.uint32]
-HUB_STREAMERS = 256
-"""What more streamers show is a hub; ten times as many as a large ring has accounts."""
 _KINDS: dict[str, Callable[[Keys], Keys]] = {
     "contacts": strong,
     "pictures": strong,
@@ -28,7 +26,7 @@ _KINDS: dict[str, Callable[[Keys], Keys]] = {
 
 
 def without_hubs(
-    sides: Sequence[Side], counts: Callable[[Keys], NDArray[np.int64]], most: int = HUB_STREAMERS
+    sides: Sequence[Side], counts: Callable[[Keys], NDArray[np.int64]], most: int
 ) -> list[Side]:
     """Sides without the keys that more than `most` streamers have; a channel of hubs is absent.
 

@@ -101,7 +101,7 @@ class KeptCases:
         puts = [Put(CASES, case.case_id, CASE.dump_json(case), expected)]
         for name, verdict in (verdicts or {}).items():
             puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
-        entry = Append(collection, EVENT.dump_json(event, exclude_none=True))
+        entry = Append(collection, EVENT.dump_json(event))
         try:
             revision, *_ = await self._documents.change(puts, [entry])
         except RevisionConflict as conflict:

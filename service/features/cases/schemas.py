@@ -6,6 +6,14 @@ from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerId
 from service.engine.expansion.evidence_edges import EdgeKind
+from service.features.cases.examples import (
+    CASE,
+    DIFFERENCES,
+    EDGE,
+    EVENT,
+    MEMBER,
+    VERDICT,
+)
 from service.features.cases.records import (
     ALL_KINDS,
     BUDGET,
@@ -18,85 +26,9 @@ from service.features.cases.records import (
 from service.http.schemas import FilterIn, Request, Response, with_nulls
 
 CASE_PATTERN = "^case-[0-9a-f]{16}$"
-EXAMPLE_CASE = "case-0f3c9a1b5e7d2c4a"
 MOST_SEEDS, MOST_EXCLUDED = 100, 1000
 MOST_BUDGET = 20_000
 SHOWN_DIFFERENCES = 1000
-_KEY: dict[str, Any] = {"key_id": "3f9c1a2b7d04", "key_name": "desk 2"}
-_QUERY: dict[str, Any] = {
-    "hops": HOPS,
-    "kinds": list(ALL_KINDS),
-    "min_probability": MIN_PROBABILITY,
-    "fan_out": FAN_OUT,
-    "budget": BUDGET,
-    "filter": {},
-    "decay": 0.95,
-}
-_RUN: dict[str, Any] = {
-    "run_id": "5e7d2c4a6b8f9e01",
-    "at": 1862438400.9,
-    "query": _QUERY,
-    "members": 2,
-    "edges": 1,
-    "visited": 37,
-    "stopped_because": "exhausted",
-    "complete": True,
-    "incomplete_because": None,
-    "model_version": "9d3f0c1a77b2",
-    "index_sequence": 5002,
-}
-_CASE: dict[str, Any] = {
-    "case_id": EXAMPLE_CASE,
-    "title": "gift scam, July",
-    "seeds": ["w0087"],
-    "exclude": [],
-    "created_at": 1862438400.1,
-    **_KEY,
-    "events": 2,
-    "revision": 18,
-    "run": _RUN,
-}
-_VERDICT: dict[str, Any] = {
-    "verdict": "confirmed",
-    "note": "same voice",
-    **_KEY,
-    "at": 1862438401.5,
-}
-_MEMBER: dict[str, Any] = {
-    "streamer_id": "w0412",
-    "state": "stored",
-    "hop": 1,
-    "probability": 0.93,
-    "path": ["w0087", "w0412"],
-    "weakest_link": ["w0087", "w0412"],
-    "leaves_if": {"edges": [["w0087", "w0412"]], "verdicts": [], "members": ["w0087"]},
-    "verdict": _VERDICT,
-}
-_EDGE: dict[str, Any] = {
-    "a": "w0087",
-    "b": "w0412",
-    "probability": 0.93,
-    "weight": 11.5,
-    "channels": [{"channel": "contacts", "weight": 11.5, "level": "same"}],
-}
-_DIFFERENCES: dict[str, Any] = {
-    "joined": [{"streamer_id": "w0101", "cause": "joined", "because": ["w0101"]}],
-    "left": [],
-    "changed": [],
-    "joined_total": 1,
-    "left_total": 0,
-    "changed_total": 0,
-}
-_EVENT: dict[str, Any] = {
-    "number": 2,
-    "at": 1862438401.5,
-    "kind": "verdict",
-    **_KEY,
-    "streamer_id": "w0412",
-    "old": None,
-    "new": _VERDICT,
-    "undoes": None,
-}
 
 
 def _examples(*examples: dict[str, Any]) -> ConfigDict:
@@ -226,7 +158,7 @@ class RunOut(Response):
 class CaseOut(Response):
     """A case."""
 
-    model_config = _examples(_CASE)
+    model_config = _examples(CASE)
 
     case_id: str
     title: str
@@ -243,7 +175,7 @@ class CaseOut(Response):
 class CasePage(Response):
     """A page of cases, in order of their ids."""
 
-    model_config = _examples({"cases": [_CASE], "next_cursor": None})
+    model_config = _examples({"cases": [CASE], "next_cursor": None})
 
     cases: list[CaseOut]
     next_cursor: NextCursor
@@ -297,9 +229,9 @@ class CaseDetailOut(CaseOut):
 
     model_config = _examples(
         {
-            **_CASE,
-            "members": [_MEMBER],
-            "edges": [_EDGE],
+            **CASE,
+            "members": [MEMBER],
+            "edges": [EDGE],
             "returned": 1,
             "total_known": 2,
             "next_cursor": None,
@@ -331,7 +263,7 @@ class DifferenceOut(Response):
 class RanOut(CaseOut):
     """A case after an expansion, and what that changed; the first 1,000 of each."""
 
-    model_config = _examples({**_CASE, "differences": _DIFFERENCES})
+    model_config = _examples({**CASE, "differences": DIFFERENCES})
 
     differences: Annotated["DifferencesOut", Field(description="Empty where nothing changed.")]
 
@@ -350,7 +282,7 @@ class DifferencesOut(Response):
 class DecidedOut(VerdictOut):
     """What was decided, of whom, and the revision of the case with it."""
 
-    model_config = _examples({**_VERDICT, "streamer_id": "w0412", "revision": 19})
+    model_config = _examples({**VERDICT, "streamer_id": "w0412", "revision": 19})
 
     streamer_id: str
     revision: int
@@ -360,7 +292,7 @@ class VerdictPage(Response):
     """Verdicts of a case in order of the streamers' ids."""
 
     model_config = _examples(
-        {"verdicts": [{**_VERDICT, "streamer_id": "w0412"}], "next_cursor": None}
+        {"verdicts": [{**VERDICT, "streamer_id": "w0412"}], "next_cursor": None}
     )
 
     verdicts: list["NamedVerdictOut"]
@@ -390,7 +322,7 @@ class EventOut(Response):
 class EventPage(Response):
     """Events of a case, the oldest first; none is ever changed or removed."""
 
-    model_config = _examples({"events": [_EVENT], "next_cursor": None})
+    model_config = _examples({"events": [EVENT], "next_cursor": None})
 
     events: list[EventOut]
     next_cursor: NextCursor
@@ -399,6 +331,6 @@ class EventPage(Response):
 class UndoneOut(CaseOut):
     """A case after its last change was taken back, and that change."""
 
-    model_config = _examples({**_CASE, "undone": {**_EVENT}})
+    model_config = _examples({**CASE, "undone": {**EVENT}})
 
     undone: EventOut

@@ -246,7 +246,8 @@ class Cases:
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
             assert done.streamer_id is not None
-            verdicts[done.streamer_id] = done.old and VERDICT.validate_python(done.old)
+            old = done.old
+            verdicts[done.streamer_id] = VERDICT.validate_python(old) if old else None
         else:
             case = self._without_run(case, done)
         event = Event(
@@ -369,7 +370,7 @@ class Cases:
         members = {member.streamer_id: member for member in expanded.members}
         after = Found(run, members, expanded.looked_at)
         known = await self._expander.digests(sorted({*before.members, *before.looked_at}))
-        now = known | expanded.looked_at
+        now = {**known, **expanded.looked_at}
         position = case.run.index_sequence
         new = {
             name

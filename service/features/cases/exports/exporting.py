@@ -9,9 +9,9 @@ from typing import IO, Any, Literal
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import CaseChanged
-from service.features.cases import archive
-from service.features.cases.archive import Archive, profile_name
 from service.features.cases.expanding import unpacked
+from service.features.cases.exports import archive
+from service.features.cases.exports.archive import Archive, profile_name
 from service.features.cases.keeping import Kept, KeptCases
 from service.features.cases.records import RUN, Event, Member, VerdictRecord
 from service.features.cases.shown import case_fields, entry_fields, member_fields
