@@ -1,6 +1,21 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
+from service.features.cases.schemas import (
+    CaseDetailOut,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    DecidedOut,
+    DifferenceOut,
+    ExpandIn,
+    RanOut,
+    UndoneOut,
+    VerdictIn,
+    VerdictPage,
+)
+from service.features.cases.schemas import EventPage as CaseEventPage
+from service.features.cases.schemas import MemberOut as CaseMemberOut
 from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
 from service.features.compare.schemas import (
     ChannelName,
@@ -65,6 +80,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "CaseDetailOut",
+    "CaseEventPage",
+    "CaseIn",
+    "CaseMemberOut",
+    "CaseOut",
+    "CasePage",
     "ChannelName",
     "ChannelOut",
     "ClusterOut",
@@ -73,14 +94,17 @@ __all__ = [
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecidedOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
     "EventPage",
+    "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
@@ -108,6 +132,7 @@ __all__ = [
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RanOut",
     "ReasonsOut",
     "RefusedLineOut",
     "SameContentOut",
@@ -124,6 +149,9 @@ __all__ = [
     "StreamerProfile",
     "TakenBackOut",
     "TieOut",
+    "UndoneOut",
+    "VerdictIn",
+    "VerdictPage",
     "Video",
     "WrittenOut",
 ]

@@ -1,8 +1,6 @@
 """Edges between stored streamers: who may belong together, and what the evidence says of it."""
 
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,12 +10,11 @@ from service.engine.candidates.kept import KeptCorpus
 from service.engine.candidates.keys import asked_keys
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.expansion.edges import ChannelOf, EdgeKind, EvidenceEdge
 from service.engine.expansion.hubs import without_hubs
-from service.engine.expansion.paths import Link
 from service.engine.work.lanes import Lane, Lanes
 
 Pair = tuple[str, str]
-EdgeKind = Literal["text", "contacts", "media", "tags", "titles", "embedding"]
 CHANNELS_OF: Mapping[EdgeKind, frozenset[str]] = {
     "text": frozenset({"text", "names"}),
     "contacts": frozenset({"contacts"}),
@@ -35,38 +32,6 @@ expansion whether one operator has both: who opens another account with other wo
 and one handle in common, is no less its operator for that."""
 Near = Callable[[Sequence[str]], Awaitable[list[list[str]]]]
 """Candidates of stored streamers where there is no corpus, the likeliest first."""
-
-
-@dataclass(frozen=True)
-class ChannelOf:
-    """What a channel says of an edge: bits that it adds, and how far the two agree."""
-
-    channel: str
-    weight: float
-    level: str
-
-
-@dataclass(frozen=True)
-class EvidenceEdge:
-    """An edge.
-
-    Attributes:
-        a, b: streamers, `a` below `b`.
-        probability: that they are the same, to six places.
-        weight: match weight in bits.
-        channels: those that speak for or against it.
-    """
-
-    a: str
-    b: str
-    probability: float
-    weight: float
-    channels: Sequence[ChannelOf]
-
-    @property
-    def link(self) -> Link:
-        """What a walk knows of it."""
-        return Link(self.a, self.b, self.probability)
 
 
 class EvidenceEdges:

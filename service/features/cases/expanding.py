@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import TypeVar
 
 from service.engine.expansion.certificate import Hangs, certificate
-from service.engine.expansion.evidence_edges import EvidenceEdge, EvidenceEdges
+from service.engine.expansion.edges import EvidenceEdge
+from service.engine.expansion.evidence_edges import EvidenceEdges
 from service.engine.expansion.paths import Membership, settle
 from service.engine.expansion.walk import Walk
 from service.engine.work.lanes import Lane, Lanes

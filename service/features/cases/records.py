@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import TypeAdapter
 
 from service.engine.expansion.certificate import Hangs
-from service.engine.expansion.evidence_edges import EdgeKind, EvidenceEdge
+from service.engine.expansion.edges import EdgeKind, EvidenceEdge
 from service.engine.expansion.paths import Rules
 from service.engine.expansion.walk import StoppedBecause
 
@@ -15,7 +15,7 @@ Verdict = Literal["confirmed", "cleared", "unsure"]
 EventKind = Literal["created", "expanded", "rerun", "verdict", "undone"]
 Cause = Literal["profile_changed", "joined", "deleted", "model", "threshold", "verdict"]
 ALL_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
-HOPS, MIN_PROBABILITY, FAN_OUT, BUDGET = 3, 0.5, 32, 1000
+HOPS, MIN_PROBABILITY, FAN_OUT, BUDGET = 3, 0.35, 32, 1000
 DECAY = 0.95
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerId
-from service.engine.expansion.evidence_edges import EdgeKind
+from service.engine.expansion.edges import EdgeKind
 from service.features.cases.examples import (
     CASE,
     DIFFERENCES,
