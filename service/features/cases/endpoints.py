@@ -32,7 +32,8 @@ from service.features.cases.shown import (
     difference_fields,
     entry_fields,
 )
-from service.features.jobs.accepting import ACCEPTED, deferred
+from service.features.jobs.accepting import ACCEPTED
+from service.features.jobs.shown import job_out
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
@@ -58,7 +59,8 @@ def _actor(caller: Caller) -> Actor:
 
 def _ran(ran: Ran | Job, response: Response) -> RanOut | JSONResponse:
     if isinstance(ran, Job):
-        return deferred(ran)
+        job = job_out(ran).model_dump(mode="json")
+        return JSONResponse(job, 202, {"Location": f"/v1/jobs/{ran.job_id}"})
     tag(response, ran.kept.revision)
     fields = {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}
     return RanOut.model_validate(fields)

@@ -184,9 +184,15 @@ async def list_case_events(
         200: {
             "description": "The members as CSV, the members as lines of JSON, or all of the case.",
             "content": {
-                "text/csv": {"schema": {"type": "string"}, "example": "streamer_id,hop\r\n"},
-                "application/x-ndjson": {"schema": {"type": "string"}, "example": "{}\n"},
-                "application/zip": {"schema": {"type": "string", "format": "binary"}},
+                "text/csv": {"schema": {"type": "string"}, "example": "streamer_id,state,hop\r\n"},
+                "application/x-ndjson": {
+                    "schema": {"type": "object"},
+                    "examples": {"lines": {"value": '{"streamer_id":"w0087","hop":0}\n'}},
+                },
+                "application/zip": {
+                    "schema": {"type": "string", "format": "binary"},
+                    "examples": {"archive": {"value": "PK"}},
+                },
             },
         }
     },

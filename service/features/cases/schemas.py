@@ -48,11 +48,17 @@ class CaseIn(Request):
     title: Annotated[str, Field(min_length=1, max_length=200, description="For people.")]
     seeds: Annotated[
         list[StreamerId],
-        Field(min_length=1, max_length=MOST_SEEDS, description="Stored streamers to begin with."),
+        Field(
+            min_length=1,
+            max_length=MOST_SEEDS,
+            fail_fast=True,
+            description="Stored streamers to begin with.",
+        ),
     ]
     exclude: list[StreamerId] = Field(
         default_factory=list[StreamerId],
         max_length=MOST_EXCLUDED,
+        fail_fast=True,
         description="Who does not belong to it; no path goes through them.",
     )
 
@@ -68,6 +74,7 @@ class ExpandIn(Request):
         Field(
             min_length=1,
             max_length=len(ALL_KINDS),
+            fail_fast=True,
             description="Evidence that edges are made of; all of it by default.",
         ),
     ] = list(ALL_KINDS)  # noqa: RUF012
