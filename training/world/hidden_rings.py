@@ -24,6 +24,8 @@ _LAYERS = (0.35, 0.4, 0.25)
 """Shares of the other accounts that are one, two and three links from a seed."""
 _HANDLES, _MEDIA = 0.35, 0.3
 """Shares of accounts that reuse a handle and covers; the others reuse words."""
+_OTHER_WORDS: tuple[Kind, ...] = ("translated", "paraphrased")
+"""Disguises that leave no words the same: whoever reuses words in these shares nothing."""
 _AGAIN = 0.35
 """Share of accounts that reuse a handle of a second account, of the same layer or that before."""
 
@@ -148,4 +150,4 @@ class _Ring:
 
     @staticmethod
     def _is_words(kind: Kind) -> bool:
-        return kind not in MEDIA_KINDS and kind != "shared_handle"
+        return kind not in (*MEDIA_KINDS, *_OTHER_WORDS, "shared_handle")

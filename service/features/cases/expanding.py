@@ -28,9 +28,6 @@ from service.features.cases.records import (
 from service.store.base import Record, StreamerStore
 
 Result = TypeVar("Result")
-LEAST_EDGE = 0.5
-"""Least probability of an edge: what is more likely wrong than right leads nowhere, though a path
-of several edges that are right may have less."""
 _AT_ONCE = 8
 """Profiles around whom is looked in one step."""
 _READ_AT_ONCE = 200
@@ -111,7 +108,7 @@ class Expander:
             if query.filter:
                 near = await self._let_through(query.filter, near)
             pairs = walk.admit(names, near)
-            edges = await looking.compare(pairs, max(query.min_probability, LEAST_EDGE))
+            edges = await looking.compare(pairs, query.min_probability)
             known.update((edge.link.pair, edge) for edge in edges)
             walk.take(names, [edge.link for edge in edges])
         kept = [known[pair] for pair in walk.links]

@@ -7,8 +7,10 @@ and attributes are fixed, so the same files make the same archive: a flipped byt
 import hashlib
 import io
 import json
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ VERDICTS, EVENTS, TABLE = "verdicts.ndjson", "events.ndjson", "members.csv"
 _NEEDED = (CASE, MEMBERS, EDGES, VERDICTS, EVENTS, TABLE)
 _CHUNK = 1 << 16
 _PLACES = 6
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError),
+    *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError),
+)
+"""What reading raises where a damaged file says something impossible of itself."""
 
 
 class Damaged(Exception):
@@ -73,20 +80,21 @@ def verify(path: Path) -> Checked:
         Damaged: something differs.
         OSError: it can't be read.
     """
-    try:
-        with zipfile.ZipFile(path) as found:
-            names = found.namelist()
-            known = _listed(found, names)
-            for name, listed in known.items():
-                content = found.read(name)
-                if hashlib.sha256(content).hexdigest() != listed.get("sha256"):
-                    raise Damaged(f"{name} is not the file that the manifest names")
-            _compare_bytes(path, found, [*known], known)
-            return _follows(found, known)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise Damaged(f"{path.name} is no sound zip archive: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path.name} has a file that can't be read: {error!r}") from error
+    with path.open("rb") as given:
+        try:
+            with zipfile.ZipFile(given) as found:
+                return _checked(given, found)
+        except _UNREADABLE as error:
+            raise Damaged(f"it can't be read: {error!r}") from error
+
+
+def _checked(given: IO[bytes], found: zipfile.ZipFile) -> Checked:
+    known = _listed(found, found.namelist())
+    for name, listed in known.items():
+        if hashlib.sha256(found.read(name)).hexdigest() != listed.get("sha256"):
+            raise Damaged(f"{name} is not the file that the manifest names")
+    _compare_bytes(given, found, [*known])
+    return _follows(found, known)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -119,19 +127,15 @@ def _listed(found: zipfile.ZipFile, names: list[str]) -> dict[str, dict[str, Any
     return known
 
 
-def _compare_bytes(
-    path: Path,
-    found: zipfile.ZipFile,
-    names: list[str],
-    known: Mapping[str, Mapping[str, Any]],
-) -> None:
+def _compare_bytes(given: IO[bytes], found: zipfile.ZipFile, names: list[str]) -> None:
     """Write the archive again, and compare."""
-    with tempfile.TemporaryFile() as again, path.open("rb") as given:
+    with tempfile.TemporaryFile() as again:
         archive = Archive(again)
         for name in names:
             archive.add(name, found.read(name))
         archive.close()
         again.seek(0)
+        given.seek(0)
         while True:
             one, other = given.read(_CHUNK), again.read(_CHUNK)
             if one != other:

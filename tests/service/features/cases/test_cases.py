@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from tests.service.conftest import put
 from tests.service.features.duplicates.test_duplicates import evaluated
+from tests.service.features.transfers.waiting import ended
 
 WORDS = {
     "ana": "guitar vocal cover concert on the old roof every monday",
@@ -289,3 +290,45 @@ def test_bad_cases_are_refused_by_field(client: TestClient) -> None:
     assert client.get("/v1/cases/case-0000000000000000").json()["code"] == "case_not_found"
     assert client.delete(path, headers=current).status_code == 204
     assert client.get(path).status_code == 404
+
+
+def test_an_expansion_that_takes_long_goes_on_as_a_job(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.features.cases.service.AT_ONCE_S", 0.0)
+    chain(client)
+    case = begin(client, "ana")
+
+    answer = client.post(
+        f"/v1/cases/{case['case_id']}:expand",
+        json={"hops": 2},
+        headers={"If-Match": f'"{case["revision"]}"'},
+    )
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["kind"] == "cases"
+    job = ended(client, answer.headers["Location"])
+    assert job["state"] == "succeeded"
+    assert job["result"]["run"]["members"] == 3
+    assert list(members(client, case)) == ["ana", "bo", "cyd"]
+    assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
+
+
+def events(client: TestClient, case: dict[str, Any]) -> list[dict[str, Any]]:
+    return client.get(f"/v1/cases/{case['case_id']}/events").raise_for_status().json()["events"]
+
+
+def test_members_come_in_pages_that_end_when_the_case_is_expanded_anew(client: TestClient) -> None:
+    chain(client)
+    case = act(client, begin(client, "ana"), "expand")
+    path = f"/v1/cases/{case['case_id']}"
+    first = client.get(path, params={"limit": 3}).json()
+    assert (first["returned"], first["total_known"]) == (3, 4)
+    rest = client.get(path, params={"limit": 3, "cursor": first["next_cursor"]}).json()
+    assert [m["streamer_id"] for m in rest["members"]] == ["dee"]
+    assert rest["next_cursor"] is None
+    act(client, case, "expand", hops=1)
+    gone = client.get(path, params={"cursor": first["next_cursor"]})
+    assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")
+    listed = client.get("/v1/cases", params={"limit": 200}).json()
+    assert case["case_id"] in {each["case_id"] for each in listed["cases"]}
