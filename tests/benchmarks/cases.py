@@ -12,12 +12,14 @@ the very world that is measured.
 
 import argparse
 import asyncio
+import hashlib
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,7 @@ from service.features.cases.expanding import Expander
 from service.features.cases.records import Case, Query
 from service.features.duplicates.comparing import EvidenceComparer
 from service.settings import Work
-from service.store.base import Upsert
+from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.benchmarks.duplicates.grouping import records
@@ -48,15 +50,21 @@ _READ_AT_ONCE = 200
 
 
 @asynccontextmanager
-async def expander(folder_of_bundle: Path, world: World) -> AsyncGenerator[Expander, None]:
-    """Expands over a world in an embedded store of its own."""
+async def expander(
+    folder_of_bundle: Path, world: World, *, encoded: bool = True
+) -> AsyncGenerator[Expander, None]:
+    """Expands over a world in an embedded store of its own.
+
+    Not `encoded`, its vectors are random: what they are does not change how long a search takes.
+    """
     bundle = Bundle(folder_of_bundle)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         running = await stack.enter_async_context(EmbeddedStore(Path(folder) / "store"))
         store = await RedisStore(running.url).open()
         stack.push_async_callback(store.close)
-        for part in records(bundle, world.profiles):
+        made = records(bundle, world.profiles) if encoded else drawn(bundle, world.profiles)
+        for part in made:
             await store.write([Upsert(record) for record in part])
         lanes = Lanes(Work(threads=2))
         lanes.start()
@@ -85,6 +93,35 @@ async def expander(folder_of_bundle: Path, world: World) -> AsyncGenerator[Expan
 
         edges = EvidenceEdges(evidence, sides, kept, nobody, lanes)
         yield Expander(store, edges, everybody, evaluated, lanes, manifest.model_version)
+
+
+def drawn(bundle: Bundle, profiles: Sequence[Mapping[str, Any]]) -> Iterator[list[Record]]:
+    """Records of profiles with random vectors; in parts."""
+    rng = np.random.default_rng(0)
+    manifest = bundle.manifest
+    for start in range(0, len(profiles), _READ_AT_ONCE):
+        part: list[Record] = []
+        for profile in profiles[start : start + _READ_AT_ONCE]:
+            text = json.dumps(profile, ensure_ascii=False).encode()
+            embedding = rng.standard_normal(manifest.dim, np.float32)
+            content = rng.standard_normal(manifest.content_dim, np.float32)
+            part.append(
+                Record(
+                    streamer_id=profile["streamer_id"],
+                    version=0,
+                    embedding=(embedding / np.linalg.norm(embedding)).tobytes(),
+                    content=content.astype("<f2").tobytes(),
+                    facets=b"{}",
+                    model_version=manifest.model_version,
+                    profile=text,
+                    digest=hashlib.sha256(text).hexdigest(),
+                    status="indexed",
+                    modalities=b"{}",
+                    id_embedding=b"",
+                    updated_at=0.0,
+                )
+            )
+        yield part
 
 
 def rings_of(world: World) -> list[tuple[list[str], set[str]]]:
@@ -177,7 +214,7 @@ def tell(name: str, figures: tuple[float, float, float], more: str) -> None:
 
 async def timing(bundle: Path, world: World, query: Query, rounds: int) -> None:
     """Print how long expansions take, each of another ring, in rounds."""
-    async with expander(bundle, world) as expanding:
+    async with expander(bundle, world, encoded=False) as expanding:
         rings = rings_of(world)
         took: list[float] = []
         visited: list[int] = []

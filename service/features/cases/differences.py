@@ -115,12 +115,15 @@ class _Causes:
     def _changed(self, names: Sequence[str]) -> list[Difference]:
         found: list[Difference] = []
         for name in names:
-            path = self._after.members[name].path
-            decided = self._of([name, *path], self._decided)
+            shown = self._before.members[name], self._after.members[name]
+            about = [end for each in shown for end in each.path]
+            about += [end for each in shown for edge in each.edges for end in edge.link.pair]
+            about = list(dict.fromkeys(about))
+            decided = self._of(about, self._decided)
             if name not in self._edited and decided:
                 found.append(Difference(name, "verdict", decided))
             else:
-                found.append(self._otherwise(name, path))
+                found.append(self._otherwise(name, about))
         return found
 
     def _otherwise(self, name: str, path: Sequence[str]) -> Difference:
