@@ -112,5 +112,5 @@ class CaseParts:
             position = await self._groups.position()
             reached = 0 if position is None else position.sequence
             if reached >= target or time.monotonic() > until:
-                return min(reached, target) if reached < target else reached
+                return reached
             await asyncio.sleep(_LOOK_S)

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.cases --bundle BUNDLE --seeds 0 1 2 3
     python -m tests.benchmarks.cases --bundle BUNDLE --time --streamers 100000
+    python -m tests.benchmarks.cases --bundle BUNDLE --large 10000
 
 Rings are those of `python -m training world --hidden-rings`: 8 to 25 accounts of which each reuses
 one thing of one other, in disguises, beside as many honest look-alikes. A case begins with the two
@@ -19,13 +20,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic_core import to_json
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import sounds_like
@@ -33,9 +35,10 @@ from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.expansion.edges import ChannelOf, EvidenceEdge
 from service.engine.expansion.evidence_edges import EvidenceEdges
 from service.engine.work.lanes import Lane, Lanes
-from service.features.cases.expanding import Expander
+from service.features.cases.expanding import Expander, settled
 from service.features.cases.records import Case, Query
 from service.features.duplicates.comparing import EvidenceComparer
 from service.settings import Work
@@ -45,6 +48,8 @@ from service.store.redis.store import RedisStore
 from tests.benchmarks.duplicates.grouping import records
 from training.world import World, generate
 
+T = TypeVar("T")
+SAME_CONTACT = ChannelOf("contacts", 11.5, "same")
 HIDDEN = 0.08
 _READ_AT_ONCE = 200
 
@@ -232,6 +237,39 @@ async def timing(bundle: Path, world: World, query: Query, rounds: int) -> None:
         )
 
 
+def large(count: int) -> None:
+    """Print the longest step, in CPU time, of what is done in slices for a case of so many."""
+    rng = np.random.default_rng(0)
+    names = [f"w{i:06}" for i in range(count)]
+    edges = []
+    for i in range(1, count):
+        for other in {max(0, (i - 1) // 20), int(rng.integers(0, i)), int(rng.integers(0, i))}:
+            p = round(float(rng.uniform(0.7, 0.99)), 6)
+            edges.append(EvidenceEdge(names[other], names[i], p, 11.5, [SAME_CONTACT]))
+    stored = dict.fromkeys(names, (1, "0" * 64))
+    query = Query(hops=5, min_probability=0.1)
+    members, _, _ = longest("settled", settled(edges, names[:1], [], query, stored))
+    print(f"  {len(members)} members, {len(edges)} edges")
+    page = list(members[:200])
+    began = time.thread_time()
+    written = to_json([asdict(member) for member in page])
+    print(f"  a page: {(time.thread_time() - began) * 1000:.1f} ms, {len(written)} bytes")
+
+
+def longest(name: str, steps: Generator[Any, None, T]) -> T:
+    """What a generator returns; prints its longest step."""
+    most = whole = 0.0
+    while True:
+        began = time.thread_time()
+        try:
+            next(steps)
+        except StopIteration as end:
+            print(f"  {name}: longest step {most * 1000:.1f} ms, {whole:.2f} s in all")
+            return end.value
+        took = time.thread_time() - began
+        most, whole = max(most, took), whole + took
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(
@@ -244,9 +282,13 @@ def main() -> int:
     parser.add_argument("--min-probability", type=float, default=Query().min_probability)
     parser.add_argument("--budget", type=int, default=Query().budget)
     parser.add_argument("--time", action="store_true", help="how long it takes, with budget 500")
+    parser.add_argument("--large", type=int, metavar="N", help="steps of a case of N members")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--details", action="store_true", help="the figures of each ring")
     args = parser.parse_args()
+    if args.large:
+        large(args.large)
+        return 0
     bundle = args.bundle
     query = Query(min_probability=args.min_probability, budget=args.budget)
     for seed in args.seeds:

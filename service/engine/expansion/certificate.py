@@ -33,19 +33,22 @@ def certificate(membership: Membership) -> Generator[None, None, dict[str, Hangs
     tree = _Tree(membership)
     hangs = {name: Hangs() for name in membership.hops()}
     yield
-    for pair, roots in sorted(tree.by_link.items()):
+    for pair, roots in tree.by_link.items():
         for name in tree.leavers(roots, link=pair):
             hangs[name].links.append(pair)
         yield
-    for source in sorted(membership.layers[0]):
+    for source in membership.layers[0]:
         for name in tree.leavers([(0, source)], without=[(0, source)]):
             hangs[name].sources.append(source)
         yield
-    for member, states in sorted(tree.by_member.items()):
+    for member, states in tree.by_member.items():
         for name in tree.leavers(states, member=member):
             if name != member:
                 hangs[name].members.append(member)
         yield
+    for each in hangs.values():
+        for found in (each.links, each.sources, each.members):
+            found.sort()
     return hangs
 
 

@@ -5,10 +5,11 @@ A streamer is a member if a path of so many hops at most has a value that suffic
 a path that suffices suffices itself, so the edges between members alone decide who is one.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+_PAUSE = 256
 State = tuple[int, str]
 """Hops and streamer: the best walk of exactly so many hops that ends there."""
 
@@ -58,17 +59,17 @@ class Rules:
 
 
 class Neighbours:
-    """Edges by streamer, in a fixed order."""
+    """Edges by streamer."""
 
-    def __init__(self, links: Iterable[Link]) -> None:
-        """Of each pair the strongest edge counts."""
-        strongest: dict[tuple[str, str], float] = {}
-        for link in links:
-            strongest[link.pair] = max(link.probability, strongest.get(link.pair, 0.0))
+    def __init__(self) -> None:
+        """None yet."""
         self._of: dict[str, dict[str, float]] = {}
-        for (a, b), probability in sorted(strongest.items()):
-            self._of.setdefault(a, {})[b] = probability
-            self._of.setdefault(b, {})[a] = probability
+
+    def add(self, link: Link) -> None:
+        """Add an edge; of a pair the strongest counts."""
+        for one, other in (link.pair, link.pair[::-1]):
+            near = self._of.setdefault(one, {})
+            near[other] = max(link.probability, near.get(other, 0.0))
 
     def of(self, name: str) -> Mapping[str, float]:
         """Probability by the streamer at the other end."""
@@ -114,6 +115,8 @@ class Membership:
     def step(self, name: str, before: Mapping[str, Reached], hops: int) -> Reached | None:
         """The best way to a streamer in one more hop than to those before; None if none suffices.
 
+        Of equally good ones the first by id.
+
         Args:
             name: the streamer.
             before: by streamer, the best walk of `hops` hops.
@@ -123,7 +126,9 @@ class Membership:
         for other, probability in self.neighbours.of(name).items():
             if other in before:
                 value = self.rules.next_value(before[other].value, hops, probability)
-                if value >= self.rules.min_probability and (best is None or value > best.value):
+                if value < self.rules.min_probability or (best and value < best.value):
+                    continue
+                if best is None or value > best.value or other < best.before:
                     best = Reached(value, other)
         return best
 
@@ -131,7 +136,19 @@ class Membership:
 def settle(
     links: Iterable[Link], sources: Collection[str], barred: Collection[str], rules: Rules
 ) -> Membership:
-    """Find all members.
+    """Find all members; see `settling`."""
+    steps = settling(links, sources, barred, rules)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def settling(
+    links: Iterable[Link], sources: Collection[str], barred: Collection[str], rules: Rules
+) -> Generator[None, None, Membership]:
+    """Find all members; a generator that pauses every few milliseconds.
 
     Args:
         links: edges, in any order.
@@ -140,14 +157,26 @@ def settle(
         rules: of the membership.
     """
     out = frozenset(barred)
-    kept = Neighbours(link for link in links if link.a not in out and link.b not in out)
+    kept = Neighbours()
+    for place, link in enumerate(links):
+        if link.a not in out and link.b not in out:
+            kept.add(link)
+        if place % _PAUSE == 0:
+            yield
     layers: list[dict[str, Reached]] = [
         {name: Reached(1.0, "") for name in sorted(set(sources) - out)}
     ]
     membership = Membership(rules, kept, out, layers)
     for hops in range(rules.hops):
         before = layers[-1]
-        near = sorted({other for name in before for other in kept.of(name)})
-        found = {name: membership.step(name, before, hops) for name in near}
-        layers.append({name: reached for name, reached in found.items() if reached is not None})
+        yield
+        near = {other for name in before for other in kept.of(name)}
+        found: dict[str, Reached] = {}
+        for place, name in enumerate(near):
+            reached = membership.step(name, before, hops)
+            if reached is not None:
+                found[name] = reached
+            if place % _PAUSE == 0:
+                yield
+        layers.append(found)
     return membership

@@ -13,7 +13,7 @@ from typing import TypeVar
 from service.engine.expansion.certificate import Hangs, certificate
 from service.engine.expansion.edges import EvidenceEdge
 from service.engine.expansion.evidence_edges import EvidenceEdges
-from service.engine.expansion.paths import Membership, settle
+from service.engine.expansion.paths import Membership, settling
 from service.engine.expansion.walk import Walk
 from service.engine.work.lanes import Lane, Lanes
 from service.features.cases.records import (
@@ -114,7 +114,7 @@ class Expander:
         kept = [known[pair] for pair in walk.links]
         visited = sorted(walk.visited)
         stored = await self._digests(visited)
-        made = self._settled(kept, sources, barred, query, stored)
+        made = settled(kept, sources, barred, query, stored)
         members, count, digest = await self._lanes.run_in_slices(made, lane)
         run = Run(
             run_id=secrets.token_hex(8),
@@ -173,50 +173,60 @@ class Expander:
         kept = {name for name, is_allowed in zip(names, allowed, strict=True) if is_allowed}
         return [[name for name in some if name in kept] for some in near]
 
-    def _settled(
-        self,
-        edges: Sequence[EvidenceEdge],
-        sources: Sequence[str],
-        barred: Sequence[str],
-        query: Query,
-        stored: Mapping[str, tuple[int, str]],
-    ) -> Generator[None, None, tuple[list[Member], int, str]]:
-        """Members, the surest first, the number of their edges, and the digest of both."""
-        membership = settle([edge.link for edge in edges], sources, barred, query.rules)
+
+def settled(
+    edges: Sequence[EvidenceEdge],
+    sources: Sequence[str],
+    barred: Sequence[str],
+    query: Query,
+    stored: Mapping[str, tuple[int, str]],
+) -> Generator[None, None, tuple[list[Member], int, str]]:
+    """Members, the surest first, the number of their edges, and the digest of both.
+
+    A generator that pauses between its steps.
+
+    Args:
+        edges: of evidence, in any order.
+        sources: members whatever the edges say, unless they are barred.
+        barred: no members.
+        query: that was asked.
+        stored: version and digest of the profile of those that are stored.
+    """
+    links = (edge.link for edge in edges)
+    membership = yield from settling(links, sources, barred, query.rules)
+    hangs = yield from certificate(membership)
+    hops = membership.hops()
+    order = sorted(hops, key=lambda name: (-membership.value(name), hops[name], name))
+    rank = {name: i for i, name in enumerate(order)}
+    yield
+    of_later: dict[str, list[EvidenceEdge]] = {}
+    for edge in edges:
+        if edge.a in rank and edge.b in rank:
+            later = edge.a if rank[edge.a] > rank[edge.b] else edge.b
+            of_later.setdefault(later, []).append(edge)
+    yield
+    members: list[Member] = []
+    count = 0
+    hasher = hashlib.sha256()
+    for name in order:
+        own = sorted(of_later.get(name, ()), key=lambda edge: edge.link.pair)
+        count += len(own)
+        path = membership.path(name, hops[name])
+        member = Member(
+            name,
+            "stored" if name in stored else "deleted",
+            hops[name],
+            round(membership.value(name), 6),
+            path,
+            _weakest(membership, path),
+            hangs.get(name, Hangs()),
+            own,
+            stored[name][1] if name in stored else "",
+        )
+        members.append(member)
+        hasher.update(MEMBERS.dump_json([member]))
         yield
-        hangs = yield from certificate(membership)
-        hops = membership.hops()
-        order = sorted(hops, key=lambda name: (-membership.value(name), hops[name], name))
-        rank = {name: i for i, name in enumerate(order)}
-        yield
-        of_later: dict[str, list[EvidenceEdge]] = {}
-        for edge in sorted(edges, key=lambda edge: edge.link.pair):
-            if edge.a in rank and edge.b in rank:
-                later = edge.a if rank[edge.a] > rank[edge.b] else edge.b
-                of_later.setdefault(later, []).append(edge)
-        yield
-        members: list[Member] = []
-        count = 0
-        hasher = hashlib.sha256()
-        for name in order:
-            own = of_later.get(name, [])
-            count += len(own)
-            path = membership.path(name, hops[name])
-            member = Member(
-                name,
-                "stored" if name in stored else "deleted",
-                hops[name],
-                round(membership.value(name), 6),
-                path,
-                _weakest(membership, path),
-                hangs.get(name, Hangs()),
-                own,
-                stored[name][1] if name in stored else "",
-            )
-            members.append(member)
-            hasher.update(MEMBERS.dump_json([member]))
-            yield
-        return members, count, hasher.hexdigest()
+    return members, count, hasher.hexdigest()
 
 
 def _weakest(membership: Membership, path: Sequence[str]) -> tuple[str, str] | None:
