@@ -19,6 +19,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JudgementNotFound   404   the pair is not judged
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
+│   ├── SpaceNotFound       404   nothing was handed over for the space
+│   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
@@ -29,6 +31,11 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── GenerationExists    409   a generation of a space never changes
+│   ├── GenerationRefused   409   the generation failed its checks
+│   ├── GenerationInUse     409   the generation is served
+│   ├── NothingBefore       409   no generation was served before
+│   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
@@ -95,6 +102,13 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.spaces import GenerationExists as GenerationExists
+from service.errors.spaces import GenerationInUse as GenerationInUse
+from service.errors.spaces import GenerationNotFound as GenerationNotFound
+from service.errors.spaces import GenerationRefused as GenerationRefused
+from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
+from service.errors.spaces import NothingBefore as NothingBefore
+from service.errors.spaces import SpaceNotFound as SpaceNotFound
 
 
 class InvalidRequest(RequestError):
