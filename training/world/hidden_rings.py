@@ -86,7 +86,7 @@ class _Ring:
         original = members[parent].person
         if not self._media_of(original):
             ways.pop("media", None)
-        words = [k for k in KINDS if self._is_words(k) and fits(original.profile, k)]
+        words: list[Kind] = [k for k in KINDS if self._is_words(k) and fits(original.profile, k)]
         if not words:
             ways.pop("words", None)
         way = self._rng.choices([*ways], [*ways.values()])[0] if ways else "handle"

@@ -60,7 +60,7 @@ def act(client: TestClient, case: dict[str, Any], action: str, **body: Any) -> d
     answer = client.post(
         f"/v1/cases/{case_id}:{action}",
         headers={"If-Match": f'"{revision}"'},
-        **({"json": body} if body else {}),
+        json=body or None,
     )
     assert answer.status_code == 200, answer.text
     return answer.json()
