@@ -16,7 +16,14 @@ from service.features.cases.schemas import (
 )
 from service.features.cases.schemas import EventPage as CaseEventPage
 from service.features.cases.schemas import MemberOut as CaseMemberOut
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartLineOut,
+    ColdStartOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    UserOut,
+)
 from service.features.compare.schemas import (
     ChannelName,
     ChannelOut,
@@ -90,6 +97,7 @@ __all__ = [
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
+    "ColdStartLineOut",
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
@@ -116,6 +124,7 @@ __all__ = [
     "GroupPage",
     "HealthOut",
     "HitOut",
+    "IdEmbeddingOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
@@ -150,6 +159,7 @@ __all__ = [
     "TakenBackOut",
     "TieOut",
     "UndoneOut",
+    "UserOut",
     "VerdictIn",
     "VerdictPage",
     "Video",
