@@ -1,6 +1,21 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
+from service.features.cases.schemas import (
+    CaseDetailOut,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    DecidedOut,
+    DifferenceOut,
+    ExpandIn,
+    RanOut,
+    UndoneOut,
+    VerdictIn,
+    VerdictPage,
+)
+from service.features.cases.schemas import EventPage as CaseEventPage
+from service.features.cases.schemas import MemberOut as CaseMemberOut
 from service.features.cold_start.schemas import (
     ColdStartIn,
     ColdStartLineOut,
@@ -72,6 +87,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "CaseDetailOut",
+    "CaseEventPage",
+    "CaseIn",
+    "CaseMemberOut",
+    "CaseOut",
+    "CasePage",
     "ChannelName",
     "ChannelOut",
     "ClusterOut",
@@ -81,14 +102,17 @@ __all__ = [
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecidedOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
     "EventPage",
+    "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
@@ -117,6 +141,7 @@ __all__ = [
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RanOut",
     "ReasonsOut",
     "RefusedLineOut",
     "SameContentOut",
@@ -133,7 +158,10 @@ __all__ = [
     "StreamerProfile",
     "TakenBackOut",
     "TieOut",
+    "UndoneOut",
     "UserOut",
+    "VerdictIn",
+    "VerdictPage",
     "Video",
     "WrittenOut",
 ]
