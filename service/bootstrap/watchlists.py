@@ -6,11 +6,13 @@ from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
+from service.features.cases.keeping import KeptCases
 from service.features.jobs.service import Jobs
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.counts import WatchlistCounts
 from service.features.watchlists.cursor import LogCursor
+from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import AlertFollower, Sweeps
 from service.features.watchlists.matching import Matching
 from service.features.watchlists.seeds import ConfirmedMembers, SeedReader
@@ -23,11 +25,26 @@ from service.store.redis.backup import ArchivedStore
 _LEASE_S = 6.0
 
 
+class CaseMembers(ConfirmedMembers):
+    """Confirmed members of stored cases."""
+
+    def __init__(self, cases: KeptCases) -> None:
+        """Read `cases`."""
+        self._cases = cases
+
+    async def confirmed(self, case_id: str) -> list[str]:
+        """Ids of streamers; see `ConfirmedMembers.confirmed`."""
+        await self._cases.get(case_id)
+        verdicts = await self._cases.all_verdicts(case_id)
+        return sorted(name for name, each in verdicts.items() if each.verdict == "confirmed")
+
+
 class WatchlistParts:
     """What `open_services` makes features of.
 
     Attributes:
         watchlists, alerts: the use-cases.
+        copies: of profiles, which an erasure removes.
         sweeps: the kind of job.
         counts: metrics.
     """
@@ -41,7 +58,7 @@ class WatchlistParts:
         lanes: Lanes,
         settings: Settings,
         replica: str,
-        cases: ConfirmedMembers | None = None,
+        cases: KeptCases,
     ) -> None:
         """Nothing is read yet.
 
@@ -57,7 +74,7 @@ class WatchlistParts:
         """
         documents, model_version = store.documents, serving.model_version
         known = settings.watchlists
-        reader = SeedReader(store, serving.pipeline, evidence, lanes, cases)
+        reader = SeedReader(store, serving.pipeline, evidence, lanes, CaseMembers(cases))
         matching = Matching(store, sides, lanes, model_version)
         book = AlertBook(documents, model_version, known.max_open_alerts)
         lists = WatchedLists(documents, reader, evidence, lanes)
@@ -67,6 +84,7 @@ class WatchlistParts:
         )
         self._evaluates = known.evaluate
         self.alerts = Alerts(documents)
+        self.copies = SeedCopies(documents)
         maxima = Maxima(known.max_lists, known.max_seeds)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
         self.sweeps = SweepJobs(store, documents, reader, matching, book, evidence, lanes)

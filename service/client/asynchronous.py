@@ -10,6 +10,7 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -61,6 +62,7 @@ class AsyncClient:
         judgements: what people know of pairs.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class AsyncClient:
         self.judgements = AsyncJudgements(self._transport)
         self.watchlists = AsyncWatchlists(self._transport)
         self.alerts = AsyncAlerts(self._transport)
+        self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

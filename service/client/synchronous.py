@@ -12,6 +12,7 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -63,6 +64,7 @@ class Client:
         judgements: what people know of pairs.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Client:
         self.judgements = Judgements(self._transport)
         self.watchlists = Watchlists(self._transport)
         self.alerts = Alerts(self._transport)
+        self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -68,7 +68,7 @@ class Erasure:
         delete: Delete,
         drop_snapshots: Callable[[], Awaitable[None]],
         known: Known,
-        erase_copies: Callable[[str], Awaitable[object]],
+        *erase_copies: Callable[[str], Awaitable[object]],
     ) -> None:
         """Erase from a store, and from the files of this replica.
 
@@ -78,7 +78,7 @@ class Erasure:
                 VersionConflict.
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
-            erase_copies: removes the copies of a streamer's profile that watchlists have.
+            erase_copies: each removes copies of a streamer's profile: of cases, of watchlists.
         """
         self._store = store
         self._delete = delete
@@ -97,7 +97,8 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
-        await self._erase_copies(streamer_id)
+        for erase_copies in self._erase_copies:
+            await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         await self._drop_snapshots()
         rewriting = await self._store.rewrite_files()
@@ -142,6 +143,7 @@ class Erasure:
                 "id",
                 "you take the judgement back; 100,000 newer events",
             ),
+            Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(
                 "watchlists, alerts",
                 "id, with the channels that matched and a hash of the profile",

@@ -35,6 +35,7 @@ FILLED = {
     "group_id": "dup-" + "0" * 24,
     "watchlist_id": "wl-" + "0" * 24,
     "alert_id": "al-" + "0" * 24,
+    "case_id": "case-" + "0" * 16,
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",
