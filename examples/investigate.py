@@ -60,7 +60,7 @@ def alerts_of(client: Client, watchlist_id: str) -> Iterator[AlertOut]:
 
 def main() -> None:
     """Investigate."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("seeds", nargs=2, metavar="SEED", help="stored accounts under suspicion")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--min-probability", type=float, default=0.9)

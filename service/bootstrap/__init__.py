@@ -203,7 +203,6 @@ async def open_services(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
-        copies = cases.kept.erase, watch.copies.erase
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)

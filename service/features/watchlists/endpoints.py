@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import (
+    CaseNotFound,
     IdempotencyKeyReused,
     StoreFull,
     StreamerNotFound,
@@ -57,7 +58,7 @@ ETAG: dict[str, Any] = {
 }
 _LISTING = "watchlists"
 _UNNAMED = "seed"
-_WRITE = (*BODY, *MEDIA, *STORE, StoreFull, StreamerNotFound, TooManyWatchlists)
+_WRITE = (*BODY, *MEDIA, *STORE, StoreFull, StreamerNotFound, CaseNotFound, TooManyWatchlists)
 
 
 def _given(seed: WatchedSeedIn) -> Given:

@@ -353,3 +353,27 @@ def test_an_erased_streamer_is_no_longer_looked_for(client: TestClient) -> None:
     assert who(client, made["watchlist_id"]) == {"m-copy"}
     shown = listed(client, f"/v1/watchlists/{made['watchlist_id']}")
     assert [each["streamer_id"] for each in shown["positive"]] == ["m-seed", None]
+
+
+def test_confirmed_members_of_a_case_are_seeds(client: TestClient) -> None:
+    for name, bio in (("n-a", NOODLES), ("n-b", CHESS), ("n-c", FISH)):
+        put(client, name, bio=bio)
+    case = client.post("/v1/cases", json={"title": "c", "seeds": ["n-a", "n-b", "n-c"]})
+    assert case.status_code == 201, case.text
+    path = f"/v1/cases/{case.json()['case_id']}"
+    wanted = _of(positive=[{"case_id": case.json()["case_id"]}])
+    empty = client.post("/v1/watchlists", json=wanted)
+    assert problem(empty, 422, "invalid_request")["errors"][0]["pointer"] == "/positive"
+    for name, verdict in (("n-a", "confirmed"), ("n-b", "cleared")):
+        headers = {"If-Match": client.get(path).headers["ETag"]}
+        decided = client.put(f"{path}/members/{name}", json={"verdict": verdict}, headers=headers)
+        assert decided.status_code == 200, decided.text
+    made = client.post("/v1/watchlists", json=wanted)
+    assert made.status_code == 201, made.text
+    (seed,) = made.json()["positive"]
+    assert (seed["streamer_id"], seed["case_id"]) == ("n-a", case.json()["case_id"])
+    problem(
+        client.post("/v1/watchlists", json=_of(positive=[{"case_id": "case-" + "0" * 16}])),
+        404,
+        "case_not_found",
+    )
