@@ -18,6 +18,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
 │   ├── KeyNotFound         404   there is no such API key, or not any more
+│   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
+│   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -30,8 +32,10 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
+│   ├── TooManyRecords      409   too many lists or records of outreach are kept
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   ├── ListConflict        412   likewise of a saved list
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
@@ -85,6 +89,10 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.lists import ListConflict as ListConflict
+from service.errors.lists import ListNotFound as ListNotFound
+from service.errors.lists import OutreachNotFound as OutreachNotFound
+from service.errors.lists import TooManyRecords as TooManyRecords
 
 
 class InvalidRequest(RequestError):

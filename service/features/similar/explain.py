@@ -155,10 +155,31 @@ class Explainer:
             entries = {label: one.entry for label, one in known.items()}
             await self._parts.complete(entries, _parts_of(pairs, known))
             await self._add_topics(pairs, known, shared)
-            for side in {side.label: side for pair in pairs for side in pair}.values():
-                if side.version is not None and side.label in entries:
-                    self._parts.keep(side.label, side.version, entries[side.label])
+            self._keep(pairs, known)
         return [_reasons(*pair, known, found) for pair, found in zip(pairs, shared, strict=True)]
+
+    async def shared(self, pairs: Sequence[_Pair]) -> list[Shared | None]:
+        """What the sides of each pair both show; None of a pair of which one was changed since.
+
+        Nothing is encoded, so there is no topic, and it takes a hundredth of the time of `reasons`.
+
+        Raises:
+            Overloaded: as `reasons`.
+        """
+        async with self._turns.turn():
+            known = await self._known({side.label: side for pair in pairs for side in pair})
+            found = await self._lanes.run_in_slices(self._shared(pairs, known))
+            self._keep(pairs, known)
+        return [
+            both if hit.label in known and (seed.label in known or _is_vector(seed)) else None
+            for (seed, hit), both in zip(pairs, found, strict=True)
+        ]
+
+    def _keep(self, pairs: Sequence[_Pair], known: Mapping[str, _Known]) -> None:
+        """Keep what was made of stored sides for the next answers."""
+        for side in {side.label: side for pair in pairs for side in pair}.values():
+            if side.version is not None and side.label in known:
+                self._parts.keep(side.label, side.version, known[side.label].entry)
 
     async def _known(self, sides: Mapping[str, Side]) -> dict[str, _Known]:
         """What each side shows, by label; nothing of bare vectors and of what was changed since."""
