@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
+from service.bootstrap.erasure import erasure_of
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.lists import lists_of
 from service.bootstrap.similar import similar_of
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
@@ -29,7 +31,6 @@ from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
-from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes, Queue
@@ -59,12 +60,12 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
+from service.features.lists import jobs as list_jobs
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.media.addresses import SystemResolver
@@ -174,12 +175,16 @@ async def open_services(
             _turns("explanations", settings),
         )
         similar = similar_of(serving, lanes, content, audience, turns, settings)
+        lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
             },
-            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+            answers={
+                exporting.KIND: exporting.answering(similar, settings.limits),
+                list_jobs.KIND: list_jobs.answering(lists, lanes),
+            },
         )
         counts = JobCounts()
         long = await open_jobs(
@@ -192,6 +197,8 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
+            lists=lists,
+            outreach=outreach,
             cold_start=_cold_start(serving, searches, recommender, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
@@ -209,7 +216,7 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
+            erasure=erasure_of(store, writes, snapshots, frozenset(known_ids), settings),
             limits=settings.limits,
             lanes=lanes,
             collectors=(
@@ -219,16 +226,6 @@ async def open_services(
                 DuplicateCounts(duplicates.follower),
             ),
         )
-
-
-def _erasure(
-    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
-) -> Erasure:
-    async def discard() -> None:
-        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
-
-    known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

@@ -34,7 +34,7 @@ _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
 _BULK_PATHS = frozenset({BULK_PATH, IMPORTS_PATH})
-_HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/similar/export"})
+_HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/lists:preview", "/v1/similar/export"})
 """Requests that are slow by nature, and keep no quick question out."""
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100

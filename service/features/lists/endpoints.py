@@ -109,7 +109,7 @@ async def preview_list(
     charge(charges, caller, body)
     audit.about(seeds_of(body))
     if prefers_async or is_long(limits, body):
-        check_size(body.model_dump_json(exclude_unset=True, by_alias=True).encode())
+        check_size(body.model_dump(mode="json", exclude_unset=True, by_alias=True))
         await lists.check(body)
         return await answer_later(later, caller, asker, form, once, body)
     answer, built = await answer_now(lambda: lists.preview(body, asker), form, lanes, "list")
@@ -160,9 +160,7 @@ async def save_list(
 ) -> ListOut:
     """Its question in place of the one before; runs stay. Seeds are looked up when it is run."""
     question = body.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    check_size(
-        body.question.model_dump_json(exclude_unset=True, by_alias=True).encode(), "/question"
-    )
+    check_size(question, "/question")
     audit.about(seeds_of(body.question))
     saved, is_new = await lists.saved.put(
         list_name, body.title, question, (asker.key_id, asker.key_name), expected

@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -68,16 +68,17 @@ _LIST = TypeAdapter(SavedList)
 _KEPT = TypeAdapter(list[Run])
 
 
-def check_size(question: bytes, pointer: str = "") -> None:
+def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
     """Refuse a question that is too large to be kept.
 
     Raises:
         InvalidRequest: it is.
     """
-    if len(question) > MOST_BYTES:
+    size = len(_json(question))
+    if size > MOST_BYTES:
         raise InvalidRequest.of(
             f"{pointer}/exclude/ids",
-            f"the question has {len(question)} bytes, and may have {MOST_BYTES} where it is kept, "
+            f"the question has {size} bytes, and may have {MOST_BYTES} where it is kept, "
             "in a saved list or for a job: record who was written to (POST /v1/outreach), or "
             "exclude another saved list",
         )
@@ -153,7 +154,7 @@ class SavedLists:
                 (revision,) = await self._documents.change([put])
             except RevisionConflict:
                 continue  # whoever was quicker is looked at
-            return SavedList(**{**vars(made), "revision": revision}), before is None
+            return replace(made, revision=revision), before is None
 
     async def delete(self, name: str, expected: Sequence[int]) -> None:
         """Delete a list and its runs.
@@ -184,11 +185,10 @@ class SavedLists:
         """
         runs = await self.runs(saved)
         known = runs[:1] if run is None else [one for one in runs if one.run == run]
-        (found,) = await self._documents.get(
-            _runs_of(saved), [_name(known[0].run)] if known else [""]
-        )
-        if found is not None:
-            return known[0], json.loads(found.body)["ids"]
+        for one in known:
+            (found,) = await self._documents.get(_runs_of(saved), [_name(one.run)])
+            if found is not None:
+                return one, json.loads(found.body)["ids"]
         if run is None and not runs:
             return None
         kept = ", ".join(str(one.run) for one in runs) or "none"
@@ -209,7 +209,7 @@ class SavedLists:
             for known in runs:
                 if known.request_id == run.request_id:
                     return known
-            made = Run(**{**vars(run), "run": 1 + max((one.run for one in runs), default=0)})
+            made = replace(run, run=1 + max((one.run for one in runs), default=0))
             kept, gone = [made, *runs][:KEPT_RUNS], runs[KEPT_RUNS - 1 :]
             where = _runs_of(saved)
             puts = [
@@ -246,8 +246,7 @@ def _name(run: int) -> str:
 
 
 def _list(document: Document) -> SavedList:
-    found = _LIST.validate_json(document.body)
-    return SavedList(**{**vars(found), "revision": document.revision})
+    return replace(_LIST.validate_json(document.body), revision=document.revision)
 
 
 def _json(fields: Mapping[str, Any]) -> bytes:

@@ -143,8 +143,8 @@ class ListQuestionIn(SeedsIn):
         Literal["short", "full"] | None,
         Field(
             description="short: why, in words, of what both show. full: also `reasons` as in "
-            "`similar`; more than 50 rows (STREAMER_LIMITS__MAX_EXPLAINED) are made by a job. Needs "
-            "scope explain too."
+            "`similar`; more than 50 rows (STREAMER_LIMITS__MAX_EXPLAINED) are made by a job. "
+            "Needs scope explain too."
         ),
     ] = None
     language: Annotated[

@@ -170,30 +170,10 @@ class Outreach:
 
         return await self._lanes.run(choose)
 
-    async def forget(self, streamer_id: str) -> int:
-        """Take a streamer out of all records, for its erasure; how many had it."""
-        await self._catch_up()
-        names = await self._lanes.run(lambda: self._chosen("", streamer_id, None))
-        forgotten = 0
-        for name in names:
-            while True:
-                (found,) = await self._documents.get(COLLECTION, [name])
-                if found is None:
-                    break
-                record = _record(found)
-                ids = tuple(one for one in record.ids if one != streamer_id)
-                body = _body(replace(record, ids=ids)) if ids else None
-                try:
-                    await self._change(name, body, found.revision)
-                except RevisionConflict:
-                    continue
-                forgotten += 1
-                break
-        return forgotten
-
     async def _change(self, outreach_id: str, body: bytes | None, expected: int | None) -> None:
-        told = Append(COLLECTION, json.dumps({"changed": outreach_id}).encode())
-        await self._documents.change([Put(COLLECTION, outreach_id, body, expected)], [told])
+        await self._documents.change(
+            [Put(COLLECTION, outreach_id, body, expected)], [_told(outreach_id)]
+        )
 
     async def _catch_up(self) -> None:
         """Read what was recorded and deleted since the last time."""
@@ -215,6 +195,32 @@ class Outreach:
             else:
                 record = _record(document)
                 self._known[name] = record.at, record.ids
+
+
+async def forget(documents: DocumentStore, streamer_id: str) -> int:
+    """Take a streamer out of all records, for its erasure; how many had it."""
+    forgotten, after, quoted = 0, None, json.dumps(streamer_id).encode()
+    while found := await documents.page(COLLECTION, after, _PAGE_RECORDS):
+        after = found[-1].document_id
+        for known in found:
+            document: Document | None = known
+            while document is not None and quoted in document.body:
+                record = _record(document)
+                ids = tuple(one for one in record.ids if one != streamer_id)
+                body = _body(replace(record, ids=ids)) if ids else None
+                name, revision = document.document_id, document.revision
+                try:
+                    await documents.change([Put(COLLECTION, name, body, revision)], [_told(name)])
+                except RevisionConflict:
+                    (document,) = await documents.get(COLLECTION, [name])
+                    continue
+                forgotten += len(ids) < len(record.ids)
+                break
+    return forgotten
+
+
+def _told(outreach_id: str) -> Append:
+    return Append(COLLECTION, json.dumps({"changed": outreach_id}).encode())
 
 
 def _body(record: OutreachRecord) -> bytes:

@@ -1,7 +1,8 @@
 """A list as a table: which columns there are, what they are called, and their cells."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from dataclasses import dataclass
+from typing import cast
 
 from service.features.lists.building import ListRow
 from service.features.lists.schemas import Language, ListQuestionIn
@@ -26,7 +27,8 @@ _CHINESE: Mapping[str, str] = {
 _YES_NO: Mapping[Language, tuple[str, str]] = {"en": ("no", "yes"), "zh": ("否", "是")}
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True)
+class Column:
     """A column.
 
     Attributes:
