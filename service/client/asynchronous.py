@@ -13,6 +13,7 @@ from service.client.calls import ExportLine, LastWrite
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -57,6 +58,8 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        lists: campaign lists.
+        outreach: who was written to.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.lists = AsyncLists(self._transport, self.jobs, self._last)
+        self.outreach = AsyncOutreach(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from service.client.calls import ExportLine, LastWrite
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -59,6 +60,8 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        lists: campaign lists.
+        outreach: who was written to.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.lists = Lists(self._transport, self.jobs, self._last)
+        self.outreach = Outreach(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -249,8 +249,8 @@ async def run_list(
 ) -> Response:
     """As `/v1/lists:preview` with the saved question; whom it holds is kept, of the last ten runs.
 
-    `is_new` of a row, and `new_only`, compare with the run before. Who lost an answer names the run
-    before that one as `new_since`. Several runs of a list at once are compared with the same one.
+    `is_new` of a row, and `new_only`, compare with the run before. Sent again with its own
+    `X-Request-Id`, a request is the same run, and compared with the same one.
     """
     saved = await lists.saved.get(list_name)
     question = question_of(saved, body)

@@ -177,25 +177,33 @@ class SavedLists:
         """The runs of a list that are kept, the newest first."""
         return (await self._kept(saved))[0]
 
-    async def held(self, saved: SavedList, run: int | None) -> tuple[Run, list[str]] | None:
+    async def held(
+        self, saved: SavedList, run: int | None, but: tuple[str, str] = ("", "")
+    ) -> tuple[Run, list[str]] | None:
         """A run, the last one by default, and the ids that it held; None if there was none yet.
+
+        Args:
+            saved: the list.
+            run: its number.
+            but: key and request of a run that is not meant by the last one.
 
         Raises:
             ListNotFound: the run is not kept.
         """
         runs = await self.runs(saved)
-        known = runs[:1] if run is None else [one for one in runs if one.run == run]
+        others = [one for one in runs if (one.key_id, one.request_id) != but]
+        known = others[:1] if run is None else [one for one in runs if one.run == run]
         for one in known:
             (found,) = await self._documents.get(_runs_of(saved), [_name(one.run)])
             if found is not None:
                 return one, json.loads(found.body)["ids"]
-        if run is None and not runs:
+        if run is None and not others:
             return None
         kept = ", ".join(str(one.run) for one in runs) or "none"
         raise ListNotFound(f"run {run} of list {saved.name!r} is not kept; kept are: {kept}")
 
     async def add(self, saved: SavedList, run: Run, ids: Sequence[str]) -> Run:
-        """Keep a run, by the next number; of the same request only once.
+        """Keep a run, by the next number; of one request, by its id, only the first.
 
         The oldest that is kept makes room for it.
 
@@ -207,7 +215,7 @@ class SavedLists:
                 raise ListNotFound(f"list {saved.name!r} was deleted while it was run")
             runs, revision = await self._kept(saved)
             for known in runs:
-                if known.request_id == run.request_id:
+                if (known.key_id, known.request_id) == (run.key_id, run.request_id):
                     return known
             made = replace(run, run=1 + max((one.run for one in runs), default=0))
             kept, gone = [made, *runs][:KEPT_RUNS], runs[KEPT_RUNS - 1 :]

@@ -60,7 +60,8 @@ class Lists:
         """
         asked_at = time.time()
         question = question_of(saved, how)
-        before = await self.saved.held(saved, how.new_since)
+        repeated = by.key_id, by.request_id
+        before = await self.saved.held(saved, how.new_since, repeated)
         ids = None if before is None else frozenset(before[1])
         excluded = await self._excluded(question)
         built = await self._builder.build(question, excluded, Before(ids, how.new_only))

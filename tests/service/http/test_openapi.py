@@ -37,6 +37,8 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
+"""Lists have to be saved, and records of outreach made, before anything is done with them."""
 NEEDS_A_FILE = "import_streamers", "application/json"
 """By default no import may name a file."""
 operations = pytest.mark.parametrize("name", OPERATIONS)
@@ -158,6 +160,7 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_LIST,
         ):
             continue
         bodies = operation.get("requestBody", {}).get("content", {})
