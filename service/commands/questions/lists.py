@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help="write a file: .xlsx, .csv, or .ndjson",
         )
-    show.add_argument("--run", type=whole_number(1), metavar="RUN", help="whom this run held")
+    show.add_argument(
+        "--run", dest="number", type=whole_number(1), metavar="RUN", help="whom this run held"
+    )
     listing = add("list", "the saved lists, one a line")
     listing.add_argument("--limit", type=whole_number(1, most=100), default=20, help="(20)")
     for action in actions.choices.values():
@@ -141,8 +143,8 @@ def _run(args: argparse.Namespace) -> int:
         return ask(args, lambda client: client.lists.page(limit=args.limit), _list)
     if args.action == "delete":
         return ask(args, lambda client: client.lists.delete(args.name), lambda d: print(d.name))
-    if args.run is not None:
-        return ask(args, lambda client: client.lists.held(args.name, args.run), _held)
+    if args.number is not None:
+        return ask(args, lambda client: client.lists.held(args.name, args.number), _held)
     return ask(args, lambda client: client.lists.get(args.name), _show)
 
 

@@ -210,9 +210,13 @@ def _runs(ours: Texts, theirs: Texts, rarity: Rarity, without: frozenset[str]) -
     for j, units in enumerate(theirs.units):
         at = 0
         while at < len(units):
+            places = index.get(units[at][0])
+            if places is None:
+                at += 1
+                continue
             begins = [
                 (_length(ours.units[begin.text], begin.place, units, at), begin)
-                for begin in index.get(units[at][0], ())
+                for begin in places
                 if ours.places[begin.text] not in without
             ]
             length, begin = max(begins, key=lambda one: one[0], default=(0, None))

@@ -1,6 +1,5 @@
 """Makes lists: who is on them, in which order, and what is told of each."""
 
-import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -11,7 +10,7 @@ from service.engine.evidence.shared_content import Shared
 from service.engine.scoring.precision import precision_from
 from service.engine.work.lanes import Lanes
 from service.errors import FieldError, RequestError
-from service.features.lists.schemas import ListQuestionIn, MarginalRelevanceIn, PerValueIn
+from service.features.lists.schemas import ListQuestionIn
 from service.features.lists.selecting import (
     Chosen,
     Copies,
@@ -203,7 +202,7 @@ class ListBuilder:
         body, asked = work.body, work.asked
         is_selective = body.without_copies or body.diversify is not None
         pool = body.k if not is_selective else 2 * body.k + 100
-        if isinstance(body.diversify, MarginalRelevanceIn):
+        if work.relevance is not None:
             pool = 4 * body.k + 100
         taken: set[str] = set()
         if body.without_copies:
@@ -229,12 +228,12 @@ class ListBuilder:
         if body.without_copies:
             await self._groups_of(work, ids)
             copies = Copies(work.groups, taken)
-        if isinstance(body.diversify, PerValueIn):
+        if work.bound is not None:
             await self._read(work, ids)
-            name, most = body.diversify.by, body.diversify.max_per_value
+            name, most = work.bound
             values = {i: values_of(row.facets, name) for i, row in work.rows.items()}
             return await self._lanes.run(lambda: choose(found.hits, body.k, copies, values, most))
-        if not isinstance(body.diversify, MarginalRelevanceIn):
+        if work.relevance is None:
             return await self._lanes.run(lambda: choose(found.hits, body.k, copies, None, 0))
         chosen = choose(found.hits, len(ids), copies, None, 0)
         await self._read(work, [hit.streamer_id for hit in chosen.rows])
@@ -243,7 +242,7 @@ class ListBuilder:
             vectors = np.stack([work.embedding(hit.streamer_id) for hit in usable])  # (N, D)
             scores = np.array([hit.score for hit in usable], np.float32)  # (N,)
             places = await self._lanes.run_in_slices(
-                marginally_relevant(scores, vectors, body.k, body.diversify.relevance)
+                marginally_relevant(scores, vectors, body.k, work.relevance)
             )
             chosen.rows = [usable[place] for place in places]
         return chosen
@@ -318,6 +317,8 @@ class _Work:
         body: the question.
         rows: of the index, by id.
         groups: of duplicates, by id.
+        bound: a field, and most rows with one value of it.
+        relevance: its share in maximal marginal relevance.
     """
 
     def __init__(self, asked: Asked, body: ListQuestionIn) -> None:
@@ -325,7 +326,11 @@ class _Work:
         self.body = body
         self.rows: dict[str, IndexRow] = {}
         self.groups: dict[str, str | None] = {}
-        self.began = time.perf_counter()
+        wanted = body.diversify
+        self.bound: tuple[str, int] | None = None
+        self.relevance = None if wanted is None else wanted.relevance
+        if wanted is not None and wanted.by is not None and wanted.max_per_value is not None:
+            self.bound = wanted.by, wanted.max_per_value
 
     def embedding(self, streamer_id: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """The vector (D,) of a row that was read."""
@@ -410,8 +415,8 @@ def _unknown_fields(work: _Work, ids: Sequence[str]) -> list[str]:
     body = work.body
     facets = [work.rows[one].facets for one in ids if one in work.rows]
     asked = [("fields", name) for name in body.fields]
-    if isinstance(body.diversify, PerValueIn):
-        asked.append(("diversify.by", body.diversify.by))
+    if work.bound is not None:
+        asked.append(("diversify.by", work.bound[0]))
     if body.group_by is not None:
         asked.append(("group_by", body.group_by))
     return [

@@ -62,35 +62,44 @@ class ExcludeIn(Request):
     ] = None
 
 
-class PerValueIn(Request):
-    """A bound for each value of a field."""
+class DiversifyIn(Request):
+    """Variety: a bound for each value of a field, or maximal marginal relevance."""
 
-    by: FieldName
+    by: FieldName | None = None
     max_per_value: Annotated[
-        int,
+        int | None,
         Field(
             ge=1,
             le=MOST_ROWS,
-            description="Most rows with the same value; of a list, such as tags, each value "
-            "counts. Those that lack the field count as one value.",
+            description="Most rows with the same value of `by`; of a list, such as tags, each "
+            "value counts. Those that lack the field count as one value.",
         ),
-    ]
-
-
-class MarginalRelevanceIn(Request):
-    """Maximal marginal relevance: each next row is near the seeds and unlike the rows before."""
-
-    method: Literal["mmr"]
+    ] = None
+    method: Annotated[
+        Literal["mmr"] | None,
+        Field(description="Each next row is near the seeds and unlike the rows before."),
+    ] = None
     relevance: Annotated[
-        float,
+        float | None,
         Field(
             alias="lambda",
             ge=0,
             le=1,
             allow_inf_nan=False,
-            description="1: relevance alone, the list as it is without; 0: variety alone.",
+            description="Of `mmr`. 1: relevance alone, the list as it is without; 0: variety "
+            "alone.",
         ),
-    ]
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = {name for name in _DIVERSIFY if getattr(self, name) is not None}
+        if given not in ({"by", "max_per_value"}, {"method", "relevance"}):
+            raise ValueError("give by and max_per_value, or method and lambda")
+        return self
+
+
+_DIVERSIFY = ("by", "max_per_value", "method", "relevance")
 
 
 class StopIn(Request):
@@ -131,7 +140,7 @@ class ListQuestionIn(SeedsIn):
             "the groups of seeds and of excluded ones."
         ),
     ] = False
-    diversify: PerValueIn | MarginalRelevanceIn | None = None
+    diversify: DiversifyIn | None = None
     group_by: Annotated[
         FieldName | None,
         Field(description="Rows with the same value together, the best group first."),

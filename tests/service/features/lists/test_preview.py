@@ -160,7 +160,8 @@ def test_a_field_that_nobody_has_is_named(client: TestClient, cooks: list[str]) 
     [
         ({"k": 10_001}, "/k"),
         ({"diversify": {"by": "category"}}, "/diversify"),
-        ({"diversify": {"method": "mmr", "lambda": 1.5}}, "/diversify"),
+        ({"diversify": {"method": "mmr", "lambda": 1.5}}, "/diversify/lambda"),
+        ({"diversify": {"by": "category", "lambda": 0.5}}, "/diversify"),
         ({"explain": "long"}, "/explain"),
         ({"exclude": {"list": "../etc"}}, "/exclude/list"),
         ({"exclude": {"outreach_since": 1862438400000}}, "/exclude/outreach_since"),
