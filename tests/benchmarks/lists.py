@@ -124,8 +124,7 @@ def main() -> int:
     rng = np.random.default_rng(3)
     with tempfile.TemporaryDirectory() as folder:
         copy = copytree(data, Path(folder) / "data")
-        off = {"STREAMER_DUPLICATES__EVALUATE": "false"}
-        with Service(bundle, copy, **off) as service:
+        with Service(bundle, copy, STREAMER_DUPLICATES__EVALUATE="false") as service:
             service.wait_until_ready()
             with httpx.Client(base_url=service.url, timeout=120) as client:
                 asked = ways(client)
