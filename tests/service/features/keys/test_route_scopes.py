@@ -36,6 +36,9 @@ FILLED = {
     "list_name": "a-list",
     "run": "1",
     "outreach_id": "0" * 28,
+    "space": "als",
+    "generation": "g1",
+    "user_id": "u-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
@@ -58,8 +61,8 @@ EXPECTED = {
     "GET /v1/jobs/{job_id}": "streamers:read",
     "GET /v1/jobs/{job_id}/events": "streamers:read",
     "GET /v1/jobs/{job_id}/result": "streamers:read",
-    "POST /v1/jobs/{job_id}:cancel": "streamers:write",
-    "POST /v1/jobs/{job_id}:retry": "streamers:write",
+    "POST /v1/jobs/{job_id}:cancel": "streamers:read",
+    "POST /v1/jobs/{job_id}:retry": "streamers:read",
     "GET /v1/index": "admin",
     "GET /v1/keys": "admin",
     "POST /v1/keys": "admin",
