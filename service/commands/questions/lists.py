@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", dest="number", type=whole_number(1), metavar="RUN", help="whom this run held"
     )
     listing = add("list", "the saved lists, one a line")
-    listing.add_argument("--limit", type=whole_number(1, most=100), default=20, help="(20)")
+    listing.add_argument("--limit", type=whole_number(1, most=20), default=20, help="(20)")
     for action in actions.choices.values():
         add_common(action)
 

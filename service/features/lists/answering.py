@@ -13,9 +13,9 @@ from service.features.lists.answers import (
     EXAMPLE_SUMMARY,
     ListAnswerOut,
 )
-from service.features.lists.building import BuiltList, Provenance
 from service.features.lists.formats.writing import CSV, XLSX, written
 from service.features.lists.jobs import KIND, asked_by_job
+from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Format, ListQuestionIn, RunIn
 from service.features.lists.service import Asker, Lists
 from service.http.auth.callers import Caller, CurrentCaller

@@ -130,7 +130,7 @@ async def list_lists(
     cursor: Annotated[
         str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="Most lists on a page.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=20, description="Most lists on a page.")] = 20,
 ) -> ListPage:
     """In order of their names, without their runs."""
     charges.reach("search", hits_units(limit))
@@ -247,7 +247,7 @@ async def run_list(
     body: Checked[RunIn] = _RUN_BY_DEFAULT,
     form: FormatParameter = "json",
 ) -> Response:
-    """As `/v1/lists:preview` with the saved question; whom it holds is kept, of the last ten runs.
+    """Answers like `/v1/lists:preview`; whom a run holds is kept, of the last ten.
 
     `is_new` of a row, and `new_only`, compare with the run before. Sent again with its own
     `X-Request-Id`, a request is the same run, and compared with the same one.

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,6 +19,8 @@ COLLECTION = "lists"
 MOST_LISTS = 1000
 MOST_BYTES = 256 << 10
 """Of a question that is kept, in a saved list or a job."""
+_PAGE_LISTS, _PAGE_BYTES = 20, 256 << 10
+"""Of a page, however many are asked for: they are read on the event loop."""
 _RUNS = "runs"
 
 
@@ -108,8 +111,13 @@ class SavedLists:
 
     async def page(self, after: str, limit: int) -> tuple[list[SavedList], str | None]:
         """Lists in order of their names, and what continues them."""
-        found = [_list(one) for one in await self._documents.page(COLLECTION, after or None, limit)]
-        return found, found[-1].name if len(found) == limit else None
+        limit = min(limit, _PAGE_LISTS)
+        documents = await self._documents.page(COLLECTION, after or None, limit)
+        sizes = accumulate(len(one.body) for one in documents)
+        fit = max(1, sum(size <= _PAGE_BYTES for size in sizes))
+        found = [_list(one) for one in documents[:fit]]
+        is_last = fit >= len(documents) < limit
+        return found, None if is_last else found[-1].name
 
     async def put(
         self,

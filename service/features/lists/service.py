@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from service.features.lists.building import Before, BuiltList, ListBuilder, Provenance
+from service.features.lists.building import ListBuilder
+from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
 from service.features.lists.schemas import ListQuestionIn, RunIn
 from service.features.outreach.service import Outreach

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs]
 
-from service.features.lists.building import BuiltList, Provenance
 from service.features.lists.formats.tables import Column, cells_of, columns_of, plain
+from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Language
 
 _CELL_CHARS = 32_000

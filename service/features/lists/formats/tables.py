@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from service.features.lists.building import ListRow
+from service.features.lists.rows import ListRow
 from service.features.lists.schemas import Language, ListQuestionIn
 
 Cell = str | int | float | bool | None

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from service.features.lists.building import BuiltList, Provenance
 from service.features.lists.formats.spreadsheet import workbook
 from service.features.lists.formats.tables import Cell, cells_of, columns_of
+from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Format
 from service.http.ndjson import NDJSON
 

@@ -18,7 +18,7 @@ QUESTION = {"positive": [{"streamer_id": "cook-00"}], "k": 100, "explain": "shor
 @pytest.fixture(autouse=True)
 def no_lists(client: TestClient) -> Iterator[None]:
     yield
-    for saved in client.get("/v1/lists", params={"limit": 100}).json()["lists"]:
+    for saved in client.get("/v1/lists", params={"limit": 20}).json()["lists"]:
         client.delete(f"/v1/lists/{saved['name']}").raise_for_status()
 
 
