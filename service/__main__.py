@@ -82,7 +82,7 @@ EXAMPLES = {
     "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6", "rebuild-index"),
     "similar": (
         "w0087 -k 5",
-        "w0087 w0412 --unlike w0000 --must language=en --must 'followers>=100'",
+        "w0087 w0412 --unlike w0000 --must language=en",
         "w0087 --min-precision 0.7 --all --json",
         "w0087 --explain | cut -f 2,5",
     ),
@@ -97,7 +97,7 @@ EXAMPLES = {
         "list --since 2030-01-01",
     ),
     "cold-start": ("night-kitchen --neighbours 20",),
-    "dedup": ("w0000 w0087 w1000", "- --min-precision 0.9 < suspects.tsv"),
+    "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (
         "list --order newest",
         "of w0078",
