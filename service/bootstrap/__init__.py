@@ -10,6 +10,8 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.cases import CaseParts
+from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
@@ -34,6 +36,7 @@ from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
+from service.engine.spaces.active import ActiveSpaces
 from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
@@ -46,8 +49,8 @@ from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
+from service.features.cases.service import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
-from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
@@ -169,6 +172,9 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        cases = CaseParts(
+            store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
+        )
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -181,6 +187,7 @@ async def open_services(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
+                CASES: cases.jobs,
             },
             answers={
                 exporting.KIND: exporting.answering(similar, settings.limits),
@@ -191,9 +198,11 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
+        active, fitter = ActiveSpaces(), fitter_of(serving, store, established, lanes)
         spaces, space_counts = await open_spaces(
-            store, serving, lanes, settings, established, stack
+            store, serving, lanes, settings, established, stack, active, fitter
         )
+        stack.callback(fitter.stop)
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -203,11 +212,13 @@ async def open_services(
             similar=similar,
             lists=lists,
             outreach=outreach,
-            cold_start=_cold_start(serving, searches, recommender, settings),
+            cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            cases=cases.open(long.jobs),
+            case_exports=cases.exports,
             events=Events(duplicates.events),
             spaces=spaces,
             operations=Operations(
@@ -221,7 +232,7 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=erasure_of(store, writes, snapshots, frozenset(known_ids), settings),
+            erasure=erasure_of(store, writes, snapshots, known_ids, settings, cases.kept.erase),
             limits=settings.limits,
             lanes=lanes,
             collectors=(
@@ -261,22 +272,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _cold_start(
-    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
-) -> ColdStart:
-    calibration = serving.manifest.calibration
-    return ColdStart(
-        serving.follower,
-        searches,
-        serving.pipeline,
-        serving.stored,
-        serving.manifest.id_space,
-        recommender,
-        settings.limits.visible_timeout_ms,
-        0.0 if calibration is None else calibration.embedding.least_coverage,
-    )
 
 
 def _turns(what: str, settings: Settings) -> Turns:

@@ -1,7 +1,7 @@
-"""Wires the erasure of streamers."""
+"""Wires the erasure of streamers: the store, files of this replica, cases and outreach."""
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from service.engine.replica.snapshots import Snapshots
@@ -16,21 +16,16 @@ def erasure_of(
     store: ArchivedStore,
     writes: WritePipeline,
     saved: Snapshots,
-    ids: Set[str],
+    established: Iterable[str],
     settings: Settings,
+    erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
-    """Erases streamers from the store, and from the files of this replica.
-
-    Args:
-        store: of the streamers.
-        writes: deletes them.
-        saved: indexes of this replica.
-        ids: of those whom the bundle lists as established.
-        settings: how long what is left is kept.
-    """
+    """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
 
     async def discard() -> None:
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
-    known = Known(ids.__contains__, settings.paging.keep_s, settings.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known, partial(forget, store.documents))
+    listed = frozenset(established)
+    known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
+    outreach = partial(forget, store.documents)
+    return Erasure(store, writes.delete, discard, known, erase_copies, outreach)

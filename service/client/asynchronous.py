@@ -10,6 +10,7 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -18,6 +19,7 @@ from service.client.models import (
     BulkLineOut,
     ChannelName,
     ColdStartIn,
+    ColdStartLineOut,
     ColdStartOut,
     CompareOut,
     DedupClustersOut,
@@ -60,6 +62,7 @@ class AsyncClient:
         judgements: what people know of pairs.
         lists: campaign lists.
         outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class AsyncClient:
         self.judgements = AsyncJudgements(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)
         self.outreach = AsyncOutreach(self._transport)
+        self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -316,6 +320,19 @@ class AsyncClient:
         if isinstance(question, str):
             question = {"streamer_id": question}
         return await self._transport.call(calls.cold_start(question, self.sequence), deadline_s)
+
+    async def cold_starts(
+        self,
+        questions: Iterable[ColdStartIn | Mapping[str, Any] | str],
+        *,
+        deadline_s: float | None = None,
+    ) -> list[ColdStartLineOut]:
+        """Answers to many questions, in order, or what is wrong with a question; see `cold_start`.
+
+        One request holds a few thousand.
+        """
+        asked = [{"streamer_id": q} if isinstance(q, str) else q for q in questions]
+        return await self._transport.call(calls.cold_starts(asked, self.sequence), deadline_s)
 
     async def dedup(
         self,

@@ -1,7 +1,29 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.cases.schemas import (
+    CaseDetailOut,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    DecidedOut,
+    DifferenceOut,
+    ExpandIn,
+    RanOut,
+    UndoneOut,
+    VerdictIn,
+    VerdictPage,
+)
+from service.features.cases.schemas import EventPage as CaseEventPage
+from service.features.cases.schemas import MemberOut as CaseMemberOut
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartLineOut,
+    ColdStartOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    UserOut,
+)
 from service.features.compare.schemas import (
     ChannelName,
     ChannelOut,
@@ -77,22 +99,32 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "CaseDetailOut",
+    "CaseEventPage",
+    "CaseIn",
+    "CaseMemberOut",
+    "CaseOut",
+    "CasePage",
     "ChannelName",
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
+    "ColdStartLineOut",
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecidedOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
     "EventPage",
+    "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
@@ -104,6 +136,7 @@ __all__ = [
     "GroupPage",
     "HealthOut",
     "HitOut",
+    "IdEmbeddingOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
@@ -129,6 +162,7 @@ __all__ = [
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RanOut",
     "ReasonsOut",
     "RefusedLineOut",
     "RunDetailOut",
@@ -147,6 +181,10 @@ __all__ = [
     "StreamerProfile",
     "TakenBackOut",
     "TieOut",
+    "UndoneOut",
+    "UserOut",
+    "VerdictIn",
+    "VerdictPage",
     "Video",
     "WrittenOut",
 ]

@@ -12,6 +12,7 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -20,6 +21,7 @@ from service.client.models import (
     BulkLineOut,
     ChannelName,
     ColdStartIn,
+    ColdStartLineOut,
     ColdStartOut,
     CompareOut,
     DedupClustersOut,
@@ -62,6 +64,7 @@ class Client:
         judgements: what people know of pairs.
         lists: campaign lists.
         outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Client:
         self.judgements = Judgements(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)
         self.outreach = Outreach(self._transport)
+        self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -318,6 +322,19 @@ class Client:
         if isinstance(question, str):
             question = {"streamer_id": question}
         return self._transport.call(calls.cold_start(question, self.sequence), deadline_s)
+
+    def cold_starts(
+        self,
+        questions: Iterable[ColdStartIn | Mapping[str, Any] | str],
+        *,
+        deadline_s: float | None = None,
+    ) -> list[ColdStartLineOut]:
+        """Answers to many questions, in order, or what is wrong with a question; see `cold_start`.
+
+        One request holds a few thousand.
+        """
+        asked = [{"streamer_id": q} if isinstance(q, str) else q for q in questions]
+        return self._transport.call(calls.cold_starts(asked, self.sequence), deadline_s)
 
     def dedup(
         self,

@@ -71,6 +71,7 @@ class Erasure:
         delete: Delete,
         drop_snapshots: Callable[[], Awaitable[None]],
         known: Known,
+        erase_copies: Callable[[str], Awaitable[object]],
         forget_outreach: Forget,
     ) -> None:
         """Erase from a store, and from the files of this replica.
@@ -82,12 +83,14 @@ class Erasure:
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
+            erase_copies: removes the copies of a streamer's profile that cases have.
         """
         self._store = store
         self._delete = delete
         self._drop_snapshots = drop_snapshots
         self._known = known
         self._forget_outreach = forget_outreach
+        self._erase_copies = erase_copies
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
@@ -100,6 +103,7 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
+        await self._erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         outreach = await self._forget_outreach(streamer_id)
         await self._drop_snapshots()
@@ -150,6 +154,7 @@ class Erasure:
                 "id",
                 "you take the judgement back; 100,000 newer events",
             ),
+            Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(
                 "saved lists and their runs",
                 "id, where it is a seed, excluded, or was on the list",
