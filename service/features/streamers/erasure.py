@@ -82,8 +82,8 @@ class Erasure:
                 VersionConflict.
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
-            forget_outreach: takes a streamer out of the records of who was written to.
             erase_copies: removes the copies of a streamer's profile that cases have.
+            forget_outreach: takes a streamer out of the records of who was written to.
         """
         self._store = store
         self._delete = delete
