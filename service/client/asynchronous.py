@@ -14,6 +14,7 @@ from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -62,6 +63,8 @@ class AsyncClient:
         judgements: what people know of pairs.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
+        lists: campaign lists.
+        outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -93,6 +96,8 @@ class AsyncClient:
         self.judgements = AsyncJudgements(self._transport)
         self.watchlists = AsyncWatchlists(self._transport)
         self.alerts = AsyncAlerts(self._transport)
+        self.lists = AsyncLists(self._transport, self.jobs, self._last)
+        self.outreach = AsyncOutreach(self._transport)
         self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:

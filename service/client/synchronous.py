@@ -16,6 +16,7 @@ from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -64,6 +65,8 @@ class Client:
         judgements: what people know of pairs.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
+        lists: campaign lists.
+        outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -95,6 +98,8 @@ class Client:
         self.judgements = Judgements(self._transport)
         self.watchlists = Watchlists(self._transport)
         self.alerts = Alerts(self._transport)
+        self.lists = Lists(self._transport, self.jobs, self._last)
+        self.outreach = Outreach(self._transport)
         self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:

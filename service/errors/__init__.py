@@ -24,6 +24,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
 │   ├── AlertNotFound       404   there was never an alert of this id
+│   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
+│   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -43,8 +45,10 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
+│   ├── TooManyRecords      409   too many lists or records of outreach are kept
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   ├── ListConflict        412   likewise of a saved list
 │   ├── CaseChanged         412   somebody changed the case since it was read
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
@@ -105,9 +109,12 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.lists import ListConflict as ListConflict
+from service.errors.lists import ListNotFound as ListNotFound
+from service.errors.lists import OutreachNotFound as OutreachNotFound
+from service.errors.lists import TooManyRecords as TooManyRecords
 from service.errors.slow import BodyTooSlow as BodyTooSlow
 from service.errors.slow import HeaderTooSlow as HeaderTooSlow
-from service.errors.slow import ResultsNotRead as ResultsNotRead
 from service.errors.spaces import GenerationExists as GenerationExists
 from service.errors.spaces import GenerationInUse as GenerationInUse
 from service.errors.spaces import GenerationNotFound as GenerationNotFound
@@ -118,6 +125,8 @@ from service.errors.spaces import SpaceNotFound as SpaceNotFound
 from service.errors.watchlists import AlertNotFound as AlertNotFound
 from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
 from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
+from service.errors.writes import ResultsNotRead as ResultsNotRead
+from service.errors.writes import WriteContended as WriteContended
 
 
 class InvalidRequest(RequestError):
@@ -233,13 +242,6 @@ class BodyTooLarge(RequestError):
 
     status, code, title = 413, "body_too_large", "The body is too large"
     example = "the body may have 8388608 bytes"
-
-
-class WriteContended(RequestError):
-    """Others wrote the streamer during each attempt of a PATCH; send it again."""
-
-    status, code, title = 409, "write_contended", "Contended write"
-    example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
 
 
 class UnsupportedMediaType(RequestError):

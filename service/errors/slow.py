@@ -15,13 +15,3 @@ class HeaderTooSlow(RequestError):
 
     status, code, title = 408, "header_too_slow", "The request header arrives too slowly"
     example = "the header did not come within 10 s; send it faster"
-
-
-class ResultsNotRead(RequestError):
-    """The client sends on and reads no results; read while sending, and send the rest again."""
-
-    status, code, title = 408, "results_not_read", "The results are not read"
-    example = (
-        "the results of the lines before this one wait, and none was read for 5 s; send this line "
-        "and the rest in another request, and read while you send"
-    )

@@ -38,9 +38,11 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
-NEEDS_A_LIST = ("get_watchlist", "change_watchlist", "delete_watchlist")
+NEEDS_A_WATCHLIST = ("get_watchlist", "change_watchlist", "delete_watchlist")
 NEEDS_AN_ALERT = ("get_alert", "decide_alert")
 """Ids of watchlists are drawn, and those of alerts are hashes."""
+NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
+"""Lists have to be saved, and records of outreach made, before anything is done with them."""
 NEEDS_A_CASE = (
     "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
     "list_case_events", "export_case", "undo_case", "delete_case",
@@ -179,6 +181,7 @@ def requests() -> Iterator[Any]:
             *NEEDS_A_GROUP,
             *NEEDS_A_LIST,
             *NEEDS_AN_ALERT,
+            *NEEDS_A_WATCHLIST,
             *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
@@ -241,7 +244,7 @@ def test_examples_of_watchlists_work_with_the_id_of_one(demo: TestClient) -> Non
 
     wait_until(is_raised, "the copy matches")
     (alert,) = demo.get("/v1/alerts", params={"limit": 1}).json()["alerts"]
-    for name in (*NEEDS_AN_ALERT, *NEEDS_A_LIST):
+    for name in (*NEEDS_AN_ALERT, *NEEDS_A_WATCHLIST):
         method, path, operation = OPERATIONS[name]
         known = operation.get("requestBody", {"content": {}})
         bodies = [b for c in known["content"].values() for b in examples_of(c["schema"])]
