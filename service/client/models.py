@@ -95,9 +95,30 @@ from service.features.transfers.schemas import (
     RefusedLineOut,
     StreamerExportIn,
 )
+from service.features.watchlists.alerts.schemas import (
+    AlertEvidenceOut,
+    AlertIn,
+    AlertOut,
+    AlertPage,
+    DecisionOut,
+)
+from service.features.watchlists.schemas import (
+    DeletedWatchlistOut,
+    ListedWatchlistOut,
+    SeedOut,
+    SweepOut,
+    WatchedSeedIn,
+    WatchlistIn,
+    WatchlistOut,
+    WatchlistPage,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
+    "AlertEvidenceOut",
+    "AlertIn",
+    "AlertOut",
+    "AlertPage",
     "BulkLineOut",
     "CaseDetailOut",
     "CaseEventPage",
@@ -115,10 +136,12 @@ __all__ = [
     "CompareOut",
     "ConditionIn",
     "DecidedOut",
+    "DecisionOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DeletedWatchlistOut",
     "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
@@ -151,6 +174,7 @@ __all__ = [
     "ListQuestionIn",
     "ListRowOut",
     "ListedOut",
+    "ListedWatchlistOut",
     "Live",
     "Media",
     "MemberOut",
@@ -169,6 +193,7 @@ __all__ = [
     "RunOut",
     "SameContentOut",
     "SeedIn",
+    "SeedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",
@@ -179,6 +204,7 @@ __all__ = [
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",
+    "SweepOut",
     "TakenBackOut",
     "TieOut",
     "UndoneOut",
@@ -186,5 +212,9 @@ __all__ = [
     "VerdictIn",
     "VerdictPage",
     "Video",
+    "WatchedSeedIn",
+    "WatchlistIn",
+    "WatchlistOut",
+    "WatchlistPage",
     "WrittenOut",
 ]
