@@ -44,6 +44,7 @@ COMMANDS = {
     "jobs": "list, show, watch, cancel and retry the jobs of a running service, rebuild its index",
     "similar": "ask a running service who is similar to a streamer",
     "cold-start": "ask a running service for the established streamers near a new one",
+    "space": "hand over ID-embeddings to a running service, and choose what it serves",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
@@ -62,6 +63,7 @@ COMMANDS = {
 _MODULES = {
     "similar": "questions.similar",
     "cold-start": "questions.cold_start",
+    "space": "questions.spaces",
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
     "compare": "questions.compare",
@@ -78,6 +80,12 @@ EXAMPLES = {
     "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6", "rebuild-index"),
     "similar": ("w0087 -k 5", "w0087 --min-precision 0.7 --json", "w0087 --explain | cut -f 2,5"),
     "cold-start": ("night-kitchen --neighbours 20",),
+    "space": (
+        "put als-64 2026-11-26 vectors.npz --promote",
+        "list als-64",
+        "promote als-64 2026-11-26",
+        "rollback als-64",
+    ),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (
         "list --order newest",

@@ -36,6 +36,7 @@ from service.client.models import (
 )
 from service.client.parallel import results
 from service.client.patience import Patience
+from service.client.spaces.synchronous import Spaces
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -59,6 +60,7 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        spaces: ID-embeddings that the recommender hands over.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.spaces = Spaces(self._transport)
 
     def __enter__(self) -> Self:
         return self
