@@ -57,8 +57,6 @@ def _hand_over(text: str) -> Path:
     file = Path(text)
     if file.suffix not in MEDIA_TYPES:
         raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(MEDIA_TYPES)}")
-    if not file.is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is no file")
     return file
 
 

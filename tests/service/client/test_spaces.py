@@ -104,4 +104,6 @@ def test_the_command(stocked: tuple[Service, HandOver], tmp_path: Path) -> None:
     shown = json.loads(space("rollback", "c", "--json"))
     assert shown["active"]["generation"] == "g0"
     assert space("delete", "c", "g1").splitlines()[1] == "c\tg1"
-    assert run("space", "put", "c", "g9", tmp_path / "none.npz").returncode == 2
+    missing = run("space", "put", "c", "g9", tmp_path / "none.npz", "--url", service.url)
+    assert "none.npz can't be used (No such file or directory)" in error_line(missing)
+    assert run("space", "put", "c", "g9", "vectors.csv").returncode == 2
