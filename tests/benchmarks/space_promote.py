@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from tests.benchmarks.stored import name_of, prepared, vectors_of
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 MIB = 1 << 20
 _BLOCK = 1 << 20
@@ -85,7 +85,7 @@ def main() -> None:
     bundle, data = prepared(args.folder, args.streamers)
     needed = 4 * args.dim * (args.streamers + args.users)
     with Service(bundle, data) as service, tempfile.TemporaryDirectory() as folder:
-        service.wait_until_ready()
+        wait_until(service.is_ready, "the index is complete", 900)
         for space in service.client.get("/v1/spaces").json()["spaces"]:
             for generation in space["generations"]:
                 path = f"/v1/spaces/{space['space']}/generations/{generation['generation']}"

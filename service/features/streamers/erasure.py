@@ -134,9 +134,14 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
-                "judgements, events of duplicates",
+                "judgements, events",
                 "id",
                 "you take the judgement back; 100,000 newer events",
+            ),
+            Persisting(
+                "spaces",
+                "id and ID-embedding, if the recommender handed them over",
+                "you hand over without it, and delete the generations before",
             ),
             Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
