@@ -58,8 +58,7 @@ class Call(Generic[Answer]):
         path: below the address of the service.
         read: makes the answer of its body.
         params: of the query.
-        content: the body.
-        file: whose content is the body, sent a part at a time.
+        content, file: the body, or the file with it, which is sent a part at a time.
         headers: beside those of the client.
         is_repeatable: whether carrying it out twice is as good as once.
         statuses: that are answers; all others are refusals.
