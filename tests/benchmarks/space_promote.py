@@ -22,7 +22,7 @@ from tests.service.process import Service, wait_until
 
 MIB = 1 << 20
 _BLOCK = 1 << 20
-SLOW = {"STREAMER_SPACES__PROMOTE_TIMEOUT_S": 1200}
+SLOW = {"STREAMER_SPACES__PROMOTE_TIMEOUT_S": "1200"}
 """A machine that others use as well takes its time, and is measured all the same."""
 
 
