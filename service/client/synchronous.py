@@ -12,6 +12,7 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -61,7 +62,11 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+<<<<<<< HEAD
         spaces: ID-embeddings that the recommender hands over.
+=======
+        cases: from seeds to everyone who hangs together with them.
+>>>>>>> main
     """
 
     def __init__(
@@ -90,7 +95,11 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+<<<<<<< HEAD
         self.spaces = Spaces(self._transport)
+=======
+        self.cases = Cases(self._transport)
+>>>>>>> main
 
     def __enter__(self) -> Self:
         return self

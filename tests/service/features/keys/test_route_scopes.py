@@ -33,6 +33,7 @@ FILLED = {
     "key_id": "0123456789ab",
     "job_id": "0" * 28,
     "group_id": "dup-" + "0" * 24,
+    "case_id": "case-" + "0" * 16,
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",
