@@ -62,11 +62,8 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
-<<<<<<< HEAD
         spaces: ID-embeddings that the recommender hands over.
-=======
         cases: from seeds to everyone who hangs together with them.
->>>>>>> main
     """
 
     def __init__(
@@ -95,11 +92,8 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
-<<<<<<< HEAD
         self.spaces = Spaces(self._transport)
-=======
         self.cases = Cases(self._transport)
->>>>>>> main
 
     def __enter__(self) -> Self:
         return self
