@@ -15,6 +15,7 @@ WRITTEN = {
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
     "spaces/synchronous.py": "spaces/asynchronous.py",
+    "lists/synchronous.py": "lists/asynchronous.py",
     "cases/synchronous.py": "cases/asynchronous.py",
 }
 """The files, and what each is written from."""
@@ -32,10 +33,10 @@ _REPLACED = (
     (r"\bAsyncGenerator\[([\w\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
-    (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events|Cases)\b", r"\1"),
-    (r"\bAsync(Spaces)\b", r"\1"),
+    (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
+    (r"\bAsync(Cases|Lists|Outreach|Spaces)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\b(cases|duplicates|spaces)\.asynchronous\b", r"\1.synchronous"),
+    (r"\b(cases|duplicates|lists|spaces)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_blocks\b", "blocks"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
