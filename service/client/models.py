@@ -103,9 +103,30 @@ from service.features.transfers.schemas import (
     RefusedLineOut,
     StreamerExportIn,
 )
+from service.features.watchlists.alerts.schemas import (
+    AlertEvidenceOut,
+    AlertIn,
+    AlertOut,
+    AlertPage,
+    DecisionOut,
+)
+from service.features.watchlists.schemas import (
+    DeletedWatchlistOut,
+    ListedWatchlistOut,
+    SeedOut,
+    SweepOut,
+    WatchedSeedIn,
+    WatchlistIn,
+    WatchlistOut,
+    WatchlistPage,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
+    "AlertEvidenceOut",
+    "AlertIn",
+    "AlertOut",
+    "AlertPage",
     "BulkLineOut",
     "CaseDetailOut",
     "CaseEventPage",
@@ -124,10 +145,12 @@ __all__ = [
     "CompareOut",
     "ConditionIn",
     "DecidedOut",
+    "DecisionOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DeletedWatchlistOut",
     "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
@@ -162,6 +185,7 @@ __all__ = [
     "ListQuestionIn",
     "ListRowOut",
     "ListedOut",
+    "ListedWatchlistOut",
     "Live",
     "Media",
     "MemberOut",
@@ -181,6 +205,7 @@ __all__ = [
     "RunOut",
     "SameContentOut",
     "SeedIn",
+    "SeedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",
@@ -193,6 +218,7 @@ __all__ = [
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",
+    "SweepOut",
     "TakenBackOut",
     "TieOut",
     "UndoneOut",
@@ -200,5 +226,9 @@ __all__ = [
     "VerdictIn",
     "VerdictPage",
     "Video",
+    "WatchedSeedIn",
+    "WatchlistIn",
+    "WatchlistOut",
+    "WatchlistPage",
     "WrittenOut",
 ]
