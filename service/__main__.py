@@ -46,6 +46,7 @@ COMMANDS = {
     "lists": "make, save and run campaign lists of a running service, as tables and spreadsheets",
     "outreach": "record who was written to, so that lists leave them out",
     "cold-start": "ask a running service for the streamers and users near a new streamer",
+    "space": "hand over ID-embeddings to a running service, and choose what it serves",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
@@ -70,6 +71,7 @@ _MODULES = {
     "lists": "questions.lists",
     "outreach": "questions.outreach",
     "cold-start": "questions.cold_start",
+    "space": "questions.spaces",
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
     "compare": "questions.compare",
@@ -105,6 +107,12 @@ EXAMPLES = {
         "list --since 2030-01-01",
     ),
     "cold-start": ("night-kitchen --neighbours 20", "night-kitchen --users 100 --json"),
+    "space": (
+        "put als-64 2026-11-26 vectors.npz --promote",
+        "list als-64",
+        "promote als-64 2026-11-26",
+        "rollback als-64",
+    ),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (
         "list --order newest",

@@ -151,11 +151,16 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
-                "judgements, events of duplicates",
+                "judgements, events",
                 "id",
                 "you take the judgement back; 100,000 newer events",
             ),
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
+            Persisting(
+                "spaces",
+                "id and ID-embedding, if the recommender handed them over",
+                "you hand over without it, and delete the generations before",
+            ),
             Persisting(
                 "watchlists, alerts",
                 "id, with the channels that matched and a hash of the profile",
