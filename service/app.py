@@ -16,6 +16,7 @@ from service.features.dedup import endpoints as dedup
 from service.features.duplicates import endpoints as duplicates
 from service.features.duplicates import judgement_endpoints as judgements
 from service.features.events import endpoints as events
+from service.features.find import endpoints as find
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
@@ -75,7 +76,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, compare, duplicates, judgements, events, audit, health, error_page):
+    for part in (*parts, compare, duplicates, judgements, events, find, audit, health, error_page):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

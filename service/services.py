@@ -13,6 +13,7 @@ from service.features.dedup.service import Dedup
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
+from service.features.find.service import Find
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.operations.rebuild import IndexRebuilds
@@ -41,6 +42,7 @@ class Services:
     duplicates: Duplicates
     judgements: Judgements
     events: Events
+    find: Find
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

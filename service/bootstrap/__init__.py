@@ -11,6 +11,7 @@ from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
+from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
@@ -27,6 +28,7 @@ from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.names.follower import Names
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
@@ -167,6 +169,9 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        finding = FindParts(store, lanes, follower, settings)
+        finding.names.start()
+        stack.push_async_callback(finding.names.stop)
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -198,6 +203,7 @@ async def open_services(
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=Events(duplicates.events),
+            find=finding.find,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -209,7 +215,9 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
+            erasure=_erasure(
+                store, writes, snapshots, finding.names, frozenset(known_ids), settings
+            ),
             limits=settings.limits,
             lanes=lanes,
             collectors=(
@@ -217,14 +225,21 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                finding.counts,
             ),
         )
 
 
 def _erasure(
-    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
+    store: StreamerStore,
+    writes: WritePipeline,
+    saved: Snapshots,
+    names: Names,
+    ids: Set[str],
+    all_: Settings,
 ) -> Erasure:
     async def discard() -> None:
+        await names.purge()
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
     known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)

@@ -94,7 +94,8 @@ class Finder:
             return Found(hits, None, because)
         size, looked_at, is_last = limit + 1, 0, False
         while len(hits) <= limit and not is_last and looked_at < _MOST_LOOKED_AT:
-            rows = await self._lanes.run(partial(rows_of, file, text.strip(), question, after, size))
+            look = partial(rows_of, file, text.strip(), question, after, size)
+            rows = await self._lanes.run(look)
             is_last, looked_at = len(rows) < size, looked_at + len(rows)
             if rows:
                 after = rows[-1].place
