@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
 from service.bootstrap.duplicates import DuplicateParts
+from service.bootstrap.erasure import erasure_of
 from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
@@ -28,10 +29,8 @@ from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
-from service.engine.names.follower import Names
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
-from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lane, Lanes, Queue
@@ -66,7 +65,6 @@ from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.media.addresses import SystemResolver
@@ -215,7 +213,7 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=_erasure(
+            erasure=erasure_of(
                 store, writes, snapshots, finding.names, frozenset(known_ids), settings
             ),
             limits=settings.limits,
@@ -228,22 +226,6 @@ async def open_services(
                 finding.counts,
             ),
         )
-
-
-def _erasure(
-    store: StreamerStore,
-    writes: WritePipeline,
-    saved: Snapshots,
-    names: Names,
-    ids: Set[str],
-    all_: Settings,
-) -> Erasure:
-    async def discard() -> None:
-        await names.purge()
-        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
-
-    known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

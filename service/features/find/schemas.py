@@ -58,8 +58,8 @@ class FoundOut(Response):
     name: str | None = None
     category: str | None = None
     language: str | None = None
-    tags: list[str] = []
-    attributes: dict[str, AttributeValue] = {}
+    tags: tuple[str, ...] = ()
+    attributes: dict[str, AttributeValue] = Field(default_factory=dict[str, AttributeValue])
 
 
 _FOUND: dict[str, Any] = {
@@ -120,14 +120,14 @@ class FacetsIn(Request):
 
     filter: FilterIn = FilterIn()
     fields: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=80)]],
+        tuple[Annotated[str, Field(min_length=1, max_length=80)], ...],
         Field(
             min_length=1,
             max_length=20,
             fail_fast=True,
             description="Fields as in filters: language, category, tags, or attributes.",
         ),
-    ] = ["category", "language", "tags"]
+    ] = ("category", "language", "tags")
     most: Annotated[int, Field(ge=1, le=1000, description="Values of each field.")] = 20
     after_sequence: AfterSequence = 0
 

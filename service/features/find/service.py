@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from service.engine.names.finder import Finder, Found, Hit, Place
+from service.engine.names.finder import Finder, Found, Hit, Keep, Place
 from service.engine.replica.follower import Follower
 from service.errors import InvalidRequest
 from service.index.base import Row
@@ -77,13 +78,9 @@ class Find:
             NotReady: there is no index yet, which a filter needs, or names can't be searched.
             Overloaded: too much work waits already.
         """
-        keep = None
+        keep: Keep | None = None
         if wanted:
-            index = self._follower.index
-
-            async def keep(ids: Sequence[str]) -> Sequence[bool]:
-                return await index.let_through(ids, wanted)
-
+            keep = partial(self._follower.index.let_through, wanted=wanted)
         await self._wait_for(after_sequence)
         await self._finder.wait_for(after_sequence, self._visible_timeout_ms)
         found = await self._finder.find(text, after, limit, keep)

@@ -112,6 +112,12 @@ class Erasure:
                 else "the store rewrites its file; erase it again later to ask for that",
             ),
             Persisting(
+                "file of names",
+                "pieces of name, tags and bio, which nothing reads",
+                "this replica has removed them: seconds, minutes for millions of streamers; "
+                "others remove them when they merge their files, or without their folder `names`",
+            ),
+            Persisting(
                 "other replicas",
                 "vector, in memory and in their saved indexes",
                 "in memory a second; in a saved index until the next one is saved",

@@ -111,31 +111,30 @@ async def list_streamers(
         profiles = await streamers.some([hit.streamer_id for hit in found.hits])
         shown = [(p, h.matched) for p, h in zip(profiles, found.hits, strict=False) if p]
         after = found.hits[len(profiles) - 1].place if len(profiles) < len(found.hits) else None
-        return _page(audit, shown, find_cursor(after or found.after, q), found.incomplete_because)
+        because = found.incomplete_because
+        rest = {"complete": because is None, "incomplete_because": because}
+        return _page(audit, shown, find_cursor(after or found.after, q), rest)
     after = _after(cursor)
     charges.reach("streamers:read", hits_units(limit))
     page = await streamers.page(after, limit)
     last = page.next_after
     following = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
-    return _page(audit, [(profile, None) for profile in page.profiles], following, None)
+    return _page(audit, [(profile, None) for profile in page.profiles], following, {})
 
 
 def _page(
     audit: CurrentAudit,
     shown: Sequence[tuple[StoredProfile, str | None]],
     cursor: str | None,
-    because: str | None,
+    rest: dict[str, object],
 ) -> Response:
-    """A `StreamerPage` of profiles and how each was found."""
+    """A `StreamerPage` of profiles and how each was found, with its other fields."""
     ids = [profile.streamer_id for profile, _ in shown]
     has_vectors = any(_VECTOR in profile.profile for profile, _ in shown)
     audit.about(ids, len(ids), has_vectors=has_vectors)
-    rest = {"next_cursor": cursor, "complete": because is None, "incomplete_because": because}
-    return Response(
-        b'{"streamers":[%b],%b'
-        % (b",".join(_streamer(*each) for each in shown), to_json(rest)[1:]),
-        media_type="application/json",
-    )
+    found = b",".join(_streamer(*each) for each in shown)
+    fields = to_json({"next_cursor": cursor} | rest)
+    return Response(b'{"streamers":[%b],%b' % (found, fields[1:]), media_type="application/json")
 
 
 def _after(cursor: str | None) -> str:
