@@ -21,6 +21,7 @@ from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.operations import error_page, health, index_listing, metrics
+from service.features.ratings import endpoints as ratings
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
@@ -76,7 +77,18 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, compare, duplicates, judgements, events, find, audit, health, error_page):
+    for part in (
+        *parts,
+        compare,
+        duplicates,
+        judgements,
+        events,
+        find,
+        ratings,
+        audit,
+        health,
+        error_page,
+    ):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

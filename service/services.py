@@ -18,6 +18,7 @@ from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
+from service.features.ratings.service import Ratings
 from service.features.similar.service import Similar
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
@@ -43,6 +44,7 @@ class Services:
     judgements: Judgements
     events: Events
     find: Find
+    ratings: Ratings
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

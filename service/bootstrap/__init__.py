@@ -64,6 +64,7 @@ from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
+from service.features.ratings.service import Ratings
 from service.features.similar import exporting
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -170,6 +171,7 @@ async def open_services(
         finding = FindParts(store, lanes, follower, settings)
         finding.names.start()
         stack.push_async_callback(finding.names.stop)
+        ratings = Ratings(store.documents, store)
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -202,6 +204,7 @@ async def open_services(
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=Events(duplicates.events),
             find=finding.find,
+            ratings=ratings,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -214,7 +217,7 @@ async def open_services(
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                store, writes, snapshots, finding.names, frozenset(known_ids), settings
+                store, writes, snapshots, finding.names, ratings, frozenset(known_ids), settings
             ),
             limits=settings.limits,
             lanes=lanes,

@@ -5,6 +5,7 @@ from collections.abc import Set
 
 from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
+from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
@@ -16,6 +17,7 @@ def erasure_of(
     writes: WritePipeline,
     saved: Snapshots,
     names: Names,
+    ratings: Ratings,
     established: Set[str],
     settings: Settings,
 ) -> Erasure:
@@ -26,11 +28,13 @@ def erasure_of(
         writes: deletes a record.
         saved: indexes of this replica.
         names: the file of names of this replica.
+        ratings: of which those go that name the streamer.
         established: ids that the bundle lists.
         settings: of the service.
     """
 
-    async def discard() -> None:
+    async def discard(streamer_id: str) -> None:
+        await ratings.forget(streamer_id)
         await names.purge()
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 

@@ -17,6 +17,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── RatingNotFound      404   this key has not rated the streamer for this question
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
@@ -85,6 +86,7 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.ratings import RatingNotFound as RatingNotFound
 
 
 class InvalidRequest(RequestError):

@@ -9,6 +9,7 @@ from service.commands.answers import answer
 from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import StreamerNotFound
+from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erased, Erasure, Known
 from service.settings import Paging
 from service.store.base import Delete, Refused
@@ -34,11 +35,12 @@ async def _run(args: argparse.Namespace) -> int:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
             return outcome.sequence
 
-        async def drop_snapshots() -> None:
-            """A service that runs has the folder; its snapshots are named as those of replicas."""
+        async def drop(streamer_id: str) -> None:
+            """A service that runs has the folder; its files are named as those of replicas."""
+            await Ratings(store.documents, store).forget(streamer_id)
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
-        erased = await Erasure(store, delete, drop_snapshots, known).erase(args.streamer_id, None)
+        erased = await Erasure(store, delete, drop, known).erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))
     return 0

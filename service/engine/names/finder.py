@@ -3,17 +3,15 @@
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from service.engine.names.file import NamesFile
 from service.engine.names.follower import Names
 from service.engine.names.grams import Question, question_of
+from service.engine.names.matched import MATCHED, Matched
 from service.engine.work.lanes import Lanes
 from service.errors import NotReady
 
-Matched = Literal["id", "name", "name_beginning", "name_part", "tag", "bio"]
-MATCHED: tuple[Matched, ...] = get_args(Matched)
-"""How a streamer was found, the best first."""
 Keep = Callable[[Sequence[str]], Awaitable[Sequence[bool]]]
 _MOST_LOOKED_AT = 50_000
 """Streamers of one page that a filter looks at."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import AttributeValue
-from service.engine.names.finder import Matched
+from service.engine.names.matched import Matched
 from service.http.schemas import AfterSequence, Complete, FilterIn, Request, Response, with_nulls
 
 MOST_CHARS = 200

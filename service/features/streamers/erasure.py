@@ -66,7 +66,7 @@ class Erasure:
         self,
         store: StreamerStore,
         delete: Delete,
-        drop_snapshots: Callable[[], Awaitable[None]],
+        drop: Callable[[str], Awaitable[None]],
         known: Known,
     ) -> None:
         """Erase from a store, and from the files of this replica.
@@ -75,16 +75,19 @@ class Erasure:
             store: of the streamers.
             delete: removes a record if it has a version; raises StreamerNotFound and
                 VersionConflict.
-            drop_snapshots: removes the saved indexes of this replica.
+            drop: removes what names a streamer beside its record, and the saved indexes and names
+                of this replica.
             known: what else there is.
         """
         self._store = store
         self._delete = delete
-        self._drop_snapshots = drop_snapshots
+        self._drop = drop
         self._known = known
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
+
+        Ratings that name it go too, as an answer or as a seed.
 
         Raises:
             VersionConflict: it is not at `expected_version`.
@@ -95,7 +98,7 @@ class Erasure:
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
         removed = await self._store.forget(streamer_id, before)
-        await self._drop_snapshots()
+        await self._drop(streamer_id)
         rewriting = await self._store.rewrite_files()
         return Erased(
             streamer_id, sequence, removed, rewriting, self._persisting(streamer_id, rewriting)

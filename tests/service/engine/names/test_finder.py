@@ -9,16 +9,9 @@ import pytest
 
 from model_export.contract.folding import fold
 from service.engine.names.file import Change, NamesFile, Progress
-from service.engine.names.finder import (
-    MATCHED,
-    Hit,
-    Matched,
-    Place,
-    place_of,
-    rows_of,
-    str_of,
-)
+from service.engine.names.finder import Hit, Place, place_of, rows_of, str_of
 from service.engine.names.grams import question_of, texts_of
+from service.engine.names.matched import MATCHED, Matched
 from service.store.base import Position
 
 START = Place()
