@@ -12,6 +12,7 @@ from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
+from service.client.find.asynchronous import AsyncFind, AsyncRatings
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
@@ -57,6 +58,8 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        find: streamers by nickname, tag or bio.
+        ratings: how well streamers fit questions, as people say.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.find = AsyncFind(self._transport, self._last)
+        self.ratings = AsyncRatings(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

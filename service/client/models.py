@@ -32,8 +32,10 @@ from service.features.duplicates.schemas import (
     TieOut,
 )
 from service.features.events.schemas import EventOut, EventPage
+from service.features.find.schemas import FacetsOut, FindOut, FoundOut
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.operations.schemas import HealthOut
+from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -84,8 +86,11 @@ __all__ = [
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
+    "FacetsOut",
     "FieldProblem",
     "FilterIn",
+    "FindOut",
+    "FoundOut",
     "GivenOut",
     "GroupDetailOut",
     "GroupOut",
@@ -108,6 +113,10 @@ __all__ = [
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RatedOut",
+    "RatingIn",
+    "RatingOut",
+    "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
     "SameContentOut",

@@ -13,6 +13,7 @@ from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
+from service.client.find.synchronous import Find, Ratings
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
@@ -59,6 +60,8 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        find: streamers by nickname, tag or bio.
+        ratings: how well streamers fit questions, as people say.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.find = Find(self._transport, self._last)
+        self.ratings = Ratings(self._transport)
 
     def __enter__(self) -> Self:
         return self

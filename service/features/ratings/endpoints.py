@@ -69,8 +69,12 @@ async def list_ratings(
     after = place_of(cursor, listing)
     charges.reach("search", hits_units(limit))
     found, following = await ratings.page(question_id, after, limit)
+    stored = await ratings.are_stored(found)
     return RatingPage(
-        ratings=[RatingOut.model_validate(vars(rating)) for rating in found],
+        ratings=[
+            RatingOut.model_validate({**vars(rating), "stored": is_stored})
+            for rating, is_stored in zip(found, stored, strict=True)
+        ],
         next_cursor=cursor_of(following, listing),
     )
 

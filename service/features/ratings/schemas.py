@@ -18,6 +18,7 @@ _RATING: dict[str, Any] = {
     "key_id": "3f9c1a2b7d04",
     "key_name": "console",
     "at": 1767225600.0,
+    "stored": True,
 }
 _Seeds = Annotated[
     list[StreamerId], Field(max_length=20, fail_fast=True, description="Ids of stored streamers.")
@@ -83,6 +84,10 @@ class RatingOut(Response):
     key_id: Annotated[str, Field(description="Of the API key that rated.")]
     key_name: str
     at: Annotated[float, Field(description="Seconds since 1970, UTC.")]
+    stored: Annotated[
+        bool,
+        Field(description="In lists: false where the streamer was deleted since."),
+    ] = True
 
 
 class RatedOut(RatingOut):

@@ -120,6 +120,11 @@ class Ratings:
         last = here[limit - 1].document_id if len(here) > limit else None
         return [_rating(document) for document in here[:limit]], last
 
+    async def are_stored(self, ratings: Sequence[Rating]) -> list[bool]:
+        """Whether the streamer of each is stored now."""
+        found = await self._streamers.digests([one.streamer_id for one in ratings])
+        return [each is not None for each in found]
+
     async def forget(self, streamer_id: str) -> int:
         """Remove all ratings that name a streamer, as an answer or as a seed; how many."""
         after: str | None = None
@@ -136,7 +141,7 @@ class Ratings:
         asked = [("/streamer_id", streamer_id)]
         for side, ids in (("positive", question.positive), ("negative", question.negative)):
             asked += [(f"/question/{side}/{place}", name) for place, name in enumerate(ids)]
-        found = await self._streamers.model_versions([name for _, name in asked])
+        found = await self._streamers.digests([name for _, name in asked])
         missing = [each for each, is_there in zip(asked, found, strict=True) if is_there is None]
         if missing:
             names = ", ".join(repr(name) for name in dict.fromkeys(name for _, name in missing))

@@ -1,0 +1,1 @@
+"""Commands of ratings: given and listed, and what they say of answers."""
