@@ -36,9 +36,9 @@ def frequent(
     best: list[int] = []  # counts that are the highest so far, as a heap
     found: list[ValueCount] = []
     is_more = False
-    for size, value, held in shared:
+    for place, (size, value, held) in enumerate(shared):
         if len(best) == most and size < best[0]:
-            is_more = True
+            is_more = any(other.intersect(allowed) for _, _, other in shared[place:])
             break
         count = held.intersection_cardinality(allowed)
         if count:
