@@ -13,8 +13,8 @@ from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
-from service.client.find.synchronous import Find, Ratings
 from service.client.errors import AnswerCut
+from service.client.find.synchronous import Find, Ratings
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.models import (
     BulkLineOut,
