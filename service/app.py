@@ -24,6 +24,7 @@ from service.features.operations import error_page, health, index_listing, metri
 from service.features.ratings import endpoints as ratings
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
+from service.features.spaces import endpoints as spaces
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
@@ -85,6 +86,7 @@ def create_app(
         events,
         find,
         ratings,
+        spaces,
         audit,
         health,
         error_page,
@@ -105,6 +107,7 @@ def create_app(
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         upload_limit=settings.jobs.upload_limit_bytes,
+        hand_over_limit=settings.spaces.upload_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
         bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,

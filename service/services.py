@@ -20,6 +20,7 @@ from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.ratings.service import Ratings
 from service.features.similar.service import Similar
+from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -45,6 +46,7 @@ class Services:
     events: Events
     find: Find
     ratings: Ratings
+    spaces: Spaces
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs
