@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -126,14 +126,14 @@ def _page(
     audit: CurrentAudit,
     shown: Sequence[tuple[StoredProfile, str | None]],
     cursor: str | None,
-    rest: dict[str, object],
+    rest: Mapping[str, object],
 ) -> Response:
     """A `StreamerPage` of profiles and how each was found, with its other fields."""
     ids = [profile.streamer_id for profile, _ in shown]
     has_vectors = any(_VECTOR in profile.profile for profile, _ in shown)
     audit.about(ids, len(ids), has_vectors=has_vectors)
     found = b",".join(_streamer(*each) for each in shown)
-    fields = to_json({"next_cursor": cursor} | rest)
+    fields = to_json({"next_cursor": cursor, **rest})
     return Response(b'{"streamers":[%b],%b' % (found, fields[1:]), media_type="application/json")
 
 

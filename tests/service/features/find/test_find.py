@@ -25,7 +25,7 @@ def world(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         put(client, "branch", name="夜猫子厨房分店", language="zh")
         put(client, "fan", name="我爱夜猫子", bio="I watch the night kitchen every day")
         put(client, "tagged", name="someone", tags=["夜猫子"], attributes={"followers": 500})
-        put(client, "empty")
+        last = put(client, "empty")
         for number in range(30):
             name = f"guest {number:02}"
             attributes = {"followers": number, "live": number % 2 == 0}
