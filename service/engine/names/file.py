@@ -231,8 +231,10 @@ class NamesFile:
         self._last = 0
         has_tables = sql.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone()
         about = dict(sql.execute("SELECT name, value FROM about")) if has_tables else {}
-        if about.get("schema") != _SCHEMA:
+        if not has_tables:
             self._make(sql)
+        elif about.get("schema") != _SCHEMA:
+            raise sqlite3.DatabaseError("it has terms of another release")
         self._last = int(about.get("last", 0))
         return sql
 
