@@ -51,9 +51,9 @@ class Finder:
     """Finds streamers by what people remember of them.
 
     An id that is exactly as asked comes first; then names: the whole name, those that begin so,
-    those that have it elsewhere, each time shorter ones first and of the same length the one that
-    was written first; then, in the same order, streamers with a tag that has it, and those whose
-    bio has all its words. Nobody comes twice.
+    those that have it elsewhere, each time shorter ones first and of the same length in an order
+    that stays until one is written; then, in the same order, streamers with a tag that has it, and
+    those whose bio has all its words. Nobody comes twice.
     """
 
     def __init__(self, names: Names, lanes: Lanes) -> None:

@@ -23,7 +23,7 @@ def world(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
         kitchen["category"] = "food"
         put(client, "kitchen", **kitchen, attributes={"followers": 10})
         put(client, "branch", name="夜猫子厨房分店", language="zh")
-        put(client, "fan", name="我爱夜猫子", bio="I watch the night kitchen every day")
+        put(client, "fan", name="我最爱夜猫子", bio="I watch the night kitchen every day")
         put(client, "tagged", name="someone", tags=["夜猫子"], attributes={"followers": 500})
         last = put(client, "empty")
         for number in range(30):
@@ -60,8 +60,8 @@ def test_the_best_come_first_and_are_told_how_they_were_found(world: TestClient)
     assert found(world, "Kitchen night") == [("fan", "bio")]
     assert found(world, "kitchen") == [("kitchen", "id"), ("fan", "bio")]
     assert found(world, "猫子") == [
-        ("fan", "name_part"),
         ("kitchen", "name_part"),
+        ("fan", "name_part"),
         ("branch", "name_part"),
         ("tagged", "tag"),
     ]
