@@ -10,12 +10,14 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of
 from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.lists import lists_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.engine.candidates.kept import KeptCorpus
@@ -48,6 +50,7 @@ from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
+from service.features.cases.service import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
@@ -62,6 +65,7 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
+from service.features.lists import jobs as list_jobs
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
@@ -174,6 +178,9 @@ async def open_services(
         finding.names.start()
         stack.push_async_callback(finding.names.stop)
         ratings = Ratings(store.documents, store)
+        cases = CaseParts(
+            store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
+        )
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -181,12 +188,17 @@ async def open_services(
             _turns("explanations", settings),
         )
         similar = similar_of(serving, lanes, content, audience, turns, settings)
+        lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
+                CASES: cases.jobs,
             },
-            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+            answers={
+                exporting.KIND: exporting.answering(similar, settings.limits),
+                list_jobs.KIND: list_jobs.answering(lists, lanes),
+            },
         )
         counts = JobCounts()
         long = await open_jobs(
@@ -204,11 +216,15 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
+            lists=lists,
+            outreach=outreach,
             cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            cases=cases.open(long.jobs),
+            case_exports=cases.exports,
             events=Events(duplicates.events),
             find=finding.find,
             ratings=ratings,
@@ -225,7 +241,8 @@ async def open_services(
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                store, writes, snapshots, finding.names, ratings, frozenset(known_ids), settings
+                *(store, writes, snapshots, finding.names, ratings),
+                *(known_ids, settings, cases.kept.erase),
             ),
             limits=settings.limits,
             lanes=lanes,

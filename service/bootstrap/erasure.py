@@ -1,42 +1,37 @@
-"""Wires erasure: what is removed beside the record."""
+"""Wires the erasure of streamers: the store, files of this replica, ratings, cases, outreach."""
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
+from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
-from service.store.base import StreamerStore
+from service.store.redis.backup import ArchivedStore
 
 
 def erasure_of(
-    store: StreamerStore,
+    store: ArchivedStore,
     writes: WritePipeline,
     saved: Snapshots,
     names: Names,
     ratings: Ratings,
-    established: Set[str],
+    established: Iterable[str],
     settings: Settings,
+    erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
-    """The use-case of erasing a streamer, from the store and from the files of this replica.
-
-    Args:
-        store: of the streamers.
-        writes: deletes a record.
-        saved: indexes of this replica.
-        names: the file of names of this replica.
-        ratings: of which those go that name the streamer.
-        established: ids that the bundle lists.
-        settings: of the service.
-    """
+    """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
 
     async def discard(streamer_id: str) -> None:
         await ratings.forget(streamer_id)
         await names.purge()
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
-    known = Known(established.__contains__, settings.paging.keep_s, settings.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known)
+    listed = frozenset(established)
+    known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
+    outreach = partial(forget, store.documents)
+    return Erasure(store, writes.delete, discard, known, erase_copies, outreach)

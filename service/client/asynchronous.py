@@ -10,10 +10,12 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.find.asynchronous import AsyncFind, AsyncRatings
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -61,6 +63,9 @@ class AsyncClient:
         judgements: what people know of pairs.
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
+        lists: campaign lists.
+        outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -91,6 +96,9 @@ class AsyncClient:
         self.judgements = AsyncJudgements(self._transport)
         self.find = AsyncFind(self._transport, self._last)
         self.ratings = AsyncRatings(self._transport)
+        self.lists = AsyncLists(self._transport, self.jobs, self._last)
+        self.outreach = AsyncOutreach(self._transport)
+        self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

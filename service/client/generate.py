@@ -15,6 +15,8 @@ WRITTEN = {
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
     "find/synchronous.py": "find/asynchronous.py",
+    "lists/synchronous.py": "lists/asynchronous.py",
+    "cases/synchronous.py": "cases/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -32,9 +34,9 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
-    (r"\bAsync(Find|Ratings)\b", r"\1"),
+    (r"\bAsync(Cases|Find|Lists|Outreach|Ratings)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\b(duplicates|find)\.asynchronous\b", r"\1.synchronous"),
+    (r"\b(cases|duplicates|find|lists)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

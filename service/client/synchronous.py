@@ -12,10 +12,12 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.find.synchronous import Find, Ratings
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -63,6 +65,9 @@ class Client:
         judgements: what people know of pairs.
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
+        lists: campaign lists.
+        outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -93,6 +98,9 @@ class Client:
         self.judgements = Judgements(self._transport)
         self.find = Find(self._transport, self._last)
         self.ratings = Ratings(self._transport)
+        self.lists = Lists(self._transport, self.jobs, self._last)
+        self.outreach = Outreach(self._transport)
+        self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -63,6 +63,7 @@ class FlatSearch:
             + rows * probes * self._rows.dim * _MS_PER_NUMBER
             + min(query.k, rows) * _MS_PER_HIT
             + self.filter_cost_ms(query.filter)
+            + len(query.exclude) * _MS_PER_VALUE
         )
 
     def filter_cost_ms(self, wanted: Filter) -> float:
