@@ -38,6 +38,8 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.spaces.asynchronous import AsyncSpaces
+from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -63,6 +65,9 @@ class AsyncClient:
         judgements: what people know of pairs.
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
+        spaces: ID-embeddings that the recommender hands over.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
@@ -96,6 +101,9 @@ class AsyncClient:
         self.judgements = AsyncJudgements(self._transport)
         self.find = AsyncFind(self._transport, self._last)
         self.ratings = AsyncRatings(self._transport)
+        self.spaces = AsyncSpaces(self._transport)
+        self.watchlists = AsyncWatchlists(self._transport)
+        self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)
         self.outreach = AsyncOutreach(self._transport)
         self.cases = AsyncCases(self._transport)
