@@ -72,7 +72,7 @@ COMMANDS = {
 }
 _MODULES = {
     "similar": "questions.similar",
-    "find": "questions.find",
+    "find": "ratings.find",
     "lists": "questions.lists",
     "outreach": "questions.outreach",
     "cold-start": "questions.cold_start",

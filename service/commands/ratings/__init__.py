@@ -1,1 +1,1 @@
-"""Commands of ratings: given and listed, and what they say of answers."""
+"""Commands of finding streamers by name and of ratings: given, listed, and what they say."""
