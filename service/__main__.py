@@ -76,7 +76,7 @@ _MODULES = {
     "lists": "questions.lists",
     "outreach": "questions.outreach",
     "cold-start": "questions.cold_start",
-    "space": "questions.spaces",
+    "space": "recommender.spaces",
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
     "compare": "questions.compare",
