@@ -37,6 +37,8 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
+"""Lists have to be saved, and records of outreach made, before anything is done with them."""
 NEEDS_A_CASE = (
     "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
     "list_case_events", "export_case", "undo_case", "delete_case",
@@ -173,6 +175,7 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_LIST,
             *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
