@@ -75,9 +75,10 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, compare, duplicates, judgements, events, audit, health, error_page):
+    for part in (*parts, compare, duplicates, judgements, audit, health, error_page):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
+    app.include_router(events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
     problems.install(app)
     openapi.install(app)

@@ -345,6 +345,7 @@ class AsyncClient:
         self,
         cursor: str | None = None,
         *,
+        kinds: Sequence[str] = (),
         page_size: int = 100,
         poll_s: float | None = None,
         deadline_s: float | None = None,
@@ -353,8 +354,9 @@ class AsyncClient:
 
         Args:
             cursor: of an earlier iterator; None = from the oldest event that is kept.
+            kinds: such as `streamer.*`; none = all that the key may read.
             page_size: events that are fetched at once.
             poll_s: the iterator does not end, and asks for new events so often.
             deadline_s: of a page.
         """
-        return AsyncEvents(self._transport, cursor, page_size, poll_s, deadline_s)
+        return AsyncEvents(self._transport, cursor, kinds, page_size, poll_s, deadline_s)

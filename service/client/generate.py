@@ -14,6 +14,7 @@ WRITTEN = {
     "transport.py": "async_transport.py",
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
+    "webhooks/synchronous.py": "webhooks/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -30,9 +31,12 @@ _REPLACED = (
     (r"\bAsyncGenerator\[([\w\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
-    (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
+    (
+        r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events|Webhooks)\b",
+        r"\1",
+    ),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bduplicates\.asynchronous\b", "duplicates.synchronous"),
+    (r"\b(duplicates|webhooks)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

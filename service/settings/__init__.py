@@ -11,6 +11,7 @@ from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
 from service.settings.access import Audit, Oidc, RateLimits
 from service.settings.groups import MIB, Group
 from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
+from service.settings.webhooks import Webhooks
 
 
 class Limits(Group):
@@ -269,6 +270,7 @@ class Settings(BaseSettings):
     media: Media = Media()
     jobs: Jobs = Jobs()
     duplicates: Duplicates = Duplicates()
+    webhooks: Webhooks = Webhooks()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()
 

@@ -134,9 +134,9 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
-                "judgements, events of duplicates",
+                "judgements, events",
                 "id",
-                "you take the judgement back; 100,000 newer events",
+                "you take the judgement back; 100,000 newer events of the kind",
             ),
             Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
