@@ -157,18 +157,21 @@ def test_a_long_poll_ends_with_the_first_event(told: httpx.Client) -> None:
 def streamed(client: httpx.Client, count: int, **headers: str) -> list[tuple[str, dict[str, Any]]]:
     """(id, event) of the next events of a stream."""
     found: list[tuple[str, dict[str, Any]]] = []
-    place = ""
+    fields: dict[str, str] = {}
     params = {"kinds": "streamer.*"}
     headers = {"Accept": "text/event-stream", **headers}
     with client.stream("GET", "/v1/events", params=params, headers=headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             name, _, value = line.partition(": ")
-            if name == "id":
-                place = value
-            elif name == "data":
-                found.append((place, json.loads(value)))
-            elif not line and len(found) == count:
+            if line:
+                fields[name] = value
+                continue
+            if "data" in fields:
+                found.append((fields["id"], json.loads(fields["data"])))
+                assert fields["event"] == found[-1][1]["kind"]
+            fields = {}
+            if len(found) == count:
                 break
     return found
 
