@@ -25,6 +25,7 @@ from service.features.similar.fast_path import NearestRoute
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
+from service.features.webhooks import endpoints as webhooks
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -75,7 +76,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, compare, duplicates, judgements, audit, health, error_page):
+    for part in (*parts, compare, duplicates, judgements, webhooks, audit, health, error_page):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))

@@ -22,6 +22,7 @@ from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
+from service.features.webhooks.service import Webhooks
 from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
@@ -41,6 +42,7 @@ class Services:
     duplicates: Duplicates
     judgements: Judgements
     events: Events
+    webhooks: Webhooks
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

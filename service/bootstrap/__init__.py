@@ -14,6 +14,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
+from service.bootstrap.webhooks import opened_webhooks
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -181,6 +182,7 @@ async def open_services(
             },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
+        webhooks, sent = opened_webhooks(store, duplicates.events, settings.webhooks, stack)
         counts = JobCounts()
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
@@ -198,6 +200,7 @@ async def open_services(
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=Events(duplicates.events),
+            webhooks=webhooks,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -217,6 +220,7 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                sent,
             ),
         )
 

@@ -18,6 +18,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
 │   ├── KeyNotFound         404   there is no such API key, or not any more
+│   ├── WebhookNotFound     404   there is no such webhook, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -28,6 +29,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── TooManyWebhooks     409   there are as many as there may be
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
@@ -85,6 +87,8 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.webhooks import TooManyWebhooks as TooManyWebhooks
+from service.errors.webhooks import WebhookNotFound as WebhookNotFound
 
 
 class InvalidRequest(RequestError):

@@ -106,6 +106,7 @@ class Delivery(BaseModel):
         event_at: when it happened, in seconds since 1970.
         attempts: how many failed, or of one that is delivered all.
         next_at: when the next one is due, in seconds since 1970.
+        delay_s: between the last attempt and that.
         last_at: when the last one ended.
         last_status: of HTTP; None where there was no answer.
         last_error: why the last one failed.
@@ -120,6 +121,7 @@ class Delivery(BaseModel):
     event_at: float
     attempts: int = 0
     next_at: float = 0.0
+    delay_s: float = 0.0
     last_at: float | None = None
     last_status: int | None = None
     last_error: str | None = None

@@ -24,10 +24,12 @@ def delay_s(attempts: int, retry_after_s: float | None = None) -> float | None:
     return max(spread, min(retry_after_s or 0.0, _LONGEST_S))
 
 
-def wait_s(attempts: int, next_at: float, now: float) -> float:
-    """Seconds until an attempt that is due at a time of a clock which may have been set back.
+def wait_s(delay: float, next_at: float, now: float) -> float:
+    """Seconds until an attempt is due, by a clock that may have been set since the last one.
 
-    It is never longer than the table and a target can make it.
+    Args:
+        delay: seconds that were to pass, which is the longest wait.
+        next_at: when it is due, in seconds since 1970.
+        now: likewise.
     """
-    longest = _LONGEST_S if attempts else 0.0
-    return min(max(0.0, next_at - now), longest * (1 + _JITTER))
+    return min(max(0.0, next_at - now), delay)

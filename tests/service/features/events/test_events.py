@@ -135,8 +135,8 @@ def guarded(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def told(serve: Serve) -> Iterator[httpx.Client]:
-    yield serve().client
+def told(serve: Serve) -> httpx.Client:
+    return serve().client
 
 
 @pytest.mark.slow
