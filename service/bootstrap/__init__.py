@@ -54,6 +54,7 @@ from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
+from service.features.events.news import News
 from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
@@ -182,7 +183,9 @@ async def open_services(
             },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
-        webhooks, sent = opened_webhooks(store, duplicates.events, settings.webhooks, stack)
+        news = News(duplicates.events)
+        stack.push_async_callback(news.stop)
+        webhooks, sent = opened_webhooks(store, duplicates.events, news, settings.webhooks, stack)
         counts = JobCounts()
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
@@ -199,7 +202,7 @@ async def open_services(
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
-            events=Events(duplicates.events),
+            events=Events(duplicates.events, news),
             webhooks=webhooks,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble

@@ -22,6 +22,7 @@ _LOOKUPS = 4
 def opened_webhooks(
     store: RedisStore,
     events: EventStore,
+    news: News,
     settings: WebhookSettings,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Webhooks, WebhookCounts]:
@@ -30,7 +31,7 @@ def opened_webhooks(
     stack.callback(resolver.close)
     targets = Targets(settings, resolver)
     sender = Sender(settings, targets)
-    means = Means(RedisDocuments(store.client), events, News(events), sender)
+    means = Means(RedisDocuments(store.client), events, news, sender)
     dispatcher = Dispatcher(means)
     if settings.deliver:
         dispatcher.start()

@@ -17,6 +17,12 @@ class News:
         self._store = store
         self._looking: asyncio.Task[FeedPlace] | None = None
 
+    async def stop(self) -> None:
+        """Look no more, before the store is closed."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
     async def wait(self, seen: FeedPlace, selection: Selection, timeout_s: float) -> bool:
         """Wait until there is something behind a place in the selected groups.
 

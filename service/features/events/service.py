@@ -34,10 +34,10 @@ class FoundPage:
 class Events:
     """The use-case behind `GET /v1/events`."""
 
-    def __init__(self, store: EventStore) -> None:
-        """Read what `store` keeps."""
+    def __init__(self, store: EventStore, news: News) -> None:
+        """Read what `store` keeps; `news` tells that there is more."""
         self._store = store
-        self._news = News(store)
+        self._news = news
 
     async def page(self, cursor: str | None, limit: int, selection: Selection) -> FoundPage:
         """Events after a cursor, None = from the oldest that is kept.

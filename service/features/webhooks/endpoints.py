@@ -103,12 +103,12 @@ async def create_webhook(
     body: Checked[WebhookIn],
     response: Response,
 ) -> WebhookWithSecretOut:
-    """Each event from now on is posted by Standard Webhooks: signed, at least once, in order of
-    each streamer, and tried again for three days. The secret is shown this once.
+    """Each event from now on is posted as Standard Webhooks says; the secret is shown this once.
 
-    A target that answers 410 is disabled (`webhook.disabled` in GET /v1/events); messages that no
-    attempt delivers are dead letters (`webhook.dead_lettered`); events that leave the feed before
-    they can be sent are counted (`webhook.missed`).
+    Messages are signed, arrive at least once, in order of each streamer, and are tried again for
+    three days; those that no attempt delivers are dead letters (`webhook.dead_lettered` in
+    GET /v1/events). A target that answers 410 is disabled (`webhook.disabled`). Events that leave
+    the feed before they can be sent are counted (`webhook.missed`).
     """
     shown, secret = await webhooks.create(body.url, body.kinds, body.description, caller.key_id)
     audit.about([shown.endpoint.webhook_id])
