@@ -34,9 +34,9 @@ from service.http.ndjson import NDJSON, line_of
 from service.http.openapi import ANTI_FRAUD
 from service.http.streams.server_sent import (
     MEDIA_TYPE,
-    EventStream,
     Take,
     Watchers,
+    event_stream,
     still_allowed,
 )
 from service.scopes import Scope
@@ -193,7 +193,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             taking = _Taking(events, last_event_id or cursor, limit, wanted)
             text, _ = await taking.take()
             allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
-            return EventStream(watchers.stream(_after(text, taking), taking.pause, allowed))
+            return event_stream(watchers.stream(_after(text, taking), taking.pause, allowed))
         found = await _page(events, watchers, cursor, limit, wanted, wait_s)
         shown, end = [_out(event) for event, _ in found.events], _end(found)
         if NDJSON in accept:

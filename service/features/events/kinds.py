@@ -18,8 +18,7 @@ SCOPES: dict[str, Scope] = {
 }
 """By the first part of a kind. One that is not here needs the scope admin."""
 MOST_KINDS = 20
-KIND_PATTERN = r"^[a-z_]{1,32}\.([a-z_]{1,48}|\*)$"
-_KIND = re.compile(KIND_PATTERN)
+_KIND = re.compile(r"[a-z_]{1,32}\.([a-z_]{1,48}|\*)")
 
 
 class UnknownKind(ValueError):

@@ -26,6 +26,7 @@ from service.http.streams.server_sent import (
     EventStream,
     Take,
     Watchers,
+    event_stream,
     still_allowed,
 )
 from service.scopes import Scope
@@ -102,7 +103,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
         watchers.check_room("ask for the job itself")
-        return EventStream(
+        return event_stream(
             watchers.stream(
                 _taking(jobs, job, seen),
                 partial(asyncio.sleep, POLL_S),

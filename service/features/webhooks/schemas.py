@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from service.features.events.kinds import KIND_PATTERN, MOST_KINDS
+from service.features.events.kinds import MOST_KINDS
 from service.http.schemas import Request, Response, with_nulls
 
 EXAMPLE_ID = "wh-0f3c9a1b5e7d2c4a"
@@ -46,8 +46,9 @@ _DELIVERY: dict[str, Any] = {
 }
 
 Kinds = Annotated[
-    list[Annotated[str, StringConstraints(pattern=KIND_PATTERN)]],
+    list[Annotated[str, StringConstraints(max_length=82)]],
     Field(
+        fail_fast=True,
         min_length=1,
         max_length=MOST_KINDS,
         description="Of GET /v1/events, such as duplicates.merged, or duplicates.* for each kind "
@@ -139,7 +140,7 @@ class ReplayIn(Request):
 
     delivery_ids: Annotated[
         list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{12}$")]] | None,
-        Field(min_length=1, max_length=MOST_REPLAYED, description="Null: all."),
+        Field(fail_fast=True, min_length=1, max_length=MOST_REPLAYED, description="Null: all."),
     ] = None
 
 

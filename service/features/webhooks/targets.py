@@ -1,5 +1,6 @@
 """Where webhooks may be sent: decided from the parsed URL, and again from its addresses."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from service.media.addresses import IPAddress, Resolve, is_public
 from service.settings.webhooks import Webhooks
 
 _MOST_CHARS = 2048
+_LOOKUP_S = 2.0
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 
 
@@ -87,10 +89,11 @@ class Targets:
             InvalidRequest: it may not be.
         """
         try:
-            await self.addresses(url)
+            async with asyncio.timeout(_LOOKUP_S):
+                await self.addresses(url)
         except TargetRefused as error:
             raise _refused(str(error)) from None
-        except OSError:
+        except (OSError, TimeoutError):
             return
 
 

@@ -31,9 +31,10 @@ class EventStream(StreamingResponse):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, parts: AsyncGenerator[bytes, None]) -> None:
-        """Send `parts`, which no proxy keeps."""
-        super().__init__(parts, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+def event_stream(parts: AsyncGenerator[bytes, None]) -> EventStream:
+    """An answer of events, which no proxy keeps."""
+    return EventStream(parts, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 class Watchers:

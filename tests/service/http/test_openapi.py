@@ -37,6 +37,16 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_WEBHOOK = (
+    "get_webhook",
+    "change_webhook",
+    "rotate_webhook_secret",
+    "test_webhook",
+    "list_deliveries",
+    "replay_dead_letters",
+    "delete_webhook",
+)
+"""The ids of webhooks are drawn, and those of their dead letters need some."""
 NEEDS_A_FILE = "import_streamers", "application/json"
 """By default no import may name a file."""
 operations = pytest.mark.parametrize("name", OPERATIONS)
@@ -158,6 +168,7 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_WEBHOOK,
         ):
             continue
         bodies = operation.get("requestBody", {}).get("content", {})
@@ -206,6 +217,24 @@ def test_examples_of_keys_work_with_the_id_of_a_key(bundle: Path, tmp_path: Path
                 bodies.append(None)
             for body in bodies:
                 check(name, client.request(method, path.format(**made[0].json()), json=body))
+
+
+def test_examples_of_webhooks_work_with_the_id_of_a_webhook(running: TestClient) -> None:
+    (example,) = SCHEMAS["WebhookIn"]["examples"]
+    made = execute(running, "create_webhook", "application/json", example)
+    check("create_webhook", made)
+    for name in NEEDS_A_WEBHOOK:
+        method, path, operation = OPERATIONS[name]
+        known = operation.get("requestBody", {"content": {}})
+        bodies = [b for c in known["content"].values() for b in examples_of(c["schema"])]
+        if not known.get("required"):
+            bodies.append(None)
+        for body in bodies:
+            answer = running.request(method, path.format(**made.json()), json=body)
+            if body and "delivery_ids" in body:
+                assert answer.json()["errors"][0]["pointer"] == "/delivery_ids/0"
+                continue
+            check(name, answer)
 
 
 def test_examples_of_jobs_work_with_the_id_of_a_job(bundle: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from service import errors
 from service.errors import ServiceError, StartupError, catalogue
 from service.features.duplicates.schemas import EXAMPLE_GROUP
 from service.features.jobs.schemas import EXAMPLE_ID as EXAMPLE_JOB
+from service.features.webhooks.schemas import EXAMPLE_ID as EXAMPLE_WEBHOOK
 from service.http.documents import MEDIA_TYPE, example_of
 from service.http.schemas import Problem
 
@@ -90,6 +91,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
     for name, _ in operations(document):
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
         ids["group_id"] = EXAMPLE_GROUP
+        ids["webhook_id"] = EXAMPLE_WEBHOOK
         method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})
         assert answer.status_code == 422, (name, answer.text)

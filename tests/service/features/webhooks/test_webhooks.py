@@ -241,7 +241,8 @@ def test_targets_that_may_not_be_asked(client: TestClient, url: str, remedy: str
     [
         (["webhook.disabled"], "/kinds"),
         (["streamers.*"], "/kinds"),
-        (["=cmd"], "/kinds/0"),
+        (["=cmd"], "/kinds"),
+        (["a" * 83], "/kinds/0"),
         ([], "/kinds"),
     ],
 )
