@@ -34,6 +34,7 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.webhooks.asynchronous import AsyncWebhooks
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -57,6 +58,7 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        webhooks: who is told what happens.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -61,6 +61,16 @@ from service.features.transfers.schemas import (
     RefusedLineOut,
     StreamerExportIn,
 )
+from service.features.webhooks.schemas import (
+    DeliveryOut,
+    DeliveryPage,
+    ReplayedOut,
+    TestedOut,
+    WebhookDeletedOut,
+    WebhookOut,
+    WebhookPage,
+    WebhookWithSecretOut,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
@@ -77,6 +87,8 @@ __all__ = [
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DeliveryOut",
+    "DeliveryPage",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
@@ -110,6 +122,7 @@ __all__ = [
     "QuoteOut",
     "ReasonsOut",
     "RefusedLineOut",
+    "ReplayedOut",
     "SameContentOut",
     "SeedIn",
     "SideIn",
@@ -123,7 +136,12 @@ __all__ = [
     "StreamerPage",
     "StreamerProfile",
     "TakenBackOut",
+    "TestedOut",
     "TieOut",
     "Video",
+    "WebhookDeletedOut",
+    "WebhookOut",
+    "WebhookPage",
+    "WebhookWithSecretOut",
     "WrittenOut",
 ]

@@ -36,6 +36,7 @@ from service.client.models import (
 )
 from service.client.parallel import results
 from service.client.patience import Patience
+from service.client.webhooks.synchronous import Webhooks
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -59,6 +60,7 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        webhooks: who is told what happens.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -347,6 +350,7 @@ class Client:
         self,
         cursor: str | None = None,
         *,
+        kinds: Sequence[str] = (),
         page_size: int = 100,
         poll_s: float | None = None,
         deadline_s: float | None = None,
@@ -355,8 +359,9 @@ class Client:
 
         Args:
             cursor: of an earlier iterator; None = from the oldest event that is kept.
+            kinds: such as `streamer.*`; none = all that the key may read.
             page_size: events that are fetched at once.
             poll_s: the iterator does not end, and asks for new events so often.
             deadline_s: of a page.
         """
-        return Events(self._transport, cursor, page_size, poll_s, deadline_s)
+        return Events(self._transport, cursor, kinds, page_size, poll_s, deadline_s)
