@@ -311,7 +311,7 @@ def _begins(before: Endpoint, kinds: Sequence[str], newest: FeedPlace) -> FeedPl
     known = selection(before.kinds).groups or frozenset()
     added = (selection(kinds).groups or frozenset()) - known
     old = feed_place(before.begins)
-    kept = old.numbers if old.epoch == newest.epoch else {}
+    kept = dict(old.numbers) if old.epoch == newest.epoch else dict[str, int]()
     numbers = {**kept, **{g: n for g, n in newest.numbers.items() if g in added}}
     return FeedPlace(newest.epoch, numbers)
 

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.features.events.kinds import Selection, selection
@@ -261,7 +261,7 @@ class Worker:
 
     async def _wait(self) -> None:
         """Wait until there is something to do, and store what was done."""
-        others = [asyncio.create_task(self._changed.wait())]
+        others: list[asyncio.Task[bool]] = [asyncio.create_task(self._changed.wait())]
         if self._endpoint.enabled and len(self._schedule) < MOST_DUE:
             others.append(asyncio.create_task(self._news()))
         try:
@@ -401,7 +401,7 @@ def _key_of(event: StoredEvent) -> str:
     return f"streamer {streamer_id}" if isinstance(streamer_id, str) else event.kind
 
 
-def _told(kind: str, webhook_id: str, cause: str, data: dict[str, object]) -> NewEvent:
+def _told(kind: str, webhook_id: str, cause: str, data: Mapping[str, object]) -> NewEvent:
     digest = hashlib.sha256(f"{kind}\n{webhook_id}\n{cause}".encode()).hexdigest()
     return NewEvent(f"evt-{digest[:24]}", kind, json.dumps(data).encode())
 

@@ -111,7 +111,7 @@ class RedisEvents:
         Raises:
             FeedGap: those that come next are not kept any more.
         """
-        seen = {} if after is None else after.numbers
+        seen: Mapping[str, int] = {} if after is None else after.numbers
         epoch, parts = await self._parts(limit, ["*"] if groups is None else groups, seen)
         if after is not None and after.epoch != epoch:
             raise FeedGap("the place is of another feed", {})
