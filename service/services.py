@@ -18,6 +18,7 @@ from service.features.keys.service import Keys
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
+from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -43,6 +44,7 @@ class Services:
     judgements: Judgements
     events: Events
     webhooks: Webhooks
+    spaces: Spaces
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

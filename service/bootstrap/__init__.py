@@ -14,7 +14,8 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
-from service.bootstrap.webhooks import opened_webhooks
+from service.bootstrap.spaces import open_spaces
+from service.bootstrap.webhooks import opened_feed
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -54,8 +55,6 @@ from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
-from service.features.events.news import News
-from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -183,12 +182,13 @@ async def open_services(
             },
             answers={exporting.KIND: exporting.answering(similar, settings.limits)},
         )
-        news = News(duplicates.events)
-        stack.push_async_callback(news.stop)
-        webhooks, sent = opened_webhooks(store, duplicates.events, news, settings.webhooks, stack)
+        feed = opened_feed(store, duplicates.events, settings.webhooks, stack)
         counts = JobCounts()
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
+        )
+        spaces, space_counts = await open_spaces(
+            store, serving, lanes, settings, established, stack
         )
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
@@ -202,8 +202,9 @@ async def open_services(
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
-            events=Events(duplicates.events, news),
-            webhooks=webhooks,
+            events=feed.events,
+            webhooks=feed.webhooks,
+            spaces=spaces,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -223,7 +224,8 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
-                sent,
+                feed.counts,
+                space_counts,
             ),
         )
 

@@ -1,8 +1,10 @@
-"""Wires webhooks: their documents, the guarded sender, and what delivers."""
+"""Wires the feed of events and webhooks: documents, the guarded sender, and what delivers."""
 
 import contextlib
+from dataclasses import dataclass
 
 from service.features.events.news import News
+from service.features.events.service import Events
 from service.features.webhooks.counts import WebhookCounts
 from service.features.webhooks.dispatcher import Dispatcher
 from service.features.webhooks.sending import Sender
@@ -19,14 +21,24 @@ _LOOKUPS = 4
 """Names that are resolved at once."""
 
 
-def opened_webhooks(
+@dataclass(frozen=True)
+class OpenedFeed:
+    """The feed, and who is told of it."""
+
+    events: Events
+    webhooks: Webhooks
+    counts: WebhookCounts
+
+
+def opened_feed(
     store: RedisStore,
     events: EventStore,
-    news: News,
     settings: WebhookSettings,
     stack: contextlib.AsyncExitStack,
-) -> tuple[Webhooks, WebhookCounts]:
-    """The service and its counts; `stack` stops what delivers."""
+) -> OpenedFeed:
+    """The services of events; `stack` stops what looks at the feed, and what delivers."""
+    news = News(events)
+    stack.push_async_callback(news.stop)
     resolver = SystemResolver(_LOOKUPS)
     stack.callback(resolver.close)
     targets = Targets(settings, resolver)
@@ -36,4 +48,5 @@ def opened_webhooks(
     if settings.deliver:
         dispatcher.start()
         stack.push_async_callback(dispatcher.stop)
-    return Webhooks(means, targets, dispatcher.wake), WebhookCounts(dispatcher)
+    webhooks = Webhooks(means, targets, dispatcher.wake)
+    return OpenedFeed(Events(events, news), webhooks, WebhookCounts(dispatcher))
