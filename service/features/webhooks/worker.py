@@ -10,14 +10,13 @@ reads anew; a message may then be sent twice, with the same id.
 """
 
 import asyncio
-import hashlib
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.features.events.kinds import Selection, selection
 from service.features.events.news import News
+from service.features.webhooks.messages import dead_lettered, messages_of, told
 from service.features.webhooks.records import (
     ENDPOINTS,
     MOST_DEAD,
@@ -34,7 +33,7 @@ from service.features.webhooks.records import (
 from service.features.webhooks.retries import delay_s, wait_s
 from service.features.webhooks.schedule import Item, Schedule
 from service.features.webhooks.sending import Attempt, Sender
-from service.features.webhooks.signing import body_of, headers_of, message_id
+from service.features.webhooks.signing import headers_of
 from service.store.documents import Document, DocumentStore, Put
 from service.store.events import EventStore, FeedGap, FeedPlace, NewEvent, StoredEvent
 
@@ -204,18 +203,7 @@ class Worker:
         return FeedPlace(at.epoch, numbers)
 
     async def _enqueue(self, events: Sequence[StoredEvent]) -> None:
-        made = [
-            Delivery(
-                number=number,
-                message=message_id(self._id, event.event_id),
-                event_id=event.event_id,
-                kind=event.kind,
-                key=_key_of(event),
-                body=body_of(event.event_id, event.kind, event.at, event.data),
-                event_at=event.at,
-            )
-            for number, event in enumerate(events, self._state.following)
-        ]
+        made = messages_of(self._id, events, self._state.following)
         self._state.following += len(made)
         puts = [Put(self._due, delivery.document_id, bytes_of(delivery), 0) for delivery in made]
         revisions = await self._change(puts)
@@ -237,7 +225,7 @@ class Worker:
             "reason": str(gap),
         }
         cause = f"{place.epoch} {sorted(place.numbers.items())} {following.epoch}"
-        await self._change([], [_told("webhook.missed", self._id, cause, data)])
+        await self._change([], [told("webhook.missed", self._id, cause, data)])
 
     # To the endpoint
 
@@ -318,7 +306,7 @@ class Worker:
                 puts.append(self._put_delivered(delivery))
             else:
                 puts += await self._put_dead(delivery)
-                events.append(_dead(self._id, delivery))
+                events.append(dead_lettered(self._id, delivery))
         if any(attempt.is_gone for _, attempt in ended):
             put, event = self._disable()
             puts.append(put)
@@ -378,7 +366,7 @@ class Worker:
         data = {"webhook_id": self._id, "url": self._endpoint.url, "reason": reason}
         return (
             Put(ENDPOINTS, self._id, bytes_of(disabled), self.revision),
-            _told("webhook.disabled", self._id, str(self.revision), data),
+            told("webhook.disabled", self._id, str(self.revision), data),
         )
 
     async def _change(self, puts: Sequence[Put], events: Sequence[NewEvent] = ()) -> list[int]:
@@ -393,28 +381,3 @@ class Worker:
 def _clock() -> float:
     """Seconds of a clock that nobody sets."""
     return time.monotonic()
-
-
-def _key_of(event: StoredEvent) -> str:
-    """What comes in order: events of the same streamer, others of the same kind."""
-    streamer_id = json.loads(event.data).get("streamer_id")
-    return f"streamer {streamer_id}" if isinstance(streamer_id, str) else event.kind
-
-
-def _told(kind: str, webhook_id: str, cause: str, data: Mapping[str, object]) -> NewEvent:
-    digest = hashlib.sha256(f"{kind}\n{webhook_id}\n{cause}".encode()).hexdigest()
-    return NewEvent(f"evt-{digest[:24]}", kind, json.dumps(data).encode())
-
-
-def _dead(webhook_id: str, delivery: Delivery) -> NewEvent:
-    data: dict[str, object] = {
-        "webhook_id": webhook_id,
-        "delivery_id": delivery.document_id,
-        "message_id": delivery.message,
-        "event_id": delivery.event_id,
-        "kind": delivery.kind,
-        "attempts": delivery.attempts,
-        "error": delivery.last_error,
-    }
-    cause = f"{delivery.message} {delivery.last_at}"
-    return _told("webhook.dead_lettered", webhook_id, cause, data)

@@ -67,9 +67,7 @@ from service.store.redis.forgetting import forget
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
 
-_WRITE = (
-    Path(__file__).with_name("write.lua").read_text("utf-8").replace("MOST_KEPT", str(MOST_KEPT))
-)
+_WRITE = Path(__file__).with_name("write.lua").read_text("utf-8").replace("%KEPT", str(MOST_KEPT))
 CHUNK_BYTES = 8 << 20
 """One command moves about so much, so that it is answered well before its timeout."""
 _WAITS_S = (0.0, 0.05)

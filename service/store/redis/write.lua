@@ -64,7 +64,7 @@ end
 
 -- Beside the log, which has vectors and is short, for those who are told that something was written.
 local function tell(sequence, id, did)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', 'MOST_KEPT', sequence .. '-0',
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', '%KEPT', sequence .. '-0',
     'id', id, 'did', did, 'at', at_ms)
 end
 
