@@ -111,13 +111,15 @@ def test_interactions_tell_who_is_established(client: TestClient, handed: HandOv
     for row, is_established in ((0, False), (9, False), (10, True), (79, True)):
         found = served(client, handed.ids[row])
         assert (found["interactions"], found["is_established"]) == (row, is_established)
-    before = client.get("/v1/events", params={"limit": 1000}).json()
+    kinds = {"kinds": "streamer.*", "limit": 1000}
+    cursor = client.get("/v1/events", params=kinds).json()["next_cursor"]
     grown = counts.copy()
     grown[:5] = 50
     lines = handed.but(interactions=grown).lines()
     send(client, "g2", lines, NDJSON, promote="true").raise_for_status()
-    after = client.get("/v1/events", params={"cursor": before["next_cursor"]}).json()["events"]
-    graduated = [e["data"]["streamer_id"] for e in after if e["kind"] == "streamer.graduated"]
+    kinds = {"kinds": "streamer.graduated", "cursor": cursor}
+    after = client.get("/v1/events", params=kinds).json()["events"]
+    graduated = [event["data"]["streamer_id"] for event in after]
     assert sorted(graduated) == handed.ids[:5]
     assert all(event["data"]["generation"] == "g2" for event in after)
 
