@@ -1,7 +1,14 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartLineOut,
+    ColdStartOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    UserOut,
+)
 from service.features.compare.schemas import (
     ChannelName,
     ChannelOut,
@@ -79,6 +86,7 @@ __all__ = [
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
+    "ColdStartLineOut",
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
@@ -104,6 +112,7 @@ __all__ = [
     "GroupPage",
     "HealthOut",
     "HitOut",
+    "IdEmbeddingOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
@@ -138,6 +147,7 @@ __all__ = [
     "TakenBackOut",
     "TestedOut",
     "TieOut",
+    "UserOut",
     "Video",
     "WebhookDeletedOut",
     "WebhookOut",
