@@ -10,6 +10,8 @@ from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
 from service.features.audit import endpoints as audit
+from service.features.cases import endpoints as cases
+from service.features.cases import reads as case_reads
 from service.features.cold_start import endpoints as cold_start
 from service.features.compare import endpoints as compare
 from service.features.dedup import endpoints as dedup
@@ -79,6 +81,8 @@ def create_app(
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
     for part in (
         *parts,
+        cases,
+        case_reads,
         compare,
         duplicates,
         judgements,

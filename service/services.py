@@ -7,6 +7,8 @@ from prometheus_client.registry import Collector
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
+from service.features.cases.exports.exporting import Exports
+from service.features.cases.service import Cases
 from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
@@ -42,6 +44,8 @@ class Services:
     compare: Compare
     duplicates: Duplicates
     judgements: Judgements
+    cases: Cases
+    case_exports: Exports
     events: Events
     webhooks: Webhooks
     spaces: Spaces

@@ -10,6 +10,7 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -60,6 +61,7 @@ class AsyncClient:
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
         webhooks: who is told what happens.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class AsyncClient:
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
+        self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

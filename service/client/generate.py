@@ -15,6 +15,7 @@ WRITTEN = {
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
     "webhooks/synchronous.py": "webhooks/asynchronous.py",
+    "cases/synchronous.py": "cases/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -32,11 +33,12 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (
-        r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events|Webhooks)\b",
+        r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events|Webhooks"
+        r"|Cases)\b",
         r"\1",
     ),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\b(duplicates|webhooks)\.asynchronous\b", r"\1.synchronous"),
+    (r"\b(duplicates|webhooks|cases)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

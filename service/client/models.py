@@ -1,6 +1,21 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
+from service.features.cases.schemas import (
+    CaseDetailOut,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    DecidedOut,
+    DifferenceOut,
+    ExpandIn,
+    RanOut,
+    UndoneOut,
+    VerdictIn,
+    VerdictPage,
+)
+from service.features.cases.schemas import EventPage as CaseEventPage
+from service.features.cases.schemas import MemberOut as CaseMemberOut
 from service.features.cold_start.schemas import (
     ColdStartIn,
     ColdStartLineOut,
@@ -82,6 +97,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "CaseDetailOut",
+    "CaseEventPage",
+    "CaseIn",
+    "CaseMemberOut",
+    "CaseOut",
+    "CasePage",
     "ChannelName",
     "ChannelOut",
     "ClusterOut",
@@ -91,16 +112,19 @@ __all__ = [
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecidedOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
     "DeliveryOut",
     "DeliveryPage",
+    "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
     "EventPage",
+    "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
@@ -129,6 +153,7 @@ __all__ = [
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RanOut",
     "ReasonsOut",
     "RefusedLineOut",
     "ReplayedOut",
@@ -147,7 +172,10 @@ __all__ = [
     "TakenBackOut",
     "TestedOut",
     "TieOut",
+    "UndoneOut",
     "UserOut",
+    "VerdictIn",
+    "VerdictPage",
     "Video",
     "WebhookDeletedOut",
     "WebhookOut",

@@ -12,6 +12,7 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
@@ -62,6 +63,7 @@ class Client:
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
         webhooks: who is told what happens.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Client:
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
         return self

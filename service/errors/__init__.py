@@ -17,6 +17,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── CaseNotFound        404   there is no such case
+│   ├── NotInCase           404   the streamer is not in the case
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
@@ -37,13 +39,16 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── TooManyWebhooks     409   there are as many as there may be
+│   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   ├── CaseChanged         412   somebody changed the case since it was read
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── RateLimited         429   the API key has used up its rate limit
@@ -78,6 +83,11 @@ from service.errors.base import FieldError as FieldError
 from service.errors.base import RequestError as RequestError
 from service.errors.base import ServiceError as ServiceError
 from service.errors.base import Unavailable as Unavailable
+from service.errors.cases import CaseChanged as CaseChanged
+from service.errors.cases import CaseNotFound as CaseNotFound
+from service.errors.cases import IfMatchNeeded as IfMatchNeeded
+from service.errors.cases import NothingToUndo as NothingToUndo
+from service.errors.cases import NotInCase as NotInCase
 from service.errors.duplicates import GroupNotFound as GroupNotFound
 from service.errors.duplicates import JudgementNotFound as JudgementNotFound
 from service.errors.jobs import InputChanged as InputChanged

@@ -68,6 +68,7 @@ class Erasure:
         delete: Delete,
         drop_snapshots: Callable[[], Awaitable[None]],
         known: Known,
+        erase_copies: Callable[[str], Awaitable[object]],
     ) -> None:
         """Erase from a store, and from the files of this replica.
 
@@ -77,11 +78,13 @@ class Erasure:
                 VersionConflict.
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
+            erase_copies: removes the copies of a streamer's profile that cases have.
         """
         self._store = store
         self._delete = delete
         self._drop_snapshots = drop_snapshots
         self._known = known
+        self._erase_copies = erase_copies
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
@@ -94,6 +97,7 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
+        await self._erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         await self._drop_snapshots()
         rewriting = await self._store.rewrite_files()
@@ -138,6 +142,7 @@ class Erasure:
                 "id",
                 "you take the judgement back; 100,000 newer events of the kind",
             ),
+            Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
             ),

@@ -57,6 +57,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     ),
     "ids": ("POST", "/v1/dedup", lambda: filled('{"ids":[', zeros(), "]}")),
     "profiles": ("POST", "/v1/dedup", lambda: filled('{"profiles":[', zeros(), "]}")),
+    "seeds of a case": (
+        "POST",
+        "/v1/cases",
+        lambda: filled('{"title":"t","seeds":[', zeros(), "]}"),
+    ),
     "sides": (
         "POST",
         "/v1/compare",

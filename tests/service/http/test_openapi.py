@@ -47,6 +47,11 @@ NEEDS_A_WEBHOOK = (
     "delete_webhook",
 )
 """The ids of webhooks are drawn, and those of their dead letters need some."""
+NEEDS_A_CASE = (
+    "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
+    "list_case_events", "export_case", "undo_case", "delete_case",
+)  # fmt: skip
+"""Ids of cases are drawn, and each change names the revision that it is of."""
 NEEDS_A_SPACE = (
     "get_space",
     "hand_over_generation",
@@ -179,6 +184,7 @@ def requests() -> Iterator[Any]:
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
             *NEEDS_A_WEBHOOK,
+            *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
             continue
@@ -285,6 +291,24 @@ def test_examples_of_jobs_work_with_the_id_of_a_job(bundle: Path, tmp_path: Path
         assert do(client, "get_job", job).json()["state"] == "succeeded"
         assert do(client, "watch_job", job).text.count("event: job") == 1
         do(client, "get_job_result", job)
+
+
+def test_examples_of_cases_work_with_the_id_of_a_case(demo: TestClient) -> None:
+    (wanted,) = SCHEMAS["CaseIn"]["examples"]
+    case = execute(demo, "create_case", "application/json", wanted).json()
+    for name in NEEDS_A_CASE:
+        method, path, operation = OPERATIONS[name]
+        bodies = operation.get("requestBody", {"content": {}})["content"].values()
+        for body in [b for content in bodies for b in examples_of(content["schema"])] or [None]:
+            where = path.format(case_id=case["case_id"], streamer_id="w0087")
+            headers = {"If-Match": f'"{case["revision"]}"'} if method != "GET" else {}
+            answer = demo.request(method, where, json=body, headers=headers)
+            if name == "delete_case":
+                assert answer.status_code == 204
+                continue
+            check(name, answer)
+            if method != "GET":
+                case["revision"] = answer.json()["revision"]
 
 
 def test_the_example_of_a_file_works_where_it_is(bundle: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from service import errors
 from service.errors import ServiceError, StartupError, catalogue
+from service.features.cases.examples import EXAMPLE_CASE
 from service.features.duplicates.schemas import EXAMPLE_GROUP
 from service.features.jobs.schemas import EXAMPLE_ID as EXAMPLE_JOB
 from service.features.webhooks.schemas import EXAMPLE_ID as EXAMPLE_WEBHOOK
@@ -90,9 +91,9 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
     document = running.get("/openapi.json").json()
     for name, _ in operations(document):
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
-        ids["group_id"] = EXAMPLE_GROUP
         ids["webhook_id"] = EXAMPLE_WEBHOOK
-        ids |= {"group_id": EXAMPLE_GROUP, "space": "s", "generation": "g", "user_id": "u"}
+        ids |= {"group_id": EXAMPLE_GROUP, "case_id": EXAMPLE_CASE}
+        ids |= {"space": "s", "generation": "g", "user_id": "u"}
         method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})
         assert answer.status_code == 422, (name, answer.text)

@@ -34,6 +34,7 @@ FILLED = {
     "job_id": "0" * 28,
     "group_id": "dup-" + "0" * 24,
     "webhook_id": "wh-" + "0" * 16,
+    "case_id": "case-" + "0" * 16,
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",

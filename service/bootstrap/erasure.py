@@ -1,0 +1,28 @@
+"""Wires the erasure of streamers: the store, the files of this replica, and what cases have."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from service.engine.replica.snapshots import Snapshots
+from service.features.streamers.erasure import Erasure, Known
+from service.features.streamers.write_pipeline import WritePipeline
+from service.settings import Settings
+from service.store.base import StreamerStore
+
+
+def erasure_of(
+    store: StreamerStore,
+    writes: WritePipeline,
+    saved: Snapshots,
+    established: Iterable[str],
+    settings: Settings,
+    erase_copies: Callable[[str], Awaitable[object]],
+) -> Erasure:
+    """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
+
+    async def discard() -> None:
+        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
+
+    listed = frozenset(established)
+    known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
+    return Erasure(store, writes.delete, discard, known, erase_copies)
