@@ -73,8 +73,7 @@ ServiceError                500   unexpected; the log has the cause
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.http.problems` answers with problem+json (RFC 9457); `/errors` lists every code. `status`,
-`code` and `title` are part of the API, the docstring explains, and `example` is a typical `detail`.
-StartupErrors end the process with one line on stderr.
+`code` and `title` are the API's, `example` a typical `detail`. StartupErrors are a line on stderr.
 """
 
 from typing import Self
