@@ -42,7 +42,9 @@ COMMANDS = {
     "serve": "answer over REST",
     "load": "write a data set folder's streamers to a running service",
     "jobs": "list, show, watch, cancel and retry the jobs of a running service, rebuild its index",
-    "similar": "ask a running service who is similar to a streamer",
+    "similar": "ask a running service who is similar to streamers or profiles",
+    "lists": "make, save and run campaign lists of a running service, as tables and spreadsheets",
+    "outreach": "record who was written to, so that lists leave them out",
     "cold-start": "ask a running service for the streamers and users near a new streamer",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
@@ -64,6 +66,8 @@ COMMANDS = {
 }
 _MODULES = {
     "similar": "questions.similar",
+    "lists": "questions.lists",
+    "outreach": "questions.outreach",
     "cold-start": "questions.cold_start",
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
@@ -82,7 +86,22 @@ EXAMPLES = {
     "serve": ("--bundle build/demo/world/bundle --data-dir build/state",),
     "load": ("my-data --url http://127.0.0.1:8000", "streamers.jsonl --concurrency 8"),
     "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6", "rebuild-index"),
-    "similar": ("w0087 -k 5", "w0087 --min-precision 0.7 --json", "w0087 --explain | cut -f 2,5"),
+    "similar": (
+        "w0087 -k 5",
+        "w0087 w0412 --unlike w0000 --must language=en",
+        "w0087 --min-precision 0.7 --all --json",
+        "w0087 --explain | cut -f 2,5",
+    ),
+    "lists": (
+        "preview w0087 -k 200 --without-copies --max-per category=20 --explain short --out l.xlsx",
+        "save spring w0087 --exclude-list autumn --outreach-since 2030-01-31",
+        "run spring --new-only --out new.csv",
+        "show spring",
+    ),
+    "outreach": (
+        'record w0087 w0412 --at 2030-01-31 --note "first mail"',
+        "list --since 2030-01-01",
+    ),
     "cold-start": ("night-kitchen --neighbours 20", "night-kitchen --users 100 --json"),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (

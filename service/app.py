@@ -21,7 +21,9 @@ from service.features.events import endpoints as events
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
+from service.features.lists import endpoints as lists
 from service.features.operations import error_page, health, index_listing, metrics
+from service.features.outreach import endpoints as outreach
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.spaces import endpoints as spaces
@@ -79,10 +81,11 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (
-        *parts,
+    more = (
         cases,
         case_reads,
+        lists,
+        outreach,
         compare,
         duplicates,
         judgements,
@@ -91,7 +94,8 @@ def create_app(
         audit,
         health,
         error_page,
-    ):
+    )
+    for part in (*parts, *more):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))

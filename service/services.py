@@ -17,8 +17,10 @@ from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.lists.service import Lists
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
+from service.features.outreach.service import Outreach
 from service.features.similar.service import Similar
 from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
@@ -39,6 +41,8 @@ class Services:
     streamers: Streamers
     writes: WritePipeline
     similar: Similar
+    lists: Lists
+    outreach: Outreach
     cold_start: ColdStart
     dedup: Dedup
     compare: Compare

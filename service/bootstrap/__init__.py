@@ -16,6 +16,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.lists import lists_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.bootstrap.webhooks import opened_feed
@@ -63,6 +64,7 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
+from service.features.lists import jobs as list_jobs
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
@@ -180,13 +182,17 @@ async def open_services(
             _turns("explanations", settings),
         )
         similar = similar_of(serving, lanes, content, audience, turns, settings)
+        lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
                 CASES: cases.jobs,
             },
-            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+            answers={
+                exporting.KIND: exporting.answering(similar, settings.limits),
+                list_jobs.KIND: list_jobs.answering(lists, lanes),
+            },
         )
         feed = opened_feed(store, duplicates.events, settings.webhooks, stack)
         counts = JobCounts()
@@ -205,6 +211,8 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
+            lists=lists,
+            outreach=outreach,
             cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),

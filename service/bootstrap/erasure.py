@@ -1,17 +1,19 @@
-"""Wires the erasure of streamers: the store, the files of this replica, and what cases have."""
+"""Wires the erasure of streamers: the store, files of this replica, cases and outreach."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from service.engine.replica.snapshots import Snapshots
+from service.features.outreach.service import forget
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
-from service.store.base import StreamerStore
+from service.store.redis.backup import ArchivedStore
 
 
 def erasure_of(
-    store: StreamerStore,
+    store: ArchivedStore,
     writes: WritePipeline,
     saved: Snapshots,
     established: Iterable[str],
@@ -25,4 +27,5 @@ def erasure_of(
 
     listed = frozenset(established)
     known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known, erase_copies)
+    outreach = partial(forget, store.documents)
+    return Erasure(store, writes.delete, discard, known, erase_copies, outreach)

@@ -14,6 +14,7 @@ from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -61,6 +62,8 @@ class AsyncClient:
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
         webhooks: who is told what happens.
+        lists: campaign lists.
+        outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -91,6 +94,8 @@ class AsyncClient:
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
+        self.lists = AsyncLists(self._transport, self.jobs, self._last)
+        self.outreach = AsyncOutreach(self._transport)
         self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:

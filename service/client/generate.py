@@ -15,6 +15,7 @@ WRITTEN = {
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
     "webhooks/synchronous.py": "webhooks/asynchronous.py",
+    "lists/synchronous.py": "lists/asynchronous.py",
     "cases/synchronous.py": "cases/asynchronous.py",
 }
 """The files, and what each is written from."""
@@ -32,13 +33,10 @@ _REPLACED = (
     (r"\bAsyncGenerator\[([\w\[\]]+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
-    (
-        r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events|Webhooks"
-        r"|Cases)\b",
-        r"\1",
-    ),
+    (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
+    (r"\bAsync(Cases|Lists|Outreach|Webhooks)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\b(duplicates|webhooks|cases)\.asynchronous\b", r"\1.synchronous"),
+    (r"\b(cases|duplicates|lists|webhooks)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

@@ -55,7 +55,19 @@ from service.features.duplicates.schemas import (
 )
 from service.features.events.schemas import EventOut, EventPage
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
+from service.features.lists.answers import (
+    ListAnswerOut,
+    ListDeletedOut,
+    ListDetailOut,
+    ListOut,
+    ListPage,
+    ListRowOut,
+    RunDetailOut,
+    RunOut,
+)
+from service.features.lists.schemas import ListQuestionIn
 from service.features.operations.schemas import HealthOut
+from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -143,12 +155,21 @@ __all__ = [
     "JobPage",
     "JudgementIn",
     "JudgementPage",
+    "ListAnswerOut",
+    "ListDeletedOut",
+    "ListDetailOut",
+    "ListOut",
+    "ListPage",
+    "ListQuestionIn",
+    "ListRowOut",
     "ListedOut",
     "Live",
     "Media",
     "MemberOut",
     "NearDuplicateOut",
     "NeighbourOut",
+    "OutreachOut",
+    "OutreachPage",
     "PairOut",
     "Problem",
     "ProgressOut",
@@ -157,6 +178,8 @@ __all__ = [
     "ReasonsOut",
     "RefusedLineOut",
     "ReplayedOut",
+    "RunDetailOut",
+    "RunOut",
     "SameContentOut",
     "SeedIn",
     "SideIn",

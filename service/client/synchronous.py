@@ -16,6 +16,7 @@ from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -63,6 +64,8 @@ class Client:
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
         webhooks: who is told what happens.
+        lists: campaign lists.
+        outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -93,6 +96,8 @@ class Client:
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.lists = Lists(self._transport, self.jobs, self._last)
+        self.outreach = Outreach(self._transport)
         self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 import argparse
 import re
 from dataclasses import asdict
+from functools import partial
 
 from model_export.contract.streamer import ID_PATTERN
 from service.commands.answers import answer
@@ -11,6 +12,7 @@ from service.commands.stores import add_data_dir, finish, opened_store
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
+from service.features.outreach.service import forget
 from service.features.streamers.erasure import Erased, Erasure, Known
 from service.settings import Paging, Work
 from service.store.base import Delete, Refused
@@ -42,7 +44,8 @@ async def _run(args: argparse.Namespace) -> int:
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
         copies = KeptCases(store.documents, lanes).erase
-        erasure = Erasure(store, delete, drop_snapshots, known, copies)
+        outreach = partial(forget, store.documents)
+        erasure = Erasure(store, delete, drop_snapshots, known, copies, outreach)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))
@@ -53,6 +56,7 @@ def _tell(erased: Erased) -> None:
     was_stored = erased.sequence is not None
     print(f"{erased.streamer_id}: {'deleted' if was_stored else 'was not stored'}")
     print(f"entries of the store's log with its vectors: {erased.log_entries} removed")
+    print(f"records of outreach that it was taken out of: {erased.outreach}")
     print("what persists:")
     for left in erased.persists:
         print(f"- {left.where}: {left.what}; until: {left.until}")

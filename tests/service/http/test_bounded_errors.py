@@ -41,6 +41,12 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "/v1/similar",
         lambda: filled('{"positive":[{', unknown_fields(), "}]}"),
     ),
+    "excluded": (
+        "POST",
+        "/v1/lists:preview",
+        lambda: filled('{"positive":[{"streamer_id":"s"}],"exclude":{"ids":[', zeros(), "]}}"),
+    ),
+    "who was written to": ("POST", "/v1/outreach", lambda: filled('{"ids":[', zeros(), "]}")),
     "empty seeds": (
         "POST",
         "/v1/similar/export",

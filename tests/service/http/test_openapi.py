@@ -47,6 +47,8 @@ NEEDS_A_WEBHOOK = (
     "delete_webhook",
 )
 """The ids of webhooks are drawn, and those of their dead letters need some."""
+NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
+"""Lists have to be saved, and records of outreach made, before anything is done with them."""
 NEEDS_A_CASE = (
     "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
     "list_case_events", "export_case", "undo_case", "delete_case",
@@ -184,6 +186,7 @@ def requests() -> Iterator[Any]:
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
             *NEEDS_A_WEBHOOK,
+            *NEEDS_A_LIST,
             *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
