@@ -30,6 +30,8 @@ from service.features.spaces import endpoints as spaces
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
+from service.features.watchlists import endpoints as watchlists
+from service.features.watchlists.alerts import endpoints as alerts
 from service.features.webhooks import endpoints as webhooks
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
@@ -96,6 +98,8 @@ def create_app(
         error_page,
     )
     for part in (*parts, *more):
+        app.include_router(part.router)
+    for part in (watchlists, alerts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))
