@@ -247,11 +247,7 @@ class AsyncClient:
                 return
 
     async def health(self, *, deadline_s: float | None = None) -> HealthOut:
-        """State of the service, ready or not; asked once.
-
-        Raises:
-            Unavailable: it is starting or stopping.
-        """
+        """State of the service, ready or not; asked once. Unavailable: it starts or stops."""
         return await self._transport.call(calls.health(), deadline_s, attempts=1)
 
     # Questions

@@ -249,11 +249,7 @@ class Client:
                 return
 
     def health(self, *, deadline_s: float | None = None) -> HealthOut:
-        """State of the service, ready or not; asked once.
-
-        Raises:
-            Unavailable: it is starting or stopping.
-        """
+        """State of the service, ready or not; asked once. Unavailable: it starts or stops."""
         return self._transport.call(calls.health(), deadline_s, attempts=1)
 
     # Questions
