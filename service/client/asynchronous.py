@@ -389,7 +389,8 @@ class AsyncClient:
         Args:
             cursor: of an earlier iterator; None = from the oldest that is kept.
             kinds: such as `streamer.*`; none = all that the key may read.
-            page_size, deadline_s: of what is fetched at once.
+            page_size: events that are fetched at once.
             poll_s: the iterator does not end, and asks for new events so often.
+            deadline_s: of a page.
         """
         return AsyncEvents(self._transport, cursor, kinds, page_size, poll_s, deadline_s)
