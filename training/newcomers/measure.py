@@ -132,11 +132,11 @@ def ways_of(
     def lent(near: NDArray[np.int64], weights: NDArray[np.float32]) -> Scores:
         return ranked(np.einsum("qk,qke->qe", weights, directions[near]).astype(np.float32))
 
-    by_category = _category_popularity(given)
+    by_category, ties = _category_popularity(given), popularity * np.float32(1e-6)
     ways: dict[str, Scores] = {
         "random": lambda part: order[part],
         "popularity": lambda part: np.tile(popularity, (len(queries[part]), 1)),
-        "category popularity": lambda part: by_category(part) + 1e-6 * popularity,
+        "category popularity": lambda part: by_category(part) + ties,
         "kNN-borrowed": lent(*search(corpus.lexical[queries], corpus.lexical[gallery], _LENDERS)),
         "ridge": mapped(corpus.content),
     }
