@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_export.contract.pieces import pieces_of
-from service.engine.prediction.fit import Known, fit
+from service.engine.prediction.fit import Known, audience_of, fit
 from service.engine.prediction.linear import unit
 from service.engine.prediction.neighbours import Near, nearest
 from training.api import embed
@@ -92,6 +92,7 @@ class Night:
             modalities=np.full(len(rows), 2, np.float32),
             interactions=counts[learned],
             unseen=np.full(len(rows), not was_trained),
+            audience=audience_of(users),
         )
         self.fit = fit(known)
         predictor = self.fit.predictor
