@@ -132,7 +132,8 @@ def ways_of(
     def lent(near: NDArray[np.int64], weights: NDArray[np.float32]) -> Scores:
         return ranked(np.einsum("qk,qke->qe", weights, directions[near]).astype(np.float32))
 
-    by_category, ties = _category_popularity(given), popularity * np.float32(1e-6)
+    by_category = _category_popularity(given)
+    ties = (popularity * np.float32(1e-6)).astype(np.float32)
     ways: dict[str, Scores] = {
         "random": lambda part: order[part],
         "popularity": lambda part: np.tile(popularity, (len(queries[part]), 1)),
