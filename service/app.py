@@ -30,6 +30,8 @@ from service.features.spaces import endpoints as spaces
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
+from service.features.watchlists import endpoints as watchlists
+from service.features.watchlists.alerts import endpoints as alerts
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -95,6 +97,8 @@ def create_app(
         error_page,
     )
     for part in (*parts, *more):
+        app.include_router(part.router)
+    for part in (watchlists, alerts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

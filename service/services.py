@@ -27,6 +27,8 @@ from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
+from service.features.watchlists.alerts.service import Alerts
+from service.features.watchlists.service import Watchlists
 from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
@@ -47,6 +49,8 @@ class Services:
     compare: Compare
     duplicates: Duplicates
     judgements: Judgements
+    watchlists: Watchlists
+    alerts: Alerts
     cases: Cases
     case_exports: Exports
     events: Events

@@ -1,4 +1,4 @@
-"""Wires the erasure of streamers: the store, files of this replica, cases and outreach."""
+"""Wires the erasure of streamers: the store, this replica's files, and what people keep."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,7 +18,7 @@ def erasure_of(
     saved: Snapshots,
     established: Iterable[str],
     settings: Settings,
-    erase_copies: Callable[[str], Awaitable[object]],
+    *erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
     """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
 
@@ -28,4 +28,4 @@ def erasure_of(
     listed = frozenset(established)
     known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
     outreach = partial(forget, store.documents)
-    return Erasure(store, writes.delete, discard, known, erase_copies, outreach)
+    return Erasure(store, writes.delete, discard, known, outreach, *erase_copies)

@@ -37,6 +37,8 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.spaces.asynchronous import AsyncSpaces
+from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -60,6 +62,9 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        spaces: ID-embeddings that the recommender hands over.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
@@ -91,6 +96,9 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.spaces = AsyncSpaces(self._transport)
+        self.watchlists = AsyncWatchlists(self._transport)
+        self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)
         self.outreach = AsyncOutreach(self._transport)
         self.cases = AsyncCases(self._transport)

@@ -39,6 +39,8 @@ from service.client.models import (
 )
 from service.client.parallel import results
 from service.client.patience import Patience
+from service.client.spaces.synchronous import Spaces
+from service.client.watchlists.synchronous import Alerts, Watchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -62,6 +64,9 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        spaces: ID-embeddings that the recommender hands over.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
@@ -93,6 +98,9 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.spaces = Spaces(self._transport)
+        self.watchlists = Watchlists(self._transport)
+        self.alerts = Alerts(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)
         self.outreach = Outreach(self._transport)
         self.cases = Cases(self._transport)

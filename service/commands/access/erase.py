@@ -14,6 +14,7 @@ from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
 from service.features.outreach.service import forget
 from service.features.streamers.erasure import Erased, Erasure, Known
+from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging, Work
 from service.store.base import Delete, Refused
 
@@ -43,9 +44,9 @@ async def _run(args: argparse.Namespace) -> int:
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
-        copies = KeptCases(store.documents, lanes).erase
+        copies = KeptCases(store.documents, lanes).erase, SeedCopies(store.documents).erase
         outreach = partial(forget, store.documents)
-        erasure = Erasure(store, delete, drop_snapshots, known, copies, outreach)
+        erasure = Erasure(store, delete, drop_snapshots, known, outreach, *copies)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))

@@ -71,8 +71,8 @@ class Erasure:
         delete: Delete,
         drop_snapshots: Callable[[], Awaitable[None]],
         known: Known,
-        erase_copies: Callable[[str], Awaitable[object]],
         forget_outreach: Forget,
+        *erase_copies: Callable[[str], Awaitable[object]],
     ) -> None:
         """Erase from a store, and from the files of this replica.
 
@@ -82,8 +82,8 @@ class Erasure:
                 VersionConflict.
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
-            erase_copies: removes the copies of a streamer's profile that cases have.
             forget_outreach: takes a streamer out of the records of who was written to.
+            erase_copies: each removes copies of a streamer's profile: of cases, of watchlists.
         """
         self._store = store
         self._delete = delete
@@ -103,7 +103,8 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
-        await self._erase_copies(streamer_id)
+        for erase_copies in self._erase_copies:
+            await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         outreach = await self._forget_outreach(streamer_id)
         await self._drop_snapshots()
@@ -150,11 +151,21 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
-                "judgements, events of duplicates",
+                "judgements, events",
                 "id",
                 "you take the judgement back; 100,000 newer events",
             ),
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
+            Persisting(
+                "spaces",
+                "id and ID-embedding, if the recommender handed them over",
+                "you hand over without it, and delete the generations before",
+            ),
+            Persisting(
+                "watchlists, alerts",
+                "id, with the channels that matched and a hash of the profile",
+                "you change the list; alerts stay",
+            ),
             Persisting(
                 "saved lists and their runs",
                 "id, where it is a seed, excluded, or was on the list",
