@@ -18,12 +18,14 @@ from service.features.dedup import endpoints as dedup
 from service.features.duplicates import endpoints as duplicates
 from service.features.duplicates import judgement_endpoints as judgements
 from service.features.events import endpoints as events
+from service.features.find import endpoints as find
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.lists import endpoints as lists
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.outreach import endpoints as outreach
+from service.features.ratings import endpoints as ratings
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.spaces import endpoints as spaces
@@ -91,6 +93,8 @@ def create_app(
         duplicates,
         judgements,
         events,
+        find,
+        ratings,
         spaces,
         audit,
         health,

@@ -15,12 +15,14 @@ from service.features.dedup.service import Dedup
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
+from service.features.find.service import Find
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.lists.service import Lists
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.outreach.service import Outreach
+from service.features.ratings.service import Ratings
 from service.features.similar.service import Similar
 from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
@@ -54,6 +56,8 @@ class Services:
     cases: Cases
     case_exports: Exports
     events: Events
+    find: Find
+    ratings: Ratings
     spaces: Spaces
     operations: Operations
     rebuilds: IndexRebuilds

@@ -14,6 +14,7 @@ from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of
+from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.lists import lists_of
@@ -69,6 +70,7 @@ from service.features.lists import jobs as list_jobs
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
+from service.features.ratings.service import Ratings
 from service.features.similar import exporting
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -172,6 +174,10 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        finding = FindParts(store, lanes, follower, settings)
+        finding.names.start()
+        stack.push_async_callback(finding.names.stop)
+        ratings = Ratings(store.documents, store)
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
         )
@@ -228,6 +234,8 @@ async def open_services(
             watchlists=watch.watchlists,
             alerts=watch.alerts,
             events=Events(duplicates.events),
+            find=finding.find,
+            ratings=ratings,
             spaces=spaces,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
@@ -241,7 +249,8 @@ async def open_services(
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                store, writes, snapshots, known_ids, settings, cases.kept.erase, watch.copies.erase
+                *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
+                *(cases.kept.erase, watch.copies.erase),
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -250,6 +259,7 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                finding.counts,
                 watch.counts,
                 space_counts,
             ),

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
+from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
 from service.features.outreach.service import forget
+from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
@@ -16,13 +18,17 @@ def erasure_of(
     store: ArchivedStore,
     writes: WritePipeline,
     saved: Snapshots,
+    names: Names,
+    ratings: Ratings,
     established: Iterable[str],
     settings: Settings,
     *erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
     """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
 
-    async def discard() -> None:
+    async def discard(streamer_id: str) -> None:
+        await ratings.forget(streamer_id)
+        await names.purge()
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
     listed = frozenset(established)

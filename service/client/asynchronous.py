@@ -13,6 +13,7 @@ from service.client.calls import ExportLine, LastWrite
 from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
+from service.client.find.asynchronous import AsyncFind, AsyncRatings
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
@@ -62,6 +63,8 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        find: streamers by nickname, tag or bio.
+        ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
@@ -96,6 +99,8 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.find = AsyncFind(self._transport, self._last)
+        self.ratings = AsyncRatings(self._transport)
         self.spaces = AsyncSpaces(self._transport)
         self.watchlists = AsyncWatchlists(self._transport)
         self.alerts = AsyncAlerts(self._transport)

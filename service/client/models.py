@@ -54,6 +54,7 @@ from service.features.duplicates.schemas import (
     TieOut,
 )
 from service.features.events.schemas import EventOut, EventPage
+from service.features.find.schemas import FacetsOut, FindOut, FoundOut
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.lists.answers import (
     ListAnswerOut,
@@ -68,6 +69,7 @@ from service.features.lists.answers import (
 from service.features.lists.schemas import ListQuestionIn
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
+from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -161,8 +163,11 @@ __all__ = [
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
+    "FacetsOut",
     "FieldProblem",
     "FilterIn",
+    "FindOut",
+    "FoundOut",
     "GenerationOut",
     "GivenOut",
     "GroupDetailOut",
@@ -199,6 +204,10 @@ __all__ = [
     "ProgressOut",
     "QuoteOut",
     "RanOut",
+    "RatedOut",
+    "RatingIn",
+    "RatingOut",
+    "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
     "RunDetailOut",

@@ -17,6 +17,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── RatingNotFound      404   this key has not rated the streamer for this question
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
 │   ├── SpaceNotFound       404   nothing was handed over for the space
@@ -113,6 +114,7 @@ from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
+from service.errors.ratings import RatingNotFound as RatingNotFound
 from service.errors.slow import BodyTooSlow as BodyTooSlow
 from service.errors.slow import HeaderTooSlow as HeaderTooSlow
 from service.errors.spaces import GenerationExists as GenerationExists

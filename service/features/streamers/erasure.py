@@ -69,7 +69,7 @@ class Erasure:
         self,
         store: StreamerStore,
         delete: Delete,
-        drop_snapshots: Callable[[], Awaitable[None]],
+        drop: Callable[[str], Awaitable[None]],
         known: Known,
         forget_outreach: Forget,
         *erase_copies: Callable[[str], Awaitable[object]],
@@ -80,20 +80,23 @@ class Erasure:
             store: of the streamers.
             delete: removes a record if it has a version; raises StreamerNotFound and
                 VersionConflict.
-            drop_snapshots: removes the saved indexes of this replica.
+            drop: removes what names a streamer beside its record, and the saved indexes and names
+                of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
             erase_copies: each removes copies of a streamer's profile: of cases, of watchlists.
         """
         self._store = store
         self._delete = delete
-        self._drop_snapshots = drop_snapshots
+        self._drop = drop
         self._known = known
         self._forget_outreach = forget_outreach
         self._erase_copies = erase_copies
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
+
+        Ratings that name it go too, as an answer or as a seed.
 
         Raises:
             VersionConflict: it is not at `expected_version`.
@@ -107,7 +110,7 @@ class Erasure:
             await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         outreach = await self._forget_outreach(streamer_id)
-        await self._drop_snapshots()
+        await self._drop(streamer_id)
         rewriting = await self._store.rewrite_files()
         return Erased(
             streamer_id,
@@ -127,6 +130,12 @@ class Erasure:
                 "the rewrite that has begun ends: seconds, minutes for millions of streamers"
                 if rewriting
                 else "the store rewrites its file; erase it again later to ask for that",
+            ),
+            Persisting(
+                "file of names",
+                "pieces of name, tags and bio, which nothing reads",
+                "this replica has removed them: seconds, minutes for millions of streamers; "
+                "others remove them when they merge their files, or without their folder `names`",
             ),
             Persisting(
                 "other replicas",

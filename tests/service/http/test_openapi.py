@@ -36,8 +36,8 @@ NEEDS_A_KEY = ("change_key", "rotate_key", "revoke_key")
 """The ids of keys are drawn."""
 NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_job")
 """So are those of jobs, and what can be done with one depends on its state."""
-NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
-"""Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back", "take_rating_back")
+"""Ids of groups are hashes, and only what was judged or rated can be taken back."""
 NEEDS_A_WATCHLIST = ("get_watchlist", "change_watchlist", "delete_watchlist")
 NEEDS_AN_ALERT = ("get_alert", "decide_alert")
 """Ids of watchlists are drawn, and those of alerts are hashes."""
