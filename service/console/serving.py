@@ -16,6 +16,7 @@ from service.http.auth.route_scopes import CONSOLE
 
 _BUILT = Path(__file__).parent / "built"
 _INDEX, _MISSING, _ASSETS = "index.html", "missing.txt", "assets/"
+_METHODS = ["GET", "HEAD"]
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 _HOW = "run `make console` in a checkout, or install a wheel that was built with access to npm"
 _HEADERS = {
@@ -27,7 +28,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Encoding",
-    "X-Content-Type-Options": "nosniff",
 }
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """Of files whose names have a hash of what they hold."""
@@ -50,11 +50,11 @@ def router_of(folder: Path = _BUILT) -> APIRouter:
     files = _read(folder)
     router = APIRouter(include_in_schema=False)
 
-    @router.get(CONSOLE)
+    @router.api_route(CONSOLE, methods=_METHODS)
     async def get_console() -> Response:  # pyright: ignore[reportUnusedFunction]
         return RedirectResponse(f"{CONSOLE}/", 308)
 
-    @router.get(f"{CONSOLE}/{{name:path}}")
+    @router.api_route(f"{CONSOLE}/{{name:path}}", methods=_METHODS)
     async def get_file(name: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         if not files and not name:
             return PlainTextResponse(_why_missing(folder), 503, headers={"Retry-After": "60"})

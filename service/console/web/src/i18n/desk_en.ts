@@ -91,7 +91,8 @@ export const deskEn = {
   "run.key.rotated": "The text before can be used for one more day.",
   "run.key.cancel": "Keep it",
   "run.keys.none": "No keys",
-  "run.keys.none.remedy": "Without a key the service answers to this machine alone. Create an admin key first.",
+  "run.keys.none.remedy":
+    "Without a key the service answers to this machine alone. Create an admin key first.",
   "run.when": "When",
   "run.who": "Key",
   "run.what": "What",

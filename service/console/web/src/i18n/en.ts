@@ -28,13 +28,15 @@ export const en = {
 
   "key.title": "Sign in with an API key",
   "key.why": "The service answers only to keys. Ask whoever runs it for one with your team's role.",
-  "key.refused": "The service no longer takes this key: it was revoked, rotated, has expired, or is mistyped.",
+  "key.refused":
+    "The service no longer takes this key: it was revoked, rotated, has expired, or is mistyped.",
   "key.field": "API key",
   "key.kept": "It stays in this tab until you close it, and is never part of a link.",
   "key.enter": "Sign in",
 
   "problem.unreachable": "The service does not answer",
-  "problem.unreachable.remedy": "It may be restarting, or the network is down. What you did is kept; try again.",
+  "problem.unreachable.remedy":
+    "It may be restarting, or the network is down. What you did is kept; try again.",
   "problem.missing_scope": "This key may not do that",
   "problem.rate_limited": "Too many requests with this key",
   "problem.not_found": "That is not there any more",

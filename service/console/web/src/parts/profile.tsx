@@ -29,9 +29,7 @@ export function Profile({ known, marked = NONE }: { known: Known; marked?: Marks
   const facts = Object.entries(content.attributes ?? {});
   return (
     <div class="profile">
-      {known.status === "insufficient_content" && (
-        <p class="notice">{t("profile.insufficient")}</p>
-      )}
+      {known.status === "insufficient_content" && <p class="notice">{t("profile.insufficient")}</p>}
       <dl>
         {content.avatar && (
           <Row name={t("profile.avatar")}>
@@ -114,7 +112,9 @@ function Titled(props: { kind: "videos" | "lives"; items: readonly Item[]; marke
       <ul class="titles">
         {shown.map(({ item, place }) => (
           <li key={place}>
-            {item.cover && <Picture media={item.cover} name={t("profile.cover")} />}
+            {(item.cover?.data ?? item.cover?.url) && item.cover && (
+              <Picture media={item.cover} name={t("profile.cover")} />
+            )}
             <Words value={item.title ?? "—"} marked={marked.get(place) ?? []} />
           </li>
         ))}

@@ -67,7 +67,9 @@ export function Waterfall({ found }: { found: Comparison }) {
               <td class="bars">
                 <div class="scale" aria-hidden="true">
                   <div class="threshold" style={{ left: place(found.threshold) }} />
-                  <div class={`bar ${channel.weight < 0 ? "against" : "for"}`} style={bar} />
+                  {channel.weight !== 0 && (
+                    <div class={`bar ${channel.weight < 0 ? "against" : "for"}`} style={bar} />
+                  )}
                 </div>
               </td>
               <td>
@@ -94,7 +96,8 @@ export function Waterfall({ found }: { found: Comparison }) {
 }
 
 function signed(bits: number): string {
-  return `${bits > 0 ? "+" : ""}${bits.toFixed(1)}`;
+  const text = bits.toFixed(1).replace(/^-(?=0\.0$)/, "");
+  return bits >= 0.05 ? `+${text}` : text;
 }
 
 function Evidence({ channel }: { channel: Channel }) {
@@ -106,9 +109,7 @@ function Evidence({ channel }: { channel: Channel }) {
         {channel.level && ` · ${channel.level}`}
       </span>
       {channel.disguises.length > 0 && (
-        <span class="disguise">
-          {t("compare.undone", { names: channel.disguises.join(", ") })}
-        </span>
+        <span class="disguise">{t("compare.undone", { names: channel.disguises.join(", ") })}</span>
       )}
       {channel.quotes.slice(0, MOST_QUOTES).map((quote, i) => (
         <div key={i} class="quotes">

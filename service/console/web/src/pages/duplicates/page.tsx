@@ -2,7 +2,9 @@
 import { useEffect } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
+import { streamer } from "../../api/profiles";
 import { number, t, time } from "../../i18n";
+import { Name } from "../../parts/profile";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { changed, go, hrefOf, place } from "../../state/location";
 import { Review } from "./review";
@@ -39,6 +41,15 @@ function GroupOf({ id }: { id: string }) {
   return <Empty title={t("dup.alone", { id })} />;
 }
 
+/** The name of the member that stands for a group. */
+function Representative({ id }: { id: string | null }) {
+  return id === null ? null : (
+    <span class="words">
+      <Name known={streamer(id).value} id={id} />
+    </span>
+  );
+}
+
 function Groups({ chosen }: { chosen: string | null }) {
   const { params } = place.value;
   const order = params.get("order") === "newest" ? "newest" : "size";
@@ -68,7 +79,7 @@ function Groups({ chosen }: { chosen: string | null }) {
       {failure && <Problem failure={failure} again={again} />}
       {waiting && !value && <Loading />}
       {value?.evaluated_sequence === null && <p class="notice">{t("dup.pending")}</p>}
-      {value && !value.groups.length && (
+      {value && !value.groups.length && value.evaluated_sequence !== null && (
         <Empty title={t("dup.none")} remedy={t("dup.none.remedy")} />
       )}
       <ul>
@@ -78,7 +89,7 @@ function Groups({ chosen }: { chosen: string | null }) {
               href={link(group.group_id)}
               aria-current={group.group_id === chosen ? "true" : undefined}
             >
-              <span class="words">{group.representative ?? group.group_id}</span>
+              <Representative id={group.representative} />
               <span>{t("dup.members", { n: number(group.size) })}</span>
               <span class="quiet">{time(group.updated_at)}</span>
             </a>

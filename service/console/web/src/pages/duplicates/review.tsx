@@ -93,9 +93,7 @@ export function Review({ groupId }: { groupId: string }) {
     <>
       <div class="toolbar judging">
         <span>{t("dup.members", { n: number(value.group.size) })}</span>
-        {pair && (
-          <span class="quiet">{t("dup.progress", { n: at + 1, all: pairs.length })}</span>
-        )}
+        {pair && <span class="quiet">{t("dup.progress", { n: at + 1, all: pairs.length })}</span>}
         <span class="spring" />
         {pair &&
           VERDICTS.map(([verdict, key, text]) => (

@@ -21,13 +21,13 @@ import { Threshold } from "./threshold";
 export function FindPage() {
   const question = questionOf(place.value.params);
   const opened = place.value.params.get("open");
-  const [current, setCurrent] = useState(0);
+  const [current, setCurrent] = useState(-1);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const asked = question.like.length ? JSON.stringify(bodyOf(question, false)) : null;
   const { value: found, failure, waiting, again } = useAsked(asked, (s) => find(question, s));
   const hits = found?.hits ?? [];
 
-  useEffect(() => setCurrent(0), [asked]);
+  useEffect(() => setCurrent(-1), [asked]);
   const open = (id: string | null): void => go("find", changed({ open: id }), true);
   const exclude = (ids: string[]): void => {
     go("find", changed({ exclude: [...question.exclude, ...ids].join(","), open: null }));
@@ -39,13 +39,8 @@ export function FindPage() {
   };
   const move = (step: number): void => {
     const row = Math.min(Math.max(current + step, 0), hits.length - 1);
-    const button = document.querySelector<HTMLElement>(`[data-row="${row}"]`);
-    // The first step goes to the first row, where no row has the focus yet.
-    const isIn = document.activeElement instanceof HTMLElement;
-    const hasFocus = isIn && "row" in (document.activeElement as HTMLElement).dataset;
-    const first = document.querySelector<HTMLElement>(`[data-row="${current}"]`);
-    (hasFocus ? button : first)?.focus();
-    if (hasFocus) setCurrent(row);
+    setCurrent(row);
+    focusRow(row);
   };
   useKeys({
     "/": () => document.getElementById("like")?.focus(),
@@ -129,12 +124,16 @@ export function FindPage() {
           exclude={(id) => exclude([id])}
           close={() => {
             open(null);
-            document.querySelector<HTMLElement>(`[data-row="${current}"]`)?.focus();
+            focusRow(current);
           }}
         />
       )}
     </div>
   );
+}
+
+function focusRow(row: number): void {
+  document.querySelector<HTMLElement>(`[data-row="${row}"]`)?.focus();
 }
 
 /** The question: seeds, how many, precision, filters. */

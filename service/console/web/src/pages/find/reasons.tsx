@@ -57,7 +57,7 @@ export function ReasonsLine({ reasons }: { reasons: Reasons | null | undefined }
           ))}
         </span>
       ))}
-      <span class="why-part quiet">{mostly(reasons)}</span>
+      <span class="why-part mostly quiet">{mostly(reasons)}</span>
     </span>
   );
 }

@@ -45,7 +45,7 @@ export function Results(props: Props) {
               }
             />
           </th>
-          <th scope="col" class="number">
+          <th scope="col" class="number rank">
             {t("find.rank")}
           </th>
           <th scope="col">{t("find.who")}</th>
@@ -90,7 +90,7 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
           onChange={(event) => list.select([id], event.currentTarget.checked)}
         />
       </td>
-      <td class="number quiet">{hit.rank}</td>
+      <td class="number rank quiet">{hit.rank}</td>
       <th scope="row">
         <button
           type="button"

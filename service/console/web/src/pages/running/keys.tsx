@@ -41,7 +41,9 @@ export function KeysTable() {
     <>
       <NewKey create={(body) => act(ask(api.POST("/v1/keys", { body })))} />
       {wrong && <Problem failure={wrong} />}
-      {!value.keys.length && <Empty title={t("run.keys.none")} remedy={t("run.keys.none.remedy")} />}
+      {!value.keys.length && (
+        <Empty title={t("run.keys.none")} remedy={t("run.keys.none.remedy")} />
+      )}
       {value.keys.length > 0 && (
         <table>
           <caption class="unseen">{t("run.keys")}</caption>
