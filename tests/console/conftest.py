@@ -13,6 +13,7 @@ from tests.console.profiles import STREAMERS
 from tests.service.process import Service
 
 KEY = "the-key-of-the-tests"
+NO_KEY = "the server responded with a status of 401"
 WAIT_MS = 20_000
 """For what the page shows, on a machine that does much else."""
 NO_CHROMIUM = "no chromium is found: run `make browser`, or leave these out with -m 'not browser'"
@@ -80,6 +81,12 @@ def page(context: BrowserContext) -> Iterator[Page]:
     yield opened
     unforeseen = [e for e in errors if not any(known in e for known in provoked)]
     assert not unforeseen
+
+
+def open_at(page: Page, service: Service, place: str) -> None:
+    """Open a place of the console, from wherever the page is."""
+    page.goto("about:blank")
+    page.goto(f"{service.url}/console/{place}")
 
 
 def sign_in(page: Page, service: Service, place: str = "#/find", key: str = KEY) -> None:
