@@ -13,6 +13,7 @@ from tests.console.profiles import STREAMERS
 from tests.service.process import Service
 
 KEY = "the-key-of-the-tests"
+STORED = "similar-streamer.key"
 NO_KEY = "the server responded with a status of 401"
 WAIT_MS = 20_000
 """For what the page shows, on a machine that does much else."""
@@ -100,6 +101,6 @@ def sign_in(page: Page, service: Service, place: str = "#/find", key: str = KEY)
 @pytest.fixture
 def signed_in(page: Page, service: Service) -> Page:
     """The console, without its form for the key: each place can be opened at once."""
-    page.add_init_script(f"sessionStorage.setItem('similar-streamer.key', '{KEY}')")
+    page.add_init_script(f"origin === 'null' || sessionStorage.setItem('{STORED}', '{KEY}')")
     page.goto(f"{service.url}/console/")
     return page

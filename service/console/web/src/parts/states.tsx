@@ -14,7 +14,7 @@ export function Loading() {
 export function Empty(props: { title: string; remedy?: string; children?: ComponentChildren }) {
   return (
     <div class="empty">
-      <p class="empty-title">{props.title}</p>
+      <h2 class="empty-title">{props.title}</h2>
       {props.remedy && <p>{props.remedy}</p>}
       {props.children}
     </div>

@@ -61,7 +61,14 @@ export function App() {
 }
 
 function Shown({ page }: { page: string }) {
-  if (!isPage(page)) return <Empty title={t("app.gone")} remedy={t("app.gone.remedy")} />;
+  if (!isPage(page)) {
+    return (
+      <>
+        <h1 class="unseen">{t("app.title")}</h1>
+        <Empty title={t("app.gone")} remedy={t("app.gone.remedy")} />
+      </>
+    );
+  }
   const Content = PAGES[page].show;
   return (
     <Suspense fallback={<Loading />}>

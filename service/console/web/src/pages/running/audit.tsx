@@ -23,7 +23,9 @@ export function Audit() {
         <thead>
           <tr>
             <th scope="col">{t("run.when")}</th>
-            <th scope="col">{t("run.who")}</th>
+            <th scope="col" class="wide">
+              {t("run.who")}
+            </th>
             <th scope="col">{t("run.what")}</th>
             <th scope="col">{t("run.about")}</th>
             <th scope="col" class="number">
@@ -35,7 +37,7 @@ export function Audit() {
           {value.entries.map((entry) => (
             <tr key={`${entry.chain} ${entry.n}`}>
               <td>{time(entry.at)}</td>
-              <td class="id">{entry.key_id ?? "–"}</td>
+              <td class="id wide">{entry.key_id ?? "–"}</td>
               <th scope="row" class="words">
                 {[entry.method, entry.route, entry.action].filter(Boolean).join(" ") || entry.kind}
               </th>
