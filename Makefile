@@ -20,7 +20,7 @@ PROMETHEUS := $(CURDIR)/build/prometheus/usr/bin
 DEBIAN  := prometheus promtool
 CHROMIUM := apt-get install --quiet --yes --no-install-recommends chromium fonts-noto-cjk fonts-noto-color-emoji
 # What the service takes besides its twin for the CPU or the GPU.
-SERVED  := service,embedded,text-tower,images,audio,oidc
+SERVED  := service,embedded,text-tower,images,audio,oidc,otel
 
 # Its operations are lost by processes that share them, so it has one of its own.
 SCHEMA  := tests/service/http/test_schemathesis.py
@@ -46,7 +46,7 @@ help: ## Show this help
 install: $(VENV)/.installed console ## Create .venv with everything that runs on a CPU (once)
 
 $(VENV)/.installed: PACKAGES = ".[$(EXTRAS)]" --group dev
-$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,otel,$(SERVED)]" --group test
+$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,$(SERVED)]" --group test
 $(GPU_VENV)/.installed: PACKAGES = ".[$(subst cpu,gpu,$(EXTRAS))]" --group test
 
 # A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.

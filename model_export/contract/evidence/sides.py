@@ -79,7 +79,8 @@ def side_of(
     Boilerplate that many streamers share (`uninformative`, the vocabulary's) is no evidence.
     Linear in the length of its texts.
     """
-    pieces = telling_pieces(profile, uninformative)
+    all_pieces = pieces_of(profile)
+    pieces = [piece for piece in all_pieces if not says_nothing(piece, uninformative)]
     shown = [piece for piece in pieces if is_text(piece)]
     spelt = all_sound_like([piece.text for piece in shown])
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
@@ -92,7 +93,7 @@ def side_of(
     keys = {
         "text": kept,
         "names": _grams(name),
-        "contacts": _contacts(profile),
+        "contacts": _contacts(all_pieces),
         "titles": as_hashes(
             key_of("title", letters) for letters in map(letters_of, titles) if _says_enough(letters)
         ),
@@ -178,8 +179,9 @@ def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
             yield piece.source, piece.text
 
 
-def _contacts(profile: StreamerContent) -> Hashes:
-    shown = "\n".join(" ".join(text.splitlines()) for _, text in contact_texts(profile))
+def _contacts(pieces: Sequence[Piece]) -> Hashes:
+    texts = (piece.text for piece in pieces if piece.kind == "text")
+    shown = "\n".join(" ".join(text.splitlines()) for text in texts)
     return as_hashes(contact_key(each.value) for each in find_contacts(shown, MOST_CONTACTS))
 
 

@@ -5,6 +5,7 @@ read often stays in the page cache. The file has no name and ends with the proce
 """
 
 import mmap
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,47 +14,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import KEYED, VECTOR_KEYS, Side
+from model_export.contract.evidence.keys import key_of
 
+Packed = NDArray[np.uint32]
 _CHANNELS = (*KEYED, VECTOR_KEYS)
 _HEAD = len(_CHANNELS) + 5
 """Numbers before the keys: sizes of the channels, name known, name, limit, width, vectors."""
 _BUFFER_BYTES = 1 << 20
 
 
+def pack(side: Side) -> Packed:
+    """All of a side as numbers; of the names of spaces, only hashes."""
+    sets = [side.of(channel) for channel in _CHANNELS]
+    width = 0 if side.embedding is None else len(side.embedding)
+    name = (0, 0) if side.name is None else (1, side.name)
+    head = [*map(len, sets), *name, side.limit, width, len(side.vectors)]
+    parts = [np.array(head, np.uint32), *sets]
+    if side.embedding is not None:
+        parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
+    for space, vectors in side.vectors.items():
+        parts.append(np.array([key_of("space", space), *vectors.shape], np.uint32))
+        parts.append(np.ascontiguousarray(vectors, np.float32).ravel().view(np.uint32))
+    return np.concatenate(parts)
+
+
+def unpack(numbers: Packed, place: int = 0) -> Side:
+    """The side that is packed at a place; its arrays are views."""
+    head: list[int] = numbers[place : place + _HEAD].tolist()
+    *sizes, has_name, name, limit, width, spaces = head
+    place += _HEAD
+    keys: dict[str, NDArray[np.uint32]] = {}
+    for channel, size in zip(_CHANNELS, sizes, strict=True):
+        if size:
+            keys[channel] = numbers[place : place + size]
+            place += size
+    embedding = numbers[place : place + width].view(np.float32) if width else None
+    vectors = _vectors(numbers, place + width, spaces)
+    return Side(keys, name if has_name else None, limit, vectors, embedding)
+
+
 class PackedSides:
-    """Sides by streamer. For one thread at a time."""
+    """Sides by streamer. One thread puts them; once all are there, any thread may read."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """None yet; the file is in `folder`, else where temporary files are."""
         self._file = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER_BYTES)  # noqa: SIM115
         self._place_of: dict[str, int] = {}  # in numbers of four bytes
         self._end = 0
-        self._spaces: list[str] = []
-        self._read: NDArray[np.uint32] | None = None
+        self._read: Packed | None = None
 
     def __contains__(self, streamer_id: str) -> bool:
         """Whether a side was put."""
         return streamer_id in self._place_of
 
-    def put(self, streamer_id: str, side: Side) -> None:
-        """Write a side."""
-        sets = [side.of(channel) for channel in _CHANNELS]
-        width = 0 if side.embedding is None else len(side.embedding)
-        name = (0, 0) if side.name is None else (1, side.name)
-        head = [*map(len, sets), *name, side.limit, width, len(side.vectors)]
-        parts = [np.array(head, np.uint32), *sets]
-        if side.embedding is not None:
-            parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
-        for space, vectors in side.vectors.items():
-            if space not in self._spaces:
-                self._spaces.append(space)
-            parts.append(np.array([self._spaces.index(space), *vectors.shape], np.uint32))
-            parts.append(np.ascontiguousarray(vectors, np.float32).ravel().view(np.uint32))
-        packed = np.concatenate(parts)
+    def put(self, streamer_id: str, packed: Packed) -> None:
+        """Write what `pack` made of a side."""
         self._file.write(packed.tobytes())
         self._place_of[streamer_id] = self._end
         self._end += len(packed)
         self._read = None
+
+    def place(self, streamer_id: str) -> int:
+        """Where in the file the side is that was put last for a streamer.
+
+        Raises:
+            KeyError: none was.
+        """
+        return self._place_of[streamer_id]
 
     def get(self, streamer_id: str) -> Side:
         """The side that was put last for a streamer; its arrays are views of the file.
@@ -61,19 +88,16 @@ class PackedSides:
         Raises:
             KeyError: none was.
         """
-        place = self._place_of[streamer_id]
-        numbers = self._numbers()
-        head: list[int] = numbers[place : place + _HEAD].tolist()
-        *sizes, has_name, name, limit, width, spaces = head
-        place += _HEAD
-        keys: dict[str, NDArray[np.uint32]] = {}
-        for channel, size in zip(_CHANNELS, sizes, strict=True):
-            if size:
-                keys[channel] = numbers[place : place + size]
-                place += size
-        embedding = numbers[place : place + width].view(np.float32) if width else None
-        vectors = self._vectors(numbers, place + width, spaces)
-        return Side(keys, name if has_name else None, limit, vectors, embedding)
+        place = self.place(streamer_id)
+        if self._read is None:
+            self._file.flush()
+            self._read = read_file(self._file.fileno())
+        return unpack(self._read, place)
+
+    def file(self) -> str:
+        """A path by which processes that this one started read the file, as it is now."""
+        self._file.flush()
+        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
 
     def close(self) -> None:
         """Forget everything; sides that are still in use stay readable."""
@@ -81,21 +105,18 @@ class PackedSides:
         self._place_of.clear()
         self._file.close()
 
-    def _vectors(
-        self, numbers: NDArray[np.uint32], place: int, spaces: int
-    ) -> Mapping[str, NDArray[np.float32]]:
-        found: dict[str, NDArray[np.float32]] = {}
-        for _ in range(spaces):
-            space, count, width = numbers[place : place + 3].tolist()
-            place += 3
-            end = place + count * width
-            found[self._spaces[space]] = numbers[place:end].view(np.float32).reshape(count, width)
-            place = end
-        return found
 
-    def _numbers(self) -> NDArray[np.uint32]:
-        if self._read is None:
-            self._file.flush()
-            mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._read = np.frombuffer(mapped, np.uint32)
-        return self._read
+def read_file(descriptor: int) -> Packed:
+    """The numbers of such a file, which are read when they are needed."""
+    return np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), np.uint32)
+
+
+def _vectors(numbers: Packed, place: int, spaces: int) -> Mapping[str, NDArray[np.float32]]:
+    found: dict[str, NDArray[np.float32]] = {}
+    for _ in range(spaces):
+        space, count, width = numbers[place : place + 3].tolist()
+        place += 3
+        end = place + count * width
+        found[str(space)] = numbers[place:end].view(np.float32).reshape(count, width)
+        place = end
+    return found

@@ -90,11 +90,14 @@ class StoredSides:
 
     def side_of(self, record: Record) -> Side:
         """What is compared of a record; call it in a thread."""
-        embedding = None
-        if record.embedding and record.model_version == self._model_version:
-            embedding = np.frombuffer(record.embedding, "<f4").astype(np.float32)
+        vector = self.embedding_of(record)
+        embedding = np.frombuffer(vector, "<f4").astype(np.float32) if vector else None
         profile = StreamerProfile.model_validate_json(record.profile)
         return self._evidence.side(profile, embedding)
+
+    def embedding_of(self, record: Record) -> bytes:
+        """The embedding of a record; empty without usable content, or of another model."""
+        return record.embedding if record.model_version == self._model_version else b""
 
     def _made(self, records: Sequence[Record]) -> Generator[None, None, list[Side]]:
         sides: list[Side] = []

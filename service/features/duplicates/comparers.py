@@ -14,12 +14,21 @@ from service.store.base import Record
 class ComparerOfAll(Protocol):
     """Compares streamers as they were when all of them were read."""
 
-    def put(self, streamer_id: str, entry: Entry) -> None:
-        """Take in what was read of a streamer; called in a thread."""
+    @property
+    def at_once(self) -> int:
+        """So many calls keep everything busy that works."""
+        ...
+
+    async def entries(self, records: Sequence[Record]) -> list[Entry]:
+        """What is searched of records, in order; what is compared of them is kept.
+
+        Raises:
+            Unavailable: too much work waits already.
+        """
         ...
 
     def asked(self, streamer_id: str) -> NDArray[np.uint32]:
-        """`Entry.asked` of a streamer that was put."""
+        """`Entry.asked` of a streamer that was read."""
         ...
 
     async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
@@ -65,6 +74,11 @@ class Comparer(Protocol):
         """
         ...
 
-    def of_all(self) -> ComparerOfAll:
-        """A comparer for who compares all streamers: nobody is known to it yet."""
+    def of_all(self, streamers: int, *, to_compare: bool) -> ComparerOfAll:
+        """A comparer for who reads all streamers: nobody is known to it yet.
+
+        Args:
+            streamers: about so many follow.
+            to_compare: whether they are compared then.
+        """
         ...

@@ -1,6 +1,6 @@
 """Compares stored streamers by the evidence of the model that is served."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import VERDICTS, Side
+from model_export.contract.evidence.keys import Hashes
 from service.engine.candidates.corpus import Entry
 from service.engine.candidates.keys import asked_keys, kept_keys
-from service.engine.evidence.engine import PART_PAIRS, Evidence
-from service.engine.evidence.packed_sides import PackedSides
+from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.evidence.whole_corpus import (
+    Joined,
+    ReadProfile,
+    WholeCorpus,
+    joined_in,
+    workers_for,
+)
 from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.groups.edges import Edge, Kind, Pair
 from service.store.base import Record
@@ -49,15 +56,7 @@ class EvidenceComparer:
     def entry_of(self, record: Record) -> Entry:
         """What is searched and compared of a record; call it in a thread."""
         side = self._sides.side_of(record)
-        content = np.frombuffer(record.content, "<f2").astype(np.float32)
-        return Entry(
-            content if len(content) else None,
-            side.embedding,
-            kept_keys(side),
-            asked_keys(side),
-            record.version,
-            side,
-        )
+        return entry_of(record, self._sides, kept_keys(side), asked_keys(side), side)
 
     def keep(self, streamer_id: str, entry: Entry) -> None:
         """Take in what was just read of a streamer."""
@@ -73,9 +72,11 @@ class EvidenceComparer:
             found += await self._some(pairs[start : start + _PAIRS_AT_ONCE], version_of)
         return found
 
-    def of_all(self) -> "EvidenceOfAll":
-        """A comparer for who compares all streamers."""
-        return EvidenceOfAll(self._evidence, self._lanes, self._folder)
+    def of_all(self, streamers: int, *, to_compare: bool) -> "EvidenceOfAll":
+        """A comparer for who reads all streamers; see `Comparer.of_all`."""
+        workers = workers_for(self._evidence, streamers)
+        whole = WholeCorpus(self._evidence, self._lanes, self._folder, workers)
+        return EvidenceOfAll(whole, self._sides, keeps=to_compare)
 
     async def _some(
         self, pairs: Sequence[Pair], version_of: Callable[[str], int | None]
@@ -86,61 +87,75 @@ class EvidenceComparer:
         known = [pair for pair in pairs if pair[0] in sides and pair[1] in sides]
         if not known:
             return []
-        return await self._lanes.run_in_slices(_compared(self._evidence, sides, known), Lane.BULK)
+        place = {name: i for i, name in enumerate(sides)}
+        one = np.array([place[a] for a, _ in known])  # (P,)
+        other = np.array([place[b] for _, b in known])
+        work = joined_in(self._evidence, list(sides.values()), one, other)
+        return _edges(known, await self._lanes.run_in_slices(work, Lane.BULK))
 
 
 class EvidenceOfAll:
-    """A `ComparerOfAll` by match weights: each side is made once and kept in a temporary file."""
+    """A `ComparerOfAll` by match weights."""
 
-    def __init__(self, evidence: Evidence, lanes: Lanes, folder: Path | None) -> None:
-        """Nobody is known yet; arguments as of `EvidenceComparer`."""
-        self._evidence = evidence
-        self._lanes = lanes
-        self._sides = PackedSides(folder)
+    def __init__(self, whole: WholeCorpus, sides: StoredSides, *, keeps: bool) -> None:
+        """Nobody is known yet.
 
-    def put(self, streamer_id: str, entry: Entry) -> None:
-        """Keep the side of a streamer."""
-        if entry.side is not None:
-            self._sides.put(streamer_id, entry.side)
+        Args:
+            whole: does the work.
+            sides: of stored streamers.
+            keeps: whether what is read is compared.
+        """
+        self._whole = whole
+        self._stored = sides
+        self._keeps = keeps
+
+    @property
+    def at_once(self) -> int:
+        """So many calls keep everything busy that works."""
+        return self._whole.at_once
+
+    async def entries(self, records: Sequence[Record]) -> list[Entry]:
+        """What is searched of records; see `ComparerOfAll.entries`."""
+        read = [ReadProfile(r.profile, self._stored.embedding_of(r)) for r in records]
+        entries: list[Entry] = []
+        for record, found in zip(records, await self._whole.read(read), strict=True):
+            if self._keeps:
+                self._whole.put(record.streamer_id, found.packed)
+            entries.append(entry_of(record, self._stored, found.keys, found.asked))
+        return entries
 
     def asked(self, streamer_id: str) -> NDArray[np.uint32]:
-        """Keys by which a streamer that was put finds others (K,)."""
-        return asked_keys(self._sides.get(streamer_id))
+        """Keys by which a streamer that was read finds others (K,)."""
+        return asked_keys(self._whole.side(streamer_id))
 
     async def edges(self, pairs: Sequence[Pair]) -> list[Edge]:
         """Those of the pairs that are duplicates; see `ComparerOfAll.edges`."""
-        return await self._lanes.run_in_slices(self._in_parts(pairs), Lane.BULK)
+        known = [pair for pair in pairs if pair[0] in self._whole and pair[1] in self._whole]
+        return _edges(known, await self._whole.joined(known)) if known else []
 
     def close(self) -> None:
-        """Drop the file."""
-        self._sides.close()
-
-    def _in_parts(self, pairs: Sequence[Pair]) -> Generator[None, None, list[Edge]]:
-        edges: list[Edge] = []
-        for start in range(0, len(pairs), PART_PAIRS):
-            part = pairs[start : start + PART_PAIRS]
-            names = {name for pair in part for name in pair if name in self._sides}
-            sides = {name: self._sides.get(name) for name in names}
-            yield
-            known = [pair for pair in part if pair[0] in sides and pair[1] in sides]
-            if known:
-                edges += yield from _compared(self._evidence, sides, known)
-        return edges
+        """Forget them."""
+        self._whole.close()
 
 
-def _compared(
-    evidence: Evidence, sides: Mapping[str, Side], pairs: Sequence[Pair]
-) -> Generator[None, None, list[Edge]]:
-    place = {name: i for i, name in enumerate(sides)}
-    one = np.array([place[a] for a, _ in pairs])  # (P,)
-    other = np.array([place[b] for _, b in pairs])
-    compared = yield from evidence.compare(list(sides.values()), one, other)
-    matches = compared.matches
+def entry_of(
+    record: Record, stored: StoredSides, keys: Hashes, asked: Hashes, side: Side | None = None
+) -> Entry:
+    """What a corpus takes in of a record."""
+    content = np.frombuffer(record.content, "<f2").astype(np.float32)
+    embedding = np.frombuffer(stored.embedding_of(record), "<f4")
+    return Entry(
+        content if len(content) else None,
+        embedding if len(embedding) else None,
+        keys,
+        asked,
+        record.version,
+        side,
+    )
+
+
+def _edges(pairs: Sequence[Pair], joined: Joined) -> list[Edge]:
     return [
-        Edge(
-            *pairs[i],
-            round(float(matches.weights[i]), 6),
-            cast(Kind, VERDICTS[int(matches.verdicts[i])]),
-        )
-        for i in np.flatnonzero(matches.joined).tolist()
+        Edge(*pairs[row], round(weight, 6), cast(Kind, VERDICTS[verdict]))
+        for row, weight, verdict in zip(*joined, strict=True)
     ]

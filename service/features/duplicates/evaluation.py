@@ -1,9 +1,17 @@
 """Evaluates streamers and judgements: who is whose duplicate, and what that makes of the groups."""
 
 import asyncio
+import contextlib
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -12,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
+from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.committing import Ledger, edge_steps
 from service.features.duplicates.comparers import Comparer, ComparerOfAll
@@ -113,15 +122,25 @@ class Evaluation:
         await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
         self.position = kept.position
         self.read_from = await self._store.position()
-        comparer = self._comparer.of_all() if to_rebuild else None
-        after = ""
-        while ids := await self._store.list_ids(after, _READ_AT_ONCE):
-            after = ids[-1]
-            async for records in self._records(ids):
-                await self._in_slices(self._loaded(records, comparer))
+        comparer = self._comparer.of_all(await self._store.count(), to_compare=to_rebuild)
+        self._of_all = _OfAll(comparer)
+        entries = ahead(
+            self._all_records(),
+            lambda some: persist(lambda: comparer.entries(some)),
+            comparer.at_once,
+        )
+        async with contextlib.aclosing(entries):
+            async for records, found in entries:
+                await self._in_slices(self._loaded(records, found))
         await self._lanes.run(self._corpus.settle, Lane.BULK)
-        if comparer is not None:
-            self._of_all = _OfAll(comparer)
+        if not to_rebuild:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of what `open` needed, or `compare`."""
+        if self._of_all is not None:
+            self._of_all.comparer.close()
+            self._of_all = None
 
     async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
         """Compare streamers as they are stored now with all others, and regroup what it touches.
@@ -156,9 +175,7 @@ class Evaluation:
 
     async def regroup(self, cause: str, position: Position | None) -> None:
         """Divide everything anew; arguments as of `evaluate`."""
-        if self._of_all is not None:
-            self._of_all.comparer.close()
-            self._of_all = None
+        self.close()
         outcome = await self._in_slices(self._graph.regroup(cause))
         await self._commit(outcome, cause, Commit(position=position))
         self.position = position or self.position
@@ -218,24 +235,22 @@ class Evaluation:
         of_all: "_OfAll | None" = None,
     ) -> dict[str, list[Edge]]:
         """All edges of some streamers, which find others by these keys."""
+
+        async def compared(part: Sequence[str]) -> dict[str, list[Edge]]:
+            near = await self._near(part, asked_of)
+            known = [set(self._graph.neighbours(name)) for name in part]
+            return _shared_out(part, known, await self._compared(part, near, known, of_all))
+
+        async def parts() -> AsyncGenerator[Sequence[str], None]:
+            for start in range(0, len(names), _ASKED_AT_ONCE):
+                yield names[start : start + _ASKED_AT_ONCE]
+
         edges: dict[str, list[Edge]] = {}
-        parts = [names[i : i + _ASKED_AT_ONCE] for i in range(0, len(names), _ASKED_AT_ONCE)]
         # While the pairs of one part are compared, another thread looks for the next ones.
-        asked = [asyncio.create_task(self._near(part, asked_of)) for part in parts[:1]]
-        try:
-            for place, part in enumerate(parts):
-                near = await asked.pop()
-                asked += [
-                    asyncio.create_task(self._near(following, asked_of))
-                    for following in parts[place + 1 : place + 2]
-                ]
-                known = [set(self._graph.neighbours(name)) for name in part]
-                found = await self._compared(part, near, known, of_all)
-                edges |= _shared_out(part, known, found)
-        finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+        results = ahead(parts(), compared, 2 if of_all is None else of_all.comparer.at_once)
+        async with contextlib.aclosing(results):
+            async for _, found in results:
+                edges |= found
         return edges
 
     async def _near(
@@ -291,14 +306,18 @@ class Evaluation:
         return entries
 
     def _loaded(
-        self, records: Sequence[Record], comparer: ComparerOfAll | None
+        self, records: Sequence[Record], entries: Sequence[Entry]
     ) -> Generator[None, None, None]:
-        for record in records:
-            entry = self._comparer.entry_of(record)
+        for record, entry in zip(records, entries, strict=True):
             self._corpus.load(record.streamer_id, entry)
-            if comparer is not None:
-                comparer.put(record.streamer_id, entry)
             yield
+
+    async def _all_records(self) -> AsyncGenerator[Sequence[Record], None]:
+        after = ""
+        while ids := await self._store.list_ids(after, _READ_AT_ONCE):
+            after = ids[-1]
+            async for records in self._records(ids):
+                yield records
 
     async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
         for start in range(0, len(ids), _READ_AT_ONCE):

@@ -101,6 +101,8 @@ class GroupsFollower:
                 _log.exception("groups of duplicates can't be kept up to date")
             finally:
                 self.is_leading = False
+                if self.evaluation is not None:
+                    self.evaluation.close()
                 self.evaluation = None
                 self._kept.corpus = None
             await asyncio.sleep(_RETRY_S)

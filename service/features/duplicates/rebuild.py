@@ -136,6 +136,8 @@ class RebuildJobs(Kind):
                     await rebuild(evaluation, self._store, cause, begin, after, told)
                 except NotTheEvaluator as error:
                     raise LeaseLost from error
+                finally:
+                    evaluation.close()
             return evaluation.count
 
         await told(after, 0)

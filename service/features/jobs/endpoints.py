@@ -79,14 +79,15 @@ async def get_job(jobs: CurrentJobs, job_id: JobIdPath) -> JobOut:
     "/jobs/{job_id:job}:cancel",
     operation_id="cancel_job",
     summary="Cancel a job",
-    # It may be an import, which decides what is written; whoever only reads stops nobody's job.
-    dependencies=[requires("streamers:write")],
+    dependencies=[requires("streamers:read")],  # and the scope of its kind, below
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict),
 )
 async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -> JobOut:
     """A queued job is cancelled at once, a running one within seconds (`cancelling` until then).
 
-    What an import wrote stays written. A rebuild needs the scope `admin` too.
+    What an import wrote stays written. The kind of the job decides which other scope it needs, that
+    of the request which begins such a job: `streamers:write` for imports and exports, `search` for
+    `similar_export`, `duplicates` for its rebuild, `admin` for that of the index.
     """
     caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
     return job_out(await jobs.cancel(job_id))
@@ -96,14 +97,14 @@ async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath
     "/jobs/{job_id:job}:retry",
     operation_id="retry_job",
     summary="Retry a job",
-    dependencies=[requires("streamers:write")],  # as above: an import goes on writing
+    dependencies=[requires("streamers:read")],  # as above
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, TooManyJobs),
 )
 async def retry_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -> JobOut:
     """Queues a failed or cancelled job again.
 
-    It goes on where it stood; one whose input had changed begins anew. A rebuild needs the scope
-    `admin` too.
+    It goes on where it stood; one whose input had changed begins anew. It needs the scopes of
+    `:cancel`.
     """
     caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
     return job_out(await jobs.retry(job_id))

@@ -7,6 +7,7 @@ from typing import Any
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.transfers.exports import ResultFile
 from service.features.transfers.spool import Spool
+from service.scopes import Scope
 from service.store.jobs import Job, Settled
 
 _PROGRESS_S = 0.5
@@ -16,6 +17,8 @@ Answer = Callable[[Mapping[str, Any]], AsyncIterator[bytes]]
 
 class AnswerJobs(Kind):
     """The work of such jobs; one that is continued asks again, as of then."""
+
+    scope: Scope = "search"
 
     def __init__(self, answer: Answer, spool: Spool) -> None:
         """Write what `answer` gives to `spool`."""

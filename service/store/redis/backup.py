@@ -3,7 +3,8 @@
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 `keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
-`judgements.json` has what people judged. Groups of duplicates are made anew from these.
+`judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like.
+Groups of duplicates are made anew from these.
 """
 
 import json
@@ -22,6 +23,8 @@ from service.store.progress import Tell, tell_nobody
 from service.store.redis.backup_lines import line_of, record_of
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.documents.copies import DocumentCopies
+from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.store import CHUNK_BYTES, RedisStore
@@ -31,6 +34,7 @@ RECORDS = "records.jsonl.gz"
 KEYS = "keys.json"
 JOBS = "jobs.json"
 JUDGEMENTS = "judgements.json"
+DOCUMENTS = "documents.jsonl.gz"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -67,8 +71,11 @@ class ArchivedStore(RedisStore):
         """Connect as `RedisStore` does."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
-        self.judgements = RedisJudgements(self._client, options.get("prefix", "ss:"))
-        self._job_copies = JobCopies(self._client, prefix=options.get("prefix", "ss:"))
+        prefix = options.get("prefix", "ss:")
+        self.judgements = RedisJudgements(self._client, prefix)
+        self.documents = RedisDocuments(self._client, prefix)
+        self._job_copies = JobCopies(self._client, prefix=prefix)
+        self._document_copies = DocumentCopies(self._client, prefix=prefix)
 
     async def aclose(self) -> None:
         """Close it, for `contextlib.aclosing`."""
@@ -116,6 +123,8 @@ class ArchivedStore(RedisStore):
             if judgements := await self.judgements.all():
                 folder.write(JUDGEMENTS, packed_texts(judgements))
             folder.write(JOBS, json.dumps(jobs).encode())
+            documents = b"".join(await self._document_copies.lines())
+            folder.write(DOCUMENTS, zlib.compress(documents, 1, wbits=31))
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(
@@ -239,6 +248,11 @@ class ArchivedStore(RedisStore):
             await self.judgements.restore(texts_in(source, JUDGEMENTS))
         if JOBS in source.files:
             await self._job_copies.restore(_read(source, JOBS, copies_of))
+        if DOCUMENTS in source.files:
+            try:
+                await self._document_copies.restore(_lines_in(source, DOCUMENTS))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Broken(f"{source.path / DOCUMENTS} can't be read: {error!r}") from error
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:
@@ -335,21 +349,28 @@ def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes
     Raises:
         Broken: they are not as they were written; before the last is given.
     """
+    try:
+        yield from map(record_of, _lines_in(source, RECORDS))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
+
+
+def _lines_in(source: ChecksummedFolder, name: str) -> Iterator[bytes]:
     rest = b""
     unpacked = zlib.decompressobj(wbits=31)
     try:
-        for block in source.blocks(RECORDS):
+        for block in source.blocks(name):
             while block:  # a part at a time: a small file may unpack to a huge one
                 lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
                 block = unpacked.unconsumed_tail
                 rest = lines.pop()
                 if len(rest) > _LINE_BYTES:
-                    raise Broken(f"{source.path / RECORDS} has a line of {len(rest)} bytes")
-                yield from map(record_of, lines)
+                    raise Broken(f"{source.path / name} has a line of {len(rest)} bytes")
+                yield from lines
         if rest or not unpacked.eof:
-            raise Broken(f"{source.path / RECORDS} ends in the middle")
-    except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
+            raise Broken(f"{source.path / name} ends in the middle")
+    except zlib.error as error:
+        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
 
 
 def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found]) -> Found:

@@ -44,8 +44,11 @@ class ContentComparer:
     def keep(self, streamer_id: str, entry: Entry) -> None:
         """The index has it."""
 
-    def put(self, streamer_id: str, entry: Entry) -> None:
-        """The index has it."""
+    at_once = 2
+
+    async def entries(self, records: Sequence[Record]) -> list[Entry]:
+        """The sketches of records; the index has what is compared."""
+        return [self.entry_of(record) for record in records]
 
     def asked(self, streamer_id: str) -> NDArray[np.uint32]:
         """No keys."""
@@ -54,7 +57,7 @@ class ContentComparer:
     def close(self) -> None:
         """Nothing is open."""
 
-    def of_all(self) -> "ContentComparer":
+    def of_all(self, streamers: int, *, to_compare: bool) -> "ContentComparer":
         """The index has all."""
         return self
 

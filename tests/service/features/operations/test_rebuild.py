@@ -67,16 +67,33 @@ def test_the_same_request_rebuilds_once(waiting: TestClient) -> None:
     assert len(waiting.get("/v1/jobs").json()["jobs"]) == 2
 
 
-def test_a_rebuild_is_cancelled_and_retried_by_admins_alone(waiting: TestClient) -> None:
-    key = create(waiting, role="operations")["key"]
-    path = submitted(waiting.post(REBUILD))
-    export = submitted(waiting.post("/v1/jobs/exports", json={}))
-    for action in ("cancel", "retry"):
-        refused = waiting.post(f"{path}:{action}", headers=bearer(key))
-        assert "'admin'" in problem(refused, 403, "missing_scope")["detail"]
-        answer = waiting.post(f"{path}:{action}")
-        assert answer.json()["state"] == {"cancel": "cancelled", "retry": "queued"}[action]
-    assert waiting.post(f"{export}:cancel", headers=bearer(key)).is_success
+def test_a_job_is_cancelled_and_retried_by_who_may_begin_one(waiting: TestClient) -> None:
+    """Of each kind: the role that may, and one that may not."""
+    question = {"positive": [{"streamer_id": "s0"}], "min_score": 0.5}
+    preferred = {"Prefer": "respond-async"}
+    waiting.put("/v1/streamers/s0", json={"bio": "饺子和面条的直播间"})
+    keys = {
+        role: create(waiting, role=role)["key"]
+        for role in ("operations", "recommender", "antifraud")
+    } | {"coldstart": create(waiting, scopes=["streamers:read", "coldstart"])["key"]}
+    for begun, may, may_not, scope in (
+        (waiting.post(REBUILD), None, "operations", "admin"),
+        (waiting.post("/v1/jobs/exports", json={}), "operations", "antifraud", "streamers:write"),
+        (
+            waiting.post("/v1/similar/export", json=question, headers=preferred),
+            "antifraud",
+            "coldstart",
+            "search",
+        ),
+        (waiting.post("/v1/duplicates:rebuild"), "recommender", "coldstart", "duplicates"),
+    ):
+        path = submitted(begun)
+        for action, state in (("cancel", "cancelled"), ("retry", "queued")):
+            refused = waiting.post(f"{path}:{action}", headers=bearer(keys[may_not]))
+            assert f"'{scope}'" in problem(refused, 403, "missing_scope")["detail"]
+            headers = bearer(keys[may]) if may else None
+            answer = waiting.post(f"{path}:{action}", headers=headers)
+            assert answer.json()["state"] == state
 
 
 @pytest.mark.slow

@@ -1,0 +1,55 @@
+"""The generations that a replica serves, one of each space."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.engine.spaces.generation import Generation
+
+
+@dataclass(frozen=True, eq=False)
+class ServedGeneration:
+    """A generation and what was fitted on it, taken together for the whole of an answer.
+
+    Attributes:
+        generation: whose vectors are served.
+        fitted: what `FitGeneration` made of it.
+        erased_users: users of it that were erased since it was loaded; no answer names them.
+    """
+
+    generation: Generation
+    fitted: object
+    erased_users: frozenset[str] = frozenset()
+
+
+class ActiveSpaces:
+    """What this replica serves.
+
+    Whoever answers takes one snapshot by `get` and reads nothing else: it never changes, and a
+    promotion puts another one in its place in one assignment.
+    """
+
+    def __init__(self) -> None:
+        """Serve nothing."""
+        self._served: Mapping[str, ServedGeneration] = {}
+
+    def get(self, space: str) -> ServedGeneration | None:
+        """What is served of a space; None if nothing was promoted or loaded yet."""
+        return self._served.get(space)
+
+    def names(self) -> Sequence[str]:
+        """The spaces of which something is served, in order."""
+        return sorted(self._served)
+
+    def switch(self, served: ServedGeneration) -> None:
+        """Serve a generation from now on, in place of that of the same space."""
+        self._served = {**self._served, served.generation.space: served}
+
+    def withdraw(self, space: str) -> None:
+        """Serve nothing of a space any more."""
+        self._served = {name: kept for name, kept in self._served.items() if name != space}
+
+    def erase_users(self, space: str, user_ids: frozenset[str]) -> None:
+        """Name these users no more in answers of a space."""
+        served = self._served.get(space)
+        if served is not None and not user_ids <= served.erased_users:
+            self.switch(replace(served, erased_users=served.erased_users | user_ids))

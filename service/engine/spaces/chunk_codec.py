@@ -1,0 +1,91 @@
+"""Chunks: some rows of a generation as they are stored, compressed and checked when read."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_BYTES = 2 << 20
+"""Of the vectors of a chunk: the store moves one in well under its timeout."""
+_LEVEL = 1
+_HEAD = struct.Struct("<II")
+_MOST_BYTES = 256 << 20
+
+
+class DamagedChunk(Exception):
+    """A chunk is not as it was written; the message says which and how."""
+
+
+def rows_per_chunk(dim: int) -> int:
+    """How many vectors of a width make a chunk."""
+    return max(1, CHUNK_BYTES // (4 * dim))
+
+
+def packed_ids(ids: Sequence[str]) -> bytes:
+    """Ids as one chunk; none has a line break."""
+    return zlib.compress("\n".join(ids).encode(), _LEVEL)
+
+
+def unpacked_ids(chunk: bytes) -> list[str]:
+    """The ids of a chunk.
+
+    Raises:
+        DamagedChunk: it is not as it was written.
+    """
+    try:
+        text = _unpacked(chunk).decode()
+    except UnicodeDecodeError as error:
+        raise DamagedChunk("its ids are no text") from error
+    return text.split("\n") if text else []
+
+
+def packed_floats(values: NDArray[np.float32]) -> bytes:
+    """Floats (n, d) as one chunk.
+
+    Bytes of one significance lie together: exponents are alike, and compress; mantissas do not.
+    """
+    n, d = values.shape
+    planes = values.astype("<f4", copy=False).view(np.uint8).reshape(n * d, 4).T  # (4, n d)
+    return _HEAD.pack(n, d) + zlib.compress(np.ascontiguousarray(planes).tobytes(), _LEVEL)
+
+
+def unpack_floats(chunk: bytes, into: NDArray[np.float32]) -> None:
+    """Read a chunk into memory of just its shape (n, d).
+
+    Raises:
+        DamagedChunk: it is not as it was written, or of another shape.
+    """
+    if len(chunk) < _HEAD.size or _HEAD.unpack_from(chunk) != into.shape:
+        raise DamagedChunk(f"its vectors are not {into.shape[0]} of width {into.shape[1]}")
+    planes = _unpacked(memoryview(chunk)[_HEAD.size :])
+    if len(planes) != into.nbytes:
+        raise DamagedChunk("its vectors end in the middle")
+    by_value = np.frombuffer(planes, np.uint8).reshape(4, into.size).T  # (n d, 4)
+    into.view(np.uint8).reshape(into.size, 4)[:] = by_value
+
+
+def unpacked_floats(chunk: bytes) -> NDArray[np.float32]:
+    """The floats (n, d) of a chunk, of whatever shape it says.
+
+    Raises:
+        DamagedChunk: it is not as it was written.
+    """
+    n, d = _HEAD.unpack_from(chunk) if len(chunk) >= _HEAD.size else (0, 0)
+    if 4 * n * d > _MOST_BYTES:
+        raise DamagedChunk(f"it claims {n} vectors of width {d}")
+    found = np.empty((n, d), np.float32)
+    unpack_floats(chunk, found)
+    return found
+
+
+def _unpacked(data: bytes | memoryview) -> bytes:
+    unpacking = zlib.decompressobj()
+    try:
+        found = unpacking.decompress(data, _MOST_BYTES)
+    except zlib.error as error:
+        raise DamagedChunk(f"it can't be unpacked: {error}") from error
+    if not unpacking.eof:
+        raise DamagedChunk("it ends in the middle")
+    return found

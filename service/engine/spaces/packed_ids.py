@@ -1,0 +1,127 @@
+"""Ids of many rows in little memory: one text, offsets, and a hash per id."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 1 << 16
+_WORD = 1 << 64
+_FACTOR = secrets.randbits(64) | 1
+_INVERSE = pow(_FACTOR, -1, _WORD)
+"""Of the hash, drawn in each process: nobody can choose ids that make it slow."""
+
+
+class PackedIds(Sequence[str]):
+    """A sequence of ids that finds the row of one; a million takes some 30 MB.
+
+    A list and a dictionary of a million strings take 200 MB, as much as their vectors.
+    """
+
+    def __init__(self, text: bytes, ends: NDArray[np.uint64]) -> None:
+        """Take ids apart from UTF-8.
+
+        Args:
+            text: all ids, one behind the other.
+            ends: (n,) where each ends in the text, in bytes.
+        """
+        self._text = text
+        self._ends = ends
+        hashes = _hashes(text, ends)  # (n,)
+        self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
+        hashes.sort(kind="stable")
+        self._hashes = hashes
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> "PackedIds":
+        """Pack ids."""
+        text, sizes = bytearray(), list[NDArray[np.uint64]]()
+        block: list[int] = []
+        for streamer_id in ids:
+            encoded = streamer_id.encode()
+            text += encoded
+            block.append(len(encoded))
+            if len(block) == _BLOCK:
+                sizes.append(np.array(block, np.uint64))
+                block.clear()
+        sizes.append(np.array(block, np.uint64))
+        return cls(bytes(text), np.cumsum(np.concatenate(sizes), dtype=np.uint64))
+
+    @property
+    def packed(self) -> tuple[bytes, NDArray[np.uint64]]:
+        """The text and where each id ends in it."""
+        return self._text, self._ends
+
+    def find(self, wanted: str) -> int | None:
+        """The row of an id; None if it is not among them."""
+        encoded = wanted.encode()
+        row_hash = np.uint64(_hash(encoded))
+        at = int(np.searchsorted(self._hashes, row_hash))
+        while at < len(self._hashes) and self._hashes[at] == row_hash:
+            row = int(self._order[at])
+            if self._bytes(row) == encoded:
+                return row
+            at += 1
+        return None
+
+    def repeated(self) -> str | None:
+        """An id that is there twice; None if there is none."""
+        same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
+        for at in same.tolist():
+            # Equal hashes of different ids are as rare as they are harmless.
+            first, second = self._order[at], self._order[at + 1]
+            if self._bytes(int(first)) == self._bytes(int(second)):
+                return self[int(first)]
+        return None
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __contains__(self, wanted: object) -> bool:
+        return isinstance(wanted, str) and self.find(wanted) is not None
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[str]: ...
+    def __getitem__(self, row: int | slice) -> str | Sequence[str]:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        return self._bytes(row % len(self)).decode()
+
+    def _bytes(self, row: int) -> bytes:
+        begin = int(self._ends[row - 1]) if row else 0
+        return self._text[begin : int(self._ends[row])]
+
+
+def _hash(encoded: bytes) -> int:
+    """Sum of (byte + 1) factor^place, modulo 2^64."""
+    found = 0
+    for byte in reversed(encoded):
+        found = (found * _FACTOR + byte + 1) % _WORD
+    return found
+
+
+def _hashes(text: bytes, ends: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hash (n,) of each id, from sums over the text before its begin and its end."""
+    found = np.zeros(len(ends), np.uint64)
+    for start in range(0, len(ends), _BLOCK):
+        part = ends[start : start + _BLOCK].astype(np.int64)
+        first = int(ends[start - 1]) if start else 0
+        size = int(part[-1]) - first
+        values = np.frombuffer(text, np.uint8, size, first).astype(np.uint64) + np.uint64(1)
+        powers, inverses = (
+            np.full(size + 1, _FACTOR, np.uint64),
+            np.full(size + 1, _INVERSE, np.uint64),
+        )
+        powers[0] = inverses[0] = 1
+        sums = np.zeros(size + 1, np.uint64)
+        np.cumsum(values * np.cumprod(powers)[:-1], out=sums[1:])
+        end = part - first
+        begin = np.concatenate([[0], end[:-1]])
+        found[start : start + _BLOCK] = (sums[end] - sums[begin]) * np.cumprod(inverses)[begin]
+    return found

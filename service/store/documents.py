@@ -1,0 +1,120 @@
+"""The store's interface for small records of people: cases, lists, watchlists and their like.
+
+A *document* is a JSON object in a *collection*, which needs no declaration. A collection may have
+an append-only log of its own, such as who decided what. Several changes, entries of logs and events
+of the feed are one atomic step.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from service.store.events import NewEvent
+
+
+class Document(NamedTuple):
+    """What is stored.
+
+    Attributes:
+        document_id: its id in its collection.
+        revision: of its last change; no other change of any document has the same.
+        body: a JSON object.
+    """
+
+    document_id: str
+    revision: int
+    body: bytes
+
+
+class Put(NamedTuple):
+    """A change of one document.
+
+    Attributes:
+        collection: where it is, such as `cases`, or `cases:3f2a` for what belongs to one case.
+        document_id: its id there.
+        body: a JSON object; None deletes the document.
+        expected: the revision that must be stored; 0 = none may be, None = any may.
+    """
+
+    collection: str
+    document_id: str
+    body: bytes | None
+    expected: int | None = None
+
+
+class Append(NamedTuple):
+    """An entry for the log of a collection; `body` is a JSON object."""
+
+    collection: str
+    body: bytes
+
+
+class Entry(NamedTuple):
+    """An entry of a log.
+
+    Attributes:
+        number: its place, from 1 without gaps.
+        at: seconds since 1970 by the store's clock.
+        body: a JSON object.
+    """
+
+    number: int
+    at: float
+    body: bytes
+
+
+class RevisionConflict(Exception):
+    """A document has another revision than a change expected; nothing was changed.
+
+    Attributes:
+        document_id: which document.
+        found: its revision; 0 = there is none.
+    """
+
+    def __init__(self, document_id: str, found: int) -> None:
+        """Tell what was found."""
+        super().__init__(f"{document_id} has revision {found}")
+        self.document_id = document_id
+        self.found = found
+
+
+class DocumentStore(Protocol):
+    """Keeps documents. All methods raise StoreUnavailable when the store does not answer."""
+
+    async def change(
+        self,
+        puts: Sequence[Put],
+        appends: Sequence[Append] = (),
+        events: Sequence[NewEvent] = (),
+    ) -> list[int]:
+        """Change documents, write entries and tell events: all of it or nothing.
+
+        It is on disk when this returns.
+
+        Returns:
+            The new revision of each put; 0 for a deletion.
+
+        Raises:
+            RevisionConflict: a document has not the revision that was expected.
+            StoreFull: nothing was changed, since disk or memory is full.
+        """
+        ...
+
+    async def get(self, collection: str, ids: Sequence[str]) -> list[Document | None]:
+        """Documents by id, as of one moment."""
+        ...
+
+    async def page(self, collection: str, after: str | None, limit: int) -> list[Document]:
+        """Up to `limit` documents in order of their ids' bytes, those behind `after`."""
+        ...
+
+    async def count(self, collection: str) -> int:
+        """How many documents a collection has."""
+        ...
+
+    async def entries(self, collection: str, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries of a collection's log behind a number."""
+        ...
+
+    async def drop(self, collection: str) -> None:
+        """Delete a collection's documents and its log."""
+        ...

@@ -1,0 +1,1 @@
+"""Documents in a Valkey or Redis server."""

@@ -1,0 +1,51 @@
+-- KEYS  collections, revision, stream and meta of the feed, then (documents, ids) of each put, then
+--       the log of each append
+-- ARGV  number of puts, then (collection, id, revision expected or '', body or '') of each; number
+--       of appends, then (collection, body) of each; then (id, kind, data) of each event
+local puts = tonumber(ARGV[1])
+local at = 2
+for put = 1, puts do
+  local expected = ARGV[at + 2]
+  if expected ~= '' then
+    local stored = redis.call('HGET', KEYS[3 + 2 * put], ARGV[at + 1])
+    local revision = stored and string.match(stored, '^%d+') or '0'
+    if revision ~= expected then
+      return {0, ARGV[at + 1], revision}
+    end
+  end
+  at = at + 4
+end
+-- What may be refused when memory is full goes first: the rest of a script is then let through.
+local revision = redis.call('INCRBY', KEYS[2], puts) - puts
+at = 2
+local answer = {1}
+for put = 1, puts do
+  local documents, ids = KEYS[3 + 2 * put], KEYS[4 + 2 * put]
+  local collection, id, body = ARGV[at], ARGV[at + 1], ARGV[at + 3]
+  if body == '' then
+    redis.call('HDEL', documents, id)
+    redis.call('ZREM', ids, id)
+    answer[put + 1] = '0'
+  else
+    local new = string.format('%.0f', revision + put)
+    redis.call('HSET', documents, id, new .. ' ' .. body)
+    redis.call('ZADD', ids, 0, id)
+    redis.call('HINCRBY', KEYS[1], collection, 0)
+    answer[put + 1] = new
+  end
+  at = at + 4
+end
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local appends = tonumber(ARGV[at])
+at = at + 1
+for append = 1, appends do
+  local number = string.format('%.0f', redis.call('HINCRBY', KEYS[1], ARGV[at], 1))
+  redis.call('XADD', KEYS[4 + 2 * puts + append], number .. '-0', 'at', now, 'body', ARGV[at + 1])
+  at = at + 2
+end
+while at <= #ARGV do
+  emit(KEYS[3], KEYS[4], ARGV[at], ARGV[at + 1], ARGV[at + 2], now)
+  at = at + 3
+end
+return answer

@@ -1,0 +1,91 @@
+"""Processes do work, end with their task, and may be lost."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import psutil
+import pytest
+
+from service.engine.work.workers import Workers, WorkersLost
+
+pytestmark = pytest.mark.anyio
+_known = 0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def remember(number: int) -> None:
+    global _known
+    _known = number
+
+
+def told() -> tuple[int, int, int]:
+    return _known, os.getpid(), os.nice(0)
+
+
+def fails() -> None:
+    raise ValueError("no")
+
+
+def dies() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def ended(process_id: int) -> None:
+    async with asyncio.timeout(60):
+        while psutil.pid_exists(process_id):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+
+
+async def test_work_is_done_elsewhere_with_what_was_prepared() -> None:
+    workers = Workers(2, partial(remember, 7))
+    found = await asyncio.gather(*(workers.run(told) for _ in range(8)))
+    assert {known for known, _, _ in found} == {7}
+    assert os.getpid() not in {process for _, process, _ in found}
+    assert min(nice for _, _, nice in found) > os.nice(0) or os.nice(0) >= 10
+    with pytest.raises(ValueError, match="no"):
+        await workers.run(fails)
+    assert (await workers.run(told))[0] == 7
+    workers.close()
+    for process in {process for _, process, _ in found}:
+        await ended(process)
+
+
+async def test_lost_workers_stay_lost() -> None:
+    workers = Workers(2, partial(remember, 7))
+    with pytest.raises(WorkersLost):
+        await workers.run(dies)
+    with pytest.raises(WorkersLost):
+        await workers.run(told)
+
+
+PROGRAM = """
+import asyncio, os
+from functools import partial
+from service.engine.work.workers import Workers
+
+async def main():
+    workers = Workers(1, partial(os.getpid))
+    print(await workers.run(os.getpid), flush=True)
+    await asyncio.sleep(600)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+async def test_they_end_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220
+    assert parent.stdout is not None
+    worker = int(await asyncio.to_thread(parent.stdout.readline))
+    parent.kill()
+    await asyncio.to_thread(parent.wait)
+    await ended(worker)
+    parent.stdout.close()

@@ -1,0 +1,166 @@
+"""Documents in a real store."""
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import StoreFull
+from service.files.checksummed import Broken, ChecksummedFolder, creating
+from service.store.documents import Append, Document, Put, RevisionConflict
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.events import NewEvent
+from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore
+from service.store.redis.documents.store import RedisDocuments
+from service.store.redis.events.feed import RedisEvents
+from service.store.redis.store import RedisStore
+from tests.service.store.conftest import FAST
+
+pytestmark = pytest.mark.anyio
+TOLD = NewEvent("evt-1", "case.created", b"{}")
+
+
+@pytest.fixture
+def documents(store: RedisStore) -> RedisDocuments:
+    return RedisDocuments(store.client)
+
+
+async def test_a_change_is_read_back(documents: RedisDocuments) -> None:
+    revisions = await documents.change(
+        [Put("cases", "b", b'{"n":1}', 0), Put("cases:b", "s1", b"{}"), Put("cases", "a", b"{}")]
+    )
+    assert sorted(set(revisions)) == revisions
+    assert await documents.get("cases", ["b", "x", "a"]) == [
+        Document("b", revisions[0], b'{"n":1}'),
+        None,
+        Document("a", revisions[2], b"{}"),
+    ]
+    assert await documents.get("cases", []) == []
+    assert await documents.count("cases") == 2
+    assert await documents.count("none") == 0
+
+
+async def test_pages_go_by_id(documents: RedisDocuments) -> None:
+    await documents.change([Put("lists", name, b"{}") for name in ("c", "a", "Z", "主播", "b")])
+    first = await documents.page("lists", None, 3)
+    assert [one.document_id for one in first] == ["Z", "a", "b"]
+    rest = await documents.page("lists", "b", 3)
+    assert [one.document_id for one in rest] == ["c", "主播"]
+    assert await documents.page("none", None, 3) == []
+
+
+async def test_a_revision_is_not_used_twice(documents: RedisDocuments) -> None:
+    (first,) = await documents.change([Put("cases", "a", b"{}", 0)])
+    assert await documents.change([Put("cases", "a", None, first)]) == [0]
+    assert await documents.page("cases", None, 10) == []
+    (second,) = await documents.change([Put("cases", "a", b"{}", 0)])
+    assert second > first
+
+
+@pytest.mark.parametrize("expected", [0, 99])
+async def test_a_conflict_changes_nothing(
+    documents: RedisDocuments, store: RedisStore, expected: int
+) -> None:
+    (revision,) = await documents.change([Put("cases", "a", b'{"n":1}')])
+    with pytest.raises(RevisionConflict) as caught:
+        await documents.change(
+            [Put("cases", "b", b"{}"), Put("cases", "a", b'{"n":2}', expected)],
+            [Append("cases", b"{}")],
+            [TOLD],
+        )
+    assert (caught.value.document_id, caught.value.found) == ("a", revision)
+    assert await documents.page("cases", None, 10) == [Document("a", revision, b'{"n":1}')]
+    assert await documents.entries("cases", 0, 10) == []
+    assert not (await RedisEvents(store.client).page(None, 10)).events
+
+
+async def test_entries_and_events_come_with_the_change(
+    documents: RedisDocuments, store: RedisStore
+) -> None:
+    logs = [Append("cases:a", b'{"did":1}'), Append("cases:a", b'{"did":2}')]
+    await documents.change([Put("cases", "a", b"{}")], logs, [TOLD])
+    await documents.change([], [Append("cases:a", b'{"did":3}'), Append("cases:b", b"{}")])
+    found = await documents.entries("cases:a", 1, 10)
+    assert [(one.number, one.body) for one in found] == [(2, b'{"did":2}'), (3, b'{"did":3}')]
+    assert found[0].at > 1.6e9
+    assert [one.number for one in await documents.entries("cases:a", 0, 2)] == [1, 2]
+    assert [one.number for one in await documents.entries("cases:b", 0, 2)] == [1]
+    (event,) = (await RedisEvents(store.client).page(None, 10)).events
+    assert (event.event_id, event.kind) == ("evt-1", "case.created")
+
+
+async def test_a_dropped_collection_begins_anew(documents: RedisDocuments) -> None:
+    await documents.change([Put("cases:a", "s1", b"{}")], [Append("cases:a", b"{}")])
+    await documents.change([Put("cases:ab", "s1", b"{}")])
+    await documents.drop("cases:a")
+    assert await documents.count("cases:a") == 0
+    assert await documents.entries("cases:a", 0, 10) == []
+    assert await documents.count("cases:ab") == 1
+    await documents.change([], [Append("cases:a", b"{}")])
+    assert [one.number for one in await documents.entries("cases:a", 0, 10)] == [1]
+
+
+async def test_a_full_store_changes_nothing(documents: RedisDocuments, admin: Any) -> None:
+    await documents.change([Put("cases", "a", b"{}")])
+    await admin.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull):
+            await documents.change(
+                [Put("cases", "a", None), Put("cases", "b", b"{}")], [Append("cases", b"{}")]
+            )
+    finally:
+        await admin.config_set("maxmemory", 0)
+    assert [one.document_id for one in await documents.page("cases", None, 10)] == ["a"]
+    assert await documents.entries("cases", 0, 10) == []
+
+
+@pytest.fixture
+async def archived(embedded: EmbeddedStore, admin: Any) -> AsyncIterator[ArchivedStore]:
+    async with aclosing(await ArchivedStore(embedded.url, limits=FAST).open()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(embedded: EmbeddedStore, admin: Any) -> AsyncIterator[ArchivedStore]:
+    """An empty one, on the same server."""
+    async with aclosing(
+        await ArchivedStore(embedded.url, limits=FAST, prefix="other:").open()
+    ) as opened:
+        yield opened
+
+
+async def test_a_backup_holds_documents(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    changes = [Put("cases", f"c{i:04}", f'{{"n":"主播 {i}"}}'.encode()) for i in range(1200)]
+    await archived.documents.change(changes, [Append("cases:a", b'{"did":1}')] * 3)
+    await archived.back_up(tmp_path / "backup")
+    await other.restore(ChecksummedFolder(tmp_path / "backup"))
+    for collection in ("cases", "cases:a"):
+        kept = [await one.documents.page(collection, None, 2000) for one in (archived, other)]
+        assert kept[0] == kept[1]
+        logs = [await one.documents.entries(collection, 0, 10) for one in (archived, other)]
+        assert logs[0] == logs[1]
+    # What is restored goes on where it was: no revision and no number is used twice.
+    last = (await archived.documents.page("cases", "c1198", 1))[0]
+    (revision,) = await other.documents.change(
+        [Put("cases", "c1199", b"{}", last.revision)], [Append("cases:a", b"{}")]
+    )
+    assert revision > last.revision
+    assert [one.number for one in await other.documents.entries("cases:a", 0, 9)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{", b'{"collection":"cases","document_id":"a"}'])
+async def test_a_damaged_backup_is_told(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path, line: bytes
+) -> None:
+    await archived.back_up(tmp_path / "whole")
+    whole = ChecksummedFolder(tmp_path / "whole")
+    with creating(tmp_path / "damaged", whole.about) as folder:
+        folder.write(RECORDS, whole.read(RECORDS))
+        folder.write(DOCUMENTS, gzip.compress(line + b"\n"))
+    with pytest.raises(Broken, match=DOCUMENTS):
+        await other.restore(ChecksummedFolder(tmp_path / "damaged"))
