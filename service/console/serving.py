@@ -60,7 +60,7 @@ def router_of(folder: Path = _BUILT) -> APIRouter:
             return PlainTextResponse(_why_missing(folder), 503, headers={"Retry-After": "60"})
         file = files.get(name or _INDEX)
         if file is None:
-            raise NoSuchPath(f"the console has no file {name!r}; it begins at {CONSOLE}/")
+            raise NoSuchPath(f"the console has no such file; it begins at {CONSOLE}/")
         return _answer(file, request, is_asset=name.startswith(_ASSETS))
 
     return router

@@ -10,7 +10,10 @@ from tests.bundles import TOPICS
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 HARM = "<img src=x onerror=\"window.harmed='{field}'\"><script>window.harmed=1</script>"
 """Sets `window.harmed` wherever it becomes markup."""
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
 MARKS = "Z" + "\u0301\u0336\u035c\u0489" * 49
 RIGHT_TO_LEFT = "\u202eمطبخ الليل\u2066 abc"
 FLAGS = "🇨🇳🇫🇷🏳️‍🌈👩‍🚀 " * 8
@@ -57,7 +60,8 @@ COPIED = {
     "category": "cooking",
     "language": "en",
     "videos": [
-        {"video_id": f"v{i}", "title": f"Noodles by hand, lesson {i}: 手工面 flour"} for i in range(4)
+        {"video_id": f"v{i}", "title": f"Noodles by hand, lesson {i}: 手工面 flour"}
+        for i in range(4)
     ],
 }
 COPIES: list[dict[str, Any]] = [
